@@ -1,0 +1,19 @@
+"""Checksums, order, drift: whether the release may run, and the plan of what it would do."""
+
+from typing import Any
+
+from turnback.runs.validate import validate
+from turnback.runtime import Wiring, entry
+
+
+@entry
+def handler(wiring: Wiring) -> dict[str, Any]:
+    return validate(
+        wiring.order,
+        target=wiring.target,
+        artifacts=wiring.artifacts,
+        records=wiring.records,
+        connect=wiring.connect,
+        policy=wiring.policy,
+        snapshot_kind=wiring.snapshot_settings.kind,
+    )

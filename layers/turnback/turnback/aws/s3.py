@@ -1,0 +1,118 @@
+"""Objects in S3: small ones whole, large ones as streams that never touch the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlencode
+
+from botocore.exceptions import ClientError
+
+from turnback.aws.clients import client, code_of, telling
+from turnback.errors import AwsError
+
+# S3 takes 10,000 parts: 16 MiB each allow a dump of 156 GiB with two parts in memory at most.
+PART_BYTES = 16 * 1024 * 1024
+_ABSENT = {"NoSuchKey", "NoSuchVersion", "404"}
+
+
+class Bucket:
+    """One bucket, and what turnback does with it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._s3 = client("s3")
+
+    def read(self, key: str) -> bytes | None:
+        """The object's bytes, or None when there is no such object."""
+        with telling(f"read s3://{self.name}/{key}"):
+            try:
+                return bytes(self._s3.get_object(Bucket=self.name, Key=key)["Body"].read())
+            except ClientError as error:
+                if code_of(error) in _ABSENT:
+                    return None
+                raise
+
+    def write(self, key: str, body: bytes) -> None:
+        """Store the object, in place of one that is there."""
+        with telling(f"write s3://{self.name}/{key}"):
+            self._s3.put_object(Bucket=self.name, Key=key, Body=body)
+
+    def download(self, key: str, version_id: str | None, into: Path) -> None:
+        """Store the object, in exactly this version, as a file.
+
+        Raises:
+            AwsError: there is no such object or version, or it may not be read.
+        """
+        with into.open("wb") as file:
+            for chunk in self.stream(key, version_id):
+                file.write(chunk)
+
+    def stream(self, key: str, version_id: str | None = None) -> Iterator[bytes]:
+        """The object in chunks of 1 MiB."""
+        version = {"VersionId": version_id} if version_id else {}
+        with telling(f"read s3://{self.name}/{key}"):
+            try:
+                body = self._s3.get_object(Bucket=self.name, Key=key, **version)["Body"]
+            except ClientError as error:
+                if code_of(error) in _ABSENT:
+                    raise AwsError(
+                        f"s3://{self.name}/{key} is not there"
+                        + (f" in version {version_id}" if version_id else ""),
+                        hint="upload the artifact again",
+                    ) from error
+                raise
+            yield from body.iter_chunks(1024 * 1024)
+
+    def upload(self, key: str, tags: Mapping[str, str]) -> Upload:
+        """An object to be written piece by piece; see Upload."""
+        return Upload(self._s3, self.name, key, tags)
+
+
+class Upload:
+    """An object written piece by piece, there only when the ``with`` block ends well."""
+
+    def __init__(self, s3: Any, bucket: str, key: str, tags: Mapping[str, str]) -> None:
+        self._s3 = s3
+        self._where = {"Bucket": bucket, "Key": key}
+        self._name = f"s3://{bucket}/{key}"
+        self._tags = tags
+        self._buffer = bytearray()
+        self._parts: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Upload:
+        with telling(f"begin writing {self._name}"):
+            begun = self._s3.create_multipart_upload(**self._where, Tagging=urlencode(self._tags))
+        self._where["UploadId"] = begun["UploadId"]
+        return self
+
+    def send(self, data: bytes) -> None:
+        """Add bytes at the end."""
+        self._buffer += data
+        if len(self._buffer) >= PART_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        number = len(self._parts) + 1
+        with telling(f"write part {number} of {self._name}"):
+            part = self._s3.upload_part(**self._where, PartNumber=number, Body=bytes(self._buffer))
+        self._parts.append({"PartNumber": number, "ETag": part["ETag"]})
+        self._buffer.clear()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._flush()
+            with telling(f"finish writing {self._name}"):
+                self._s3.complete_multipart_upload(
+                    **self._where, MultipartUpload={"Parts": self._parts}
+                )
+        else:
+            with telling(f"abort writing {self._name}"):
+                self._s3.abort_multipart_upload(**self._where)

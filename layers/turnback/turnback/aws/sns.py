@@ -1,0 +1,29 @@
+"""Messages to a topic of SNS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from turnback.aws.clients import client, telling
+
+
+class Topic:
+    """One topic."""
+
+    def __init__(self, arn: str) -> None:
+        self._arn = arn
+        self._sns = client("sns")
+
+    def publish(self, message: str, attributes: Mapping[str, str]) -> None:
+        """Publish a message, with attributes that subscriptions can filter by.
+
+        Raises:
+            AwsError: SNS did not take it.
+        """
+        values = {
+            name: {"DataType": "String", "StringValue": value}
+            for name, value in attributes.items()
+            if value
+        }
+        with telling("publish the status"):
+            self._sns.publish(TopicArn=self._arn, Message=message, MessageAttributes=values)

@@ -1,0 +1,148 @@
+"""``status``, ``health`` and ``repair``: what the database says, and setting it right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from turnback.cli import options as opt
+from turnback.cli.database import open_engine
+from turnback.cli.output import Output, count, human_ms, may_ask, reported
+from turnback.errors import ConfigurationError
+from turnback.migrations.discovery import load_project
+
+_COLORS = {
+    "applied": "green",
+    "failed": "red",
+    "missing": "red",
+    "changed": "red",
+    "rolled_back": "yellow",
+}
+
+
+@click.command(epilog="Example: turnback status --json")
+@opt.database
+@opt.directory
+@opt.as_json
+@reported
+def status(
+    *,
+    database_url: str | None,
+    history_schema: str,
+    directory: Path,
+    out: Output,
+) -> None:
+    """Show where each migration stands. Writes nothing.
+
+    \b
+    pending      has not run
+    applied      the database has it
+    failed       its last try failed; up tries it again
+    rolled_back  was taken back; up applies it again
+    missing      the database has it, but its file is gone
+    changed      the database has it, but its file was edited since
+    """
+    project = load_project(directory)
+    with open_engine(database_url, directory, history_schema, out) as engine:
+        found = engine.status(project)
+    pending = sum(item.pending for item in found)
+    out.document = {"migrations": [item.to_dict() for item in found], "pending": pending}
+    width = max(len(item.version) + len(item.name) for item in found) + 1
+    for item in found:
+        word = click.style(f"{item.status:<11}", fg=_COLORS.get(item.status))
+        line = f"  {word} {f'{item.version} {item.name}':<{width}}"
+        if item.applied_at:
+            line += f"  {item.applied_at[:19].replace('T', ' ')}  {human_ms(item.execution_ms)}"
+        out.result(line.rstrip())
+        if item.status == "failed" and item.error:
+            out.result(f"              {item.error.splitlines()[0]}")
+    out.result(f"{count(len(found), 'migration')}, {pending} pending.")
+
+
+@click.command(epilog="Example: turnback health --database-url postgresql://localhost/app")
+@opt.database
+@opt.directory
+@click.option("--last", default=10, show_default=True, help="How many of the newest to show.")
+@opt.as_json
+@reported
+def health(
+    *,
+    database_url: str | None,
+    history_schema: str,
+    directory: Path,
+    last: int,
+    out: Output,
+) -> int:
+    """Show what happened last, and what is wrong: failed migrations, invalid indexes.
+
+    Writes nothing. Exit code 3 if something is wrong.
+    """
+    with open_engine(database_url, directory, history_schema, out) as engine:
+        report = engine.health()
+    newest = report.newest[:last]
+    out.document |= report.to_dict() | {"newest": [row.to_dict() for row in newest]}
+    out.result(f"PostgreSQL {report.server_version}, {report.summary()}")
+    for row in newest:
+        word = click.style(f"{row.status:<11}", fg=_COLORS.get(row.status))
+        out.result(f"  {word} {row.version} {row.name}  {row.at[:19].replace('T', ' ')}")
+        if row.error:
+            out.result(f"              {row.error.splitlines()[0]}")
+    for problem in report.problems:
+        out.note(click.style("problem: ", fg="red") + problem)
+    out.document["status"] = "problems" if report.problems else "healthy"
+    return 3 if report.problems else 0
+
+
+@click.command(epilog="Example: turnback repair 0004 --accept-checksum --because 'comment fixed'")
+@click.argument("version", type=opt.Version())
+@click.option(
+    "--accept-checksum",
+    "change",
+    flag_value="accept-checksum",
+    help="The edited file is right: record its checksum.",
+)
+@click.option(
+    "--applied",
+    "change",
+    flag_value="applied",
+    help="The database has it already: record it as applied, without running it.",
+)
+@click.option(
+    "--rolled-back",
+    "change",
+    flag_value="rolled-back",
+    help="The database no longer has it: record that, without running anything.",
+)
+@click.option("--because", help="Why; kept in the log with your name.")
+@opt.database
+@opt.directory
+@opt.as_json
+@reported
+def repair(
+    *,
+    version: str,
+    change: str | None,
+    because: str | None,
+    database_url: str | None,
+    history_schema: str,
+    directory: Path,
+    out: Output,
+) -> None:
+    """Set the history of one migration right, after the database was changed by hand.
+
+    Runs no SQL of yours: it only writes what is true now, and who said so, when and why.
+    """
+    if change is None:
+        raise ConfigurationError(
+            "say what to repair",
+            hint="one of --accept-checksum, --applied, --rolled-back",
+        )
+    if not because and may_ask(out.as_json):
+        because = click.prompt("Why", err=True)
+    project = load_project(directory)
+    with open_engine(database_url, directory, history_schema, out) as engine:
+        text = engine.repair(project, version, change, because or "no reason given")
+    out.document["status"] = "succeeded"
+    out.document["change"] = text
+    out.result(text)

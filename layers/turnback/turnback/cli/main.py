@@ -1,0 +1,86 @@
+"""The entry point: finds the command, and turns every error into words and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from turnback import __version__
+
+# Command → module. A module is imported only when its command runs: `turnback status` must not
+# pay for what `turnback demo` needs.
+COMMANDS = {
+    "init": "project",
+    "generate": "project",
+    "check": "check",
+    "package": "project",
+    "status": "history",
+    "health": "history",
+    "repair": "history",
+    "up": "run",
+    "down": "run",
+    "demo": "demo",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports them on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"turnback.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as exc:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1) if args else []
+            advice = f" Did you mean '{near[0]}'?" if near else ""
+            raise click.UsageError(exc.message + advice, ctx) from exc
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: turnback init && turnback generate add_users && turnback up",
+)
+@click.version_option(__version__, message="turnback %(version)s")
+def cli() -> None:
+    """PostgreSQL migrations that you can always turn back from.
+
+    The database is named by --database-url or DATABASE_URL; without either, it is the project's
+    own embedded Postgres in .turnback/.
+
+    \b
+    Exit codes: 0 done, 1 failed and rolled back, 2 wrong usage, 3 a check found something,
+    4 busy or locked, 5 unreachable or refused, 6 failed and a person is needed.
+    """
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as exc:
+        exc.show()
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        code = 130
+    except BrokenPipeError:
+        # The reader of our output has gone (turnback status | head): nothing left to say to it.
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,104 @@
+"""What a command says: to a person, or as one JSON document to a machine."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+import click
+
+from turnback.errors import CheckFailed, TurnbackError
+
+P = ParamSpec("P")
+
+_STATUS_OF_EXIT = {1: "failed", 2: "refused", 3: "refused", 4: "busy", 5: "unreachable"}
+
+
+class Output:
+    """Result on stdout, everything else on stderr; with ``--json`` stdout is one document.
+
+    Attributes:
+        document: what ``--json`` prints; a command fills it as it goes.
+    """
+
+    def __init__(self, command: str, as_json: bool) -> None:
+        self.as_json = as_json
+        self.document: dict[str, Any] = {"command": command}
+
+    def result(self, text: str = "") -> None:
+        """A line of the result; on stderr where stdout is for the document."""
+        click.echo(text, err=self.as_json)
+
+    def note(self, text: str) -> None:
+        """Progress, a warning, a remark."""
+        click.echo(text, err=True)
+
+    def fail(self, error: TurnbackError) -> int:
+        """Tell the error; returns the exit code."""
+        self.document.setdefault("status", _STATUS_OF_EXIT.get(error.exit_code, "needs_a_person"))
+        self.document["error"] = error.to_dict()
+        if isinstance(error, CheckFailed):
+            self.document.setdefault("findings", [f.to_dict() for f in error.findings])
+        click.echo(click.style("error: ", fg="red", bold=True) + str(error), err=True)
+        if error.statement:
+            click.echo(_indent(error.statement), err=True)
+        if error.sqlstate:
+            click.echo(f"  SQLSTATE {error.sqlstate}", err=True)
+        if error.hint:
+            click.echo(f"  {click.style('hint:', bold=True)} {error.hint}", err=True)
+        return error.exit_code
+
+    def close(self) -> None:
+        """Print the document, if one is wanted."""
+        if self.as_json:
+            click.echo(json.dumps(self.document, indent=2, ensure_ascii=False))
+
+
+def reported(command: Callable[P, int | None]) -> Callable[P, int]:
+    """Give a command its ``Output`` as ``out``, and turn a TurnbackError into an exit code.
+
+    The command is called with the keyword ``out`` in place of ``as_json``.
+    """
+
+    @functools.wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> int:
+        out = Output(command.__name__, bool(kwargs.pop("as_json", False)))
+        kwargs["out"] = out
+        try:
+            code = command(*args, **kwargs) or 0
+        except TurnbackError as error:
+            code = out.fail(error)
+        out.close()
+        return code
+
+    return wrapper
+
+
+def may_ask(as_json: bool) -> bool:
+    """Whether there is a person at a terminal who could answer a question."""
+    return not as_json and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def human_ms(milliseconds: int | None) -> str:
+    """A time for people: ``12 ms``, ``3.4 s``, ``2 min 5 s``."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 1000:
+        return f"{milliseconds} ms"
+    if milliseconds < 60_000:
+        return f"{milliseconds / 1000:.1f} s"
+    return f"{milliseconds // 60_000} min {milliseconds % 60_000 // 1000} s"
+
+
+def count(number: int, noun: str) -> str:
+    """``1 migration``, ``2 migrations``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _indent(text: str) -> str:
+    lines = text.strip().splitlines()
+    shown = lines[:12] + (["…"] if len(lines) > 12 else [])
+    return "\n".join(f"    {line}" for line in shown)

@@ -1,0 +1,179 @@
+"""``up`` and ``down``: run migrations, or take them back."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from turnback.cli import options as opt
+from turnback.cli.database import open_engine
+from turnback.cli.output import Output, count, human_ms, may_ask, reported
+from turnback.errors import ChecksumMismatch, TurnbackError
+from turnback.migrations.checksums import compare
+from turnback.migrations.discovery import load_project
+
+if TYPE_CHECKING:
+    from turnback.engine import Engine, Options, Plan, Report
+    from turnback.migrations.model import Project
+
+
+@click.command(epilog="Example: turnback up --dry-run")
+@click.argument("version", required=False, type=opt.Version())
+@opt.database
+@opt.directory
+@click.option("--dry-run", is_flag=True, help="Print the plan and the exact SQL; change nothing.")
+@click.option("--out-of-order", is_flag=True, help="Run pending ones older than applied ones too.")
+@click.option(
+    "--allow-missing-rollback", is_flag=True, help="Run migrations that have no way back as well."
+)
+@opt.never_asks
+@opt.patience
+@opt.as_json
+@reported
+def up(
+    *,
+    version: str | None,
+    database_url: str | None,
+    history_schema: str,
+    directory: Path,
+    dry_run: bool,
+    out_of_order: bool,
+    allow_missing_rollback: bool,
+    lock_timeout: float,
+    lock_retry_for: float,
+    wait: float,
+    out: Output,
+) -> int:
+    """Apply the pending migrations, all or up to VERSION.
+
+    Each runs in one message together with its record in the history, so that a crash keeps both
+    or neither. It stops at the first that fails; that one is rolled back whole.
+    """
+    out.document |= {"run": None, "database": None, "applied": [], "error": None}
+    project = load_project(directory)
+    _warn_of_checksums(project, out)
+    patience = _options(lock_timeout, lock_retry_for, wait)
+    with open_engine(database_url, directory, history_schema, out, options=patience) as engine:
+        plan = engine.plan_up(
+            project,
+            target=version,
+            out_of_order=out_of_order,
+            rollback_required=not allow_missing_rollback,
+        )
+        for text in plan.notes:
+            out.note(f"note: {text}")
+        if dry_run:
+            return _show(engine, plan, out)
+        began = time.monotonic()
+        report = engine.up(plan)
+        out.document["applied"] = [done.to_dict() for done in report.applied]
+        return _close(report, "applied", len(report.applied), began, out)
+
+
+@click.command(epilog="Example: turnback down 0004")
+@click.argument("version", type=opt.Version())
+@opt.database
+@opt.directory
+@click.option("--dry-run", is_flag=True, help="Print the plan and the exact SQL; change nothing.")
+@opt.yes
+@opt.patience
+@opt.as_json
+@reported
+def down(
+    *,
+    version: str,
+    database_url: str | None,
+    history_schema: str,
+    directory: Path,
+    dry_run: bool,
+    yes: bool,
+    lock_timeout: float,
+    lock_retry_for: float,
+    wait: float,
+    out: Output,
+) -> int:
+    """Roll back every migration after VERSION, newest first; 0 rolls back all of them.
+
+    The rollback script of the folder is used; where it is gone, the one that was stored in the
+    database when its migration was applied. It stops at the first that fails.
+    """
+    out.document |= {"run": None, "database": None, "rolled_back": [], "error": None}
+    project = _project_or_none(directory)
+    patience = _options(lock_timeout, lock_retry_for, wait)
+    with open_engine(database_url, directory, history_schema, out, options=patience) as engine:
+        plan = engine.plan_down(project, target=version)
+        if dry_run:
+            return _show(engine, plan, out)
+        if not plan.empty and not yes and may_ask(out.as_json):
+            names = ", ".join(step.version for step in plan.steps[:10])
+            more = f" and {len(plan.steps) - 10} more" if len(plan.steps) > 10 else ""
+            where = out.document["database"]
+            click.confirm(f"Roll back {names}{more} on {where}?", abort=True, err=True)
+        began = time.monotonic()
+        report = engine.down(plan)
+        out.document["rolled_back"] = [done.to_dict() for done in report.rolled_back]
+        return _close(report, "rolled back", len(report.rolled_back), began, out)
+
+
+def _options(lock_timeout: float, lock_retry_for: float, wait: float) -> Options:
+    from turnback.engine import Options
+
+    return Options(
+        lock_timeout_ms=int(lock_timeout * 1000), lock_retry_s=lock_retry_for, runner_wait_s=wait
+    )
+
+
+def _project_or_none(directory: Path) -> Project:
+    """The project; an empty one where there is no folder, for the stored scripts are enough."""
+    from turnback.migrations.model import Project
+
+    if not directory.exists():
+        return Project(directory, ())
+    return load_project(directory)
+
+
+def _warn_of_checksums(project: Project, out: Output) -> None:
+    if project.sums is None:
+        return
+    for finding in compare(project):
+        if isinstance(finding, ChecksumMismatch):
+            out.note(f"warning: {finding}; if this is meant: turnback check --fix")
+
+
+def _show(engine: Engine, plan: Plan, out: Output) -> int:
+    out.document["status"] = "dry_run"
+    out.document["plan"] = [
+        {**step, "sql": engine.preview(planned)}
+        for step, planned in zip(plan.to_dict()["migrations"], plan.steps, strict=True)
+    ]
+    if plan.empty:
+        out.result("Nothing to do.")
+    for step in out.document["plan"]:
+        way = "" if step["in_transaction"] else ", statement by statement, outside a transaction"
+        out.result(f"-- {plan.direction} {step['version']} {step['name']} ({step['file']}{way})")
+        for message in step["sql"]:
+            out.result(message)
+        out.result()
+    out.note(f"Dry run: {count(len(plan.steps), 'migration')}; nothing was changed.")
+    return 0
+
+
+def _close(report: Report, verb: str, number: int, began: float, out: Output) -> int:
+    took = human_ms(int((time.monotonic() - began) * 1000))
+    if report.error:
+        return _failed(report, report.error, verb, number, out)
+    out.document["status"] = "succeeded" if number else "nothing_to_do"
+    out.result(f"{count(number, 'migration')} {verb} in {took}." if number else "Nothing to do.")
+    return 0
+
+
+def _failed(report: Report, error: TurnbackError, verb: str, number: int, out: Output) -> int:
+    code = out.fail(error)
+    if report.remaining:
+        left = count(len(report.remaining), "migration")
+        done = count(number, "migration")
+        out.note(f"{done} {verb}; {left} left, the next is {report.remaining[0]}.")
+    return code

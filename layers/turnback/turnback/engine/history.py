@@ -1,0 +1,268 @@
+"""What the database says was done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from turnback.engine.message import Connection, ServerError, rows, send
+from turnback.engine.quoting import identifier, literal
+from turnback.errors import DatabaseRefused, HistoryConflict
+from turnback.migrations.model import Migration, Project
+
+FORMAT = 1
+_MARK = "turnback history, format "
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A migration's row in the history."""
+
+    version: str
+    name: str
+    checksum: str
+    applied_at: str
+    execution_ms: int
+    success: bool
+    error: str | None
+    rolled_back_at: str | None
+
+    @property
+    def applied(self) -> bool:
+        """Whether the database has this migration now."""
+        return self.success and self.rolled_back_at is None
+
+    @property
+    def word(self) -> str:
+        """``applied``, ``failed`` or ``rolled_back``."""
+        if self.rolled_back_at is not None:
+            return "rolled_back"
+        return "applied" if self.success else "failed"
+
+    @property
+    def number(self) -> int:
+        """The version as a number."""
+        return int(self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationStatus:
+    """Where one migration stands.
+
+    Attributes:
+        status: ``pending``, ``applied``, ``failed``, ``rolled_back``, ``missing`` (its file is
+            gone) or ``changed`` (its file differs from what was applied).
+    """
+
+    version: str
+    name: str
+    status: str
+    applied_at: str | None
+    execution_ms: int | None
+    checksum: str
+    error: str | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether ``up`` would run it."""
+        return self.status in ("pending", "failed", "rolled_back")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "version": self.version,
+            "name": self.name,
+            "status": self.status,
+            "applied_at": self.applied_at,
+            "execution_ms": self.execution_ms,
+            "checksum": self.checksum,
+        }
+
+
+class History:
+    """Reads the history tables of one database; creates them when told to."""
+
+    def __init__(self, connection: Connection, schema: str) -> None:
+        self._connection = connection
+        self.schema = schema
+        self.prefix = identifier(schema)
+
+    def exists(self) -> bool:
+        """Whether the tables are there, and ours.
+
+        Raises:
+            HistoryConflict: a table of another tool, or a history newer than this turnback.
+        """
+        query = (
+            "SELECT pg_catalog.obj_description(c.oid, 'pg_class') FROM pg_catalog.pg_class c "
+            "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+            f"WHERE n.nspname = {literal(self.schema)} AND c.relname = 'migrations'"
+        )
+        found = rows(send(self._connection, query)[0])
+        if not found:
+            return False
+        comment = found[0][0] or ""
+        if not comment.startswith(_MARK):
+            raise HistoryConflict(
+                f"the table {self.schema}.migrations belongs to another tool",
+                hint="keep turnback's tables elsewhere: --history-schema turnback",
+            )
+        if int(comment.removeprefix(_MARK)) > FORMAT:
+            raise HistoryConflict(
+                f"the history was written by a newer turnback ({comment})",
+                hint="upgrade turnback: pip install --upgrade turnback",
+            )
+        return True
+
+    def create(self) -> None:
+        """Make the tables and the view, all or none.
+
+        Raises:
+            DatabaseRefused: we may not.
+        """
+        text = resources.files("turnback.engine").joinpath("schema_0001.sql").read_text("utf-8")
+        text = text.replace('"history_schema"', self.prefix)
+        if self.schema != "public":
+            text = f"CREATE SCHEMA IF NOT EXISTS {self.prefix};\n{text}"
+        try:
+            send(self._connection, text)
+        except ServerError as error:
+            raise DatabaseRefused(
+                f"the history tables cannot be created: {error.message}",
+                sqlstate=error.sqlstate,
+                hint=f"grant CREATE on schema {self.schema} to this user, or name another "
+                "schema with --history-schema",
+            ) from error
+
+    def entries(self) -> list[Entry]:
+        """All rows, oldest version first. The tables must be there."""
+        query = (
+            f"SELECT version, name, checksum, {_utc('applied_at')}, "
+            f"execution_time, success, error, {_utc('rolled_back_at')} "
+            f"FROM {self.prefix}.migrations ORDER BY version::numeric"
+        )
+        return [
+            Entry(
+                str(version),
+                str(name),
+                str(checksum),
+                str(at),
+                int(ms or 0),
+                ok == "t",
+                error,
+                back,
+            )
+            for version, name, checksum, at, ms, ok, error, back in rows(
+                send(self._connection, query)[0]
+            )
+        ]
+
+    def stored_rollbacks(self, versions: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Version → path and SQL of the rollback script stored when it was last applied."""
+        wanted = ", ".join(literal(version) for version in versions)
+        if not wanted:
+            return {}
+        query = (
+            "SELECT DISTINCT ON (version) version, rollback_path, rollback_sql "
+            f"FROM {self.prefix}.migration_log WHERE version IN ({wanted}) "
+            "AND direction = 'up' AND outcome = 'done' AND statement IS NULL "
+            "ORDER BY version, id DESC"
+        )
+        return {
+            str(version): (str(path), sql)
+            for version, path, sql in rows(send(self._connection, query)[0])
+            if sql is not None
+        }
+
+    def applied_by(self, run: str) -> list[str]:
+        """The versions that this run applied and that are applied still, oldest first."""
+        query = (
+            f"SELECT m.version FROM {self.prefix}.migrations m WHERE m.success "
+            f"AND m.rolled_back_at IS NULL AND (SELECT l.run_id FROM {self.prefix}.migration_log l "
+            "WHERE l.version = m.version AND l.direction = 'up' AND l.outcome = 'done' "
+            f"AND l.statement IS NULL ORDER BY l.id DESC LIMIT 1) = {literal(run)} "
+            "ORDER BY m.version::numeric"
+        )
+        return [str(row[0]) for row in rows(send(self._connection, query)[0])]
+
+    def done_by(self, run: str, direction: str) -> dict[str, int]:
+        """Version → milliseconds of the migrations that this run has done in this direction."""
+        query = (
+            f"SELECT version, execution_ms FROM {self.prefix}.migration_log "
+            f"WHERE run_id = {literal(run)} AND direction = {literal(direction)} "
+            "AND outcome = 'done' AND statement IS NULL ORDER BY id"
+        )
+        return {
+            str(version): int(took or 0) for version, took in rows(send(self._connection, query)[0])
+        }
+
+    def last_release(self) -> str | None:
+        """The release whose migration was applied last and is applied still."""
+        query = (
+            f"SELECT l.release FROM {self.prefix}.migration_log l "
+            f"JOIN {self.prefix}.migrations m USING (version) "
+            "WHERE m.success AND m.rolled_back_at IS NULL AND l.direction = 'up' "
+            "AND l.outcome = 'done' AND l.statement IS NULL AND l.release IS NOT NULL "
+            "ORDER BY l.id DESC LIMIT 1"
+        )
+        found = rows(send(self._connection, query)[0])
+        return found[0][0] if found else None
+
+    def statements_done(self, migration: Migration, direction: str) -> dict[int, str]:
+        """Number → checksum of the statements done since the migration last began or ended."""
+        query = (
+            f"WITH attempts AS (SELECT id, direction, statement, outcome, statement_checksum "
+            f"FROM {self.prefix}.migration_log WHERE version = {literal(migration.version)}) "
+            "SELECT statement, statement_checksum FROM attempts "
+            f"WHERE direction = {literal(direction)} AND statement IS NOT NULL "
+            "AND outcome = 'done' AND id > coalesce((SELECT max(id) FROM attempts "
+            "WHERE outcome = 'done' AND statement IS NULL), 0) ORDER BY id"
+        )
+        return {
+            int(number or 0): str(checksum)
+            for number, checksum in rows(send(self._connection, query)[0])
+        }
+
+
+def _utc(column: str) -> str:
+    form = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
+    return f"pg_catalog.to_char({column} AT TIME ZONE 'UTC', '{form}')"
+
+
+def statuses(project: Project, entries: Iterable[Entry]) -> list[MigrationStatus]:
+    """Files and history put side by side, oldest version first."""
+    by_number = {entry.number: entry for entry in entries}
+    found: dict[int, MigrationStatus] = {}
+    for migration in project.migrations:
+        entry = by_number.pop(migration.number, None)
+        checksum = migration.forward.checksum
+        if entry is None:
+            status = MigrationStatus(
+                migration.version, migration.name, "pending", None, None, checksum
+            )
+        else:
+            word = entry.word
+            if word == "applied" and entry.checksum != checksum:
+                word = "changed"
+            status = MigrationStatus(
+                migration.version,
+                migration.name,
+                word,
+                entry.applied_at,
+                entry.execution_ms,
+                checksum,
+                entry.error,
+            )
+        found[migration.number] = status
+    for number, entry in by_number.items():
+        if entry.applied:
+            found[number] = MigrationStatus(
+                entry.version,
+                entry.name,
+                "missing",
+                entry.applied_at,
+                entry.execution_ms,
+                entry.checksum,
+            )
+    return [found[number] for number in sorted(found)]

@@ -1,0 +1,159 @@
+"""A migration that cannot run in a transaction: one statement at a time, each with its record.
+
+A statement that is refused in a transaction block travels in a pipeline with the record of it,
+under one Sync: the server carries out both without waiting for us, and skips the record if the
+statement fails. A run that was cut off goes on at the first statement that has no record.
+"""
+
+from __future__ import annotations
+
+import time
+
+import psycopg
+
+from turnback.engine.events import Event, Listener
+from turnback.engine.failure import PASSING, point
+from turnback.engine.history import History
+from turnback.engine.invalid_index import drop_invalid, index_of
+from turnback.engine.message import Connection, ServerError, from_psycopg, send
+from turnback.engine.plan import Step
+from turnback.engine.record import Recorder
+from turnback.engine.transaction import OURSELVES, RESET, local_settings
+from turnback.errors import MigrationFailed, TurnbackError
+from turnback.migrations.checksums import digest
+from turnback.sql.statements import Statement
+
+# They make the session, not the database, and are set anew when a run goes on.
+_SESSION_KINDS = {"VariableSetStmt"}
+
+
+def run(
+    connection: Connection, step: Step, recorder: Recorder, history: History, listener: Listener
+) -> int:
+    """Run a migration statement by statement, and return the milliseconds it took.
+
+    Raises:
+        MigrationIncomplete: a statement failed after others that stay.
+        MigrationFailed, RollbackFailed: the first one failed, so nothing was changed.
+        LockTimeout: a statement did not get its lock; trying again goes on there.
+        DatabaseUnreachable: the connection broke.
+    """
+    began = time.monotonic()
+    statements = step.runnable.statements
+    if statements is None:
+        raise MigrationFailed(
+            "the file runs outside a transaction, and cannot be split into statements",
+            file=step.runnable.script.path,
+            version=step.version,
+            hint="turnback check says where its syntax is not understood",
+        )
+    done = _settled(history.statements_done(step.migration, step.direction), statements)
+    if done:
+        listener(
+            Event("resumed", step.version, step.name, text=f"{done} of {len(statements)} are done")
+        )
+    send(connection, RESET)
+    for setting in local_settings(step.runnable.script):
+        send(connection, f"SET {setting}")
+    send(connection, recorder.started(step.migration, step.direction))
+    changed = done
+    for number, statement in enumerate(statements, 1):
+        if number <= done and statement.kind not in _SESSION_KINDS:
+            continue
+        record = recorder.statement(
+            step.migration, step.direction, number, digest(statement.sql.encode())
+        )
+        try:
+            if statement.outside_transaction:
+                _outside(connection, step, statement, record)
+            else:
+                send(connection, f"{statement.sql}\n;{OURSELVES} {record}")
+        except ServerError as error:
+            _clean(connection, statement)
+            raise _failure(step, error, statement, number, changed) from error
+        if statement.kind not in _SESSION_KINDS:
+            changed = number
+    elapsed = int((time.monotonic() - began) * 1000)
+    whole = recorder.applied if step.direction == "up" else recorder.rolled_back
+    send(connection, f"{RESET} {whole(step.migration, elapsed_ms=elapsed)}")
+    _verify(connection, step)
+    return elapsed
+
+
+def preview(step: Step, recorder: Recorder) -> list[str]:
+    """The messages that carry this migration, one a statement with its record."""
+    messages = []
+    for number, statement in enumerate(step.runnable.statements or (), 1):
+        checksum = digest(statement.sql.encode())
+        record = recorder.statement(step.migration, step.direction, number, checksum)
+        messages.append(f"{statement.sql};\n{record};")
+    return messages
+
+
+def _settled(done: dict[int, str], statements: tuple[Statement, ...]) -> int:
+    """How many statements from the first are done as they stand in the file now."""
+    count = 0
+    for number, statement in enumerate(statements, 1):
+        if done.get(number) != digest(statement.sql.encode()):
+            break
+        count = number
+    return count
+
+
+def _outside(connection: Connection, step: Step, statement: Statement, record: str) -> None:
+    directives = step.runnable.script.directives
+    # Such a statement waits for old transactions to end, by design: a lock timeout would leave
+    # an invalid index behind, and nobody queues behind its weak lock (manual, CREATE INDEX).
+    send(connection, "SET lock_timeout = 0")
+    if directives.statement_timeout_ms is None:
+        send(connection, "SET statement_timeout = 0")
+    _clean(connection, statement)
+    try:
+        with connection.pipeline():
+            connection.execute(statement.sql.encode())
+            connection.execute(record.encode())
+    except psycopg.Error as exc:
+        raise from_psycopg(exc) from exc
+    send(connection, "RESET lock_timeout; RESET statement_timeout")
+    for setting in local_settings(step.runnable.script):
+        send(connection, f"SET {setting}")
+
+
+def _clean(connection: Connection, statement: Statement) -> None:
+    """Drop the invalid index that an interrupted CREATE INDEX CONCURRENTLY of ours left."""
+    name = index_of(statement)
+    if name and not connection.closed:
+        drop_invalid(connection, name)
+
+
+def _failure(
+    step: Step, error: ServerError, statement: Statement, number: int, changed: int
+) -> TurnbackError:
+    offset = statement.offset
+    if error.position is not None and error.position <= len(statement.sql):
+        offset += error.position - 1
+    incomplete = None
+    if changed and error.sqlstate not in PASSING:
+        verb = "up" if step.direction == "up" else "down"
+        incomplete = (
+            f"statements 1 to {changed} are done and stay; mend statement {number} and run "
+            f"turnback {verb} again: it goes on there"
+        )
+    return point(step, error, offset, statement, incomplete=incomplete)
+
+
+def _verify(connection: Connection, step: Step) -> None:
+    if step.verify is None:
+        return
+    try:
+        send(connection, f"SET LOCAL transaction_read_only = on;\n{step.verify.text}\n")
+    except ServerError as error:
+        offset = error.position - 43 if error.position else 0
+        raise point(
+            Step(step.migration, step.direction, step.verify),
+            error,
+            max(offset, 0),
+            None,
+            incomplete=f"{step.version} ran outside a transaction and stays; roll it back with "
+            "turnback down, or mend it",
+        ) from error

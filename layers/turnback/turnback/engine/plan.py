@@ -1,0 +1,240 @@
+"""What a run will do, in order."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from turnback.engine.history import Entry, statuses
+from turnback.errors import (
+    ChecksumMismatch,
+    InvalidMigration,
+    MigrationMissing,
+    OutOfOrder,
+    RollbackMissing,
+    TurnbackError,
+    UnknownVersion,
+)
+from turnback.migrations.checksums import digest
+from turnback.migrations.headers import read_directives
+from turnback.migrations.model import Migration, Project, Script
+from turnback.sql.script import Runnable, prepare
+
+MORE = "turnback status shows every migration"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One migration in one direction, with its script made ready to run."""
+
+    migration: Migration
+    direction: str
+    runnable: Runnable
+    verify: Runnable | None = None
+
+    @property
+    def version(self) -> str:
+        return self.migration.version
+
+    @property
+    def name(self) -> str:
+        return self.migration.name
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps of a run, and what is worth saying about them beforehand."""
+
+    direction: str
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.steps
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "direction": self.direction,
+            "migrations": [
+                {
+                    "version": step.version,
+                    "name": step.name,
+                    "file": step.runnable.script.path,
+                    "checksum": step.runnable.script.checksum,
+                    "in_transaction": not step.runnable.one_by_one,
+                }
+                for step in self.steps
+            ],
+            "notes": list(self.notes),
+        }
+
+
+def plan_up(
+    project: Project,
+    entries: Iterable[Entry],
+    *,
+    target: str | None = None,
+    out_of_order: bool = False,
+    rollback_required: bool = True,
+) -> Plan:
+    """The pending migrations up to ``target``.
+
+    Raises:
+        UnknownVersion: there is no migration ``target``.
+        ChecksumMismatch: an applied file was edited.
+        MigrationMissing: an applied file is gone.
+        OutOfOrder: a pending migration is older than an applied one.
+        RollbackMissing: a pending migration has no way back.
+        InvalidMigration: a pending file cannot be run.
+    """
+    found = statuses(project, entries)
+    _refuse_drift(project, [(item.version, item.name, item.status) for item in found])
+    limit = _number_of(project, target)
+    applied = [int(item.version) for item in found if item.status == "applied"]
+    newest = max(applied, default=-1)
+    pending = {int(item.version) for item in found if item.pending}
+    steps = []
+    for migration in project.migrations:
+        if migration.number not in pending or (limit is not None and migration.number > limit):
+            continue
+        if migration.number < newest and not out_of_order:
+            raise OutOfOrder(
+                f"{migration.version} is pending, but {newest} is applied already",
+                file=migration.forward.path,
+                version=migration.version,
+                hint="give it a higher number, or run it all the same: --out-of-order",
+            )
+        if rollback_required and migration.rollback is None:
+            _need_reason(migration)
+        steps.append(_step_up(migration))
+    return Plan("up", tuple(steps), tuple(_notes(project, steps)))
+
+
+def plan_down(
+    project: Project, entries: Iterable[Entry], stored: dict[str, tuple[str, str]], *, target: str
+) -> Plan:
+    """Every applied migration after ``target``, newest first; ``0`` is all of them.
+
+    The rollback script of the folder is used, and where it is gone the one stored in the
+    database with its migration.
+
+    Raises:
+        UnknownVersion: ``target`` is no version of a migration.
+        RollbackMissing: one of them has no way back.
+        InvalidMigration: a rollback script cannot be run.
+    """
+    limit = 0 if int(target) == 0 else _number_of(project, target, {e.number for e in entries})
+    applied = [entry for entry in entries if entry.applied and entry.number > (limit or 0)]
+    steps = [_step_down(project, entry, stored) for entry in reversed(applied)]
+    return Plan("down", tuple(steps))
+
+
+def plan_down_of(
+    versions: Iterable[str], entries: Iterable[Entry], stored: dict[str, tuple[str, str]]
+) -> Plan:
+    """These migrations, newest first, by the rollback scripts stored in the database.
+
+    Raises:
+        RollbackMissing: one of them was applied without one.
+    """
+    wanted = set(versions)
+    chosen = [entry for entry in entries if entry.version in wanted]
+    return Plan("down", tuple(_step_down(None, entry, stored) for entry in reversed(chosen)))
+
+
+def _refuse_drift(project: Project, found: list[tuple[str, str, str]]) -> None:
+    problems: list[TurnbackError] = []
+    for version, name, status in found:
+        if status == "changed":
+            migration = project.find(version)
+            problems.append(
+                ChecksumMismatch(
+                    f"{version} was edited after it was applied",
+                    version=version,
+                    file=migration.forward.path if migration else None,
+                    hint="undo the edit and write a new migration; or, when the file is right: "
+                    f"turnback repair {version} --accept-checksum --because REASON",
+                )
+            )
+        elif status == "missing":
+            problems.append(
+                MigrationMissing(
+                    f"{version} ({name}) is applied, but its file is gone",
+                    version=version,
+                    hint="bring the file back from version control; or roll it back by its stored "
+                    "script: turnback down to the version before it",
+                )
+            )
+    if problems:
+        first = problems[0]
+        if len(problems) > 1:
+            first.message += f" (and {len(problems) - 1} more; {MORE})"
+        raise first
+
+
+def _number_of(project: Project, target: str | None, also: set[int] | None = None) -> int | None:
+    if target is None:
+        return None
+    known = {migration.number for migration in project.migrations} | (also or set())
+    if int(target) not in known:
+        raise UnknownVersion(f"there is no migration {target}", hint=MORE, version=target)
+    return int(target)
+
+
+def _need_reason(migration: Migration) -> None:
+    if migration.forward.directives.irreversible is None:
+        raise RollbackMissing(
+            f"{migration.version} has no rollback script",
+            file=migration.forward.path,
+            version=migration.version,
+            hint=f"write rollback/{migration.version}_rollback.sql, or say why there is none: "
+            "-- turnback: irreversible because REASON",
+        )
+
+
+def _notes(project: Project, steps: list[Step]) -> list[str]:
+    numbers = [migration.number for migration in project.migrations]
+    planned = {step.migration.number for step in steps}
+    return [
+        f"the numbers jump from {before} to {after}"
+        for before, after in itertools.pairwise(numbers)
+        # Timestamps jump by nature.
+        if after - before > 1 and after in planned and after < 10**7
+    ]
+
+
+def _step_up(migration: Migration) -> Step:
+    verify = prepare(migration.verify) if migration.verify else None
+    if verify and (verify.one_by_one or verify.needs_begin):
+        raise InvalidMigration(
+            "a verify script runs read-only, in its migration's transaction",
+            file=verify.script.path,
+            version=migration.version,
+            hint="use queries that fail, such as DO $$ BEGIN ASSERT …; END $$",
+        )
+    return Step(migration, "up", prepare(migration.forward), verify)
+
+
+def _step_down(project: Project | None, entry: Entry, stored: dict[str, tuple[str, str]]) -> Step:
+    migration = project.find(entry.version) if project else None
+    script = migration.rollback if migration else None
+    if script is None and entry.version in stored:
+        path, sql = stored[entry.version]
+        path = f"{path} (stored)"
+        script = Script(path, sql, digest(sql.encode()), read_directives(path, sql))
+    if script is None:
+        reason = migration.forward.directives.irreversible if migration else None
+        raise RollbackMissing(
+            f"{entry.version} ({entry.name}) has no way back"
+            + (f": irreversible because {reason}" if reason else ""),
+            version=entry.version,
+            hint=f"write rollback/{entry.version}_rollback.sql, or restore a snapshot",
+        )
+    if migration is None:
+        forward = Script(f"sql/{entry.version}_{entry.name}.sql", "", entry.checksum)
+        migration = Migration(entry.version, entry.name, forward)
+    return Step(migration, "down", prepare(script))

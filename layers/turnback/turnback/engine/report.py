@@ -1,0 +1,38 @@
+"""What a run did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from turnback.errors import TurnbackError
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A migration that was applied, or rolled back, with its time in the server."""
+
+    version: str
+    name: str
+    execution_ms: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"version": self.version, "name": self.name, "execution_ms": self.execution_ms}
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run did, what is left of its plan, and the error that stopped it, if one did."""
+
+    applied: list[Done] = field(default_factory=list)
+    rolled_back: list[Done] = field(default_factory=list)
+    remaining: list[str] = field(default_factory=list)
+    error: TurnbackError | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "applied": [done.to_dict() for done in self.applied],
+            "rolled_back": [done.to_dict() for done in self.rolled_back],
+            "remaining": self.remaining,
+            "error": self.error.to_dict() if self.error else None,
+        }

@@ -1,0 +1,145 @@
+"""A migration in a transaction: one message with its SQL, its record and the commit.
+
+Nothing can come between the change and its record, because the server gets both at once
+(docs/decisions/0001). Far behind, a database gets many migrations a message, each still a
+transaction of its own (docs/decisions/0005).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg.pq.abc import PGresult
+
+from turnback.engine.failure import explain
+from turnback.engine.message import Connection, ServerError, send, value
+from turnback.engine.plan import Step
+from turnback.engine.record import NOTE_BEGINNING, TIME_COLUMN, Recorder
+from turnback.errors import DatabaseRefused, TurnbackError
+from turnback.migrations.model import Script
+
+# What a script may leave behind in its session, undone before the next one. RESET ALL goes back
+# to the settings of the startup packet, which are ours (connection.py).
+RESET = "RESET ALL; RESET SESSION AUTHORIZATION; CLOSE ALL; UNLISTEN *; DISCARD TEMP;"
+_RESET_STATEMENTS = RESET.count(";")
+# The script may have switched role, and the record is written as the user who connected.
+OURSELVES = "RESET SESSION AUTHORIZATION; RESET ROLE;"
+# Those two, the record, and SET LOCAL transaction_read_only.
+_SUFFIX_STATEMENTS = 4
+BATCH_STEPS = 100
+BATCH_CHARACTERS = 256 * 1024
+
+
+def run(connection: Connection, step: Step, recorder: Recorder) -> int:
+    """Run one migration, and return the milliseconds it took in the server.
+
+    Raises:
+        TurnbackError: it failed and nothing of it was kept; the class says in which way.
+        DatabaseUnreachable: the connection broke; only the history knows whether it was done.
+    """
+    prefix, count = _prefix(step)
+    text = preview(step, recorder)
+    try:
+        return _times(send(connection, text))[0]
+    except ServerError as error:
+        if step.runnable.needs_begin:
+            send(connection, "ROLLBACK")
+        raise _failure(step, error, len(prefix), count, text) from error
+
+
+def preview(step: Step, recorder: Recorder) -> str:
+    """The message that carries this migration."""
+    prefix, _ = _prefix(step)
+    commit = "; COMMIT" if step.runnable.needs_begin else ""
+    return f"{prefix}{step.runnable.text}{_suffix(step, recorder)}{commit}"
+
+
+def run_batch(connection: Connection, steps: Sequence[Step], recorder: Recorder) -> list[int]:
+    """Run migrations in one message, each in its transaction; the milliseconds of each.
+
+    All but the last commit without waiting for the disk; the last one waits, and as the log is
+    written in order, it waits for all of them.
+
+    Raises:
+        ServerError: one failed; those before it are committed, and the history knows which.
+        DatabaseUnreachable: the connection broke.
+    """
+    parts = []
+    for number, step in enumerate(steps, 1):
+        prefix = _prefix(step)[0].removeprefix("BEGIN; ")
+        relaxed = "SET LOCAL synchronous_commit = off; " if number < len(steps) else ""
+        parts.append(
+            f"BEGIN; {prefix}{NOTE_BEGINNING} {relaxed}{step.runnable.text}"
+            f"{_suffix(step, recorder)}; COMMIT;"
+        )
+    try:
+        return _times(send(connection, "\n".join(parts)))
+    except ServerError:
+        send(connection, "ROLLBACK")
+        raise
+
+
+def fits_batch(step: Step) -> bool:
+    """Whether this migration may travel with others: it runs in a transaction."""
+    return not step.runnable.one_by_one
+
+
+def local_settings(script: Script) -> list[str]:
+    """SQL that gives this script the timeouts its header asks for."""
+    directives = script.directives
+    settings = {
+        "lock_timeout": directives.lock_timeout_ms,
+        "statement_timeout": directives.statement_timeout_ms,
+    }
+    return [f"{name} = {ms}" for name, ms in settings.items() if ms is not None]
+
+
+def _prefix(step: Step) -> tuple[str, int]:
+    settings = [f"SET LOCAL {setting};" for setting in local_settings(step.runnable.script)]
+    # An implicit transaction is faster, but has no savepoints (manual, 54.2.2.1).
+    begin = ["BEGIN;"] if step.runnable.needs_begin else []
+    parts = [*begin, RESET, *settings, ""]
+    return " ".join(parts), _RESET_STATEMENTS + len(begin) + len(settings)
+
+
+def _failure(
+    step: Step, error: ServerError, sent_before: int, statements_before: int, text: str
+) -> TurnbackError:
+    statements = step.runnable.statements
+    own = None if statements is None else error.index - statements_before - len(statements)
+    if own is None or own < 0:
+        return explain(step, error, sent_before=sent_before, statements_before=statements_before)
+    if step.verify and own >= _SUFFIX_STATEMENTS:
+        verification = Step(step.migration, step.direction, step.verify)
+        return explain(
+            verification,
+            error,
+            sent_before=text.rindex(step.verify.text),
+            statements_before=error.index - own + _SUFFIX_STATEMENTS,
+        )
+    return DatabaseRefused(
+        f"the record of {step.version} cannot be written: {error.message}",
+        sqlstate=error.sqlstate,
+        version=step.version,
+        hint="nothing was kept; check this user's rights on the history tables",
+    )
+
+
+def _suffix(step: Step, recorder: Recorder) -> str:
+    # The newline ends a comment in the script's last line, the semicolon its last statement.
+    record = recorder.applied if step.direction == "up" else recorder.rolled_back
+    text = f"\n;{OURSELVES} {record(step.migration)}"
+    if step.verify:
+        # Read-only from here on, so that a verify script can fail its migration and change
+        # nothing (docs/decisions/0004).
+        text += f"; SET LOCAL transaction_read_only = on;\n{step.verify.text}\n"
+    return text
+
+
+def _times(results: Sequence[PGresult]) -> list[int]:
+    name = TIME_COLUMN.encode()
+    return [
+        int(value(result) or 0)
+        for result in results
+        if result.nfields == 1 and result.ntuples == 1 and result.fname(0) == name
+    ]

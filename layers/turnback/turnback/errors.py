@@ -1,0 +1,256 @@
+"""Every error turnback raises on purpose.
+
+The class names are an API: the state machine matches them in ``ErrorEquals`` (Step Functions
+compares the exact name and knows no inheritance), and a contract test holds them to it. Rename
+one, and a rollback is silently switched off.
+
+The tree, with the exit code of the command line::
+
+    TurnbackError
+    ├── ConfigurationError      2  wrong usage or settings
+    │   ├── ProjectNotFound     2  no migrations where they were looked for
+    │   └── HistoryConflict     2  the history tables belong to someone else, or to a newer turnback
+    ├── CheckFailed             3  several findings at once
+    ├── InvalidMigration        3  a file that cannot be used as it is
+    ├── DuplicateVersion        3  two files with one version
+    ├── RollbackMissing         3  no way back for this migration
+    ├── ChecksumMismatch        3  a file differs from what was recorded
+    ├── MigrationMissing        3  applied, but its file is gone
+    ├── OutOfOrder              3  older than what is applied
+    ├── UnknownVersion          2  no such version here
+    ├── InvalidArtifact         3  the zip is refused
+    ├── ReleaseTooOld           3  lower than the release last applied
+    ├── MigrationFailed         1  failed, and was rolled back whole
+    ├── MigrationIncomplete     6  failed outside a transaction: what ran before it stays
+    ├── RollbackFailed          1  a rollback script failed, and was rolled back itself
+    ├── VerificationFailed      6  the history is not what the plan said
+    ├── RunnerBusy              4  another run holds the lock
+    ├── LockTimeout             4  a table's lock could not be had in time
+    ├── DatabaseUnreachable     5  no answer
+    ├── DatabaseRefused         5  an answer, and it is no
+    ├── SnapshotFailed          5  no snapshot, so nothing was changed
+    ├── AwsError                5  AWS cannot be reached, or refuses
+    └── ChatUnreachable         5  the chat did not take a message; no run depends on it
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+class TurnbackError(Exception):
+    """turnback cannot go on."""
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        file: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+        statement: str | None = None,
+        sqlstate: str | None = None,
+        hint: str | None = None,
+        version: str | None = None,
+    ) -> None:
+        """Keep what happened, where, and what to do next.
+
+        Args:
+            message: what happened, one sentence; without one, the docstring of the class.
+            file: path of the file, as the user knows it.
+            line: line in that file, from 1.
+            column: column in that line, in characters, from 1.
+            statement: the SQL that failed.
+            sqlstate: the server's five-character code (PostgreSQL manual, appendix A).
+            hint: what to do next.
+            version: version of the migration concerned.
+        """
+        self.message = message or (self.__doc__ or "").splitlines()[0]
+        self.file = file
+        self.line = line
+        self.column = column
+        self.statement = statement
+        self.sqlstate = sqlstate
+        self.hint = hint
+        self.version = version
+        self._as_json = False
+        super().__init__(self.message)
+
+    @property
+    def where(self) -> str:
+        """``file:line:column`` as far as known, or an empty string."""
+        parts = [self.file, self.line, self.column] if self.file else []
+        return ":".join(str(part) for part in parts if part is not None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error as the ``--json`` output and the state machine carry it."""
+        return {
+            "type": type(self).__name__,
+            "message": self.message,
+            "file": self.file,
+            "line": self.line,
+            "column": self.column,
+            "sqlstate": self.sqlstate,
+            "hint": self.hint,
+        }
+
+    def machine_readable(self) -> TurnbackError:
+        """Make ``str()`` give JSON, and return the error itself.
+
+        Lambda reports an exception by its class name and its ``str()`` only; in this form file
+        and line travel on into the state machine.
+        """
+        self._as_json = True
+        return self
+
+    def __str__(self) -> str:
+        if self._as_json:
+            return json.dumps({**self.to_dict(), "version": self.version})
+        where = self.where
+        return f"{where}: {self.message}" if where else self.message
+
+
+class ConfigurationError(TurnbackError):
+    """The command or its settings are wrong."""
+
+
+class ProjectNotFound(ConfigurationError):
+    """There are no migrations here."""
+
+
+class HistoryConflict(ConfigurationError):
+    """The history tables are not ours to use."""
+
+
+class UnknownVersion(ConfigurationError):
+    """There is no migration of this version."""
+
+
+class CheckFailed(TurnbackError):
+    """A check found something."""
+
+    exit_code = 3
+
+    def __init__(self, message: str | None = None, *, findings: list[TurnbackError], **where: Any):
+        super().__init__(message, **where)
+        self.findings = findings
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**super().to_dict(), "findings": [finding.to_dict() for finding in self.findings]}
+
+
+class InvalidMigration(TurnbackError):
+    """A migration file cannot be used as it is."""
+
+    exit_code = 3
+
+
+class DuplicateVersion(TurnbackError):
+    """Two migrations have the same version."""
+
+    exit_code = 3
+
+
+class RollbackMissing(TurnbackError):
+    """A migration has no rollback script."""
+
+    exit_code = 3
+
+
+class ChecksumMismatch(TurnbackError):
+    """A file differs from what was recorded."""
+
+    exit_code = 3
+
+
+class MigrationMissing(TurnbackError):
+    """A migration is applied, but its file is gone."""
+
+    exit_code = 3
+
+
+class OutOfOrder(TurnbackError):
+    """A pending migration is older than one that is applied."""
+
+    exit_code = 3
+
+
+class InvalidArtifact(TurnbackError):
+    """The artifact is refused."""
+
+    exit_code = 3
+
+
+class ReleaseTooOld(TurnbackError):
+    """The release is lower than the one last applied."""
+
+    exit_code = 3
+
+
+class MigrationFailed(TurnbackError):
+    """A migration failed and was rolled back."""
+
+    exit_code = 1
+
+
+class MigrationIncomplete(TurnbackError):
+    """A migration failed outside a transaction; what ran before it stays."""
+
+    exit_code = 6
+
+
+class RollbackFailed(TurnbackError):
+    """A rollback script failed; the migration is still applied."""
+
+    exit_code = 1
+
+
+class VerificationFailed(TurnbackError):
+    """The database is not what the plan said it would be."""
+
+    exit_code = 6
+
+
+class RunnerBusy(TurnbackError):
+    """Another run is working on this database."""
+
+    exit_code = 4
+
+
+class LockTimeout(TurnbackError):
+    """A lock could not be had in time; nothing was changed."""
+
+    exit_code = 4
+
+
+class DatabaseUnreachable(TurnbackError):
+    """The database does not answer."""
+
+    exit_code = 5
+
+
+class DatabaseRefused(TurnbackError):
+    """The database refuses us."""
+
+    exit_code = 5
+
+
+class SnapshotFailed(TurnbackError):
+    """The snapshot could not be taken; nothing was changed."""
+
+    exit_code = 5
+
+
+class AwsError(TurnbackError):
+    """AWS cannot be reached, or refuses us."""
+
+    exit_code = 5
+
+
+class ChatUnreachable(TurnbackError):
+    """The chat did not take the message."""
+
+    exit_code = 5

@@ -1,0 +1,1 @@
+"""What runs on this machine only, never in Lambda: the embedded Postgres, the local AWS."""

@@ -1,0 +1,178 @@
+"""The local AWS, started and stopped: everything it writes stays in one temporary folder."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+from turnback.errors import AwsError
+from turnback.local import emulator
+from turnback.local.scratch import MARK
+
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+START_SECONDS = 60.0
+LOG_LINES = 20
+
+
+class LocalAws:
+    """A running local AWS. As a context manager it is stopped at the end."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        """Describe one that runs; :meth:`start` starts one.
+
+        Args:
+            process: the emulator, leader of its process group.
+            port: where it listens on 127.0.0.1.
+            log: what it says.
+        """
+        self.endpoint = f"http://127.0.0.1:{port}"
+        self.log = log
+        self._process = process
+        # Of the user's own settings, none is read: neither files nor variables.
+        nothing = {
+            "profile": (None, None, None, None),
+            "config_file": (None, None, os.devnull, None),
+            "credentials_file": (None, None, os.devnull, None),
+        }
+        self._session = boto3.session.Session(
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            region_name=REGION,
+            botocore_session=botocore.session.Session(session_vars=nothing),
+        )
+
+    @classmethod
+    def start(cls, python: Path, folder: Path) -> Self:
+        """Start one on a free port of 127.0.0.1.
+
+        It ends with us, however we end: it watches a pipe that only we hold.
+
+        Args:
+            python: the interpreter of its environment.
+            folder: the scratch folder of this run.
+
+        Raises:
+            AwsError: it does not start; the message has the end of its log.
+        """
+        home = folder / "aws"
+        (home / "tmp").mkdir(parents=True)
+        log = home / "emulator.log"
+        port = _free_port()
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                # -I: neither the user's settings nor our own folder are on its import path.
+                [python, "-I", emulator.__file__],
+                env=_environment(folder, home, port),
+                cwd=home,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        running = cls(process, port, log)
+        try:
+            running._await_ready(port)
+        except BaseException:
+            running.stop()
+            raise
+        return running
+
+    def _await_ready(self, port: int) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:
+            # Not urllib, which would ask the user's proxy.
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+            try:
+                connection.request("GET", "/_ministack/health")
+                if connection.getresponse().status == 200:
+                    return
+            except OSError:
+                time.sleep(0.05)
+            finally:
+                connection.close()
+        raise AwsError(
+            f"The local AWS did not start:\n{self.log.read_text(errors='replace')[-2000:]}",
+            hint="Remove .turnback/local-aws to have its environment made anew.",
+        )
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of this AWS, whatever the user's own settings say."""
+        return self._session.client(
+            service,
+            endpoint_url=self.endpoint,
+            config=Config(proxies={}, s3={"addressing_style": "path"}, retries={"max_attempts": 2}),
+        )
+
+    def last_words(self, group: str) -> list[str]:
+        """The last log lines of the functions, for who has to find out what happened.
+
+        Args:
+            group: the log group they write to.
+        """
+        events = self.client("logs").filter_log_events(logGroupName=group)["events"]
+        return [event["message"].strip() for event in events][-LOG_LINES:]
+
+    def stop(self) -> None:
+        """End the emulator and every function that still runs."""
+        with contextlib.suppress(ProcessLookupError):
+            # Everything it keeps is thrown away, so there is nothing to end gently; and on
+            # SIGTERM it would leave the functions running.
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin:
+            self._process.stdin.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def _environment(folder: Path, home: Path, port: int) -> dict[str, str]:
+    """All that the emulator sees; nothing of the user's environment reaches a function."""
+    return {
+        MARK: os.fspath(folder),
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "TMPDIR": os.fspath(home / "tmp"),
+        "STATE_DIR": os.fspath(home / "state"),
+        "S3_DATA_DIR": os.fspath(home / "s3"),
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": "127.0.0.1",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "LAMBDA_EXECUTOR": "local",
+        # The roles of the template are enforced, so that one that lacks something fails here.
+        "AUTH": "true",
+        # A machine that has Docker is to do the same as one that has not.
+        "DOCKER_HOST": f"unix://{home}/no-docker",
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        "MINISTACK_REGION": REGION,
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "LOG_LEVEL": "WARNING",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,85 @@
+"""A database in an embedded server for something that is not us: a role of its own, a password."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import subprocess
+from dataclasses import dataclass, field
+
+from turnback.errors import DatabaseRefused
+from turnback.local.binaries import binaries, clean_environment
+from turnback.local.server import EmbeddedServer
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database and the role that owns it, reached over TCP with a password."""
+
+    port: int
+    name: str
+    user: str
+    password: str = field(repr=False)
+    host: str = "127.0.0.1"
+
+    @property
+    def url(self) -> str:
+        """Its address, with the password."""
+        return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/{self.name}"
+
+    def as_secret(self) -> str:
+        """What RDS writes into Secrets Manager for a database."""
+        return json.dumps(
+            {
+                "engine": "postgres",
+                "host": self.host,
+                "port": self.port,
+                "username": self.user,
+                "password": self.password,
+                "dbname": self.name,
+            }
+        )
+
+
+def make_database(server: EmbeddedServer, name: str) -> Database:
+    """Make a database and the role that owns it; the role may do nothing else.
+
+    Args:
+        server: a server that listens on TCP.
+        name: of both, a plain identifier.
+
+    Raises:
+        DatabaseRefused: the server refuses.
+    """
+    password = secrets.token_urlsafe(24)
+    # By standard input: a password in the arguments would be seen by everyone on this machine.
+    _run(
+        [
+            *("psql", "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--file", "-"),
+            *("--dbname", server.socket_url()),
+        ],
+        send=f"CREATE ROLE {name} LOGIN PASSWORD '{password}';\n"
+        f"CREATE DATABASE {name} OWNER {name};\n",
+    )
+    return Database(server.port, name, name, password)
+
+
+def schema_of(server: EmbeddedServer, name: str) -> str:
+    """The schema of a database as pg_dump writes it; the same for the same schema."""
+    dumped = _run(["pg_dump", "--schema-only", "--dbname", server.socket_url(name)])
+    # A random word that guards the script against being fed to psql by an attacker.
+    return re.sub(r"^\\(un)?restrict .*\n", "", dumped, flags=re.MULTILINE)
+
+
+def _run(command: list[str], *, send: str = "") -> str:
+    done = subprocess.run(
+        [binaries() / command[0], *command[1:]],
+        env=clean_environment(),
+        input=send,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise DatabaseRefused(f"{command[0]}: {done.stderr.strip()}")
+    return done.stdout

@@ -1,0 +1,134 @@
+"""The local AWS as one program: ministack, with the functions under AWS's own runtime client.
+
+Run by ``turnback.local.aws`` in an environment of its own; it imports nothing of turnback.
+
+ministack runs Python functions by a script of its own, which reports every exception as
+``Runtime.HandlerError``; a ``Catch`` by name would then never match. Here they are served as
+ministack serves custom runtimes, with ``awslambdaric`` as the runtime: AWS's client, which
+reports the class of the exception as AWS does. That goes through ministack's private functions,
+so its version is exact.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import signal
+import sys
+import tempfile
+import threading
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+MINISTACK = "1.5.33"
+# What a function may see of the emulator's own environment.
+SHARED = {"PATH", "LANG", "TMPDIR", "TURNBACK_SCRATCH"}
+
+
+def main() -> None:
+    """Serve until our standard input ends, which it does when whoever started us is gone."""
+    found = version("ministack")
+    if found != MINISTACK:
+        sys.exit(f"The local AWS needs ministack {MINISTACK}, and finds {found}.")
+    threading.Thread(target=_end_with_starter, daemon=True).start()
+    _serve_python_by_runtime_client()
+    from ministack import app
+
+    sys.argv = ["ministack"]
+    app.main()
+
+
+def _end_with_starter() -> None:
+    sys.stdin.buffer.read()
+    # The functions' processes are of our group; ministack would leave them behind.
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _serve_python_by_runtime_client() -> None:
+    from ministack.core import lambda_runtime as runtime
+    from ministack.services import lambda_svc as service
+
+    bootstrap = Path(tempfile.mkdtemp(prefix="runtime-")) / "bootstrap"
+    bootstrap.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m awslambdaric "$_HANDLER"\n')
+    bootstrap.chmod(0o755)
+    layers = _Layers(service)
+    code_folder, environment = service._provided_runtime_code_dir, service._provided_worker_env
+    run_warm, worker_class = service._execute_function_warm, runtime._worker_class_for
+
+    def code_folder_with_bootstrap(code: bytes) -> str:
+        folder: str = code_folder(code)
+        # A link, not a copy: nothing that is being written is ever started (ETXTBSY).
+        with contextlib.suppress(FileExistsError):
+            Path(folder, "bootstrap").symlink_to(bootstrap)
+        return folder
+
+    def clean_environment(config: dict[str, Any], folder: str, port: int) -> dict[str, str]:
+        made: dict[str, str] = environment(config, folder, port)
+        own = (config.get("Environment") or {}).get("Variables") or {}
+        for name, value in os.environ.items():
+            if name not in SHARED and name not in own and made.get(name) == value:
+                del made[name]
+        if not _is_python(config):
+            return made
+        name = config["FunctionName"]
+        return {
+            **made,
+            "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"],
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_{config['Runtime']}",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
+            "PYTHONPATH": os.pathsep.join([folder, *layers.paths(config)]),
+            "TZ": ":UTC",
+        }
+
+    def run(function: dict[str, Any], event: Any, request: str) -> Any:
+        config = function.get("config") or function
+        runner = service._execute_function_provided_warm if _is_python(config) else run_warm
+        return runner(function, event, request)
+
+    service._provided_runtime_code_dir = code_folder_with_bootstrap
+    service._provided_worker_env = clean_environment
+    service._execute_function_warm = run
+    runtime._worker_class_for = lambda config: (
+        runtime.ProvidedWorker if _is_python(config) else worker_class(config)
+    )
+
+
+class _Layers:
+    """The layers of functions, each unpacked once."""
+
+    def __init__(self, service: Any) -> None:
+        self._service = service
+        self._folder = Path(tempfile.mkdtemp(prefix="layers-"))
+        self._lock = threading.Lock()
+
+    def paths(self, config: dict[str, Any]) -> list[str]:
+        """What the layers of a function add to the import path; the last layer wins, as on AWS."""
+        blobs = map(self._service._resolve_layer_zip, config.get("Layers") or [])
+        return [str(self._unpacked(blob) / "python") for blob in list(blobs)[::-1] if blob]
+
+    def _unpacked(self, blob: bytes) -> Path:
+        folder = self._folder / hashlib.sha256(blob).hexdigest()
+        with self._lock:
+            if not folder.is_dir():
+                work = folder.with_suffix(".new")
+                with zipfile.ZipFile(io.BytesIO(blob)) as archive:
+                    for entry in archive.infolist():
+                        # extractall forgets that a program may be run.
+                        path = Path(archive.extract(entry, work))
+                        if not entry.is_dir() and (mode := entry.external_attr >> 16 & 0o777):
+                            path.chmod(mode)
+                work.rename(folder)
+        return folder
+
+
+def _is_python(config: dict[str, Any]) -> bool:
+    return str(config.get("Runtime", "")).startswith("python")
+
+
+if __name__ == "__main__":
+    main()

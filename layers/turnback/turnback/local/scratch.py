@@ -1,0 +1,111 @@
+"""A temporary folder for one run, and the certainty that nothing of a killed run stays.
+
+The folder is locked while its run lives, and a lock goes with its process, however that ended. So
+the next run knows which folders are left over: it ends what still runs in them and removes them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from turnback.local.cluster import read_running
+
+# A process with this in its environment belongs to the run of that folder.
+MARK = "TURNBACK_SCRATCH"
+# Where a run keeps its Postgres, so that the next one finds it.
+POSTGRES = "postgres/data"
+
+
+@contextlib.contextmanager
+def scratch(kind: str) -> Iterator[Path]:
+    """A fresh folder; at the end, what runs in it is ended and it is removed.
+
+    What killed runs of the same kind left behind is removed at the beginning.
+
+    Args:
+        kind: a word that is part of the folder's name.
+    """
+    prefix = f"turnback-{kind}-"
+    _sweep(prefix)
+    folder, lock = _locked_folder(prefix)
+    try:
+        # As root, Postgres runs as another account, which has to come through.
+        folder.chmod(0o711)
+        yield folder
+    finally:
+        _remove(folder)
+        os.close(lock)
+
+
+def _locked_folder(prefix: str) -> tuple[Path, int]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix)).resolve()
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Another run may have taken the unlocked folder for a leftover.
+        if folder.exists():
+            return folder, lock
+        os.close(lock)
+
+
+def _sweep(prefix: str) -> None:
+    for folder in Path(tempfile.gettempdir()).resolve().glob(f"{prefix}*"):
+        try:
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue  # gone meanwhile, or somebody else's
+        try:
+            if os.fstat(lock).st_uid == os.geteuid():
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(folder)
+        except BlockingIOError:
+            pass  # its run lives
+        finally:
+            os.close(lock)
+
+
+def _remove(folder: Path) -> None:
+    if (server := read_running(folder / POSTGRES)) is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server.pid, signal.SIGQUIT)
+    deadline = time.monotonic() + 5
+    while left := _marked(folder):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.02)
+    # A server that is just ending may still write a file between the listing and the removal.
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=time.monotonic() < deadline)
+
+
+def _marked(folder: Path) -> list[int]:
+    """The processes, other than ourselves, that carry the mark of this folder."""
+    mark = f"{MARK}={folder}"
+    if Path("/proc/self/environ").exists():
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                variables = os.fsdecode(path.read_bytes()).split("\0")
+            except OSError:
+                continue  # gone meanwhile, or another user's
+            if mark in variables:
+                found.append(int(path.parent.name))
+    else:
+        listed = subprocess.run(
+            ["ps", "-axwwE", "-o", "pid=,command="], capture_output=True, text=True
+        )
+        lines = (line.split() for line in listed.stdout.splitlines())
+        found = [int(line[0]) for line in lines if mark in line[1:]]
+    return [pid for pid in found if pid != os.getpid()]

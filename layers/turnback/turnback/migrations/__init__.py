@@ -1,0 +1,1 @@
+"""What there is to run: files, headers, checksums, the artifact."""

@@ -1,0 +1,106 @@
+"""``SHA256SUMS``: what each file of the project must be, in the format of ``sha256sum -c``."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from turnback.errors import ChecksumMismatch, InvalidMigration, TurnbackError
+from turnback.migrations.model import Project, Script
+
+FILE = "SHA256SUMS"
+_LINE = re.compile(r"^([0-9a-fA-F]{64}) [ *](.+)$")
+
+
+def digest(data: bytes) -> str:
+    """SHA-256, hex: the checksum of a file."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def parse_sums(text: str, *, path: str = FILE) -> dict[str, str]:
+    """Path → checksum.
+
+    Raises:
+        InvalidMigration: a line that is no checksum line, or a file named twice.
+    """
+    sums: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        match = _LINE.match(line)
+        if not match:
+            conflict = line.startswith(("<<<<<<<", "=======", ">>>>>>>"))
+            raise InvalidMigration(
+                "unresolved merge conflict" if conflict else "not a checksum line",
+                file=path,
+                line=number,
+                hint="settle which migration comes first, renumber the other, then: "
+                "turnback check --fix"
+                if conflict
+                else "rewrite it: turnback check --fix",
+            )
+        name = match[2].removeprefix("./")
+        if name in sums:
+            raise InvalidMigration(f"{name} is named twice", file=path, line=number)
+        sums[name] = match[1].lower()
+    return sums
+
+
+def format_sums(sums: Mapping[str, str]) -> str:
+    """The file's text: one line a file, sorted, so that two branches conflict there."""
+    return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
+
+
+def write_sums(folder: Path, sums: Mapping[str, str]) -> None:
+    """Replace ``SHA256SUMS`` in one step: a reader sees the old file or the new one."""
+    import tempfile
+
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".sums-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(format_sums(sums))
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(folder / FILE)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def scripts_of(project: Project) -> Iterable[Script]:
+    """Every script of the project."""
+    for migration in project.migrations:
+        yield migration.forward
+        if migration.rollback:
+            yield migration.rollback
+        if migration.verify:
+            yield migration.verify
+
+
+def compare(project: Project) -> list[TurnbackError]:
+    """Where the files and SHA256SUMS differ; empty when they agree."""
+    if project.sums is None:
+        return [
+            ChecksumMismatch(
+                f"there is no {FILE}", file=FILE, hint="write it: turnback check --fix"
+            )
+        ]
+    actual = {script.path: script.checksum for script in scripts_of(project)}
+    findings: list[TurnbackError] = []
+    for path in sorted(actual.keys() | project.sums.keys()):
+        if path not in project.sums:
+            message = f"{FILE} does not know this file"
+        elif path not in actual:
+            message = f"{FILE} names this file, but it is not there"
+        elif actual[path] != project.sums[path]:
+            message = f"differs from {FILE}, which says {project.sums[path][:12]}…"
+        else:
+            continue
+        findings.append(
+            ChecksumMismatch(
+                message, file=path, hint="if this is meant, record it: turnback check --fix"
+            )
+        )
+    return findings

@@ -1,0 +1,152 @@
+"""Reading a folder of migrations."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from turnback.errors import DuplicateVersion, InvalidMigration, ProjectNotFound, TurnbackError
+from turnback.migrations.checksums import FILE, digest, parse_sums
+from turnback.migrations.headers import read_directives
+from turnback.migrations.model import Migration, Project, Script
+from turnback.migrations.text import decode
+
+_NAME = re.compile(r"^(\d{1,20})_(.+)\.sql$")
+# The columns of the history table: varchar(20) and varchar(255).
+_LONGEST_NAME = 255
+
+
+def load_project(folder: Path) -> Project:
+    """The migrations of a folder, oldest first.
+
+    Raises:
+        ProjectNotFound: no such folder, or no migrations in it.
+        InvalidMigration, DuplicateVersion: the first thing wrong with its files.
+    """
+    project, findings = scan(folder)
+    if findings:
+        raise findings[0]
+    if not project.migrations:
+        raise ProjectNotFound(
+            f"no migrations in {folder / 'sql'}",
+            hint="write the first one: turnback generate NAME",
+        )
+    return project
+
+
+def scan(folder: Path) -> tuple[Project, list[TurnbackError]]:
+    """The project as far as it can be read, and everything wrong with its files.
+
+    Raises:
+        ProjectNotFound: there is no such folder, or it has no folder ``sql``.
+    """
+    if not (folder / "sql").is_dir():
+        what = "no folder 'sql' in" if folder.is_dir() else "no folder"
+        raise ProjectNotFound(
+            f"{what} {folder}",
+            hint="name the folder with --dir, or make one here: turnback init",
+        )
+    findings: list[TurnbackError] = []
+    forward = _read_folder(folder, "sql", findings)
+    rollback = _pick(_read_folder(folder, "rollback", findings), "rollback", forward, findings)
+    verify = _pick(_read_folder(folder, "verify", findings), "verify", forward, findings)
+    migrations: dict[int, Migration] = {}
+    for version, name, script in forward:
+        number = int(version)
+        if number in migrations:
+            findings.append(
+                DuplicateVersion(
+                    f"version {version} is taken by {migrations[number].forward.path}",
+                    file=script.path,
+                    version=version,
+                    hint="renumber the younger one, with its rollback script",
+                )
+            )
+            continue
+        migrations[number] = Migration(
+            version, name, script, rollback.get(number), verify.get(number)
+        )
+    ordered = tuple(migrations[number] for number in sorted(migrations))
+    return Project(folder, ordered, _read_sums(folder, findings)), findings
+
+
+_Found = list[tuple[str, str, Script]]
+
+
+def _read_folder(folder: Path, kind: str, findings: list[TurnbackError]) -> _Found:
+    found: _Found = []
+    try:
+        names = sorted(os.listdir(folder / kind))  # noqa: PTH208 (a third of the time)
+    except FileNotFoundError:
+        return found
+    for filename in names:
+        if filename.startswith(".") or not filename.lower().endswith(".sql"):
+            continue
+        path = f"{kind}/{filename}"
+        match = _NAME.match(filename)
+        try:
+            if not match or len(match[2]) > _LONGEST_NAME:
+                raise InvalidMigration(
+                    "the file's name is not VERSION_name.sql",
+                    file=path,
+                    hint="VERSION is 1 to 20 digits, for example 0002_user_preferences.sql",
+                )
+            data = (folder / kind / filename).read_bytes()
+            sql = decode(path, data)
+            script = Script(path, sql, digest(data), read_directives(path, sql))
+            found.append((match[1], match[2], script))
+        except TurnbackError as finding:
+            findings.append(finding)
+        except OSError as exc:
+            findings.append(InvalidMigration(f"cannot be read: {exc.strerror}", file=path))
+    return found
+
+
+def _pick(
+    found: _Found, kind: str, forward: _Found, findings: list[TurnbackError]
+) -> dict[int, Script]:
+    names = {int(version): name for version, name, _ in forward}
+    picked: dict[int, Script] = {}
+    for version, name, script in found:
+        number = int(version)
+        if number not in names:
+            findings.append(
+                InvalidMigration(
+                    f"there is no migration {version} for this {kind} script",
+                    file=script.path,
+                    version=version,
+                    hint="rename it to its migration's version, or delete it",
+                )
+            )
+        elif name not in (kind, names[number]):
+            findings.append(
+                InvalidMigration(
+                    f"the name fits no migration: {version} is '{names[number]}'",
+                    file=script.path,
+                    version=version,
+                    hint=f"name it {kind}/{version}_{kind}.sql",
+                )
+            )
+        elif number in picked:
+            findings.append(
+                DuplicateVersion(
+                    f"version {version} has a {kind} script already: {picked[number].path}",
+                    file=script.path,
+                    version=version,
+                    hint="keep one of the two",
+                )
+            )
+        else:
+            picked[number] = script
+    return picked
+
+
+def _read_sums(folder: Path, findings: list[TurnbackError]) -> dict[str, str] | None:
+    try:
+        return parse_sums(decode(FILE, (folder / FILE).read_bytes()))
+    except FileNotFoundError:
+        return None
+    except TurnbackError as finding:
+        findings.append(finding)
+        return None

@@ -1,0 +1,110 @@
+"""The ``-- turnback:`` lines of a file: what its author asks of the engine."""
+
+from __future__ import annotations
+
+import re
+
+from turnback.errors import InvalidMigration
+from turnback.migrations.model import Directives, Waiver
+
+_DIRECTIVE = re.compile(r"^[ \t]*--[ \t]*turnback:[ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
+_FIELD = re.compile(r"^--[ \t]*(Migration|Version|Date):[ \t]*(.*?)[ \t]*\r?$", re.IGNORECASE)
+_DURATION = re.compile(r"^(\d+)[ ]?(ms|s|min|h)$")
+_UNITS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
+# PostgreSQL keeps both timeouts in a signed 32-bit number of milliseconds (manual, 19.11.1).
+_LONGEST_MS = 2**31 - 1
+KNOWN = "lock-timeout, statement-timeout, no-transaction, waive, irreversible"
+
+
+def read_directives(path: str, sql: str) -> Directives:
+    """What the directives of this file say.
+
+    A waiver may stand anywhere, before the statement it is for; everything else belongs in the
+    header, the comment lines before the first statement.
+
+    Raises:
+        InvalidMigration: an unknown directive, a bad value, no reason, or outside the header.
+    """
+    if "turnback:" not in sql:
+        return Directives()
+    header_end = _header_end(sql)
+    values: dict[str, int | bool | str] = {}
+    waivers: list[Waiver] = []
+    for match in _DIRECTIVE.finditer(sql):
+        line = sql.count("\n", 0, match.start()) + 1
+        word, _, rest = match[1].partition(" ")
+        if word == "waive":
+            rule, reason = _because(path, line, word, rest)
+            waivers.append(Waiver(rule, reason, line))
+            continue
+        if match.start() >= header_end:
+            raise InvalidMigration(
+                f"the directive '{word}' stands after the first statement",
+                file=path,
+                line=line,
+                hint="move it to the header, before the first statement",
+            )
+        key, value = _read(path, line, word, rest.strip())
+        if key in values:
+            raise InvalidMigration(f"the directive '{word}' is given twice", file=path, line=line)
+        values[key] = value
+    return Directives(**values, waivers=tuple(waivers))  # type: ignore[arg-type]
+
+
+def read_fields(sql: str) -> dict[str, tuple[str, int]]:
+    """The documentation header: ``migration``, ``version``, ``date`` → value and line."""
+    fields: dict[str, tuple[str, int]] = {}
+    for number, line in enumerate(sql[: _header_end(sql)].split("\n"), 1):
+        if match := _FIELD.match(line.strip()):
+            fields[match[1].lower()] = (match[2], number)
+    return fields
+
+
+def _header_end(sql: str) -> int:
+    end = 0
+    for line in sql.splitlines(keepends=True):
+        if line.strip() and not line.lstrip().startswith("--"):
+            break
+        end += len(line)
+    return end
+
+
+def _read(path: str, line: int, word: str, rest: str) -> tuple[str, int | bool | str]:
+    match word:
+        case "lock-timeout" | "statement-timeout":
+            return word.replace("-", "_") + "_ms", _duration(path, line, word, rest)
+        case "no-transaction" if not rest:
+            return "no_transaction", True
+        case "no-transaction":
+            raise InvalidMigration(
+                f"'no-transaction' takes no value: '{rest}'", file=path, line=line
+            )
+        case "irreversible":
+            return "irreversible", _because(path, line, word, " " + rest)[1]
+    raise InvalidMigration(
+        f"unknown directive '{word}'", file=path, line=line, hint=f"known directives: {KNOWN}"
+    )
+
+
+def _duration(path: str, line: int, word: str, text: str) -> int:
+    match = _DURATION.match(text)
+    milliseconds = int(match[1]) * _UNITS[match[2]] if match else 0
+    if not 0 < milliseconds <= _LONGEST_MS:
+        raise InvalidMigration(
+            f"'{word}' needs a time, not '{text}'",
+            file=path,
+            line=line,
+            hint=f"write a number with ms, s, min or h, for example: -- turnback: {word} 2s",
+        )
+    return milliseconds
+
+
+def _because(path: str, line: int, word: str, rest: str) -> tuple[str, str]:
+    subject, found, reason = rest.partition("because ")
+    subject, reason = subject.strip(), reason.strip()
+    if not found or not reason or (word == "waive" and len(subject.split()) != 1):
+        form = "waive RULE because REASON" if word == "waive" else f"{word} because REASON"
+        raise InvalidMigration(
+            f"'{word}' needs a reason", file=path, line=line, hint=f"write: -- turnback: {form}"
+        )
+    return subject, reason

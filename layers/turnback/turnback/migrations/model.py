@@ -1,0 +1,73 @@
+"""The words of a project as types: script, migration, project."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """A lint rule switched off for this file, and why."""
+
+    rule: str
+    reason: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Directives:
+    """What the ``-- turnback:`` lines of a file's header ask for; times in milliseconds."""
+
+    lock_timeout_ms: int | None = None
+    statement_timeout_ms: int | None = None
+    no_transaction: bool = False
+    irreversible: str | None = None
+    waivers: tuple[Waiver, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One SQL file as it is run.
+
+    Attributes:
+        path: relative to the project's folder, with forward slashes.
+        sql: the text, without a byte order mark; line ends as they are in the file.
+        checksum: SHA-256 of the file's bytes, hex.
+    """
+
+    path: str
+    sql: str
+    checksum: str
+    directives: Directives = field(default_factory=Directives)
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A forward script with its version and name, its rollback script, its verify script."""
+
+    version: str
+    name: str
+    forward: Script
+    rollback: Script | None = None
+    verify: Script | None = None
+
+    @property
+    def number(self) -> int:
+        """The version as it is compared: as a number."""
+        return int(self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """All migrations of a folder, oldest first, with what SHA256SUMS says (None: no such file)."""
+
+    folder: Path
+    migrations: tuple[Migration, ...]
+    sums: Mapping[str, str] | None = None
+
+    def find(self, version: str) -> Migration | None:
+        """The migration of this version, compared as a number; None when there is none."""
+        wanted = int(version)
+        return next((m for m in self.migrations if m.number == wanted), None)

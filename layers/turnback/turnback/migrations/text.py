@@ -1,0 +1,54 @@
+"""From the bytes of a file to the text that is sent to the server."""
+
+from __future__ import annotations
+
+import codecs
+
+from turnback.errors import InvalidMigration
+
+
+def position(text: str, offset: int) -> tuple[int, int]:
+    """Line and column, both from 1, of a character offset counted from 0."""
+    before = text[:offset]
+    return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
+
+
+def decode(path: str, data: bytes) -> str:
+    """The text of a migration file, or a clear refusal.
+
+    A NUL byte would cut the text off silently on its way through libpq, and a byte order mark is
+    a syntax error to the server: the first is refused, the second dropped. Line ends stay.
+
+    Raises:
+        InvalidMigration: not UTF-8, or with a NUL byte; with line and column.
+    """
+    for mark, name in ((codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16")):
+        if data.startswith(mark):
+            raise InvalidMigration(
+                f"the file is {name}, not UTF-8", file=path, line=1, column=1, hint=_SAVE
+            )
+    data = data.removeprefix(codecs.BOM_UTF8)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        line, column = position(data[: exc.start].decode("utf-8"), len(data[: exc.start].decode()))
+        raise InvalidMigration(
+            f"byte 0x{data[exc.start]:02x} is not UTF-8",
+            file=path,
+            line=line,
+            column=column,
+            hint=_SAVE,
+        ) from exc
+    if (nul := text.find("\0")) >= 0:
+        line, column = position(text, nul)
+        raise InvalidMigration(
+            "the file has a NUL byte",
+            file=path,
+            line=line,
+            column=column,
+            hint="remove it: PostgreSQL would read nothing after it",
+        )
+    return text
+
+
+_SAVE = "save the file as UTF-8, for example: iconv -f LATIN1 -t UTF-8"

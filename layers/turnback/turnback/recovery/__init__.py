@@ -1,0 +1,1 @@
+"""Coming back: snapshots, taken and verified before anything changes."""

@@ -1,0 +1,88 @@
+"""Where a database is and how to get in, in the forms that libpq's programs take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from turnback.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A database to connect to. The password is in no ``repr``."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    name: str
+    tls: str
+    root_certificates: str
+
+    @classmethod
+    def from_secret(
+        cls, secret: Mapping[str, Any], instead: Mapping[str, Any], tls: str, certificates: str
+    ) -> Endpoint:
+        """The database of a secret in the form of RDS.
+
+        Args:
+            secret: its fields: host, port, username, password, dbname.
+            instead: the same fields, for those the secret does not have.
+            tls: libpq's sslmode.
+            certificates: path of the certificate authorities to trust.
+
+        Raises:
+            ConfigurationError: a field is nowhere, or the port is no number.
+        """
+
+        def needed(name: str) -> str:
+            value = secret.get(name) or instead.get(name)
+            if not value:
+                raise ConfigurationError(
+                    f"the database's secret has no {name!r}",
+                    hint="add it to the secret, or set the parameter of the stack",
+                )
+            return str(value)
+
+        port = str(secret.get("port") or instead.get("port") or 5432)
+        if not port.isascii() or not port.isdigit():
+            raise ConfigurationError("the port in the database's secret is no number")
+        return cls(
+            host=needed("host"),
+            port=int(port),
+            user=needed("username"),
+            password=needed("password"),
+            name=needed("dbname"),
+            tls=tls,
+            root_certificates=certificates,
+        )
+
+    def _parameters(self) -> dict[str, str]:
+        parameters = {
+            "host": self.host,
+            "port": str(self.port),
+            "user": self.user,
+            "password": self.password,
+            "dbname": self.name,
+            "sslmode": self.tls,
+        }
+        if self.tls == "verify-full":
+            parameters["sslrootcert"] = self.root_certificates
+        return parameters
+
+    def conninfo(self) -> str:
+        """The connection string, quoted by libpq's rules."""
+        return " ".join(
+            "{}='{}'".format(name, value.replace("\\", "\\\\").replace("'", "\\'"))
+            for name, value in self._parameters().items()
+        )
+
+    def environment(self) -> dict[str, str]:
+        """The same as variables for pg_dump: what stands in argv, any process can read."""
+        names = {"dbname": "PGDATABASE"}
+        return {
+            names.get(name, f"PG{name.upper()}"): value
+            for name, value in self._parameters().items()
+        }

@@ -1,0 +1,89 @@
+"""Status events: what a run tells the world, one JSON message for each status."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+# SNS takes 256 KiB; a release of thousands of migrations is in the report, not in the message.
+LISTED = 500
+
+
+class Status(StrEnum):
+    """The words of a run's life; the state machine uses the same."""
+
+    STARTED = "started"
+    SNAPSHOT_TAKEN = "snapshot_taken"
+    SUCCEEDED = "succeeded"
+    REFUSED = "refused"
+    ROLLED_BACK = "rolled_back"
+    NEEDS_A_PERSON = "needs_a_person"
+
+    @property
+    def final(self) -> bool:
+        """Whether the run ends with it."""
+        return self not in (Status.STARTED, Status.SNAPSHOT_TAKEN)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusEvent:
+    """One status of one run, as it is published.
+
+    Attributes:
+        run: the run's id.
+        target: the database's name in turnback.
+        release: its number; None when the artifact could not be read.
+        status: what the run is at.
+        environment: ``development``, ``staging`` or ``production``.
+        at: when this was said, ISO 8601 in UTC.
+        trigger: what started the run, and who.
+        summary: all of it in one sentence.
+        dry_run: whether the run was to stop at the plan.
+        migration_count: how many migrations the plan has.
+        migrations: the first 500 of them: ``version``, ``name``, ``status`` (``pending``,
+            ``applied``, ``failed``, ``rolled_back``), ``execution_ms`` or None.
+        rolled_back: versions that were rolled back, newest first.
+        duration_ms: milliseconds since the run began.
+        snapshot: ``kind`` and ``id`` of the snapshot, or None.
+        error: what stopped the run, as of TurnbackError.to_dict, or None.
+        rollback_error: what stopped the rollback, or None.
+        execution_arn: the execution of the state machine, or None.
+        version: of this message's form.
+    """
+
+    run: str
+    target: str
+    release: str | None
+    status: Status
+    environment: str
+    at: str
+    trigger: str
+    summary: str
+    dry_run: bool = False
+    migration_count: int = 0
+    migrations: tuple[dict[str, Any], ...] = ()
+    rolled_back: tuple[str, ...] = ()
+    duration_ms: int | None = None
+    snapshot: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    rollback_error: dict[str, Any] | None = None
+    execution_arn: str | None = None
+    version: int = 1
+
+    def to_json(self) -> str:
+        """The message."""
+        shortened = asdict(self) | {
+            "migrations": self.migrations[:LISTED],
+            "rolled_back": self.rolled_back[:LISTED],
+        }
+        return json.dumps(shortened)
+
+    def attributes(self) -> dict[str, str]:
+        """What subscriptions can filter by."""
+        return {
+            "status": self.status.value,
+            "target": self.target,
+            "release": self.release or "",
+        }

@@ -1,0 +1,134 @@
+"""Uploads: from an S3 event to the orders it stands for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Protocol
+from urllib.parse import unquote_plus
+
+from turnback.errors import ConfigurationError
+from turnback.migrations.release import parse_release
+from turnback.runs.announce import Publisher
+from turnback.runs.artifacts import KEY
+from turnback.runs.order import ArtifactLocation, Order
+from turnback.runs.status import Status, StatusEvent
+
+
+class Starter(Protocol):
+    """The state machine."""
+
+    def start(self, name: str, order: Mapping[str, Any]) -> bool:
+        """Start an execution of this name; say whether it is new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An upload that starts no run, and why."""
+
+    order: Order
+    error: ConfigurationError
+
+
+def start_runs(
+    event: Mapping[str, Any],
+    *,
+    target: str,
+    environment: str,
+    machine: Starter,
+    topic: Publisher,
+) -> dict[str, Any]:
+    """Start a run for each artifact uploaded; an event delivered twice starts one.
+
+    An upload that names no target and release is refused and announced: uploaders see nothing
+    else of what became of it.
+
+    Args:
+        event: the S3 event.
+        target: the only target this stack releases to.
+        environment: the stack's environment.
+        machine: what executes the runs.
+        topic: where refusals are published.
+
+    Returns:
+        ``runs``: ``run`` and whether it was ``started`` now; ``refused``: ``run``, ``key`` and
+        ``reason``.
+    """
+    runs, refused = [], []
+    for found in orders(event, target):
+        if isinstance(found, Refused):
+            message = _refusal(found, environment)
+            topic.publish(message.to_json(), message.attributes())
+            key = found.order.artifact.key
+            refused.append({"run": found.order.run, "key": key, "reason": found.error.message})
+        else:
+            started = machine.start(found.run, found.to_dict())
+            runs.append({"run": found.run, "started": started})
+    return {"runs": runs, "refused": refused}
+
+
+def orders(event: Mapping[str, Any], target: str) -> Iterator[Order | Refused]:
+    """The orders in an S3 event; none in the test event that S3 sends when it is set up."""
+    for record in event.get("Records", []):
+        if not str(record.get("eventName", "")).startswith("ObjectCreated:"):
+            continue
+        stored = record["s3"]["object"]
+        location = ArtifactLocation(
+            bucket=record["s3"]["bucket"]["name"],
+            key=unquote_plus(stored["key"]),
+            version_id=stored.get("versionId"),
+        )
+        # Without versioning, the sequencer tells two uploads to one key apart.
+        version = location.version_id or stored.get("sequencer", "")
+        who = record.get("userIdentity", {}).get("principalId", "unknown")
+        named = KEY.fullmatch(location.key)
+        order = Order(
+            run=run_id(location.bucket, location.key, version),
+            target=named["target"] if named else target,
+            artifact=location,
+            trigger=f"upload:{who}",
+        )
+        error = _unfit(location.key, target)
+        yield Refused(order, error) if error else order
+
+
+def run_id(bucket: str, key: str, version: str) -> str:
+    """The run of exactly this upload, which is also its execution's name."""
+    digest = sha256(json.dumps([bucket, key, version]).encode()).hexdigest()
+    return f"r-{digest[:20]}"
+
+
+def _unfit(key: str, target: str) -> ConfigurationError | None:
+    named = KEY.fullmatch(key)
+    if named is None:
+        return ConfigurationError(
+            f"the key {key!r} names no target and release",
+            hint=f"upload to artifacts/{target}/<release>.zip, for example with release 1.4.0",
+        )
+    if named["target"] != target:
+        return ConfigurationError(
+            f"this stack releases to {target!r}, but the key is {key!r}",
+            hint=f"upload to artifacts/{target}/, or to the stack of {named['target']!r}",
+        )
+    try:
+        parse_release(named["release"])
+    except ConfigurationError as error:
+        return error
+    return None
+
+
+def _refusal(refused: Refused, environment: str) -> StatusEvent:
+    return StatusEvent(
+        run=refused.order.run,
+        target=refused.order.target,
+        release=None,
+        status=Status.REFUSED,
+        environment=environment,
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        trigger=refused.order.trigger,
+        summary=f"the upload {refused.order.artifact.key} was refused: nothing was changed",
+        error=refused.error.to_dict(),
+    )

@@ -1,0 +1,1 @@
+"""Reading SQL: splitting, telling statements apart."""

@@ -1,0 +1,89 @@
+"""PostgreSQL's own grammar, by libpg_query.
+
+The shared library comes with the wheel of postgast, but is loaded by ctypes: importing postgast
+costs 170 ms for its protobuf classes, this costs 1 ms (docs/decisions/0002).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import json
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from turnback.errors import ConfigurationError
+
+_NAMES = {"darwin": "libpg_query.dylib", "win32": "pg_query.dll"}
+
+
+class SqlSyntaxError(Exception):
+    """PostgreSQL's grammar refuses the text.
+
+    Attributes:
+        message: PostgreSQL's words.
+        offset: where, in characters from 0.
+    """
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.offset = offset
+
+
+class _Error(ctypes.Structure):
+    _fields_ = (
+        ("message", ctypes.c_char_p),
+        ("funcname", ctypes.c_char_p),
+        ("filename", ctypes.c_char_p),
+        ("lineno", ctypes.c_int),
+        ("cursorpos", ctypes.c_int),
+        ("context", ctypes.c_char_p),
+    )
+
+
+class _ParseResult(ctypes.Structure):
+    _fields_ = (
+        ("parse_tree", ctypes.c_char_p),
+        ("stderr_buffer", ctypes.c_char_p),
+        ("error", ctypes.POINTER(_Error)),
+    )
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    spec = importlib.util.find_spec("postgast")
+    if spec is None or spec.origin is None:
+        raise ConfigurationError(
+            "the SQL parser is not installed", hint="install it: pip install postgast"
+        )
+    path = Path(spec.origin).with_name(_NAMES.get(sys.platform, "libpg_query.so"))
+    library = ctypes.CDLL(str(path))
+    library.pg_query_parse.argtypes = [ctypes.c_char_p]
+    library.pg_query_parse.restype = _ParseResult
+    library.pg_query_free_parse_result.argtypes = [_ParseResult]
+    library.pg_query_free_parse_result.restype = None
+    return library
+
+
+def parse_tree(sql: str) -> list[dict[str, Any]]:
+    """The raw statements of the text as PostgreSQL's parser sees them.
+
+    Each has ``stmt`` (one key: the node's type), and ``stmt_location`` and ``stmt_len`` in
+    **bytes** of the UTF-8 text; a location of 0, and a length that reaches to the end, are absent.
+
+    Raises:
+        SqlSyntaxError: with the offset in characters.
+    """
+    library = _library()
+    result = library.pg_query_parse(sql.encode("utf-8"))
+    try:
+        if result.error:
+            error = result.error.contents
+            raise SqlSyntaxError(error.message.decode("utf-8"), max(error.cursorpos - 1, 0))
+        statements: list[dict[str, Any]] = json.loads(result.parse_tree)["stmts"]
+        return statements
+    finally:
+        library.pg_query_free_parse_result(result)

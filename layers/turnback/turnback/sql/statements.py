@@ -1,0 +1,143 @@
+"""A script as its statements, and what kind each of them is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from turnback.sql.parser import parse_tree
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement of a script.
+
+    Attributes:
+        sql: its text, without the semicolon.
+        offset: where it begins in the script, in characters from 0.
+        kind: the parser's name of it, such as ``IndexStmt``.
+        tree: the parser's node.
+    """
+
+    sql: str
+    offset: int
+    kind: str
+    tree: dict[str, Any]
+
+    @property
+    def end(self) -> int:
+        """Where it ends in the script, in characters, before the semicolon."""
+        return self.offset + len(self.sql)
+
+    @property
+    def outside_transaction(self) -> bool:
+        """Whether PostgreSQL refuses it inside a transaction block."""
+        return runs_outside_transaction(self.kind, self.tree)
+
+
+def split(sql: str) -> list[Statement]:
+    """The statements of a script, in order; empty ones are not counted, as the server does.
+
+    Raises:
+        SqlSyntaxError: the text is not SQL.
+    """
+    data = sql.encode("utf-8")
+    ascii_only = len(data) == len(sql)
+    statements = []
+    for raw in parse_tree(sql):
+        start = raw.get("stmt_location", 0)
+        end = start + raw["stmt_len"] if raw.get("stmt_len") else len(data)
+        text = data[start:end].decode("utf-8")
+        offset = start if ascii_only else len(data[:start].decode("utf-8"))
+        kind, tree = next(iter(raw["stmt"].items()))
+        lead = len(text) - len(text.lstrip())
+        statements.append(Statement(text.strip(), offset + lead, kind, tree))
+    return statements
+
+
+def _option(tree: dict[str, Any], name: str, *, field: str = "options") -> dict[str, Any] | None:
+    for item in tree.get(field, ()):
+        element: dict[str, Any] = item["DefElem"]
+        if element["defname"] == name:
+            return element
+    return None
+
+
+def _is_on(element: dict[str, Any] | None) -> bool:
+    """Whether a boolean option is given and not switched off (as defGetBoolean reads it)."""
+    if element is None:
+        return False
+    value = element.get("arg")
+    if value is None:
+        return True
+    text = json_value(value)
+    return str(text).lower() not in ("false", "off", "0")
+
+
+def json_value(node: dict[str, Any]) -> object:
+    """The plain value inside a node that wraps one: ``{"String": {"sval": "x"}}`` → ``x``."""
+    inner = next(iter(node.values()))
+    if not isinstance(inner, dict):
+        return inner
+    if not inner:
+        return 0 if "Integer" in node else False
+    return (
+        json_value(inner)
+        if isinstance(next(iter(inner.values())), dict)
+        else next(iter(inner.values()))
+    )
+
+
+def runs_outside_transaction(kind: str, tree: dict[str, Any]) -> bool:
+    """Whether the server refuses this statement in a transaction block.
+
+    The list is that of PreventInTransactionBlock's callers, as each command's page in the
+    PostgreSQL manual says ("cannot be executed inside a transaction block").
+    """
+    match kind:
+        case "IndexStmt" | "DropStmt":
+            return bool(tree.get("concurrent"))
+        case "ReindexStmt":
+            whole = tree.get("kind") in (
+                "REINDEX_OBJECT_DATABASE",
+                "REINDEX_OBJECT_SYSTEM",
+                "REINDEX_OBJECT_SCHEMA",
+            )
+            return whole or _is_on(_option(tree, "concurrently", field="params"))
+        case "VacuumStmt":
+            return bool(tree.get("is_vacuumcmd"))
+        case "ClusterStmt":
+            return "relation" not in tree
+        case "AlterTableStmt":
+            return any(_detaches_concurrently(item["AlterTableCmd"]) for item in tree["cmds"])
+        case "AlterDatabaseStmt":
+            return _option(tree, "tablespace") is not None
+        case "CreateSubscriptionStmt":
+            connects = _option(tree, "connect")
+            slot = _option(tree, "create_slot")
+            return (connects is None or _is_on(connects)) and (slot is None or _is_on(slot))
+        case "AlterSubscriptionStmt":
+            return str(tree.get("kind", "")).startswith(
+                (
+                    "ALTER_SUBSCRIPTION_REFRESH",
+                    "ALTER_SUBSCRIPTION_SET_PUBLICATION",
+                    "ALTER_SUBSCRIPTION_ADD_PUBLICATION",
+                    "ALTER_SUBSCRIPTION_DROP_PUBLICATION",
+                )
+            )
+        case "DiscardStmt":
+            return tree.get("target") == "DISCARD_ALL"
+    return kind in {
+        "CreatedbStmt",
+        "DropdbStmt",
+        "CreateTableSpaceStmt",
+        "DropTableSpaceStmt",
+        "AlterSystemStmt",
+        "DropSubscriptionStmt",
+    }
+
+
+def _detaches_concurrently(command: dict[str, Any]) -> bool:
+    if command.get("subtype") != "AT_DetachPartition":
+        return False
+    return bool(command.get("def", {}).get("PartitionCmd", {}).get("concurrent"))

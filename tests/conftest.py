@@ -1,0 +1,86 @@
+"""What all tests share: one fast server, a database of its own for each test, projects on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import psycopg
+import pytest
+from turnback.local.binaries import binaries
+from turnback.local.scratch import POSTGRES, scratch
+from turnback.local.server import EmbeddedServer
+
+ProjectFactory = Callable[..., Path]
+TEMPLATE = "turnback_template"
+
+
+def pytest_configure() -> None:
+    """Forget the settings of whoever runs the tests, before anything reads them."""
+    for name in list(os.environ):
+        if name == "DATABASE_URL" or name.startswith(("TURNBACK_", "PG", "AWS_")):
+            del os.environ[name]
+
+
+def pytest_report_header() -> str:
+    return f"postgres: {binaries()}"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[EmbeddedServer]:
+    """The server of this session, over TCP, so that Lambda functions reach it as well."""
+    with (
+        scratch("tests") as folder,
+        EmbeddedServer.start(folder / POSTGRES, tcp=True, fast=True) as running,
+    ):
+        yield running
+
+
+@pytest.fixture(scope="session")
+def admin(server: EmbeddedServer) -> Iterator[psycopg.Connection]:
+    """A superuser's connection to the server's ``postgres`` database, in autocommit."""
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {TEMPLATE} IS_TEMPLATE true")
+        yield connection
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def database(server: EmbeddedServer, admin: psycopg.Connection) -> Iterator[str]:
+    """The URL of a fresh database, a clone of the template; dropped after the test."""
+    name = f"test_{next(_numbers)}"
+    admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    yield server.url(name)
+    admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def project_factory(tmp_path: Path) -> ProjectFactory:
+    """Writes a migrations folder, each call a new one, and returns its path.
+
+    ``project_factory({"sql/0001_a.sql": "…"}, sums=True)``: contents are text or bytes; ``sums``
+    says whether SHA256SUMS is written.
+    """
+    numbers = itertools.count(1)
+
+    def write(files: Mapping[str, str | bytes], *, sums: bool = True) -> Path:
+        number = next(numbers)
+        folder = tmp_path / ("migrations" if number == 1 else f"migrations-{number}")
+        folder.mkdir()
+        lines = []
+        for name, content in sorted(files.items()):
+            data = content.encode() if isinstance(content, str) else content
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            lines.append(f"{hashlib.sha256(data).hexdigest()}  {name}\n")
+        if sums:
+            (folder / "SHA256SUMS").write_text("".join(lines))
+        return folder
+
+    return write

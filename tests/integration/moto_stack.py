@@ -1,0 +1,321 @@
+"""The stack of template.yaml in this process: moto, with our own handlers as its functions.
+
+The template says which functions there are, with which variables, and the state machine's
+definition is the file that is deployed. Only where moto would start a container, the handler is
+called instead.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import threading
+import time
+import uuid
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import boto3
+import pytest
+from moto import mock_aws
+from moto.awslambda.models import LambdaFunction
+from turnback.local.deploy import read_template
+from turnback.migrations.artifact import pack
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = read_template(ROOT / "template.yaml")
+TARGET = "learning"
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+DEADLINE_S = 60
+
+# The handlers read os.environ, of which this process has one.
+_environment = threading.RLock()
+
+
+def event(name: str) -> dict[str, Any]:
+    """One of the events in events/."""
+    return dict(json.loads((ROOT / "events" / f"{name}.json").read_text()))
+
+
+class Context:
+    """Lambda's context, as far as it is used."""
+
+    def __init__(self, name: str, seconds: float = 900) -> None:
+        self.function_name = name
+        self.aws_request_id = str(uuid.uuid4())
+        self._end = time.monotonic() + seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int((self._end - time.monotonic()) * 1000)
+
+
+def load_handler(folder: str) -> Any:
+    """The handler of a function's folder."""
+    spec = importlib.util.spec_from_file_location(
+        f"function_{folder}", ROOT / "functions" / folder / "app.py"
+    )
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.handler
+
+
+def functions() -> dict[str, dict[str, Any]]:
+    """The functions of the template by their names there."""
+    return {
+        name: resource["Properties"]
+        for name, resource in TEMPLATE["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+
+
+def _call(function: Any, event: Any = None) -> tuple[str, bool, str]:
+    """What moto's LambdaFunction._invoke_lambda returns, from the handler itself."""
+    folder = function.function_name
+    given = json.loads(event) if isinstance(event, str) else event
+    with _environment:
+        before = dict(os.environ)
+        os.environ.update(function.environment_vars)
+        try:
+            result = load_handler(folder)(given, Context(folder))
+            return json.dumps(result), False, ""
+        except Exception as error:
+            told = {"errorMessage": str(error), "errorType": type(error).__name__}
+            return json.dumps(told), True, ""
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+@dataclass
+class Run:
+    """A run that has ended."""
+
+    status: str
+    error: str | None
+    cause: str | None
+    messages: list[dict[str, Any]]
+    states: list[str]
+
+    @property
+    def told(self) -> list[str]:
+        """The statuses that were published."""
+        return [message["status"] for message in self.messages]
+
+
+@dataclass
+class Stack:
+    """The deployed stack, and what a test does with it."""
+
+    bucket: str
+    machine: str
+    topic: str
+    queue: str
+    clients: dict[str, Any] = field(default_factory=dict)
+
+    def client(self, service: str) -> Any:
+        """A client of moto."""
+        return self.clients.setdefault(service, boto3.client(service))
+
+    def upload(self, folder: Path, release: str, tmp: Path, *, key: str | None = None) -> str:
+        """Package a project, upload it, and return the object's version."""
+        archive = pack(folder, release, tmp / f"{release}.zip")
+        return self.put(archive.read_bytes(), key or f"artifacts/{TARGET}/{release}.zip")
+
+    def put(self, body: bytes, key: str) -> str:
+        """Upload any bytes, and return the object's version."""
+        answer = self.client("s3").put_object(Bucket=self.bucket, Key=key, Body=body)
+        return str(answer["VersionId"])
+
+    def uploaded(self, key: str, version: str) -> dict[str, Any]:
+        """What on_upload returns for the S3 event of this object."""
+        upload = event("s3_upload")
+        stored = upload["Records"][0]["s3"]
+        stored["bucket"]["name"] = self.bucket
+        stored["object"] |= {"key": quote(key), "versionId": version}
+        return self.invoke("on_upload", upload)
+
+    def invoke(self, folder: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """What a function returns; its error fails the test."""
+        answer = self.client("lambda").invoke(FunctionName=folder, Payload=json.dumps(payload))
+        result = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, result
+        return dict(result)
+
+    def release(self, folder: Path, release: str, tmp: Path) -> Run:
+        """Upload a release and wait for its run."""
+        version = self.upload(folder, release, tmp)
+        started = self.uploaded(f"artifacts/{TARGET}/{release}.zip", version)
+        return self.ended(started["runs"][0]["run"])
+
+    def start(self, order: Mapping[str, Any]) -> str:
+        """Start a run by hand; its id."""
+        run = f"r-{uuid.uuid4().hex[:20]}"
+        whole = {"run": run, "target": TARGET, "trigger": "test", "dry_run": False, **order}
+        self.client("stepfunctions").start_execution(
+            stateMachineArn=self.machine, name=run, input=json.dumps(whole)
+        )
+        return run
+
+    def ended(self, run: str) -> Run:
+        """The run, once it has ended."""
+        states = self.client("stepfunctions")
+        arn = f"{self.machine.replace(':stateMachine:', ':execution:')}:{run}"
+        deadline = time.monotonic() + DEADLINE_S
+        while (found := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            assert time.monotonic() < deadline, f"{run} has not ended"
+            time.sleep(0.02)
+        entered = [
+            item["stateEnteredEventDetails"]["name"]
+            for item in states.get_execution_history(executionArn=arn)["events"]
+            if "stateEnteredEventDetails" in item
+        ]
+        return Run(
+            found["status"], found.get("error"), found.get("cause"), self.messages(), entered
+        )
+
+    def messages(self) -> list[dict[str, Any]]:
+        """The status events published since the last call, in order."""
+        sqs, found = self.client("sqs"), []
+        while batch := sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get(
+            "Messages"
+        ):
+            for item in batch:
+                envelope = json.loads(item["Body"])
+                message = json.loads(envelope["Message"])
+                message["attributes"] = {
+                    name: value["Value"] for name, value in envelope["MessageAttributes"].items()
+                }
+                found.append(message)
+                sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=item["ReceiptHandle"])
+        return sorted(found, key=lambda message: message["at"])
+
+    def set_variables(self, folder: str, **variables: str) -> None:
+        """Change variables of a function; an empty one counts as not set."""
+        client = self.client("lambda")
+        old = client.get_function_configuration(FunctionName=folder)["Environment"]["Variables"]
+        client.update_function_configuration(
+            FunctionName=folder, Environment={"Variables": {**old, **variables}}
+        )
+
+    def record(self, run: str, name: str) -> dict[str, Any]:
+        """plan.json or report.json of a run."""
+        body = self.client("s3").get_object(Bucket=self.bucket, Key=f"runs/{run}/{name}.json")
+        return dict(json.loads(body["Body"].read()))
+
+
+@contextmanager
+def deployed(
+    database: str, monkeypatch: pytest.MonkeyPatch, parameters: Mapping[str, str]
+) -> Iterator[Stack]:
+    """The stack, for a database.
+
+    Args:
+        database: URL of the database, over TCP.
+        monkeypatch: of the test.
+        parameters: values for the template's parameters, besides those that name the database.
+    """
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setattr(LambdaFunction, "_invoke_lambda", _call)
+    with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
+        yield _deploy(database, parameters)
+
+
+def _deploy(database: str, parameters: Mapping[str, str]) -> Stack:
+    bucket, name = "turnback-learning", "turnback"
+    s3, sns, sqs = boto3.client("s3"), boto3.client("sns"), boto3.client("sqs")
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    topic = sns.create_topic(Name="status")["TopicArn"]
+    queue = sqs.create_queue(QueueName="listener")["QueueUrl"]
+    sns.subscribe(
+        TopicArn=topic, Protocol="sqs", Endpoint=f"arn:aws:sqs:{REGION}:{ACCOUNT}:listener"
+    )
+    values = _parameters() | {
+        "Target": TARGET,
+        "DatabaseTls": "disable",
+        "DatabaseSecretArn": _secret(database),
+        "SnapshotPollSeconds": "1",
+        "RunnerWaitSeconds": "0",
+        "Bucket": bucket,
+        "Topic": topic,
+        "AWS::Partition": "aws",
+        "AWS::Region": REGION,
+        "AWS::AccountId": ACCOUNT,
+        "AWS::StackName": name,
+        **parameters,
+    }
+    role = boto3.client("iam").create_role(RoleName="any", AssumeRolePolicyDocument="{}")
+    arn = role["Role"]["Arn"]
+    arns = {key: _function(key, item, values, arn) for key, item in functions().items()}
+    properties = TEMPLATE["Resources"]["ReleaseStateMachine"]["Properties"]
+    definition = (ROOT / properties["DefinitionUri"]).read_text()
+    for placeholder, value in properties["DefinitionSubstitutions"].items():
+        definition = definition.replace(f"${{{placeholder}}}", arns[value["Fn::GetAtt"][0]])
+    machine = boto3.client("stepfunctions").create_state_machine(
+        name=_text(properties["Name"], values), definition=definition, roleArn=arn
+    )
+    return Stack(bucket, machine["stateMachineArn"], topic, queue)
+
+
+def _parameters() -> dict[str, str]:
+    return {name: str(item.get("Default", "")) for name, item in TEMPLATE["Parameters"].items()}
+
+
+def _secret(database: str) -> str:
+    """A secret as RDS makes it; it says nothing of TLS."""
+    url = urlsplit(database)
+    secret = {
+        "engine": "postgres",
+        "host": url.hostname,
+        "port": url.port,
+        "username": unquote(url.username or ""),
+        "password": unquote(url.password or "") or "trusted",
+        "dbname": url.path.lstrip("/"),
+    }
+    client = boto3.client("secretsmanager")
+    made = client.create_secret(Name="database", SecretString=json.dumps(secret))
+    return str(made["ARN"])
+
+
+def _function(
+    name: str, properties: Mapping[str, Any], values: Mapping[str, str], role: str
+) -> str:
+    folder = str(properties["CodeUri"]).rpartition("/")[2]
+    variables = {
+        **TEMPLATE["Globals"]["Function"]["Environment"]["Variables"],
+        **properties.get("Environment", {}).get("Variables", {}),
+    }
+    empty = io.BytesIO()
+    zipfile.ZipFile(empty, "w").close()
+    made = boto3.client("lambda").create_function(
+        FunctionName=folder,
+        Description=name,
+        Runtime=TEMPLATE["Globals"]["Function"]["Runtime"],
+        Role=role,
+        Handler=TEMPLATE["Globals"]["Function"]["Handler"],
+        Code={"ZipFile": empty.getvalue()},
+        Environment={"Variables": {key: _text(value, values) for key, value in variables.items()}},
+    )
+    return str(made["FunctionArn"])
+
+
+def _text(value: Any, values: Mapping[str, str]) -> str:
+    if isinstance(value, dict) and "Ref" in value:
+        return values[value["Ref"]]
+    if isinstance(value, dict) and "Fn::Sub" in value:
+        text = str(value["Fn::Sub"])
+        for name, known in values.items():
+            text = text.replace(f"${{{name}}}", known)
+        return text
+    return str(value)
