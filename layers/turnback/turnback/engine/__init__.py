@@ -2,9 +2,9 @@
 
 from turnback.engine.engine import Engine
 from turnback.engine.events import Event, Options, RunContext
-from turnback.engine.history import MigrationStatus
 from turnback.engine.plan import Plan, Step
-from turnback.engine.report import Done, Report
+from turnback.engine.report import Done, Report, Running
+from turnback.engine.status import MigrationStatus
 
 __all__ = [
     "Done",
@@ -15,5 +15,6 @@ __all__ = [
     "Plan",
     "Report",
     "RunContext",
+    "Running",
     "Step",
 ]

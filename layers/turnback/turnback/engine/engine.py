@@ -5,20 +5,28 @@ What only a run needs is imported by the run: `turnback status` is typed all day
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from psycopg.pq.abc import PGresult
+
 from turnback.engine import lock
 from turnback.engine.connection import connect
 from turnback.engine.events import Event, Listener, Options, RunContext, silent
-from turnback.engine.history import Entry, History, MigrationStatus, statuses
-from turnback.engine.invalid_index import invalid_indexes
+from turnback.engine.history import Entry, History
+from turnback.engine.invalid_index import find_invalid, index_of
+from turnback.engine.message import rows, send
 from turnback.engine.plan import Plan, Step, plan_down, plan_down_of, plan_up
 from turnback.engine.record import Recorder
-from turnback.engine.report import Done, Report
-from turnback.errors import ChecksumMismatch, TurnbackError, VerificationFailed
+from turnback.engine.report import Done, Report, Running
+from turnback.engine.status import MigrationStatus, statuses
+from turnback.engine.watch import index_progress
+from turnback.errors import ChecksumMismatch, RunnerBusy, TurnbackError, VerificationFailed
 from turnback.migrations.model import Project
+from turnback.sql.script import prepare
 
 if TYPE_CHECKING:
     from turnback.engine.health import Health
@@ -46,8 +54,10 @@ class Engine:
     ) -> None:
         self._options = options or Options()
         self._listener = listener
-        self.connection = connect(
-            target, application_name=f"turnback/{context.run}", options=self._options
+        self._application = f"{lock.APPLICATION}{context.run}"[:63]
+        self.connection = connect(target, application_name=self._application, options=self._options)
+        self._monitor = functools.partial(
+            connect, target, application_name="turnback-monitor", options=self._options
         )
         self.connection.add_notice_handler(
             lambda notice: listener(Event("notice", text=notice.message_primary or ""))
@@ -72,7 +82,7 @@ class Engine:
 
     def entries(self) -> list[Entry]:
         """The history's rows; none where it was never begun. Writes nothing."""
-        return self.history.entries() if self.history.exists() else []
+        return self.history.read() or []
 
     def status(self, project: Project) -> list[MigrationStatus]:
         """Where each migration stands. Writes nothing."""
@@ -134,7 +144,13 @@ class Engine:
         """
         found = {item.version: item.status for item in self.status(project)}
         wrong = [f"{v} is {found.get(v, 'unknown')}" for v in versions if found.get(v) != "applied"]
-        wrong += [f"index {name} is invalid" for name in invalid_indexes(self.connection)]
+        for version in versions:
+            migration = project.find(version)
+            statements = prepare(migration.forward).statements if migration else None
+            for index in filter(None, map(index_of, statements or ())):
+                wrong += [
+                    f"index {name} is invalid" for name in find_invalid(self.connection, index)
+                ]
         if wrong:
             raise VerificationFailed(
                 f"the database is not as planned: {', '.join(wrong)}",
@@ -166,39 +182,67 @@ class Engine:
         lock.release(self.connection, self.history.schema)
         return text
 
-    def _begin(self) -> None:
-        lock.acquire(
+    def _begin(self) -> list[PGresult]:
+        """Take the lock; the results of the history's state, read in the same message."""
+        state = self.history.state_query() if self.history.exists() else ""
+        results = lock.acquire(
             self.connection,
             self.history.schema,
             wait_s=self._options.runner_wait_s,
             listener=self._listener,
+            then=state,
         )
+        if state:
+            return results
         if not self.history.exists():
             self.history.create()
+        return send(self.connection, self.history.state_query())
 
     def _run(self, plan: Plan, keep_going: Callable[[], bool]) -> Report:
-        from turnback.engine.runner import Runner
+        from turnback.engine.runner import Runner, StillRunning
 
         report = Report(remaining=[step.version for step in plan.steps])
+        if plan.empty:
+            return report
+        began = time.monotonic()
         try:
-            self._begin()
-            steps = self._left(plan)
+            found, left_running = self._begin()
+            steps = self._left(plan, self.history.parse_entries(found))
             report.remaining = [step.version for step in steps]
             runner = Runner(
-                self.connection, self.history, self.recorder, self._options, self._listener
+                self.connection,
+                self.history,
+                self.recorder,
+                self._options,
+                self._listener,
+                monitor=self._monitor,
+                detached={str(version): int(n or 0) for version, n in rows(left_running)},
             )
             for step, took in runner.run(steps, keep_going):
                 done = Done(step.version, step.name, took)
                 (report.applied if plan.direction == "up" else report.rolled_back).append(done)
                 report.remaining.remove(step.version)
             lock.release(self.connection, self.history.schema)
+        except StillRunning as left:
+            report.running = Running(left.step.version, int(time.monotonic() - began))
+        except RunnerBusy as error:
+            report.running = self._own_work()
+            report.error = None if report.running else error
         except TurnbackError as error:
             report.error = error
         return report
 
-    def _left(self, plan: Plan) -> list[Step]:
+    def _own_work(self) -> Running | None:
+        """What an earlier session of this very run still does in the server, if it does."""
+        found = lock.holder(self.connection, lock.lock_key(self.history.schema))
+        if found is None or found.application != self._application or not found.working:
+            return None
+        progress = index_progress(self.connection, found.pid)
+        return Running(None, found.in_state_s, str(progress) if progress else None)
+
+    def _left(self, plan: Plan, rows_now: list[Entry]) -> list[Step]:
         """The plan's steps without those that another run did since it was made."""
-        entries = {entry.number: entry for entry in self.history.entries()}
+        entries = {entry.number: entry for entry in rows_now}
         left = []
         for step in plan.steps:
             entry = entries.get(step.migration.number)

@@ -23,6 +23,7 @@ _HINTS = {
     "-- turnback: no-transaction",
     "2D000": "a procedure that commits cannot run in a transaction; say so in the header: "
     "-- turnback: no-transaction",
+    "25006": "this server is read-only: name the endpoint of the writer",
     "57014": "it was cancelled; give it more time: -- turnback: statement-timeout 10min",
 }
 
@@ -56,10 +57,10 @@ def point(
     if error.context:
         message += f" [{error.context.splitlines()[0]}]"
     kind: type[TurnbackError] = RollbackFailed if step.direction == "down" else MigrationFailed
-    if incomplete is not None:
-        kind = MigrationIncomplete
-    elif error.sqlstate in PASSING:
+    if error.sqlstate in PASSING:
         kind = LockTimeout
+    elif incomplete is not None:
+        kind = MigrationIncomplete
     return kind(
         message,
         file=step.runnable.script.path,
@@ -83,6 +84,7 @@ def _advice(step: Step, error: ServerError, incomplete: str | None) -> list[str 
         kept = f"{step.version} is still applied"
     if error.sqlstate in PASSING:
         again = "try again when the table is less busy, or for longer: --lock-retry-for 10min"
+        return [error.hint, incomplete or kept, again]
     return [error.hint, _HINTS.get(error.sqlstate), incomplete or f"{kept}; {again}"]
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+
+from psycopg.pq.abc import PGresult
 
 from turnback.engine.message import Connection, ServerError, rows, send
 from turnback.engine.quoting import identifier, literal
 from turnback.errors import DatabaseRefused, HistoryConflict
-from turnback.migrations.model import Migration, Project
+from turnback.migrations.model import Migration
 
 FORMAT = 1
 _MARK = "turnback history, format "
@@ -47,44 +48,13 @@ class Entry:
         return int(self.version)
 
 
-@dataclass(frozen=True, slots=True)
-class MigrationStatus:
-    """Where one migration stands.
-
-    Attributes:
-        status: ``pending``, ``applied``, ``failed``, ``rolled_back``, ``missing`` (its file is
-            gone) or ``changed`` (its file differs from what was applied).
-    """
-
-    version: str
-    name: str
-    status: str
-    applied_at: str | None
-    execution_ms: int | None
-    checksum: str
-    error: str | None = None
-
-    @property
-    def pending(self) -> bool:
-        """Whether ``up`` would run it."""
-        return self.status in ("pending", "failed", "rolled_back")
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "version": self.version,
-            "name": self.name,
-            "status": self.status,
-            "applied_at": self.applied_at,
-            "execution_ms": self.execution_ms,
-            "checksum": self.checksum,
-        }
-
-
 class History:
     """Reads the history tables of one database; creates them when told to."""
 
     def __init__(self, connection: Connection, schema: str) -> None:
         self._connection = connection
+        self._known = False
+        self._asked = False
         self.schema = schema
         self.prefix = identifier(schema)
 
@@ -94,12 +64,34 @@ class History:
         Raises:
             HistoryConflict: a table of another tool, or a history newer than this turnback.
         """
-        query = (
+        if not self._known:
+            self._known = self._is_ours(send(self._connection, self._mark_query())[0])
+        return self._known
+
+    def read(self) -> list[Entry] | None:
+        """All rows, oldest version first; None where there are no tables. One round trip."""
+        if self._known is False and not self._asked:
+            self._asked = True
+            try:
+                mark, found = send(
+                    self._connection, f"{self._mark_query()}; {self._entries_query()}"
+                )
+            except ServerError:
+                # No such table, or one of another tool: ask for the mark alone.
+                return self.entries() if self.exists() else None
+            self._known = self._is_ours(mark)
+            return self.parse_entries(found)
+        return self.entries() if self.exists() else None
+
+    def _mark_query(self) -> str:
+        return (
             "SELECT pg_catalog.obj_description(c.oid, 'pg_class') FROM pg_catalog.pg_class c "
             "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
             f"WHERE n.nspname = {literal(self.schema)} AND c.relname = 'migrations'"
         )
-        found = rows(send(self._connection, query)[0])
+
+    def _is_ours(self, result: PGresult) -> bool:
+        found = rows(result)
         if not found:
             return False
         comment = found[0][0] or ""
@@ -131,17 +123,35 @@ class History:
             raise DatabaseRefused(
                 f"the history tables cannot be created: {error.message}",
                 sqlstate=error.sqlstate,
-                hint=f"grant CREATE on schema {self.schema} to this user, or name another "
+                hint="this server is read-only: name the endpoint of the writer"
+                if error.sqlstate == "25006"
+                else f"grant CREATE on schema {self.schema} to this user, or name another "
                 "schema with --history-schema",
             ) from error
 
     def entries(self) -> list[Entry]:
         """All rows, oldest version first. The tables must be there."""
-        query = (
+        return self.parse_entries(send(self._connection, self._entries_query())[0])
+
+    def _entries_query(self) -> str:
+        return (
             f"SELECT version, name, checksum, {_utc('applied_at')}, "
             f"execution_time, success, error, {_utc('rolled_back_at')} "
             f"FROM {self.prefix}.migrations ORDER BY version::numeric"
         )
+
+    def state_query(self) -> str:
+        """SQL whose two results are the rows, and what was left running without a record."""
+        return (
+            f"{self._entries_query()}; SELECT version, count(*) FROM {self.prefix}.migration_log d "
+            "WHERE outcome = 'detached' AND NOT EXISTS (SELECT FROM "
+            f"{self.prefix}.migration_log l WHERE l.version = d.version AND l.id > d.id "
+            "AND l.outcome IN ('done', 'failed')) GROUP BY version"
+        )
+
+    @staticmethod
+    def parse_entries(result: PGresult) -> list[Entry]:
+        """The rows of a result of the entries."""
         return [
             Entry(
                 str(version),
@@ -153,9 +163,7 @@ class History:
                 error,
                 back,
             )
-            for version, name, checksum, at, ms, ok, error, back in rows(
-                send(self._connection, query)[0]
-            )
+            for version, name, checksum, at, ms, ok, error, back in rows(result)
         ]
 
     def stored_rollbacks(self, versions: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -188,10 +196,13 @@ class History:
 
     def done_by(self, run: str, direction: str) -> dict[str, int]:
         """Version → milliseconds of the migrations that this run has done in this direction."""
+        back = "IS NULL" if direction == "up" else "IS NOT NULL"
         query = (
-            f"SELECT version, execution_ms FROM {self.prefix}.migration_log "
-            f"WHERE run_id = {literal(run)} AND direction = {literal(direction)} "
-            "AND outcome = 'done' AND statement IS NULL ORDER BY id"
+            f"SELECT version, l.execution_ms FROM {self.prefix}.migration_log l "
+            f"JOIN {self.prefix}.migrations m USING (version) "
+            f"WHERE l.run_id = {literal(run)} AND l.direction = {literal(direction)} "
+            "AND l.outcome = 'done' AND l.statement IS NULL "
+            f"AND m.success AND m.rolled_back_at {back} ORDER BY l.id"
         )
         return {
             str(version): int(took or 0) for version, took in rows(send(self._connection, query)[0])
@@ -228,41 +239,3 @@ class History:
 def _utc(column: str) -> str:
     form = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
     return f"pg_catalog.to_char({column} AT TIME ZONE 'UTC', '{form}')"
-
-
-def statuses(project: Project, entries: Iterable[Entry]) -> list[MigrationStatus]:
-    """Files and history put side by side, oldest version first."""
-    by_number = {entry.number: entry for entry in entries}
-    found: dict[int, MigrationStatus] = {}
-    for migration in project.migrations:
-        entry = by_number.pop(migration.number, None)
-        checksum = migration.forward.checksum
-        if entry is None:
-            status = MigrationStatus(
-                migration.version, migration.name, "pending", None, None, checksum
-            )
-        else:
-            word = entry.word
-            if word == "applied" and entry.checksum != checksum:
-                word = "changed"
-            status = MigrationStatus(
-                migration.version,
-                migration.name,
-                word,
-                entry.applied_at,
-                entry.execution_ms,
-                checksum,
-                entry.error,
-            )
-        found[migration.number] = status
-    for number, entry in by_number.items():
-        if entry.applied:
-            found[number] = MigrationStatus(
-                entry.version,
-                entry.name,
-                "missing",
-                entry.applied_at,
-                entry.execution_ms,
-                entry.checksum,
-            )
-    return [found[number] for number in sorted(found)]

@@ -31,24 +31,26 @@ def index_of(statement: Statement) -> IndexName | None:
     return IndexName(tree["idxname"], relation["relname"], relation.get("schemaname"))
 
 
-def drop_invalid(connection: Connection, index: IndexName) -> bool:
-    """Drop that index CONCURRENTLY if it is there and invalid; whether it was."""
+def find_invalid(connection: Connection, index: IndexName) -> list[str]:
+    """Its qualified and quoted name, if that index is there and invalid; else an empty list."""
     table = identifier(index.table)
     if index.schema:
         table = f"{identifier(index.schema)}.{table}"
     query = (
-        "SELECT n.nspname FROM pg_catalog.pg_index i "
+        "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i "
         "JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid "
         "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
         f"WHERE NOT i.indisvalid AND c.relname = {literal(index.name)} "
         f"AND i.indrelid = pg_catalog.to_regclass({literal(table)})"
     )
-    found = rows(send(connection, query)[0])
-    for (schema,) in found:
-        send(
-            connection,
-            f"DROP INDEX CONCURRENTLY {identifier(str(schema))}.{identifier(index.name)}",
-        )
+    return [str(row[0]) for row in rows(send(connection, query)[0])]
+
+
+def drop_invalid(connection: Connection, index: IndexName) -> bool:
+    """Drop that index CONCURRENTLY if it is there and invalid; whether it was."""
+    found = find_invalid(connection, index)
+    for name in found:
+        send(connection, f"DROP INDEX CONCURRENTLY {name}")
     return bool(found)
 
 

@@ -9,11 +9,18 @@ from __future__ import annotations
 import hashlib
 import random
 import time
+from dataclasses import dataclass
+
+from psycopg.pq.abc import PGresult
 
 from turnback.engine.events import Event, Listener
 from turnback.engine.message import Connection, rows, send, value
 from turnback.errors import RunnerBusy
 
+APPLICATION = "turnback/"
+# Longer than the longest pause between two tries of a run (runner.py).
+ORPHAN_S = 30
+_ENDED = "it has just ended"
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 _SAY_EVERY_S = 5.0
@@ -25,33 +32,46 @@ def lock_key(schema: str) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-def acquire(connection: Connection, schema: str, *, wait_s: float, listener: Listener) -> None:
+def acquire(
+    connection: Connection, schema: str, *, wait_s: float, listener: Listener, then: str = ""
+) -> list[PGresult]:
     """Take the lock of this database's history, or say who has it.
+
+    An idle session of ours that holds it belongs to a run that was frozen or cut off and never
+    comes back; it is ended. One that works is awaited.
 
     Args:
         connection: the session that will work; the lock ends with it.
         schema: the schema of the history.
         wait_s: how long to go on trying, seconds.
         listener: told who holds the lock, while we wait.
+        then: SQL to run in the same message as the try; it must only read.
+
+    Returns:
+        The results of ``then``.
 
     Raises:
-        RunnerBusy: another run held it all the time.
+        RunnerBusy: another run held it all the time; its ``holder`` is who.
     """
     key = lock_key(schema)
     deadline = time.monotonic() + wait_s
     pause, next_word = _FIRST_PAUSE_S, time.monotonic()
     while True:
-        result = send(connection, f"SELECT pg_catalog.pg_try_advisory_lock({key})")[0]
-        if value(result) == "t":
-            return
+        results = send(connection, f"SELECT pg_catalog.pg_try_advisory_lock({key}); {then}")
+        if value(results[0]) == "t":
+            return results[1:]
+        found = holder(connection, key)
         now = time.monotonic()
-        if now >= deadline:
+        if found and found.orphaned:
+            listener(Event("orphan", text=str(found)))
+            send(connection, f"SELECT pg_catalog.pg_terminate_backend({found.pid})")
+        elif now >= deadline:
             raise RunnerBusy(
-                f"another run is working on this database: {holder(connection, key)}",
+                f"another run is working on this database: {found or _ENDED}",
                 hint="wait for it, or give it more time: --wait 10min",
             )
-        if now >= next_word:
-            listener(Event("waiting", text=holder(connection, key)))
+        elif now >= next_word:
+            listener(Event("waiting", text=str(found or _ENDED)))
             next_word = now + _SAY_EVERY_S
         time.sleep(min(pause * random.uniform(0.7, 1.3), max(deadline - now, 0.01)))
         pause = min(pause * 1.5, _LONGEST_PAUSE_S)
@@ -62,12 +82,49 @@ def release(connection: Connection, schema: str) -> None:
     send(connection, f"SELECT pg_catalog.pg_advisory_unlock({lock_key(schema)})")
 
 
-def holder(connection: Connection, key: int) -> str:
-    """Who holds the lock, since when, and what its session does now."""
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The session that has the lock."""
+
+    pid: int
+    user: str
+    application: str
+    address: str
+    state: str
+    connected_s: int
+    in_state_s: int
+    query: str
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is a run of turnback."""
+        return self.application.startswith(APPLICATION)
+
+    @property
+    def working(self) -> bool:
+        """Whether a statement of it is running now."""
+        return self.state == "active"
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether it is a run of ours that does nothing, for longer than a run ever pauses."""
+        return self.ours and self.state.startswith("idle") and self.in_state_s >= ORPHAN_S
+
+    def __str__(self) -> str:
+        return (
+            f"{self.application or 'unnamed'} (pid {self.pid}, user {self.user}, from "
+            f"{self.address or 'this host'}, connected for {self.connected_s} s, "
+            f"{self.state or 'state unknown'} for {self.in_state_s} s: {self.query or '?'})"
+        )
+
+
+def holder(connection: Connection, key: int) -> Holder | None:
+    """Who holds the lock, since when, and what its session does now; None if it is free."""
     high, low = (key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF
+    age = "extract(epoch FROM pg_catalog.clock_timestamp() - a.{})::integer"
     query = (
         "SELECT a.pid, a.usename, a.application_name, a.client_addr, a.state, "
-        "extract(epoch FROM pg_catalog.clock_timestamp() - a.backend_start)::integer, "
+        f"{age.format('backend_start')}, {age.format('state_change')}, "
         "pg_catalog.left(pg_catalog.regexp_replace(a.query, '\\s+', ' ', 'g'), 80) "
         "FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid) "
         "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
@@ -77,9 +134,15 @@ def holder(connection: Connection, key: int) -> str:
     )
     found = rows(send(connection, query)[0])
     if not found:
-        return "it has just ended"
-    pid, user, application, address, state, seconds, query_text = found[0]
-    return (
-        f"{application or 'unnamed'} (pid {pid}, user {user}, from {address or 'this host'}, "
-        f"connected for {seconds} s, {state or 'state unknown'}: {query_text or '?'})"
+        return None
+    pid, user, application, address, state, connected, in_state, query_text = found[0]
+    return Holder(
+        int(pid or 0),
+        user or "?",
+        application or "",
+        address or "",
+        state or "",
+        int(connected or 0),
+        int(in_state or 0),
+        query_text or "",
     )

@@ -6,16 +6,22 @@ failed is known from the results that arrived before the error, so this reads th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import psycopg
 from psycopg import generators
+from psycopg.abc import PQGen
 from psycopg.pq import DiagnosticField, ExecStatus
-from psycopg.pq.abc import PGresult
+from psycopg.pq.abc import PGconn, PGresult
 
 from turnback.errors import DatabaseUnreachable
 
 Connection = psycopg.Connection[tuple[object, ...]]
+T = TypeVar("T")
+# How often a message without an answer lets its watch look around, seconds.
+_INTERVAL_S = 0.05
 _COPY = (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH)
 _LOST = ("57P01", "57P02", "57P03", "08")
 
@@ -41,8 +47,23 @@ class ServerError(Exception):
         return self.message
 
 
-def send(connection: Connection, text: str) -> list[PGresult]:
+class Quiet(Protocol):
+    """Something that looks around while the server has not answered yet."""
+
+    def begin(self) -> None:
+        """A message is on its way."""
+
+    def quiet(self) -> None:
+        """Nothing came for a moment; may raise to stop waiting."""
+
+
+def send(connection: Connection, text: str, watch: Quiet | None = None) -> list[PGresult]:
     """Send a text as one simple query message, and return the results of its statements.
+
+    Args:
+        connection: the session.
+        text: any number of statements.
+        watch: called while there is no answer.
 
     Raises:
         ServerError: a statement failed; without a BEGIN in the text nothing of it was kept.
@@ -52,7 +73,7 @@ def send(connection: Connection, text: str) -> list[PGresult]:
     pgconn = connection.pgconn
     try:
         pgconn.send_query(text.encode("utf-8"))
-        results: list[PGresult] = connection.wait(generators.execute(pgconn))
+        results: list[PGresult] = _await(connection, generators.execute(pgconn), watch)
     except psycopg.OperationalError as exc:
         raise lost(exc) from exc
     for index, result in enumerate(results):
@@ -62,6 +83,68 @@ def send(connection: Connection, text: str) -> list[PGresult]:
         if result.status in (ExecStatus.FATAL_ERROR, ExecStatus.NONFATAL_ERROR):
             raise _error(index, result)
     return results
+
+
+def send_under_one_sync(
+    connection: Connection, statements: Sequence[str], watch: Quiet | None = None
+) -> None:
+    """Send statements as a pipeline with one Sync at its end.
+
+    The server carries out all of them without waiting for us, and skips those behind one that
+    fails. The first may be one that is refused in a transaction block.
+
+    Raises:
+        ServerError: the first one that failed.
+        DatabaseUnreachable: the connection broke.
+    """
+    pgconn = connection.pgconn
+    try:
+        pgconn.enter_pipeline_mode()
+        for statement in statements:
+            pgconn.send_query_params(statement.encode("utf-8"), None)
+        pgconn.pipeline_sync()
+        failure = _await(connection, _pipeline_results(pgconn), watch)
+        pgconn.exit_pipeline_mode()
+    except psycopg.OperationalError as exc:
+        raise lost(exc) from exc
+    if failure is not None:
+        raise failure
+
+
+def _pipeline_results(
+    pgconn: PGconn,
+) -> PQGen[ServerError | DatabaseUnreachable | None]:
+    failure = None
+    yield from generators.send(pgconn)
+    index = 0
+    while True:
+        for result in (yield from generators.fetch_many(pgconn)):
+            if result.status == ExecStatus.PIPELINE_SYNC:
+                return failure
+            if result.status == ExecStatus.FATAL_ERROR and failure is None:
+                failure = _error(index, result)
+        index += 1
+
+
+def _await(connection: Connection, generator: PQGen[T], watch: Quiet | None) -> T:
+    if watch is None:
+        return connection.wait(generator)
+    watch.begin()
+    return connection.wait(_watched(generator, watch), interval=_INTERVAL_S)
+
+
+def _watched(generator: PQGen[T], watch: Quiet) -> PQGen[T]:
+    """The same generator; psycopg resumes it with nothing when nothing came for an interval."""
+    wanted = next(generator)
+    while True:
+        ready = yield wanted
+        if not ready:
+            watch.quiet()
+        try:
+            wanted = generator.send(ready)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
 
 
 def lost(exc: Exception) -> DatabaseUnreachable:
@@ -103,22 +186,5 @@ def _error(index: int, result: PGresult) -> ServerError | DatabaseUnreachable:
         detail=field(DiagnosticField.MESSAGE_DETAIL),
         hint=field(DiagnosticField.MESSAGE_HINT),
         context=field(DiagnosticField.CONTEXT),
-        position=int(position) if position else None,
-    )
-
-
-def from_psycopg(exc: psycopg.Error) -> ServerError | DatabaseUnreachable:
-    """The same error, where psycopg raised it."""
-    diag = exc.diag
-    if exc.sqlstate is None or exc.sqlstate.startswith(_LOST):
-        return lost(exc)
-    position = diag.statement_position
-    return ServerError(
-        index=0,
-        sqlstate=exc.sqlstate,
-        message=diag.message_primary or str(exc),
-        detail=diag.message_detail,
-        hint=diag.message_hint,
-        context=diag.context,
         position=int(position) if position else None,
     )

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import time
 
-import psycopg
-
 from turnback.engine.events import Event, Listener
-from turnback.engine.failure import PASSING, point
+from turnback.engine.failure import point
 from turnback.engine.history import History
 from turnback.engine.invalid_index import drop_invalid, index_of
-from turnback.engine.message import Connection, ServerError, from_psycopg, send
+from turnback.engine.message import Connection, Quiet, ServerError, send, send_under_one_sync
 from turnback.engine.plan import Step
 from turnback.engine.record import Recorder
 from turnback.engine.transaction import OURSELVES, RESET, local_settings
@@ -28,7 +26,12 @@ _SESSION_KINDS = {"VariableSetStmt"}
 
 
 def run(
-    connection: Connection, step: Step, recorder: Recorder, history: History, listener: Listener
+    connection: Connection,
+    step: Step,
+    recorder: Recorder,
+    history: History,
+    listener: Listener,
+    watch: Quiet | None = None,
 ) -> int:
     """Run a migration statement by statement, and return the milliseconds it took.
 
@@ -52,31 +55,28 @@ def run(
         listener(
             Event("resumed", step.version, step.name, text=f"{done} of {len(statements)} are done")
         )
-    send(connection, RESET)
-    for setting in local_settings(step.runnable.script):
-        send(connection, f"SET {setting}")
+    _set_session(connection, step, done)
     send(connection, recorder.started(step.migration, step.direction))
     changed = done
-    for number, statement in enumerate(statements, 1):
-        if number <= done and statement.kind not in _SESSION_KINDS:
-            continue
+    for number, statement in enumerate(statements[done:], done + 1):
         record = recorder.statement(
             step.migration, step.direction, number, digest(statement.sql.encode())
         )
         try:
-            if statement.outside_transaction:
-                _outside(connection, step, statement, record)
+            if statement.kind in _SESSION_KINDS:
+                send(connection, statement.sql)
+            elif statement.outside_transaction:
+                _outside(connection, step, statement, record, watch)
+                _set_session(connection, step, number)
             else:
-                send(connection, f"{statement.sql}\n;{OURSELVES} {record}")
+                send(connection, f"{statement.sql}\n;{OURSELVES} {record}", watch)
         except ServerError as error:
             _clean(connection, statement)
             raise _failure(step, error, statement, number, changed) from error
         if statement.kind not in _SESSION_KINDS:
             changed = number
     elapsed = int((time.monotonic() - began) * 1000)
-    whole = recorder.applied if step.direction == "up" else recorder.rolled_back
-    send(connection, f"{RESET} {whole(step.migration, elapsed_ms=elapsed)}")
-    _verify(connection, step)
+    _finish(connection, step, recorder, elapsed)
     return elapsed
 
 
@@ -94,13 +94,27 @@ def _settled(done: dict[int, str], statements: tuple[Statement, ...]) -> int:
     """How many statements from the first are done as they stand in the file now."""
     count = 0
     for number, statement in enumerate(statements, 1):
+        if statement.kind in _SESSION_KINDS:
+            continue
         if done.get(number) != digest(statement.sql.encode()):
             break
         count = number
     return count
 
 
-def _outside(connection: Connection, step: Step, statement: Statement, record: str) -> None:
+def _set_session(connection: Connection, step: Step, upto: int) -> None:
+    """Give the session the settings that the file has made of it by its statement ``upto``."""
+    send(connection, RESET)
+    for setting in local_settings(step.runnable.script):
+        send(connection, f"SET {setting}")
+    for statement in (step.runnable.statements or ())[:upto]:
+        if statement.kind in _SESSION_KINDS:
+            send(connection, statement.sql)
+
+
+def _outside(
+    connection: Connection, step: Step, statement: Statement, record: str, watch: Quiet | None
+) -> None:
     directives = step.runnable.script.directives
     # Such a statement waits for old transactions to end, by design: a lock timeout would leave
     # an invalid index behind, and nobody queues behind its weak lock (manual, CREATE INDEX).
@@ -108,15 +122,9 @@ def _outside(connection: Connection, step: Step, statement: Statement, record: s
     if directives.statement_timeout_ms is None:
         send(connection, "SET statement_timeout = 0")
     _clean(connection, statement)
-    try:
-        with connection.pipeline():
-            connection.execute(statement.sql.encode())
-            connection.execute(record.encode())
-    except psycopg.Error as exc:
-        raise from_psycopg(exc) from exc
-    send(connection, "RESET lock_timeout; RESET statement_timeout")
-    for setting in local_settings(step.runnable.script):
-        send(connection, f"SET {setting}")
+    # The file may have switched role, and the record is written as who connected.
+    pipeline = [statement.sql, "RESET SESSION AUTHORIZATION", "RESET ROLE", record]
+    send_under_one_sync(connection, pipeline, watch)
 
 
 def _clean(connection: Connection, statement: Statement) -> None:
@@ -133,7 +141,7 @@ def _failure(
     if error.position is not None and error.position <= len(statement.sql):
         offset += error.position - 1
     incomplete = None
-    if changed and error.sqlstate not in PASSING:
+    if changed:
         verb = "up" if step.direction == "up" else "down"
         incomplete = (
             f"statements 1 to {changed} are done and stay; mend statement {number} and run "
@@ -142,18 +150,23 @@ def _failure(
     return point(step, error, offset, statement, incomplete=incomplete)
 
 
-def _verify(connection: Connection, step: Step) -> None:
+def _finish(connection: Connection, step: Step, recorder: Recorder, elapsed: int) -> None:
+    """Verify and record the whole migration, both or neither; tried again by the next run."""
+    record = recorder.applied if step.direction == "up" else recorder.rolled_back
+    prefix = f"{RESET} {record(step.migration, elapsed_ms=elapsed)};"
     if step.verify is None:
+        send(connection, prefix)
         return
+    prefix += " SET LOCAL transaction_read_only = on;\n"
     try:
-        send(connection, f"SET LOCAL transaction_read_only = on;\n{step.verify.text}\n")
+        send(connection, f"{prefix}{step.verify.text}\n")
     except ServerError as error:
-        offset = error.position - 43 if error.position else 0
+        offset = error.position - 1 - len(prefix) if error.position else 0
         raise point(
             Step(step.migration, step.direction, step.verify),
             error,
             max(offset, 0),
             None,
-            incomplete=f"{step.version} ran outside a transaction and stays; roll it back with "
-            "turnback down, or mend it",
+            incomplete=f"the statements of {step.version} ran outside a transaction and stay; "
+            "set right what it found, and run turnback up again: it verifies again",
         ) from error

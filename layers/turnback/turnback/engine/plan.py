@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from turnback.engine.history import Entry, statuses
+from turnback.engine.history import Entry
+from turnback.engine.status import statuses
 from turnback.errors import (
     ChecksumMismatch,
     InvalidMigration,

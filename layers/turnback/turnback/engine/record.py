@@ -78,6 +78,10 @@ class Recorder:
         """SQL: a migration that runs outside a transaction begins."""
         return self._logged(migration, direction, "started", took="0")
 
+    def detached(self, migration: Migration, direction: str) -> str:
+        """SQL: we leave a migration that goes on in the server."""
+        return self._logged(migration, direction, "detached", took="0")
+
     def failed(
         self,
         migration: Migration,

@@ -20,19 +20,36 @@ class Done:
         return {"version": self.version, "name": self.name, "execution_ms": self.execution_ms}
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A migration that goes on in the server, although we have left it."""
+
+    version: str | None
+    seconds: int
+    progress: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"version": self.version, "seconds": self.seconds, "progress": self.progress}
+
+
 @dataclass(slots=True)
 class Report:
-    """What a run did, what is left of its plan, and the error that stopped it, if one did."""
+    """What a run did, what is left of its plan, and the error that stopped it, if one did.
+
+    ``running`` is the migration that was left to the server; run again to hear how it ended.
+    """
 
     applied: list[Done] = field(default_factory=list)
     rolled_back: list[Done] = field(default_factory=list)
     remaining: list[str] = field(default_factory=list)
     error: TurnbackError | None = None
+    running: Running | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "applied": [done.to_dict() for done in self.applied],
             "rolled_back": [done.to_dict() for done in self.rolled_back],
             "remaining": self.remaining,
+            "running": self.running.to_dict() if self.running else None,
             "error": self.error.to_dict() if self.error else None,
         }

@@ -1,4 +1,4 @@
-"""Step after step: batches, tries, and what is recorded when one fails."""
+"""Step after step: batches, tries, leaving in time, and what is recorded when one fails."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from turnback.engine import outside, transaction
 from turnback.engine.events import Event, Listener, Options
@@ -14,14 +14,35 @@ from turnback.engine.history import History
 from turnback.engine.message import Connection, ServerError, send
 from turnback.engine.plan import Step
 from turnback.engine.record import Recorder
-from turnback.errors import LockTimeout, TurnbackError
+from turnback.engine.watch import Detached, Watch, blocked_text
+from turnback.errors import LockTimeout, MigrationFailed, TurnbackError
 
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 8.0
+# How often a statement may end in the server without a record, before it counts as failing.
+_LOST_TRIES = 2
+
+
+class StillRunning(Exception):
+    """We left, and this step's statement goes on in the server."""
+
+    def __init__(self, step: Step) -> None:
+        super().__init__(step.version)
+        self.step = step
 
 
 class Runner:
-    """Runs the steps of a plan in a session that holds the lock."""
+    """Runs the steps of a plan in a session that holds the lock.
+
+    Args:
+        connection: the session.
+        history: reads what is recorded.
+        recorder: writes it.
+        options: how patient to be.
+        listener: told what happens.
+        monitor: opens a second session, to look at the first.
+        detached: version → how often its statement was left running and ended without a record.
+    """
 
     def __init__(
         self,
@@ -30,31 +51,62 @@ class Runner:
         recorder: Recorder,
         options: Options,
         listener: Listener,
+        *,
+        monitor: Callable[[], Connection],
+        detached: Mapping[str, int],
     ) -> None:
         self._connection = connection
         self._history = history
         self._recorder = recorder
         self._options = options
         self._listener = listener
+        self._monitor = monitor
+        self._detached = detached
+        self._current: Step | None = None
 
     def run(
         self, steps: Sequence[Step], keep_going: Callable[[], bool]
     ) -> Iterator[tuple[Step, int]]:
         """Each step with its milliseconds, as it is done.
 
+        Args:
+            steps: in this order.
+            keep_going: asked before each message and while one has no answer; when it says no, a
+                message that is under way is left to the server.
+
         Raises:
             TurnbackError: a step failed; it is recorded as failed.
+            StillRunning: we left a step that goes on.
         """
+        watch = Watch(
+            self._monitor,
+            self._connection.info.backend_pid,
+            first_look_s=min(0.3, self._options.lock_timeout_ms / 3000),
+            tell=self._progress,
+            leave=lambda: not keep_going(),
+        )
+        try:
+            yield from self._run(steps, keep_going, watch)
+        except Detached:
+            step = self._leave(watch)
+            raise StillRunning(step) from None
+        finally:
+            watch.close()
+
+    def _run(
+        self, steps: Sequence[Step], keep_going: Callable[[], bool], watch: Watch
+    ) -> Iterator[tuple[Step, int]]:
         queue = deque(steps)
         alone = 0
         while queue and keep_going():
             batch = [queue[0]] if alone else self._batch(queue)
+            self._current = batch[0]
             if len(batch) > 1:
-                done = self._run_batch(batch)
+                done = self._run_batch(batch, watch)
                 # What a failed batch leaves runs one by one, so that the error points.
                 alone = len(batch) - len(done)
             else:
-                done = [(batch[0], self._run_one(batch[0]))]
+                done = [(batch[0], self._run_one(batch[0], watch))]
                 alone = max(alone - 1, 0)
             for step, took in done:
                 queue.popleft()
@@ -65,7 +117,11 @@ class Runner:
         characters = 0
         for step in itertools.islice(queue, transaction.BATCH_STEPS):
             characters += len(step.runnable.text)
-            together = self._options.batch and transaction.fits_batch(step)
+            together = (
+                self._options.batch
+                and transaction.fits_batch(step)
+                and step.version not in self._detached
+            )
             if batch and (not together or characters > transaction.BATCH_CHARACTERS):
                 break
             batch.append(step)
@@ -73,9 +129,9 @@ class Runner:
                 break
         return batch
 
-    def _run_batch(self, batch: list[Step]) -> list[tuple[Step, int]]:
+    def _run_batch(self, batch: list[Step], watch: Watch) -> list[tuple[Step, int]]:
         try:
-            taken = transaction.run_batch(self._connection, batch, self._recorder)
+            taken = transaction.run_batch(self._connection, batch, self._recorder, watch)
         except ServerError:
             times = self._history.done_by(self._recorder.run, batch[0].direction)
             done = [(step, times[step.version]) for step in batch if step.version in times]
@@ -85,14 +141,16 @@ class Runner:
             self._tell(step, took)
         return done
 
-    def _run_one(self, step: Step) -> int:
+    def _run_one(self, step: Step, watch: Watch) -> int:
         self._listener(Event("started", step.version, step.name))
+        self._judge_detached(step)
         deadline = time.monotonic() + self._options.lock_retry_s
         pause = _FIRST_PAUSE_S
         while True:
             try:
-                took = self._try(step)
+                took = self._try(step, watch)
             except LockTimeout as error:
+                error.message += blocked_text(watch.blocked_by)
                 wait = pause * random.uniform(0.5, 1.5)
                 if time.monotonic() + wait > deadline:
                     self._record_failure(step, error)
@@ -114,12 +172,41 @@ class Runner:
                 self._tell(step, took)
                 return took
 
-    def _try(self, step: Step) -> int:
+    def _try(self, step: Step, watch: Watch) -> int:
         if step.runnable.one_by_one:
             return outside.run(
-                self._connection, step, self._recorder, self._history, self._listener
+                self._connection, step, self._recorder, self._history, self._listener, watch
             )
-        return transaction.run(self._connection, step, self._recorder)
+        return transaction.run(self._connection, step, self._recorder, watch)
+
+    def _judge_detached(self, step: Step) -> None:
+        """Say that an earlier try was left running and has no record; refuse after some."""
+        tries = self._detached.get(step.version, 0)
+        if not tries:
+            return
+        text = "it was left running in the server, and ended there without a record"
+        if tries >= _LOST_TRIES:
+            error = MigrationFailed(
+                f"{step.version}: {text}, {tries} times",
+                file=step.runnable.script.path,
+                version=step.version,
+                hint="why it ended is in the server's log; mend it and run turnback up again",
+            )
+            self._record_failure(step, error)
+            raise error
+        self._listener(Event("lost", step.version, step.name, text=f"{text}; it is run again"))
+
+    def _leave(self, watch: Watch) -> Step:
+        step = self._current
+        assert step is not None
+        record = self._recorder.detached(step.migration, step.direction)
+        monitor = watch.connection()
+        if monitor is not None:
+            send(monitor, record)
+        # Only our side is closed. The server carries the message to its end: it looks at its
+        # client when it has something to send (client_connection_check_interval is 0).
+        self._connection.close()
+        return step
 
     def _record_failure(self, step: Step, error: TurnbackError) -> None:
         if self._connection.closed or self._connection.broken:
@@ -131,6 +218,14 @@ class Runner:
             send(self._connection, f"{transaction.RESET} {record}")
         except (ServerError, TurnbackError) as exc:
             error.hint = f"{error.hint}; the failure could not be recorded: {exc}"
+
+    def _progress(self, text: str) -> None:
+        step = self._current
+        self._listener(
+            Event(
+                "progress", step.version if step else None, step.name if step else None, text=text
+            )
+        )
 
     def _tell(self, step: Step, took: int) -> None:
         kind = "applied" if step.direction == "up" else "rolled_back"

@@ -20,7 +20,7 @@ CREATE TABLE "history_schema".migration_log (
     direction text NOT NULL CHECK (direction IN ('up', 'down', 'repair')),
     statement integer,
     statement_checksum varchar(64),
-    outcome text NOT NULL CHECK (outcome IN ('started', 'done', 'failed')),
+    outcome text NOT NULL CHECK (outcome IN ('started', 'done', 'failed', 'detached')),
     sqlstate char(5),
     error text,
     execution_ms integer NOT NULL DEFAULT 0,

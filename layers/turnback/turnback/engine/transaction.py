@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from psycopg.pq.abc import PGresult
 
 from turnback.engine.failure import explain
-from turnback.engine.message import Connection, ServerError, send, value
+from turnback.engine.message import Connection, Quiet, ServerError, send, value
 from turnback.engine.plan import Step
 from turnback.engine.record import NOTE_BEGINNING, TIME_COLUMN, Recorder
 from turnback.errors import DatabaseRefused, TurnbackError
@@ -23,14 +23,14 @@ from turnback.migrations.model import Script
 RESET = "RESET ALL; RESET SESSION AUTHORIZATION; CLOSE ALL; UNLISTEN *; DISCARD TEMP;"
 _RESET_STATEMENTS = RESET.count(";")
 # The script may have switched role, and the record is written as the user who connected.
-OURSELVES = "RESET SESSION AUTHORIZATION; RESET ROLE;"
+OURSELVES = "SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE;"
 # Those two, the record, and SET LOCAL transaction_read_only.
 _SUFFIX_STATEMENTS = 4
 BATCH_STEPS = 100
 BATCH_CHARACTERS = 256 * 1024
 
 
-def run(connection: Connection, step: Step, recorder: Recorder) -> int:
+def run(connection: Connection, step: Step, recorder: Recorder, watch: Quiet | None = None) -> int:
     """Run one migration, and return the milliseconds it took in the server.
 
     Raises:
@@ -40,7 +40,7 @@ def run(connection: Connection, step: Step, recorder: Recorder) -> int:
     prefix, count = _prefix(step)
     text = preview(step, recorder)
     try:
-        return _times(send(connection, text))[0]
+        return _times(send(connection, text, watch))[0]
     except ServerError as error:
         if step.runnable.needs_begin:
             send(connection, "ROLLBACK")
@@ -54,7 +54,9 @@ def preview(step: Step, recorder: Recorder) -> str:
     return f"{prefix}{step.runnable.text}{_suffix(step, recorder)}{commit}"
 
 
-def run_batch(connection: Connection, steps: Sequence[Step], recorder: Recorder) -> list[int]:
+def run_batch(
+    connection: Connection, steps: Sequence[Step], recorder: Recorder, watch: Quiet | None = None
+) -> list[int]:
     """Run migrations in one message, each in its transaction; the milliseconds of each.
 
     All but the last commit without waiting for the disk; the last one waits, and as the log is
@@ -73,7 +75,7 @@ def run_batch(connection: Connection, steps: Sequence[Step], recorder: Recorder)
             f"{_suffix(step, recorder)}; COMMIT;"
         )
     try:
-        return _times(send(connection, "\n".join(parts)))
+        return _times(send(connection, "\n".join(parts), watch))
     except ServerError:
         send(connection, "ROLLBACK")
         raise
