@@ -48,6 +48,23 @@ class Entry:
         return int(self.version)
 
 
+@dataclass(frozen=True, slots=True)
+class Try:
+    """A statement that was run outside a transaction.
+
+    Attributes:
+        checksum: of the statement's text.
+        done: whether it is recorded as done.
+        cut_off: whether it was begun and nobody heard how it ended.
+        noted: what the log noted before it was tried.
+    """
+
+    checksum: str
+    done: bool
+    cut_off: bool
+    noted: str | None
+
+
 class History:
     """Reads the history tables of one database; creates them when told to."""
 
@@ -220,19 +237,25 @@ class History:
         found = rows(send(self._connection, query)[0])
         return found[0][0] if found else None
 
-    def statements_done(self, migration: Migration, direction: str) -> dict[int, str]:
-        """Number → checksum of the statements done since the migration last began or ended."""
+    def tries(self, migration: Migration, direction: str) -> dict[int, Try]:
+        """Number → the last try of each statement since the migration last began or ended."""
         query = (
-            f"WITH attempts AS (SELECT id, direction, statement, outcome, statement_checksum "
+            "WITH attempts AS (SELECT id, direction, statement, outcome, statement_checksum, error "
             f"FROM {self.prefix}.migration_log WHERE version = {literal(migration.version)}) "
-            "SELECT statement, statement_checksum FROM attempts "
+            "SELECT DISTINCT ON (statement) statement, outcome, statement_checksum, error, EXISTS ("
+            "SELECT FROM attempts f WHERE f.id > a.id AND f.outcome = 'failed') FROM attempts a "
             f"WHERE direction = {literal(direction)} AND statement IS NOT NULL "
-            "AND outcome = 'done' AND id > coalesce((SELECT max(id) FROM attempts "
-            "WHERE outcome = 'done' AND statement IS NULL), 0) ORDER BY id"
+            "AND id > coalesce((SELECT max(id) FROM attempts "
+            "WHERE outcome = 'done' AND statement IS NULL), 0) ORDER BY statement, id DESC"
         )
         return {
-            int(number or 0): str(checksum)
-            for number, checksum in rows(send(self._connection, query)[0])
+            int(number or 0): Try(
+                checksum=str(checksum),
+                done=outcome == "done",
+                cut_off=outcome == "started" and failed == "f",
+                noted=noted,
+            )
+            for number, outcome, checksum, noted, failed in rows(send(self._connection, query)[0])
         }
 
 

@@ -46,14 +46,6 @@ def find_invalid(connection: Connection, index: IndexName) -> list[str]:
     return [str(row[0]) for row in rows(send(connection, query)[0])]
 
 
-def drop_invalid(connection: Connection, index: IndexName) -> bool:
-    """Drop that index CONCURRENTLY if it is there and invalid; whether it was."""
-    found = find_invalid(connection, index)
-    for name in found:
-        send(connection, f"DROP INDEX CONCURRENTLY {name}")
-    return bool(found)
-
-
 def invalid_indexes(connection: Connection) -> list[str]:
     """Every invalid index of the database that no running statement is building."""
     query = (

@@ -11,8 +11,8 @@ import time
 
 from turnback.engine.events import Event, Listener
 from turnback.engine.failure import point
-from turnback.engine.history import History
-from turnback.engine.invalid_index import drop_invalid, index_of
+from turnback.engine.healing import before, clean, heal
+from turnback.engine.history import History, Try
 from turnback.engine.message import Connection, Quiet, ServerError, send, send_under_one_sync
 from turnback.engine.plan import Step
 from turnback.engine.record import Recorder
@@ -50,28 +50,34 @@ def run(
             version=step.version,
             hint="turnback check says where its syntax is not understood",
         )
-    done = _settled(history.statements_done(step.migration, step.direction), statements)
+    tries = history.tries(step.migration, step.direction)
+    done = _settled(tries, statements)
     if done:
         listener(
             Event("resumed", step.version, step.name, text=f"{done} of {len(statements)} are done")
         )
     _set_session(connection, step, done)
-    send(connection, recorder.started(step.migration, step.direction))
     changed = done
     for number, statement in enumerate(statements[done:], done + 1):
-        record = recorder.statement(
-            step.migration, step.direction, number, digest(statement.sql.encode())
-        )
+        checksum = digest(statement.sql.encode())
+        record = recorder.statement(step.migration, step.direction, number, checksum)
+        last = tries.get(number)
+        noted = last.noted if last and last.cut_off and last.checksum == checksum else None
         try:
             if statement.kind in _SESSION_KINDS:
                 send(connection, statement.sql)
-            elif statement.outside_transaction:
-                _outside(connection, step, statement, record, watch)
-                _set_session(connection, step, number)
-            else:
+            elif not statement.outside_transaction:
                 send(connection, f"{statement.sql}\n;{OURSELVES} {record}", watch)
+            elif last and last.cut_off and heal(connection, statement, noted):
+                listener(Event("recognised", step.version, step.name, text=statement.sql))
+                send(connection, record)
+            else:
+                noted = before(connection, statement)
+                trying = recorder.trying(step.migration, step.direction, number, checksum, noted)
+                _outside(connection, step, statement, trying, record, watch)
+                _set_session(connection, step, number)
         except ServerError as error:
-            _clean(connection, statement)
+            clean(connection, statement, noted)
             raise _failure(step, error, statement, number, changed) from error
         if statement.kind not in _SESSION_KINDS:
             changed = number
@@ -90,13 +96,14 @@ def preview(step: Step, recorder: Recorder) -> list[str]:
     return messages
 
 
-def _settled(done: dict[int, str], statements: tuple[Statement, ...]) -> int:
+def _settled(tries: dict[int, Try], statements: tuple[Statement, ...]) -> int:
     """How many statements from the first are done as they stand in the file now."""
     count = 0
     for number, statement in enumerate(statements, 1):
         if statement.kind in _SESSION_KINDS:
             continue
-        if done.get(number) != digest(statement.sql.encode()):
+        last = tries.get(number)
+        if not last or not last.done or last.checksum != digest(statement.sql.encode()):
             break
         count = number
     return count
@@ -113,25 +120,22 @@ def _set_session(connection: Connection, step: Step, upto: int) -> None:
 
 
 def _outside(
-    connection: Connection, step: Step, statement: Statement, record: str, watch: Quiet | None
+    connection: Connection,
+    step: Step,
+    statement: Statement,
+    trying: str,
+    record: str,
+    watch: Quiet | None,
 ) -> None:
-    directives = step.runnable.script.directives
     # Such a statement waits for old transactions to end, by design: a lock timeout would leave
     # an invalid index behind, and nobody queues behind its weak lock (manual, CREATE INDEX).
-    send(connection, "SET lock_timeout = 0")
-    if directives.statement_timeout_ms is None:
-        send(connection, "SET statement_timeout = 0")
-    _clean(connection, statement)
+    settings = ["SET lock_timeout = 0"]
+    if step.runnable.script.directives.statement_timeout_ms is None:
+        settings.append("SET statement_timeout = 0")
+    send(connection, f"{OURSELVES} {trying}; {'; '.join(settings)}")
     # The file may have switched role, and the record is written as who connected.
     pipeline = [statement.sql, "RESET SESSION AUTHORIZATION", "RESET ROLE", record]
     send_under_one_sync(connection, pipeline, watch)
-
-
-def _clean(connection: Connection, statement: Statement) -> None:
-    """Drop the invalid index that an interrupted CREATE INDEX CONCURRENTLY of ours left."""
-    name = index_of(statement)
-    if name and not connection.closed:
-        drop_invalid(connection, name)
 
 
 def _failure(

@@ -74,9 +74,19 @@ class Recorder:
             statement_checksum=checksum,
         )
 
-    def started(self, migration: Migration, direction: str) -> str:
-        """SQL: a migration that runs outside a transaction begins."""
-        return self._logged(migration, direction, "started", took="0")
+    def trying(
+        self, migration: Migration, direction: str, number: int, checksum: str, noted: str | None
+    ) -> str:
+        """SQL: a statement that nobody may hear the end of is about to be run."""
+        return self._logged(
+            migration,
+            direction,
+            "started",
+            took="0",
+            statement=number,
+            statement_checksum=checksum,
+            error=noted,
+        )
 
     def detached(self, migration: Migration, direction: str) -> str:
         """SQL: we leave a migration that goes on in the server."""

@@ -1,0 +1,176 @@
+"""What an interrupted statement left behind, found in the catalog and set right.
+
+Only statements that cannot run in a transaction leave anything. Before each of them the log gets
+a row that says it was tried; the catalog then says what became of it. No flag is kept anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from turnback.engine.message import Connection, rows, send
+from turnback.engine.quoting import identifier, literal
+from turnback.sql.statements import Statement, json_value
+
+# What REINDEX CONCURRENTLY calls the index it builds, and the one it has replaced (manual,
+# REINDEX, "Rebuilding Indexes Concurrently").
+_REINDEX_LEFTOVER = r"_cc(new|old)\d*$"
+
+_Healer = Callable[[Connection, Statement, str], bool]
+
+
+def before(connection: Connection, statement: Statement) -> str | None:
+    """What to note in the log before the statement is tried: the indexes its table has.
+
+    An invalid index of the name that is to be built is dropped first, whoever left it: IF NOT
+    EXISTS would take it for done, and no query ever uses it.
+    """
+    if statement.kind != "IndexStmt":
+        return None
+    wanted = statement.tree.get("idxname")
+    kept = []
+    for name, valid in _indexes(connection, statement):
+        if wanted and not valid and name.endswith(f".{_as_shown(connection, wanted)}"):
+            send(connection, f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+        else:
+            kept.append(name)
+    return "\n".join(sorted(kept))
+
+
+def heal(connection: Connection, statement: Statement, noted: str | None) -> bool:
+    """Set right what an earlier try of this statement left; whether it had done its work.
+
+    Args:
+        connection: the session that holds the lock, outside a transaction.
+        statement: the one that was tried and has no record of its end.
+        noted: what ``before`` gave then.
+    """
+    healer = _HEALERS.get(statement.kind)
+    return healer(connection, statement, noted or "") if healer else False
+
+
+def clean(connection: Connection, statement: Statement, noted: str | None) -> None:
+    """Drop the invalid index that a failed statement of ours left, in the same session."""
+    if connection.closed or connection.broken:
+        return
+    if statement.kind == "IndexStmt":
+        _drop_new_invalid(connection, statement, noted or "")
+    elif statement.kind == "ReindexStmt":
+        _drop_reindex_leftovers(connection)
+
+
+def _indexes(connection: Connection, statement: Statement) -> list[tuple[str, bool]]:
+    relation = statement.tree["relation"]
+    query = (
+        "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), i.indisvalid "
+        "FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid "
+        "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+        f"WHERE i.indrelid = pg_catalog.to_regclass({literal(_name(relation))}) AND NOT EXISTS "
+        "(SELECT FROM pg_catalog.pg_stat_progress_create_index p "
+        "WHERE p.index_relid = i.indexrelid)"
+    )
+    return [(str(name), valid == "t") for name, valid in rows(send(connection, query)[0])]
+
+
+def _as_shown(connection: Connection, name: str) -> str:
+    """The name as format('%I') writes it, quoted only where it must be."""
+    query = f"SELECT pg_catalog.quote_ident({literal(name)})"
+    return str(rows(send(connection, query)[0])[0][0])
+
+
+def _heal_index(connection: Connection, statement: Statement, noted: str) -> bool:
+    known = set(noted.split("\n"))
+    done = any(valid for name, valid in _indexes(connection, statement) if name not in known)
+    _drop_new_invalid(connection, statement, noted)
+    return done
+
+
+def _drop_new_invalid(connection: Connection, statement: Statement, noted: str) -> None:
+    known = set(noted.split("\n"))
+    for name, valid in _indexes(connection, statement):
+        if not valid and name not in known:
+            send(connection, f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+
+
+def _heal_drop(connection: Connection, statement: Statement, noted: str) -> bool:  # noqa: ARG001
+    names = [
+        _join([str(json_value(part)) for part in item["List"]["items"]])
+        for item in statement.tree["objects"]
+    ]
+    checks = ", ".join(f"pg_catalog.to_regclass({literal(name)})" for name in names)
+    (found,) = rows(send(connection, f"SELECT {checks}")[0])
+    return not any(found)
+
+
+def _heal_reindex(connection: Connection, statement: Statement, noted: str) -> bool:  # noqa: ARG001
+    _drop_reindex_leftovers(connection)
+    return False
+
+
+def _drop_reindex_leftovers(connection: Connection) -> None:
+    query = (
+        "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i "
+        "JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid "
+        "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+        f"WHERE NOT i.indisvalid AND c.relname ~ {literal(_REINDEX_LEFTOVER)} "
+        "AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p "
+        "WHERE p.index_relid = i.indexrelid)"
+    )
+    for (name,) in rows(send(connection, query)[0]):
+        send(connection, f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+
+
+def _heal_detach(connection: Connection, statement: Statement, noted: str) -> bool:  # noqa: ARG001
+    commands = [item["AlterTableCmd"] for item in statement.tree["cmds"]]
+    child = commands[0].get("def", {}).get("PartitionCmd", {}).get("name")
+    if child is None:
+        return False
+    parent_name, child_name = _name(statement.tree["relation"]), _name(child)
+    query = (
+        "SELECT inhdetachpending FROM pg_catalog.pg_inherits "
+        f"WHERE inhparent = pg_catalog.to_regclass({literal(parent_name)}) "
+        f"AND inhrelid = pg_catalog.to_regclass({literal(child_name)})"
+    )
+    found = rows(send(connection, query)[0])
+    if found and found[0][0] == "t":
+        send(connection, f"ALTER TABLE {parent_name} DETACH PARTITION {child_name} FINALIZE")
+        return True
+    return not found
+
+
+def _in_catalog(table: str, column: str, key: str, *, wanted: bool) -> _Healer:
+    """Done if, and only if, the object is there (or, for a DROP, is not)."""
+
+    def healer(connection: Connection, statement: Statement, noted: str) -> bool:  # noqa: ARG001
+        name = literal(str(statement.tree[key]))
+        query = f"SELECT FROM pg_catalog.{table} WHERE {column} = {name}"
+        if table == "pg_database":
+            # -2 marks a database whose DROP was cut off (PostgreSQL 15.4 release notes).
+            query += " AND datconnlimit <> -2"
+        return (send(connection, query)[0].ntuples > 0) is wanted
+
+    return healer
+
+
+def _name(relation: dict[str, Any]) -> str:
+    parts = [relation.get("schemaname"), relation["relname"]]
+    return _join([part for part in parts if part])
+
+
+def _join(parts: list[str]) -> str:
+    return ".".join(identifier(part) for part in parts)
+
+
+_HEALERS: dict[str, _Healer] = {
+    "IndexStmt": _heal_index,
+    "DropStmt": _heal_drop,
+    "ReindexStmt": _heal_reindex,
+    "AlterTableStmt": _heal_detach,
+    "CreatedbStmt": _in_catalog("pg_database", "datname", "dbname", wanted=True),
+    "DropdbStmt": _in_catalog("pg_database", "datname", "dbname", wanted=False),
+    "CreateTableSpaceStmt": _in_catalog("pg_tablespace", "spcname", "tablespacename", wanted=True),
+    "DropTableSpaceStmt": _in_catalog("pg_tablespace", "spcname", "tablespacename", wanted=False),
+    "CreateSubscriptionStmt": _in_catalog("pg_subscription", "subname", "subname", wanted=True),
+    "DropSubscriptionStmt": _in_catalog("pg_subscription", "subname", "subname", wanted=False),
+}
