@@ -19,6 +19,7 @@ COMMANDS = {
     "status": "history",
     "health": "history",
     "repair": "history",
+    "locks": "locks",
     "up": "run",
     "down": "run",
     "demo": "demo",

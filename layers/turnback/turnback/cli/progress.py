@@ -13,6 +13,18 @@ _WORDS = {
 }
 
 
+_NOTES = {
+    "waiting": "waiting for another run: {text}",
+    "orphan": "ended the idle session of a run that is gone: {text}",
+    "progress": "{what}: {text}",
+    "retrying": "{what} did not get its lock: {text}",
+    "lost": "{what}: {text}",
+    "resumed": "{what} goes on where it stopped: {text} already",
+    "recognised": "{what}: an earlier run has done this already: {text}",
+    "notice": "notice: {text}",
+}
+
+
 class Progress:
     """Prints the events of a run: what was done as result, the rest as notes."""
 
@@ -25,11 +37,5 @@ class Progress:
             color, word = _WORDS[event.kind]
             took = human_ms(event.execution_ms)
             self._out.result(f"  {click.style(f'{word:<11}', fg=color)} {what}  {took}")
-        elif event.kind == "waiting":
-            self._out.note(f"  waiting for another run: {event.text}")
-        elif event.kind == "retrying":
-            self._out.note(f"  {what} did not get its lock: {event.text}")
-        elif event.kind == "resumed":
-            self._out.note(f"  {what} goes on where it stopped: {event.text} already")
-        elif event.kind == "notice":
-            self._out.note(f"  notice: {event.text}")
+        elif event.kind in _NOTES:
+            self._out.note("  " + _NOTES[event.kind].format(what=what, text=event.text))

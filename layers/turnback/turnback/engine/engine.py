@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from psycopg.pq.abc import PGresult
 
 from turnback.engine import lock
-from turnback.engine.connection import connect
+from turnback.engine.connection import connect, refuse_pooler
 from turnback.engine.events import Event, Listener, Options, RunContext, silent
 from turnback.engine.history import Entry, History
 from turnback.engine.invalid_index import find_invalid, index_of
@@ -30,6 +30,7 @@ from turnback.sql.script import prepare
 
 if TYPE_CHECKING:
     from turnback.engine.health import Health
+    from turnback.engine.sessions import Session
 
 
 class Engine:
@@ -171,6 +172,24 @@ class Engine:
 
         return examine(self.connection, self.history)
 
+    def sessions(self) -> list[Session]:
+        """Who holds locks and who waits for whom. Writes nothing."""
+        from turnback.engine.sessions import sessions
+
+        return sessions(self.connection)
+
+    def idle_in_transaction(self, found: list[Session], longer_than_s: float) -> list[Session]:
+        """Those of ``found`` that sit idle in a transaction for that many seconds; never ours."""
+        from turnback.engine.sessions import idle_in_transaction
+
+        return idle_in_transaction(found, longer_than_s)
+
+    def terminate(self, pid: int) -> bool:
+        """End a session; whether there was one."""
+        from turnback.engine.sessions import terminate
+
+        return terminate(self.connection, pid)
+
     def repair(self, project: Project, version: str, change: str, reason: str) -> str:
         """Set the history of one migration right; raises as repair.repair does."""
         from turnback.engine.repair import repair
@@ -185,6 +204,7 @@ class Engine:
     def _begin(self) -> list[PGresult]:
         """Take the lock; the results of the history's state, read in the same message."""
         state = self.history.state_query() if self.history.exists() else ""
+        refuse_pooler(self.connection, self.history.backend_pid)
         results = lock.acquire(
             self.connection,
             self.history.schema,

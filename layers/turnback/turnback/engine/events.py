@@ -32,6 +32,8 @@ class Options:
         runner_wait_s: how long to wait for another run to end, seconds.
         statement_timeout_ms: how long a statement may run, milliseconds; 0 is without limit.
         batch: whether many migrations may travel in one message.
+        detachable: whether a message may have to be left to the server; no notices are then sent,
+            because to send one to a client that has gone would abort it.
     """
 
     lock_timeout_ms: int = 2000
@@ -39,6 +41,7 @@ class Options:
     runner_wait_s: float = 60.0
     statement_timeout_ms: int = 0
     batch: bool = True
+    detachable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,10 @@ class Event:
     """Something that happened in a run.
 
     Attributes:
-        kind: ``waiting``, ``started``, ``applied``, ``rolled_back``, ``retrying``, ``resumed`` or
-            ``notice``.
+        kind: ``waiting`` for another run, ``orphan`` of one ended, ``started``, ``progress``,
+            ``retrying`` after a lock was not to be had, ``resumed`` at a later statement,
+            ``recognised`` as done by an earlier try, ``lost`` without a record, ``applied``,
+            ``rolled_back`` or ``notice`` of the server.
         version: the migration's version, where it is about one.
         name: its name.
         execution_ms: how long it took in the server, milliseconds.

@@ -66,12 +66,18 @@ class Try:
 
 
 class History:
-    """Reads the history tables of one database; creates them when told to."""
+    """Reads the history tables of one database; creates them when told to.
+
+    Attributes:
+        schema: the schema they are in.
+        backend_pid: the server's own number for this session; 0 before it was asked.
+    """
 
     def __init__(self, connection: Connection, schema: str) -> None:
         self._connection = connection
         self._known = False
         self._asked = False
+        self.backend_pid = 0
         self.schema = schema
         self.prefix = identifier(schema)
 
@@ -102,16 +108,17 @@ class History:
 
     def _mark_query(self) -> str:
         return (
-            "SELECT pg_catalog.obj_description(c.oid, 'pg_class') FROM pg_catalog.pg_class c "
-            "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-            f"WHERE n.nspname = {literal(self.schema)} AND c.relname = 'migrations'"
+            "SELECT pg_catalog.pg_backend_pid(), (SELECT "
+            "coalesce(pg_catalog.obj_description(c.oid, 'pg_class'), '') "
+            "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+            f"WHERE n.nspname = {literal(self.schema)} AND c.relname = 'migrations')"
         )
 
     def _is_ours(self, result: PGresult) -> bool:
-        found = rows(result)
-        if not found:
+        ((pid, comment),) = rows(result)
+        self.backend_pid = int(pid or 0)
+        if comment is None:
             return False
-        comment = found[0][0] or ""
         if not comment.startswith(_MARK):
             raise HistoryConflict(
                 f"the table {self.schema}.migrations belongs to another tool",
