@@ -14,6 +14,7 @@ def handler(wiring: Wiring) -> dict[str, Any]:
         records=wiring.records,
         connect=wiring.connect,
         keep_going=wiring.keep_going,
+        wait_s=wiring.runner_wait_s,
     )
     count("migrations_rolled_back", result["rolled_back"])
     return result

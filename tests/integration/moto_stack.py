@@ -7,11 +7,8 @@ called instead.
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
-import os
-import threading
 import time
 import uuid
 import zipfile
@@ -29,43 +26,15 @@ from moto.awslambda.models import LambdaFunction
 from turnback.local.deploy import read_template
 from turnback.migrations.artifact import pack
 
+from tests.integration.handlers import call
+from tests.real_events import event
+
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = read_template(ROOT / "template.yaml")
 TARGET = "learning"
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 DEADLINE_S = 60
-
-# The handlers read os.environ, of which this process has one.
-_environment = threading.RLock()
-
-
-def event(name: str) -> dict[str, Any]:
-    """One of the events in events/."""
-    return dict(json.loads((ROOT / "events" / f"{name}.json").read_text()))
-
-
-class Context:
-    """Lambda's context, as far as it is used."""
-
-    def __init__(self, name: str, seconds: float = 900) -> None:
-        self.function_name = name
-        self.aws_request_id = str(uuid.uuid4())
-        self._end = time.monotonic() + seconds
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int((self._end - time.monotonic()) * 1000)
-
-
-def load_handler(folder: str) -> Any:
-    """The handler of a function's folder."""
-    spec = importlib.util.spec_from_file_location(
-        f"function_{folder}", ROOT / "functions" / folder / "app.py"
-    )
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.handler
 
 
 def functions() -> dict[str, dict[str, Any]]:
@@ -75,24 +44,6 @@ def functions() -> dict[str, dict[str, Any]]:
         for name, resource in TEMPLATE["Resources"].items()
         if resource["Type"] == "AWS::Serverless::Function"
     }
-
-
-def _call(function: Any, event: Any = None) -> tuple[str, bool, str]:
-    """What moto's LambdaFunction._invoke_lambda returns, from the handler itself."""
-    folder = function.function_name
-    given = json.loads(event) if isinstance(event, str) else event
-    with _environment:
-        before = dict(os.environ)
-        os.environ.update(function.environment_vars)
-        try:
-            result = load_handler(folder)(given, Context(folder))
-            return json.dumps(result), False, ""
-        except Exception as error:
-            told = {"errorMessage": str(error), "errorType": type(error).__name__}
-            return json.dumps(told), True, ""
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
 
 
 @dataclass
@@ -206,6 +157,10 @@ class Stack:
             FunctionName=folder, Environment={"Variables": {**old, **variables}}
         )
 
+    def set_timeout(self, folder: str, seconds: int) -> None:
+        """Change the time that a function has."""
+        self.client("lambda").update_function_configuration(FunctionName=folder, Timeout=seconds)
+
     def record(self, run: str, name: str) -> dict[str, Any]:
         """plan.json or report.json of a run."""
         body = self.client("s3").get_object(Bucket=self.bucket, Key=f"runs/{run}/{name}.json")
@@ -226,7 +181,7 @@ def deployed(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    monkeypatch.setattr(LambdaFunction, "_invoke_lambda", _call)
+    monkeypatch.setattr(LambdaFunction, "_invoke_lambda", call)
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         yield _deploy(database, parameters)
 
@@ -304,6 +259,7 @@ def _function(
         Runtime=TEMPLATE["Globals"]["Function"]["Runtime"],
         Role=role,
         Handler=TEMPLATE["Globals"]["Function"]["Handler"],
+        Timeout=properties.get("Timeout", TEMPLATE["Globals"]["Function"]["Timeout"]),
         Code={"ZipFile": empty.getvalue()},
         Environment={"Variables": {key: _text(value, values) for key, value in variables.items()}},
     )

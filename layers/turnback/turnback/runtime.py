@@ -149,9 +149,14 @@ class Wiring:
             self._endpoint().conninfo(),
             context=RunContext(run=order.run, release=release or None, actor=order.trigger),
             history_schema=settings.history_schema,
-            options=Options(runner_wait_s=settings.runner_wait_seconds),
+            options=Options(runner_wait_s=self.runner_wait_s),
             listener=_log_event,
         )
+
+    @property
+    def runner_wait_s(self) -> float:
+        """How long one call waits for another to end, seconds."""
+        return DatabaseSettings.read(self._environment).runner_wait_seconds
 
     def seconds_left(self) -> float:
         """Seconds until Lambda stops this invocation."""
@@ -218,6 +223,7 @@ def entry(handle: Callable[[Wiring], dict[str, Any]]) -> Handler:
             raise
         finally:
             if metrics.metric_set:
+                metrics.add_metadata(key="run", value=state.get("run"))
                 metrics.flush_metrics()
         logger.info("done", result=result)
         return result
@@ -239,10 +245,10 @@ def moment(value: str | float) -> datetime:
 
 
 def _log_event(event: Event) -> None:
-    logger.info(
-        event.kind,
-        migration=event.version,
-        name_of_migration=event.name,
-        execution_ms=event.execution_ms,
-        text=event.text,
-    )
+    told: dict[str, Any] = {
+        "migration": event.version,
+        "name_of_migration": event.name,
+        "execution_ms": event.execution_ms,
+        "text": event.text or None,
+    }
+    logger.info(event.kind, **{name: value for name, value in told.items() if value is not None})

@@ -95,7 +95,7 @@ def _check_migration(migration: Migration) -> list[TurnbackError]:
             continue
         fields = read_fields(script.sql)
         version, line = fields.get("version", (migration.version, 1))
-        if version.isdigit() is False or int(version) != migration.number:
+        if version.isdecimal() is False or int(version) != migration.number:
             findings.append(
                 InvalidMigration(
                     f"the header says version {version}, the name says {migration.version}",

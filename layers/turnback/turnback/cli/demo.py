@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from turnback.cli.output import Output, count, reported
-from turnback.errors import CheckFailed, ConfigurationError
+from turnback.cli.output import Output, reported
+from turnback.cli.stage import STACK, TARGET, Stage, Story
+from turnback.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from turnback.local.aws import LocalAws
-    from turnback.local.database import Database
-    from turnback.local.server import EmbeddedServer
-    from turnback.local.webhook import Webhook
-
-STACK = "turnback"
-TARGET = "learning"
-MESSAGE_SECONDS = 60.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -49,37 +38,9 @@ def demo(*, keep: bool, out: Output) -> None:
         if keep:
             stage.wait()
         story.step("Stopping everything")
+        _ignore_signals()
         stack.close()
         story.done()
-
-
-class Story:
-    """The steps as they are told: numbered, and each with its time."""
-
-    def __init__(self, out: Output) -> None:
-        self._out = out
-        self._number = 0
-        self._began = self._step_began = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """Since the beginning."""
-        return time.monotonic() - self._began
-
-    def step(self, title: str) -> None:
-        """Begin the next step."""
-        self._number += 1
-        self._step_began = time.monotonic()
-        self._out.result(click.style(f"\n{self._number}. {title}", bold=True))
-
-    def say(self, text: str) -> None:
-        """Tell something of the current step."""
-        self._out.result(f"   {text}".rstrip())
-
-    def done(self, text: str = "done") -> None:
-        """End the current step."""
-        took = time.monotonic() - self._step_began
-        self._out.result(f"   {click.style(text, fg='green')} ({took:.1f} s)")
 
 
 def _set_up(root: Path, story: Story, stack: contextlib.ExitStack) -> Stage:
@@ -90,6 +51,7 @@ def _set_up(root: Path, story: Story, stack: contextlib.ExitStack) -> Stage:
     from turnback.local.environment import local_aws_python
     from turnback.local.scratch import POSTGRES, scratch
     from turnback.local.server import EmbeddedServer
+    from turnback.local.subscriber import Subscriber
     from turnback.local.webhook import Webhook
 
     template = root / "template.yaml"
@@ -129,136 +91,13 @@ def _set_up(root: Path, story: Story, stack: contextlib.ExitStack) -> Stage:
         },
     )
     story.done(f"bucket {outputs['BucketName']}")
-    return Stage(root, folder, story, server, database, aws, chat, outputs)
+    topic = Subscriber(aws, outputs["TopicArn"])
+    return Stage(root, folder, story, server, database, aws, chat, topic, outputs)
 
 
 def _secret(secrets: Any, name: str, value: str) -> str:
     made = secrets.create_secret(Name=f"{STACK}/{name}", SecretString=value)
     return str(made["ARN"])
-
-
-@dataclass(slots=True)
-class Stage:
-    """All that was started, and the two acts that are played on it."""
-
-    root: Path
-    folder: Path
-    story: Story
-    server: EmbeddedServer
-    database: Database
-    aws: LocalAws
-    chat: Webhook
-    outputs: dict[str, str]
-
-    def first_release(self) -> None:
-        """Upload 1.0.0, and see that all of it is applied.
-
-        Raises:
-            CheckFailed: something is not as it should be.
-        """
-        migrations = self.root / "migrations"
-        self.story.step("Release 1.0.0: the example project in migrations/")
-        status = self._release("1.0.0", migrations)
-        words = self._words(migrations)
-        self._expect(status == "SUCCEEDED", f"The run succeeded (it ended as {status})")
-        self._expect(
-            set(words.values()) == {"applied"}, f"All {count(len(words), 'migration')} are applied"
-        )
-        self._message(["1.0.0", "succeeded"])
-        self.story.done()
-
-    def failing_release(self) -> None:
-        """Upload 1.1.0, and see that it is rolled back without a trace in the schema.
-
-        Raises:
-            CheckFailed: something is not as it should be.
-        """
-        from turnback.local.database import schema_of
-        from turnback.local.next_release import write_failing_release
-
-        self.story.step(
-            "Release 1.1.0: three more migrations; the third fails at its 2nd statement"
-        )
-        release = write_failing_release(self.root / "migrations", self.folder / "migrations")
-        before = schema_of(self.server, self.database.name)
-        status = self._release("1.1.0", release.folder)
-        after = schema_of(self.server, self.database.name)
-        words = self._words(release.folder)
-        left = [v for v in release.versions if words[v] == "applied"]
-        self._expect(status == "FAILED", f"The run failed (it ended as {status})")
-        self._expect(not left, "None of its three migrations is applied any more")
-        self._expect(before == after, "pg_dump --schema-only is as before, byte for byte")
-        where = f"{release.file}:{release.line}"
-        self._message(["1.1.0", "rolled back", where])
-        self.story.done("rolled back")
-
-    def wait(self) -> None:
-        """Leave everything running until Ctrl-C."""
-        say = self.story.say
-        say(f"AWS        {self.aws.endpoint} (any key, Region us-east-1, stack {STACK})")
-        say(f"database   {self.server.socket_url(self.database.name)}")
-        say("Ctrl-C stops everything.")
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.pause()
-
-    def _release(self, release: str, migrations: Path) -> str:
-        from turnback.local.execution import await_execution, follow
-        from turnback.migrations.artifact import pack
-
-        machine = self.outputs["StateMachineArn"]
-        states = self.aws.client("stepfunctions")
-        known = {
-            run["executionArn"]
-            for run in states.list_executions(stateMachineArn=machine)["executions"]
-        }
-        artifact = pack(migrations, release, self.folder / f"{release}.zip")
-        key = f"artifacts/{TARGET}/{release}.zip"
-        self.aws.client("s3").upload_file(str(artifact), self.outputs["BucketName"], key)
-        self.story.say(f"uploaded {key}; the state machine:")
-        execution = await_execution(states, machine, known)
-        for event in follow(states, execution):
-            if event.seconds is None:
-                click.echo(f"     {event.name:<24}", nl=False)
-                sys.stdout.flush()
-            else:
-                error = click.style(f"  {event.error}", fg="red") if event.error else ""
-                click.echo(f"{event.seconds:5.1f} s{error}")
-                if event.detail:
-                    click.echo(f"       {event.detail}")
-        return str(states.describe_execution(executionArn=execution)["status"])
-
-    def _words(self, migrations: Path) -> dict[str, str]:
-        """The status of each migration in the database, by its version."""
-        from turnback.engine import Engine, RunContext
-        from turnback.migrations.discovery import load_project
-
-        with Engine(self.database.url, context=RunContext(run="demo")) as engine:
-            return {item.version: item.status for item in engine.status(load_project(migrations))}
-
-    def _message(self, expected: list[str]) -> None:
-        """Show the next message in the chat, and see that it says what it should."""
-        from turnback.local.webhook import readable
-
-        message = self.chat.next_message(MESSAGE_SECONDS)
-        if message is None:
-            self._expect(False, "Slack got a message")
-            return
-        self.story.say("what Slack got:")
-        lines = readable(message)
-        for line in lines:
-            self.story.say(f"  │ {line}")
-        text = "\n".join(lines)
-        for part in expected:
-            self._expect(part in text, f"The message says {part!r}")
-
-    def _expect(self, right: bool, fact: str) -> None:
-        if right:
-            self.story.say(f"{click.style('✓', fg='green')} {fact}")
-            return
-        self.story.say("the functions' last words:")
-        for line in self.aws.last_words(f"/turnback/{STACK}"):
-            self.story.say(f"  {line}")
-        raise CheckFailed(f"Not as expected: {fact}.", findings=[])
 
 
 def _checkout() -> Path:
@@ -277,8 +116,7 @@ def _ending_well() -> Iterator[None]:
     """Make every ending as orderly as Ctrl-C, and let nothing interrupt the cleaning up."""
 
     def interrupt(*_: object) -> None:
-        for name in SIGNALS:
-            signal.signal(name, signal.SIG_IGN)
+        _ignore_signals()
         raise KeyboardInterrupt
 
     before = {name: signal.signal(name, interrupt) for name in SIGNALS}
@@ -287,3 +125,8 @@ def _ending_well() -> Iterator[None]:
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)
+
+
+def _ignore_signals() -> None:
+    for name in SIGNALS:
+        signal.signal(name, signal.SIG_IGN)

@@ -34,7 +34,7 @@ class Version(click.ParamType[str]):
     name = "version"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not re.fullmatch(r"\d{1,20}", str(value)):
+        if not re.fullmatch(r"[0-9]{1,20}", str(value)):
             self.fail(f"'{value}' is no version; versions are digits, for example 0004", param, ctx)
         return str(value)
 

@@ -22,7 +22,7 @@ _FORWARD = """\
 
 """
 _ROLLBACK = """\
--- Rollback of: {name}
+-- Migration: {name} (rollback)
 -- Version: {version}
 -- Date: {date}
 

@@ -5,6 +5,7 @@ Each step is kept by the hash of what it was made from, so that the second time 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import py_compile
@@ -35,6 +36,23 @@ def build_layer(root: Path, source: Path, name: str) -> Path:
     """
     cache = root / ".turnback" / "layers"
     cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        # Two demos at once build once.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _built(cache, source, name)
+
+
+def zip_function(folder: Path) -> bytes:
+    """A function's folder as a zip; the same bytes for the same contents."""
+    with tempfile.TemporaryDirectory() as work:
+        _copy(folder, Path(work) / "code")
+        _zip(Path(work) / "code", result := Path(work) / "code.zip")
+        return result.read_bytes()
+
+
+def _built(cache: Path, source: Path, name: str) -> Path:
+    for left in cache.glob("new-*"):
+        shutil.rmtree(left)
     result = cache / f"{name}-{_hash_of(source, _sources(source))}.zip"
     if result.exists():
         os.utime(result)
@@ -54,14 +72,6 @@ def build_layer(root: Path, source: Path, name: str) -> Path:
         new.rename(result)
     _forget_old(cache, f"{name}-*.zip")
     return result
-
-
-def zip_function(folder: Path) -> bytes:
-    """A function's folder as a zip; the same bytes for the same contents."""
-    with tempfile.TemporaryDirectory() as work:
-        _copy(folder, Path(work) / "code")
-        _zip(Path(work) / "code", result := Path(work) / "code.zip")
-        return result.read_bytes()
 
 
 def _dependencies(cache: Path, source: Path, copy: Path, name: str) -> Path:

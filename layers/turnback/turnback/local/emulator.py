@@ -36,6 +36,7 @@ def main() -> None:
         sys.exit(f"The local AWS needs ministack {MINISTACK}, and finds {found}.")
     threading.Thread(target=_end_with_starter, daemon=True).start()
     _serve_python_by_runtime_client()
+    _take_loopback_for_tls()
     from ministack import app
 
     sys.argv = ["ministack"]
@@ -95,6 +96,16 @@ def _serve_python_by_runtime_client() -> None:
     service._execute_function_warm = run
     runtime._worker_class_for = lambda config: (
         runtime.ProvidedWorker if _is_python(config) else worker_class(config)
+    )
+
+
+def _take_loopback_for_tls() -> None:
+    """Let policies that demand TLS pass: nothing leaves this machine, so nothing is encrypted."""
+    from ministack.core import iam_evaluator
+
+    resolve = iam_evaluator._resolve_condition_key
+    iam_evaluator._resolve_condition_key = lambda key, context: (
+        "true" if key.lower() == "aws:securetransport" else resolve(key, context)
     )
 
 

@@ -78,7 +78,7 @@ def _remove(folder: Path) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(server.pid, signal.SIGQUIT)
     deadline = time.monotonic() + 5
-    while left := _marked(folder):
+    while left := processes_of(folder):
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -90,8 +90,8 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=time.monotonic() < deadline)
 
 
-def _marked(folder: Path) -> list[int]:
-    """The processes, other than ourselves, that carry the mark of this folder."""
+def processes_of(folder: Path) -> list[int]:
+    """The processes of a run, by the mark in their environment; not this one."""
     mark = f"{MARK}={folder}"
     if Path("/proc/self/environ").exists():
         found = []

@@ -44,7 +44,12 @@ def parse_sums(text: str, *, path: str = FILE) -> dict[str, str]:
             )
         name = match[2].removeprefix("./")
         if name in sums:
-            raise InvalidMigration(f"{name} is named twice", file=path, line=number)
+            raise InvalidMigration(
+                f"{name} is named twice",
+                file=path,
+                line=number,
+                hint="keep the line that is right",
+            )
         sums[name] = match[1].lower()
     return sums
 

@@ -12,7 +12,7 @@ from turnback.migrations.headers import read_directives
 from turnback.migrations.model import Migration, Project, Script
 from turnback.migrations.text import decode
 
-_NAME = re.compile(r"^(\d{1,20})_(.+)\.sql$")
+_NAME = re.compile(r"^([0-9]{1,20})_(.+)\.sql$")
 # The columns of the history table: varchar(20) and varchar(255).
 _LONGEST_NAME = 255
 

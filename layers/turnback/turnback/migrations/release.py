@@ -11,7 +11,8 @@ from turnback.errors import ConfigurationError
 _SEMVER = re.compile(
     r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
     r"(?:-((?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(?:\.(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*))?"
-    r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?$"
+    r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?$",
+    re.ASCII,
 )
 
 
@@ -46,7 +47,7 @@ def parse_release(text: str) -> ReleaseNumber:
     Raises:
         ConfigurationError: it is no semantic version.
     """
-    match = _SEMVER.match(text)
+    match = _SEMVER.fullmatch(text)
     if not match or len(text) > 64:
         raise ConfigurationError(
             f"'{text[:80]}' is not a release number",

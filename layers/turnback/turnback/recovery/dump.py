@@ -136,14 +136,14 @@ class DumpSnapshots:
     def _failed(self, complaint: str, *, late: bool) -> SnapshotFailed:
         if late:
             return SnapshotFailed(
-                "the database is too large to be dumped within one function call",
+                "the dump did not end in the time that one function call has",
                 hint="set the parameter SnapshotKind to rds or aurora",
             )
         # libpq does not repeat the password, but a broken proxy might.
         shown = complaint.replace(self._endpoint.password, "***")
         return SnapshotFailed(
             f"pg_dump failed: {shown}",
-            hint="the user needs to read every table; nothing was changed",
+            hint="the user must be able to connect and to read every table; nothing was changed",
         )
 
 

@@ -12,7 +12,7 @@ from turnback.runs.order import Order
 from turnback.runs.records import Records
 from turnback.runs.status import Status, StatusEvent
 
-MESSAGE_LENGTH = 4000
+TEXT_LENGTH = 4000
 
 
 class Publisher(Protocol):
@@ -85,8 +85,10 @@ def error_of(caught: Mapping[str, Any] | None) -> dict[str, Any] | None:
     told |= _fields(told["message"])
     if not told["message"]:
         told["message"] = str(cause) or told["type"]
-    told["message"] = str(told["message"])[:MESSAGE_LENGTH]
-    return told
+    return {
+        name: value[:TEXT_LENGTH] if isinstance(value, str) else value
+        for name, value in told.items()
+    }
 
 
 def _fields(text: str, names: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -33,7 +33,8 @@ def apply(
         records: its plan, and the report to write.
         connect: opens the database.
         policy: what the environment demands.
-        keep_going: asked between migrations whether there is time for another.
+        keep_going: asked whether there is time to go on; when there is none, a statement that is
+            under way is left to the server, and the next call awaits its end.
 
     Returns:
         ``done``, and how many were ``applied`` now and are ``remaining``.

@@ -10,6 +10,7 @@ from turnback.runs.order import Order
 from turnback.runs.records import Records
 
 if TYPE_CHECKING:
+    from turnback.engine import Engine
     from turnback.runs.validate import Connect
 
 
@@ -20,6 +21,7 @@ def roll_back(
     records: Records,
     connect: Connect,
     keep_going: Callable[[], bool],
+    wait_s: float,
 ) -> dict[str, Any]:
     """Roll back the migrations that this run applied; called again, it goes on where it was.
 
@@ -28,7 +30,8 @@ def roll_back(
         release: the release it applied.
         records: the report to write.
         connect: opens the database.
-        keep_going: asked between migrations whether there is time for another.
+        keep_going: asked whether there is time to go on.
+        wait_s: how long to wait for what this run itself still does in the server, seconds.
 
     Returns:
         ``done``, and how many were ``rolled_back`` now and are ``remaining``.
@@ -37,26 +40,34 @@ def roll_back(
         TurnbackError: a rollback script failed; what it would have undone is still there.
     """
     with connect(order, release) as engine:
-        plan = engine.plan_down_run(order.run)
-        report = engine.down(plan, keep_going=keep_going)
-        # Only now, with the lock had in between, is it certain that no session of an apply that
-        # was cut off still works: what it committed meanwhile is rolled back by the next call.
-        left = engine.plan_down_run(order.run)
-    error = report.error
-    if isinstance(error, RunnerBusy) and plan.empty and not _ours(error, order):
-        # Another run has the lock, which an apply of ours would have to hold: there is none, and
-        # it left nothing.
-        error = None
-    records.add(rolled_back=report.rolled_back, error=error.to_dict() if error else None)
-    if error:
-        raise error
+        if _works_still(engine, order, wait_s):
+            return {"done": False, "rolled_back": 0, "remaining": 0}
+        report = engine.down(engine.plan_down_run(order.run), keep_going=keep_going)
+    error = report.error.to_dict() if report.error else None
+    records.add(rolled_back=report.rolled_back, error=error)
+    if report.error:
+        raise report.error
     return {
-        "done": left.empty,
+        "done": not report.remaining,
         "rolled_back": len(report.rolled_back),
-        "remaining": len(left.steps),
+        "remaining": len(report.remaining),
     }
 
 
-def _ours(error: RunnerBusy, order: Order) -> bool:
-    """Whether it is this run itself that holds the lock, by the name its sessions go by."""
-    return f"turnback/{order.run} " in error.message
+def _works_still(engine: Engine, order: Order, wait_s: float) -> bool:
+    """Whether an apply of this run that was cut off goes on in the server.
+
+    What it commits later would stay, and nobody would know. Everything a run does, it does under
+    the lock: who gets it, or finds another run holding it, knows that this run does nothing.
+    """
+    from turnback.engine import lock
+
+    schema = engine.history.schema
+    try:
+        lock.acquire(engine.connection, schema, wait_s=wait_s, listener=lambda _: None)
+    except RunnerBusy:
+        found = lock.holder(engine.connection, lock.lock_key(schema))
+        ours = f"{lock.APPLICATION}{order.run}"[:63]
+        return found is not None and found.application == ours
+    lock.release(engine.connection, schema)
+    return False

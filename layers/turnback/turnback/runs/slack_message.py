@@ -56,18 +56,18 @@ def slack_message(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def next_step(event: Mapping[str, Any]) -> str:
     """What a person should do now, in one or two sentences."""
-    hint = (event.get("rollback_error") or event.get("error") or {}).get("hint")
+    error = event.get("error") or {}
     if event["status"] == "needs_a_person":
         snapshot = event.get("snapshot")
         back = f" The snapshot {snapshot['id']} is from before the run." if snapshot else ""
         return (
             "Look at what stands with `turnback status`, put it right, and record it with "
-            f"`turnback repair`.{back}" + (f" Hint: {hint}." if hint else "")
+            f"`turnback repair`.{back}"
         )
-    if hint:
-        return f"{hint[:1].upper()}{hint[1:]}."
-    where = (event.get("error") or {}).get("file")
-    return f"Correct {where or 'what failed'} and release again; nothing has to be cleaned up."
+    if event["status"] == "refused" and error.get("hint"):
+        return f"{error['hint'][:1].upper()}{error['hint'][1:]}."
+    what = error.get("file") or "what failed"
+    return f"Correct {what} and release again; nothing has to be cleaned up."
 
 
 def escape(text: object) -> str:
@@ -120,8 +120,9 @@ def _error(title: str, error: Mapping[str, Any] | None) -> str:
     where = ":".join(str(part) for part in parts if part is not None) if parts[0] else ""
     place = f" at `{escape(where)}`" if where else ""
     state = f" (SQLSTATE {escape(error['sqlstate'])})" if error.get("sqlstate") else ""
-    message = cut(escape(error["message"]), SECTION_LENGTH - 500).replace("```", "'''")
-    return f"*{title}*{place}\n{escape(error['type'])}{state}\n```{message}```"
+    message = cut(escape(error["message"]), SECTION_LENGTH - 1000).replace("```", "'''")
+    hint = f"\n{cut(escape(error['hint']), 500)}" if error.get("hint") else ""
+    return f"*{title}*{place}\n{escape(error['type'])}{state}\n```{message}```{hint}"
 
 
 def _undone(event: Mapping[str, Any]) -> str:

@@ -117,7 +117,8 @@ def runs_outside_transaction(kind: str, tree: dict[str, Any]) -> bool:
             slot = _option(tree, "create_slot")
             return (connects is None or _is_on(connects)) and (slot is None or _is_on(slot))
         case "AlterSubscriptionStmt":
-            return str(tree.get("kind", "")).startswith(
+            slot_changes = _option(tree, "failover") or _option(tree, "two_phase")
+            return slot_changes is not None or str(tree.get("kind", "")).startswith(
                 (
                     "ALTER_SUBSCRIPTION_REFRESH",
                     "ALTER_SUBSCRIPTION_SET_PUBLICATION",

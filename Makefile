@@ -1,0 +1,82 @@
+# Everything a developer of turnback does, by name. Needs Python 3.11 or later, make, and the
+# package registries; `make test` checks the state machine with Node as well, where that is there.
+
+PYTHON ?= python3
+BIN = .venv/bin
+SAM = .turnback/sam
+ASL_VALIDATOR = asl-validator@4.0.0
+COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+	--no-header --python-version 3.11
+
+.DEFAULT_GOAL = help
+.PHONY: help setup demo test lint types template pytest bench requirements clean
+
+help:  ## What there is
+	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+setup: .venv/made  ## The environment in .venv, with the command .venv/bin/turnback
+
+.venv/made: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "turnback needs Python 3.11 or later: make setup PYTHON=python3.12"; exit 1; }
+	@echo "Making .venv from requirements/dev.txt"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation -e .
+	@touch $@
+
+demo: setup  ## A release that succeeds and one that is rolled back, on this machine
+	@$(BIN)/turnback demo
+
+test: lint types template pytest  ## All that .ci/run runs
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+template: setup $(SAM)/made
+	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint
+	@for layer in TurnbackLayer PostgresLayer; do \
+		echo "sam build $$layer"; \
+		PATH="$(CURDIR)/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam build $$layer \
+			--build-dir .aws-sam/$$layer > .turnback/sam-build.log 2>&1 \
+			|| { cat .turnback/sam-build.log; exit 1; }; \
+	done
+	@if command -v npx > /dev/null; then \
+		npx --yes $(ASL_VALIDATOR) --json-path statemachine/release.asl.json; \
+	else \
+		echo "Node is not here, so $(ASL_VALIDATOR) did not look at the state machine."; \
+	fi
+
+# The SAM CLI pins its boto3, so it lives apart.
+$(SAM)/made: requirements/sam.txt | setup
+	@echo "Making $(SAM) from requirements/sam.txt"
+	@rm -rf $(SAM)
+	@$(BIN)/uv venv --quiet --python $(BIN)/python $(SAM)
+	@$(BIN)/uv pip install --quiet --python $(SAM) --require-hashes -r requirements/sam.txt
+	@touch $@
+
+pytest: setup
+	$(BIN)/python -m pytest
+
+bench: setup  ## Speed, as ratios to psql in the same run
+	$(BIN)/python bench/apply.py
+
+requirements: setup  ## Compile the pinned requirements anew, to the newest versions
+	$(COMPILE) --upgrade pyproject.toml -o requirements/cli.txt
+	$(COMPILE) --upgrade pyproject.toml --extra dev -o requirements/dev.txt
+	$(COMPILE) --upgrade requirements/local-aws.in -o requirements/local-aws.txt
+	$(COMPILE) --upgrade --no-strip-extras requirements/sam.in -o requirements/sam.txt
+	$(COMPILE) --upgrade layers/turnback/requirements.in -o layers/turnback/requirements.txt
+	$(COMPILE) --upgrade --no-deps layers/postgres/requirements.in \
+		-o layers/postgres/requirements.txt
+
+clean:  ## Remove all that is made again; the project's own database in .turnback stays
+	rm -rf .venv .aws-sam .turnback/layers .turnback/local-aws* .turnback/sam* build dist \
+		.pytest_cache .mypy_cache .ruff_cache layers/turnback/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

