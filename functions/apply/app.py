@@ -15,6 +15,7 @@ def handler(wiring: Wiring) -> dict[str, Any]:
     }
     if wiring.event.get("only") == "verify":
         return verify(wiring.order, **where)
-    result = apply(wiring.order, **where, policy=wiring.policy, keep_going=wiring.keep_going)
+    where |= {"policy": wiring.policy, "keep_going": wiring.keep_going}
+    result = apply(wiring.order, **where, waited_s=wiring.waited_s("apply"))
     count("migrations_applied", result["applied"])
     return result

@@ -15,6 +15,7 @@ def handler(wiring: Wiring) -> dict[str, Any]:
         connect=wiring.connect,
         keep_going=wiring.keep_going,
         wait_s=wiring.runner_wait_s,
+        waited_s=wiring.waited_s("roll_back"),
     )
     count("migrations_rolled_back", result["rolled_back"])
     return result

@@ -171,7 +171,11 @@ def test_nothing_is_changed_before_the_snapshot_is_there() -> None:
         for value in objects(state)
         if value.get("Next") == "Apply"
     ]
-    assert {name for name, _ in leads} == {"IsSnapshotThere", "AnnounceSnapshotTaken"}
+    assert {name for name, _ in leads} == {
+        "IsSnapshotThere",
+        "AnnounceSnapshotTaken",
+        "WaitForApply",
+    }
 
 
 def test_the_variables_that_are_read_are_the_variables_that_are_set() -> None:

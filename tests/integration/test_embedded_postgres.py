@@ -155,7 +155,8 @@ def test_a_killed_server_starts_again_with_its_data(folder):
 def test_a_lock_file_that_names_another_programs_number_is_not_believed(folder):
     with project_server(folder):
         pass
-    (data_of(folder) / "postmaster.pid").write_text(f"{os.getpid()}\n{data_of(folder)}\n")
+    for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+        (data_of(folder) / name).write_text(f"{os.getpid()}\n{data_of(folder)}\n")
     with project_server(folder) as server:
         assert ask(server.url(), "SELECT 1") == 1
 

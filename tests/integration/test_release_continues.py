@@ -63,7 +63,13 @@ def test_applying_again_after_an_answer_that_was_lost_changes_nothing(
     state["state"] |= {"run": run.messages[0]["run"], "artifact": artifact}
     state["state"]["plan"]["sha256"] = artifact["sha256"]
 
-    assert stack.invoke("apply", state) == {"done": True, "applied": 0, "remaining": 0}
+    assert stack.invoke("apply", state) == {
+        "done": True,
+        "applied": 0,
+        "remaining": 0,
+        "running": None,
+        "wait_seconds": 0,
+    }
     assert health(database) == before
 
 
@@ -91,7 +97,7 @@ def test_what_another_run_holds_was_not_changed_by_this_one(deploy: Deploy, data
     with psycopg.connect(database, autocommit=True) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [lock_key("public")])
         result = stack.invoke("roll_back", rollback_of(stack, "r-never"))
-    assert result == {"done": True, "rolled_back": 0, "remaining": 0}
+    assert result == {"done": True, "rolled_back": 0, "remaining": 0, "wait_seconds": 0}
 
 
 def test_a_rollback_awaits_what_its_own_run_still_does_in_the_server(
@@ -117,6 +123,10 @@ def test_a_statement_that_outlasts_a_call_is_left_to_the_server_and_awaited(
 
     assert run.status == "SUCCEEDED"
     assert run.states.count("Apply") > 1
-    assert run.told == ["started", "succeeded"]
+    assert run.told[0] == "started"
+    assert set(run.told[1:-1]) == {"applying"}
+    assert "has been running for" in run.messages[1]["progress"]
+    assert run.told[-1] == "succeeded"
     assert set(by_version(run.messages[-1]).values()) == {"applied"}
+    assert None not in [row["execution_ms"] for row in run.messages[-1]["migrations"]]
     assert tables(database) == {"users", "nodes", "slow"}

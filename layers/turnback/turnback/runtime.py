@@ -149,7 +149,7 @@ class Wiring:
             self._endpoint().conninfo(),
             context=RunContext(run=order.run, release=release or None, actor=order.trigger),
             history_schema=settings.history_schema,
-            options=Options(runner_wait_s=self.runner_wait_s),
+            options=Options(runner_wait_s=self.runner_wait_s, detachable=True),
             listener=_log_event,
         )
 
@@ -157,6 +157,10 @@ class Wiring:
     def runner_wait_s(self) -> float:
         """How long one call waits for another to end, seconds."""
         return DatabaseSettings.read(self._environment).runner_wait_seconds
+
+    def waited_s(self, step: str) -> int:
+        """For how long the state machine waited before it called this step again, seconds."""
+        return int((self.state.get(step) or {}).get("wait_seconds") or 0)
 
     def seconds_left(self) -> float:
         """Seconds until Lambda stops this invocation."""

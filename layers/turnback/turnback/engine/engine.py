@@ -117,6 +117,20 @@ class Engine:
         versions = self.history.applied_by(run) if entries else []
         return plan_down_of(versions, entries, self._stored(entries))
 
+    def done_by_run(self, project: Project) -> list[Done]:
+        """What this very run has applied so far, in calls before this one too.
+
+        Nothing, once we have left: the session is closed then.
+        """
+        if self.connection.closed or not self.history.exists():
+            return []
+        times = self.history.done_by(self.recorder.run, "up")
+        return [
+            Done(migration.version, migration.name, times[migration.version])
+            for migration in project.migrations
+            if migration.version in times
+        ]
+
     def last_release(self) -> str | None:
         """The release applied last, None if there was none."""
         return self.history.last_release() if self.history.exists() else None

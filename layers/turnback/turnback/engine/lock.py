@@ -51,7 +51,7 @@ def acquire(
         The results of ``then``.
 
     Raises:
-        RunnerBusy: another run held it all the time; its ``holder`` is who.
+        RunnerBusy: another run held it all the time; the message says who.
     """
     key = lock_key(schema)
     deadline = time.monotonic() + wait_s

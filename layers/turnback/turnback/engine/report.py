@@ -28,6 +28,11 @@ class Running:
     seconds: int
     progress: str | None = None
 
+    def __str__(self) -> str:
+        what = self.version or "a migration"
+        far = f", {self.progress}" if self.progress else ""
+        return f"{what} has been running for {self.seconds} s{far}"
+
     def to_dict(self) -> dict[str, Any]:
         return {"version": self.version, "seconds": self.seconds, "progress": self.progress}
 

@@ -110,6 +110,8 @@ def read_running(data_dir: Path) -> Running | None:
         return Running(pid, 0, data_dir, ready=False)  # just being written
     if not pid or os.fspath(data_dir) not in _command_line(pid):
         path.unlink(missing_ok=True)
+        for lock in data_dir.glob(".s.PGSQL.*.lock"):
+            lock.unlink()  # of the socket; it names the same number
         return None
     if len(lines) < 8:
         return Running(pid, 0, data_dir, ready=False)

@@ -151,7 +151,7 @@ def _read_manifest(places: list[Path], release: str | None) -> dict[str, Any]:
     else:
         try:
             manifest = json.loads(place.read_text("utf-8"))
-        except (ValueError, UnicodeDecodeError) as exc:
+        except (ValueError, RecursionError) as exc:
             raise InvalidArtifact(f"{MANIFEST} is not JSON: {exc}", file=MANIFEST) from exc
     if not isinstance(manifest, dict) or not isinstance(manifest.get("release"), str):
         raise InvalidArtifact(f"{MANIFEST} names no release", file=MANIFEST)

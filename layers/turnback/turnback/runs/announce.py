@@ -60,6 +60,7 @@ def announce(
         summary=_summary(status, state, rows, known),
         migration_count=len(rows),
         migrations=tuple(rows),
+        progress=_progress(status, state),
         rolled_back=tuple(row["version"] for row in report.get("rolled_back", [])),
         duration_ms=int((now - started_at).total_seconds() * 1000),
         snapshot=_snapshot(snapshot),
@@ -127,6 +128,10 @@ def _snapshot(snapshot: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"kind": snapshot["kind"], "id": snapshot["id"]}
 
 
+def _progress(status: Status, state: Mapping[str, Any]) -> str | None:
+    return (state.get("apply") or {}).get("running") if status is Status.APPLYING else None
+
+
 def _migrations(
     status: Status,
     plan: Mapping[str, Any],
@@ -169,6 +174,7 @@ def _summary(
     return {
         Status.STARTED: f"{what} started: {count} to apply",
         Status.SNAPSHOT_TAKEN: f"{what}: snapshot taken, applying {count}",
+        Status.APPLYING: f"{what}: {_progress(status, state)}",
         Status.SUCCEEDED: {
             "nothing_to_do": f"{what}: nothing to do, every migration is already applied",
             "dry_run": f"{what}: dry run, {count} would be applied, nothing was changed",

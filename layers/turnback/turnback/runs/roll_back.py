@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from turnback.errors import RunnerBusy
+from turnback.runs.apply import next_wait
 from turnback.runs.order import Order
 from turnback.runs.records import Records
 
@@ -22,6 +23,7 @@ def roll_back(
     connect: Connect,
     keep_going: Callable[[], bool],
     wait_s: float,
+    waited_s: int = 0,
 ) -> dict[str, Any]:
     """Roll back the migrations that this run applied; called again, it goes on where it was.
 
@@ -32,16 +34,19 @@ def roll_back(
         connect: opens the database.
         keep_going: asked whether there is time to go on.
         wait_s: how long to wait for what this run itself still does in the server, seconds.
+        waited_s: for how long the state machine waited before this call, seconds.
 
     Returns:
-        ``done``, and how many were ``rolled_back`` now and are ``remaining``.
+        ``done``, how many were ``rolled_back`` now and are ``remaining``, and for how many seconds
+        to wait before the next call.
 
     Raises:
         TurnbackError: a rollback script failed; what it would have undone is still there.
     """
     with connect(order, release) as engine:
         if _works_still(engine, order, wait_s):
-            return {"done": False, "rolled_back": 0, "remaining": 0}
+            wait = next_wait(waited_s)
+            return {"done": False, "rolled_back": 0, "remaining": 0, "wait_seconds": wait}
         report = engine.down(engine.plan_down_run(order.run), keep_going=keep_going)
     error = report.error.to_dict() if report.error else None
     records.add(rolled_back=report.rolled_back, error=error)
@@ -51,6 +56,7 @@ def roll_back(
         "done": not report.remaining,
         "rolled_back": len(report.rolled_back),
         "remaining": len(report.remaining),
+        "wait_seconds": next_wait(waited_s) if report.running else 0,
     }
 
 

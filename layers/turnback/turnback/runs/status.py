@@ -16,6 +16,7 @@ class Status(StrEnum):
 
     STARTED = "started"
     SNAPSHOT_TAKEN = "snapshot_taken"
+    APPLYING = "applying"
     SUCCEEDED = "succeeded"
     REFUSED = "refused"
     ROLLED_BACK = "rolled_back"
@@ -24,7 +25,7 @@ class Status(StrEnum):
     @property
     def final(self) -> bool:
         """Whether the run ends with it."""
-        return self not in (Status.STARTED, Status.SNAPSHOT_TAKEN)
+        return self not in (Status.STARTED, Status.SNAPSHOT_TAKEN, Status.APPLYING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class StatusEvent:
         migration_count: how many migrations the plan has.
         migrations: the first 500 of them: ``version``, ``name``, ``status`` (``pending``,
             ``applied``, ``failed``, ``rolled_back``), ``execution_ms`` or None.
+        progress: what goes on in the server while nobody waits for it, or None.
         rolled_back: versions that were rolled back, newest first.
         duration_ms: milliseconds since the run began.
         snapshot: ``kind`` and ``id`` of the snapshot, or None.
@@ -64,6 +66,7 @@ class StatusEvent:
     dry_run: bool = False
     migration_count: int = 0
     migrations: tuple[dict[str, Any], ...] = ()
+    progress: str | None = None
     rolled_back: tuple[str, ...] = ()
     duration_ms: int | None = None
     snapshot: dict[str, Any] | None = None

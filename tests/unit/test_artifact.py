@@ -1,0 +1,478 @@
+"""The artifact: what goes in comes out, and everything else is refused before it is extracted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from turnback.errors import (
+    ChecksumMismatch,
+    ConfigurationError,
+    DuplicateVersion,
+    InvalidArtifact,
+    InvalidMigration,
+    TurnbackError,
+)
+from turnback.migrations import archive as limits
+from turnback.migrations.artifact import Artifact, open_artifact, pack
+from turnback.migrations.discovery import load_project
+
+from tests.conftest import ProjectFactory
+
+FILES = {
+    "sql/0001_users.sql": "CREATE TABLE users ();\n",
+    "sql/0002_nodes.sql": "-- é 🐘\r\nCREATE TABLE nodes ();\r\n",
+    "rollback/0001_rollback.sql": "DROP TABLE users;\n",
+    "rollback/0002_rollback.sql": "DROP TABLE nodes;\n",
+    "verify/0002_verify.sql": "TABLE nodes;\n",
+}
+MANIFEST = json.dumps({"format": 1, "release": "1.4.0"})
+NOON = datetime(2024, 1, 15, 12, tzinfo=UTC)
+MEGABYTE = 1024 * 1024
+
+
+def sums_of(files: Mapping[str, str]) -> str:
+    lines = [
+        f"{hashlib.sha256(data.encode()).hexdigest()}  {name}\n" for name, data in files.items()
+    ]
+    return "".join(sorted(lines, key=lambda line: line[66:]))
+
+
+def entries(
+    files: Mapping[str, str] = FILES,
+    *,
+    folder: str = "migrations/",
+    sums: str | None = None,
+    manifest: str | None = MANIFEST,
+) -> dict[str, str]:
+    """The entries of an artifact that is in order, unless told otherwise."""
+    found = {folder + name: data for name, data in files.items()}
+    found[f"{folder}SHA256SUMS"] = sums_of(files) if sums is None else sums
+    return found | ({"release.json": manifest} if manifest is not None else {})
+
+
+Touch = Callable[[zipfile.ZipInfo], None]
+
+
+@pytest.fixture
+def zipped(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a zip of these entries; ``touch`` changes what its directory says of the last one."""
+
+    def write(content: Mapping[str, str | bytes], *, touch: Touch | None = None) -> Path:
+        path = tmp_path / "artifact.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in content.items():
+                archive.writestr(name, data)
+            if touch:
+                touch(archive.filelist[-1])
+        return path
+
+    return write
+
+
+@pytest.fixture
+def into(tmp_path: Path) -> Path:
+    folder = tmp_path / "into"
+    folder.mkdir()
+    return folder
+
+
+def refusal(
+    archive: Path, into: Path, kind: type[TurnbackError] = InvalidArtifact, **options: str
+) -> TurnbackError:
+    with pytest.raises(TurnbackError) as caught:
+        open_artifact(archive, into, **options)
+    assert type(caught.value) is kind, repr(caught.value)
+    return caught.value
+
+
+def refused_unopened(archive: Path, into: Path) -> TurnbackError:
+    """The refusal of a zip of which nothing was extracted, inside its folder or out of it."""
+    around = set(into.parent.rglob("*"))
+    error = refusal(archive, into)
+    assert set(into.parent.rglob("*")) == around
+    return error
+
+
+def test_what_was_packed_is_the_project_again(
+    project_factory: ProjectFactory, tmp_path: Path, into: Path
+) -> None:
+    folder = project_factory(FILES)
+    source = {"repository": "https://example.com/app.git", "commit": "0123abc"}
+    packed = pack(folder, "1.4.0", tmp_path / "x.zip", source=source, created_at=NOON)
+
+    opened = open_artifact(packed, into)
+
+    project = load_project(folder)
+    assert opened.project.migrations == project.migrations
+    assert opened.project.sums == project.sums
+    assert opened == Artifact(
+        release="1.4.0",
+        project=opened.project,
+        created_at="2024-01-15T12:00:00+00:00",
+        source=source,
+    )
+
+
+def test_packing_twice_gives_the_same_bytes(
+    project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    folder = project_factory(FILES)
+    first = pack(folder, "1.4.0", tmp_path / "first.zip", created_at=NOON).read_bytes()
+    for path in folder.rglob("*.sql"):
+        path.chmod(0o600)
+        path.write_bytes(path.read_bytes())
+    second = pack(folder, "1.4.0", tmp_path / "second.zip", created_at=NOON).read_bytes()
+    assert first == second
+
+
+def test_the_artifact_holds_the_scripts_their_sums_and_the_manifest_and_nothing_else(
+    project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    folder = project_factory(FILES)
+    (folder / "README.md").write_text("not for the server")
+    (folder / "sql/.gitkeep").touch()
+    with zipfile.ZipFile(pack(folder, "1.4.0", tmp_path / "x.zip")) as archive:
+        names = archive.namelist()
+        modes = {info.external_attr >> 16 for info in archive.infolist()}
+        manifest = json.loads(archive.read("release.json"))
+    assert sorted(names) == sorted(entries())
+    assert modes == {0o100644}
+    assert (manifest["format"], manifest["release"]) == (1, "1.4.0")
+    assert set(manifest) == {"format", "release", "created_at", "source"}
+
+
+def test_files_that_differ_from_their_sums_are_not_packed(
+    project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    folder = project_factory(FILES)
+    (folder / "sql/0001_users.sql").write_text("CREATE TABLE other ();\n")
+    with pytest.raises(ChecksumMismatch, match=r"sql/0001_users\.sql: differs from SHA256SUMS"):
+        pack(folder, "1.4.0", tmp_path / "x.zip")
+    with pytest.raises(ChecksumMismatch, match="there is no SHA256SUMS"):
+        pack(project_factory(FILES, sums=False), "1.4.0", tmp_path / "x.zip")
+    assert not list(tmp_path.glob("*.zip*"))
+
+
+def test_a_release_that_is_no_semantic_version_is_not_packed(
+    project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match="is not a release number"):
+        pack(project_factory(FILES), "v1.4", tmp_path / "x.zip")
+
+
+def test_a_zip_that_cannot_be_written_leaves_nothing_behind(
+    project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    (tmp_path / "x.zip").mkdir()
+    with pytest.raises(OSError, match=r"x\.zip"):
+        pack(project_factory(FILES), "1.4.0", tmp_path / "x.zip")
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+@pytest.mark.parametrize("folder", ["migrations/", "db/", ""])
+def test_the_migrations_are_found_at_the_root_or_under_one_folder(
+    folder: str, zipped: Callable[..., Path], into: Path
+) -> None:
+    opened = open_artifact(zipped(entries(folder=folder)), into)
+    assert [m.name for m in opened.project.migrations] == ["users", "nodes"]
+
+
+def test_the_manifest_may_lie_beside_the_migrations(
+    zipped: Callable[..., Path], into: Path
+) -> None:
+    content = entries(manifest=None) | {"migrations/release.json": MANIFEST}
+    assert open_artifact(zipped(content), into).release == "1.4.0"
+
+
+def test_a_source_artifact_is_read_when_release_and_folder_are_named(
+    zipped: Callable[..., Path], into: Path
+) -> None:
+    content = entries(folder="app/db/", manifest=None) | {
+        "README.md": "hello",
+        "app/main.py": "print()",
+        "app/db/README.md": "hello",
+        "other/sql/0001_x.sql": "SELECT 1;",
+    }
+    opened = open_artifact(zipped(content), into, release="1.5.0", folder="app/db")
+    assert opened.release == "1.5.0"
+    assert [m.name for m in opened.project.migrations] == ["users", "nodes"]
+    assert not (into / "other").exists()
+
+
+def test_rollback_to_is_read(zipped: Callable[..., Path], into: Path) -> None:
+    manifest = json.dumps({"format": 1, "release": "1.3.0", "rollback_to": "1.3.0"})
+    assert open_artifact(zipped(entries(manifest=manifest)), into).rollback_to == "1.3.0"
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"-- SQL\nSELECT 1;\n", b"\x00" * 1000])
+def test_a_zip_that_is_none_is_refused(data: bytes, tmp_path: Path, into: Path) -> None:
+    (tmp_path / "x.zip").write_bytes(data)
+    error = refused_unopened(tmp_path / "x.zip", into)
+    assert "not a sound zip" in error.message
+    assert "turnback package" in (error.hint or "")
+
+
+def test_a_zip_that_was_cut_off_is_refused(zipped: Callable[..., Path], into: Path) -> None:
+    path = zipped(entries())
+    path.write_bytes(path.read_bytes()[:-30])
+    assert "not a sound zip" in refused_unopened(path, into).message
+
+
+def test_a_zip_with_a_damaged_byte_is_refused(zipped: Callable[..., Path], into: Path) -> None:
+    path = zipped(entries())
+    data = bytearray(path.read_bytes())
+    # In the compressed data of the first entry, after its header of 30 bytes and its name.
+    data[30 + len("migrations/sql/0001_users.sql") + 5] ^= 0xFF
+    path.write_bytes(data)
+    assert "not a sound zip" in refusal(path, into).message
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../outside.sql",
+        "migrations/../../outside.sql",
+        "migrations/sql/../../../outside.sql",
+        "/outside.sql",
+        "//server/outside.sql",
+        "..",
+        "C:/outside.sql",
+        "C:outside.sql",
+        "..\\outside.sql",
+        "migrations\\sql\\outside.sql",
+    ],
+)
+def test_a_path_that_leaves_the_folder_is_refused(
+    name: str, zipped: Callable[..., Path], into: Path
+) -> None:
+    error = refused_unopened(zipped(entries() | {name: "SELECT 1;"}), into)
+    assert error.message == "this path leaves the folder"
+    assert error.file == name
+
+
+@pytest.mark.parametrize(
+    "kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK]
+)
+def test_links_and_special_files_are_refused(
+    kind: int, zipped: Callable[..., Path], into: Path
+) -> None:
+    def touch(info: zipfile.ZipInfo) -> None:
+        info.external_attr = (kind | 0o777) << 16
+
+    name = "migrations/sql/0003_link.sql"
+    error = refused_unopened(zipped(entries() | {name: "/etc/passwd"}, touch=touch), into)
+    assert error.message == "links and special files are refused"
+    assert error.file == name
+
+
+def test_an_encrypted_entry_is_refused(zipped: Callable[..., Path], into: Path) -> None:
+    def touch(info: zipfile.ZipInfo) -> None:
+        info.flag_bits |= 0x1
+
+    error = refused_unopened(zipped(entries(), touch=touch), into)
+    assert error.message == "encrypted entries are refused"
+    assert error.file == "release.json"
+
+
+@pytest.mark.parametrize("again", ["release.json", "./release.json", "migrations//SHA256SUMS"])
+def test_an_entry_that_is_there_twice_is_refused(
+    again: str, zipped: Callable[..., Path], into: Path
+) -> None:
+    path = zipped(entries())
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(again, "{}")
+    error = refused_unopened(path, into)
+    assert error.message == "this entry is there twice"
+    assert error.file == again
+
+
+def test_a_name_that_is_a_file_and_a_folder_is_refused(
+    zipped: Callable[..., Path], into: Path
+) -> None:
+    path = zipped({"migrations": "a file"} | entries())
+    refusal(path, into)
+
+
+def test_a_name_that_no_file_can_have_is_refused(zipped: Callable[..., Path], into: Path) -> None:
+    refusal(zipped(entries() | {f"migrations/sql/0003_{'x' * 300}.sql": ""}), into)
+
+
+def test_more_than_20_000_entries_are_refused(zipped: Callable[..., Path], into: Path) -> None:
+    content = {f"migrations/sql/{number:05}_x.sql": "" for number in range(20_001)}
+    assert "20001 entries; at most 20000" in refused_unopened(zipped(content), into).message
+
+
+def test_a_file_of_more_than_64_megabytes_is_refused(
+    zipped: Callable[..., Path], into: Path
+) -> None:
+    def touch(info: zipfile.ZipInfo) -> None:
+        info.file_size = info.compress_size = 64 * MEGABYTE + 1
+
+    error = refused_unopened(zipped(entries(), touch=touch), into)
+    assert error.message == "67,108,865 bytes; at most 67,108,864 a file"
+    assert error.file == "release.json"
+
+
+def test_more_than_512_megabytes_in_all_are_refused(tmp_path: Path, into: Path) -> None:
+    path = tmp_path / "artifact.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(9):
+            archive.writestr(f"migrations/sql/{number:04}_x.sql", "")
+            info = archive.filelist[-1]
+            info.file_size = info.compress_size = 60 * MEGABYTE
+    error = refused_unopened(path, into)
+    assert error.message == "566,231,040 bytes in all; at most 536,870,912"
+
+
+def test_a_file_compressed_more_than_200_to_1_is_refused(
+    zipped: Callable[..., Path], into: Path
+) -> None:
+    name = "migrations/sql/0003_bomb.sql"
+    error = refused_unopened(zipped(entries() | {name: "-" * MEGABYTE}), into)
+    assert "more than 200 to 1" in error.message
+    assert error.file == name
+
+
+def test_a_small_file_may_be_as_repetitive_as_it_likes(
+    zipped: Callable[..., Path], into: Path
+) -> None:
+    files = FILES | {"sql/0003_small.sql": "-" * 60_000}
+    assert len(open_artifact(zipped(entries(files)), into).project.migrations) == 3
+
+
+def test_an_entry_that_lies_about_its_size_never_grows_past_it(
+    zipped: Callable[..., Path], into: Path
+) -> None:
+    def touch(info: zipfile.ZipInfo) -> None:
+        info.file_size = 10
+
+    name = "migrations/sql/0003_liar.sql"
+    path = zipped(entries() | {name: "-" * MEGABYTE}, touch=touch)
+    assert "not a sound zip" in refusal(path, into).message
+    assert sum(file.stat().st_size for file in into.rglob("*liar*")) <= 10
+
+
+def test_the_limits_are_those_of_the_documentation() -> None:
+    assert (limits.MAX_ENTRIES, limits.MAX_RATIO) == (20_000, 200)
+    assert (limits.MAX_FILE_BYTES, limits.MAX_TOTAL_BYTES) == (64 * MEGABYTE, 512 * MEGABYTE)
+
+
+@pytest.mark.parametrize("names", [{"README.md"}, {"a/sql/0001_x.sql", "b/sql/0001_x.sql"}])
+def test_no_folder_of_migrations_or_several_are_refused(
+    names: set[str], zipped: Callable[..., Path], into: Path
+) -> None:
+    error = refusal(zipped({"release.json": MANIFEST} | dict.fromkeys(names, "SELECT 1;")), into)
+    assert "folder" in error.message
+    assert "turnback package" in (error.hint or "")
+
+
+def test_an_artifact_without_a_manifest_is_refused(zipped: Callable[..., Path], into: Path) -> None:
+    error = refusal(zipped(entries(manifest=None)), into)
+    assert error.message == "there is no release.json in the artifact"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        ("", "release.json is not JSON"),
+        ("release: 1.4.0", "release.json is not JSON"),
+        ("[" * 50_000, "release.json is not JSON"),
+        ("[]", "names no release"),
+        ('"1.4.0"', "names no release"),
+        ('{"format": 1}', "names no release"),
+        ('{"format": 1, "release": 1.4}', "names no release"),
+        ('{"format": 2, "release": "1.4.0"}', "has format 2; this turnback reads 1"),
+        ('{"release": "1.4.0"}', "has format None"),
+        ('{"format": "1", "release": "1.4.0"}', "has format '1'"),
+        ('{"format": 1, "release": "1.4"}', "'release' is no release number"),
+        ('{"format": 1, "release": "latest"}', "'release' is no release number"),
+        ('{"format": 1, "release": "1.4.0", "rollback_to": "x"}', "'rollback_to' is no release"),
+        ('{"format": 1, "release": "1.4.0", "rollback_to": 1}', "'rollback_to' is no release"),
+    ],
+)
+def test_a_manifest_that_is_not_in_order_is_refused(
+    manifest: str, message: str, zipped: Callable[..., Path], into: Path
+) -> None:
+    error = refusal(zipped(entries(manifest=manifest)), into)
+    assert message in error.message
+    assert error.file == "release.json"
+
+
+def test_another_release_than_expected_is_refused(zipped: Callable[..., Path], into: Path) -> None:
+    error = refusal(zipped(entries()), into, release="1.5.0")
+    assert error.message == "the artifact is release 1.4.0, expected 1.5.0"
+
+
+def without(name: str) -> dict[str, str]:
+    return {key: value for key, value in entries().items() if key != f"migrations/{name}"}
+
+
+# What is found when the files are read, after the zip itself was found safe.
+OUT_OF_ORDER = {
+    "a checksum that differs": (
+        entries() | {"migrations/sql/0001_users.sql": "CREATE TABLE other ();\n"},
+        ChecksumMismatch,
+        "sql/0001_users.sql",
+    ),
+    "a rollback whose checksum differs": (
+        entries() | {"migrations/rollback/0001_rollback.sql": ""},
+        ChecksumMismatch,
+        "rollback/0001_rollback.sql",
+    ),
+    "a script that the sums do not know": (
+        entries() | {"migrations/sql/0003_x.sql": "SELECT 1;"},
+        ChecksumMismatch,
+        "sql/0003_x.sql",
+    ),
+    "another file that the sums do not know": (
+        entries() | {"migrations/sql/notes.txt": "hello"},
+        ChecksumMismatch,
+        "sql/notes.txt",
+    ),
+    "a hidden file that the sums do not know": (
+        entries() | {"migrations/sql/.env": "hello"},
+        ChecksumMismatch,
+        "sql/.env",
+    ),
+    "a file that is absent": (
+        without("verify/0002_verify.sql"),
+        ChecksumMismatch,
+        "verify/0002_verify.sql",
+    ),
+    "no sums at all": (without("SHA256SUMS"), ChecksumMismatch, "SHA256SUMS"),
+    "sums that cannot be read": (entries(sums="nonsense\n"), InvalidMigration, "SHA256SUMS"),
+    "a file that is not UTF-8": (
+        entries() | {"migrations/sql/0001_users.sql": b"\xff"},
+        InvalidMigration,
+        "sql/0001_users.sql",
+    ),
+    "two files with one version": (
+        entries() | {"migrations/sql/1_users.sql": ""},
+        DuplicateVersion,
+        "sql/1_users.sql",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OUT_OF_ORDER)
+def test_files_that_are_not_what_the_sums_say_are_refused(
+    case: str, zipped: Callable[..., Path], into: Path
+) -> None:
+    content, kind, file = OUT_OF_ORDER[case]
+    assert refusal(zipped(content), into, kind).file == file
+
+
+def test_of_an_artifact_with_a_wrong_checksum_nothing_stays_extracted(
+    zipped: Callable[..., Path], into: Path
+) -> None:
+    content, kind, _ = OUT_OF_ORDER["a checksum that differs"]
+    refusal(zipped(content), into, kind)
+    assert list(into.iterdir()) == []
