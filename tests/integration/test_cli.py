@@ -110,7 +110,7 @@ def test_init_leaves_what_is_there_as_it_is(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("last", "expected"),
-    [("0009", "0010"), ("9999", "10000"), ("00042", "00043"), ("7", "0008")],
+    [("0009", "0010"), ("9999", "10000"), ("00042", "00043")],
 )
 def test_generate_goes_on_with_the_next_number_in_the_same_width(
     last: str, expected: str, project_factory: ProjectFactory
@@ -395,9 +395,16 @@ def test_a_verify_script_cannot_write(
     assert answer.code == 1
     assert "error: verify/0001_verify.sql:" in answer.err
     assert "read-only" in answer.err or "read-write" in answer.err
-    # It is the script that may not write; the server may.
-    assert "endpoint of the writer" not in answer.err
     assert tables(database) == set()
+
+
+def test_a_verify_script_that_writes_is_told_so_and_not_that_the_server_is_read_only(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    folder = with_verify(project_factory, "DROP TABLE t1;\n")
+    answer = turnback("up", url=database, folder=folder)
+    assert "hint: " in answer.err
+    assert "endpoint of the writer" not in answer.err
 
 
 def test_a_verify_script_that_is_content_lets_its_migration_pass(

@@ -71,7 +71,7 @@ def run_batch(
         prefix = _prefix(step)[0].removeprefix("BEGIN; ")
         relaxed = "SET LOCAL synchronous_commit = off; " if number < len(steps) else ""
         parts.append(
-            f"BEGIN; {prefix}{NOTE_BEGINNING} {relaxed}{step.runnable.text}"
+            f"BEGIN; {prefix}{NOTE_BEGINNING} {relaxed}\n{step.runnable.text}"
             f"{_suffix(step, recorder)}; COMMIT;"
         )
     try:
@@ -100,8 +100,7 @@ def _prefix(step: Step) -> tuple[str, int]:
     settings = [f"SET LOCAL {setting};" for setting in local_settings(step.runnable.script)]
     # An implicit transaction is faster, but has no savepoints (manual, 54.2.2.1).
     begin = ["BEGIN;"] if step.runnable.needs_begin else []
-    parts = [*begin, RESET, *settings, ""]
-    return " ".join(parts), _RESET_STATEMENTS + len(begin) + len(settings)
+    return " ".join([*begin, RESET, *settings]) + "\n", _RESET_STATEMENTS + len(begin) + len(settings)
 
 
 def _failure(

@@ -1,0 +1,152 @@
+"""The command line's promises: every command explains itself, every error has its exit code."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import click
+import pytest
+from turnback import errors
+from turnback.cli.main import COMMANDS, cli
+from turnback.errors import TurnbackError
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = (ROOT / "docs/reference/cli.md").read_text()
+README = (ROOT / "README.md").read_text()
+CODES = {1, 2, 3, 4, 5, 6}
+
+
+def command(name: str) -> click.Command:
+    found = cli.get_command(click.Context(cli), name)
+    assert found is not None
+    return found
+
+
+def every_error() -> list[type[TurnbackError]]:
+    """Every class of errors.py but the root."""
+    classes = vars(errors).values()
+    return [
+        item
+        for item in classes
+        if inspect.isclass(item) and issubclass(item, TurnbackError) and item is not TurnbackError
+    ]
+
+
+ERRORS = every_error()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_called_by_its_name_and_says_what_it_does(name: str) -> None:
+    found = command(name)
+    assert found.name == name
+    assert found.help
+    first = found.help.splitlines()[0]
+    assert first.endswith(".")
+    assert first[0].isupper()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_shows_an_example_of_itself(name: str) -> None:
+    epilog = command(name).epilog or ""
+    assert epilog.startswith("Example: ")
+    assert f"turnback {name}" in epilog
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_example_of_a_command_uses_only_options_that_it_has(name: str) -> None:
+    found = command(name)
+    known = {option for parameter in found.params for option in parameter.opts}
+    used = set(re.findall(r"(?<!\S)--[a-z-]+", found.epilog or ""))
+    assert used <= known
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_says_what_it_is_for(name: str) -> None:
+    for parameter in command(name).params:
+        if isinstance(parameter, click.Option) and not parameter.hidden:
+            assert parameter.help, parameter.name
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_in_the_reference_and_in_the_readme(name: str) -> None:
+    row = re.search(rf"^\| .*`{name}\b", REFERENCE, re.MULTILINE)
+    assert row, f"docs/reference/cli.md has no row for {name}"
+    assert re.search(rf"`(turnback )?{name}\b|turnback {name}\b", README), f"README: no {name}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_is_in_the_reference(name: str) -> None:
+    options = {
+        option
+        for parameter in command(name).params
+        if isinstance(parameter, click.Option) and not parameter.hidden
+        for option in parameter.opts
+        if option.startswith("--")
+    }
+    missing = {option for option in options if not re.search(rf"`[^`]*{option}\b", REFERENCE)}
+    assert missing == set()
+
+
+def test_the_reference_names_no_command_that_is_not_there() -> None:
+    section = REFERENCE.partition("## Commands")[2].partition("\n## ")[0]
+    named = set(re.findall(r"^\| `([a-z]+)", section, re.MULTILINE))
+    assert named <= set(COMMANDS)
+    assert named
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_whoever_prints_a_result_can_print_it_as_json(name: str) -> None:
+    options = {option for parameter in command(name).params for option in parameter.opts}
+    assert "--json" in options or name == "demo"
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_an_error_says_in_its_docstring_what_happened(error: type[TurnbackError]) -> None:
+    assert "__doc__" in vars(error)
+    sentence = (error.__doc__ or "").splitlines()[0]
+    assert sentence.endswith(".")
+    assert error.message_of() if hasattr(error, "message_of") else sentence
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_an_error_has_an_exit_code_of_the_contract(error: type[TurnbackError]) -> None:
+    assert error.exit_code in CODES
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_an_error_stands_in_the_tree_with_its_exit_code_under_its_parent(
+    error: type[TurnbackError],
+) -> None:
+    lines = (errors.__doc__ or "").splitlines()
+    [row] = [line for line in lines if re.search(rf"[├└]── {error.__name__}\s", line)]
+    shown = re.search(rf"{error.__name__}\s+(\d)\s+\S", row)
+    assert shown, row
+    assert int(shown[1]) == error.exit_code
+
+    depth = row.index("──")
+    above = lines[: lines.index(row)]
+    parent = next(
+        line for line in reversed(above) if re.search(r"\w", line) and column_of(line) < depth
+    )
+    assert re.findall(r"\w+", parent)[0] == error.__bases__[0].__name__
+
+
+def column_of(line: str) -> int:
+    """Where the name in a line of the tree begins, less the three characters of its branch."""
+    found = re.search(r"\w", line)
+    assert found is not None
+    return found.start() - 3
+
+
+def test_the_tree_names_no_error_that_is_not_there() -> None:
+    named = set(re.findall(r"[├└]── (\w+)", errors.__doc__ or ""))
+    assert named == {error.__name__ for error in ERRORS}
+
+
+@pytest.mark.parametrize("code", sorted(CODES | {0}))
+def test_every_exit_code_is_in_the_help_and_in_the_reference(code: int) -> None:
+    assert re.search(rf"\b{code} \w+", (cli.help or "").partition("Exit codes:")[2])
+    section = REFERENCE.partition("## Exit codes")[2]
+    assert re.search(rf"^\| {code} \| \S", section, re.MULTILINE)
