@@ -410,3 +410,44 @@ def test_a_verify_script_that_fails_after_a_concurrent_index_is_tried_again(
     assert query(database, "SELECT success FROM migrations WHERE version = '0002'") == [(False,)]
     query(database, "INSERT INTO t1 VALUES (1)")
     assert apply(database, folder).error is None
+
+
+def test_vacuum_full_gives_up_its_lock_in_time_and_is_tried_again(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    files = tables(2) | {"sql/0002_t2.sql": "VACUUM (FULL) t1;"}
+    project = load_project(project_factory(files))
+    with engine_for(database) as engine:
+        engine.up(engine.plan_up(project, target="0001"))
+    told: list[Event] = []
+    with psycopg.connect(database, application_name="a long reader") as reader:
+        reader.execute("SELECT * FROM t1")
+
+        def let_go(event: Event) -> None:
+            told.append(event)
+            if event.kind == "retrying":
+                reader.rollback()
+
+        with engine_for(database, listener=let_go, lock_timeout_ms=400, lock_retry_s=30) as engine:
+            assert engine.up(engine.plan_up(project)).error is None
+    tries = [event.text for event in told if event.kind == "retrying"]
+    assert "a long reader" in tries[0]
+
+
+def test_the_error_of_a_lock_timeout_names_who_blocked(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    files = tables(2) | {"sql/0002_t2.sql": "ALTER TABLE t1 ADD COLUMN note text;"}
+    project = load_project(project_factory(files))
+    with engine_for(database) as engine:
+        engine.up(engine.plan_up(project, target="0001"))
+    with psycopg.connect(database, application_name="a long reader") as reader:
+        reader.execute("SELECT * FROM t1")
+        with engine_for(database, lock_timeout_ms=400, lock_retry_s=0) as engine:
+            report = engine.up(engine.plan_up(project))
+        assert report.error is not None
+        assert f"pid {reader.info.backend_pid}" in report.error.message
+        assert "a long reader" in report.error.message
+        assert "idle in transaction" in report.error.message
+    logged = query(database, "SELECT error FROM migration_log WHERE outcome = 'failed'")
+    assert "a long reader" in logged[0][0]

@@ -15,12 +15,14 @@ from psycopg.pq.abc import PGresult
 
 from turnback.engine.events import Event, Listener
 from turnback.engine.message import Connection, rows, send, value
+from turnback.engine.quoting import literal
 from turnback.errors import RunnerBusy
 
 APPLICATION = "turnback/"
 # Longer than the longest pause between two tries of a run (runner.py).
 ORPHAN_S = 30
 _ENDED = "it has just ended"
+_STUCK = "idle in the middle of a message"
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 _SAY_EVERY_S = 5.0
@@ -122,8 +124,13 @@ def holder(connection: Connection, key: int) -> Holder | None:
     """Who holds the lock, since when, and what its session does now; None if it is free."""
     high, low = (key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF
     age = "extract(epoch FROM pg_catalog.clock_timestamp() - a.{})::integer"
+    # Of a pipeline whose client froze, only a part may have arrived; the server waits for the rest.
+    state = (
+        f"CASE WHEN a.state = 'active' AND a.wait_event = 'ClientRead' THEN {literal(_STUCK)} "
+        "ELSE a.state END"
+    )
     query = (
-        "SELECT a.pid, a.usename, a.application_name, a.client_addr, a.state, "
+        f"SELECT a.pid, a.usename, a.application_name, a.client_addr, {state}, "
         f"{age.format('backend_start')}, {age.format('state_change')}, "
         "pg_catalog.left(pg_catalog.regexp_replace(a.query, '\\s+', ' ', 'g'), 80) "
         "FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid) "

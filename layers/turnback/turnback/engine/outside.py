@@ -127,12 +127,14 @@ def _outside(
     record: str,
     watch: Quiet | None,
 ) -> None:
-    # Such a statement waits for old transactions to end, by design: a lock timeout would leave
-    # an invalid index behind, and nobody queues behind its weak lock (manual, CREATE INDEX).
-    settings = ["SET lock_timeout = 0"]
+    settings = []
+    if not statement.strong_outside:
+        # It waits for old transactions to end, by design: a lock timeout would leave an invalid
+        # index behind, and nobody queues behind its weak lock (manual, CREATE INDEX).
+        settings.append("SET lock_timeout = 0")
     if step.runnable.script.directives.statement_timeout_ms is None:
         settings.append("SET statement_timeout = 0")
-    send(connection, f"{OURSELVES} {trying}; {'; '.join(settings)}")
+    send(connection, "; ".join([f"{OURSELVES} {trying}", *settings]))
     # The file may have switched role, and the record is written as who connected.
     pipeline = [statement.sql, "RESET SESSION AUTHORIZATION", "RESET ROLE", record]
     send_under_one_sync(connection, pipeline, watch)

@@ -100,7 +100,9 @@ def _prefix(step: Step) -> tuple[str, int]:
     settings = [f"SET LOCAL {setting};" for setting in local_settings(step.runnable.script)]
     # An implicit transaction is faster, but has no savepoints (manual, 54.2.2.1).
     begin = ["BEGIN;"] if step.runnable.needs_begin else []
-    return " ".join([*begin, RESET, *settings]) + "\n", _RESET_STATEMENTS + len(begin) + len(settings)
+    return " ".join([*begin, RESET, *settings]) + "\n", _RESET_STATEMENTS + len(begin) + len(
+        settings
+    )
 
 
 def _failure(

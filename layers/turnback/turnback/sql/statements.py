@@ -34,6 +34,20 @@ class Statement:
         """Whether PostgreSQL refuses it inside a transaction block."""
         return runs_outside_transaction(self.kind, self.tree)
 
+    @property
+    def strong_outside(self) -> bool:
+        """Whether it runs outside a transaction and shuts readers out while it waits for a lock.
+
+        The others of its kind (CREATE INDEX CONCURRENTLY and its like) take weak locks and wait
+        for old transactions by design.
+        """
+        match self.kind:
+            case "VacuumStmt":
+                return _is_on(_option(self.tree, "full"))
+            case "ReindexStmt":
+                return not _is_on(_option(self.tree, "concurrently", field="params"))
+        return self.kind == "ClusterStmt"
+
 
 def split(sql: str) -> list[Statement]:
     """The statements of a script, in order; empty ones are not counted, as the server does.
