@@ -25,6 +25,7 @@ setup: .venv/made  ## The environment in .venv, with the command .venv/bin/turnb
 		-r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--no-build-isolation -e .
+	@$(BIN)/python -m compileall -q layers/turnback/turnback
 	@touch $@
 
 demo: setup  ## A release that succeeds and one that is rolled back, on this machine

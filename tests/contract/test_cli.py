@@ -107,7 +107,6 @@ def test_an_error_says_in_its_docstring_what_happened(error: type[TurnbackError]
     assert "__doc__" in vars(error)
     sentence = (error.__doc__ or "").splitlines()[0]
     assert sentence.endswith(".")
-    assert error.message_of() if hasattr(error, "message_of") else sentence
 
 
 @pytest.mark.parametrize("error", ERRORS)

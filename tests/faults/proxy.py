@@ -180,7 +180,7 @@ class Link:
         with self._client.makefile("rb") as stream:
             (size,) = struct.unpack("!I", head := _read(stream, 4))
             self._server.sendall(head + _read(stream, size - 4))
-            while True:
+            while not self._stranded:
                 kind, length = _read(stream, 1), _read(stream, 4)
                 message = kind + length + _read(stream, struct.unpack("!I", length)[0] - 4)
                 fault = None if kind in _NOT_COUNTED else self._proxy.counted(kind.decode())

@@ -20,7 +20,7 @@ _MIXED: list[str | tuple[str, str]] = [
     INSERT INTO ledger VALUES (2);
     """,
     """
-    INSERT INTO customers SELECT n, n || '@example.org', 'name ' || n FROM generate_series(1, 200) n;
+    INSERT INTO customers SELECT n, n || '@example.org', n FROM generate_series(1, 200) n;
     INSERT INTO orders SELECT n, 2023 + n % 2 FROM generate_series(1, 50) n;
     INSERT INTO ledger VALUES (3);
     """,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psycopg
@@ -533,7 +533,7 @@ def test_an_address_that_is_none_is_refused_without_showing_its_password(
 
 
 @pytest.fixture
-def visitor(database: str, admin: psycopg.Connection) -> str:
+def visitor(database: str, admin: psycopg.Connection) -> Iterator[str]:
     """The address of the database for a role that may connect, and nothing else."""
     admin.execute(f"CREATE ROLE visitor LOGIN PASSWORD '{SECRET}'".encode())
     yield re.sub(r"//[^@]+@", f"//visitor:{SECRET}@", database)

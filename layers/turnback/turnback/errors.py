@@ -9,6 +9,7 @@ The tree, with the exit code of the command line::
     TurnbackError
     ├── ConfigurationError      2  wrong usage or settings
     │   ├── ProjectNotFound     2  no migrations where they were looked for
+    │   ├── UnknownVersion      2  no such version here
     │   └── HistoryConflict     2  the history tables belong to someone else, or to a newer turnback
     ├── CheckFailed             3  several findings at once
     ├── InvalidMigration        3  a file that cannot be used as it is
@@ -17,7 +18,6 @@ The tree, with the exit code of the command line::
     ├── ChecksumMismatch        3  a file differs from what was recorded
     ├── MigrationMissing        3  applied, but its file is gone
     ├── OutOfOrder              3  older than what is applied
-    ├── UnknownVersion          2  no such version here
     ├── InvalidArtifact         3  the zip is refused
     ├── ReleaseTooOld           3  lower than the release last applied
     ├── MigrationFailed         1  failed, and was rolled back whole

@@ -21,6 +21,7 @@ COMMANDS = {
     "health": "history",
     "repair": "history",
     "locks": "locks",
+    "rehearse": "rehearse",
     "up": "run",
     "down": "run",
     "demo": "demo",

@@ -119,9 +119,7 @@ class Stage:
     def wait(self) -> None:
         """Leave everything running until Ctrl-C."""
         say = self.story.say
-        say(
-            f"AWS        {self.aws.endpoint} (key and secret: test, Region us-east-1, stack {STACK})"
-        )
+        say(f"AWS        {self.aws.endpoint} (key and secret: test, Region us-east-1)")
         say(f"database   {self.server.socket_url(self.database.name)}")
         with contextlib.suppress(KeyboardInterrupt):
             say("Ctrl-C stops everything.")

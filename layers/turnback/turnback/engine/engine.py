@@ -18,7 +18,7 @@ from turnback.engine.connection import connect, refuse_pooler
 from turnback.engine.events import Event, Listener, Options, RunContext, silent
 from turnback.engine.history import Entry, History
 from turnback.engine.invalid_index import find_invalid, index_of
-from turnback.engine.message import rows, send
+from turnback.engine.message import asking, rows, send
 from turnback.engine.plan import Plan, Step, plan_down, plan_down_of, plan_up
 from turnback.engine.record import Recorder
 from turnback.engine.report import Done, Report, Running
@@ -81,6 +81,7 @@ class Engine:
         """End the session, and with it the lock."""
         self.connection.close()
 
+    @asking()
     def entries(self) -> list[Entry]:
         """The history's rows; none where it was never begun. Writes nothing."""
         return self.history.read() or []
@@ -106,17 +107,20 @@ class Engine:
             rollback_required=rollback_required,
         )
 
+    @asking()
     def plan_down(self, project: Project, *, target: str) -> Plan:
         """What is applied after ``target``, newest first. Raises as plan.plan_down does."""
         entries = self.entries()
         return plan_down(project, entries, self._stored(entries), target=target)
 
+    @asking()
     def plan_down_run(self, run: str) -> Plan:
         """What that run applied, newest first, by the scripts stored in the database."""
         entries = self.entries()
         versions = self.history.applied_by(run) if entries else []
         return plan_down_of(versions, entries, self._stored(entries))
 
+    @asking()
     def done_by_run(self, project: Project) -> list[Done]:
         """What this very run has applied so far, in calls before this one too.
 
@@ -131,6 +135,7 @@ class Engine:
             if migration.version in times
         ]
 
+    @asking()
     def last_release(self) -> str | None:
         """The release applied last, None if there was none."""
         return self.history.last_release() if self.history.exists() else None
@@ -151,6 +156,7 @@ class Engine:
         """Run the plan's rollback scripts, newest first, until one fails; as ``up``."""
         return self._run(plan, keep_going)
 
+    @asking()
     def verify(self, project: Project, versions: Sequence[str]) -> None:
         """Check that these migrations are applied as their files are, and left nothing invalid.
 
@@ -180,12 +186,14 @@ class Engine:
             return outside.preview(step, self.recorder)
         return [transaction.preview(step, self.recorder)]
 
+    @asking()
     def health(self) -> Health:
         """How the database does. Writes nothing."""
         from turnback.engine.health import examine
 
         return examine(self.connection, self.history)
 
+    @asking()
     def sessions(self) -> list[Session]:
         """Who holds locks and who waits for whom. Writes nothing."""
         from turnback.engine.sessions import sessions
@@ -198,12 +206,14 @@ class Engine:
 
         return idle_in_transaction(found, longer_than_s)
 
+    @asking()
     def terminate(self, pid: int) -> bool:
         """End a session; whether there was one."""
         from turnback.engine.sessions import terminate
 
         return terminate(self.connection, pid)
 
+    @asking()
     def repair(self, project: Project, version: str, change: str, reason: str) -> str:
         """Set the history of one migration right; raises as repair.repair does."""
         from turnback.engine.repair import repair
@@ -240,23 +250,24 @@ class Engine:
             return report
         began = time.monotonic()
         try:
-            found, left_running = self._begin()
-            steps = self._left(plan, self.history.parse_entries(found))
-            report.remaining = [step.version for step in steps]
-            runner = Runner(
-                self.connection,
-                self.history,
-                self.recorder,
-                self._options,
-                self._listener,
-                monitor=self._monitor,
-                detached={str(version): int(n or 0) for version, n in rows(left_running)},
-            )
-            for step, took in runner.run(steps, keep_going):
-                done = Done(step.version, step.name, took)
-                (report.applied if plan.direction == "up" else report.rolled_back).append(done)
-                report.remaining.remove(step.version)
-            lock.release(self.connection, self.history.schema)
+            with asking():
+                found, left_running = self._begin()
+                steps = self._left(plan, self.history.parse_entries(found))
+                report.remaining = [step.version for step in steps]
+                runner = Runner(
+                    self.connection,
+                    self.history,
+                    self.recorder,
+                    self._options,
+                    self._listener,
+                    monitor=self._monitor,
+                    detached={str(version): int(n or 0) for version, n in rows(left_running)},
+                )
+                for step, took in runner.run(steps, keep_going):
+                    done = Done(step.version, step.name, took)
+                    (report.applied if plan.direction == "up" else report.rolled_back).append(done)
+                    report.remaining.remove(step.version)
+                lock.release(self.connection, self.history.schema)
         except StillRunning as left:
             report.running = Running(left.step.version, int(time.monotonic() - began))
         except RunnerBusy as error:
@@ -266,6 +277,7 @@ class Engine:
             report.error = error
         return report
 
+    @asking()
     def _own_work(self) -> Running | None:
         """What an earlier session of this very run still does in the server, if it does."""
         found = lock.holder(self.connection, lock.lock_key(self.history.schema))

@@ -50,6 +50,22 @@ def heal(connection: Connection, statement: Statement, noted: str | None) -> boo
     return healer(connection, statement, noted or "") if healer else False
 
 
+def finish(connection: Connection, statement: Statement) -> bool:
+    """Complete what was begun and can only go forward: a partition that is half detached.
+
+    Whoever began it, and however that ended: DETACH is refused from then on, and only FINALIZE
+    is not (manual, ALTER TABLE). Returns whether the statement has done its work with that.
+    """
+    if statement.kind != "AlterTableStmt":
+        return False
+    names = _detached(statement)
+    if names is None or not _detach_pending(connection, *names):
+        return False
+    parent, child = names
+    send(connection, f"ALTER TABLE {parent} DETACH PARTITION {child} FINALIZE")
+    return True
+
+
 def clean(connection: Connection, statement: Statement, noted: str | None) -> None:
     """Drop the invalid index that a failed statement of ours left, in the same session."""
     if connection.closed or connection.broken:
@@ -81,7 +97,12 @@ def _as_shown(connection: Connection, name: str) -> str:
 
 def _heal_index(connection: Connection, statement: Statement, noted: str) -> bool:
     known = set(noted.split("\n"))
-    done = any(valid for name, valid in _indexes(connection, statement) if name not in known)
+    wanted = statement.tree.get("idxname")
+    end = f".{_as_shown(connection, wanted)}" if wanted else ""
+    done = any(
+        valid and name not in known and name.endswith(end)
+        for name, valid in _indexes(connection, statement)
+    )
     _drop_new_invalid(connection, statement, noted)
     return done
 
@@ -122,21 +143,28 @@ def _drop_reindex_leftovers(connection: Connection) -> None:
 
 
 def _heal_detach(connection: Connection, statement: Statement, noted: str) -> bool:  # noqa: ARG001
-    commands = [item["AlterTableCmd"] for item in statement.tree["cmds"]]
-    child = commands[0].get("def", {}).get("PartitionCmd", {}).get("name")
-    if child is None:
-        return False
-    parent_name, child_name = _name(statement.tree["relation"]), _name(child)
+    if finish(connection, statement):
+        return True
+    names = _detached(statement)
+    return names is not None and _detach_pending(connection, *names) is None
+
+
+def _detached(statement: Statement) -> tuple[str, str] | None:
+    """Parent and partition of a DETACH PARTITION; None for any other ALTER TABLE."""
+    command = statement.tree["cmds"][0]["AlterTableCmd"]
+    child = command.get("def", {}).get("PartitionCmd", {}).get("name")
+    return (_name(statement.tree["relation"]), _name(child)) if child else None
+
+
+def _detach_pending(connection: Connection, parent: str, child: str) -> bool | None:
+    """Whether the partition is half detached; None if it is none of this parent."""
     query = (
         "SELECT inhdetachpending FROM pg_catalog.pg_inherits "
-        f"WHERE inhparent = pg_catalog.to_regclass({literal(parent_name)}) "
-        f"AND inhrelid = pg_catalog.to_regclass({literal(child_name)})"
+        f"WHERE inhparent = pg_catalog.to_regclass({literal(parent)}) "
+        f"AND inhrelid = pg_catalog.to_regclass({literal(child)})"
     )
     found = rows(send(connection, query)[0])
-    if found and found[0][0] == "t":
-        send(connection, f"ALTER TABLE {parent_name} DETACH PARTITION {child_name} FINALIZE")
-        return True
-    return not found
+    return found[0][0] == "t" if found else None
 
 
 def _in_catalog(table: str, column: str, key: str, *, wanted: bool) -> _Healer:

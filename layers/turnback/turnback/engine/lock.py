@@ -125,12 +125,12 @@ def holder(connection: Connection, key: int) -> Holder | None:
     high, low = (key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF
     age = "extract(epoch FROM pg_catalog.clock_timestamp() - a.{})::integer"
     # Of a pipeline whose client froze, only a part may have arrived; the server waits for the rest.
-    state = (
+    doing = (
         f"CASE WHEN a.state = 'active' AND a.wait_event = 'ClientRead' THEN {literal(_STUCK)} "
         "ELSE a.state END"
     )
     query = (
-        f"SELECT a.pid, a.usename, a.application_name, a.client_addr, {state}, "
+        f"SELECT a.pid, a.usename, a.application_name, a.client_addr, {doing}, "
         f"{age.format('backend_start')}, {age.format('state_change')}, "
         "pg_catalog.left(pg_catalog.regexp_replace(a.query, '\\s+', ' ', 'g'), 80) "
         "FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid) "

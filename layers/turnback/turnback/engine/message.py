@@ -6,7 +6,8 @@ failed is known from the results that arrived before the error, so this reads th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -16,7 +17,7 @@ from psycopg.abc import PQGen
 from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
-from turnback.errors import DatabaseUnreachable
+from turnback.errors import DatabaseRefused, DatabaseUnreachable
 
 Connection = psycopg.Connection[tuple[object, ...]]
 T = TypeVar("T")
@@ -45,6 +46,23 @@ class ServerError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+@contextlib.contextmanager
+def asking() -> Iterator[None]:
+    """Around what we ask of the server ourselves: a refusal becomes an error that says so.
+
+    Raises:
+        DatabaseRefused: the server refused a statement that is not of a migration.
+    """
+    try:
+        yield
+    except ServerError as error:
+        raise DatabaseRefused(
+            f"the database refuses what turnback itself asks of it: {error.message}",
+            sqlstate=error.sqlstate,
+            hint=f"{error.hint or 'set right what it says'}; then run it again".replace(".;", ";"),
+        ) from error
 
 
 class Quiet(Protocol):

@@ -11,7 +11,7 @@ import time
 
 from turnback.engine.events import Event, Listener
 from turnback.engine.failure import point
-from turnback.engine.healing import before, clean, heal
+from turnback.engine.healing import before, clean, finish, heal
 from turnback.engine.history import History, Try
 from turnback.engine.message import Connection, Quiet, ServerError, send, send_under_one_sync
 from turnback.engine.plan import Step
@@ -62,16 +62,21 @@ def run(
         checksum = digest(statement.sql.encode())
         record = recorder.statement(step.migration, step.direction, number, checksum)
         last = tries.get(number)
-        noted = last.noted if last and last.cut_off and last.checksum == checksum else None
+        cut_off = last if last and last.cut_off else None
+        noted = cut_off.noted if cut_off else None
+        # What the catalog shows was done by the text as it was then.
+        same = cut_off is not None and cut_off.checksum == checksum
         try:
             if statement.kind in _SESSION_KINDS:
                 send(connection, statement.sql)
             elif not statement.outside_transaction:
                 send(connection, f"{statement.sql}\n;{OURSELVES} {record}", watch)
-            elif last and last.cut_off and heal(connection, statement, noted):
+            elif (same and heal(connection, statement, noted)) or finish(connection, statement):
                 listener(Event("recognised", step.version, step.name, text=statement.sql))
                 send(connection, record)
             else:
+                if cut_off and not same:
+                    clean(connection, statement, noted)
                 noted = before(connection, statement)
                 trying = recorder.trying(step.migration, step.direction, number, checksum, noted)
                 _outside(connection, step, statement, trying, record, watch)

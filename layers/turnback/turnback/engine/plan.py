@@ -111,7 +111,7 @@ def plan_up(
             )
         if rollback_required and migration.rollback is None:
             _need_reason(migration)
-        steps.append(_step_up(migration))
+        steps.append(step_up(migration))
     return Plan("up", tuple(steps), tuple(_notes(project, steps)))
 
 
@@ -145,6 +145,34 @@ def plan_down_of(
     wanted = set(versions)
     chosen = [entry for entry in entries if entry.version in wanted]
     return Plan("down", tuple(_step_down(None, entry, stored) for entry in reversed(chosen)))
+
+
+def step_up(migration: Migration) -> Step:
+    """A migration, ready to be applied.
+
+    Raises:
+        InvalidMigration: its script or its verify script cannot be run.
+    """
+    verify = prepare(migration.verify) if migration.verify else None
+    if verify and (verify.one_by_one or verify.needs_begin):
+        raise InvalidMigration(
+            "a verify script runs read-only, in its migration's transaction",
+            file=verify.script.path,
+            version=migration.version,
+            hint="use queries that fail, such as DO $$ BEGIN ASSERT …; END $$",
+        )
+    return Step(migration, "up", prepare(migration.forward), verify)
+
+
+def step_down(migration: Migration) -> Step | None:
+    """A migration, ready to be rolled back by its own script; None if it has none.
+
+    Raises:
+        InvalidMigration: the rollback script cannot be run.
+    """
+    if migration.rollback is None:
+        return None
+    return Step(migration, "down", prepare(migration.rollback))
 
 
 def _refuse_drift(project: Project, found: list[tuple[str, str, str]]) -> None:
@@ -206,18 +234,6 @@ def _notes(project: Project, steps: list[Step]) -> list[str]:
         # Timestamps jump by nature.
         if after - before > 1 and after in planned and after < 10**7
     ]
-
-
-def _step_up(migration: Migration) -> Step:
-    verify = prepare(migration.verify) if migration.verify else None
-    if verify and (verify.one_by_one or verify.needs_begin):
-        raise InvalidMigration(
-            "a verify script runs read-only, in its migration's transaction",
-            file=verify.script.path,
-            version=migration.version,
-            hint="use queries that fail, such as DO $$ BEGIN ASSERT …; END $$",
-        )
-    return Step(migration, "up", prepare(migration.forward), verify)
 
 
 def _step_down(project: Project | None, entry: Entry, stored: dict[str, tuple[str, str]]) -> Step:

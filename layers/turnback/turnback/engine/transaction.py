@@ -68,7 +68,7 @@ def run_batch(
     """
     parts = []
     for number, step in enumerate(steps, 1):
-        prefix = _prefix(step)[0].removeprefix("BEGIN; ")
+        prefix = settings(step)
         relaxed = "SET LOCAL synchronous_commit = off; " if number < len(steps) else ""
         parts.append(
             f"BEGIN; {prefix}{NOTE_BEGINNING} {relaxed}\n{step.runnable.text}"
@@ -79,6 +79,27 @@ def run_batch(
     except ServerError:
         send(connection, "ROLLBACK")
         raise
+
+
+def settings(step: Step) -> str:
+    """What goes before a script: a session as new, with the timeouts its header asks for."""
+    return _prefix(step)[0].removeprefix("BEGIN; ")
+
+
+def finish(connection: Connection, step: Step, recorder: Recorder) -> None:
+    """Record, verify and commit a migration whose statements were sent one by one after a BEGIN.
+
+    Raises:
+        TurnbackError: the record or the verify script failed; all is rolled back.
+    """
+    suffix = _suffix(step, recorder)
+    try:
+        send(connection, f"{suffix}; COMMIT")
+    except ServerError as error:
+        send(connection, "ROLLBACK")
+        # As if the statements had been in the same message.
+        error.index += len(step.runnable.statements or ())
+        raise _failure(step, error, 0, 0, suffix) from error
 
 
 def fits_batch(step: Step) -> bool:

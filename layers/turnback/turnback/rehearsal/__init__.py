@@ -1,0 +1,1 @@
+"""Finding out: shadow database, lock trace, fingerprint, proof."""

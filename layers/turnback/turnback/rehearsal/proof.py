@@ -1,0 +1,225 @@
+"""The proof: up, down, up again on a shadow database, and the schema must come back identical."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from turnback.engine.engine import Engine
+from turnback.engine.events import Options, RunContext
+from turnback.engine.message import Connection
+from turnback.engine.plan import Plan, step_down, step_up
+from turnback.errors import MigrationFailed, TurnbackError
+from turnback.migrations.model import Migration, Project
+from turnback.rehearsal.difference import compare, verdict
+from turnback.rehearsal.fingerprint import Fingerprint, fingerprint
+from turnback.rehearsal.losses import losses
+from turnback.rehearsal.rows import changed_rows, row_state
+from turnback.rehearsal.shadow import Shadow
+from turnback.rehearsal.suggestion import suggest
+from turnback.rehearsal.traced import apply_traced
+from turnback.rehearsal.verdict import Rehearsed, Verdict
+from turnback.sql.script import prepare
+
+Listener = Callable[[Verdict, int, int], None]
+_OPTIONS = Options(lock_retry_s=0, runner_wait_s=5)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """The shadow at one moment: its schema and its rows."""
+
+    schema: Fingerprint
+    rows: dict[str, str]
+
+
+def rehearse(
+    project: Project,
+    chosen: Sequence[Migration],
+    shadow: Shadow,
+    *,
+    listener: Listener | None = None,
+) -> Rehearsed:
+    """Prove the way back of these migrations, each on its own and all of them as a release.
+
+    Args:
+        project: all migrations, from the first; those before the first chosen one are replayed.
+        chosen: the migrations to prove, oldest first.
+        shadow: where to find out.
+        listener: told each verdict, its number from 1, and how many there are.
+
+    Raises:
+        MigrationFailed: a migration before the chosen ones does not run on an empty database.
+        DatabaseUnreachable, DatabaseRefused: the shadow cannot be used.
+    """
+    result = Rehearsed()
+    stage = _Stage(project, shadow)
+    with stage:
+        stage.replay([m for m in project.migrations if chosen and m.number < chosen[0].number])
+        start = stage.look() if chosen else None
+        before = start
+        wanted = {migration.number for migration in chosen}
+        for migration in project.migrations:
+            if before is None or migration.number < chosen[0].number:
+                continue
+            if migration.number not in wanted:
+                # A gap between chosen ones: not judged, but there.
+                stage.replay([migration])
+                before = stage.look()
+                continue
+            found = Verdict(
+                migration.version,
+                migration.name,
+                migration.forward.path,
+                migration.rollback.path if migration.rollback else None,
+            )
+            after = _prove(stage, migration, before, found)
+            result.migrations.append(found)
+            if listener:
+                listener(found, len(result.migrations), len(chosen))
+            if after is None:
+                break
+            before = after
+        else:
+            if start is not None:
+                _prove_release(stage, chosen, start, result)
+    return result
+
+
+def _prove(stage: _Stage, migration: Migration, before: _State, found: Verdict) -> _State | None:
+    """Fill in the verdict; the state with the migration applied, None if it cannot be applied."""
+    try:
+        step = step_up(migration)
+        found.statements, found.error = apply_traced(stage.engine, step)
+    except TurnbackError as error:
+        found.error = error
+    if found.error:
+        found.forward = "failed"
+        return None
+    applied = stage.look()
+    if migration.rollback is None:
+        reason = migration.forward.directives.irreversible
+        found.rollback = "irreversible" if reason else "missing"
+        return applied
+    with contextlib.suppress(TurnbackError):
+        found.loses_data = losses(prepare(migration.rollback).statements or ())
+    if not _roll_back(stage, migration, before, found):
+        return stage.again_at(migration)
+    if not _apply_again(stage, migration, applied, found):
+        return stage.again_at(migration)
+    return applied
+
+
+def _roll_back(stage: _Stage, migration: Migration, before: _State, found: Verdict) -> bool:
+    """Whether the rollback script ran."""
+    error = stage.down(migration)
+    if error:
+        found.rollback, found.error = "failed", error
+        return False
+    now = stage.look()
+    found.differences = compare(before.schema, now.schema)
+    found.rollback = verdict(found.differences)
+    found.rows = changed_rows(before.rows, now.rows)
+    found.suggestions = [
+        sql
+        for difference in found.differences
+        if difference.softness == "hard" and (sql := suggest(difference, before.schema))
+    ]
+    return True
+
+
+def _apply_again(stage: _Stage, migration: Migration, applied: _State, found: Verdict) -> bool:
+    """Whether the migration ran a second time and gave the same schema."""
+    error = stage.up(migration)
+    if error:
+        found.reapply = "failed"
+        found.error = found.error or error
+        return False
+    differences = compare(applied.schema, fingerprint(stage.engine.connection))
+    # What the rollback left in another order or under another name is so the second time as well.
+    hard = [difference for difference in differences if difference.softness == "hard"]
+    found.reapply = "differs" if hard else "exact"
+    found.reapply_differences = hard
+    return not differences
+
+
+def _prove_release(
+    stage: _Stage, chosen: Sequence[Migration], start: _State, result: Rehearsed
+) -> None:
+    """All of them are up: all down, newest first, as the staged rollback will do it."""
+    if any(verdict.rollback in ("missing", "irreversible") for verdict in result.migrations):
+        return
+    for migration in reversed(chosen):
+        error = stage.down(migration)
+        if error:
+            result.release, result.release_error = "failed", error
+            return
+    result.release_differences = compare(start.schema, stage.look().schema)
+    result.release = verdict(result.release_differences)
+
+
+class _Stage:
+    """The shadow database of one rehearsal, made anew when a migration has spoilt it."""
+
+    def __init__(self, project: Project, shadow: Shadow) -> None:
+        self._project = project
+        self._shadow = shadow
+        self._stack = contextlib.ExitStack()
+        self.engine: Engine = None  # type: ignore[assignment]
+
+    def __enter__(self) -> _Stage:
+        self._open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _open(self) -> None:
+        self._stack.close()
+        url = self._stack.enter_context(self._shadow.database())
+        engine = Engine(
+            url, context=RunContext(run="rehearsal", actor="turnback"), options=_OPTIONS
+        )
+        self.engine = self._stack.enter_context(engine)
+        if not self.engine.history.exists():
+            self.engine.history.create()
+
+    @property
+    def connection(self) -> Connection:
+        return self.engine.connection
+
+    def look(self) -> _State:
+        """The shadow as it is now."""
+        return _State(fingerprint(self.connection), row_state(self.connection))
+
+    def replay(self, migrations: Sequence[Migration]) -> None:
+        """Apply migrations that are not judged.
+
+        Raises:
+            MigrationFailed: one does not run.
+        """
+        report = self.engine.up(Plan("up", tuple(step_up(m) for m in migrations)))
+        if report.error:
+            report.error.message = f"the shadow cannot be built: {report.error.message}"
+            raise report.error
+
+    def again_at(self, migration: Migration) -> _State:
+        """A new shadow database at this version; the state it is in."""
+        self._open()
+        self.replay([m for m in self._project.migrations if m.number <= migration.number])
+        return self.look()
+
+    def up(self, migration: Migration) -> TurnbackError | None:
+        """Apply it the engine's way; what failed."""
+        return self.engine.up(Plan("up", (step_up(migration),))).error
+
+    def down(self, migration: Migration) -> TurnbackError | None:
+        """Roll it back the engine's way; what failed."""
+        try:
+            step = step_down(migration)
+        except TurnbackError as error:
+            return error
+        if step is None:
+            return MigrationFailed(f"{migration.version} has no rollback script")
+        return self.engine.down(Plan("down", (step,))).error

@@ -1,0 +1,73 @@
+"""The shadow: a server where databases are made, used to find out, and thrown away."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+
+from psycopg import conninfo
+from turnback.engine.connection import Connection, connect
+from turnback.engine.events import Options
+from turnback.engine.message import ServerError, rows, send
+from turnback.engine.quoting import identifier, literal
+from turnback.errors import DatabaseRefused
+
+PREFIX = "turnback_shadow_"
+APPLICATION = "turnback-shadow"
+
+
+class Shadow:
+    """Makes shadow databases on a server, and removes them, also those of a killed rehearsal.
+
+    Args:
+        server: address of any database of the server, by a user who may create databases.
+    """
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """The address of a new and empty database, dropped at the end.
+
+        Raises:
+            DatabaseUnreachable, DatabaseRefused: the server cannot be used for it.
+        """
+        name = PREFIX + secrets.token_hex(6)
+        with connect(self._server, application_name=APPLICATION, options=Options()) as admin:
+            self._remove_leftovers(admin)
+            # The lock says that the database is in use; it ends with this session, however that
+            # ends.
+            send(admin, f"SELECT pg_catalog.pg_advisory_lock({_key(name)})")
+            self._create(admin, name)
+            try:
+                yield conninfo.make_conninfo(self._server, dbname=name)
+            finally:
+                send(admin, f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)")
+
+    def _create(self, admin: Connection, name: str) -> None:
+        try:
+            send(admin, f"CREATE DATABASE {identifier(name)} TEMPLATE template0")
+        except ServerError as error:
+            raise DatabaseRefused(
+                f"no shadow database can be made: {error.message}",
+                sqlstate=error.sqlstate,
+                hint="grant CREATEDB to this user, or leave out --shadow-url",
+            ) from error
+
+    def _remove_leftovers(self, admin: Connection) -> None:
+        query = (
+            "SELECT datname FROM pg_catalog.pg_database "
+            f"WHERE pg_catalog.starts_with(datname::text, {literal(PREFIX)})"
+        )
+        for (name,) in rows(send(admin, query)[0]):
+            key = _key(str(name))
+            (taken,) = rows(send(admin, f"SELECT pg_catalog.pg_try_advisory_lock({key})")[0])
+            if taken[0] == "t":
+                send(admin, f"DROP DATABASE IF EXISTS {identifier(str(name))} WITH (FORCE)")
+                send(admin, f"SELECT pg_catalog.pg_advisory_unlock({key})")
+
+
+def _key(name: str) -> int:
+    return int(name.removeprefix(PREFIX)[:12] or "0", 16)

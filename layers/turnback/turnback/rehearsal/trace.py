@@ -1,0 +1,177 @@
+"""What each statement locks, rewrites and scans, watched on the shadow database.
+
+Locks, rewrites and scans show on empty tables too, so no data is needed: ``pg_locks`` keeps what a
+transaction has locked until it ends, a rewritten table has another file, and the transaction's own
+statistics count its scans and its rows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from turnback.engine.message import Connection, rows, send
+from turnback.sql.script import Runnable
+from turnback.sql.statements import Statement
+
+# Weak locks that every reader and writer takes; they are in nobody's way.
+_HARMLESS = {"AccessShareLock", "RowShareLock", "RowExclusiveLock"}
+_SQL_CHARACTERS = 400
+# What PostgreSQL takes for statements that commit in the middle of their work, where the
+# transaction's locks cannot be looked at (manual, 13.3.1 and the commands' own pages).
+_LOCKS_OUTSIDE = {
+    "IndexStmt": "ShareUpdateExclusiveLock",
+    "DropStmt": "ShareUpdateExclusiveLock",
+    "ReindexStmt": "ShareUpdateExclusiveLock",
+    "VacuumStmt": "ShareUpdateExclusiveLock",
+    "AlterTableStmt": "ShareUpdateExclusiveLock",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StatementTrace:
+    """What one statement did.
+
+    Attributes:
+        line: where it begins in its file, from 1.
+        ms: how long it took on the shadow.
+        locks: relation and mode of the locks it took first and that can be in somebody's way, on
+            tables that were there before the migration.
+        rewrites: tables it wrote anew.
+        scans: tables it read whole.
+        writes: tables in which it changed rows.
+    """
+
+    line: int
+    sql: str
+    ms: float
+    locks: tuple[tuple[str, str], ...] = ()
+    rewrites: tuple[str, ...] = ()
+    scans: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "line": self.line,
+            "sql": self.sql,
+            "ms": round(self.ms, 1),
+            "locks": [{"relation": relation, "mode": mode} for relation, mode in self.locks],
+            "rewrites": list(self.rewrites),
+            "scans": list(self.scans),
+        }
+
+
+@dataclass(slots=True)
+class _Seen:
+    """The transaction as it was after the last statement."""
+
+    locks: set[tuple[str, str]] = field(default_factory=set)
+    files: dict[str, str] = field(default_factory=dict)
+    scans: dict[str, int] = field(default_factory=dict)
+    changes: dict[str, int] = field(default_factory=dict)
+
+
+class Tracer:
+    """Runs the statements of one migration inside an open transaction, and looks after each.
+
+    Args:
+        connection: with a transaction open.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._seen = _Seen(files=self._all_files())
+        # What the migration makes itself is locked, written and scanned by nobody else.
+        self._known = set(self._seen.files)
+
+    def run(self, runnable: Runnable, statement: Statement) -> StatementTrace:
+        """Run a statement.
+
+        Raises:
+            ServerError: it failed.
+        """
+        began = time.perf_counter()
+        send(self._connection, statement.sql)
+        ms = (time.perf_counter() - began) * 1000
+        before, after = self._seen, self._look()
+        self._seen = after
+        line, _ = runnable.position(statement.offset)
+        return StatementTrace(
+            line=line,
+            sql=statement.sql[:_SQL_CHARACTERS],
+            ms=ms,
+            locks=tuple(
+                sorted(
+                    (relation, mode)
+                    for relation, mode in after.locks - before.locks
+                    if mode not in _HARMLESS and relation in self._known
+                )
+            ),
+            rewrites=self._changed(before.files, after.files),
+            scans=self._grown(before.scans, after.scans),
+            writes=self._grown(before.changes, after.changes),
+        )
+
+    def _changed(self, before: dict[str, str], after: dict[str, str]) -> tuple[str, ...]:
+        return tuple(sorted(name for name, node in after.items() if before.get(name, node) != node))
+
+    def _grown(self, before: dict[str, int], after: dict[str, int]) -> tuple[str, ...]:
+        return tuple(
+            sorted(
+                name
+                for name, count in after.items()
+                if count > before.get(name, 0) and name in self._known
+            )
+        )
+
+    def _all_files(self) -> dict[str, str]:
+        query = (
+            "SELECT c.oid::pg_catalog.regclass::text, pg_catalog.pg_relation_filenode(c.oid) "
+            "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE c.relkind IN ('r', 'm', 'p') AND n.nspname NOT LIKE 'pg\\_%' "
+            "AND n.nspname <> 'information_schema'"
+        )
+        return {str(name): str(node) for name, node in rows(send(self._connection, query)[0])}
+
+    def _look(self) -> _Seen:
+        query = (
+            "SELECT c.oid::pg_catalog.regclass::text, pg_catalog.string_agg(l.mode, ' '), "
+            "pg_catalog.pg_relation_filenode(c.oid), pg_catalog.pg_stat_get_xact_numscans(c.oid), "
+            "pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) "
+            "+ pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) "
+            "+ pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) "
+            "FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation "
+            "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE l.pid = pg_catalog.pg_backend_pid() AND l.granted "
+            "AND l.locktype = 'relation' AND c.relkind IN ('r', 'm', 'p') "
+            "AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' GROUP BY c.oid"
+        )
+        seen = _Seen(files=dict(self._seen.files))
+        for name, modes, node, scans, changes in rows(send(self._connection, query)[0]):
+            relation = str(name)
+            seen.locks |= {(relation, mode) for mode in str(modes).split()}
+            seen.files[relation] = str(node)
+            seen.scans[relation] = int(scans or 0)
+            seen.changes[relation] = int(changes or 0)
+        return seen
+
+
+def outside(runnable: Runnable, known: Iterable[str]) -> list[StatementTrace]:
+    """The statements of a file that runs outside a transaction, with the locks the manual names."""
+    tables = set(known)
+    found = []
+    for statement in runnable.statements or ():
+        line, _ = runnable.position(statement.offset)
+        relation = statement.tree.get("relation") or {}
+        name = relation.get("relname", "")
+        mode = _LOCKS_OUTSIDE.get(statement.kind) if statement.outside_transaction else None
+        if statement.strong_outside:
+            mode = "AccessExclusiveLock"
+        locks = ((name, mode),) if mode and name in tables else ()
+        scans = (name,) if statement.kind in ("IndexStmt", "ReindexStmt") and locks else ()
+        found.append(
+            StatementTrace(line, statement.sql[:_SQL_CHARACTERS], 0.0, locks=locks, scans=scans)
+        )
+    return found

@@ -1,0 +1,113 @@
+"""Columns, constraints and indexes out of the parser's nodes."""
+
+from __future__ import annotations
+
+from turnback.sql.lint.nodes import (
+    Node,
+    column_refs,
+    dotted,
+    index_columns,
+    inline_constraints,
+    strings,
+    table_name,
+)
+from turnback.sql.lint.schema import Column, Constraint, Index, Table, Type
+from turnback.sql.statements import json_value
+
+_KINDS = {
+    "CONSTR_CHECK": "check",
+    "CONSTR_FOREIGN": "foreign",
+    "CONSTR_PRIMARY": "primary",
+    "CONSTR_UNIQUE": "unique",
+    "CONSTR_EXCLUSION": "exclusion",
+}
+# What the grammar leaves as written, and what it is.
+_SAME = {
+    "serial": "int4",
+    "serial4": "int4",
+    "bigserial": "int8",
+    "serial8": "int8",
+    "smallserial": "int2",
+    "serial2": "int2",
+}
+SERIALS = frozenset(_SAME)
+
+
+def type_of(node: Node) -> Type:
+    """A type as its name in the catalog: ``int4``, ``varchar``, ``numeric``."""
+    numbers = []
+    for item in node.get("typmods", ()):
+        value = json_value(item)
+        numbers.append(value if isinstance(value, int) else 0)
+    return Type(dotted(node["names"]), tuple(numbers), bool(node.get("arrayBounds")))
+
+
+def column_of(node: Node) -> Column:
+    """A ColumnDef as a column."""
+    written = type_of(node["typeName"])
+    real = Type(_SAME.get(written.name, written.name), written.numbers, written.array)
+    not_null = written.name in SERIALS or any(
+        inner["contype"] in ("CONSTR_NOTNULL", "CONSTR_PRIMARY", "CONSTR_IDENTITY")
+        for inner in inline_constraints(node)
+    )
+    return Column(node["colname"], real, not_null)
+
+
+def constraint_of(node: Node, table: Table, column: str | None = None) -> Constraint | None:
+    """A Constraint node as a constraint with the name PostgreSQL gives it, or None.
+
+    Args:
+        column: the one it is written with, if any.
+    """
+    kind = _KINDS.get(node["contype"])
+    if kind is None:
+        return None
+    using = next((i for i in table.indexes if i.name == node.get("indexname")), None)
+    if using:
+        columns = tuple(name for name in using.columns if name)
+    elif kind == "check":
+        columns = tuple(column_refs(node.get("raw_expr")))
+    elif column:
+        columns = (column,)
+    else:
+        columns = tuple(strings(node.get("fk_attrs" if kind == "foreign" else "keys", ())))
+    name = node.get("conname") or node.get("indexname") or _named(kind, table.name, columns)
+    target = table_name(node["pktable"]) if kind == "foreign" else ""
+    validated = not node.get("skip_validation", False)
+    return Constraint(name, kind, columns, validated, filled(node), target)
+
+
+def filled(node: Node) -> tuple[str, ...]:
+    """The columns that a CHECK proves to be not null: ``a IS NOT NULL AND b IS NOT NULL``."""
+    return tuple(_filled(node.get("raw_expr", {})))
+
+
+def _filled(expression: Node) -> list[str]:
+    if test := expression.get("NullTest"):
+        names = strings(test["arg"].get("ColumnRef", {}).get("fields", ()))
+        return names[-1:] if test["nulltesttype"] == "IS_NOT_NULL" else []
+    conjunction = expression.get("BoolExpr", {})
+    if conjunction.get("boolop") == "AND_EXPR":
+        return [name for part in conjunction["args"] for name in _filled(part)]
+    return []
+
+
+def index_of(tree: Node) -> Index:
+    """An IndexStmt as an index with the name PostgreSQL gives it."""
+    columns = tuple(index_columns(tree))
+    name = tree.get("idxname") or index_name(tree["relation"]["relname"], columns)
+    return Index(name, columns, bool(tree.get("unique")), "whereClause" in tree)
+
+
+def index_name(table: str, columns: tuple[str | None, ...]) -> str:
+    """The name PostgreSQL gives an index without one."""
+    return "_".join([table, *(column or "expr" for column in columns), "idx"])
+
+
+def _named(kind: str, table: str, columns: tuple[str, ...]) -> str:
+    plain = table.rpartition(".")[2]
+    ends = {"foreign": "fkey", "unique": "key", "exclusion": "excl", "check": "check"}
+    if kind == "primary":
+        return f"{plain}_pkey"
+    shown = columns if kind != "check" or len(columns) == 1 else ()
+    return "_".join([plain, *shown, ends[kind]])

@@ -1,0 +1,216 @@
+"""What a statement makes of the schema."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from turnback.sql.lint.definitions import column_of, constraint_of, index_of, type_of
+from turnback.sql.lint.nodes import (
+    Node,
+    commands,
+    definition,
+    inline_constraints,
+    joined,
+    objects,
+    table_name,
+)
+from turnback.sql.lint.schema import Schema, Table
+from turnback.sql.statements import Statement
+
+
+def replay(schema: Schema, statement: Statement, born: str) -> Schema:
+    """The schema after the statement.
+
+    Args:
+        born: path of the script it stands in.
+    """
+    tree = statement.tree
+    match statement.kind:
+        case "CreateStmt":
+            return _create(schema, tree, born)
+        case "CreateForeignTableStmt":
+            return _create(schema, tree["base"], born)
+        case "CreateTableAsStmt":
+            return _made(schema, tree["into"]["rel"], bool(tree.get("if_not_exists")), born)
+        case "SelectStmt" if "intoClause" in tree:
+            return _made(schema, tree["intoClause"]["rel"], False, born)
+        case "AlterTableStmt":
+            return _alter(schema, tree)
+        case "IndexStmt":
+            table = schema.find(table_name(tree["relation"]))
+            if table is None:
+                return schema
+            return schema.with_table(replace(table, indexes=(*table.indexes, index_of(tree))))
+        case "DropStmt":
+            return _drop(schema, tree)
+        case "RenameStmt":
+            return _rename(schema, tree)
+        case "AlterObjectSchemaStmt" if tree.get("objectType") == "OBJECT_TABLE":
+            old = table_name(tree["relation"])
+            new = table_name({**tree["relation"], "schemaname": tree["newschema"]})
+            return _moved(schema, old, new)
+    return schema
+
+
+def _create(schema: Schema, tree: Node, born: str) -> Schema:
+    name = table_name(tree["relation"])
+    if tree.get("if_not_exists") and schema.find(name):
+        return schema
+    table = Table(name, born)
+    elements = tree.get("tableElts", ())
+    for element in elements:
+        if column := element.get("ColumnDef"):
+            table = _with_column(table, column)
+    for element in elements:
+        if "Constraint" in element and (found := constraint_of(element["Constraint"], table)):
+            table = table.with_constraint(found)
+    return schema.with_table(table)
+
+
+def _made(schema: Schema, relation: Node, if_not_exists: bool, born: str) -> Schema:
+    name = table_name(relation)
+    if if_not_exists and schema.find(name):
+        return schema
+    return schema.with_table(Table(name, born))
+
+
+def _with_column(table: Table, node: Node) -> Table:
+    table = table.with_column(column_of(node))
+    for inner in inline_constraints(node):
+        if found := constraint_of(inner, table, node["colname"]):
+            # A new column is empty, so its constraints need no second look.
+            table = table.with_constraint(found)
+    return table
+
+
+def _alter(schema: Schema, tree: Node) -> Schema:
+    table = schema.find(table_name(tree["relation"]))
+    if table is None:
+        return schema
+    for command in commands(tree):
+        table = _altered(table, command)
+    return schema.with_table(table)
+
+
+def _altered(table: Table, command: Node) -> Table:
+    kind, node = definition(command)
+    name = command.get("name", "")
+    column = table.column(name)
+    match command["subtype"]:
+        case "AT_AddColumn" if kind == "ColumnDef":
+            known = command.get("missing_ok") and table.column(node["colname"])
+            return table if known else _with_column(table, node)
+        case "AT_DropColumn":
+            return _without_column(table, name)
+        case "AT_SetNotNull" if column:
+            return table.with_column(replace(column, not_null=True))
+        case "AT_DropNotNull" if column:
+            return table.with_column(replace(column, not_null=False))
+        case "AT_AlterColumnType" if column and kind == "ColumnDef":
+            return table.with_column(replace(column, type=type_of(node["typeName"])))
+        case "AT_AddConstraint" if kind == "Constraint":
+            if node["contype"] == "CONSTR_NOTNULL":
+                return _never_null(table, node)
+            found = constraint_of(node, table)
+            return table.with_constraint(found) if found else table
+        case "AT_ValidateConstraint":
+            return replace(
+                table,
+                constraints=tuple(
+                    replace(item, validated=True) if item.name == name else item
+                    for item in table.constraints
+                ),
+            )
+        case "AT_DropConstraint":
+            kept = tuple(item for item in table.constraints if item.name != name)
+            return replace(table, constraints=kept)
+    return table
+
+
+def _never_null(table: Table, node: Node) -> Table:
+    for item in node.get("keys", ()):
+        column = table.column(item["String"]["sval"])
+        if column and not node.get("skip_validation"):
+            table = table.with_column(replace(column, not_null=True))
+    return table
+
+
+def _without_column(table: Table, name: str) -> Table:
+    """PostgreSQL drops a column's constraints and indexes with it."""
+    return replace(
+        table,
+        columns={key: column for key, column in table.columns.items() if key != name},
+        constraints=tuple(item for item in table.constraints if name not in item.columns),
+        indexes=tuple(index for index in table.indexes if name not in index.columns),
+    )
+
+
+def _drop(schema: Schema, tree: Node) -> Schema:
+    for parts in objects(tree):
+        name = joined(parts)
+        if tree["removeType"] in ("OBJECT_TABLE", "OBJECT_MATVIEW"):
+            schema = schema.without(name)
+        elif tree["removeType"] == "OBJECT_INDEX" and (table := schema.owner_of_index(name)):
+            kept = tuple(index for index in table.indexes if index.name != parts[-1])
+            schema = schema.with_table(replace(table, indexes=kept))
+    return schema
+
+
+def _rename(schema: Schema, tree: Node) -> Schema:
+    kind, new = tree["renameType"], tree["newname"]
+    if kind == "OBJECT_INDEX":
+        old = tree["relation"]["relname"]
+        table = schema.owner_of_index(old)
+        if table is None:
+            return schema
+        indexes = tuple(replace(i, name=new) if i.name == old else i for i in table.indexes)
+        return schema.with_table(replace(table, indexes=indexes))
+    if "relation" not in tree:
+        return schema
+    name = table_name(tree["relation"])
+    table = schema.find(name)
+    if kind == "OBJECT_TABLE":
+        return _moved(schema, name, table_name({**tree["relation"], "relname": new}))
+    if table is None:
+        return schema
+    old = tree.get("subname", "")
+    if kind == "OBJECT_TABCONSTRAINT":
+        constraints = tuple(replace(c, name=new) if c.name == old else c for c in table.constraints)
+        return schema.with_table(replace(table, constraints=constraints))
+    return schema.with_table(_renamed_column(table, old, new)) if kind == "OBJECT_COLUMN" else schema
+
+
+def _renamed_column(table: Table, old: str, new: str) -> Table:
+    def named(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(new if name == old else name for name in names)
+
+    return replace(
+        table,
+        columns={
+            (new if key == old else key): replace(column, name=new) if key == old else column
+            for key, column in table.columns.items()
+        },
+        constraints=tuple(
+            replace(item, columns=named(item.columns), filled=named(item.filled))
+            for item in table.constraints
+        ),
+        indexes=tuple(
+            replace(index, columns=tuple(new if c == old else c for c in index.columns))
+            for index in table.indexes
+        ),
+    )
+
+
+def _moved(schema: Schema, old: str, new: str) -> Schema:
+    table = schema.find(old)
+    if table is None:
+        return schema
+    schema = schema.without(old).with_table(replace(table, name=new))
+    for other in list(schema.tables.values()):
+        if any(item.references == old for item in other.constraints):
+            moved = tuple(
+                replace(item, references=new) if item.references == old else item
+                for item in other.constraints
+            )
+            schema = schema.with_table(replace(other, constraints=moved))
+    return schema

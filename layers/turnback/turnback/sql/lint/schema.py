@@ -1,0 +1,147 @@
+"""The schema as the chain of forward scripts builds it: enough to tell new from in use.
+
+It is read from the scripts alone. What a DO block, a function or a person does is not in it, so a
+table that it does not know counts as one that is there and in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A column's type: its name, and the numbers in its parentheses."""
+
+    name: str
+    numbers: tuple[int, ...] = ()
+    array: bool = False
+
+    def __str__(self) -> str:
+        numbers = f"({', '.join(map(str, self.numbers))})" if self.numbers else ""
+        return f"{self.name}{numbers}{'[]' if self.array else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column."""
+
+    name: str
+    type: Type
+    not_null: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A constraint.
+
+    Attributes:
+        kind: ``check``, ``foreign``, ``primary``, ``unique`` or ``exclusion``.
+        columns: those it is on; of a check, those it names.
+        validated: whether PostgreSQL has read every row for it.
+        filled: the columns a check proves to be not null.
+        references: the table a foreign key points at.
+    """
+
+    name: str
+    kind: str
+    columns: tuple[str, ...]
+    validated: bool = True
+    filled: tuple[str, ...] = ()
+    references: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index; a column is None where it is an expression."""
+
+    name: str
+    columns: tuple[str | None, ...]
+    unique: bool = False
+    partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table, or a materialized view.
+
+    Attributes:
+        born: path of the script that made it.
+    """
+
+    name: str
+    born: str
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    constraints: tuple[Constraint, ...] = ()
+    indexes: tuple[Index, ...] = ()
+
+    def column(self, name: str) -> Column | None:
+        """The column of this name."""
+        return self.columns.get(name)
+
+    def with_column(self, column: Column) -> Table:
+        """With this column, in place of one of the same name."""
+        return replace(self, columns={**self.columns, column.name: column})
+
+    def with_constraint(self, constraint: Constraint) -> Table:
+        """With this constraint; a primary key makes its columns not null."""
+        changed = replace(self, constraints=(*self.constraints, constraint))
+        if constraint.kind == "primary":
+            for name in constraint.columns:
+                if column := changed.column(name):
+                    changed = changed.with_column(replace(column, not_null=True))
+        return changed
+
+    def never_null(self, column: str) -> bool:
+        """Whether PostgreSQL knows already that the column has no NULL."""
+        known = self.column(column)
+        return bool(known and known.not_null) or any(
+            column in constraint.filled and constraint.validated for constraint in self.constraints
+        )
+
+    def keys(self) -> Iterator[tuple[str | None, ...]]:
+        """The columns of every whole index, those of its keys included."""
+        for constraint in self.constraints:
+            if constraint.kind in ("primary", "unique"):
+                yield constraint.columns
+        for index in self.indexes:
+            if not index.partial:
+                yield index.columns
+
+    def unique_keys(self) -> Iterator[tuple[str | None, ...]]:
+        """The columns of which one row at most has the same values."""
+        for constraint in self.constraints:
+            if constraint.kind in ("primary", "unique"):
+                yield constraint.columns
+        for index in self.indexes:
+            if index.unique and not index.partial:
+                yield index.columns
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """All tables, at one moment of the chain."""
+
+    tables: Mapping[str, Table] = field(default_factory=dict)
+
+    def find(self, name: str) -> Table | None:
+        """The table of this name, if a script made it."""
+        return self.tables.get(name)
+
+    def owner_of_index(self, name: str) -> Table | None:
+        """The table that has an index or a key of this name."""
+        plain = name.rpartition(".")[2]
+        for table in self.tables.values():
+            named = (*table.indexes, *table.constraints)
+            if any(item.name == plain for item in named):
+                return table
+        return None
+
+    def with_table(self, table: Table) -> Schema:
+        """With this table, in place of one of the same name."""
+        return Schema({**self.tables, table.name: table})
+
+    def without(self, name: str) -> Schema:
+        """Without the table of this name."""
+        return Schema({key: table for key, table in self.tables.items() if key != name})

@@ -1,0 +1,92 @@
+"""The server dies, or has no room for a lock or on its disk, at any message of a run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from turnback.local.scratch import POSTGRES, scratch
+
+from tests.conftest import ProjectFactory
+from tests.faults.arena import Arena, Course, in_process
+from tests.faults.fragile import TABLESPACE, Fragile, filled, tiny_tablespace
+from tests.faults.proxy import Link, When
+from tests.faults.table import Table
+from tests.faults.the_run import mixed, plain
+
+Full = Callable[[], contextlib.AbstractContextManager[None]]
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with scratch("faults") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def fragile(folder: Path) -> Iterator[Fragile]:
+    made = Fragile(folder / POSTGRES)
+    yield made
+    made.server.stop()
+
+
+@pytest.mark.parametrize(("files", "step"), [(mixed, 12), (plain, 2)])
+def test_after_a_kill_of_the_server_the_next_run_completes_the_work(
+    fragile: Fragile,
+    table: Table,
+    project_factory: ProjectFactory,
+    files: Callable[[], dict[str, str]],
+    step: int,
+) -> None:
+    with Arena(fragile.server, table, at_once=1) as arena:
+        course = arena.course(project_factory(files()))
+
+        def restarted(url: str, folder: Path) -> list[str]:
+            told = in_process(url, folder)
+            fragile.restart()
+            arena.server = fragile.server
+            return told
+
+        def try_at(course: Course, at: int, when: When) -> list[str]:
+            return arena.once(course, at, when, lambda _: fragile.kill(), restarted)
+
+        places = course.places(*When)[::step]
+        arena.each(f"kill -9 of the server, {files.__name__}", course, places, try_at)
+
+
+def test_after_the_lock_table_was_full_the_next_run_completes_the_work(
+    fragile: Fragile, table: Table, project_factory: ProjectFactory
+) -> None:
+    with Arena(fragile.server, table, at_once=1) as arena:
+        full_at_each("lock table full", arena, project_factory(mixed()), fragile.locks_taken)
+
+
+def test_after_the_disk_was_full_the_next_run_completes_the_work(
+    fragile: Fragile, table: Table, folder: Path, project_factory: ProjectFactory
+) -> None:
+    with (
+        tiny_tablespace(fragile.server, folder / "tiny") as disk,
+        Arena(fragile.server, table, at_once=1, suffix=f"TABLESPACE {TABLESPACE}") as arena,
+    ):
+        full_at_each("disk full", arena, project_factory(mixed()), lambda: filled(disk))
+
+
+def full_at_each(fault: str, arena: Arena, folder: Path, full: Full) -> None:
+    """From each message on something is full until the run has ended, then there is room again."""
+
+    def try_at(course: Course, at: int, when: When) -> list[str]:
+        with contextlib.ExitStack() as stack:
+
+            def cleared(url: str, folder: Path) -> list[str]:
+                with stack:
+                    return in_process(url, folder)
+
+            def fill(_: Link) -> None:
+                stack.enter_context(full())
+
+            return arena.once(course, at, when, fill, cleared)
+
+    course = arena.course(folder)
+    arena.each(fault, course, course.places(When.BEFORE, only="QS"), try_at)
