@@ -96,8 +96,8 @@ def test_the_wheel_holds_every_file_of_the_package(wheel_files: Mapping[str, byt
         "turnback/py.typed",
         "turnback/engine/schema_0001.sql",
         "turnback/aws/rds-global-bundle.pem",
-        "turnback/local/stand_ins/extension/pgcrypto.control",
-        "turnback/local/stand_ins/extension/pgcrypto--1.3.sql",
+        "turnback/rehearsal/stand_ins/extension/pgcrypto.control",
+        "turnback/rehearsal/stand_ins/extension/pgcrypto--1.3.sql",
     ],
 )
 def test_the_files_that_are_no_python_are_in_the_wheel(

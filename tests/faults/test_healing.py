@@ -84,9 +84,8 @@ REPEATED = {
 
 @pytest.fixture
 def eye(database: str) -> Iterator[Eye]:
-    made = Eye(database)
-    yield made
-    made.close()
+    with Eye(database) as made:
+        yield made
 
 
 def project(project_factory: ProjectFactory, sql: str) -> Path:

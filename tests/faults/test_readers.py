@@ -25,7 +25,7 @@ READERS = 40
 SETUP = """
 CREATE TABLE part (id int, body text, year int NOT NULL) PARTITION BY LIST (year);
 CREATE TABLE busy PARTITION OF part FOR VALUES IN (1);
-CREATE INDEX busy_body ON busy (body);
+CREATE INDEX lone ON busy (body);
 INSERT INTO part SELECT n, n, 1 FROM generate_series(1, 100) n;
 """
 KINDS = {

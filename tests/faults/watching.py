@@ -6,6 +6,8 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self
 
 import psycopg
 
@@ -57,14 +59,27 @@ class Eye:
         self._connection = psycopg.connect(url, autocommit=True, application_name="eye")
         self._lock = threading.Lock()
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._connection.close()
 
-    def working_on(self, sql: str) -> list[int]:
-        """The processes of ours that have been sent this and wait for somebody or something."""
+    def waiting(self, sql: str = "") -> list[int]:
+        """The processes of ours that wait for somebody's lock, or sleep, in this statement.
+
+        Args:
+            sql: part of the first 1,000 characters of what they were sent; the server keeps more
+                of none.
+        """
         query = (
             f"SELECT pid FROM pg_stat_activity WHERE {OURS} AND datname = current_database() "
-            f"AND state = 'active' AND wait_event IS NOT NULL AND wait_event <> 'ClientRead' "
+            "AND state = 'active' AND (wait_event_type = 'Lock' OR wait_event = 'PgSleep') "
             f"AND position($${sql}$$ IN query) > 0"
         )
         with self._lock:
@@ -77,8 +92,8 @@ class Eye:
             return not self._connection.execute(query.encode()).fetchall()
 
     def end(self, sql: str, how: str) -> None:
-        """Cancel or terminate the session of ours that works on this, once it does."""
-        until(lambda: bool(self.working_on(sql)), f"our session waits in {sql}")
-        (pid,) = self.working_on(sql)
+        """Cancel or terminate the session of ours that waits in this statement, once it does."""
+        found: list[int] = []
+        until(lambda: bool(found.extend(self.waiting(sql)) or found), f"ours waits in {sql}")
         with self._lock:
-            self._connection.execute(f"SELECT pg_{how}_backend({pid})".encode())
+            self._connection.execute(f"SELECT pg_{how}_backend({found[0]})".encode())

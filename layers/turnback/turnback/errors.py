@@ -15,6 +15,7 @@ The tree, with the exit code of the command line::
     ├── InvalidMigration        3  a file that cannot be used as it is
     ├── DuplicateVersion        3  two files with one version
     ├── RollbackMissing         3  no way back for this migration
+    ├── RollbackUnproven        3  the rehearsal did not come back to where it began
     ├── ChecksumMismatch        3  a file differs from what was recorded
     ├── MigrationMissing        3  applied, but its file is gone
     ├── OutOfOrder              3  older than what is applied
@@ -156,6 +157,12 @@ class DuplicateVersion(TurnbackError):
 
 class RollbackMissing(TurnbackError):
     """A migration has no rollback script."""
+
+    exit_code = 3
+
+
+class RollbackUnproven(TurnbackError):
+    """A rehearsal did not prove the way back; nothing was changed."""
 
     exit_code = 3
 

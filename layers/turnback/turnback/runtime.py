@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -139,6 +140,13 @@ class Wiring:
         if settings.kind == "rds":
             return ManagedSnapshots("rds", InstanceSnapshots(settings.instance))
         return ManagedSnapshots("aurora", ClusterSnapshots(settings.cluster))
+
+    @property
+    def shadow_server(self) -> Callable[[], AbstractContextManager[str]]:
+        """Starts a server for shadow databases; the address is good for the ``with`` block."""
+        from turnback.rehearsal.server import shadow_server
+
+        return shadow_server
 
     def connect(self, order: Order, release: str | None) -> Engine:
         """A session with the database, which ends with its ``with`` block."""

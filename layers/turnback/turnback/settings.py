@@ -70,6 +70,7 @@ class Policy:
     environment: str
     snapshot_required: bool
     rollback_required: bool
+    proof_required: bool = False
 
     @classmethod
     def read(cls, environment: Environment) -> Policy:
@@ -85,6 +86,7 @@ class Policy:
             environment=name,
             snapshot_required=rule("SNAPSHOT_REQUIRED"),
             rollback_required=rule("ROLLBACK_REQUIRED"),
+            proof_required=_proof_required(environment, default),
         )
 
     def check_snapshot_kind(self, kind: str) -> None:
@@ -98,6 +100,11 @@ class Policy:
                 f"{self.environment} demands a snapshot, but the snapshot kind is 'none'",
                 hint="set the parameter SnapshotKind to rds, aurora or dump",
             )
+
+
+def _proof_required(environment: Environment, default: str) -> bool:
+    word = choice(environment, "REHEARSE", ("auto", "always", "never"), "auto")
+    return word == "always" or (word == "auto" and default == "yes")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import sys
 import click
 
 from turnback import __version__
+from turnback.errors import ConfigurationError
 
 # Command → module. A module is imported only when its command runs: `turnback status` must not
 # pay for what `turnback demo` needs.
@@ -76,6 +77,16 @@ def _terminated(number: int, frame: object) -> None:  # noqa: ARG001
     raise KeyboardInterrupt
 
 
+def _say_as_json(exc: click.ClickException) -> None:
+    import json
+
+    error = ConfigurationError(exc.format_message(), hint="see turnback COMMAND --help")
+    context = getattr(exc, "ctx", None)
+    command = context.info_name if context else None
+    document = {"command": command, "status": "refused", "error": error.to_dict()}
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
 def main() -> None:
     """Run the command line and leave with its exit code.
 
@@ -86,6 +97,8 @@ def main() -> None:
         code = cli.main(standalone_mode=False)
     except click.ClickException as exc:
         exc.show()
+        if "--json" in sys.argv:
+            _say_as_json(exc)
         code = 2
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)

@@ -12,9 +12,12 @@ from turnback.errors import (
     TurnbackError,
 )
 from turnback.migrations.text import position
+from turnback.sql.script import syntax_error
 from turnback.sql.statements import Statement
 
 LOCK_NOT_AVAILABLE = "55P03"
+SYNTAX_ERROR = "42601"
+READ_ONLY = "25006"
 # Worth trying again as it is: a lock not had in time, a deadlock, a serialization failure.
 PASSING = (LOCK_NOT_AVAILABLE, "40P01", "40001")
 _LONGEST_STATEMENT = 2000
@@ -23,7 +26,7 @@ _HINTS = {
     "-- turnback: no-transaction",
     "2D000": "a procedure that commits cannot run in a transaction; say so in the header: "
     "-- turnback: no-transaction",
-    "25006": "this server is read-only: name the endpoint of the writer",
+    READ_ONLY: "this server is read-only: name the endpoint of the writer",
     "57014": "it was cancelled; give it more time: -- turnback: statement-timeout 10min",
 }
 
@@ -40,7 +43,12 @@ def explain(
         statements_before: statements of the message before the script's own.
     """
     statement = _statement_at(step, error.index - statements_before)
-    return point(step, error, _offset(step, error, sent_before, statement), statement)
+    found = point(step, error, _offset(step, error, sent_before, statement), statement)
+    ours = syntax_error(step.runnable.script) if error.sqlstate == SYNTAX_ERROR else None
+    if ours and step.runnable.statements is None:
+        # What the file leaves open ends, for the server, in what we put after it.
+        found.message, found.line, found.column = ours.message, ours.line, ours.column
+    return found
 
 
 def point(
@@ -85,7 +93,10 @@ def _advice(step: Step, error: ServerError, incomplete: str | None) -> list[str 
     if error.sqlstate in PASSING:
         again = "try again when the table is less busy, or for longer: --lock-retry-for 10min"
         return [error.hint, incomplete or kept, again]
-    return [error.hint, _HINTS.get(error.sqlstate), incomplete or f"{kept}; {again}"]
+    hint = _HINTS.get(error.sqlstate)
+    if error.sqlstate == READ_ONLY and step.runnable.script is step.migration.verify:
+        hint = "a verify script may look, not write"
+    return [error.hint, hint, incomplete or f"{kept}; {again}"]
 
 
 def _statement_at(step: Step, index: int) -> Statement | None:

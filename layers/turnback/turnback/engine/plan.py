@@ -95,7 +95,7 @@ def plan_up(
     found = statuses(project, entries)
     _refuse_drift(project, [(item.version, item.name, item.status) for item in found])
     limit = _number_of(project, target)
-    applied = [int(item.version) for item in found if item.status == "applied"]
+    applied = {int(item.version): item.version for item in found if item.status == "applied"}
     newest = max(applied, default=-1)
     pending = {int(item.version) for item in found if item.pending}
     steps = []
@@ -104,12 +104,15 @@ def plan_up(
             continue
         if migration.number < newest and not out_of_order:
             raise OutOfOrder(
-                f"{migration.version} is pending, but {newest} is applied already",
+                f"{migration.version} is pending, but {applied[newest]} is applied already",
                 file=migration.forward.path,
                 version=migration.version,
                 hint="give it a higher number, or run it all the same: --out-of-order",
             )
-        if rollback_required and migration.rollback is None:
+        if migration.rollback is not None:
+            # A way back that cannot be read is none.
+            prepare(migration.rollback)
+        elif rollback_required:
             _need_reason(migration)
         steps.append(step_up(migration))
     return Plan("up", tuple(steps), tuple(_notes(project, steps)))
@@ -128,8 +131,11 @@ def plan_down(
         RollbackMissing: one of them has no way back.
         InvalidMigration: a rollback script cannot be run.
     """
-    limit = 0 if int(target) == 0 else _number_of(project, target, {e.number for e in entries})
-    applied = [entry for entry in entries if entry.applied and entry.number > (limit or 0)]
+    # 0 is before the first, even where the first has the number 0.
+    if int(target) != 0:
+        _number_of(project, target, {entry.number for entry in entries})
+    limit = int(target) or -1
+    applied = [entry for entry in entries if entry.applied and entry.number > limit]
     steps = [_step_down(project, entry, stored) for entry in reversed(applied)]
     return Plan("down", tuple(steps))
 

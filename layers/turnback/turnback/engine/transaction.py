@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGresult
 
-from turnback.engine.failure import explain
+from turnback.engine.failure import explain, point
 from turnback.engine.message import Connection, Quiet, ServerError, send, value
 from turnback.engine.plan import Step
 from turnback.engine.record import NOTE_BEGINNING, TIME_COLUMN, Recorder
@@ -24,8 +25,10 @@ RESET = "RESET ALL; RESET SESSION AUTHORIZATION; CLOSE ALL; UNLISTEN *; DISCARD 
 _RESET_STATEMENTS = RESET.count(";")
 # The script may have switched role, and the record is written as the user who connected.
 OURSELVES = "SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE;"
-# Those two, the record, and SET LOCAL transaction_read_only.
-_SUFFIX_STATEMENTS = 4
+# What the script deferred fails here, where it is known to be the script's and not the record's.
+DEFERRED = "SET CONSTRAINTS ALL IMMEDIATE;"
+# Those three, the record, and SET LOCAL transaction_read_only.
+_SUFFIX_STATEMENTS = 5
 BATCH_STEPS = 100
 BATCH_CHARACTERS = 256 * 1024
 
@@ -42,8 +45,7 @@ def run(connection: Connection, step: Step, recorder: Recorder, watch: Quiet | N
     try:
         return _times(send(connection, text, watch))[0]
     except ServerError as error:
-        if step.runnable.needs_begin:
-            send(connection, "ROLLBACK")
+        _end_transaction(connection)
         raise _failure(step, error, len(prefix), count, text) from error
 
 
@@ -77,7 +79,7 @@ def run_batch(
     try:
         return _times(send(connection, "\n".join(parts), watch))
     except ServerError:
-        send(connection, "ROLLBACK")
+        _end_transaction(connection)
         raise
 
 
@@ -103,8 +105,11 @@ def finish(connection: Connection, step: Step, recorder: Recorder) -> None:
 
 
 def fits_batch(step: Step) -> bool:
-    """Whether this migration may travel with others: it runs in a transaction."""
-    return not step.runnable.one_by_one
+    """Whether this migration may travel with others: it runs in a transaction, and ends.
+
+    What the grammar does not understand may leave a comment open that the next one closes.
+    """
+    return not step.runnable.one_by_one and step.runnable.statements is not None
 
 
 def local_settings(script: Script) -> list[str]:
@@ -126,6 +131,12 @@ def _prefix(step: Step) -> tuple[str, int]:
     )
 
 
+def _end_transaction(connection: Connection) -> None:
+    # A message that is refused as a whole, for its syntax, has not begun one.
+    if connection.info.transaction_status != TransactionStatus.IDLE:
+        send(connection, "ROLLBACK")
+
+
 def _failure(
     step: Step, error: ServerError, sent_before: int, statements_before: int, text: str
 ) -> TurnbackError:
@@ -133,6 +144,8 @@ def _failure(
     own = None if statements is None else error.index - statements_before - len(statements)
     if own is None or own < 0:
         return explain(step, error, sent_before=sent_before, statements_before=statements_before)
+    if own == 0:
+        return point(step, error, None, None)
     if step.verify and own >= _SUFFIX_STATEMENTS:
         verification = Step(step.migration, step.direction, step.verify)
         return explain(
@@ -152,7 +165,7 @@ def _failure(
 def _suffix(step: Step, recorder: Recorder) -> str:
     # The newline ends a comment in the script's last line, the semicolon its last statement.
     record = recorder.applied if step.direction == "up" else recorder.rolled_back
-    text = f"\n;{OURSELVES} {record(step.migration)}"
+    text = f"\n;{DEFERRED} {OURSELVES} {record(step.migration)}"
     if step.verify:
         # Read-only from here on, so that a verify script can fail its migration and change
         # nothing (docs/decisions/0004).

@@ -115,6 +115,8 @@ class _Layers:
     def __init__(self, service: Any) -> None:
         self._service = service
         self._folder = Path(tempfile.mkdtemp(prefix="layers-"))
+        # As /opt on AWS: the shadow server runs as another account when this one is root.
+        self._folder.chmod(0o755)
         self._lock = threading.Lock()
 
     def paths(self, config: dict[str, Any]) -> list[str]:

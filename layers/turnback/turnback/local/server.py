@@ -29,7 +29,7 @@ from turnback.local.cluster import (
     make_cluster,
     read_running,
 )
-from turnback.local.extensions import control_path
+from turnback.rehearsal.extensions import control_path
 
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0

@@ -16,6 +16,7 @@ MAX_RATIO = 200
 # Under this size a high ratio is harmless, and ordinary for repetitive SQL.
 _RATIO_MATTERS_FROM = 64 * 1024
 _CHUNK = 1024 * 1024
+_LONGEST_NAME_BYTES = 255
 
 
 def extract(archive: Path, into: Path, *, below: str | None = None) -> None:
@@ -67,8 +68,18 @@ def _checked(entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
             raise InvalidArtifact("encrypted entries are refused", file=name)
         if path.as_posix() in seen:
             raise InvalidArtifact("this entry is there twice", file=name)
+        if max(len(part.encode()) for part in path.parts) > _LONGEST_NAME_BYTES:
+            raise InvalidArtifact("this name is too long for a file", file=name)
         seen.add(path.as_posix())
+    _check_folders(entries)
     return entries
+
+
+def _check_folders(entries: list[zipfile.ZipInfo]) -> None:
+    files = {PurePosixPath(entry.filename) for entry in entries if not entry.is_dir()}
+    for path in files:
+        if folder := next((parent for parent in path.parents if parent in files), None):
+            raise InvalidArtifact("this is a file and a folder at once", file=str(folder))
 
 
 def _leaves(path: PurePosixPath, original: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -98,6 +99,15 @@ def open_artifact(
         ChecksumMismatch: a file is not what SHA256SUMS says.
     """
     extract(archive, into, below=folder)
+    try:
+        return _read(into, release, folder)
+    except TurnbackError:
+        for path in into.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise
+
+
+def _read(into: Path, release: str | None, folder: str | None) -> Artifact:
     root = into / folder if folder else _find_migrations(into)
     manifest = _read_manifest([into / MANIFEST, root / MANIFEST], release)
     project = load_project(root)

@@ -63,6 +63,7 @@ def announce(
         progress=_progress(status, state),
         rolled_back=tuple(row["version"] for row in report.get("rolled_back", [])),
         duration_ms=int((now - started_at).total_seconds() * 1000),
+        rehearsal=state.get("rehearsal"),
         snapshot=_snapshot(snapshot),
         error=error,
         rollback_error=error_of(state.get("rollback_error")),
@@ -161,6 +162,14 @@ def _migrations(
     return rows
 
 
+def _proof(state: Mapping[str, Any]) -> str:
+    found = state.get("rehearsal") or {}
+    one_way = int(found.get("irreversible") or 0)
+    if found.get("status") != "proven":
+        return "not every rollback is proven"
+    return "every rollback is proven" + (f", {one_way} irreversible by intent" if one_way else "")
+
+
 def _summary(
     status: Status,
     state: Mapping[str, Any],
@@ -173,11 +182,13 @@ def _summary(
     undone = sum(row["status"] == "rolled_back" for row in rows)
     return {
         Status.STARTED: f"{what} started: {count} to apply",
+        Status.REHEARSED: f"{what} is rehearsed: {_proof(state)}",
         Status.SNAPSHOT_TAKEN: f"{what}: snapshot taken, applying {count}",
         Status.APPLYING: f"{what}: {_progress(status, state)}",
         Status.SUCCEEDED: {
             "nothing_to_do": f"{what}: nothing to do, every migration is already applied",
-            "dry_run": f"{what}: dry run, {count} would be applied, nothing was changed",
+            "dry_run": f"{what}: dry run, {count} would be applied, nothing was changed"
+            + (f"; rehearsed: {_proof(state)}" if state.get("rehearsal") else ""),
         }.get(str(decision), f"{what} succeeded: {count} applied"),
         Status.REFUSED: f"{what} was refused: nothing was changed",
         Status.ROLLED_BACK: f"{what} failed and was rolled back: the database is as before"

@@ -46,6 +46,11 @@ class Records:
         """Where the report is."""
         return f"runs/{self.run}/report.json"
 
+    @property
+    def rehearsal_key(self) -> str:
+        """Where the result of the rehearsal is."""
+        return f"runs/{self.run}/rehearsal.json"
+
     def write_plan(self, plan: dict[str, Any]) -> None:
         """Keep the plan."""
         self.store.write(self.plan_key, json.dumps(plan, indent=2).encode())
@@ -66,6 +71,14 @@ class Records:
                 f"the plan of this run is not at {self.plan_key}", hint="release again"
             )
         return [step["version"] for step in plan["migrations"]]
+
+    def write_rehearsal(self, rehearsal: dict[str, Any]) -> None:
+        """Keep what the rehearsal found."""
+        self.store.write(self.rehearsal_key, json.dumps(rehearsal, indent=2).encode())
+
+    def rehearsal(self) -> dict[str, Any]:
+        """What the rehearsal found; empty where there was none."""
+        return self._read(self.rehearsal_key)
 
     def report(self) -> dict[str, Any]:
         """What was done so far; empty before anything was."""

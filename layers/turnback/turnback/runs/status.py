@@ -15,6 +15,7 @@ class Status(StrEnum):
     """The words of a run's life; the state machine uses the same."""
 
     STARTED = "started"
+    REHEARSED = "rehearsed"
     SNAPSHOT_TAKEN = "snapshot_taken"
     APPLYING = "applying"
     SUCCEEDED = "succeeded"
@@ -25,7 +26,12 @@ class Status(StrEnum):
     @property
     def final(self) -> bool:
         """Whether the run ends with it."""
-        return self not in (Status.STARTED, Status.SNAPSHOT_TAKEN, Status.APPLYING)
+        return self not in (
+            Status.STARTED,
+            Status.REHEARSED,
+            Status.SNAPSHOT_TAKEN,
+            Status.APPLYING,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,8 @@ class StatusEvent:
         progress: what goes on in the server while nobody waits for it, or None.
         rolled_back: versions that were rolled back, newest first.
         duration_ms: milliseconds since the run began.
+        rehearsal: ``status`` (``proven`` or ``unproven``), how many ``migrations`` and how many
+            ``irreversible`` among them, and the ``key`` of all that was found; or None.
         snapshot: ``kind`` and ``id`` of the snapshot, or None.
         error: what stopped the run, as of TurnbackError.to_dict, or None.
         rollback_error: what stopped the rollback, or None.
@@ -69,6 +77,7 @@ class StatusEvent:
     progress: str | None = None
     rolled_back: tuple[str, ...] = ()
     duration_ms: int | None = None
+    rehearsal: dict[str, Any] | None = None
     snapshot: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     rollback_error: dict[str, Any] | None = None

@@ -33,8 +33,8 @@ def validate(
     """Check everything that can be checked without changing anything, and keep the plan.
 
     Returns:
-        ``release``, ``sha256``, ``plan_key``, ``migrations`` (how many) and ``decision``:
-        ``go``, ``nothing_to_do`` or ``dry_run``.
+        ``release``, ``sha256``, ``plan_key``, ``migrations`` (how many), ``decision``: ``go``,
+        ``nothing_to_do`` or ``dry_run``, and whether to ``rehearse``.
 
     Raises:
         TurnbackError: the release is refused; the class says why.
@@ -68,6 +68,7 @@ def validate(
         "plan_key": records.plan_key,
         "migrations": len(plan.steps),
         "decision": _decision(order, empty=plan.empty),
+        "rehearse": policy.proof_required and not plan.empty,
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from turnback.errors import InvalidMigration
@@ -11,7 +10,6 @@ from turnback.migrations.text import position
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.statements import Statement, split
 
-_COPY_STDIN = re.compile(r"\bcopy\b[^;]*?\bfrom\s+stdin\b", re.IGNORECASE)
 _SAVEPOINTS = {"TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE", "TRANS_STMT_ROLLBACK_TO"}
 _BEGINS = {"TRANS_STMT_BEGIN", "TRANS_STMT_START"}
 
@@ -125,9 +123,14 @@ def _peel(script: Script, statements: list[Statement]) -> tuple[str, list[Statem
 
 def _explain(script: Script, error: SqlSyntaxError) -> None:
     """Say kindly what only psql understands; anything else is the server's to refuse."""
-    if script.sql[error.offset : error.offset + 1] == "\\" and not _COPY_STDIN.search(
-        script.sql, 0, error.offset
-    ):
+    if (copy := _copy_before(script, error.offset)) is not None:
+        raise _refused(
+            script,
+            copy.offset,
+            "COPY from stdin needs a client that feeds it",
+            "write the rows as INSERT … VALUES",
+        )
+    if script.sql[error.offset : error.offset + 1] == "\\":
         command = script.sql[error.offset :].split(None, 1)[0]
         raise _refused(
             script,
@@ -135,13 +138,18 @@ def _explain(script: Script, error: SqlSyntaxError) -> None:
             f"'{command}' is a command of psql, not SQL",
             "remove it: the server does not know psql's commands",
         )
-    if copy := _COPY_STDIN.search(script.sql, 0, error.offset):
-        raise _refused(
-            script,
-            copy.start(),
-            "COPY from stdin needs a client that feeds it",
-            "write the rows as INSERT … VALUES",
-        )
+
+
+def _copy_before(script: Script, offset: int) -> Statement | None:
+    """The COPY FROM stdin whose data begins at the offset, where the SQL ends."""
+    try:
+        statements = split(script.sql[:offset])
+    except SqlSyntaxError:
+        return None
+    last = statements[-1] if statements else None
+    if last is None or last.kind != "CopyStmt" or not last.tree.get("is_from"):
+        return None
+    return None if last.tree.get("filename") else last
 
 
 def _refused(script: Script, offset: int, message: str, hint: str) -> InvalidMigration:

@@ -46,7 +46,9 @@ class Statement:
                 return _is_on(_option(self.tree, "full"))
             case "ReindexStmt":
                 return not _is_on(_option(self.tree, "concurrently", field="params"))
-        return self.kind == "ClusterStmt"
+        # The last step of DETACH PARTITION CONCURRENTLY shuts the partition's own readers out
+        # (manual, ALTER TABLE).
+        return self.kind in ("ClusterStmt", "AlterTableStmt")
 
 
 def split(sql: str) -> list[Statement]:

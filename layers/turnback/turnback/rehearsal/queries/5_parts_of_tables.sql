@@ -69,7 +69,8 @@ SELECT i.tableoid AS _class,
        ) AS k (word)
  WHERE x.indexrelid >= 16384 AND n.nspname !~ '^pg_'
    AND NOT EXISTS (SELECT FROM pg_constraint con
-                    WHERE con.conindid = i.oid AND con.contype IN ('p', 'u', 'x'));
+                    WHERE con.conrelid = x.indrelid AND con.conindid = i.oid
+                      AND con.contype IN ('p', 'u', 'x'));
 
 -- Triggers, without their name in the definition. A partition's copy of its parent's trigger
 -- counts where its state is another.

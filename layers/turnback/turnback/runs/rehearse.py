@@ -1,0 +1,163 @@
+"""Rehearse: prove the way back of a release on a shadow database, before anything is touched."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from turnback.errors import MigrationFailed, RollbackUnproven
+from turnback.runs.artifacts import ArtifactStore, fetched
+from turnback.runs.order import Order
+from turnback.runs.records import Records
+from turnback.settings import Policy
+
+if TYPE_CHECKING:
+    from turnback.rehearsal.verdict import Rehearsed, Verdict
+
+# Of so many the message tells; the record in the bucket has them all.
+LISTED = 20
+HINT = "turnback rehearse shows the same on your machine"
+
+
+def rehearse_release(
+    order: Order,
+    *,
+    artifacts: ArtifactStore,
+    records: Records,
+    policy: Policy,
+    shadow_server: Callable[[], AbstractContextManager[str]],
+) -> dict[str, Any]:
+    """Take the planned migrations up, down and up again, and keep what was found.
+
+    The database is not asked: what the plan does not have is applied there, and is replayed here.
+
+    Args:
+        order: the run.
+        artifacts: where its artifact is.
+        records: its plan, and where the result goes.
+        policy: whether a missing rollback script is allowed.
+        shadow_server: starts a throw-away server, and gives its address.
+
+    Returns:
+        ``status`` (``proven``, or ``unproven`` where the policy allows that), how many
+        ``migrations`` were rehearsed and how many of them are ``irreversible``, and the ``key`` of
+        the whole result.
+
+    Raises:
+        RollbackUnproven: the release cannot be turned back from, or does not run at all.
+        DatabaseUnreachable: the shadow server does not start.
+    """
+    from turnback.rehearsal.proof import rehearse
+    from turnback.rehearsal.shadow import Shadow
+
+    planned = set(records.planned())
+    began = time.monotonic()
+    with fetched(artifacts, order.artifact) as found, shadow_server() as server:
+        project = found.artifact.project
+        chosen = [migration for migration in project.migrations if migration.version in planned]
+        try:
+            result = rehearse(project, chosen, Shadow(server))
+        except MigrationFailed as error:
+            raise _not_rehearsable(error) from error
+    records.write_rehearsal(
+        {
+            "version": 1,
+            "run": order.run,
+            "release": found.artifact.release,
+            "duration_ms": int((time.monotonic() - began) * 1000),
+            **result.to_dict(),
+        }
+    )
+    refuse_unproven(result, policy)
+    return {
+        "status": "proven" if result.proven else "unproven",
+        "migrations": len(result.migrations),
+        "irreversible": sum(verdict.rollback == "irreversible" for verdict in result.migrations),
+        "key": records.rehearsal_key,
+    }
+
+
+def refuse_unproven(result: Rehearsed, policy: Policy) -> None:
+    """Refuse what cannot be turned back from; a missing rollback script where one is demanded.
+
+    Raises:
+        RollbackUnproven: tells the first migration, and what differs.
+    """
+    for verdict in result.migrations:
+        missing = verdict.forward == "applied" and verdict.rollback == "missing"
+        if not verdict.proven and not (missing and not policy.rollback_required):
+            raise _unproven(verdict)
+    if result.release == "failed" and result.release_error:
+        error = result.release_error
+        raise RollbackUnproven(
+            f"each migration can be turned back from, all of them as one cannot: {error.message}",
+            file=error.file,
+            line=error.line,
+            column=error.column,
+            sqlstate=error.sqlstate,
+            hint=HINT,
+        )
+    if result.release == "differs":
+        raise RollbackUnproven(
+            "each rollback brings the schema back, all of them in a row do not:"
+            + _listed([str(difference) for difference in result.release_differences]),
+            hint=HINT,
+        )
+
+
+def _not_rehearsable(error: MigrationFailed) -> RollbackUnproven:
+    return RollbackUnproven(
+        error.message,
+        file=error.file,
+        line=error.line,
+        column=error.column,
+        sqlstate=error.sqlstate,
+        version=error.version,
+        hint="what is applied already must run on an empty PostgreSQL 18 too; where that cannot "
+        "be, set the parameter Rehearse to never",
+    )
+
+
+def _unproven(verdict: Verdict) -> RollbackUnproven:
+    what, told = _wrong(verdict)
+    error = verdict.error if what.endswith("run") else None
+    hint = HINT.replace("rehearse", f"rehearse {verdict.version}", 1)
+    if verdict.suggestions:
+        hint += f"; add to {verdict.rollback_file}:" + _listed(verdict.suggestions)
+    return RollbackUnproven(
+        f"{what}{_listed(told) if told else ''}" + (f": {error.message}" if error else ""),
+        file=(error.file if error else None) or verdict.rollback_file or verdict.file,
+        line=error.line if error else None,
+        column=error.column if error else None,
+        sqlstate=error.sqlstate if error else None,
+        version=verdict.version,
+        hint=hint,
+    )
+
+
+def _wrong(verdict: Verdict) -> tuple[str, list[str]]:
+    """What is wrong in one sentence, and the differences that show it."""
+    version = verdict.version
+    hard = [str(item) for item in verdict.differences if item.softness == "hard"]
+    if verdict.forward != "applied":
+        return f"on an empty database {version} does not run", []
+    if verdict.rollback == "missing":
+        return f"{version} has no rollback script", []
+    if verdict.rollback == "failed":
+        return f"the rollback of {version} does not run", []
+    if verdict.rollback == "differs":
+        return f"the rollback of {version} does not bring the schema back:", hard
+    if verdict.rows:
+        return f"the rollback of {version} does not bring the rows back:", verdict.rows
+    if verdict.reapply == "failed":
+        return f"once rolled back, {version} does not run", []
+    again = [str(item) for item in verdict.reapply_differences]
+    return f"once rolled back, {version} makes another schema than at first:", again
+
+
+def _listed(lines: list[str]) -> str:
+    shown = [f"\n- {line}" for line in lines[:LISTED]]
+    more = len(lines) - LISTED
+    return "".join(shown) + (f"\n- and {more} more" if more > 0 else "")

@@ -1,0 +1,148 @@
+"""Building indexes, and the one a foreign key needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from turnback.sql.lint.definitions import constraint_of, index_name
+from turnback.sql.lint.model import Finding
+from turnback.sql.lint.nodes import (
+    commands,
+    definition,
+    index_columns,
+    inline_constraints,
+    table_name,
+)
+from turnback.sql.lint.schema import Constraint, Schema, Table
+from turnback.sql.lint.step import Step
+from turnback.sql.lint.work import work
+from turnback.sql.lint.writing import concurrently, dotted_name, name, names
+
+
+def index_rules(step: Step) -> Iterator[Finding]:
+    """TB101, TB302 and TB303."""
+    if step.kind != "IndexStmt":
+        return
+    yield from _blocking(step)
+    if step.tree.get("concurrent"):
+        yield from _concurrent(step)
+
+
+def _blocking(step: Step) -> Iterator[Finding]:
+    if step.tree.get("concurrent"):
+        return
+    for item in work(step):
+        yield step.finding(
+            "TB101",
+            f"CREATE INDEX on {item.table} without CONCURRENTLY.",
+            why=f"Whoever writes to {item.table} waits until the index is built, which reads and "
+            "sorts every row: minutes on a table of many gigabytes.",
+            safer=_concurrent_sql(step, item.table),
+        )
+
+
+def _concurrent_sql(step: Step, table: str) -> str:
+    known = step.table(table)
+    if known and known.partitioned:
+        return _by_partition(step, table)
+    sql = step.statement.sql
+    columns = tuple(index_columns(step.tree))
+    if not step.tree.get("idxname"):
+        called = name(index_name(step.tree["relation"]["relname"], columns))
+        sql = re.sub(r"\bindex\b", f"INDEX {called}", sql, count=1, flags=re.IGNORECASE)
+    sql = re.sub(r"\bif\s+not\s+exists\s+", "", sql, count=1, flags=re.IGNORECASE)
+    return "-- in a file of its own\n" + concurrently(sql, "INDEX")
+
+
+def _by_partition(step: Step, table: str) -> str:
+    """CONCURRENTLY is not for partitioned tables (manual, CREATE INDEX)."""
+    columns = tuple(index_columns(step.tree))
+    called = step.tree.get("idxname") or index_name(step.tree["relation"]["relname"], columns)
+    shown = ", ".join(name(column) for column in columns if column) or "…"
+    parent = dotted_name(table)
+    return (
+        f"CREATE INDEX {name(called)} ON ONLY {parent} ({shown});\n"
+        "-- for each partition, in a file of its own\n"
+        f"CREATE INDEX CONCURRENTLY {name('PARTITION_' + called)} ON {name('PARTITION')} "
+        f"({shown});\n"
+        "-- then, for each partition\n"
+        f"ALTER INDEX {name(called)} ATTACH PARTITION {name('PARTITION_' + called)};"
+    )
+
+
+def _concurrent(step: Step) -> Iterator[Finding]:
+    table = table_name(step.tree["relation"])
+    if step.tree.get("if_not_exists"):
+        sql = re.sub(
+            r"\bif\s+not\s+exists\s+", "", step.statement.sql, count=1, flags=re.IGNORECASE
+        )
+        yield step.finding(
+            "TB302",
+            f"CREATE INDEX CONCURRENTLY IF NOT EXISTS on {table}.",
+            why="A build that was interrupted leaves an invalid index, which exists: this "
+            "statement then does nothing and succeeds, while every write keeps up an index that "
+            "no query may use. turnback drops what its own interrupted builds left, and builds "
+            "it again.",
+            safer=sql + ";",
+        )
+    if not step.tree.get("idxname"):
+        called = index_name(step.tree["relation"]["relname"], tuple(index_columns(step.tree)))
+        sql = re.sub(
+            r"\bconcurrently\b",
+            f"CONCURRENTLY {name(called)}",
+            step.statement.sql,
+            count=1,
+            flags=re.IGNORECASE,
+        )
+        yield step.finding(
+            "TB303",
+            f"CREATE INDEX CONCURRENTLY on {table} without a name.",
+            why="A build that was interrupted leaves an invalid index. With no name in the file, "
+            "the next try makes a second one beside it under another name, and the rollback "
+            "script cannot know which to drop.",
+            safer=sql + ";",
+        )
+
+
+def foreign_keys_without_index(step: Step, last: Schema) -> Iterator[Finding]:
+    """TB301: judged by the schema after the last script, where the index may have been added."""
+    for node, table, found in _foreign_keys(step):
+        now = last.find(table.name)
+        if now is None or not any(found.name == item.name for item in now.constraints):
+            continue
+        wanted = set(found.columns)
+        if any(wanted == set(key[: len(wanted)]) for key in now.keys()):
+            continue
+        shown = ", ".join(found.columns)
+        called = index_name(table.name.rpartition(".")[2], found.columns)
+        yield step.finding(
+            "TB301",
+            f"No index on {table.name} ({shown}) serves the foreign key {found.name}.",
+            why=f"Each DELETE of a row of {found.references}, and each change of its key, reads "
+            f"all of {table.name} to find the rows that point at it, and holds its locks "
+            "meanwhile: for every row deleted anew.",
+            safer="-- in a file of its own\n"
+            f"CREATE INDEX CONCURRENTLY {name(called)} ON {dotted_name(table.name)} "
+            f"({names(found.columns)});",
+            at=node.get("location"),
+        )
+
+
+def _foreign_keys(step: Step) -> Iterator[tuple[dict[str, int], Table, Constraint]]:
+    if step.kind not in ("CreateStmt", "AlterTableStmt"):
+        return
+    table = Table(table_name(step.tree["relation"]), "")
+    elements = list(step.tree.get("tableElts", ()))
+    for command in commands(step.tree) if step.kind == "AlterTableStmt" else ():
+        kind, node = definition(command)
+        elements += [{kind: node}] if kind else []
+    for element in elements:
+        kind, node = next(iter(element.items()))
+        column = node.get("colname") if kind == "ColumnDef" else None
+        inner = [node] if kind == "Constraint" else inline_constraints(node)
+        for item in inner:
+            if item.get("contype") == "CONSTR_FOREIGN" and (
+                found := constraint_of(item, table, column)
+            ):
+                yield item, table, found

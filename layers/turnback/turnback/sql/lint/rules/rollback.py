@@ -1,0 +1,53 @@
+"""The way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from turnback.migrations.model import Migration
+from turnback.sql.lint.model import Finding
+from turnback.sql.lint.step import Scene, Step
+
+# What leaves neither the schema nor the data different.
+_CHANGES_NOTHING = frozenset(
+    {
+        "CheckPointStmt",
+        "ClusterStmt",
+        "DiscardStmt",
+        "ExplainStmt",
+        "LockStmt",
+        "RefreshMatViewStmt",
+        "ReindexStmt",
+        "SelectStmt",
+        "VacuumStmt",
+        "VariableSetStmt",
+        "VariableShowStmt",
+    }
+)
+
+
+def empty_rollback(
+    migration: Migration, forward: Sequence[Step], backward: Sequence[Step]
+) -> Iterator[Finding]:
+    """TB501."""
+    if migration.rollback is None or backward or migration.forward.directives.irreversible:
+        return
+    changing = [step for step in forward if _changes(step)]
+    if not changing:
+        return
+    first = " ".join(changing[0].statement.sql.split()[:4])
+    more = f", and {len(changing) - 1} more" if len(changing) > 1 else ""
+    yield Scene(migration.rollback, True, True, frozenset()).finding(
+        "TB501",
+        0,
+        f"There is no statement here, but {migration.forward.path} changes the database "
+        f"({first} …{more}).",
+        why="Rolled back, the history says that the migration is gone while its change is still "
+        "there, and the next try to apply it fails or does it twice.",
+        safer=f"-- write what takes it back, or say in the header of {migration.forward.path}:\n"
+        "-- turnback: irreversible because REASON",
+    )
+
+
+def _changes(step: Step) -> bool:
+    return step.kind not in _CHANGES_NOTHING or "intoClause" in step.tree

@@ -1,0 +1,213 @@
+"""ALTER TABLE that reads or writes every row under its lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from turnback.sql.lint.definitions import SERIALS, type_of
+from turnback.sql.lint.model import Finding
+from turnback.sql.lint.nodes import inline_constraints
+from turnback.sql.lint.step import Step
+from turnback.sql.lint.work import Work, work
+from turnback.sql.lint.writing import (
+    NEXT,
+    condition,
+    dotted_name,
+    foreign_key,
+    name,
+    names,
+    type_sql,
+)
+
+_ALL_WAIT = "Whoever reads or writes {} waits meanwhile"
+
+
+def scan_rules(step: Step) -> Iterator[Finding]:
+    """TB103 to TB108, but for the defaults that squawk finds."""
+    if step.kind != "AlterTableStmt":
+        return
+    for item in work(step):
+        match item.kind:
+            case "not_null":
+                yield _not_null(step, item)
+            case "foreign":
+                yield _foreign(step, item)
+            case "check":
+                yield _check(step, item)
+            case "type":
+                yield _type(step, item)
+            case "unique":
+                yield _unique(step, item)
+            case "default":
+                yield _default(step, item)
+
+
+def _not_null(step: Step, item: Work) -> Finding:
+    table, column = dotted_name(item.table), name(item.column)
+    check = name(f"{item.table.rpartition('.')[2]}_{item.column}_filled")
+    return step.finding(
+        "TB103",
+        f"SET NOT NULL on {item.table}.{item.column} without a validated CHECK.",
+        why=f"PostgreSQL reads every row of {item.table} under an AccessExclusiveLock. "
+        f"{_ALL_WAIT.format(item.table)}: seconds for each gigabyte. A validated CHECK is proof "
+        "enough, and validating it keeps nobody out.",
+        safer=f"ALTER TABLE {table} ADD CONSTRAINT {check} CHECK ({column} IS NOT NULL) NOT VALID;\n"
+        f"{NEXT}\n"
+        f"ALTER TABLE {table} VALIDATE CONSTRAINT {check};\n"
+        f"{NEXT}\n"
+        f"ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL;\n"
+        f"ALTER TABLE {table} DROP CONSTRAINT {check};",
+        at=item.at,
+    )
+
+
+def _foreign(step: Step, item: Work) -> Finding:
+    assert item.constraint and item.node
+    key, table = item.constraint, dotted_name(item.table)
+    add = ""
+    if item.column:
+        add = (
+            f"ALTER TABLE {table} ADD COLUMN {name(item.column)} …; -- without the REFERENCES\n"
+        ).replace(" …", _column_type(step, item.column))
+    return step.finding(
+        "TB104",
+        f"The foreign key {key.name} of {item.table} validates at once.",
+        why=f"Every row of {item.table} is looked up in {key.references}; whoever writes to "
+        f"either table waits meanwhile. NOT VALID takes the same locks for an instant, and "
+        "VALIDATE keeps no writer out.",
+        safer=f"{add}ALTER TABLE {table} ADD CONSTRAINT {name(key.name)}\n"
+        f"    {foreign_key(item.node, key.columns)} NOT VALID;\n"
+        f"{NEXT}\n"
+        f"ALTER TABLE {table} VALIDATE CONSTRAINT {name(key.name)};",
+        at=item.at,
+    )
+
+
+def _check(step: Step, item: Work) -> Finding:
+    assert item.constraint and item.node
+    table, called = dotted_name(item.table), name(item.constraint.name)
+    script = step.scene.script.sql
+    start = step.scene.offset(item.node.get("location", 0))
+    test = condition(script[: step.statement.end], start)
+    add = (
+        f"ALTER TABLE {table} ADD COLUMN {name(item.column)}"
+        f"{_column_type(step, item.column)}; -- without the CHECK\n"
+        if item.column
+        else ""
+    )
+    return step.finding(
+        "TB105",
+        f"The check {item.constraint.name} of {item.table} validates at once.",
+        why=f"PostgreSQL reads every row of {item.table} under an AccessExclusiveLock. "
+        f"{_ALL_WAIT.format(item.table)}: seconds for each gigabyte.",
+        safer=f"{add}ALTER TABLE {table} ADD CONSTRAINT {called}\n"
+        f"    CHECK ({test}) NOT VALID;\n"
+        f"{NEXT}\n"
+        f"ALTER TABLE {table} VALIDATE CONSTRAINT {called};",
+        at=item.at,
+    )
+
+
+def _type(step: Step, item: Work) -> Finding:
+    assert item.node
+    table, column = dotted_name(item.table), name(item.column)
+    known = step.table(item.table)
+    old = known.column(item.column) if known else None
+    new = type_of(item.node["typeName"])
+    was = f"from {old.type} " if old else ""
+    other = name(f"{item.column}_new")
+    return step.finding(
+        "TB106",
+        f"{item.table}.{item.column} changes {was}to {new}, which rewrites the table.",
+        why=f"PostgreSQL writes every row of {item.table} anew, and its indexes, under an "
+        f"AccessExclusiveLock. {_ALL_WAIT.format(item.table)}: minutes for a few gigabytes, with "
+        "twice the disk.",
+        safer=f"ALTER TABLE {table} ADD COLUMN {other} {type_sql(new)};\n"
+        "-- have a trigger or the application write both columns, then fill the old rows in "
+        "batches\n"
+        f"{NEXT}\n"
+        f"ALTER TABLE {table} DROP COLUMN {column};\n"
+        f"ALTER TABLE {table} RENAME COLUMN {other} TO {column};",
+        at=item.at,
+    )
+
+
+def _unique(step: Step, item: Work) -> Finding:
+    assert item.constraint and item.node
+    key, table = item.constraint, dotted_name(item.table)
+    words = {"primary": "PRIMARY KEY", "unique": "UNIQUE"}.get(key.kind, "")
+    safer = ""
+    if words:
+        add = (
+            f"ALTER TABLE {table} ADD COLUMN {name(item.column)}"
+            f"{_column_type(step, item.column)};\n{NEXT}, in a file of its own\n"
+            if item.column
+            else "-- in a file of its own\n"
+        )
+        safer = (
+            f"{add}CREATE UNIQUE INDEX CONCURRENTLY {name(key.name)} ON {table} "
+            f"({names(key.columns)});\n"
+            f"{NEXT}\n"
+            f"ALTER TABLE {table} ADD CONSTRAINT {name(key.name)} {words} "
+            f"USING INDEX {name(key.name)};"
+        )
+    return step.finding(
+        "TB107",
+        f"The {words or 'exclusion'} constraint {key.name} of {item.table} builds its index "
+        "at once.",
+        why=f"The index is built under an AccessExclusiveLock. {_ALL_WAIT.format(item.table)}: "
+        "minutes on a table of many gigabytes."
+        + (
+            ""
+            if words
+            else " PostgreSQL has no way to build the index of an exclusion constraint "
+            "beforehand: choose a quiet hour, and waive the rule with that reason."
+        ),
+        safer=safer,
+        at=item.at,
+    )
+
+
+def _default(step: Step, item: Work) -> Finding:
+    assert item.node
+    inner = {constraint["contype"] for constraint in inline_constraints(item.node)}
+    written = type_of(item.node["typeName"]).name
+    what = "a stored generated column"
+    if written in SERIALS or "CONSTR_IDENTITY" in inner:
+        what = f"a {written} column" if written in SERIALS else "an identity column"
+    return default_finding(step, item.table, item.column, what, item.at)
+
+
+def default_finding(
+    step: Step, table: str, column: str, what: str, at: int | None, default: str = ""
+) -> Finding:
+    """TB108, for a column whose values PostgreSQL must write into every row.
+
+    Args:
+        default: the expression, where there is one to set for new rows.
+    """
+    then = f"ALTER TABLE {dotted_name(table)} ALTER COLUMN {name(column)} SET DEFAULT {default};\n"
+    return step.finding(
+        "TB108",
+        f"{table}.{column} is {what}: its values rewrite the table.",
+        why=f"PostgreSQL writes every row of {table} anew under an AccessExclusiveLock. "
+        f"{_ALL_WAIT.format(table)}: minutes for a few gigabytes. A constant default, or none, "
+        "touches no row.",
+        safer=f"ALTER TABLE {dotted_name(table)} ADD COLUMN {name(column)}"
+        f"{_column_type(step, column)};\n"
+        + (then if default else "-- have a trigger write the value of new rows\n")
+        + f"{NEXT}: fill the old rows in batches",
+        at=at,
+    )
+
+
+def _column_type(step: Step, column: str) -> str:
+    """The type of a new column of this statement, with a space before it."""
+    from turnback.sql.lint.definitions import column_of
+    from turnback.sql.lint.nodes import commands, definition
+
+    for command in commands(step.tree):
+        kind, node = definition(command)
+        if kind == "ColumnDef" and node.get("colname") == column:
+            return " " + type_sql(column_of(node).type)
+    return ""

@@ -1,0 +1,134 @@
+"""A statement where it stands: in its file, with the schema as it finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from turnback.errors import TurnbackError
+from turnback.migrations.model import Script
+from turnback.migrations.text import position
+from turnback.sql.lint.catalogue import RULES
+from turnback.sql.lint.model import Finding
+from turnback.sql.lint.nodes import Node
+from turnback.sql.lint.replay import replay
+from turnback.sql.lint.schema import Schema, Table
+from turnback.sql.script import prepare, syntax_error
+from turnback.sql.statements import Statement
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What all statements of a script share.
+
+    Attributes:
+        in_transaction: whether the script runs as one transaction.
+        is_rollback: whether it is the way back.
+        fresh: paths of the scripts whose tables are new, so nobody uses them yet.
+    """
+
+    script: Script
+    in_transaction: bool
+    is_rollback: bool
+    fresh: frozenset[str]
+
+    @cached_property
+    def _bytes(self) -> bytes:
+        return self.script.sql.encode("utf-8")
+
+    def offset(self, place: int) -> int:
+        """Characters from 0 for the parser's bytes from 0."""
+        if len(self._bytes) == len(self.script.sql):
+            return place
+        return len(self._bytes[:place].decode("utf-8", errors="ignore"))
+
+    def finding(
+        self, rule: str, offset: int, message: str, *, why: str, safer: str = ""
+    ) -> Finding:
+        """A finding at an offset in characters from 0."""
+        line, column = position(self.script.sql, offset)
+        path = self.script.path
+        return Finding(RULES[rule], path, line, column, offset, message, why, safer)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One statement, and the schema before it."""
+
+    scene: Scene
+    statement: Statement
+    schema: Schema
+
+    @property
+    def kind(self) -> str:
+        """The parser's name of the statement."""
+        return self.statement.kind
+
+    @property
+    def tree(self) -> Node:
+        """The parser's node."""
+        return self.statement.tree
+
+    def table(self, name: str) -> Table | None:
+        """The table of this name, if a script made it."""
+        return self.schema.find(name)
+
+    def in_use(self, name: str) -> bool:
+        """Whether the table was there before: the application reads and writes it meanwhile."""
+        table = self.schema.find(name)
+        return table is None or table.born not in self.scene.fresh
+
+    def finding(
+        self, rule: str, message: str, *, why: str, safer: str = "", at: int | None = None
+    ) -> Finding:
+        """A finding in this statement.
+
+        Args:
+            at: where, in the parser's bytes; the statement's first character if not given.
+        """
+        offset = self.statement.offset if at is None else self.scene.offset(at)
+        return self.scene.finding(rule, offset, message, why=why, safer=safer)
+
+
+def steps(
+    script: Script, schema: Schema, *, is_rollback: bool = False, fresh: frozenset[str]
+) -> tuple[Sequence[Step], Schema, Finding | None]:
+    """The statements of a script as steps, the schema after them, and what keeps it from running.
+
+    Args:
+        schema: as the script finds it.
+        fresh: paths of other scripts whose tables are new.
+    """
+    scene = Scene(script, True, is_rollback, fresh | {script.path})
+    try:
+        runnable = prepare(script)
+    except TurnbackError as error:
+        return (), schema, _unreadable(scene, error)
+    if runnable.statements is None:
+        error_found = syntax_error(script)
+        return (), schema, _unreadable(scene, error_found) if error_found else None
+    scene = Scene(script, not runnable.one_by_one, is_rollback, scene.fresh)
+    found = []
+    for statement in runnable.statements:
+        found.append(Step(scene, statement, schema))
+        schema = replay(schema, statement, script.path)
+    return found, schema, None
+
+
+def _unreadable(scene: Scene, error: TurnbackError) -> Finding:
+    lines = scene.script.sql.splitlines(keepends=True)
+    offset = sum(map(len, lines[: (error.line or 1) - 1])) + (error.column or 1) - 1
+    advice = f"; {error.hint}" if error.hint else ""
+    return scene.finding(
+        "TB901",
+        offset,
+        f"{error.message}{advice}.",
+        why="No rule could look at this file, and the statements of later files are judged "
+        "without it.",
+    )
+
+
+def following(found: Sequence[Step], index: int) -> Iterator[Step]:
+    """The steps after one."""
+    yield from found[index + 1 :]

@@ -1,0 +1,154 @@
+"""What reads or writes every row: the part of a statement whose time grows with its table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from turnback.sql.lint.backfill import is_batch
+from turnback.sql.lint.definitions import SERIALS, constraint_of, filled, type_of
+from turnback.sql.lint.nodes import (
+    Node,
+    commands,
+    definition,
+    inline_constraints,
+    relations,
+    strings,
+    table_name,
+)
+from turnback.sql.lint.schema import Constraint, Table
+from turnback.sql.lint.step import Step
+from turnback.sql.lint.types import rewrites
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One piece of it.
+
+    Attributes:
+        kind: ``index``, ``not_null``, ``foreign``, ``check``, ``unique``, ``validate``, ``type``,
+            ``default``, ``rows``.
+        table: whose rows.
+        does: in words, as "builds an index on users".
+        at: where, in the parser's bytes; None for the statement's beginning.
+        node: what the parser says of it.
+        column: the one concerned.
+        constraint: the one that is added.
+    """
+
+    kind: str
+    table: str
+    does: str
+    at: int | None = None
+    node: Node | None = None
+    column: str = ""
+    constraint: Constraint | None = None
+
+
+def work(step: Step) -> Iterator[Work]:
+    """What the statement does to every row of tables that were there before."""
+    for item in _all(step):
+        if step.in_use(item.table):
+            yield item
+
+
+def _all(step: Step) -> Iterator[Work]:
+    tree = step.tree
+    match step.kind:
+        case "IndexStmt":
+            table = table_name(tree["relation"])
+            yield Work("index", table, f"builds an index on {table}", node=tree)
+        case "AlterTableStmt" if tree.get("objtype", "OBJECT_TABLE") == "OBJECT_TABLE":
+            yield from _altered(step)
+        case "UpdateStmt" | "DeleteStmt":
+            table = table_name(tree["relation"])
+            if not is_batch(step):
+                verb = "updates" if step.kind == "UpdateStmt" else "deletes"
+                yield Work("rows", table, f"{verb} rows of {table}")
+        case "InsertStmt":
+            query = tree.get("selectStmt", {}).get("SelectStmt", {})
+            for table in relations(query.get("fromClause", []))[:1]:
+                yield Work("rows", table, f"copies the rows of {table}")
+        case "CreateTableAsStmt":
+            query = tree.get("query", {}).get("SelectStmt", {})
+            for table in relations(query.get("fromClause", []))[:1]:
+                yield Work("rows", table, f"copies the rows of {table}")
+        case "RefreshMatViewStmt":
+            table = table_name(tree["relation"])
+            if not tree.get("skipData"):
+                yield Work("rows", table, f"computes {table} anew")
+
+
+def _altered(step: Step) -> Iterator[Work]:
+    name = table_name(step.tree["relation"])
+    table = step.table(name) or Table(name, "")
+    # A check that an earlier subcommand of the same statement validates is of no help: PostgreSQL
+    # reads the rows after all of them.
+    for command in commands(step.tree):
+        kind, node = definition(command)
+        at = node.get("location")
+        match command["subtype"]:
+            case "AT_SetNotNull" if not table.never_null(command["name"]):
+                column = command["name"]
+                does = f"reads every row of {name} for NULL in {column}"
+                yield Work("not_null", name, does, column=column)
+            case "AT_ValidateConstraint":
+                does = f"reads every row of {name} for the constraint {command['name']}"
+                yield Work("validate", name, does)
+            case "AT_AddConstraint" if kind == "Constraint":
+                yield from _constraint(table, node)
+            case "AT_AddColumn" if kind == "ColumnDef":
+                yield from _column(table, node)
+            case "AT_AlterColumnType" if kind == "ColumnDef":
+                known = table.column(command["name"])
+                if rewrites(known.type if known else None, node):
+                    does = f"rewrites {name}"
+                    yield Work("type", name, does, at, node, command["name"])
+            case "AT_SetUnLogged" | "AT_SetLogged" | "AT_SetTableSpace" | "AT_SetAccessMethod":
+                yield Work("rewrite", name, f"rewrites {name}")
+
+
+def _constraint(table: Table, node: Node) -> Iterator[Work]:
+    if node.get("skip_validation") or node.get("indexname"):
+        return
+    at, name = node.get("location"), table.name
+    if node["contype"] == "CONSTR_NOTNULL":
+        for column in strings(node.get("keys", ())):
+            if not table.never_null(column):
+                does = f"reads every row of {name} for NULL in {column}"
+                yield Work("not_null", name, does, at, column=column)
+        return
+    found = constraint_of(node, table)
+    if found is None:
+        return
+    if found.kind == "foreign":
+        does = f"looks up every row of {name} in {found.references}"
+        yield Work("foreign", name, does, at, node, constraint=found)
+    elif found.kind == "check":
+        proven = bool(filled(node)) and all(map(table.never_null, found.columns))
+        if not proven:
+            does = f"reads every row of {name} for a check"
+            yield Work("check", name, does, at, node, constraint=found)
+    else:
+        yield Work("unique", name, f"builds an index on {name}", at, node, constraint=found)
+
+
+def _column(table: Table, node: Node) -> Iterator[Work]:
+    """A new column without a default is empty: a foreign key on it reads nothing, a check does."""
+    inner = {item["contype"]: item for item in inline_constraints(node)}
+    column, at = node["colname"], node.get("location")
+    stored = inner.get("CONSTR_GENERATED", {}).get("generated_kind") == "s"
+    if stored or "CONSTR_IDENTITY" in inner or type_of(node["typeName"]).name in SERIALS:
+        yield Work("default", table.name, f"rewrites {table.name}", at, node, column)
+    for kind, constraint in inner.items():
+        found = constraint_of(constraint, table, column)
+        if found is None or (kind == "CONSTR_FOREIGN" and "CONSTR_DEFAULT" not in inner):
+            continue
+        work_kind = "unique" if found.kind == "primary" else found.kind
+        does = {
+            "foreign": f"looks up every row of {table.name} in {found.references}",
+            "check": f"reads every row of {table.name} for a check",
+        }.get(found.kind, f"builds an index on {table.name}")
+        yield Work(
+            work_kind, table.name, does, constraint.get("location"), constraint, column, found
+        )
