@@ -28,7 +28,7 @@ setup: .venv/made  ## The environment in .venv, with the command .venv/bin/turnb
 	@$(BIN)/python -m compileall -q layers/turnback/turnback
 	@touch $@
 
-demo: setup  ## A release that succeeds and one that is rolled back, on this machine
+demo: setup  ## Releases that succeed, are refused and are rolled back, on this machine
 	@$(BIN)/turnback demo
 
 test: lint types template pytest  ## All that .ci/run runs

@@ -35,7 +35,7 @@ ROOMS = {
         "runs",
         "aws",
     },
-    "local": {"errors", "settings", "migrations", "sql", "engine"},
+    "local": {"errors", "settings", "migrations", "sql", "engine", "rehearsal"},
     "cli": {
         "errors",
         "settings",

@@ -59,15 +59,18 @@ def scratch_of(temporary: Path) -> Path:
     return next(temporary.glob("turnback-demo-*"))
 
 
-def test_the_demo_shows_both_releases_and_leaves_nothing(temporary):
+def test_the_demo_shows_its_releases_and_leaves_nothing(temporary):
     demo = start(temporary)
     told, _ = demo.communicate()
     assert demo.returncode == 0, told
-    assert "SNS told: started, snapshot_taken, succeeded" in told
+    assert "SNS told: started, rehearsed, snapshot_taken, succeeded" in told
     assert f"All {len(list((ROOT / 'migrations' / 'sql').iterdir()))} migrations" in told
-    assert "SNS told: started, snapshot_taken, rolled_back" in told
-    assert "pg_dump --schema-only is as before" in told
-    assert re.search(r"The message says 'sql/\d+_study_goal_priority\.sql:6'", told)
+    assert "SNS told: started, refused" in told
+    assert re.search(r"rollback/\d+_rollback\.sql forgets: index .*: missing after rollback", told)
+    assert "The message says 'user_preferences_name_idx'" in told
+    assert "SNS told: started, rehearsed, snapshot_taken, rolled_back" in told
+    assert told.count("pg_dump --schema-only is as before") == 2
+    assert re.search(r"The message says 'sql/\d+_node_slug\.sql:8'", told)
     assert list(temporary.iterdir()) == []
 
 

@@ -120,13 +120,19 @@ class Arena:
         return Course(folder, seen, whole)
 
     def each(
-        self, fault: str, course: Course, places: Iterable[Place], try_at: Callable[..., list[str]]
+        self,
+        fault: str,
+        course: Course,
+        places: Iterable[Place],
+        try_at: Callable[[Course, int, When], list[str]],
+        what: Callable[[], str] = lambda: AS_IF,
     ) -> None:
         """Try a fault at places, put it into the table, and fail if anything was wrong after.
 
         Args:
             try_at: gets the course, the number of the message and the moment; returns what was
                 wrong afterwards.
+            what: says, when all are tried, what held.
         """
         places = list(places)
         with ThreadPoolExecutor(self._at_once) as pool:
@@ -137,7 +143,7 @@ class Arena:
             for text in texts
         ]
         held = sum(not texts for texts in found)
-        self._table.add(fault, AS_IF, tried=len(places), held=held)
+        self._table.add(fault, what(), tried=len(places), held=held)
         assert not told, "\n".join(told[:40])
 
     def once(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from turnback.local.cluster import make_cluster
 from turnback.local.server import EmbeddedServer
 
 TABLESPACE = "tiny"
-_TABLESPACE_MB = 32
+_FILE_SYSTEM_MB = 32
 _BLOCK = bytes(1 << 13)
 # Little room for locks. Commits wait for the disk, as they do where data is kept.
 _SETTINGS = """
@@ -66,17 +65,20 @@ class Fragile:
             connection.execute("SELECT pg_advisory_unlock_all()")
 
 
-def can_mount() -> bool:
-    """Whether we may mount a file system of a given size; on Linux root may."""
-    return os.geteuid() == 0 and shutil.which("mount") is not None
+def mount_tiny(folder: Path) -> str | None:
+    """Mount a small file system on a new folder; why not, where we may not."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={_FILE_SYSTEM_MB}m", "tmpfs", folder]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        return str(error)
+    return done.stderr.strip() or "mount refuses" if done.returncode else None
 
 
 @contextlib.contextmanager
-def tiny_tablespace(server: EmbeddedServer, folder: Path) -> Iterator[Path]:
-    """A tablespace on a file system of its own, a small one; yields that file system's folder."""
-    folder.mkdir()
-    options = ("-t", "tmpfs", "-o", f"size={_TABLESPACE_MB}m", "tmpfs")
-    subprocess.run(["mount", *options, folder], check=True)
+def tablespace_on(server: EmbeddedServer, folder: Path) -> Iterator[None]:
+    """A tablespace in a mounted folder, which is unmounted in the end."""
     try:
         folder.chmod(0o711)
         place = folder / TABLESPACE
@@ -85,7 +87,7 @@ def tiny_tablespace(server: EmbeddedServer, folder: Path) -> Iterator[Path]:
             account.owns(place)
         with psycopg.connect(server.socket_url(), autocommit=True) as connection:
             connection.execute(f"CREATE TABLESPACE {TABLESPACE} LOCATION '{place}'")
-            yield folder
+            yield
             connection.execute(f"DROP TABLESPACE {TABLESPACE}")
     finally:
         # The server's processes may still have a file of it open.

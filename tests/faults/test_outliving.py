@@ -16,8 +16,9 @@ from tests.faults.table import Table
 from tests.faults.watching import Eye, rows, transaction, until, value
 
 IMPATIENT = replace(PATIENT, runner_wait_s=0.2)
-# Somebody's transaction that has written to the table and keeps an advisory lock.
-IN_THE_WAY = "INSERT INTO t VALUES (0); SELECT pg_advisory_lock(7)"
+# Somebody's transaction with an old snapshot, for whose end CREATE INDEX CONCURRENTLY waits, and
+# with the lock that the gate waits for.
+IN_THE_WAY = "SELECT pg_advisory_lock(7)"
 GATE = """
 DO $$ BEGIN
     WHILE NOT pg_try_advisory_xact_lock(7) LOOP PERFORM pg_sleep(0.02); END LOOP;
@@ -86,7 +87,7 @@ def test_a_statement_that_is_left_to_the_server_ends_there_and_is_recorded(
     versions = [f"{n:04}" for n in range(1, len(LONG[name][0]) + 2)]
     what = "it ended in the server, with its record; the next run was free to start"
     with table.row(f"left to the server, {name}", what):
-        with transaction(database, IN_THE_WAY):
+        with transaction(database, IN_THE_WAY, isolation="repeatable read"):
             report = leave(database, folder, eye, [])
             assert report.error is None
             assert report.running is not None
@@ -118,7 +119,7 @@ def test_a_statement_that_is_left_and_ends_without_a_record_is_run_again_and_the
     versions = [f"{n:04}" for n in range(1, len(LONG[name][0]) + 2)]
     what = "run again, given up after two such ends, done by the next run"
     with table.row(f"left and terminated, {name}", what):
-        with transaction(database, IN_THE_WAY):
+        with transaction(database, IN_THE_WAY, isolation="repeatable read"):
             told: list[Event] = []
             for _ in range(2):
                 report = leave(database, folder, eye, told)
@@ -133,4 +134,25 @@ def test_a_statement_that_is_left_and_ends_without_a_record_is_run_again_and_the
         report = up(database, folder)
         assert report.error is None, report.error
         assert rows(database, APPLIED_ONCE) == [(version,) for version in versions]
+        assert value(database, "SELECT bool_and(indisvalid) FROM pg_index")
+
+
+@pytest.mark.parametrize("name", ["CREATE INDEX CONCURRENTLY"])
+def test_clearing_up_may_be_left_to_the_server_as_often_as_it_takes(
+    database: str, folder: Path, eye: Eye, table: Table
+) -> None:
+    what = "no failure of the migration; done by the run after"
+    with table.row("left and terminated, while clearing up", what):
+        with transaction(database, "INSERT INTO t VALUES (0)"):
+            assert leave(database, folder, eye, []).running is not None
+            eye.end("CREATE INDEX", "terminate")
+            until(eye.gone, "the end of what was terminated")
+            for _ in range(3):
+                report = leave(database, folder, eye, [])
+                assert report.error is None
+                assert report.running is not None
+                eye.end("DROP INDEX", "terminate")
+                until(eye.gone, "the end of what was terminated")
+        report = up(database, folder)
+        assert report.error is None, report.error
         assert value(database, "SELECT bool_and(indisvalid) FROM pg_index")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +12,10 @@ from turnback.engine import lock, transaction
 from tests.conftest import ProjectFactory
 from tests.faults.aftermath import wrong
 from tests.faults.arena import Arena, Course, in_process
+from tests.faults.command import start_up
 from tests.faults.proxy import Fault, Link, Proxy, When
 from tests.faults.the_run import VERSIONS, mixed, plain
 
-PROGRAM = Path(sys.executable).with_name("turnback")
 Files = Callable[[], dict[str, str]]
 EVERY_MOMENT = tuple(When)
 
@@ -51,10 +50,11 @@ def test_after_a_cut_at_any_batch_the_next_run_completes_the_work(
     arena.each(fault, course, course.places(*EVERY_MOMENT), try_at)
 
 
+@pytest.mark.parametrize("files", [mixed, plain])
 def test_after_its_session_was_terminated_at_any_message_the_next_run_completes_the_work(
-    arena: Arena, project_factory: ProjectFactory
+    arena: Arena, project_factory: ProjectFactory, files: Files
 ) -> None:
-    course = arena.course(project_factory(mixed()))
+    course = arena.course(project_factory(files()))
 
     def try_at(course: Course, at: int, when: When) -> list[str]:
         # An idle session is awaited; one that works ends somewhere in its work.
@@ -78,12 +78,7 @@ def test_after_a_kill_of_the_client_at_any_message_the_next_run_completes_the_wo
         running: list[subprocess.Popen[bytes]] = []
 
         def command(url: str, folder: Path) -> list[str]:
-            process = subprocess.Popen(
-                [PROGRAM, "up", "--database-url", url, "--dir", folder],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+            process = start_up(url, folder)
             running.append(process)
             assert process.wait() == -9
             return []

@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+from turnback.local.build import build_layer
+from turnback.local.scratch import scratch
 
 from tests.integration.moto_stack import Stack, deployed
 from tests.integration.releases import Deploy
 
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def postgres_layer() -> Iterator[Path]:
+    """PostgresLayer as it is deployed, unpacked: the folder that is on a function's import path."""
+    archive = build_layer(ROOT, ROOT / "layers" / "postgres", "PostgresLayer")
+    with scratch("layer") as folder, zipfile.ZipFile(archive) as opened:
+        for entry in opened.infolist():
+            path = Path(opened.extract(entry, folder))
+            # extract forgets that a program may be run.
+            path.chmod(entry.external_attr >> 16 & 0o777)
+        yield folder / "python"
+
 
 @pytest.fixture
-def deploy(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deploy]:
+def deploy(
+    database: str, postgres_layer: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Deploy]:
     """Deploys the stack with these parameters; the snapshot is none unless they say so."""
     with ExitStack() as opened:
 
         def make(**parameters: str) -> Stack:
             defaults = {"Environment": "development", "SnapshotKind": "none"}
-            return opened.enter_context(deployed(database, monkeypatch, {**defaults, **parameters}))
+            values = {**defaults, **parameters}
+            return opened.enter_context(deployed(database, monkeypatch, values, postgres_layer))
 
         yield make

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import sys
 import threading
 import time
 import uuid
@@ -40,12 +41,20 @@ def load_handler(folder: str) -> Any:
     return module.handler
 
 
-def call(function: Any, event: Any = None) -> tuple[str, bool, str]:
-    """What moto's LambdaFunction._invoke_lambda returns, from the handler itself."""
+def call(function: Any, event: Any = None, *, layer: Path | None = None) -> tuple[str, bool, str]:
+    """What moto's LambdaFunction._invoke_lambda returns, from the handler itself.
+
+    Args:
+        function: moto's.
+        event: what it is invoked with.
+        layer: a folder that goes in front of the import path, as a layer does.
+    """
     folder = function.function_name
     given = json.loads(event) if isinstance(event, str) else event
     with _environment:
-        before = dict(os.environ)
+        before, path = dict(os.environ), list(sys.path)
+        if layer:
+            sys.path.insert(0, str(layer))
         os.environ.update(function.environment_vars)
         try:
             result = load_handler(folder)(given, Context(folder, function.timeout))
@@ -56,3 +65,4 @@ def call(function: Any, event: Any = None) -> tuple[str, bool, str]:
         finally:
             os.environ.clear()
             os.environ.update(before)
+            sys.path[:] = path

@@ -169,7 +169,10 @@ class Stack:
 
 @contextmanager
 def deployed(
-    database: str, monkeypatch: pytest.MonkeyPatch, parameters: Mapping[str, str]
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    parameters: Mapping[str, str],
+    layer: Path | None = None,
 ) -> Iterator[Stack]:
     """The stack, for a database.
 
@@ -177,11 +180,22 @@ def deployed(
         database: URL of the database, over TCP.
         monkeypatch: of the test.
         parameters: values for the template's parameters, besides those that name the database.
+        layer: PostgresLayer, unpacked; the functions that have it in the template find it.
     """
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    monkeypatch.setattr(LambdaFunction, "_invoke_lambda", call)
+    having = {
+        str(item["CodeUri"]).rpartition("/")[2]
+        for item in functions().values()
+        if {"Ref": "PostgresLayer"} in item["Layers"]
+    }
+
+    def invoke(function: Any, event: Any = None) -> tuple[str, bool, str]:
+        has_layer = function.function_name in having
+        return call(function, event, layer=layer if has_layer else None)
+
+    monkeypatch.setattr(LambdaFunction, "_invoke_lambda", invoke)
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         yield _deploy(database, parameters)
 

@@ -1,4 +1,4 @@
-"""``demo``: a release and a failing one, all the way, on this machine."""
+"""``demo``: a release, a refused one and a failing one, all the way, on this machine."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option("--keep", is_flag=True, help="Leave everything running at the end, until Ctrl-C.")
 @reported
 def demo(*, keep: bool, out: Output) -> None:
-    """Show a release that succeeds and one that is rolled back, on this machine.
+    """Show a release that succeeds, one that is refused and one that is rolled back.
 
     In a checkout of turnback: builds the layers, starts a Postgres and a local AWS of its own,
-    deploys template.yaml as it is, and uploads two releases of the example project. The second
-    one's last migration fails. Nothing is left running, and the user's own AWS settings and
-    databases are not touched.
+    deploys template.yaml as it is, and uploads three releases of the example project. A rollback of
+    the second does not bring the schema back, and the third fails on rows that are there. Nothing
+    is left running, and the user's own AWS settings and databases are not touched.
     """
     root = _checkout()
     story = Story(out)
     with _ending_well(), contextlib.ExitStack() as stack:
         stage = _set_up(root, story, stack)
         stage.first_release()
+        stage.application()
+        stage.unproven_release()
         stage.failing_release()
         out.result(f"\nAll as expected, after {story.seconds:.0f} s.")
         if keep:

@@ -17,6 +17,7 @@ COMMANDS = {
     "init": "project",
     "generate": "project",
     "check": "check",
+    "lint": "lint",
     "package": "project",
     "status": "history",
     "health": "history",

@@ -1,4 +1,4 @@
-"""The two acts of the demo: a release that succeeds, and one that is rolled back."""
+"""The acts of the demo: a release that succeeds, one that is refused, one that is rolled back."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from turnback.errors import CheckFailed
 if TYPE_CHECKING:
     from turnback.local.aws import LocalAws
     from turnback.local.database import Database
+    from turnback.local.next_release import NewRelease
     from turnback.local.server import EmbeddedServer
     from turnback.local.subscriber import Subscriber
     from turnback.local.webhook import Webhook
@@ -58,7 +59,7 @@ class Story:
 
 @dataclass(slots=True)
 class Stage:
-    """All that was started, and the two acts that are played on it."""
+    """All that was started, and the acts that are played on it."""
 
     root: Path
     folder: Path
@@ -88,33 +89,73 @@ class Stage:
         self._message(["1.0.0", "succeeded"])
         self.story.done()
 
-    def failing_release(self) -> None:
-        """Upload 1.1.0, and see that it is rolled back without a trace in the schema.
+    def application(self) -> None:
+        """Let the application write rows: no rehearsal on an empty database knows them."""
+        from turnback.local.database import run_sql
+        from turnback.local.next_release import ROWS
+
+        self.story.step("The application writes rows; two authors choose the same title")
+        run_sql(self.server, self.database.name, ROWS)
+        self.story.done()
+
+    def unproven_release(self) -> None:
+        """Upload 1.1.0, and see that its rehearsal refuses it before anything is touched.
 
         Raises:
             CheckFailed: something is not as it should be.
         """
-        from turnback.local.database import schema_of
-        from turnback.local.next_release import write_failing_release
+        from turnback.local.next_release import FORGOTTEN, write_release
+
+        self.story.step("Release 1.1.0: three more migrations; a rollback forgets an index")
+        release = write_release(
+            self.root / "migrations", self.folder / "migrations-1.1.0", mended=False
+        )
+        last = self._unchanged("1.1.0", release, "refused")
+        found = last["error"]["message"].splitlines()[-1].removeprefix("- ")
+        self._expect(last["snapshot"] is None, "Not even a snapshot was taken")
+        self._expect(
+            last["error"]["file"] == release.forgetful and FORGOTTEN in found,
+            f"The status says what {release.forgetful} forgets: {found}",
+        )
+        self._message(["1.1.0", "refused", release.forgetful, FORGOTTEN])
+        self.story.done("refused")
+
+    def failing_release(self) -> None:
+        """Upload 1.2.0, and see that it is rolled back without a trace in the schema.
+
+        Raises:
+            CheckFailed: something is not as it should be.
+        """
+        from turnback.local.next_release import write_release
 
         self.story.step(
-            "Release 1.1.0: three more migrations; the third fails at its 2nd statement"
+            "Release 1.2.0: that rollback is mended; the third migration fails on the real rows"
         )
-        release = write_failing_release(self.root / "migrations", self.folder / "migrations")
+        release = write_release(
+            self.root / "migrations", self.folder / "migrations-1.2.0", mended=True
+        )
+        last = self._unchanged("1.2.0", release, "rolled_back")
+        error = last["error"]
+        found, where = f"{error['file']}:{error['line']}", f"{release.file}:{release.line}"
+        self._expect(last["rehearsal"]["status"] == "proven", "Its rollbacks were proven before")
+        self._expect(found == where, f"The status says where it failed: {found}")
+        self._message(["1.2.0", "rolled back", where])
+        self.story.done("rolled back")
+
+    def _unchanged(self, number: str, release: NewRelease, word: str) -> dict[str, Any]:
+        """Release, and see that the database is as before; returns the last status."""
+        from turnback.local.database import schema_of
+
         before = schema_of(self.server, self.database.name)
-        status = self._release("1.1.0", release.folder)
+        status = self._release(number, release.folder)
         after = schema_of(self.server, self.database.name)
         words = self._words(release.folder)
-        left = [v for v in release.versions if words[v] == "applied"]
         self._expect(status == "FAILED", f"The execution ended as {status}")
-        error = self._told("rolled_back")["error"]
-        found = f"{error['file']}:{error['line']}"
-        self._expect(not left, "None of its three migrations is applied any more")
+        last = self._told(word)
+        left = [version for version in release.versions if words[version] == "applied"]
+        self._expect(not left, "None of its three migrations is applied")
         self._expect(before == after, "pg_dump --schema-only is as before, byte for byte")
-        where = f"{release.file}:{release.line}"
-        self._expect(found == where, f"The status says where it failed: {found}")
-        self._message(["1.1.0", "rolled back", where])
-        self.story.done("rolled back")
+        return last
 
     def wait(self) -> None:
         """Leave everything running until Ctrl-C."""

@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from turnback.engine.message import Connection, rows, send
+from turnback.engine.message import Connection, Quiet, rows, send
 from turnback.engine.quoting import identifier, literal
+from turnback.engine.watch import Detached
 from turnback.sql.statements import Statement, json_value
 
 # What REINDEX CONCURRENTLY calls the index it builds, and the one it has replaced (manual,
 # REINDEX, "Rebuilding Indexes Concurrently").
 _REINDEX_LEFTOVER = r"_cc(new|old)\d*$"
 
-_Healer = Callable[[Connection, Statement, str], bool]
+_Healer = Callable[[Connection, Statement, str, Quiet | None], bool]
 
 
-def before(connection: Connection, statement: Statement) -> str | None:
+def before(connection: Connection, statement: Statement, watch: Quiet | None = None) -> str | None:
     """What to note in the log before the statement is tried: the indexes its table has.
 
     An invalid index of the name that is to be built is dropped first, whoever left it: IF NOT
@@ -32,25 +33,28 @@ def before(connection: Connection, statement: Statement) -> str | None:
     kept = []
     for name, valid in _indexes(connection, statement):
         if wanted and not valid and name.endswith(f".{_as_shown(connection, wanted)}"):
-            send(connection, f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+            _drop(connection, name, watch)
         else:
             kept.append(name)
     return "\n".join(sorted(kept))
 
 
-def heal(connection: Connection, statement: Statement, noted: str | None) -> bool:
+def heal(
+    connection: Connection, statement: Statement, noted: str | None, watch: Quiet | None = None
+) -> bool:
     """Set right what an earlier try of this statement left; whether it had done its work.
 
     Args:
         connection: the session that holds the lock, outside a transaction.
         statement: the one that was tried and has no record of its end.
         noted: what ``before`` gave then.
+        watch: called while the server works.
     """
     healer = _HEALERS.get(statement.kind)
-    return healer(connection, statement, noted or "") if healer else False
+    return healer(connection, statement, noted or "", watch) if healer else False
 
 
-def finish(connection: Connection, statement: Statement) -> bool:
+def finish(connection: Connection, statement: Statement, watch: Quiet | None = None) -> bool:
     """Complete what was begun and can only go forward: a partition that is half detached.
 
     Whoever began it, and however that ended: DETACH is refused from then on, and only FINALIZE
@@ -62,18 +66,39 @@ def finish(connection: Connection, statement: Statement) -> bool:
     if names is None or not _detach_pending(connection, *names):
         return False
     parent, child = names
-    send(connection, f"ALTER TABLE {parent} DETACH PARTITION {child} FINALIZE")
+    _mend(connection, f"ALTER TABLE {parent} DETACH PARTITION {child} FINALIZE", watch)
     return True
 
 
-def clean(connection: Connection, statement: Statement, noted: str | None) -> None:
+def clean(
+    connection: Connection, statement: Statement, noted: str | None, watch: Quiet | None = None
+) -> None:
     """Drop the invalid index that a failed statement of ours left, in the same session."""
     if connection.closed or connection.broken:
         return
     if statement.kind == "IndexStmt":
-        _drop_new_invalid(connection, statement, noted or "")
+        _drop_new_invalid(connection, statement, noted or "", watch)
     elif statement.kind == "ReindexStmt":
-        _drop_reindex_leftovers(connection)
+        _drop_reindex_leftovers(connection, watch)
+
+
+def _drop(connection: Connection, name: str, watch: Quiet | None) -> None:
+    """Drop an invalid index, however long the transactions that may still know it last."""
+    # Nobody queues behind it, so like the build itself it has no timeout.
+    names = ("lock_timeout", "statement_timeout")
+    settings = ", ".join(f"pg_catalog.current_setting('{name}')" for name in names)
+    (kept,) = rows(send(connection, f"SELECT {settings}")[0])
+    send(connection, "; ".join(f"SET {name} = 0" for name in names))
+    _mend(connection, f"DROP INDEX CONCURRENTLY IF EXISTS {name}", watch)
+    back = (f"SET {name} = {literal(was)}" for name, was in zip(names, kept, strict=True))
+    send(connection, "; ".join(back))
+
+
+def _mend(connection: Connection, sql: str, watch: Quiet | None) -> None:
+    try:
+        send(connection, sql, watch)
+    except Detached:
+        raise Detached(mending=True) from None
 
 
 def _indexes(connection: Connection, statement: Statement) -> list[tuple[str, bool]]:
@@ -95,7 +120,9 @@ def _as_shown(connection: Connection, name: str) -> str:
     return str(rows(send(connection, query)[0])[0][0])
 
 
-def _heal_index(connection: Connection, statement: Statement, noted: str) -> bool:
+def _heal_index(
+    connection: Connection, statement: Statement, noted: str, watch: Quiet | None
+) -> bool:
     known = set(noted.split("\n"))
     wanted = statement.tree.get("idxname")
     end = f".{_as_shown(connection, wanted)}" if wanted else ""
@@ -103,18 +130,25 @@ def _heal_index(connection: Connection, statement: Statement, noted: str) -> boo
         valid and name not in known and name.endswith(end)
         for name, valid in _indexes(connection, statement)
     )
-    _drop_new_invalid(connection, statement, noted)
+    _drop_new_invalid(connection, statement, noted, watch)
     return done
 
 
-def _drop_new_invalid(connection: Connection, statement: Statement, noted: str) -> None:
+def _drop_new_invalid(
+    connection: Connection, statement: Statement, noted: str, watch: Quiet | None
+) -> None:
     known = set(noted.split("\n"))
     for name, valid in _indexes(connection, statement):
         if not valid and name not in known:
-            send(connection, f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+            _drop(connection, name, watch)
 
 
-def _heal_drop(connection: Connection, statement: Statement, noted: str) -> bool:  # noqa: ARG001
+def _heal_drop(
+    connection: Connection,
+    statement: Statement,
+    noted: str,  # noqa: ARG001
+    watch: Quiet | None,  # noqa: ARG001
+) -> bool:
     names = [
         _join([str(json_value(part)) for part in item["List"]["items"]])
         for item in statement.tree["objects"]
@@ -124,12 +158,17 @@ def _heal_drop(connection: Connection, statement: Statement, noted: str) -> bool
     return not any(found)
 
 
-def _heal_reindex(connection: Connection, statement: Statement, noted: str) -> bool:  # noqa: ARG001
-    _drop_reindex_leftovers(connection)
+def _heal_reindex(
+    connection: Connection,
+    statement: Statement,  # noqa: ARG001
+    noted: str,  # noqa: ARG001
+    watch: Quiet | None,
+) -> bool:
+    _drop_reindex_leftovers(connection, watch)
     return False
 
 
-def _drop_reindex_leftovers(connection: Connection) -> None:
+def _drop_reindex_leftovers(connection: Connection, watch: Quiet | None) -> None:
     query = (
         "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i "
         "JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid "
@@ -139,11 +178,16 @@ def _drop_reindex_leftovers(connection: Connection) -> None:
         "WHERE p.index_relid = i.indexrelid)"
     )
     for (name,) in rows(send(connection, query)[0]):
-        send(connection, f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+        _drop(connection, str(name), watch)
 
 
-def _heal_detach(connection: Connection, statement: Statement, noted: str) -> bool:  # noqa: ARG001
-    if finish(connection, statement):
+def _heal_detach(
+    connection: Connection,
+    statement: Statement,
+    noted: str,  # noqa: ARG001
+    watch: Quiet | None,
+) -> bool:
+    if finish(connection, statement, watch):
         return True
     names = _detached(statement)
     return names is not None and _detach_pending(connection, *names) is None
@@ -170,7 +214,12 @@ def _detach_pending(connection: Connection, parent: str, child: str) -> bool | N
 def _in_catalog(table: str, column: str, key: str, *, wanted: bool) -> _Healer:
     """Done if, and only if, the object is there (or, for a DROP, is not)."""
 
-    def healer(connection: Connection, statement: Statement, noted: str) -> bool:  # noqa: ARG001
+    def healer(
+        connection: Connection,
+        statement: Statement,
+        noted: str,  # noqa: ARG001
+        watch: Quiet | None,  # noqa: ARG001
+    ) -> bool:
         name = literal(str(statement.tree[key]))
         query = f"SELECT FROM pg_catalog.{table} WHERE {column} = {name}"
         if table == "pg_database":

@@ -71,18 +71,20 @@ def run(
                 send(connection, statement.sql)
             elif not statement.outside_transaction:
                 send(connection, f"{statement.sql}\n;{OURSELVES} {record}", watch)
-            elif (same and heal(connection, statement, noted)) or finish(connection, statement):
+            elif (same and heal(connection, statement, noted, watch)) or finish(
+                connection, statement, watch
+            ):
                 listener(Event("recognised", step.version, step.name, text=statement.sql))
                 send(connection, record)
             else:
                 if cut_off and not same:
-                    clean(connection, statement, noted)
-                noted = before(connection, statement)
+                    clean(connection, statement, noted, watch)
+                noted = before(connection, statement, watch)
                 trying = recorder.trying(step.migration, step.direction, number, checksum, noted)
                 _outside(connection, step, statement, trying, record, watch)
                 _set_session(connection, step, number)
         except ServerError as error:
-            clean(connection, statement, noted)
+            clean(connection, statement, noted, watch)
             raise _failure(step, error, statement, number, changed) from error
         if statement.kind not in _SESSION_KINDS:
             changed = number

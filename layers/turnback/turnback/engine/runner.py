@@ -62,7 +62,7 @@ class Runner:
         self._listener = listener
         self._monitor = monitor
         self._detached = detached
-        self._current: Step | None = None
+        self._under_way: list[Step] = []
 
     def run(
         self, steps: Sequence[Step], keep_going: Callable[[], bool]
@@ -87,8 +87,8 @@ class Runner:
         )
         try:
             yield from self._run(steps, keep_going, watch)
-        except Detached:
-            step = self._leave(watch)
+        except Detached as left:
+            step = self._leave(watch, mending=left.mending)
             raise StillRunning(step) from None
         finally:
             watch.close()
@@ -100,7 +100,7 @@ class Runner:
         alone = 0
         while queue and keep_going():
             batch = [queue[0]] if alone else self._batch(queue)
-            self._current = batch[0]
+            self._under_way = batch
             if len(batch) > 1:
                 done = self._run_batch(batch, watch)
                 # What a failed batch leaves runs one by one, so that the error points.
@@ -196,17 +196,28 @@ class Runner:
             raise error
         self._listener(Event("lost", step.version, step.name, text=f"{text}; it is run again"))
 
-    def _leave(self, watch: Watch) -> Step:
-        step = self._current
-        assert step is not None
-        record = self._recorder.detached(step.migration, step.direction)
+    def _leave(self, watch: Watch, *, mending: bool) -> Step:
+        step = self._under_way[0]
         monitor = watch.connection()
         if monitor is not None:
-            send(monitor, record)
+            try:
+                step = self._first_not_done(monitor)
+                if not mending:
+                    send(monitor, self._recorder.detached(step.migration, step.direction))
+            except (ServerError, TurnbackError) as error:
+                self._progress(f"that we leave it to the server could not be recorded: {error}")
         # Only our side is closed. The server carries the message to its end: it looks at its
         # client when it has something to send (client_connection_check_interval is 0).
         self._connection.close()
         return step
+
+    def _first_not_done(self, monitor: Connection) -> Step:
+        """The step of our message that the server is at."""
+        *others, last = self._under_way
+        if not others:
+            return last
+        done = History(monitor, self._history.schema).done_by(self._recorder.run, last.direction)
+        return next((step for step in others if step.version not in done), last)
 
     def _record_failure(self, step: Step, error: TurnbackError) -> None:
         if self._connection.closed or self._connection.broken:
@@ -220,12 +231,8 @@ class Runner:
             error.hint = f"{error.hint}; the failure could not be recorded: {exc}"
 
     def _progress(self, text: str) -> None:
-        step = self._current
-        self._listener(
-            Event(
-                "progress", step.version if step else None, step.name if step else None, text=text
-            )
-        )
+        step = self._under_way[0]
+        self._listener(Event("progress", step.version, step.name, text=text))
 
     def _tell(self, step: Step, took: int) -> None:
         kind = "applied" if step.direction == "up" else "rolled_back"

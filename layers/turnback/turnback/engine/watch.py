@@ -18,7 +18,15 @@ _QUERY_CHARACTERS = 100
 
 
 class Detached(Exception):
-    """We leave, and the statement goes on in the server."""
+    """We leave, and the statement goes on in the server.
+
+    Attributes:
+        mending: whether it is not the migration's own, but one that clears up before it.
+    """
+
+    def __init__(self, *, mending: bool = False) -> None:
+        super().__init__()
+        self.mending = mending
 
 
 @dataclass(frozen=True, slots=True)

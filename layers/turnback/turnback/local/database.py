@@ -65,6 +65,21 @@ def make_database(server: EmbeddedServer, name: str) -> Database:
     return Database(server.port, name, name, password)
 
 
+def run_sql(server: EmbeddedServer, name: str, sql: str) -> None:
+    """Run statements in a database, as its superuser, all or none.
+
+    Raises:
+        DatabaseRefused: the server refuses.
+    """
+    _run(
+        [
+            *("psql", "--no-psqlrc", "--quiet", "--single-transaction"),
+            *("--set", "ON_ERROR_STOP=1", "--file", "-", "--dbname", server.socket_url(name)),
+        ],
+        send=sql,
+    )
+
+
 def schema_of(server: EmbeddedServer, name: str) -> str:
     """The schema of a database as pg_dump writes it; the same for the same schema."""
     dumped = _run(["pg_dump", "--schema-only", "--dbname", server.socket_url(name)])

@@ -56,10 +56,13 @@ def questions(major: int) -> tuple[str, ...]:
     Args:
         major: the server's version, such as 18.
     """
-    values = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items())
+    values = ", ".join(
+        f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items()
+    )
     folder = resources.files("turnback.rehearsal").joinpath("queries")
     files = sorted(
-        (file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name
+        (file for file in folder.iterdir() if file.name.endswith(".sql")),
+        key=lambda file: file.name,
     )
     statements = [f"SELECT {values}"]
     for file in files:

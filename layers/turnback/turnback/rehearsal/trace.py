@@ -30,6 +30,12 @@ _LOCKS_OUTSIDE = {
 }
 
 
+_LOCKED = (
+    "AND c.oid IN (SELECT relation FROM pg_catalog.pg_locks "
+    "WHERE pid = pg_catalog.pg_backend_pid() AND granted AND locktype = 'relation')"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class StatementTrace:
     """What one statement did.
@@ -82,7 +88,8 @@ class Tracer:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._seen = _Seen(files=self._all_files())
+        self._seen = _Seen()
+        self._seen = self._look(only="")
         # What the migration makes itself is locked, written and scanned by nobody else.
         self._known = set(self._seen.files)
 
@@ -126,33 +133,27 @@ class Tracer:
             )
         )
 
-    def _all_files(self) -> dict[str, str]:
+    def _look(self, only: str = _LOCKED) -> _Seen:
+        """What is so now; of the tables that this transaction has locked, or of all of them."""
         query = (
-            "SELECT c.oid::pg_catalog.regclass::text, pg_catalog.pg_relation_filenode(c.oid) "
-            "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE c.relkind IN ('r', 'm', 'p') AND n.nspname NOT LIKE 'pg\\_%' "
-            "AND n.nspname <> 'information_schema'"
-        )
-        return {str(name): str(node) for name, node in rows(send(self._connection, query)[0])}
-
-    def _look(self) -> _Seen:
-        query = (
-            "SELECT c.oid::pg_catalog.regclass::text, pg_catalog.string_agg(l.mode, ' '), "
+            "SELECT c.oid::pg_catalog.regclass::text, "
+            "(SELECT pg_catalog.string_agg(l.mode, ' ') FROM pg_catalog.pg_locks l "
+            "WHERE l.relation = c.oid AND l.pid = pg_catalog.pg_backend_pid() AND l.granted), "
             "pg_catalog.pg_relation_filenode(c.oid), pg_catalog.pg_stat_get_xact_numscans(c.oid), "
             "pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) "
             "+ pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) "
-            "+ pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) "
-            "FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation "
+            "+ pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) FROM pg_catalog.pg_class c "
             "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE l.pid = pg_catalog.pg_backend_pid() AND l.granted "
-            "AND l.locktype = 'relation' AND c.relkind IN ('r', 'm', 'p') "
-            "AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' GROUP BY c.oid"
+            f"WHERE c.relkind IN ('r', 'm', 'p') AND n.nspname NOT LIKE 'pg\\_%' "
+            f"AND n.nspname <> 'information_schema' {only}"
         )
-        seen = _Seen(files=dict(self._seen.files))
+        last = self._seen
+        seen = _Seen(set(), dict(last.files), dict(last.scans), dict(last.changes))
         for name, modes, node, scans, changes in rows(send(self._connection, query)[0]):
             relation = str(name)
-            seen.locks |= {(relation, mode) for mode in str(modes).split()}
+            seen.locks |= {(relation, mode) for mode in (modes or "").split()}
             seen.files[relation] = str(node)
+            # They count from the session's last report on, not from the transaction's beginning.
             seen.scans[relation] = int(scans or 0)
             seen.changes[relation] = int(changes or 0)
         return seen

@@ -6,25 +6,30 @@ from turnback.sql.lint.model import Rule, Severity
 
 _E, _W = Severity.ERROR, Severity.WARNING
 
+
+def _lock(id_: str, name: str, level: Severity, title: str) -> Rule:
+    return Rule(id_, name, level, title, mild_on_the_way_back=True)
+
+
 _ALL = (
     # 1xx: a lock that is held while every row is read or written.
-    Rule("TB101", "index-blocks-writes", _E, "CREATE INDEX without CONCURRENTLY"),
-    Rule("TB102", "reindex-blocks", _E, "REINDEX without CONCURRENTLY"),
-    Rule("TB103", "set-not-null-scans", _E, "SET NOT NULL without a validated CHECK"),
-    Rule("TB104", "foreign-key-validates", _E, "a foreign key that validates at once"),
-    Rule("TB105", "check-validates", _E, "a CHECK that validates at once"),
-    Rule("TB106", "type-change-rewrites", _E, "a change of type that rewrites the table"),
-    Rule("TB107", "unique-builds-index", _E, "UNIQUE or PRIMARY KEY without USING INDEX"),
-    Rule("TB108", "default-rewrites", _E, "a new column whose values rewrite the table"),
-    Rule("TB109", "rewrite-locks-out", _E, "VACUUM FULL or CLUSTER"),
+    _lock("TB101", "index-blocks-writes", _E, "CREATE INDEX without CONCURRENTLY"),
+    _lock("TB102", "reindex-blocks", _E, "REINDEX without CONCURRENTLY"),
+    _lock("TB103", "set-not-null-scans", _E, "SET NOT NULL without a validated CHECK"),
+    _lock("TB104", "foreign-key-validates", _E, "a foreign key that validates at once"),
+    _lock("TB105", "check-validates", _E, "a CHECK that validates at once"),
+    _lock("TB106", "type-change-rewrites", _E, "a change of type that rewrites the table"),
+    _lock("TB107", "unique-builds-index", _E, "UNIQUE or PRIMARY KEY without USING INDEX"),
+    _lock("TB108", "default-rewrites", _E, "a new column whose values rewrite the table"),
+    _lock("TB109", "rewrite-locks-out", _E, "VACUUM FULL or CLUSTER"),
     Rule("TB110", "truncate-cascades", _E, "TRUNCATE … CASCADE"),
-    Rule("TB111", "domain-validates", _W, "a constraint on a domain that validates at once"),
+    _lock("TB111", "domain-validates", _W, "a constraint on a domain that validates at once"),
     Rule("TB112", "required-column", _E, "a new NOT NULL column without a default"),
     # 2xx: statements that share a transaction.
-    Rule("TB201", "strong-lock-after-slow", _W, "a strong lock after a slow statement"),
-    Rule("TB202", "slow-under-strong-lock", _E, "a slow statement under a strong lock"),
-    Rule("TB203", "backfill-at-once", _W, "UPDATE or DELETE of a whole table in one statement"),
-    Rule("TB204", "mixed-transaction", _W, "statements inside and outside a transaction"),
+    _lock("TB201", "strong-lock-after-slow", _W, "a strong lock after a slow statement"),
+    _lock("TB202", "slow-under-strong-lock", _E, "a slow statement under a strong lock"),
+    _lock("TB203", "backfill-at-once", _W, "UPDATE or DELETE of a whole table in one statement"),
+    _lock("TB204", "mixed-transaction", _W, "statements inside and outside a transaction"),
     Rule("TB205", "enum-value-too-soon", _E, "an enum value used in the file that adds it"),
     # 3xx: indexes and names.
     Rule("TB301", "foreign-key-without-index", _W, "a foreign key whose columns have no index"),

@@ -95,13 +95,28 @@ def _filled(expression: Node) -> list[str]:
 def index_of(tree: Node) -> Index:
     """An IndexStmt as an index with the name PostgreSQL gives it."""
     columns = tuple(index_columns(tree))
-    name = tree.get("idxname") or index_name(tree["relation"]["relname"], columns)
-    return Index(name, columns, bool(tree.get("unique")), "whereClause" in tree)
+    mentions = column_refs([tree.get("indexParams", []), tree.get("whereClause", {})])
+    return Index(
+        index_name(tree),
+        columns,
+        bool(tree.get("unique")),
+        "whereClause" in tree,
+        tuple(mentions),
+    )
 
 
-def index_name(table: str, columns: tuple[str | None, ...]) -> str:
-    """The name PostgreSQL gives an index without one."""
-    return "_".join([table, *(column or "expr" for column in columns), "idx"])
+def index_name(tree: Node) -> str:
+    """The name of an IndexStmt's index: the one it gives, or the one PostgreSQL makes up."""
+    if given := tree.get("idxname"):
+        return str(given)
+    table: str = tree["relation"]["relname"]
+    parts = []
+    for item in tree.get("indexParams", ()):
+        element = item["IndexElem"]
+        call = element.get("expr", {}).get("FuncCall")
+        plain = strings(call["funcname"])[-1] if call else "expr"
+        parts.append(element.get("name") or plain)
+    return "_".join([table, *parts, "idx"])
 
 
 def _named(kind: str, table: str, columns: tuple[str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from turnback.sql.lint.nodes import (
     Node,
@@ -13,10 +13,11 @@ from turnback.sql.lint.nodes import (
     objects,
     table_name,
 )
+from turnback.sql.lint.schema import Constraint
 from turnback.sql.lint.step import Step
 
 # PostgreSQL's own numbers: a higher one is stronger.
-ROW_EXCLUSIVE, SHARE_UPDATE, SHARE, SHARE_ROW, EXCLUSIVE, ACCESS_EXCLUSIVE = 3, 4, 5, 6, 7, 8
+SHARE_UPDATE, SHARE, SHARE_ROW, EXCLUSIVE, ACCESS_EXCLUSIVE = 4, 5, 6, 7, 8
 
 # Subcommands of ALTER TABLE that let readers in, or writers too; every other shuts all out.
 _SOFTER = {
@@ -46,7 +47,10 @@ def blocks(level: int) -> str:
 
 
 def locks(step: Step) -> dict[str, int]:
-    """The strongest lock the statement takes on each table that was there before."""
+    """The strongest lock the statement takes on each table that was there before.
+
+    Those of reading and of changing rows are left out: they keep no row but their own.
+    """
     strongest: dict[str, int] = {}
     for table, level in _taken(step):
         if step.in_use(table):
@@ -59,12 +63,12 @@ def _taken(step: Step) -> Iterator[tuple[str, int]]:
     match step.kind:
         case "AlterTableStmt" if tree.get("objtype", "OBJECT_TABLE") == "OBJECT_TABLE":
             yield from _altered(tree)
+            yield from _let_go(step)
         case "CreateStmt":
-            yield from _created(tree)
+            own = table_name(tree["relation"])
+            yield from (taken for taken in _created(tree) if taken[0] != own)
         case "IndexStmt":
             yield table_name(tree["relation"]), SHARE_UPDATE if tree.get("concurrent") else SHARE
-        case "UpdateStmt" | "DeleteStmt" | "InsertStmt" | "MergeStmt":
-            yield table_name(tree["relation"]), ROW_EXCLUSIVE
         case "CreateTrigStmt":
             yield table_name(tree["relation"]), SHARE_ROW
         case "CreatePolicyStmt" | "AlterPolicyStmt":
@@ -72,12 +76,9 @@ def _taken(step: Step) -> Iterator[tuple[str, int]]:
         case "RefreshMatViewStmt":
             weak = bool(tree.get("concurrent"))
             yield table_name(tree["relation"]), EXCLUSIVE if weak else ACCESS_EXCLUSIVE
-        case "TruncateStmt":
+        case "TruncateStmt" | "LockStmt":
             for item in tree["relations"]:
-                yield table_name(item["RangeVar"]), ACCESS_EXCLUSIVE
-        case "LockStmt":
-            for item in tree["relations"]:
-                yield table_name(item["RangeVar"]), tree["mode"]
+                yield table_name(item["RangeVar"]), tree.get("mode", ACCESS_EXCLUSIVE)
         case "RenameStmt" | "AlterObjectSchemaStmt" if "relation" in tree:
             yield from _renamed(step)
         case "DropStmt":
@@ -108,6 +109,23 @@ def _created(tree: Node) -> Iterator[tuple[str, int]]:
             yield table_name(parent["RangeVar"]), ACCESS_EXCLUSIVE
 
 
+def _let_go(step: Step) -> Iterator[tuple[str, int]]:
+    """The tables that a dropped foreign key pointed at: its triggers there go too."""
+    table = step.table(table_name(step.tree["relation"]))
+    for command in commands(step.tree):
+        name, subtype = command.get("name"), command["subtype"]
+        for item in table.constraints if table else ():
+            by_name = subtype == "AT_DropConstraint" and item.name == name
+            if by_name or (subtype == "AT_DropColumn" and name in item.columns):
+                yield from _targets([item])
+
+
+def _targets(constraints: Iterable[Constraint]) -> Iterator[tuple[str, int]]:
+    for item in constraints:
+        if item.references:
+            yield item.references, ACCESS_EXCLUSIVE
+
+
 def _renamed(step: Step) -> Iterator[tuple[str, int]]:
     kind = step.tree.get("renameType", step.tree.get("objectType", ""))
     if kind in ("OBJECT_TABLE", "OBJECT_COLUMN", "OBJECT_TABCONSTRAINT", "OBJECT_TRIGGER"):
@@ -119,6 +137,8 @@ def _dropped(step: Step) -> Iterator[tuple[str, int]]:
     for parts in objects(step.tree):
         if kind in ("OBJECT_TABLE", "OBJECT_MATVIEW"):
             yield joined(parts), ACCESS_EXCLUSIVE
+            table = step.table(joined(parts))
+            yield from _targets(table.constraints if table else ())
         elif kind in ("OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE"):
             yield joined(parts[:-1]), ACCESS_EXCLUSIVE
         elif kind == "OBJECT_INDEX" and not step.tree.get("concurrent"):

@@ -25,6 +25,8 @@ class Rule:
         name: the same in words, such as ``index-blocks-writes``.
         title: what it finds, in half a sentence.
         waivable: whether a waiver can switch it off.
+        mild_on_the_way_back: whether it is a remark in a rollback script, which cannot be split and
+            runs when there is worse to fear than a wait.
     """
 
     id: str
@@ -32,6 +34,7 @@ class Rule:
     level: Severity
     title: str
     waivable: bool = True
+    mild_on_the_way_back: bool = False
 
     @property
     def page(self) -> str:
@@ -50,6 +53,7 @@ class Finding:
         message: what stands there, one sentence.
         why: what it blocks, and for how long.
         safer: SQL to copy; empty where there is none to give.
+        remark: whether it is a remark only, whatever the rule's level.
     """
 
     rule: Rule
@@ -60,13 +64,19 @@ class Finding:
     message: str
     why: str
     safer: str = ""
+    remark: bool = False
+
+    @property
+    def level(self) -> Severity:
+        """The rule's level, or ``info`` where this one is no more than a remark."""
+        return Severity.INFO if self.remark else self.rule.level
 
     def to_dict(self) -> dict[str, Any]:
         """The finding as ``--json`` prints it."""
         return {
             "id": self.rule.id,
             "name": self.rule.name,
-            "level": str(self.rule.level),
+            "level": str(self.level),
             "file": self.file,
             "line": self.line,
             "column": self.column,
@@ -92,11 +102,11 @@ class Report:
 
     def count(self, level: Severity) -> int:
         """How many findings have this level."""
-        return sum(finding.rule.level is level for finding in self.findings)
+        return sum(finding.level is level for finding in self.findings)
 
     def fails(self, *, strict: bool = False) -> bool:
         """Whether a check must fail; ``strict`` counts remarks as well."""
-        return any(strict or f.rule.level is not Severity.INFO for f in self.findings)
+        return any(strict or f.level is not Severity.INFO for f in self.findings)
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:

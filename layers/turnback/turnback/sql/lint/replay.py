@@ -56,7 +56,7 @@ def _create(schema: Schema, tree: Node, born: str) -> Schema:
     name = table_name(tree["relation"])
     if tree.get("if_not_exists") and schema.find(name):
         return schema
-    table = Table(name, born)
+    table = Table(name, born, "partspec" in tree)
     elements = tree.get("tableElts", ())
     for element in elements:
         if column := element.get("ColumnDef"):

@@ -54,12 +54,19 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index; a column is None where it is an expression."""
+    """An index.
+
+    Attributes:
+        columns: None where one is an expression.
+        partial: whether it has a WHERE.
+        mentions: the columns that its expressions and its WHERE name.
+    """
 
     name: str
     columns: tuple[str | None, ...]
     unique: bool = False
     partial: bool = False
+    mentions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +75,12 @@ class Table:
 
     Attributes:
         born: path of the script that made it.
+        partitioned: whether its rows are in partitions.
     """
 
     name: str
     born: str
+    partitioned: bool = False
     columns: Mapping[str, Column] = field(default_factory=dict)
     constraints: tuple[Constraint, ...] = ()
     indexes: tuple[Index, ...] = ()
@@ -100,7 +109,14 @@ class Table:
             column in constraint.filled and constraint.validated for constraint in self.constraints
         )
 
-    def keys(self) -> Iterator[tuple[str | None, ...]]:
+    def is_mentioned(self, column: str) -> bool:
+        """Whether a check or an index has the column in an expression."""
+        return any(column in index.mentions for index in self.indexes) or any(
+            item.kind == "check" and item.validated and column in item.columns
+            for item in self.constraints
+        )
+
+    def leading(self) -> Iterator[tuple[str | None, ...]]:
         """The columns of every whole index, those of its keys included."""
         for constraint in self.constraints:
             if constraint.kind in ("primary", "unique"):
@@ -133,8 +149,9 @@ class Schema:
         """The table that has an index or a key of this name."""
         plain = name.rpartition(".")[2]
         for table in self.tables.values():
-            named = (*table.indexes, *table.constraints)
-            if any(item.name == plain for item in named):
+            names = [index.name for index in table.indexes]
+            names += [constraint.name for constraint in table.constraints]
+            if plain in names:
                 return table
         return None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 # Its rule → ours. It finds the place, ours says what it means for our engine.
 TAKEN = {
-    "adding-field-with-default": "TB108",
     "adding-required-field": "TB112",
     "ban-alter-domain-with-add-constraint": "TB111",
     "ban-set-schema": "TB402",
@@ -19,6 +18,7 @@ TAKEN = {
 
 # Ours knows more: the tables, types, checks and indexes that the scripts before have made.
 REPLACED = {
+    "adding-field-with-default": "TB108",
     "adding-foreign-key-constraint": "TB104",
     "adding-not-nullable-field": "TB103",
     "adding-serial-primary-key-field": "TB107",

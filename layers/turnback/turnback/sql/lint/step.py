@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,8 +14,9 @@ from turnback.sql.lint.model import Finding
 from turnback.sql.lint.nodes import Node
 from turnback.sql.lint.replay import replay
 from turnback.sql.lint.schema import Schema, Table
+from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.script import prepare, syntax_error
-from turnback.sql.statements import Statement
+from turnback.sql.statements import Statement, split
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,9 @@ class Scene:
     ) -> Finding:
         """A finding at an offset in characters from 0."""
         line, column = position(self.script.sql, offset)
-        path = self.script.path
-        return Finding(RULES[rule], path, line, column, offset, message, why, safer)
+        found, path = RULES[rule], self.script.path
+        remark = self.is_rollback and found.mild_on_the_way_back
+        return Finding(found, path, line, column, offset, message, why, safer, remark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def steps(
     try:
         runnable = prepare(script)
     except TurnbackError as error:
-        return (), schema, _unreadable(scene, error)
+        return (), _as_far_as_it_goes(schema, script), _unreadable(scene, error)
     if runnable.statements is None:
         error_found = syntax_error(script)
         return (), schema, _unreadable(scene, error_found) if error_found else None
@@ -114,6 +116,16 @@ def steps(
         found.append(Step(scene, statement, schema))
         schema = replay(schema, statement, script.path)
     return found, schema, None
+
+
+def _as_far_as_it_goes(schema: Schema, script: Script) -> Schema:
+    """The schema after a script that the engine would refuse: later ones count on it."""
+    try:
+        for statement in split(script.sql):
+            schema = replay(schema, statement, script.path)
+    except SqlSyntaxError:
+        return schema
+    return schema
 
 
 def _unreadable(scene: Scene, error: TurnbackError) -> Finding:
@@ -127,8 +139,3 @@ def _unreadable(scene: Scene, error: TurnbackError) -> Finding:
         why="No rule could look at this file, and the statements of later files are judged "
         "without it.",
     )
-
-
-def following(found: Sequence[Step], index: int) -> Iterator[Step]:
-    """The steps after one."""
-    yield from found[index + 1 :]

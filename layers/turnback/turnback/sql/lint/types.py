@@ -6,7 +6,14 @@ from turnback.sql.lint.definitions import type_of
 from turnback.sql.lint.nodes import Node
 from turnback.sql.lint.schema import Type
 
-_UNBOUNDED = {("varchar", "text"), ("text", "varchar"), ("cidr", "inet")}
+_UNBOUNDED = {
+    ("varchar", "text"),
+    ("text", "varchar"),
+    ("cidr", "inet"),
+    # Where the session's time zone is UTC, as it is on RDS unless someone sets another.
+    ("timestamp", "timestamptz"),
+    ("timestamptz", "timestamp"),
+}
 # The number is the most that fits, or the digits of a second; none is the highest.
 _WIDER = {
     "varchar",

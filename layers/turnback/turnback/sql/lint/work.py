@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from turnback.sql.lint.backfill import is_batch
-from turnback.sql.lint.definitions import SERIALS, constraint_of, filled, type_of
+from turnback.sql.lint.definitions import SERIALS, constraint_of, filled, index_name, type_of
 from turnback.sql.lint.nodes import (
     Node,
     commands,
@@ -19,6 +19,7 @@ from turnback.sql.lint.nodes import (
 from turnback.sql.lint.schema import Constraint, Table
 from turnback.sql.lint.step import Step
 from turnback.sql.lint.types import rewrites
+from turnback.sql.lint.volatile import volatile
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,11 @@ def _all(step: Step) -> Iterator[Work]:
     match step.kind:
         case "IndexStmt":
             table = table_name(tree["relation"])
+            known = step.table(table)
+            if known and known.partitioned and not tree["relation"].get("inh"):
+                return
+            if tree.get("if_not_exists") and step.schema.owner_of_index(index_name(tree)):
+                return
             yield Work("index", table, f"builds an index on {table}", node=tree)
         case "AlterTableStmt" if tree.get("objtype", "OBJECT_TABLE") == "OBJECT_TABLE":
             yield from _altered(step)
@@ -100,10 +106,15 @@ def _altered(step: Step) -> Iterator[Work]:
             case "AT_AddColumn" if kind == "ColumnDef":
                 yield from _column(table, node)
             case "AT_AlterColumnType" if kind == "ColumnDef":
-                known = table.column(command["name"])
+                column = command["name"]
+                known = table.column(column)
                 if rewrites(known.type if known else None, node):
-                    does = f"rewrites {name}"
-                    yield Work("type", name, does, at, node, command["name"])
+                    yield Work("type", name, f"rewrites {name}", at, node, column)
+                elif (
+                    table.is_mentioned(column) and known and known.type != type_of(node["typeName"])
+                ):
+                    does = f"reads every row of {name} for what names {column} in an expression"
+                    yield Work("type", name, does, at, node, column)
             case "AT_SetUnLogged" | "AT_SetLogged" | "AT_SetTableSpace" | "AT_SetAccessMethod":
                 yield Work("rewrite", name, f"rewrites {name}")
 
@@ -138,7 +149,9 @@ def _column(table: Table, node: Node) -> Iterator[Work]:
     inner = {item["contype"]: item for item in inline_constraints(node)}
     column, at = node["colname"], node.get("location")
     stored = inner.get("CONSTR_GENERATED", {}).get("generated_kind") == "s"
-    if stored or "CONSTR_IDENTITY" in inner or type_of(node["typeName"]).name in SERIALS:
+    computed = volatile(inner.get("CONSTR_DEFAULT", {}).get("raw_expr", {}))
+    serial = type_of(node["typeName"]).name in SERIALS
+    if stored or serial or computed or "CONSTR_IDENTITY" in inner:
         yield Work("default", table.name, f"rewrites {table.name}", at, node, column)
     for kind, constraint in inner.items():
         found = constraint_of(constraint, table, column)

@@ -35,31 +35,19 @@ def _batches(step: Step, verb: str) -> str:
     plain, condition = _split(step.statement.sql)
     joined = "fromClause" in step.tree or "usingClause" in step.tree
     if joined or "alias" in step.tree["relation"] or "withClause" in step.tree:
-        plain, condition = "", ""
-    if not plain:
-        plain = f"UPDATE {table} SET …" if verb == "UPDATE" else f"DELETE FROM {table}"
-        plain = plain.replace(" …", f" {_first(step)} = …") if verb == "UPDATE" else plain
-        plain = plain.replace("…", "DEFAULT")
+        condition = ""
+        plain = f"UPDATE {table} SET {_first(step)} = DEFAULT"
+        plain = plain if verb == "UPDATE" else f"DELETE FROM {table}"
     todo = condition or f"{_first(step)} IS NULL"
     note = "" if condition else "  -- whatever tells the rows that are still to do"
     return (
         "-- turnback: no-transaction\n"
-        "DO $$\n"
-        "DECLARE\n"
-        "    touched bigint;\n"
-        "BEGIN\n"
-        "    LOOP\n"
-        f"        {plain}\n"
-        "        WHERE ctid = ANY (ARRAY(\n"
-        f"            SELECT ctid FROM {table}\n"
-        f"            WHERE {todo}{note}\n"
-        "            LIMIT 5000));\n"
-        "        GET DIAGNOSTICS touched = ROW_COUNT;\n"
-        "        EXIT WHEN touched = 0;\n"
-        "        COMMIT;\n"
-        "    END LOOP;\n"
-        "END\n"
-        "$$;"
+        "-- as many of these as it takes: each is a transaction of its own\n"
+        f"{plain}\n"
+        "WHERE ctid = ANY (ARRAY(\n"
+        f"    SELECT ctid FROM {table}\n"
+        f"    WHERE {todo}{note}\n"
+        "    LIMIT 5000));"
     )
 
 

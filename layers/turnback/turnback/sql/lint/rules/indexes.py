@@ -47,9 +47,8 @@ def _concurrent_sql(step: Step, table: str) -> str:
     if known and known.partitioned:
         return _by_partition(step, table)
     sql = step.statement.sql
-    columns = tuple(index_columns(step.tree))
     if not step.tree.get("idxname"):
-        called = name(index_name(step.tree["relation"]["relname"], columns))
+        called = name(index_name(step.tree))
         sql = re.sub(r"\bindex\b", f"INDEX {called}", sql, count=1, flags=re.IGNORECASE)
     sql = re.sub(r"\bif\s+not\s+exists\s+", "", sql, count=1, flags=re.IGNORECASE)
     return "-- in a file of its own\n" + concurrently(sql, "INDEX")
@@ -58,7 +57,7 @@ def _concurrent_sql(step: Step, table: str) -> str:
 def _by_partition(step: Step, table: str) -> str:
     """CONCURRENTLY is not for partitioned tables (manual, CREATE INDEX)."""
     columns = tuple(index_columns(step.tree))
-    called = step.tree.get("idxname") or index_name(step.tree["relation"]["relname"], columns)
+    called = index_name(step.tree)
     shown = ", ".join(name(column) for column in columns if column) or "…"
     parent = dotted_name(table)
     return (
@@ -87,7 +86,7 @@ def _concurrent(step: Step) -> Iterator[Finding]:
             safer=sql + ";",
         )
     if not step.tree.get("idxname"):
-        called = index_name(step.tree["relation"]["relname"], tuple(index_columns(step.tree)))
+        called = index_name(step.tree)
         sql = re.sub(
             r"\bconcurrently\b",
             f"CONCURRENTLY {name(called)}",
@@ -112,10 +111,10 @@ def foreign_keys_without_index(step: Step, last: Schema) -> Iterator[Finding]:
         if now is None or not any(found.name == item.name for item in now.constraints):
             continue
         wanted = set(found.columns)
-        if any(wanted == set(key[: len(wanted)]) for key in now.keys()):
+        if any(wanted == set(key[: len(wanted)]) for key in now.leading()):
             continue
         shown = ", ".join(found.columns)
-        called = index_name(table.name.rpartition(".")[2], found.columns)
+        called = "_".join([table.name.rpartition(".")[2], *found.columns, "idx"])
         yield step.finding(
             "TB301",
             f"No index on {table.name} ({shown}) serves the foreign key {found.name}.",

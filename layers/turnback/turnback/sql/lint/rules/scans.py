@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from turnback.sql.lint.definitions import SERIALS, type_of
+from turnback.sql.lint.definitions import SERIALS, column_of, type_of
 from turnback.sql.lint.model import Finding
-from turnback.sql.lint.nodes import inline_constraints
+from turnback.sql.lint.nodes import commands, definition, inline_constraints
 from turnback.sql.lint.step import Step
+from turnback.sql.lint.volatile import KNOWN, volatile
 from turnback.sql.lint.work import Work, work
 from turnback.sql.lint.writing import (
     NEXT,
@@ -23,7 +25,7 @@ _ALL_WAIT = "Whoever reads or writes {} waits meanwhile"
 
 
 def scan_rules(step: Step) -> Iterator[Finding]:
-    """TB103 to TB108, but for the defaults that squawk finds."""
+    """TB103 to TB108."""
     if step.kind != "AlterTableStmt":
         return
     for item in work(step):
@@ -51,7 +53,8 @@ def _not_null(step: Step, item: Work) -> Finding:
         why=f"PostgreSQL reads every row of {item.table} under an AccessExclusiveLock. "
         f"{_ALL_WAIT.format(item.table)}: seconds for each gigabyte. A validated CHECK is proof "
         "enough, and validating it keeps nobody out.",
-        safer=f"ALTER TABLE {table} ADD CONSTRAINT {check} CHECK ({column} IS NOT NULL) NOT VALID;\n"
+        safer=f"ALTER TABLE {table} ADD CONSTRAINT {check}\n"
+        f"    CHECK ({column} IS NOT NULL) NOT VALID;\n"
         f"{NEXT}\n"
         f"ALTER TABLE {table} VALIDATE CONSTRAINT {check};\n"
         f"{NEXT}\n"
@@ -67,8 +70,9 @@ def _foreign(step: Step, item: Work) -> Finding:
     add = ""
     if item.column:
         add = (
-            f"ALTER TABLE {table} ADD COLUMN {name(item.column)} …; -- without the REFERENCES\n"
-        ).replace(" …", _column_type(step, item.column))
+            f"ALTER TABLE {table} ADD COLUMN {name(item.column)}"
+            f"{_column_type(step, item.column)}; -- without the REFERENCES\n"
+        )
     return step.finding(
         "TB104",
         f"The foreign key {key.name} of {item.table} validates at once.",
@@ -114,20 +118,20 @@ def _type(step: Step, item: Work) -> Finding:
     known = step.table(item.table)
     old = known.column(item.column) if known else None
     new = type_of(item.node["typeName"])
-    was = f"from {old.type} " if old else ""
+    was = f"from {type_sql(old.type)} " if old else ""
     other = name(f"{item.column}_new")
+    anew = item.does.startswith("rewrites")
+    how_long = "minutes for a few gigabytes, with twice the disk"
     return step.finding(
         "TB106",
-        f"{item.table}.{item.column} changes {was}to {new}, which rewrites the table.",
-        why=f"PostgreSQL writes every row of {item.table} anew, and its indexes, under an "
-        f"AccessExclusiveLock. {_ALL_WAIT.format(item.table)}: minutes for a few gigabytes, with "
-        "twice the disk.",
+        f"{item.table}.{item.column} changes {was}to {type_sql(new)}, which {item.does}.",
+        why=f"PostgreSQL {'writes every row anew, and the indexes' if anew else item.does}, under "
+        f"an AccessExclusiveLock. {_ALL_WAIT.format(item.table)}: "
+        f"{how_long if anew else 'seconds for each gigabyte'}.",
         safer=f"ALTER TABLE {table} ADD COLUMN {other} {type_sql(new)};\n"
-        "-- have a trigger or the application write both columns, then fill the old rows in "
-        "batches\n"
-        f"{NEXT}\n"
-        f"ALTER TABLE {table} DROP COLUMN {column};\n"
-        f"ALTER TABLE {table} RENAME COLUMN {other} TO {column};",
+        "-- a trigger that writes both columns, then fill the old rows in batches\n"
+        "-- a later release, when the application uses the new one\n"
+        f"ALTER TABLE {table} DROP COLUMN {column};",
         at=item.at,
     )
 
@@ -170,42 +174,58 @@ def _unique(step: Step, item: Work) -> Finding:
 
 def _default(step: Step, item: Work) -> Finding:
     assert item.node
-    inner = {constraint["contype"] for constraint in inline_constraints(item.node)}
+    inner = {constraint["contype"]: constraint for constraint in inline_constraints(item.node)}
     written = type_of(item.node["typeName"]).name
-    what = "a stored generated column"
-    if written in SERIALS or "CONSTR_IDENTITY" in inner:
-        what = f"a {written} column" if written in SERIALS else "an identity column"
-    return default_finding(step, item.table, item.column, what, item.at)
-
-
-def default_finding(
-    step: Step, table: str, column: str, what: str, at: int | None, default: str = ""
-) -> Finding:
-    """TB108, for a column whose values PostgreSQL must write into every row.
-
-    Args:
-        default: the expression, where there is one to set for new rows.
-    """
-    then = f"ALTER TABLE {dotted_name(table)} ALTER COLUMN {name(column)} SET DEFAULT {default};\n"
+    default = inner.get("CONSTR_DEFAULT", {})
+    called = volatile(default.get("raw_expr", {}))
+    if "CONSTR_IDENTITY" in inner:
+        what = "an identity column"
+    elif written in SERIALS:
+        what = f"a {written} column"
+    elif called:
+        what = f"filled by {called}()"
+    else:
+        what = "a stored generated column"
+    table, column = dotted_name(item.table), name(item.column)
+    then = "-- have a trigger write the value of new rows\n"
+    if called:
+        text = _default_text(step, default["location"])
+        then = f"ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT {text};\n"
+    unless = (
+        f" (unless {called}() is STABLE or IMMUTABLE)" if called and called not in KNOWN else ""
+    )
     return step.finding(
         "TB108",
-        f"{table}.{column} is {what}: its values rewrite the table.",
-        why=f"PostgreSQL writes every row of {table} anew under an AccessExclusiveLock. "
-        f"{_ALL_WAIT.format(table)}: minutes for a few gigabytes. A constant default, or none, "
-        "touches no row.",
-        safer=f"ALTER TABLE {dotted_name(table)} ADD COLUMN {name(column)}"
-        f"{_column_type(step, column)};\n"
-        + (then if default else "-- have a trigger write the value of new rows\n")
-        + f"{NEXT}: fill the old rows in batches",
-        at=at,
+        f"{item.table}.{item.column} is {what}: its values rewrite the table{unless}.",
+        why=f"PostgreSQL writes every row of {item.table} anew under an AccessExclusiveLock. "
+        f"{_ALL_WAIT.format(item.table)}: minutes for a few gigabytes. A constant default, or "
+        "none, touches no row.",
+        safer=f"ALTER TABLE {table} ADD COLUMN {column}{_column_type(step, item.column)};\n"
+        f"{then}{NEXT}: fill the old rows in batches",
+        at=item.at,
     )
+
+
+def _default_text(step: Step, start: int) -> str:
+    """A default as it was written: from behind DEFAULT to the end of its statement or column."""
+    sql = step.scene.script.sql[step.scene.offset(start) : step.statement.end]
+    text, depth = sql[len("DEFAULT") :], 0
+    for place, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        ends = character == "," or _AFTER_DEFAULT.match(text, place)
+        if depth < 0 or (depth == 0 and ends):
+            return text[:place].strip()
+    return text.strip()
+
+
+_AFTER_DEFAULT = re.compile(
+    r"\s(?:NOT\s+NULL|NULL|UNIQUE|PRIMARY|REFERENCES|CHECK|CONSTRAINT|COLLATE|GENERATED)\b",
+    re.IGNORECASE,
+)
 
 
 def _column_type(step: Step, column: str) -> str:
     """The type of a new column of this statement, with a space before it."""
-    from turnback.sql.lint.definitions import column_of
-    from turnback.sql.lint.nodes import commands, definition
-
     for command in commands(step.tree):
         kind, node = definition(command)
         if kind == "ColumnDef" and node.get("colname") == column:

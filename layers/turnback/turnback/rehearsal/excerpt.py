@@ -1,0 +1,58 @@
+"""Two long texts, cut down to where they differ, so that a line has room for both."""
+
+from __future__ import annotations
+
+from difflib import SequenceMatcher
+
+_SHORT = 60
+_LONGEST = 160
+
+
+def excerpts(before: str | None, after: str | None, *, listed: bool = False) -> tuple[str, str]:
+    """The texts themselves when they are short, else their first difference; absent ones are empty.
+
+    Args:
+        before: one text.
+        after: the other.
+        listed: whether they are lists, with commas, of which only the middle can differ.
+    """
+    old, new = before or "", after or ""
+    if not listed and max(len(old), len(new)) <= _SHORT and "\n" not in old + new:
+        return old, new
+    if not (old and new):
+        return _clipped(old), _clipped(new)
+    if listed:
+        return _middle(old.split(", "), new.split(", "), ", ")
+    if "\n" in old + new:
+        return _first_lines(old.splitlines(), new.splitlines())
+    return _middle(old.split(" "), new.split(" "), " ")
+
+
+def _first_lines(old: list[str], new: list[str]) -> tuple[str, str]:
+    old, new = [line.strip() for line in old], [line.strip() for line in new]
+    for how, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if how != "equal":
+            return _clipped(" ".join(old[i:j])), _clipped(" ".join(new[k:m]))
+    return "these lines", "the same lines, indented otherwise"
+
+
+def _middle(old: list[str], new: list[str], joint: str) -> tuple[str, str]:
+    """Without what they begin with and end with in common."""
+    start = 0
+    while start < min(len(old), len(new)) and old[start] == new[start]:
+        start += 1
+    end = 0
+    while end < min(len(old), len(new)) - start and old[-1 - end] == new[-1 - end]:
+        end += 1
+    first = max(start - 1, 0)
+
+    def cut(parts: list[str]) -> str:
+        middle = joint.join(parts[first : len(parts) - max(end - 1, 0)])
+        return f"{'… ' if first else ''}{_clipped(middle)}{' …' if end > 1 else ''}"
+
+    return cut(old), cut(new)
+
+
+def _clipped(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _LONGEST else f"{flat[: _LONGEST - 1]}…"

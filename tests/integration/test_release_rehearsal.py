@@ -1,0 +1,213 @@
+"""The rehearsal of a run: on a server of its own, before anything is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.conftest import ProjectFactory
+from tests.integration.moto_stack import TARGET, Run
+from tests.integration.releases import (
+    BROKEN,
+    FIRST,
+    GOOD,
+    Deploy,
+    assert_untouched,
+    health,
+    tables,
+)
+
+THEME = "ALTER TABLE users ADD COLUMN theme text NOT NULL DEFAULT 'light';\n"
+INDEXED = {
+    **FIRST,
+    "sql/0003_email.sql": "CREATE INDEX users_email ON users (email);\n",
+    "rollback/0003_rollback.sql": "DROP INDEX users_email;\n",
+}
+FORGETFUL = {
+    **INDEXED,
+    "sql/0004_theme.sql": f"{THEME}DROP INDEX users_email;\n",
+    "rollback/0004_rollback.sql": "ALTER TABLE users DROP COLUMN theme;\n",
+}
+ONE_WAY = {
+    **INDEXED,
+    "sql/0004_theme.sql": f"-- turnback: irreversible because the index hurts\n{THEME}",
+}
+SEEDED = {
+    **FIRST,
+    "sql/0003_admin.sql": "INSERT INTO users VALUES (1, 'admin@example.com');\n",
+    "rollback/0003_rollback.sql": "SELECT 1;\n",
+}
+
+
+def test_a_release_whose_rollbacks_are_proven_passes(
+    deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    stack = deploy(Environment="production", SnapshotKind="dump")
+    stack.release(project_factory(FIRST), "1.0.0", tmp_path)
+    run = stack.release(project_factory(GOOD), "1.1.0", tmp_path)
+
+    assert run.status == "SUCCEEDED", run.cause
+    assert run.told == ["started", "rehearsed", "snapshot_taken", "succeeded"]
+    assert tables(database) == {"users", "nodes", "edges"}
+    key = f"runs/{run.messages[0]['run']}/rehearsal.json"
+    assert run.messages[0]["rehearsal"] is None
+    assert run.messages[1]["rehearsal"] == run.messages[-1]["rehearsal"]
+    assert run.messages[1]["rehearsal"] == {
+        "status": "proven",
+        "migrations": 1,
+        "irreversible": 0,
+        "key": key,
+    }
+    assert "every rollback is proven" in run.messages[1]["summary"]
+    found = stack.record(run.messages[0]["run"], "rehearsal")
+    # What is applied already is replayed, and not judged.
+    assert [row["version"] for row in found["migrations"]] == ["0003"]
+    assert found["migrations"][0]["rollback"] == "exact"
+    assert found["migrations"][0]["statements"][0]["line"] == 1
+
+
+def test_a_rollback_that_does_not_restore_refuses_the_release_before_the_snapshot(
+    deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    stack = deploy(Environment="production", SnapshotKind="dump")
+    stack.release(project_factory(INDEXED), "1.0.0", tmp_path)
+    run = stack.release(project_factory(FORGETFUL), "1.1.0", tmp_path)
+
+    assert (run.status, run.error) == ("FAILED", "RollbackUnproven")
+    assert run.told == ["started", "refused"]
+    assert "Snapshot" not in run.states
+    assert "0004" not in health(database)
+    last = run.messages[-1]
+    assert last["snapshot"] is None
+    error = last["error"]
+    assert error["file"] == "rollback/0004_rollback.sql"
+    assert "users_email: missing after rollback" in error["message"]
+    assert "theme" not in error["message"]
+    assert "turnback rehearse 0004" in error["hint"]
+    found = stack.record(last["run"], "rehearsal")
+    assert (found["status"], found["migrations"][0]["rollback"]) == ("unproven", "differs")
+
+
+def test_rows_that_a_rollback_leaves_behind_refuse_the_release(
+    deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    run = deploy(Rehearse="always").release(project_factory(SEEDED), "1.0.0", tmp_path)
+
+    assert run.error == "RollbackUnproven"
+    assert "rows of public.users" in run.messages[-1]["error"]["message"]
+    assert_untouched(database)
+
+
+def test_a_migration_that_says_it_is_irreversible_passes(
+    deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    stack = deploy(Environment="production", SnapshotKind="dump")
+    run = stack.release(project_factory(ONE_WAY), "1.0.0", tmp_path)
+
+    assert run.status == "SUCCEEDED", run.cause
+    assert health(database)["0004"] == "applied"
+    assert run.messages[1]["rehearsal"]["irreversible"] == 1
+    assert "1 irreversible by intent" in run.messages[1]["summary"]
+
+
+def test_a_migration_that_fails_on_the_shadow_refuses_the_release_and_says_where(
+    deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    run = deploy(Environment="staging", SnapshotKind="dump").release(
+        project_factory(BROKEN), "1.0.0", tmp_path
+    )
+
+    assert run.error == "RollbackUnproven"
+    assert run.told == ["started", "refused"]
+    error = run.messages[-1]["error"]
+    assert (error["file"], error["line"], error["sqlstate"]) == ("sql/0004_tags.sql", 2, "42703")
+    assert "on an empty database 0004 does not run" in error["message"]
+    assert_untouched(database)
+
+
+@pytest.mark.parametrize(
+    ("environment", "rehearse", "rehearsed"),
+    [
+        ("development", "auto", False),
+        ("development", "always", True),
+        ("staging", "auto", True),
+        ("staging", "never", False),
+    ],
+)
+def test_the_environment_or_the_parameter_decides_whether_a_release_is_rehearsed(
+    environment: str,
+    rehearse: str,
+    rehearsed: bool,
+    deploy: Deploy,
+    project_factory: ProjectFactory,
+    tmp_path: Path,
+) -> None:
+    stack = deploy(Environment=environment, SnapshotKind="dump", Rehearse=rehearse)
+    run = stack.release(project_factory(GOOD), "1.0.0", tmp_path)
+
+    assert run.status == "SUCCEEDED", run.cause
+    assert ("Rehearse" in run.states) == ("rehearsed" in run.told) == rehearsed
+
+
+def test_a_missing_rollback_passes_where_none_is_demanded(
+    deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    one_way = {"sql/0001_users.sql": FIRST["sql/0001_users.sql"]}
+    stack = deploy(Rehearse="always", RollbackRequired="no")
+    run = stack.release(project_factory(one_way), "1.0.0", tmp_path)
+
+    assert run.status == "SUCCEEDED", run.cause
+    assert run.messages[1]["rehearsal"]["status"] == "unproven"
+    assert tables(database) == {"users"}
+
+
+@pytest.mark.parametrize(("release", "end"), [(GOOD, "SUCCEEDED"), (FORGETFUL, "FAILED")])
+def test_a_dry_run_is_rehearsed_and_changes_nothing(
+    release: dict[str, str],
+    end: str,
+    deploy: Deploy,
+    database: str,
+    project_factory: ProjectFactory,
+    tmp_path: Path,
+) -> None:
+    stack = deploy(Environment="production", SnapshotKind="dump")
+    version = stack.upload(project_factory(release), "1.0.0", tmp_path)
+    artifact = {"bucket": stack.bucket, "key": f"artifacts/{TARGET}/1.0.0.zip"}
+    started = stack.start({"artifact": {**artifact, "version_id": version}, "dry_run": True})
+    run: Run = stack.ended(started)
+
+    assert run.status == end
+    assert run.told == ["succeeded" if end == "SUCCEEDED" else "refused"]
+    assert run.messages[0]["dry_run"] is True
+    assert ("every rollback is proven" in run.messages[0]["summary"]) == (end == "SUCCEEDED")
+    assert_untouched(database)
+
+
+def test_a_shadow_that_cannot_be_built_refuses_the_release(
+    deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("CREATE TABLE by_hand (id bigint)")
+    needs = {
+        **FIRST,
+        "sql/0003_name.sql": "ALTER TABLE by_hand ADD COLUMN name text;\n",
+        "rollback/0003_rollback.sql": "ALTER TABLE by_hand DROP COLUMN name;\n",
+    }
+    stack = deploy()
+    assert stack.release(project_factory(needs), "1.0.0", tmp_path).status == "SUCCEEDED"
+    stack.set_variables("validate", REHEARSE="always")
+    more = {
+        **needs,
+        "sql/0004_edges.sql": "CREATE TABLE edges (a bigint);\n",
+        "rollback/0004_rollback.sql": "DROP TABLE edges;\n",
+    }
+    run = stack.release(project_factory(more), "1.1.0", tmp_path)
+
+    assert run.error == "RollbackUnproven"
+    error = run.messages[-1]["error"]
+    assert (error["file"], error["line"]) == ("sql/0003_name.sql", 1)
+    assert "the shadow cannot be built" in error["message"]
+    assert "Rehearse" in error["hint"]
+    assert "edges" not in tables(database)

@@ -1,0 +1,119 @@
+"""The server of a rehearsal inside a function: from the layer, and gone without a trace."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from turnback.errors import ConfigurationError
+from turnback.local.scratch import scratch
+from turnback.rehearsal.server import NOBODY, shadow_server
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A temporary folder of its own, which the account of the server can reach."""
+    with scratch("server-test") as folder:
+        monkeypatch.setattr("tempfile.tempdir", str(folder))
+        folder.chmod(0o777)
+        yield folder
+
+
+@pytest.fixture
+def layered(postgres_layer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(postgres_layer))
+
+
+def query(url: str, sql: str) -> tuple[object, ...]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute(sql).fetchone() or ()
+
+
+@pytest.mark.usefixtures("layered")
+def test_a_shadow_server_answers_and_leaves_nothing(temporary: Path) -> None:
+    with shadow_server() as url:
+        assert query(url, "SELECT current_user, current_setting('data_checksums')")[0] == "postgres"
+        assert query(url, "SELECT current_setting('listen_addresses')") == ("",)
+        (folder,) = temporary.iterdir()
+        assert (folder.stat().st_mode & 0o777) == (folder / "data").stat().st_mode & 0o777 == 0o700
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.usefixtures("layered")
+def test_a_shadow_server_never_runs_as_root(temporary: Path) -> None:
+    with shadow_server():
+        (folder,) = temporary.iterdir()
+        pid = (folder / "data" / "postmaster.pid").read_text().split()[0]
+        owner = Path(f"/proc/{pid}").stat().st_uid
+        assert owner == (os.geteuid() or NOBODY)
+
+
+@pytest.mark.usefixtures("temporary", "layered")
+@pytest.mark.parametrize("extension", ["pgcrypto", "uuid-ossp", "citext", "pg_trgm", "vector"])
+def test_a_shadow_server_has_the_extensions_that_migrations_create(extension: str) -> None:
+    with shadow_server() as url, psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'CREATE EXTENSION "{extension}"')
+
+
+@pytest.mark.usefixtures("temporary", "layered")
+def test_a_shadow_server_knows_languages_and_time_zones() -> None:
+    with shadow_server() as url:
+        found = query(url, "SELECT to_tsvector('german', 'Häuser')::text")
+        assert found == ("'haus':1",)
+        sql = "SELECT to_char('2026-07-01 12:00Z'::timestamptz AT TIME ZONE 'Europe/Rome', 'HH24')"
+        assert query(url, sql) == ("14",)
+        assert query(url, "SELECT '2026-01-01 12:00 EST'::timestamptz::text") == (
+            "2026-01-01 17:00:00+00",
+        )
+
+
+@pytest.mark.usefixtures("temporary", "layered")
+def test_two_shadow_servers_at_once_do_not_meet() -> None:
+    with shadow_server() as first, shadow_server() as second:
+        with psycopg.connect(first, autocommit=True) as connection:
+            connection.execute("CREATE TABLE here (a int)")
+        assert query(second, "SELECT to_regclass('here')") == (None,)
+
+
+def test_what_a_killed_function_left_is_stopped_and_removed(
+    temporary: Path, postgres_layer: Path
+) -> None:
+    program = textwrap.dedent(
+        """
+        import os, signal
+        from turnback.rehearsal.server import shadow_server
+        with shadow_server() as url:
+            print(url, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(postgres_layer), "TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+    )
+    left = done.stdout.strip()
+    assert query(left, "SELECT 1") == (1,)
+    (folder,) = temporary.iterdir()
+    sys.path.insert(0, str(postgres_layer))
+    try:
+        with shadow_server():
+            assert not folder.exists()
+    finally:
+        sys.path.remove(str(postgres_layer))
+    with pytest.raises(psycopg.OperationalError):
+        query(left, "SELECT 1")
+
+
+@pytest.mark.usefixtures("temporary")
+def test_without_the_layer_the_function_says_what_it_lacks() -> None:
+    with pytest.raises(ConfigurationError, match="no server here") as error, shadow_server():
+        pass
+    assert "PostgresLayer" in str(error.value.hint)
