@@ -65,8 +65,8 @@ $(SAM)/made: requirements/sam.txt | setup
 pytest: setup
 	$(BIN)/python -m pytest
 
-bench: setup  ## Speed, as ratios to psql in the same run
-	$(BIN)/python bench/apply.py
+bench: setup  ## Speed, as ratios to psql and dbmate in the same run, into bench/README.md
+	$(BIN)/python bench
 
 requirements: setup  ## Compile the pinned requirements anew, to the newest versions
 	$(COMPILE) --upgrade pyproject.toml -o requirements/cli.txt

@@ -109,7 +109,8 @@ def test_a_frozen_client_at_any_message_does_not_stop_the_next_run(
             return found + wrong(arena.server, name, course.whole)
 
     # One pipeline whole: what is true of a part of it is true of the same part of the others.
-    pipeline = range(course.seen.index("P") + 1, course.seen.index("S") + 1)
-    last = len(course.seen) - 4
-    places = course.places(When.AFTER)[:last] + [(at, When.AFTER) for at in pipeline]
+    pipeline = range(course.seen.index("P") + 1, course.seen.index("S"))
+    places = [(at, When.AFTER) for at in pipeline]
+    # The last but one gives the lock back, where one migration is left out.
+    places += [place for place in course.places(When.AFTER) if place[0] < len(course.seen) - 1]
     arena.each("frozen client", course, places, try_at)

@@ -77,7 +77,7 @@ def readable(message: dict[str, Any]) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    text = re.sub(r"```\n?|`|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)", "", text)
+    text = re.sub(r"```|`|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)", "", text)
     for name, character in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):
         text = text.replace(name, character)
     return text

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from turnback.rehearsal.excerpt import excerpts
+from turnback.rehearsal.excerpt import excerpts, moves
 from turnback.rehearsal.fingerprint import Fingerprint
 from turnback.rehearsal.grants import GRANTS_TO
 from turnback.rehearsal.naming import RELATIONS, last, relation_of, split
@@ -47,7 +47,9 @@ class Difference:
             return f"{self.object}: left over after rollback"
         attribute = self.attribute or ""
         unset = "as usual" if attribute.startswith(GRANTS_TO) else "none"
-        before, after = excerpts(self.expected, self.actual, listed=attribute == COLUMN_ORDER)
+        before, after = excerpts(self.expected, self.actual)
+        if attribute == COLUMN_ORDER and self.expected and self.actual:
+            before, after = moves(self.expected.split(", "), self.actual.split(", "))
         return f"{self.object}: {attribute} {before or unset} ≠ {after or unset}"
 
     def to_dict(self) -> dict[str, str | None]:

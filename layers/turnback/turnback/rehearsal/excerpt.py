@@ -8,24 +8,50 @@ _SHORT = 60
 _LONGEST = 160
 
 
-def excerpts(before: str | None, after: str | None, *, listed: bool = False) -> tuple[str, str]:
+def excerpts(before: str | None, after: str | None) -> tuple[str, str]:
     """The texts themselves when they are short, else their first difference; absent ones are empty.
 
     Args:
         before: one text.
         after: the other.
-        listed: whether they are lists, with commas, of which only the middle can differ.
     """
     old, new = before or "", after or ""
-    if not listed and max(len(old), len(new)) <= _SHORT and "\n" not in old + new:
+    if max(len(old), len(new)) <= _SHORT and "\n" not in old + new:
         return old, new
     if not (old and new):
         return _clipped(old), _clipped(new)
-    if listed:
-        return _middle(old.split(", "), new.split(", "), ", ")
     if "\n" in old + new:
         return _first_lines(old.splitlines(), new.splitlines())
-    return _middle(old.split(" "), new.split(" "), " ")
+    return _middle(old.split(" "), new.split(" "))
+
+
+def moves(before: list[str], after: list[str]) -> tuple[str, str]:
+    """Two orders of the same names, told by those that moved: what each came after, and comes.
+
+    Args:
+        before: the names in one order.
+        after: the names in the other.
+    """
+    moved = set(before) - set(_longest_rise([after.index(name) for name in before], before))
+
+    def told(order: list[str]) -> str:
+        places = [
+            f"{name} after {order[place - 1]}" if place else f"{name} first"
+            for place, name in enumerate(order)
+            if name in moved
+        ]
+        return _clipped(", ".join(places))
+
+    return told(before), told(after)
+
+
+def _longest_rise(places: list[int], names: list[str]) -> list[str]:
+    """The most names that can stay where they are, by their places in the other order."""
+    best: list[list[int]] = []
+    for at, place in enumerate(places):
+        rises = (rise for rise in best if places[rise[-1]] < place)
+        best.append([*max(rises, key=len, default=[]), at])
+    return [names[at] for at in max(best, key=len, default=[])]
 
 
 def _first_lines(old: list[str], new: list[str]) -> tuple[str, str]:
@@ -36,8 +62,8 @@ def _first_lines(old: list[str], new: list[str]) -> tuple[str, str]:
     return "these lines", "the same lines, indented otherwise"
 
 
-def _middle(old: list[str], new: list[str], joint: str) -> tuple[str, str]:
-    """Without what they begin with and end with in common."""
+def _middle(old: list[str], new: list[str]) -> tuple[str, str]:
+    """Without the words that they begin with and end with in common."""
     start = 0
     while start < min(len(old), len(new)) and old[start] == new[start]:
         start += 1
@@ -47,7 +73,7 @@ def _middle(old: list[str], new: list[str], joint: str) -> tuple[str, str]:
     first = max(start - 1, 0)
 
     def cut(parts: list[str]) -> str:
-        middle = joint.join(parts[first : len(parts) - max(end - 1, 0)])
+        middle = " ".join(parts[first : len(parts) - max(end - 1, 0)])
         return f"{'… ' if first else ''}{_clipped(middle)}{' …' if end > 1 else ''}"
 
     return cut(old), cut(new)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from turnback.sql.statements import Statement, json_value
@@ -27,6 +27,18 @@ def losses(statements: Iterable[Statement]) -> list[str]:
     found: list[str] = []
     for statement in statements:
         found.extend(_losses(statement))
+    return found
+
+
+def narrowed(
+    before: Mapping[str, Mapping[str, str]], after: Mapping[str, Mapping[str, str]]
+) -> list[str]:
+    """The columns whose type holds less than it did; by the objects of two fingerprints."""
+    found = []
+    for name in sorted(before.keys() & after.keys()):
+        old, new = before[name].get("type"), after[name].get("type")
+        if name.startswith("column ") and old and new and not keeps_values(old, new):
+            found.append(f"values of {name} that fit {old} and not {new}")
     return found
 
 

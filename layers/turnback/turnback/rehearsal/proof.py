@@ -14,7 +14,7 @@ from turnback.errors import MigrationFailed, TurnbackError
 from turnback.migrations.model import Migration, Project
 from turnback.rehearsal.difference import compare, verdict
 from turnback.rehearsal.fingerprint import Fingerprint, fingerprint
-from turnback.rehearsal.losses import losses
+from turnback.rehearsal.losses import losses, narrowed
 from turnback.rehearsal.rows import changed_rows, row_state
 from turnback.rehearsal.shadow import Shadow
 from turnback.rehearsal.suggestion import suggest
@@ -104,14 +104,16 @@ def _prove(stage: _Stage, migration: Migration, before: _State, found: Verdict) 
         return applied
     with contextlib.suppress(TurnbackError):
         found.loses_data = losses(prepare(migration.rollback).statements or ())
-    if not _roll_back(stage, migration, before, found):
+    if not _roll_back(stage, migration, before, applied, found):
         return stage.again_at(migration)
     if not _apply_again(stage, migration, applied, found):
         return stage.again_at(migration)
     return applied
 
 
-def _roll_back(stage: _Stage, migration: Migration, before: _State, found: Verdict) -> bool:
+def _roll_back(
+    stage: _Stage, migration: Migration, before: _State, applied: _State, found: Verdict
+) -> bool:
     """Whether the rollback script ran."""
     error = stage.down(migration)
     if error:
@@ -121,6 +123,7 @@ def _roll_back(stage: _Stage, migration: Migration, before: _State, found: Verdi
     found.differences = compare(before.schema, now.schema)
     found.rollback = verdict(found.differences)
     found.rows = changed_rows(before.rows, now.rows)
+    found.loses_data += narrowed(applied.schema.objects, now.schema.objects)
     found.suggestions = [
         sql
         for difference in found.differences

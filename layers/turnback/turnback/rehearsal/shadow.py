@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 
 from psycopg import conninfo
+
 from turnback.engine.connection import Connection, connect
 from turnback.engine.events import Options
 from turnback.engine.message import ServerError, rows, send

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Of so many the message tells; the record in the bucket has them all.
 LISTED = 20
-HINT = "turnback rehearse shows the same on your machine"
+HINT = "run turnback rehearse on your machine: it shows the same"
 
 
 def rehearse_release(
@@ -125,7 +125,8 @@ def _unproven(verdict: Verdict) -> RollbackUnproven:
     error = verdict.error if what.endswith("run") else None
     hint = HINT.replace("rehearse", f"rehearse {verdict.version}", 1)
     if verdict.suggestions:
-        hint += f"; add to {verdict.rollback_file}:" + _listed(verdict.suggestions)
+        sql = " ".join(verdict.suggestions[:LISTED])
+        hint = f"add to {verdict.rollback_file}: {sql} Then {hint}"
     return RollbackUnproven(
         f"{what}{_listed(told) if told else ''}" + (f": {error.message}" if error else ""),
         file=(error.file if error else None) or verdict.rollback_file or verdict.file,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,18 +12,20 @@ from turnback.sql.lint.model import Finding, Report, Severity
 MARK = "<!-- turnback lint -->"
 # GitHub refuses a comment of more than 65,536 characters.
 _LONGEST = 60_000
+_IN = "    "
 _COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
 
 def human(report: Report) -> Iterable[str]:
-    """Lines for a terminal."""
+    """Lines for a terminal; of a remark, no more than one."""
     for finding in report.findings:
         place = f"{finding.file}:{finding.line}:{finding.column}"
         yield f"{place}: {finding.level} {finding.rule.id} {finding.message}"
-        yield f"    {finding.why}"
-        for line in finding.safer.splitlines():
-            yield f"        {line}"
-        yield f"    {finding.rule.page}"
+        if finding.level is not Severity.INFO:
+            yield from textwrap.wrap(finding.why, 100, initial_indent=_IN, subsequent_indent=_IN)
+            for line in finding.safer.splitlines():
+                yield f"{_IN}{_IN}{line}"
+            yield f"{_IN}{finding.rule.page}"
     yield summary(report) + "."
 
 

@@ -10,6 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 
+# Their indexes sort in ways of their own, though the bytes are the same.
+_TIMES = {"timestamp", "timestamptz"}
+
+
 @dataclass(frozen=True, slots=True)
 class Type:
     """A column's type: its name, and the numbers in its parentheses."""
@@ -109,8 +113,12 @@ class Table:
             column in constraint.filled and constraint.validated for constraint in self.constraints
         )
 
-    def is_mentioned(self, column: str) -> bool:
-        """Whether a check or an index has the column in an expression."""
+    def depends_on(self, column: str, old: Type, new: Type) -> bool:
+        """Whether a change of the column's type has a check or an index made anew."""
+        if old == new:
+            return False
+        if {old.name, new.name} == _TIMES and any(column in key for key in self.leading()):
+            return True
         return any(column in index.mentions for index in self.indexes) or any(
             item.kind == "check" and item.validated and column in item.columns
             for item in self.constraints

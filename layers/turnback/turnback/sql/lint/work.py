@@ -58,12 +58,8 @@ def _all(step: Step) -> Iterator[Work]:
     match step.kind:
         case "IndexStmt":
             table = table_name(tree["relation"])
-            known = step.table(table)
-            if known and known.partitioned and not tree["relation"].get("inh"):
-                return
-            if tree.get("if_not_exists") and step.schema.owner_of_index(index_name(tree)):
-                return
-            yield Work("index", table, f"builds an index on {table}", node=tree)
+            if not _is_there_or_empty(step, table):
+                yield Work("index", table, f"builds an index on {table}", node=tree)
         case "AlterTableStmt" if tree.get("objtype", "OBJECT_TABLE") == "OBJECT_TABLE":
             yield from _altered(step)
         case "UpdateStmt" | "DeleteStmt":
@@ -71,18 +67,23 @@ def _all(step: Step) -> Iterator[Work]:
             if not is_batch(step):
                 verb = "updates" if step.kind == "UpdateStmt" else "deletes"
                 yield Work("rows", table, f"{verb} rows of {table}")
-        case "InsertStmt":
-            query = tree.get("selectStmt", {}).get("SelectStmt", {})
-            for table in relations(query.get("fromClause", []))[:1]:
-                yield Work("rows", table, f"copies the rows of {table}")
-        case "CreateTableAsStmt":
-            query = tree.get("query", {}).get("SelectStmt", {})
-            for table in relations(query.get("fromClause", []))[:1]:
+        case "InsertStmt" | "CreateTableAsStmt":
+            query = tree.get("selectStmt") or tree.get("query") or {}
+            source = query.get("SelectStmt", {}).get("fromClause", [])
+            for table in relations(source)[:1]:
                 yield Work("rows", table, f"copies the rows of {table}")
         case "RefreshMatViewStmt":
             table = table_name(tree["relation"])
             if not tree.get("skipData"):
                 yield Work("rows", table, f"computes {table} anew")
+
+
+def _is_there_or_empty(step: Step, table: str) -> bool:
+    """Whether IF NOT EXISTS finds the index, or ON ONLY leaves the partitions out."""
+    tree, known = step.tree, step.table(table)
+    if known and known.partitioned and not tree["relation"].get("inh"):
+        return True
+    return bool(tree.get("if_not_exists") and step.schema.owner_of_index(index_name(tree)))
 
 
 def _altered(step: Step) -> Iterator[Work]:
@@ -110,10 +111,8 @@ def _altered(step: Step) -> Iterator[Work]:
                 known = table.column(column)
                 if rewrites(known.type if known else None, node):
                     yield Work("type", name, f"rewrites {name}", at, node, column)
-                elif (
-                    table.is_mentioned(column) and known and known.type != type_of(node["typeName"])
-                ):
-                    does = f"reads every row of {name} for what names {column} in an expression"
+                elif known and table.depends_on(column, known.type, type_of(node["typeName"])):
+                    does = f"reads every row of {name} for the checks and indexes on {column}"
                     yield Work("type", name, does, at, node, column)
             case "AT_SetUnLogged" | "AT_SetLogged" | "AT_SetTableSpace" | "AT_SetAccessMethod":
                 yield Work("rewrite", name, f"rewrites {name}")

@@ -1,0 +1,262 @@
+"""The proof: which rollbacks it believes, which it does not, and what it says of each statement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from turnback.local.server import EmbeddedServer
+from turnback.migrations.discovery import load_project
+from turnback.rehearsal.losses import keeps_values
+from turnback.rehearsal.proof import rehearse
+from turnback.rehearsal.shadow import PREFIX, Shadow
+from turnback.rehearsal.verdict import Rehearsed, Verdict
+
+from tests.conftest import ProjectFactory
+from tests.integration.command_line import turnback
+
+USERS = {
+    "sql/0001_users.sql": "CREATE TABLE users (id int PRIMARY KEY, email text DEFAULT 'none');\n",
+    "rollback/0001_rollback.sql": "DROP TABLE users;\n",
+}
+
+
+@pytest.fixture
+def shadow(server: EmbeddedServer) -> Shadow:
+    return Shadow(server.url())
+
+
+def second(sql: str, rollback: str | None, **more: str) -> dict[str, str]:
+    files = USERS | {"sql/0002_second.sql": sql} | more
+    return files | ({"rollback/0002_rollback.sql": rollback} if rollback is not None else {})
+
+
+def rehearsed(folder: Path, shadow: Shadow) -> Rehearsed:
+    project = load_project(folder)
+    return rehearse(project, project.migrations, shadow)
+
+
+def last(folder: Path, shadow: Shadow) -> Verdict:
+    return rehearsed(folder, shadow).migrations[-1]
+
+
+def test_a_rollback_that_restores_the_schema_is_exact(
+    project_factory: ProjectFactory, shadow: Shadow
+) -> None:
+    files = second("CREATE INDEX users_email ON users (email);", "DROP INDEX users_email;")
+    found = rehearsed(project_factory(files), shadow)
+    assert found.proven
+    assert [verdict.rollback for verdict in found.migrations] == ["exact", "exact"]
+    assert [verdict.reapply for verdict in found.migrations] == ["exact", "exact"]
+    assert found.release == "exact"
+
+
+def test_what_the_rollback_forgot_is_told_object_by_object_with_the_sql_for_it(
+    project_factory: ProjectFactory, shadow: Shadow
+) -> None:
+    files = second(
+        "ALTER TABLE users ALTER COLUMN email DROP DEFAULT;\nDROP INDEX IF EXISTS nothing;", ""
+    )
+    found = last(project_factory(files), shadow)
+    assert not found.proven
+    assert found.rollback == "differs"
+    assert [str(d) for d in found.differences] == [
+        "column public.users.email: default 'none'::text ≠ none"
+    ]
+    assert found.suggestions == [
+        "ALTER TABLE public.users ALTER COLUMN email SET DEFAULT 'none'::text;"
+    ]
+
+
+def test_a_rollback_that_does_not_run_is_failed_and_the_next_migration_is_still_judged(
+    project_factory: ProjectFactory, shadow: Shadow
+) -> None:
+    files = second("CREATE TABLE a (id int);", "DROP TABLE nowhere;\n")
+    files |= {"sql/0003_b.sql": "CREATE TABLE b ();", "rollback/0003_rollback.sql": "DROP TABLE b;"}
+    found = rehearsed(project_factory(files), shadow)
+    assert [verdict.rollback for verdict in found.migrations] == ["exact", "failed", "exact"]
+    assert found.release == "failed"
+    error = found.migrations[1].error
+    assert error is not None
+    assert (error.file, error.line) == ("rollback/0002_rollback.sql", 1)
+
+
+def test_a_missing_rollback_is_missing_and_one_with_a_reason_irreversible(
+    project_factory: ProjectFactory, shadow: Shadow
+) -> None:
+    assert last(project_factory(second("SELECT 1;", None)), shadow).rollback == "missing"
+    why = "-- turnback: irreversible because the rows are gone\nDELETE FROM users;"
+    found = last(project_factory(second(why, None)), shadow)
+    assert found.rollback == "irreversible"
+    assert found.proven
+
+
+def test_a_migration_that_cannot_run_a_second_time_is_told(
+    project_factory: ProjectFactory, shadow: Shadow
+) -> None:
+    files = second("CREATE TABLE a (); CREATE TYPE mood AS ENUM ('ok');", "DROP TABLE a;")
+    found = last(project_factory(files), shadow)
+    assert (found.rollback, found.reapply) == ("differs", "failed")
+
+
+def test_seed_rows_that_the_rollback_leaves_behind_are_told(
+    project_factory: ProjectFactory, shadow: Shadow
+) -> None:
+    files = second("INSERT INTO users VALUES (1, 'a');", "SELECT 1;")
+    found = last(project_factory(files), shadow)
+    assert found.rollback == "exact"
+    assert found.rows == ["rows of public.users: 0 → 1"]
+    assert not found.proven
+
+
+def test_what_a_rollback_throws_away_is_told(
+    project_factory: ProjectFactory, shadow: Shadow
+) -> None:
+    files = second(
+        "ALTER TABLE users ADD COLUMN theme text;", "ALTER TABLE users DROP COLUMN theme;"
+    )
+    found = last(project_factory(files), shadow)
+    assert found.loses_data == ["column users.theme, with its values"]
+    assert found.proven
+
+
+def test_a_rollback_to_a_narrower_type_throws_values_away(
+    project_factory: ProjectFactory, shadow: Shadow
+) -> None:
+    files = second(
+        "ALTER TABLE users ALTER COLUMN id TYPE bigint;",
+        "ALTER TABLE users ALTER COLUMN id TYPE int;",
+    )
+    found = last(project_factory(files), shadow)
+    assert found.rollback == "exact"
+    assert found.loses_data == ["values of column public.users.id that fit bigint and not integer"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "mode", "rewrites", "scans"),
+    [
+        ("ALTER TABLE users ADD COLUMN a int DEFAULT 1;", "AccessExclusiveLock", False, False),
+        (
+            "ALTER TABLE users ADD COLUMN a float DEFAULT random();",
+            "AccessExclusiveLock",
+            True,
+            False,
+        ),
+        ("ALTER TABLE users ALTER COLUMN id TYPE bigint;", "AccessExclusiveLock", True, False),
+        ("ALTER TABLE users ALTER COLUMN email SET NOT NULL;", "AccessExclusiveLock", False, True),
+        ("CREATE INDEX users_email ON users (email);", "ShareLock", False, True),
+    ],
+)
+def test_the_trace_shows_locks_rewrites_and_scans_on_an_empty_table(
+    project_factory: ProjectFactory,
+    shadow: Shadow,
+    sql: str,
+    mode: str,
+    rewrites: bool,
+    scans: bool,
+) -> None:
+    (statement,) = last(project_factory(second(sql, "SELECT 1;")), shadow).statements
+    assert ("users", mode) in statement.locks
+    assert ("users" in statement.rewrites) is rewrites
+    assert rewrites or ("users" in statement.scans) is scans
+
+
+def test_a_table_that_the_migration_makes_is_in_nobodys_way(
+    project_factory: ProjectFactory, shadow: Shadow
+) -> None:
+    files = second("CREATE TABLE a (id int); CREATE INDEX ON a (id);", "DROP TABLE a;")
+    assert [trace.locks for trace in last(project_factory(files), shadow).statements] == [(), ()]
+
+
+def test_a_verify_script_that_fails_on_the_shadow_stops_the_rehearsal(
+    project_factory: ProjectFactory, shadow: Shadow
+) -> None:
+    files = second(
+        "CREATE TABLE a ();",
+        "DROP TABLE a;",
+        **{"verify/0002_verify.sql": "DO $$ BEGIN ASSERT false, 'not so'; END $$;"},
+    )
+    found = last(project_factory(files), shadow)
+    assert found.forward == "failed"
+    assert found.error is not None
+    assert found.error.file == "verify/0002_verify.sql"
+
+
+def test_concurrent_statements_are_rehearsed_in_both_directions(
+    project_factory: ProjectFactory, shadow: Shadow
+) -> None:
+    files = second(
+        "CREATE INDEX CONCURRENTLY users_email ON users (email);",
+        "DROP INDEX CONCURRENTLY users_email;",
+    )
+    found = last(project_factory(files), shadow)
+    assert (found.rollback, found.reapply) == ("exact", "exact")
+    assert found.statements[0].locks == (("users", "ShareUpdateExclusiveLock"),)
+
+
+def test_the_shadow_leaves_no_database_and_removes_those_of_a_killed_rehearsal(
+    project_factory: ProjectFactory, shadow: Shadow, admin: psycopg.Connection
+) -> None:
+    admin.execute(f"CREATE DATABASE {PREFIX}0123456789ab")
+    rehearsed(project_factory(USERS), shadow)
+    left = admin.execute(
+        "SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [PREFIX]
+    ).fetchall()
+    assert left == []
+
+
+def test_the_command_rehearses_what_is_pending_and_changes_nothing(
+    project_factory: ProjectFactory, server: EmbeddedServer, database: str
+) -> None:
+    folder = project_factory(second("CREATE TABLE a ();", "DROP TABLE a;"))
+    assert turnback("up", "1", url=database, folder=folder).code == 0
+    answer = turnback(
+        "rehearse", "--json", "--shadow-url", server.url(), url=database, folder=folder
+    )
+    assert answer.code == 0
+    assert answer.document["status"] == "proven"
+    (found,) = answer.document["migrations"]
+    assert (found["version"], found["rollback"], found["reapply"]) == ("0002", "exact", "exact")
+    assert found["statements"][0]["line"] == 1
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT to_regclass('a')").fetchone() == (None,)
+
+
+def test_the_command_leaves_with_3_when_a_rollback_is_not_proven(
+    project_factory: ProjectFactory, server: EmbeddedServer
+) -> None:
+    folder = project_factory(second("CREATE TABLE a ();", "SELECT 1;"))
+    answer = turnback("rehearse", "--all", "--shadow-url", server.url(), folder=folder)
+    assert answer.code == 3
+    assert "table public.a: left over after rollback" in answer.out
+    assert "DROP TABLE public.a;" in answer.out
+
+
+def test_the_sizes_of_the_named_database_are_told_with_the_locks(
+    project_factory: ProjectFactory, server: EmbeddedServer, database: str
+) -> None:
+    folder = project_factory(
+        second("ALTER TABLE users ADD COLUMN a int;", "ALTER TABLE users DROP COLUMN a;")
+    )
+    assert turnback("up", "1", url=database, folder=folder).code == 0
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("INSERT INTO users SELECT generate_series(1, 2000)")
+        connection.execute("ANALYZE users")
+    answer = turnback("rehearse", "--shadow-url", server.url(), url=database, folder=folder)
+    assert "AccessExclusiveLock on users (about 2.0 thousand rows" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kept"),
+    [
+        ("integer", "bigint", True),
+        ("bigint", "integer", False),
+        ("character varying(20)", "character varying(40)", True),
+        ("character varying(40)", "character varying(20)", False),
+        ("character varying(40)", "text", True),
+        ("text", "integer", False),
+    ],
+)
+def test_a_change_of_type_keeps_every_value_or_does_not(old: str, new: str, kept: bool) -> None:
+    assert keeps_values(old, new) is kept
