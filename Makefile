@@ -81,3 +81,7 @@ clean:  ## Remove all that is made again; the project's own database in .turnbac
 	rm -rf .venv .aws-sam .turnback/layers .turnback/local-aws* .turnback/sam* build dist \
 		.pytest_cache .mypy_cache .ruff_cache layers/turnback/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: faults
+faults: setup  ## Kill, cut, freeze and fill up everything at every step, and tell what held
+	$(BIN)/python -m pytest tests/faults

@@ -32,7 +32,7 @@ def fragile(folder: Path) -> Iterator[Fragile]:
     made.server.stop()
 
 
-@pytest.mark.parametrize(("files", "step"), [(mixed, 12), (plain, 2)])
+@pytest.mark.parametrize(("files", "step"), [(mixed, 8), (plain, 1)])
 def test_after_a_kill_of_the_server_the_next_run_completes_the_work(
     fragile: Fragile,
     table: Table,
