@@ -18,5 +18,6 @@ def handler(wiring: Wiring) -> dict[str, Any]:
         environment=wiring.policy.environment,
         records=wiring.records,
         topic=wiring.topic,
+        subscribers=wiring.subscribers,
     )
     return {"status": told.status, "summary": told.summary}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from turnback.errors import TurnbackError
+from turnback.errors import AwsError, TurnbackError
 from turnback.runs.order import Order
 from turnback.runs.records import Records
 from turnback.settings import DatabaseSettings, Policy, SnapshotSettings, text
@@ -99,6 +99,19 @@ class Wiring:
         from turnback.aws.sns import Topic
 
         return Topic(text(self._environment, "TOPIC_ARN"))
+
+    def subscribers(self) -> dict[str, int | None]:
+        """How many hear the ``statuses`` and the ``alarms``; None where SNS does not say."""
+        from turnback.aws.sns import Topic
+
+        alarms = self._environment.get("ALARM_TOPIC_ARN", "").strip()
+        found: dict[str, int | None] = {"statuses": None, "alarms": None if alarms else 0}
+        for name, arn in (("statuses", text(self._environment, "TOPIC_ARN")), ("alarms", alarms)):
+            try:
+                found[name] = Topic(arn).subscribers() if arn else found[name]
+            except AwsError as error:
+                logger.warning(error.message)
+        return found
 
     @property
     def machine(self) -> StateMachine:

@@ -14,6 +14,16 @@ class Topic:
         self._arn = arn
         self._sns = client("sns")
 
+    def subscribers(self) -> int:
+        """How many have confirmed that they want to hear.
+
+        Raises:
+            AwsError: SNS does not say.
+        """
+        with telling("count the subscribers of the topic"):
+            found = self._sns.get_topic_attributes(TopicArn=self._arn)
+        return int(found["Attributes"].get("SubscriptionsConfirmed", 0))
+
     def publish(self, message: str, attributes: Mapping[str, str]) -> None:
         """Publish a message, with attributes that subscriptions can filter by.
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "repair": "history",
     "locks": "locks",
     "rehearse": "rehearse",
+    "checklist": "checklist",
     "up": "run",
     "down": "run",
     "demo": "demo",

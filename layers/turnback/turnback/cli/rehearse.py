@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 
 _COLORS = {"exact": "green", "irreversible": "yellow", "column_order": "green", "names": "green"}
 _SHOWN_DIFFERENCES = 20
+# The table-level locks by what they conflict with (manual, 13.3.1).
+_STRENGTH = {
+    "ShareUpdateExclusiveLock": 1,
+    "ShareLock": 2,
+    "ShareRowExclusiveLock": 3,
+    "ExclusiveLock": 4,
+    "AccessExclusiveLock": 5,
+}
 
 
 @click.command(epilog="Example: turnback rehearse --all")
@@ -68,13 +76,15 @@ def rehearse(
     from turnback.rehearsal.proof import rehearse as prove
 
     project = load_project(directory)
-    chosen = _chosen(project, versions, everything, database_url, history_schema, directory, out)
+    chosen = chosen_migrations(
+        project, versions, everything, database_url, history_schema, directory, out
+    )
     if not chosen:
         out.document |= {"status": "nothing_to_do", "migrations": []}
         out.result("Nothing is pending. To rehearse every migration: turnback rehearse --all")
         return 0
     began = time.monotonic()
-    with _shadow(shadow_url, out) as shadow:
+    with shadow_from(shadow_url, out) as shadow:
         result = prove(project, chosen, shadow, listener=_Teller(out, began))
     tables = {
         table
@@ -89,7 +99,7 @@ def rehearse(
     return _close(result, began, out)
 
 
-def _chosen(
+def chosen_migrations(
     project: Project,
     versions: tuple[str, ...],
     everything: bool,
@@ -98,6 +108,11 @@ def _chosen(
     directory: Path,
     out: Output,
 ) -> list[Migration]:
+    """The migrations to rehearse: those named, everything, or what is pending in the database.
+
+    Raises:
+        UnknownVersion: one that is named is not there.
+    """
     if versions:
         found = [(version, project.find(version)) for version in versions]
         for version, migration in found:
@@ -116,7 +131,8 @@ def _chosen(
 
 
 @contextlib.contextmanager
-def _shadow(url: str | None, out: Output) -> Iterator[Shadow]:
+def shadow_from(url: str | None, out: Output) -> Iterator[Shadow]:
+    """The shadow on the server of this address; without one, on a throw-away server."""
     from turnback.rehearsal.shadow import Shadow
 
     if url:
@@ -182,7 +198,9 @@ def _impact(verdict: Verdict, sizes: dict[str, Size], out: Output) -> None:
 
 
 def _told(statement: StatementTrace, sizes: dict[str, Size]) -> Iterator[str]:
-    for relation, mode in statement.locks:
+    # The strongest is what others feel; the document has them all.
+    strongest = dict(sorted(statement.locks, key=lambda lock: _STRENGTH.get(lock[1], 0)))
+    for relation, mode in sorted(strongest.items()):
         size = sizes.get(relation)
         does = [
             *(["rewrites it"] if relation in statement.rewrites else []),

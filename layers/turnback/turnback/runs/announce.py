@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from turnback.errors import ConfigurationError
+from turnback.runs.checklist import Evidence, checklist
 from turnback.runs.order import Order
 from turnback.runs.records import Records
 from turnback.runs.status import Status, StatusEvent
@@ -31,6 +32,7 @@ def announce(
     environment: str,
     records: Records,
     topic: Publisher,
+    subscribers: Callable[[], Mapping[str, int | None]] = dict,
 ) -> StatusEvent:
     """Publish a run's status.
 
@@ -42,6 +44,7 @@ def announce(
         environment: the stack's environment.
         records: the run's plan and report.
         topic: where to publish.
+        subscribers: how many hear the ``statuses`` and the ``alarms``; None where that is unknown.
 
     Raises:
         AwsError: SNS did not take it; the run goes on all the same.
@@ -65,11 +68,14 @@ def announce(
         duration_ms=int((now - started_at).total_seconds() * 1000),
         rehearsal=state.get("rehearsal"),
         snapshot=_snapshot(snapshot),
+        checklist=_checklist(state, plan, records, subscribers()) if status.final and rows else (),
         error=error,
         rollback_error=error_of(state.get("rollback_error")),
         execution_arn=execution_arn,
     )
     topic.publish(event.to_json(), event.attributes())
+    if event.checklist:
+        records.write_checklist(list(event.checklist))
     return event
 
 
@@ -127,6 +133,23 @@ def _snapshot(snapshot: Mapping[str, Any]) -> dict[str, Any] | None:
     if not snapshot.get("id"):
         return None
     return {"kind": snapshot["kind"], "id": snapshot["id"]}
+
+
+def _checklist(
+    state: Mapping[str, Any],
+    plan: Mapping[str, Any],
+    records: Records,
+    subscribers: Mapping[str, int | None],
+) -> tuple[dict[str, str], ...]:
+    known = Evidence(
+        source=plan.get("source") or {},
+        undocumented=plan.get("undocumented"),
+        rehearsal=records.rehearsal(),
+        snapshot=state.get("snapshot") or {},
+        alarms=subscribers.get("alarms"),
+        audience=subscribers.get("statuses"),
+    )
+    return tuple(item.to_dict() for item in checklist(known))
 
 
 def _progress(status: Status, state: Mapping[str, Any]) -> str | None:

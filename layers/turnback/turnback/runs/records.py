@@ -114,6 +114,11 @@ class Records:
             report["errors"] = [*report["errors"], error]
         self.store.write(self.report_key, json.dumps(report, indent=2).encode())
 
+    def write_checklist(self, items: list[dict[str, str]]) -> None:
+        """Add the checklist's answers to the report."""
+        report = {"version": 1, "run": self.run, **self.report(), "checklist": items}
+        self.store.write(self.report_key, json.dumps(report, indent=2).encode())
+
     def _read(self, key: str) -> dict[str, Any]:
         body = self.store.read(key)
         return dict(json.loads(body)) if body else {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from turnback.runs.checklist import in_short
+
 # Slack's limits: https://docs.slack.dev/reference/block-kit/blocks
 HEADER_LENGTH = 150
 SECTION_LENGTH = 3000
@@ -46,6 +48,7 @@ def slack_message(event: Mapping[str, Any]) -> dict[str, Any]:
         _error("What failed", event.get("error")),
         _undone(event),
         _error("Why the rollback failed", event.get("rollback_error")),
+        _checklist(event),
         f"*What to do next*\n{escape(next_step(event))}" if event["status"] != "succeeded" else "",
     ]
     blocks += [_section(text) for text in texts if text]
@@ -123,6 +126,11 @@ def _error(title: str, error: Mapping[str, Any] | None) -> str:
     message = cut(escape(error["message"]), SECTION_LENGTH - 1000).replace("```", "'''")
     hint = f"\n{cut(escape(error['hint']), 500)}" if error.get("hint") else ""
     return f"*{title}*{place}\n{escape(error['type'])}{state}\n```{message}```{hint}"
+
+
+def _checklist(event: Mapping[str, Any]) -> str:
+    items = event.get("checklist")
+    return f"*Checklist*\n{cut(escape(in_short(items)), FIELD_LENGTH)}" if items else ""
 
 
 def _undone(event: Mapping[str, Any]) -> str:

@@ -57,6 +57,8 @@ class StatusEvent:
         rehearsal: ``status`` (``proven`` or ``unproven``), how many ``migrations`` and how many
             ``irreversible`` among them, and the ``key`` of all that was found; or None.
         snapshot: ``kind`` and ``id`` of the snapshot, or None.
+        checklist: of a final status, ``item``, ``answer`` (``yes``, ``no``, ``unknown``) and
+            ``evidence`` of each; empty where there was nothing to do.
         error: what stopped the run, as of TurnbackError.to_dict, or None.
         rollback_error: what stopped the rollback, or None.
         execution_arn: the execution of the state machine, or None.
@@ -79,6 +81,7 @@ class StatusEvent:
     duration_ms: int | None = None
     rehearsal: dict[str, Any] | None = None
     snapshot: dict[str, Any] | None = None
+    checklist: tuple[dict[str, str], ...] = ()
     error: dict[str, Any] | None = None
     rollback_error: dict[str, Any] | None = None
     execution_arn: str | None = None

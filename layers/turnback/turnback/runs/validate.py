@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from turnback.errors import ConfigurationError, ReleaseTooOld
 from turnback.migrations.release import parse_release
 from turnback.runs.artifacts import ArtifactStore, fetched
+from turnback.runs.checklist import undocumented
 from turnback.runs.order import Order
 from turnback.runs.records import Records
 from turnback.settings import Policy
@@ -59,6 +60,7 @@ def validate(
                 "release": found.artifact.release,
                 "source": dict(found.artifact.source),
                 "artifact": {**order.to_dict()["artifact"], "sha256": found.sha256},
+                "undocumented": undocumented([step.migration for step in plan.steps]),
                 **plan.to_dict(),
             }
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-
 # Their indexes sort in ways of their own, though the bytes are the same.
 _TIMES = {"timestamp", "timestamptz"}
 

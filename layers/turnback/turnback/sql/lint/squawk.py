@@ -18,7 +18,6 @@ from turnback.sql.lint.squawk_rules import LEFT_OUT, REPLACED
 
 # The oldest server we run on: what only older ones suffer from is not reported.
 _SERVER = "14"
-_OPT_IN = ("prefer-repack",)
 # Not rules that its command line knows by name.
 _NAMELESS = {"syntax-error", "unused-ignore"}
 _LONGEST_S = 120
@@ -57,8 +56,6 @@ def hits(scripts: Sequence[Script], *, curated: bool = True) -> list[Hit]:
     if curated:
         for rule in sorted((LEFT_OUT.keys() | REPLACED.keys()) - _NAMELESS):
             options += ["--exclude", rule]
-        for rule in _OPT_IN:
-            options += ["--include", rule]
     with tempfile.TemporaryDirectory(prefix="turnback-lint-") as folder:
         texts = [script.sql.replace("squawk-ignore", "squawk ignore") for script in scripts]
         for number, text in enumerate(texts):

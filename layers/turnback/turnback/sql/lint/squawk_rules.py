@@ -9,7 +9,6 @@ TAKEN = {
     "ban-set-schema": "TB402",
     "ban-truncate-cascade": "TB110",
     "identifier-too-long": "TB304",
-    "prefer-repack": "TB109",
     "renaming-column": "TB402",
     "renaming-object": "TB402",
     "renaming-table": "TB402",
@@ -25,6 +24,7 @@ REPLACED = {
     "changing-column-type": "TB106",
     "constraint-missing-not-valid": "TB104, TB105",
     "disallowed-unique-constraint": "TB107",
+    "prefer-repack": "TB109",
     "require-concurrent-index-creation": "TB101",
     "syntax-error": "TB901",
 }

@@ -13,7 +13,6 @@ from turnback.sql.lint.nodes import (
     definition,
     dotted,
     table_name,
-    walk,
 )
 from turnback.sql.lint.renames import renamed
 from turnback.sql.lint.step import Step
@@ -53,7 +52,7 @@ def _reindex(step: Step, offset: int) -> Iterator[Finding]:  # noqa: ARG001
         why="Whoever writes to the table waits until its index is built anew, and so does every "
         "query that would use the index: minutes on a table of many gigabytes.",
         safer="-- in a file of its own\n"
-        + concurrently(step.statement.sql, "(?:INDEX|TABLE|SCHEMA|DATABASE)"),
+        + concurrently(step.statement.sql, _REINDEXED[step.tree["kind"]]),
     )
 
 
@@ -79,20 +78,6 @@ def _required(step: Step, offset: int) -> Iterator[Finding]:
         f"{NEXT}: fill the old rows in batches, then\n"
         f"ALTER TABLE {dotted_name(table)} VALIDATE CONSTRAINT {check};",
         at=node["location"],
-    )
-
-
-def _repack(step: Step, offset: int) -> Iterator[Finding]:  # noqa: ARG001
-    words = "CLUSTER" if step.kind == "ClusterStmt" else "VACUUM FULL"
-    tables = [dotted_name(table_name(n)) for _, n in walk(step.tree) if "relname" in n]
-    table = tables[0] if tables else ""
-    yield step.finding(
-        "TB109",
-        f"{words}{' of ' + table if table else ''}.",
-        why="The table is written anew under an AccessExclusiveLock, outside a transaction. "
-        "Whoever reads or writes it waits meanwhile: minutes for a few gigabytes, with twice the "
-        "disk. pg_repack does the same with locks of an instant (RDS has the extension).",
-        safer=f"VACUUM (ANALYZE) {table};".replace(" ;", ";"),
     )
 
 
@@ -164,9 +149,15 @@ def _column_after(step: Step, offset: int) -> Node | None:
     return None
 
 
+_REINDEXED = {
+    "REINDEX_OBJECT_INDEX": "INDEX",
+    "REINDEX_OBJECT_TABLE": "TABLE",
+    "REINDEX_OBJECT_SCHEMA": "SCHEMA",
+    "REINDEX_OBJECT_SYSTEM": "SYSTEM",
+    "REINDEX_OBJECT_DATABASE": "DATABASE",
+}
 _TELL: dict[str, Callable[[Step, int], Iterator[Finding]]] = {
     "TB102": _reindex,
-    "TB109": _repack,
     "TB110": _truncate,
     "TB111": _domain,
     "TB112": _required,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from turnback.sql.lint.definitions import SERIALS, column_of, type_of
 from turnback.sql.lint.model import Finding
-from turnback.sql.lint.nodes import commands, definition, inline_constraints
+from turnback.sql.lint.nodes import commands, definition, inline_constraints, table_name, walk
 from turnback.sql.lint.step import Step
 from turnback.sql.lint.volatile import KNOWN, volatile
 from turnback.sql.lint.work import Work, work
@@ -25,7 +25,9 @@ _ALL_WAIT = "Whoever reads or writes {} waits meanwhile"
 
 
 def scan_rules(step: Step) -> Iterator[Finding]:
-    """TB103 to TB108."""
+    """TB103 to TB109."""
+    if step.kind in ("VacuumStmt", "ClusterStmt"):
+        yield from _written_anew(step)
     if step.kind != "AlterTableStmt":
         return
     for item in work(step):
@@ -222,6 +224,25 @@ _AFTER_DEFAULT = re.compile(
     r"\s(?:NOT\s+NULL|NULL|UNIQUE|PRIMARY|REFERENCES|CHECK|CONSTRAINT|COLLATE|GENERATED)\b",
     re.IGNORECASE,
 )
+
+
+def _written_anew(step: Step) -> Iterator[Finding]:
+    if step.kind == "VacuumStmt" and not step.statement.strong_outside:
+        return
+    named = [table_name(node) for _, node in walk(step.tree) if "relname" in node]
+    if named and not any(map(step.in_use, named)):
+        return
+    words = "CLUSTER" if step.kind == "ClusterStmt" else "VACUUM FULL"
+    shown = ", ".join(named) or "every table"
+    yield step.finding(
+        "TB109",
+        f"{words} of {shown}.",
+        why=f"{shown.capitalize() if not named else shown} is written anew under an "
+        "AccessExclusiveLock. Whoever reads or writes it waits meanwhile: minutes for a few "
+        "gigabytes, with twice the disk. pg_repack does the same with locks of an instant (RDS "
+        "has the extension).",
+        safer=" ".join(["VACUUM (ANALYZE)", ", ".join(map(dotted_name, named))]).strip() + ";",
+    )
 
 
 def _column_type(step: Step, column: str) -> str:

@@ -1,0 +1,171 @@
+"""The checklist of a release: what was done before it, each answer with its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from turnback.migrations.headers import read_fields
+from turnback.migrations.model import Migration
+
+Answer = Literal["yes", "no", "unknown"]
+FIELDS = ("migration", "version", "date")
+LISTED = 5
+NOT_REHEARSED = "the release was not rehearsed"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One line: what is asked, what the answer is, and how that is known."""
+
+    item: str
+    answer: Answer
+    evidence: str
+
+    def to_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of a release; None is what cannot be known from here.
+
+    Attributes:
+        source: ``repository`` and ``commit`` of the artifact, as far as it says them.
+        undocumented: files of the release whose header lacks a field.
+        rehearsal: the rehearsal's result, as of Rehearsed.to_dict; empty where there was none.
+        snapshot: ``kind``, ``id`` and ``state``; empty where none was taken.
+        alarms: how many subscribe to the alarms.
+        audience: how many subscribe to the statuses.
+    """
+
+    source: Mapping[str, Any]
+    undocumented: Sequence[str] | None
+    rehearsal: Mapping[str, Any]
+    snapshot: Mapping[str, Any] | None = None
+    alarms: int | None = None
+    audience: int | None = None
+
+
+def checklist(known: Evidence) -> list[Item]:
+    """The items, in the order of a release's life."""
+    return [
+        _reviewed(known),
+        _tested(known.rehearsal),
+        _proven(known.rehearsal),
+        _saved(known.snapshot),
+        _assessed(known.rehearsal),
+        _watched(known.alarms),
+        _documented(known.undocumented),
+        _told(known.audience),
+    ]
+
+
+def undocumented(migrations: Sequence[Migration]) -> list[str]:
+    """The forward files whose header lacks one of Migration, Version and Date."""
+    return [
+        migration.forward.path
+        for migration in migrations
+        if not set(FIELDS) <= read_fields(migration.forward.sql).keys()
+    ]
+
+
+def in_short(items: Sequence[Mapping[str, Any]]) -> str:
+    """One line: how many are answered with yes, and which are not."""
+    yes = sum(item["answer"] == "yes" for item in items)
+    others = [f"{item['item']}: {item['answer']}" for item in items if item["answer"] != "yes"]
+    return "; ".join([f"{yes} of {len(items)} yes", *others])
+
+
+def _reviewed(known: Evidence) -> Item:
+    commit = known.source.get("commit")
+    if not commit:
+        told = "release.json names no commit, and nobody approved the run in turnback"
+        return Item("schema changes reviewed", "unknown", told)
+    where = f" of {known.source['repository']}" if known.source.get("repository") else ""
+    told = f"commit {str(commit)[:12]}{where}; who reviewed it, that repository knows"
+    return Item("schema changes reviewed", "unknown", told)
+
+
+def _tested(rehearsal: Mapping[str, Any]) -> Item:
+    rows = rehearsal.get("migrations", [])
+    if not rows:
+        return Item("migration tested", "no", NOT_REHEARSED)
+    failed = [row["version"] for row in rows if row["forward"] != "applied"]
+    if failed:
+        return Item("migration tested", "no", f"{_some(failed)} does not run on the shadow")
+    return Item("migration tested", "yes", f"{len(rows)} applied on a shadow database")
+
+
+def _proven(rehearsal: Mapping[str, Any]) -> Item:
+    rows = rehearsal.get("migrations", [])
+    if not rows:
+        return Item("rollback proven", "no", NOT_REHEARSED)
+    one_way = [row["version"] for row in rows if row["rollback"] == "irreversible"]
+    if rehearsal.get("status") != "proven":
+        wrong = [row["version"] for row in rows if row["rollback"] in ("differs", "failed")]
+        missing = [row["version"] for row in rows if row["rollback"] == "missing"]
+        told = [
+            *([f"of {_some(wrong)} it does not restore"] if wrong else []),
+            *([f"{_some(missing)} has none"] if missing else []),
+        ]
+        return Item("rollback proven", "no", "; ".join(told) or "the rehearsal found a difference")
+    if one_way:
+        return Item("rollback proven", "no", f"irreversible, as its header says: {_some(one_way)}")
+    return Item("rollback proven", "yes", f"{len(rows)} taken up, down and up again, compared")
+
+
+def _saved(snapshot: Mapping[str, Any] | None) -> Item:
+    if snapshot is None:
+        return Item("backup taken", "unknown", "the run takes it, before anything is changed")
+    if snapshot.get("state") == "available":
+        return Item("backup taken", "yes", f"{snapshot['kind']} snapshot {snapshot['id']}")
+    return Item("backup taken", "no", "no snapshot was taken")
+
+
+def _assessed(rehearsal: Mapping[str, Any]) -> Item:
+    rows = rehearsal.get("migrations", [])
+    if not rows:
+        return Item("performance impact assessed", "no", NOT_REHEARSED)
+    statements = [statement for row in rows for statement in row["statements"]]
+    locks = {lock["relation"] for item in statements for lock in item["locks"]}
+    rewrites = {table for item in statements for table in item["rewrites"]}
+    scans = {table for item in statements for table in item["scans"]}
+    told = [
+        f"{verb} {_some(sorted(tables))}"
+        for verb, tables in (("locks", locks), ("rewrites", rewrites), ("reads all of", scans))
+        if tables
+    ]
+    evidence = "; ".join(told) or "locks, rewrites and scans no table that is there already"
+    return Item("performance impact assessed", "yes", f"traced: {evidence}")
+
+
+def _watched(alarms: int | None) -> Item:
+    if alarms is None:
+        return Item("alarms in place", "unknown", "the stack knows who hears its alarms")
+    if alarms == 0:
+        return Item("alarms in place", "no", "nobody subscribes to the alarms: AlarmTopicArn")
+    return Item("alarms in place", "yes", f"subscribers of the alarms: {alarms}")
+
+
+def _documented(files: Sequence[str] | None) -> Item:
+    name = "documentation header present"
+    if files is None:
+        return Item(name, "unknown", "the plan does not say")
+    if files:
+        return Item(name, "no", f"Migration, Version or Date is not in {_some(files)}")
+    return Item(name, "yes", "each has Migration, Version and Date")
+
+
+def _told(audience: int | None) -> Item:
+    if audience is None:
+        return Item("stakeholders told", "unknown", "the run tells them, on the stack's topic")
+    if audience == 0:
+        return Item("stakeholders told", "no", "published, but nobody subscribes to the topic")
+    return Item("stakeholders told", "yes", f"published to the topic's subscribers: {audience}")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
