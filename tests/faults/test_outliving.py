@@ -15,6 +15,7 @@ from tests.faults.arena import PATIENT, up
 from tests.faults.table import Table
 from tests.faults.watching import Eye, rows, transaction, until, value
 
+LEAVES = replace(PATIENT, detachable=True)
 IMPATIENT = replace(PATIENT, runner_wait_s=0.2)
 # Somebody's transaction with an old snapshot, for whose end CREATE INDEX CONCURRENTLY waits, and
 # with the lock that the gate waits for.
@@ -24,6 +25,8 @@ DO $$ BEGIN
     WHILE NOT pg_try_advisory_xact_lock(7) LOOP PERFORM pg_sleep(0.02); END LOOP;
 END $$;
 """
+NOTICES = "DO $$ BEGIN FOR n IN 1..20000 LOOP RAISE NOTICE 'still here'; END LOOP; END $$;\n"
+ROWS = "SELECT repeat('still here', 100) FROM generate_series(1, 1000);\n"
 TABLE = "CREATE TABLE made_{} (id int);\n"
 # What waits for somebody: the files from 0002 on, and the version that waits.
 LONG = {
@@ -33,15 +36,23 @@ LONG = {
         "0002",
     ),
     "one transaction": ([TABLE.format(2) + GATE], "0002"),
+    "one transaction that says much": ([TABLE.format(2) + GATE + NOTICES], "0002"),
     "first of four in a message": (
         [TABLE.format(2) + GATE, *(TABLE.format(n) for n in (3, 4, 5))],
         "0002",
+    ),
+    "tenth of ninety in a message": (
+        [(TABLE + (GATE if n == 11 else "")).format(n) for n in range(2, 92)],
+        "0011",
     ),
     "third of four in a message": (
         [TABLE.format(2), TABLE.format(3), TABLE.format(4) + GATE, TABLE.format(5)],
         "0004",
     ),
 }
+SELECTS_MUCH = "one transaction that selects much"
+LONG_BUT_TALKING = {SELECTS_MUCH: ([TABLE.format(2) + GATE + ROWS], "0002")}
+DONE = "SELECT DISTINCT version FROM migration_log WHERE outcome = 'done'"
 APPLIED_ONCE = (
     "SELECT version FROM migration_log WHERE direction = 'up' AND outcome = 'done' "
     "AND statement IS NULL ORDER BY id"
@@ -61,7 +72,7 @@ def eye(database: str) -> Iterator[Eye]:
 @pytest.fixture
 def folder(database: str, project_factory: ProjectFactory, name: str) -> Path:
     """A project whose first migration is applied, and whose next ones wait for somebody."""
-    forward = ["CREATE TABLE t (id int)", *LONG[name][0]]
+    forward = ["CREATE TABLE t (id int)", *(LONG | LONG_BUT_TALKING)[name][0]]
     files = {f"sql/{n:04}_step.sql": sql for n, sql in enumerate(forward, 1)}
     files |= {f"rollback/{n:04}_rollback.sql": "SELECT 1" for n in range(1, len(forward) + 1)}
     made = project_factory(files)
@@ -75,6 +86,7 @@ def leave(database: str, folder: Path, eye: Eye, told: list[Event]) -> Report:
         database,
         folder,
         "r-left",
+        options=LEAVES,
         listener=told.append,
         keep_going=lambda: not eye.waiting(),
     )
@@ -101,6 +113,7 @@ def test_a_statement_that_is_left_to_the_server_ends_there_and_is_recorded(
             assert "turnback/r-left" in other.error.message
         until(eye.gone, "the end of what was left")
         made = rows(database, MADE)
+        assert (LONG[name][1],) in rows(database, DONE)
         told: list[Event] = []
         report = up(database, folder, listener=told.append)
         assert report.error is None, report.error
@@ -135,6 +148,22 @@ def test_a_statement_that_is_left_and_ends_without_a_record_is_run_again_and_the
         assert report.error is None, report.error
         assert rows(database, APPLIED_ONCE) == [(version,) for version in versions]
         assert value(database, "SELECT bool_and(indisvalid) FROM pg_index")
+
+
+@pytest.mark.parametrize("name", [SELECTS_MUCH])
+def test_a_transaction_that_sends_rows_after_we_left_is_taken_back_whole_and_run_again(
+    database: str, folder: Path, eye: Eye, table: Table, name: str
+) -> None:
+    with table.row(f"left to the server, {name}", "rolled back by the server; the next run did it"):
+        with transaction(database, IN_THE_WAY):
+            assert leave(database, folder, eye, []).running is not None
+        until(eye.gone, "the end of what was left")
+        assert rows(database, MADE) == []
+        told: list[Event] = []
+        report = up(database, folder, listener=told.append)
+        assert report.error is None, report.error
+        assert "lost" in {event.kind for event in told}
+        assert rows(database, APPLIED_ONCE) == [("0001",), ("0002",)]
 
 
 @pytest.mark.parametrize("name", ["CREATE INDEX CONCURRENTLY"])

@@ -77,7 +77,8 @@ CREATE FOREIGN TABLE app.remote (id integer) SERVER elsewhere OPTIONS (table_nam
 CREATE PUBLICATION news FOR TABLE app.users (id, name);
 CREATE EVENT TRIGGER watch ON ddl_command_end EXECUTE FUNCTION app.event();
 ALTER EVENT TRIGGER watch DISABLE;
-ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO fingerprint_alice;
+ALTER DEFAULT PRIVILEGES FOR ROLE fingerprint_bob IN SCHEMA app
+    GRANT SELECT ON TABLES TO fingerprint_alice;
 GRANT SELECT, UPDATE ON app.orders TO fingerprint_bob;
 COMMENT ON COLUMN app.users.theme IS 'light or dark';
 """
@@ -111,6 +112,7 @@ CASES = [
     case("DROP TABLE app.events_2024", "table app.events_2024: missing after rollback"),
     case("ALTER TABLE app.events DETACH PARTITION app.events_2024",
          "column app.events_2024.at: inherited yes ≠ none",
+         "column app.events_2024.at: not null yes, inherited ≠ yes",
          "column app.events_2024.what: inherited yes ≠ none",
          "index app.events_2024_what_idx: parent app.events_what ≠ none",
          "table app.events_2024: partition bounds "
@@ -210,7 +212,8 @@ CASES = [
     # indexes
     case("DROP INDEX app.users_theme", "index app.users_theme: missing after rollback"),
     case("DROP INDEX app.users_theme; CREATE INDEX users_theme ON app.users (theme)",
-         "index app.users_theme: definition … (theme, lower(name)) ≠ … (theme)"),
+         "index app.users_theme: definition CREATE INDEX ON app.users USING btree "
+         "(theme, lower(name)) ≠ CREATE INDEX ON app.users USING btree (theme)"),
     case("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'app.users_theme'::regclass",
          "index app.users_theme: valid yes ≠ no"),
     case("ALTER INDEX app.users_theme ALTER COLUMN 2 SET STATISTICS 300",
@@ -243,7 +246,7 @@ CASES = [
     # functions
     case("CREATE OR REPLACE FUNCTION app.plus(a integer, b integer DEFAULT 1) RETURNS integer "
          "LANGUAGE sql STABLE AS 'SELECT a + b'",
-         "function app.plus(integer, integer): definition IMMUTABLE ≠ none"),
+         "function app.plus(integer, integer): definition IMMUTABLE ≠ STABLE"),
     case("CREATE OR REPLACE FUNCTION app.plus(a integer, b integer DEFAULT 1) RETURNS integer "
          "LANGUAGE sql IMMUTABLE AS 'SELECT a - b'",
          "function app.plus(integer, integer): definition "
@@ -255,7 +258,7 @@ CASES = [
     case("DROP PROCEDURE app.nothing", "procedure app.nothing(integer): missing after rollback"),
     case("DROP AGGREGATE app.total(integer)", "aggregate app.total(integer): missing after rollback"),
     case("REVOKE EXECUTE ON FUNCTION app.touch() FROM PUBLIC",
-         "function app.touch(): grants to PUBLIC as usual ≠ revoked", mends=False),
+         "function app.touch(): grants to PUBLIC as usual ≠ revoked"),
     # triggers, rules, policies
     case("ALTER TABLE app.orders DISABLE TRIGGER touch",
          "trigger app.orders.touch: enabled yes ≠ no"),
@@ -299,7 +302,7 @@ CASES = [
          "operator class app.int_ops USING btree: missing after rollback",
          "operator family app.ints USING btree: definition OPERATOR 1 <(integer,integer), "
          "OPERATOR 2 <=(integer,integer), OPERATOR 3 =(integer,integer), OPERATOR 4 "
-         ">=(integer,integer), OPERATOR 5 >(integer,integer), F… ≠ none", mends=False),
+         ">=(integer,integer), OPERATOR 5 >(integer,integer), FU… ≠ none", mends=False),
     case("DROP COLLATION app.german", "collation app.german: missing after rollback"),
     case("DROP STATISTICS app.users_stats", "statistics app.users_stats: missing after rollback"),
     case("ALTER STATISTICS app.users_stats SET STATISTICS 50",
@@ -308,7 +311,7 @@ CASES = [
          "text search dictionary app.simple: definition TEMPLATE = pg_catalog.simple ≠ "
          "TEMPLATE = pg_catalog.simple, stopwords = 'english'", mends=False),
     case("ALTER TEXT SEARCH CONFIGURATION app.english DROP MAPPING FOR email",
-         "text search configuration app.english: mapping … email with simple; … ≠ … …",
+         "text search configuration app.english: mapping … simple; email with simple; url … ≠ … simple; url …",
          mends=False),
     case("DROP EVENT TRIGGER watch", "event trigger watch: missing after rollback", mends=False),
     case("ALTER EVENT TRIGGER watch ENABLE REPLICA",
@@ -360,9 +363,11 @@ CASES = [
     case("GRANT USAGE ON FOREIGN DATA WRAPPER postgres_fdw TO fingerprint_bob",
          "foreign data wrapper postgres_fdw: grants to fingerprint_bob as usual ≠ USAGE"),
     case("REVOKE EXECUTE ON FUNCTION pg_catalog.now() FROM PUBLIC",
-         "function now(): grants to PUBLIC as usual ≠ revoked", mends=False),
-    case("ALTER DEFAULT PRIVILEGES IN SCHEMA app REVOKE SELECT ON TABLES FROM fingerprint_alice",
-         "default privileges for role postgres in schema app on tables: missing after rollback",
+         "function now(): grants to PUBLIC as usual ≠ revoked"),
+    case("ALTER DEFAULT PRIVILEGES FOR ROLE fingerprint_bob IN SCHEMA app "
+         "REVOKE SELECT ON TABLES FROM fingerprint_alice",
+         "default privileges for role fingerprint_bob in schema app on tables: "
+         "missing after rollback",
          mends=False),
     case("ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC",
          "default privileges for role postgres on functions: left over after rollback",

@@ -21,7 +21,7 @@ def test_every_line_of_the_logs_names_the_run_and_none_a_secret(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    stack = deploy(Environment="production", SnapshotKind="dump")
+    stack = deploy(Environment="production", SnapshotKind="dump", Rehearse="never")
     secret = json.loads(read_secret(stack))
     logged = io.StringIO()
     logger.registered_handler.setStream(logged)

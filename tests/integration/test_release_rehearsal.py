@@ -211,3 +211,37 @@ def test_a_shadow_that_cannot_be_built_refuses_the_release(
     assert "the shadow cannot be built" in error["message"]
     assert "Rehearse" in error["hint"]
     assert "edges" not in tables(database)
+
+
+def test_the_last_word_of_a_run_and_its_report_answer_the_checklist(
+    deploy: Deploy, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    stack = deploy(Environment="production", SnapshotKind="dump")
+    run = stack.release(project_factory(GOOD), "1.0.0", tmp_path)
+
+    last = run.messages[-1]
+    answers = {row["item"]: row["answer"] for row in last["checklist"]}
+    assert answers == {
+        "schema changes reviewed": "unknown",
+        "migration tested": "yes",
+        "rollback proven": "yes",
+        "backup taken": "yes",
+        "performance impact assessed": "yes",
+        "alarms in place": "no",
+        "documentation header present": "no",
+        "stakeholders told": "yes",
+    }
+    report = stack.record(last["run"], "report")
+    assert report["checklist"] == last["checklist"]
+    assert len(report["applied"]) == 3
+    assert [message["checklist"] for message in run.messages[:-1]] == [[], [], []]
+
+
+def test_a_release_with_nothing_to_do_has_no_checklist(
+    deploy: Deploy, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    stack = deploy()
+    stack.release(project_factory(FIRST), "1.0.0", tmp_path)
+    run = stack.release(project_factory(FIRST), "1.0.1", tmp_path)
+
+    assert run.messages[-1]["checklist"] == []

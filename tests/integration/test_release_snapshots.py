@@ -32,7 +32,7 @@ def test_a_dump_is_taken_first_and_restores_what_was_there(
     project_factory: ProjectFactory,
     tmp_path: Path,
 ) -> None:
-    stack = deploy(Environment="production", SnapshotKind="dump")
+    stack = deploy(Environment="production", SnapshotKind="dump", Rehearse="never")
     stack.release(project_factory(FIRST), "1.0.0", tmp_path)
     with psycopg.connect(database) as connection:
         connection.execute("INSERT INTO users SELECT n, 'a''b' FROM generate_series(1, 500) n")

@@ -21,8 +21,11 @@ class Topic:
             AwsError: SNS does not say.
         """
         with telling("count the subscribers of the topic"):
-            found = self._sns.get_topic_attributes(TopicArn=self._arn)
-        return int(found["Attributes"].get("SubscriptionsConfirmed", 0))
+            pages = self._sns.get_paginator("list_subscriptions_by_topic").paginate(
+                TopicArn=self._arn
+            )
+            found = [row["SubscriptionArn"] for page in pages for row in page["Subscriptions"]]
+        return sum(arn.startswith("arn:") for arn in found)
 
     def publish(self, message: str, attributes: Mapping[str, str]) -> None:
         """Publish a message, with attributes that subscriptions can filter by.

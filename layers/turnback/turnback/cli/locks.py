@@ -51,9 +51,12 @@ def locks(
     """
     if watch and (out.as_json or terminate or terminate_idle):
         raise ConfigurationError("--watch goes with no other action", hint="use it alone")
-    with open_engine(database_url, directory, history_schema, out) as engine:
+    from turnback.engine.message import asking
+    from turnback.engine.sessions import idle_in_transaction, sessions
+
+    with open_engine(database_url, directory, history_schema, out) as engine, asking():
         while True:
-            found = engine.sessions()
+            found = sessions(engine.connection)
             _show(found, out)
             if not watch:
                 break
@@ -73,7 +76,7 @@ def locks(
                 )
             _end(engine, chosen, yes, out)
         if terminate_idle is not None:
-            _end(engine, engine.idle_in_transaction(found, terminate_idle), yes, out)
+            _end(engine, idle_in_transaction(found, terminate_idle), yes, out)
 
 
 def _show(found: list[Session], out: Output) -> None:
@@ -127,8 +130,10 @@ def _end(engine: Engine, chosen: list[Session], yes: bool, out: Output) -> None:
         if not may_ask(out.as_json):
             raise ConfigurationError(f"this would end {what}", hint="if that is meant: --yes")
         click.confirm(f"End {what}? Their open transactions are rolled back.", abort=True, err=True)
+    from turnback.engine.sessions import terminate
+
     for session in chosen:
-        if engine.terminate(session.pid):
+        if terminate(engine.connection, session.pid):
             out.document["terminated"].append(session.pid)
             out.result(f"  ended pid {session.pid}")
         else:

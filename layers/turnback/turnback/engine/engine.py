@@ -30,7 +30,6 @@ from turnback.sql.script import prepare
 
 if TYPE_CHECKING:
     from turnback.engine.health import Health
-    from turnback.engine.sessions import Session
 
 
 class Engine:
@@ -192,26 +191,6 @@ class Engine:
         from turnback.engine.health import examine
 
         return examine(self.connection, self.history)
-
-    @asking()
-    def sessions(self) -> list[Session]:
-        """Who holds locks and who waits for whom. Writes nothing."""
-        from turnback.engine.sessions import sessions
-
-        return sessions(self.connection)
-
-    def idle_in_transaction(self, found: list[Session], longer_than_s: float) -> list[Session]:
-        """Those of ``found`` that sit idle in a transaction for that many seconds; never ours."""
-        from turnback.engine.sessions import idle_in_transaction
-
-        return idle_in_transaction(found, longer_than_s)
-
-    @asking()
-    def terminate(self, pid: int) -> bool:
-        """End a session; whether there was one."""
-        from turnback.engine.sessions import terminate
-
-        return terminate(self.connection, pid)
 
     @asking()
     def repair(self, project: Project, version: str, change: str, reason: str) -> str:

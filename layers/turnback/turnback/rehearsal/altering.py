@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from turnback.engine.quoting import literal
 from turnback.rehearsal.difference import Difference
-from turnback.rehearsal.grants import GRANTABLE, GRANTS_TO, REVOKED
+from turnback.rehearsal.granting import granting
+from turnback.rehearsal.grants import GRANTS_TO
 from turnback.rehearsal.naming import last, split, without_last
 from turnback.rehearsal.restoring import (
     Objects,
@@ -54,35 +55,10 @@ def altered(difference: Difference, objects: Objects) -> str | None:
     if attribute == "owner" and kind != "default privileges":
         return f"ALTER {kind.upper()} {name} OWNER TO {difference.expected};"
     if attribute.startswith(GRANTS_TO):
-        return _grants(kind, name, difference)
+        role = attribute.removeprefix(GRANTS_TO)
+        return granting(thing, role, difference.expected, difference.actual)
     alter = _ALTERS.get(kind)
     return alter(name, difference, objects) if alter else None
-
-
-def _grants(kind: str, name: str, difference: Difference) -> str | None:
-    role = (difference.attribute or "").removeprefix(GRANTS_TO)
-    if " by " in role or kind in ("database", "default privileges"):
-        return None
-    column = ""
-    words = "ON " + {"materialized view": "", "view": "", "table": ""}.get(kind, f"{kind} ").upper()
-    if kind == "column":
-        column, words, name = f" ({last(name)})", "ON ", without_last(name)
-    statements = []
-    if difference.actual not in (None, REVOKED):
-        statements.append(f"REVOKE ALL{column} {words}{name} FROM {role};")
-    if difference.expected in (None, REVOKED):
-        # As usual: the owner has all, and the public what this kind of object gives it.
-        return "\n".join(statements) or None
-    privileges = (difference.expected or "").split(", ")
-    for ending, option in (("", ""), (GRANTABLE, " WITH GRANT OPTION")):
-        some = [
-            privilege.removesuffix(GRANTABLE) + column
-            for privilege in privileges
-            if privilege.endswith(GRANTABLE) == bool(ending)
-        ]
-        if some:
-            statements.append(f"GRANT {', '.join(some)} {words}{name} TO {role}{option};")
-    return "\n".join(statements)
 
 
 def _table(name: str, difference: Difference, _: Objects) -> str | None:

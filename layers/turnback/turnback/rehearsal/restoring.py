@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from turnback.engine.quoting import literal
+from turnback.rehearsal.granting import granting
+from turnback.rehearsal.grants import GRANTS_TO
 from turnback.rehearsal.naming import IN_TABLE, last, relation_of, split, without_last
 
 Attributes = Mapping[str, str]
@@ -37,7 +39,11 @@ def created(thing: str, objects: Objects) -> str | None:
         return None
     if "comment" in objects[thing]:
         statements.append(comment(thing, objects[thing]["comment"], objects))
-    return "\n".join(statements)
+    for attribute, privileges in objects[thing].items():
+        if attribute.startswith(GRANTS_TO):
+            role = attribute.removeprefix(GRANTS_TO)
+            statements.append(granting(thing, role, privileges, None) or "")
+    return "\n".join(filter(None, statements))
 
 
 def comment(thing: str, text: str | None, objects: Objects) -> str:

@@ -29,13 +29,13 @@ SELECT p.tableoid AS _class,
        (SELECT string_agg(format('%I', n.nspname), ', ' ORDER BY n.nspname)  -- since 15
           FROM pg_publication_namespace x  -- since 15
           JOIN pg_namespace n ON n.oid = x.pnnspid WHERE x.pnpubid = p.oid) AS schemas,  -- since 15
-       (SELECT string_agg(x.prrelid::regclass
-                   || coalesce((SELECT format(' (%s)', string_agg(quote_ident(a.attname), ', '  -- since 15
-                                       ORDER BY a.attnum))  -- since 15
-                                  FROM pg_attribute a WHERE a.attrelid = x.prrelid  -- since 15
-                                   AND a.attnum = ANY (x.prattrs::int2[])), '')  -- since 15
-                   || coalesce(format(' WHERE (%s)', pg_get_expr(x.prqual, x.prrelid)), '')  -- since 15
-                   || '', ', ' ORDER BY x.prrelid::regclass::text)
+       (SELECT string_agg(x.prrelid::regclass || ''
+                   || coalesce(' (' || (SELECT string_agg(quote_ident(a.attname), ', '  -- since 15
+                                               ORDER BY a.attnum)  -- since 15
+                                          FROM pg_attribute a WHERE a.attrelid = x.prrelid  -- since 15
+                                           AND a.attnum = ANY (x.prattrs::int2[])) || ')', '')  -- since 15
+                   || coalesce(' WHERE (' || pg_get_expr(x.prqual, x.prrelid) || ')', '')  -- since 15
+                   , ', ' ORDER BY x.prrelid::regclass::text)
           FROM pg_publication_rel x WHERE x.prpubid = p.oid) AS tables
   FROM pg_publication p
  WHERE NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = p.tableoid

@@ -11,6 +11,7 @@ from turnback.sql.lint.model import Finding, Report, in_order
 from turnback.sql.lint.rules.application import Uses, drops_what_was_used, uses
 from turnback.sql.lint.rules.data import data_rules
 from turnback.sql.lint.rules.indexes import foreign_keys_without_index, index_rules
+from turnback.sql.lint.rules.rewrites import rewrite_rules
 from turnback.sql.lint.rules.rollback import empty_rollback
 from turnback.sql.lint.rules.scans import scan_rules
 from turnback.sql.lint.rules.transaction import transaction_rules
@@ -94,6 +95,7 @@ def _in_script(found: Sequence[Step]) -> Iterator[Finding]:
     for step in found:
         yield from index_rules(step)
         yield from scan_rules(step)
+        yield from rewrite_rules(step)
         yield from data_rules(step)
     yield from transaction_rules(found)
 

@@ -32,16 +32,15 @@ REPLACED = {
 _ENGINE = "the engine does it"
 _RUNS = "the engine runs each file in a transaction and refuses one that ends it"
 _SHORT = "a lock for an instant, and the engine's lock timeout covers the wait for it"
-_STYLE = "a matter of taste, or of the schema's design: no release stops for it"
-_LATER = "harmless where the application no longer uses it, which SQL alone cannot tell; TB401 \
-finds what the scripts do tell"
+_STYLE = "a matter of the schema's design: no release stops for it"
+_LATER = "fine once nothing uses it, which SQL cannot tell; TB401 finds what the scripts tell"
 _PROOF = "the rehearsal says what is lost, and the policy asks for approval"
 _MEANT = "what the migration is for"
 
 # Why the others are left out.
 LEFT_OUT = {
-    "prefer-robust-stmts": "IF EXISTS hides that the schema is not what the migration was "
-    "written for; each file is atomic, and what is not is taken up from the catalog",
+    "prefer-robust-stmts": "each file is atomic, and what is not is healed from the catalog; "
+    "IF EXISTS would hide a schema that is not as expected",
     "require-lock-timeout": _ENGINE,
     "require-statement-timeout": _ENGINE,
     "require-timeout-settings": _ENGINE,

@@ -1,33 +1,18 @@
-"""ALTER TABLE that reads or writes every row under its lock."""
+"""ALTER TABLE that reads every row under its lock, for a NULL, a key or a check."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
-from turnback.sql.lint.definitions import SERIALS, column_of, type_of
 from turnback.sql.lint.model import Finding
-from turnback.sql.lint.nodes import commands, definition, inline_constraints, table_name, walk
+from turnback.sql.lint.rules.columns import all_wait, new_column_type
 from turnback.sql.lint.step import Step
-from turnback.sql.lint.volatile import KNOWN, volatile
 from turnback.sql.lint.work import Work, work
-from turnback.sql.lint.writing import (
-    NEXT,
-    condition,
-    dotted_name,
-    foreign_key,
-    name,
-    names,
-    type_sql,
-)
-
-_ALL_WAIT = "Whoever reads or writes {} waits meanwhile"
+from turnback.sql.lint.writing import NEXT, condition, dotted_name, foreign_key, name
 
 
 def scan_rules(step: Step) -> Iterator[Finding]:
-    """TB103 to TB109."""
-    if step.kind in ("VacuumStmt", "ClusterStmt"):
-        yield from _written_anew(step)
+    """TB103, TB104 and TB105."""
     if step.kind != "AlterTableStmt":
         return
     for item in work(step):
@@ -38,12 +23,6 @@ def scan_rules(step: Step) -> Iterator[Finding]:
                 yield _foreign(step, item)
             case "check":
                 yield _check(step, item)
-            case "type":
-                yield _type(step, item)
-            case "unique":
-                yield _unique(step, item)
-            case "default":
-                yield _default(step, item)
 
 
 def _not_null(step: Step, item: Work) -> Finding:
@@ -53,7 +32,7 @@ def _not_null(step: Step, item: Work) -> Finding:
         "TB103",
         f"SET NOT NULL on {item.table}.{item.column} without a validated CHECK.",
         why=f"PostgreSQL reads every row of {item.table} under an AccessExclusiveLock. "
-        f"{_ALL_WAIT.format(item.table)}: seconds for each gigabyte. A validated CHECK is proof "
+        f"{all_wait(item.table)}: seconds for each gigabyte. A validated CHECK is proof "
         "enough, and validating it keeps nobody out.",
         safer=f"ALTER TABLE {table} ADD CONSTRAINT {check}\n"
         f"    CHECK ({column} IS NOT NULL) NOT VALID;\n"
@@ -73,7 +52,7 @@ def _foreign(step: Step, item: Work) -> Finding:
     if item.column:
         add = (
             f"ALTER TABLE {table} ADD COLUMN {name(item.column)}"
-            f"{_column_type(step, item.column)}; -- without the REFERENCES\n"
+            f"{new_column_type(step, item.column)}; -- without the REFERENCES\n"
         )
     return step.finding(
         "TB104",
@@ -97,7 +76,7 @@ def _check(step: Step, item: Work) -> Finding:
     test = condition(script[: step.statement.end], start)
     add = (
         f"ALTER TABLE {table} ADD COLUMN {name(item.column)}"
-        f"{_column_type(step, item.column)}; -- without the CHECK\n"
+        f"{new_column_type(step, item.column)}; -- without the CHECK\n"
         if item.column
         else ""
     )
@@ -105,150 +84,10 @@ def _check(step: Step, item: Work) -> Finding:
         "TB105",
         f"The check {item.constraint.name} of {item.table} validates at once.",
         why=f"PostgreSQL reads every row of {item.table} under an AccessExclusiveLock. "
-        f"{_ALL_WAIT.format(item.table)}: seconds for each gigabyte.",
+        f"{all_wait(item.table)}: seconds for each gigabyte.",
         safer=f"{add}ALTER TABLE {table} ADD CONSTRAINT {called}\n"
         f"    CHECK ({test}) NOT VALID;\n"
         f"{NEXT}\n"
         f"ALTER TABLE {table} VALIDATE CONSTRAINT {called};",
         at=item.at,
     )
-
-
-def _type(step: Step, item: Work) -> Finding:
-    assert item.node
-    table, column = dotted_name(item.table), name(item.column)
-    known = step.table(item.table)
-    old = known.column(item.column) if known else None
-    new = type_of(item.node["typeName"])
-    was = f"from {type_sql(old.type)} " if old else ""
-    other = name(f"{item.column}_new")
-    anew = item.does.startswith("rewrites")
-    how_long = "minutes for a few gigabytes, with twice the disk"
-    return step.finding(
-        "TB106",
-        f"{item.table}.{item.column} changes {was}to {type_sql(new)}, which {item.does}.",
-        why=f"PostgreSQL {'writes every row anew, and the indexes' if anew else item.does}, under "
-        f"an AccessExclusiveLock. {_ALL_WAIT.format(item.table)}: "
-        f"{how_long if anew else 'seconds for each gigabyte'}.",
-        safer=f"ALTER TABLE {table} ADD COLUMN {other} {type_sql(new)};\n"
-        "-- a trigger that writes both columns, then fill the old rows in batches\n"
-        "-- a later release, when the application uses the new one\n"
-        f"ALTER TABLE {table} DROP COLUMN {column};",
-        at=item.at,
-    )
-
-
-def _unique(step: Step, item: Work) -> Finding:
-    assert item.constraint and item.node
-    key, table = item.constraint, dotted_name(item.table)
-    words = {"primary": "PRIMARY KEY", "unique": "UNIQUE"}.get(key.kind, "")
-    safer = ""
-    if words:
-        add = (
-            f"ALTER TABLE {table} ADD COLUMN {name(item.column)}"
-            f"{_column_type(step, item.column)};\n{NEXT}, in a file of its own\n"
-            if item.column
-            else "-- in a file of its own\n"
-        )
-        safer = (
-            f"{add}CREATE UNIQUE INDEX CONCURRENTLY {name(key.name)} ON {table} "
-            f"({names(key.columns)});\n"
-            f"{NEXT}\n"
-            f"ALTER TABLE {table} ADD CONSTRAINT {name(key.name)} {words} "
-            f"USING INDEX {name(key.name)};"
-        )
-    return step.finding(
-        "TB107",
-        f"The {words or 'exclusion'} constraint {key.name} of {item.table} builds its index "
-        "at once.",
-        why=f"The index is built under an AccessExclusiveLock. {_ALL_WAIT.format(item.table)}: "
-        "minutes on a table of many gigabytes."
-        + (
-            ""
-            if words
-            else " PostgreSQL has no way to build the index of an exclusion constraint "
-            "beforehand: choose a quiet hour, and waive the rule with that reason."
-        ),
-        safer=safer,
-        at=item.at,
-    )
-
-
-def _default(step: Step, item: Work) -> Finding:
-    assert item.node
-    inner = {constraint["contype"]: constraint for constraint in inline_constraints(item.node)}
-    written = type_of(item.node["typeName"]).name
-    default = inner.get("CONSTR_DEFAULT", {})
-    called = volatile(default.get("raw_expr", {}))
-    if "CONSTR_IDENTITY" in inner:
-        what = "an identity column"
-    elif written in SERIALS:
-        what = f"a {written} column"
-    elif called:
-        what = f"filled by {called}()"
-    else:
-        what = "a stored generated column"
-    table, column = dotted_name(item.table), name(item.column)
-    then = "-- have a trigger write the value of new rows\n"
-    if called:
-        text = _default_text(step, default["location"])
-        then = f"ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT {text};\n"
-    unless = (
-        f" (unless {called}() is STABLE or IMMUTABLE)" if called and called not in KNOWN else ""
-    )
-    return step.finding(
-        "TB108",
-        f"{item.table}.{item.column} is {what}: its values rewrite the table{unless}.",
-        why=f"PostgreSQL writes every row of {item.table} anew under an AccessExclusiveLock. "
-        f"{_ALL_WAIT.format(item.table)}: minutes for a few gigabytes. A constant default, or "
-        "none, touches no row.",
-        safer=f"ALTER TABLE {table} ADD COLUMN {column}{_column_type(step, item.column)};\n"
-        f"{then}{NEXT}: fill the old rows in batches",
-        at=item.at,
-    )
-
-
-def _default_text(step: Step, start: int) -> str:
-    """A default as it was written: from behind DEFAULT to the end of its statement or column."""
-    sql = step.scene.script.sql[step.scene.offset(start) : step.statement.end]
-    text, depth = sql[len("DEFAULT") :], 0
-    for place, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        ends = character == "," or _AFTER_DEFAULT.match(text, place)
-        if depth < 0 or (depth == 0 and ends):
-            return text[:place].strip()
-    return text.strip()
-
-
-_AFTER_DEFAULT = re.compile(
-    r"\s(?:NOT\s+NULL|NULL|UNIQUE|PRIMARY|REFERENCES|CHECK|CONSTRAINT|COLLATE|GENERATED)\b",
-    re.IGNORECASE,
-)
-
-
-def _written_anew(step: Step) -> Iterator[Finding]:
-    if step.kind == "VacuumStmt" and not step.statement.strong_outside:
-        return
-    named = [table_name(node) for _, node in walk(step.tree) if "relname" in node]
-    if named and not any(map(step.in_use, named)):
-        return
-    words = "CLUSTER" if step.kind == "ClusterStmt" else "VACUUM FULL"
-    shown = ", ".join(named) or "every table"
-    yield step.finding(
-        "TB109",
-        f"{words} of {shown}.",
-        why=f"{shown.capitalize() if not named else shown} is written anew under an "
-        "AccessExclusiveLock. Whoever reads or writes it waits meanwhile: minutes for a few "
-        "gigabytes, with twice the disk. pg_repack does the same with locks of an instant (RDS "
-        "has the extension).",
-        safer=" ".join(["VACUUM (ANALYZE)", ", ".join(map(dotted_name, named))]).strip() + ";",
-    )
-
-
-def _column_type(step: Step, column: str) -> str:
-    """The type of a new column of this statement, with a space before it."""
-    for command in commands(step.tree):
-        kind, node = definition(command)
-        if kind == "ColumnDef" and node.get("colname") == column:
-            return " " + type_sql(column_of(node).type)
-    return ""
