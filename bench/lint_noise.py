@@ -75,9 +75,9 @@ def after(found: dict[str, Project]) -> list[str]:
     rows = [
         [
             f"[{rule.id}]({rule.id}.md)",
-            *(cell(errors[n][rule.id], remarks[n][rule.id]) for n in NAMES),
+            *(cell(errors[name][rule.id], remarks[name][rule.id]) for name in NAMES),
+            rule.title,
         ]
-        + [rule.title]
         for rule in RULES.values()
         if any(errors[name][rule.id] or remarks[name][rule.id] for name in NAMES)
     ]

@@ -159,6 +159,15 @@ def test_nothing_leaks_from_one_migration_into_the_next(
         )
 
 
+@pytest.mark.parametrize("batch", [True, False])
+def test_a_prepared_statement_does_not_outlive_its_migration(
+    database: str, project_factory: ProjectFactory, batch: bool
+) -> None:
+    files = tables(2)
+    files |= dict.fromkeys(["sql/0001_t1.sql", "sql/0002_t2.sql"], "PREPARE look AS SELECT 1;")
+    assert apply(database, project_factory(files), batch=batch).error is None
+
+
 def test_a_migration_that_switches_role_is_recorded_all_the_same(
     database: str, project_factory: ProjectFactory
 ) -> None:

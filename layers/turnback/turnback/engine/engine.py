@@ -110,7 +110,10 @@ class Engine:
     def plan_down(self, project: Project, *, target: str) -> Plan:
         """What is applied after ``target``, newest first. Raises as plan.plan_down does."""
         entries = self.entries()
-        return plan_down(project, entries, self._stored(entries), target=target)
+        # What the folder has need not come from the server.
+        here = {m.number for m in project.migrations if m.rollback}
+        gone = [entry for entry in entries if entry.number not in here]
+        return plan_down(project, entries, self._stored(gone), target=target)
 
     @asking()
     def plan_down_run(self, run: str) -> Plan:
@@ -286,6 +289,4 @@ class Engine:
         return left
 
     def _stored(self, entries: list[Entry]) -> dict[str, tuple[str, str]]:
-        if not entries:
-            return {}
         return self.history.stored_rollbacks([e.version for e in entries if e.applied])

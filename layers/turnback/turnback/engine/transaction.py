@@ -21,7 +21,9 @@ from turnback.migrations.model import Script
 
 # What a script may leave behind in its session, undone before the next one. RESET ALL goes back
 # to the settings of the startup packet, which are ours (connection.py).
-RESET = "RESET ALL; RESET SESSION AUTHORIZATION; CLOSE ALL; UNLISTEN *; DISCARD TEMP;"
+RESET = (
+    "RESET ALL; RESET SESSION AUTHORIZATION; DEALLOCATE ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP;"
+)
 _RESET_STATEMENTS = RESET.count(";")
 # The script may have switched role, and the record is written as the user who connected.
 OURSELVES = "SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE;"
