@@ -9,7 +9,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-
 	--no-header --python-version 3.11
 
 .DEFAULT_GOAL = help
-.PHONY: help setup demo test lint types template pytest bench requirements clean
+.PHONY: help setup demo test lint types template faults pytest bench requirements clean
 
 help:  ## What there is
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -31,7 +31,7 @@ setup: .venv/made  ## The environment in .venv, with the command .venv/bin/turnb
 demo: setup  ## Releases that succeed, are refused and are rolled back, on this machine
 	@$(BIN)/turnback demo
 
-test: lint types template pytest  ## All that .ci/run runs
+test: lint types template faults pytest  ## All that .ci/run runs
 
 lint: setup
 	$(BIN)/ruff check .
@@ -63,7 +63,7 @@ $(SAM)/made: requirements/sam.txt | setup
 	@touch $@
 
 pytest: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/faults
 
 bench: setup  ## Speed, as ratios to psql and dbmate in the same run, into bench/README.md
 	$(BIN)/python bench
@@ -82,6 +82,5 @@ clean:  ## Remove all that is made again; the project's own database in .turnbac
 		.pytest_cache .mypy_cache .ruff_cache layers/turnback/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: faults
 faults: setup  ## Kill, cut, freeze and fill up everything at every step, and tell what held
-	$(BIN)/python -m pytest tests/faults
+	$(BIN)/python -m pytest -q tests/faults

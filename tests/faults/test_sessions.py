@@ -46,7 +46,7 @@ def test_after_a_cut_at_any_batch_the_next_run_completes_the_work(
     def try_at(course: Course, at: int, when: When) -> list[str]:
         return arena.once(course, at, when, Link.cut)
 
-    fault = f"connection cut, {batch_steps} migrations a message"
+    fault = f"connection cut, batches of {batch_steps}"
     arena.each(fault, course, course.places(*EVERY_MOMENT), try_at)
 
 

@@ -54,6 +54,7 @@ CREATE PROCEDURE app.nothing(n integer) LANGUAGE plpgsql AS 'BEGIN END';
 CREATE AGGREGATE app.total(integer) (SFUNC = int4pl, STYPE = integer, INITCOND = '0');
 CREATE FUNCTION app.event() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
 CREATE TRIGGER touch BEFORE UPDATE ON app.orders FOR EACH ROW EXECUTE FUNCTION app.touch();
+CREATE TRIGGER seen AFTER INSERT ON app.events FOR EACH ROW EXECUTE FUNCTION app.touch();
 CREATE CONSTRAINT TRIGGER later AFTER INSERT ON app.orders DEFERRABLE
     FOR EACH ROW EXECUTE FUNCTION app.touch();
 CREATE RULE quiet AS ON DELETE TO app.dogs DO INSTEAD NOTHING;
@@ -187,6 +188,10 @@ CASES = [
          "CREATE MATERIALIZED VIEW app.totals AS "
          "SELECT user_id, sum(amount) FROM app.orders GROUP BY user_id",
          "table app.orders: column order amount after user_id ≠ amount after note"),
+    case("ALTER TABLE app.users ADD COLUMN initial text GENERATED ALWAYS AS (upper(name)) VIRTUAL",
+         "column app.users.initial: left over after rollback"),
+    case("ALTER TABLE app.users ADD CONSTRAINT born NOT NULL born NOT VALID",
+         "column app.users.born: not null none ≠ yes, not valid"),
     # constraints
     case("ALTER TABLE app.users DROP CONSTRAINT users_name_key",
          "constraint app.users.users_name_key: missing after rollback"),
@@ -197,6 +202,9 @@ CASES = [
          "constraint app.users.users_born: validated yes ≠ no"),
     case("ALTER TABLE app.orders ALTER CONSTRAINT orders_user_id_fkey DEFERRABLE",
          "constraint app.orders.orders_user_id_fkey: definition … CASCADE ≠ … CASCADE DEFERRABLE"),
+    case("ALTER TABLE app.orders ALTER CONSTRAINT orders_user_id_fkey NOT ENFORCED",
+         "constraint app.orders.orders_user_id_fkey: definition … CASCADE ≠ … CASCADE NOT ENFORCED",
+         "constraint app.orders.orders_user_id_fkey: validated yes ≠ none"),
     case("ALTER TABLE app.orders DISABLE TRIGGER ALL",
          "constraint app.orders.orders_user_id_fkey: enforcement none ≠ app.orders disabled",
          "trigger app.orders.later: enabled yes ≠ no",
@@ -256,12 +264,16 @@ CASES = [
          "function app.touch(): definition BEGIN -- Said so that it is known. NEW.placed := now(); "
          "RETURN NEW; END $function$ ≠ begin NEW.placed :=now(); RETURN NEW; END $function$"),
     case("DROP PROCEDURE app.nothing", "procedure app.nothing(integer): missing after rollback"),
-    case("DROP AGGREGATE app.total(integer)", "aggregate app.total(integer): missing after rollback"),
+    case("DROP AGGREGATE app.total(integer)",
+         "aggregate app.total(integer): missing after rollback"),
     case("REVOKE EXECUTE ON FUNCTION app.touch() FROM PUBLIC",
          "function app.touch(): grants to PUBLIC as usual ≠ revoked"),
     # triggers, rules, policies
     case("ALTER TABLE app.orders DISABLE TRIGGER touch",
          "trigger app.orders.touch: enabled yes ≠ no"),
+    case("ALTER TABLE app.events_2024 DISABLE TRIGGER seen",
+         "trigger app.events_2024.seen: enabled none ≠ no", mends=False),
+    case("DROP TRIGGER seen ON app.events", "trigger app.events.seen: missing after rollback"),
     case("DROP TRIGGER later ON app.orders", "trigger app.orders.later: missing after rollback"),
     case("CREATE OR REPLACE TRIGGER touch AFTER UPDATE ON app.orders "
          "FOR EACH ROW EXECUTE FUNCTION app.touch()",
@@ -311,7 +323,8 @@ CASES = [
          "text search dictionary app.simple: definition TEMPLATE = pg_catalog.simple ≠ "
          "TEMPLATE = pg_catalog.simple, stopwords = 'english'", mends=False),
     case("ALTER TEXT SEARCH CONFIGURATION app.english DROP MAPPING FOR email",
-         "text search configuration app.english: mapping … simple; email with simple; url … ≠ … simple; url …",
+         "text search configuration app.english: mapping "
+         "… simple; email with simple; url … ≠ … simple; url …",
          mends=False),
     case("DROP EVENT TRIGGER watch", "event trigger watch: missing after rollback", mends=False),
     case("ALTER EVENT TRIGGER watch ENABLE REPLICA",
@@ -329,6 +342,25 @@ CASES = [
          mends=False),
     case("DROP EXTENSION pg_trgm", "extension pg_trgm: missing after rollback"),
     case("ALTER EXTENSION pg_trgm SET SCHEMA app", "extension pg_trgm: schema public ≠ app"),
+    case("CREATE TYPE app.shell", "type app.shell: left over after rollback"),
+    case("CREATE TRANSFORM FOR integer LANGUAGE sql ("
+         "FROM SQL WITH FUNCTION prsd_lextype(internal), TO SQL WITH FUNCTION int4recv(internal))",
+         "transform for integer language sql: left over after rollback"),
+    case("CREATE CONVERSION app.conv FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8",
+         "conversion app.conv: left over after rollback"),
+    case("CREATE LANGUAGE mine HANDLER plpgsql_call_handler",
+         "language mine: left over after rollback"),
+    case("CREATE TEXT SEARCH TEMPLATE app.tmpl (LEXIZE = dsimple_lexize)",
+         "text search template app.tmpl: left over after rollback"),
+    case("CREATE TEXT SEARCH PARSER app.pars (START = prsd_start, GETTOKEN = prsd_nexttoken, "
+         "END = prsd_end, LEXTYPES = prsd_lextype)",
+         "text search parser app.pars: left over after rollback"),
+    case("CREATE FOREIGN DATA WRAPPER wrap",
+         "foreign data wrapper wrap: left over after rollback"),
+    case("CREATE SUBSCRIPTION sub CONNECTION 'dbname=x password=hunter2' PUBLICATION news "
+         "WITH (connect = false, slot_name = NONE)",
+         "subscription sub: left over after rollback"),
+    case("CREATE UNLOGGED SEQUENCE app.fast", "sequence app.fast: left over after rollback"),
     case("CREATE SCHEMA other", "schema other: left over after rollback"),
     case("CREATE ACCESS METHOD mine TYPE TABLE HANDLER heap_tableam_handler",
          "access method mine: left over after rollback"),

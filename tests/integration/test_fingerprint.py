@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from turnback.engine.history import History
 from turnback.engine.message import Connection, ServerError
 from turnback.local.server import EmbeddedServer
 from turnback.rehearsal.difference import compare, verdict
@@ -65,3 +66,151 @@ def test_a_change_is_seen_as_exactly_what_it_is(
             if difference.softness not in ("column_order", "cosmetic"):
                 changing.execute((suggest(difference, whole) or "").encode())
         assert verdict(compare(whole, fingerprint(changing))) in SOFT
+
+
+def test_what_is_turnbacks_own_is_left_out(session: Connection) -> None:
+    before = fingerprint(session)
+    History(session, "public").create()
+    assert fingerprint(session) == before
+    History(session, "turnback").create()
+    assert fingerprint(session, history_schema="turnback") != before
+    session.execute("DROP VIEW public.migration_health; DROP TABLE migrations, migration_log")
+    assert fingerprint(session, history_schema="turnback") == before
+    session.execute("CREATE TABLE turnback.theirs (id integer)")
+    assert "table turnback.theirs" in fingerprint(session, history_schema="turnback").objects
+
+
+def test_an_extension_is_told_by_its_version_and_temporary_objects_not_at_all(
+    session: Connection,
+) -> None:
+    before = fingerprint(session)
+    session.execute("CREATE EXTENSION hstore; CREATE TEMP TABLE passing (id serial)")
+    (difference,) = compare(before, fingerprint(session))
+    assert str(difference) == "extension hstore: left over after rollback"
+    session.execute("ALTER EXTENSION hstore DROP FUNCTION akeys(hstore)")
+    assert "function public.akeys(public.hstore)" in fingerprint(session).objects
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "SET search_path = app, public",
+        "SET DateStyle = 'German'",
+        "SET TimeZone = 'Asia/Tokyo'",
+        "SET IntervalStyle = 'iso_8601'",
+        "SET quote_all_identifiers = on",
+        "SET bytea_output = 'escape'",
+        "SET extra_float_digits = 0",
+        "SET default_transaction_isolation = 'serializable'",
+    ],
+)
+def test_the_sessions_settings_have_no_part_in_it(
+    everything: Connection, whole: Fingerprint, setting: str
+) -> None:
+    name = setting.split()[1]
+    everything.execute(setting.encode())
+    was = everything.execute(f"SHOW {name}".encode()).fetchone()
+    try:
+        assert fingerprint(everything) == whole
+        assert everything.execute(f"SHOW {name}".encode()).fetchone() == was
+    finally:
+        everything.execute("RESET ALL")
+
+
+def test_a_second_database_of_the_same_statements_is_the_same(
+    server: EmbeddedServer, admin: psycopg.Connection, whole: Fingerprint
+) -> None:
+    admin.execute("CREATE DATABASE twin TEMPLATE template0")
+    try:
+        with psycopg.connect(server.url("twin"), autocommit=True) as connection:
+            connection.execute(SCHEMA)
+            twin = fingerprint(connection)
+    finally:
+        admin.execute("DROP DATABASE twin")
+    assert compare(whole, twin) == []
+    assert twin.digest == whole.digest
+
+
+def test_it_comes_back_from_its_json(whole: Fingerprint) -> None:
+    text = whole.to_json()
+    again = Fingerprint.from_json(text)
+    assert (again, again.digest, again.to_json()) == (whole, whole.digest, text)
+    with pytest.raises(ValueError, match="format 1"):
+        Fingerprint.from_json('{"format": 2}')
+
+
+def test_no_secret_is_in_it(session: Connection, whole: Fingerprint) -> None:
+    assert "hunter2" not in whole.to_json()
+    (name,) = session.execute("SELECT current_database()").fetchone() or ("",)
+    before = fingerprint(session)
+    session.execute(f"ALTER DATABASE {name} SET app.jwt_secret = 'hunter2'".encode())
+    session.execute(f"ALTER DATABASE {name} SET work_mem = '8MB'".encode())
+    after = fingerprint(session)
+    assert "hunter2" not in after.to_json()
+    assert [str(difference) for difference in compare(before, after)] == [
+        "setting app.jwt_secret: left over after rollback",
+        "setting work_mem: left over after rollback",
+    ]
+
+
+def test_places_of_dropped_columns_do_not_count(session: Connection) -> None:
+    session.execute("CREATE TABLE users (id integer, gone text, email text)")
+    session.execute("ALTER TABLE users DROP COLUMN gone")
+    gapped = fingerprint(session)
+    session.execute("DROP TABLE users; CREATE TABLE users (id integer, email text)")
+    assert fingerprint(session).digest == gapped.digest
+
+
+def test_the_moment_that_a_text_was_made_at_is_cosmetic(session: Connection) -> None:
+    make = (
+        "CREATE VIEW recent AS SELECT 1 AS one WHERE now() > 'now'::timestamptz;"
+        "CREATE TABLE log (at timestamp DEFAULT 'now'::timestamp, day date DEFAULT '2024-01-01')"
+    )
+    session.execute(make.encode())
+    before = fingerprint(session)
+    session.execute(f"DROP VIEW recent; DROP TABLE log; SELECT pg_sleep(0.01); {make}".encode())
+    differences = compare(before, fingerprint(session))
+    assert {difference.softness for difference in differences} == {"cosmetic"}
+    assert {difference.object for difference in differences} == {
+        "view public.recent",
+        "column public.log.at",
+    }
+    assert verdict(differences) == "exact"
+    session.execute("ALTER TABLE log ALTER day SET DEFAULT '2024-01-02'")
+    assert verdict(compare(before, fingerprint(session))) == "differs"
+
+
+def test_a_user_without_privileges_can_read_it(changing: Connection, whole: Fingerprint) -> None:
+    changing.execute(f"SET LOCAL ROLE {ROLES[0]}".encode())
+    assert fingerprint(changing).objects.keys() == whole.objects.keys()
+
+
+def test_a_session_that_was_made_to_forget_its_statements_is_asked_again(
+    session: Connection,
+) -> None:
+    before = fingerprint(session)
+    session.execute("DISCARD ALL")
+    assert fingerprint(session) == before
+    with session.transaction():
+        session.execute("DEALLOCATE ALL")
+        session.execute("CREATE TABLE here (id integer)")
+        assert "table public.here" in fingerprint(session).objects
+    assert "table public.here" in fingerprint(session).objects
+
+
+def test_a_lock_that_is_not_to_be_had_leaves_the_session_as_it_was(
+    database: str, session: Connection
+) -> None:
+    session.execute("CREATE TABLE t (id integer); CREATE VIEW v AS SELECT * FROM t")
+    before = fingerprint(session)
+    session.execute("SET lock_timeout = '20ms'")
+    with psycopg.connect(database) as other:
+        other.execute("LOCK TABLE t")
+        with pytest.raises(ServerError, match="lock timeout"):
+            fingerprint(session)
+        with session.transaction():
+            session.execute("SET LOCAL search_path = app")
+            with pytest.raises(ServerError, match="lock timeout"):
+                fingerprint(session)
+            assert session.execute("SHOW search_path").fetchone() == ("app",)
+    assert fingerprint(session) == before

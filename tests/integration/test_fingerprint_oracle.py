@@ -20,8 +20,9 @@ from tests.integration.everything import CASES, ROLES, SCHEMA
 from tests.integration.test_corpora import CORPORA
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "migrations/sql"
-# pg_dump does not tell whether a materialized view has been filled.
-BLIND = "WITH NO DATA"
+# pg_dump does not tell whether a materialized view has been filled; and a database with a
+# subscription could not be dropped.
+LEFT_OUT = ("WITH NO DATA", "SUBSCRIPTION")
 
 
 def dump(url: str) -> str:
@@ -41,7 +42,7 @@ def dump(url: str) -> str:
 
 
 def run(connection: Connection, sql: str) -> None:
-    """Run a script in one message, or statement by statement where it cannot be in a transaction."""
+    """Run a script in one message; statement by statement if it cannot be in a transaction."""
     statements = split(sql)
     if any(statement.outside_transaction for statement in statements):
         for statement in statements:
@@ -97,8 +98,8 @@ def everything(database: str, admin: psycopg.Connection) -> Iterator[str]:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_walk_of_random_changes_changes_both_or_neither(seed: int, everything: str) -> None:
     walk = random.Random(seed).sample(CASES, 60)
-    possible = [(case.sql, guarded(case.sql)) for case in walk if BLIND not in case.sql]
-    steps = list(follow(everything, possible))
+    changes = [case.sql for case in walk if not any(word in case.sql for word in LEFT_OUT)]
+    steps = list(follow(everything, [(sql, guarded(sql)) for sql in changes]))
     assert [step for step in steps if step[1] != step[2]] == []
     assert sum(changed for _, changed, _ in steps) > len(steps) / 2
 

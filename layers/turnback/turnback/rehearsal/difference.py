@@ -124,6 +124,7 @@ def _is_remark(thing: str, attributes: Mapping[str, str]) -> bool:
     kind, _ = split(thing)
     return (
         (kind == "column" and "type" not in attributes)
+        or (kind == "trigger" and "definition" not in attributes)
         or kind == "database"
         or all(name.startswith(GRANTS_TO) for name in attributes)
     )
@@ -142,6 +143,8 @@ def _changes(
             continue
         softness: Softness = "hard"
         if attribute == "not null name":
+            if ("not null" in before) != ("not null" in after):
+                continue
             softness = "names"
         elif attribute in _TEXTS and old and new and cosmetic(old, new, before.get("language")):
             softness = "cosmetic"

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from turnback.engine.connection import connect
 from turnback.engine.engine import Engine
 from turnback.engine.events import Options, RunContext
 from turnback.engine.message import Connection
@@ -16,7 +17,7 @@ from turnback.rehearsal.difference import compare, verdict
 from turnback.rehearsal.fingerprint import Fingerprint, fingerprint
 from turnback.rehearsal.losses import losses, narrowed
 from turnback.rehearsal.rows import changed_rows, row_state
-from turnback.rehearsal.shadow import Shadow
+from turnback.rehearsal.shadow import APPLICATION, Shadow
 from turnback.rehearsal.suggestion import suggest
 from turnback.rehearsal.traced import apply_traced
 from turnback.rehearsal.verdict import Rehearsed, Verdict
@@ -139,7 +140,7 @@ def _apply_again(stage: _Stage, migration: Migration, applied: _State, found: Ve
         found.reapply = "failed"
         found.error = found.error or error
         return False
-    differences = compare(applied.schema, fingerprint(stage.engine.connection))
+    differences = compare(applied.schema, fingerprint(stage.connection))
     # What the rollback left in another order or under another name is so the second time as well.
     hard = [difference for difference in differences if difference.softness == "hard"]
     found.reapply = "differs" if hard else "exact"
@@ -170,6 +171,9 @@ class _Stage:
         self._shadow = shadow
         self._stack = contextlib.ExitStack()
         self.engine: Engine = None  # type: ignore[assignment]
+        # Looks in a session of its own: the engine makes its session forget what is prepared there,
+        # and planning takes longer than looking.
+        self.connection: Connection = None  # type: ignore[assignment]
 
     def __enter__(self) -> _Stage:
         self._open()
@@ -187,10 +191,9 @@ class _Stage:
         self.engine = self._stack.enter_context(engine)
         if not self.engine.history.exists():
             self.engine.history.create()
-
-    @property
-    def connection(self) -> Connection:
-        return self.engine.connection
+        self.connection = self._stack.enter_context(
+            connect(url, application_name=APPLICATION, options=_OPTIONS)
+        )
 
     def look(self) -> _State:
         """The shadow as it is now."""

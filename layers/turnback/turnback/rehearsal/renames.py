@@ -41,7 +41,7 @@ def _essence(thing: str, attributes: Mapping[str, str]) -> tuple[str | None, ...
     """What an object is apart from its name; None where the name is all that tells it."""
     kind, name = split(thing)
     place = relation_of(thing, attributes)
-    if kind in ("constraint", "index", "trigger"):
+    if kind in ("constraint", "index", "trigger") and "definition" in attributes:
         return (kind, place, attributes["definition"])
     if kind == "sequence" and place is not None:
         column = attributes.get("identity of") or attributes.get("owned by")

@@ -72,14 +72,15 @@ SELECT i.tableoid AS _class,
                     WHERE con.conrelid = x.indrelid AND con.conindid = i.oid
                       AND con.contype IN ('p', 'u', 'x'));
 
--- Triggers, without their name in the definition. A partition's copy of its parent's trigger
--- counts where its state is another.
+-- Triggers, without their name in the definition. Of a partition's copy of its parent's trigger
+-- the state is told where it is another.
 SELECT g.tableoid AS _class,
        g.oid AS _oid,
        g.tgrelid AS _relation,
        format('trigger %I.%I.%I', n.nspname, c.relname, g.tgname) AS _object,
-       k.word || substr(pg_get_triggerdef(g.oid), length(k.word || quote_ident(g.tgname)) + 2)
-           AS definition,
+       CASE WHEN g.tgparentid = 0 THEN k.word
+            || substr(pg_get_triggerdef(g.oid), length(k.word || quote_ident(g.tgname)) + 2)
+            END AS definition,
        CASE g.tgenabled WHEN 'O' THEN 'yes' WHEN 'D' THEN 'no' WHEN 'A' THEN 'always'
             WHEN 'R' THEN 'replica' END AS enabled
   FROM pg_trigger g

@@ -71,6 +71,16 @@ class Index:
     partial: bool = False
     mentions: tuple[str, ...] = ()
 
+    @property
+    def is_special(self) -> bool:
+        """Whether it has an expression or a WHERE: such a one is never kept as it is."""
+        return self.partial or None in self.columns
+
+    @property
+    def all_columns(self) -> set[str]:
+        """Every column it has to do with."""
+        return {*self.mentions, *(column for column in self.columns if column)}
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -114,11 +124,11 @@ class Table:
 
     def depends_on(self, column: str, old: Type, new: Type) -> bool:
         """Whether a change of the column's type has a check or an index made anew."""
-        if old == new:
-            return False
         if {old.name, new.name} == _TIMES and any(column in key for key in self.leading()):
             return True
-        return any(column in index.mentions for index in self.indexes) or any(
+        return any(
+            index.is_special and column in index.all_columns for index in self.indexes
+        ) or any(
             item.kind == "check" and item.validated and column in item.columns
             for item in self.constraints
         )

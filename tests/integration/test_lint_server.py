@@ -1,0 +1,244 @@
+"""What lint says PostgreSQL reads, rewrites and locks is what PostgreSQL does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+from turnback.migrations.discovery import load_project
+from turnback.migrations.model import Script
+from turnback.sql.lint.linter import lint
+from turnback.sql.lint.locks import locks
+from turnback.sql.lint.schema import Schema
+from turnback.sql.lint.step import Step, steps
+from turnback.sql.lint.work import work
+
+from tests.integration.test_corpora import corpus
+
+# The lock modes that keep somebody from his work, by the numbers that lint uses.
+STRONG = {
+    "ShareLock": 5,
+    "ShareRowExclusiveLock": 6,
+    "ExclusiveLock": 7,
+    "AccessExclusiveLock": 8,
+}
+TABLES = """
+CREATE TABLE u (id int PRIMARY KEY);
+CREATE TABLE t (
+    id int, a int, v varchar(10), vu varchar, n numeric(10, 2), tx text, ch char(5),
+    ts timestamp, ts3 timestamp(3), tz timestamptz, tm time(2), iv interval(2), ar int[],
+    ip cidr, vb varbit(5), bi bit(4), small smallint, js json, low varchar(10), part varchar(10),
+    checked varchar(10), loose varchar(10), at timestamp, fk int REFERENCES u
+);
+ALTER TABLE t ADD CONSTRAINT loose CHECK (a IS NOT NULL) NOT VALID;
+ALTER TABLE t ADD CONSTRAINT loose2 CHECK (length(loose) > 0) NOT VALID;
+ALTER TABLE t ADD CONSTRAINT full1 CHECK (length(checked) > 0);
+ALTER TABLE t ADD CONSTRAINT proof CHECK (small IS NOT NULL);
+CREATE INDEX t_v ON t (v);
+CREATE INDEX t_low ON t (lower(low));
+CREATE INDEX t_part ON t (id) WHERE part = 'a';
+CREATE INDEX t_at ON t (at);
+CREATE UNIQUE INDEX t_u ON t (a);
+CREATE TABLE p (id int) PARTITION BY LIST (id);
+CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);
+CREATE MATERIALIZED VIEW m AS SELECT id FROM u;
+"""
+STATEMENTS = [
+    "ALTER TABLE t ADD x int",
+    "ALTER TABLE t ADD x int CHECK (x > 0)",
+    "ALTER TABLE t ADD x int UNIQUE",
+    "ALTER TABLE t ADD x int REFERENCES u",
+    "ALTER TABLE t ADD x int DEFAULT 1 REFERENCES u",
+    "ALTER TABLE t ADD x int NOT NULL DEFAULT 1",
+    "ALTER TABLE t ADD x int GENERATED ALWAYS AS (a + 1)",
+    "ALTER TABLE t ADD x int GENERATED ALWAYS AS (a + 1) STORED",
+    "ALTER TABLE t ADD x serial",
+    "ALTER TABLE t ADD x int GENERATED ALWAYS AS IDENTITY",
+    "ALTER TABLE t ADD x timestamptz DEFAULT now()",
+    "ALTER TABLE t ADD x timestamptz DEFAULT clock_timestamp()",
+    "ALTER TABLE t ADD x uuid DEFAULT gen_random_uuid()",
+    "ALTER TABLE t ADD x int DEFAULT (random() * 10)::int",
+    "ALTER TABLE t ADD x text DEFAULT ('a' || now())",
+    "ALTER TABLE t ADD x jsonb DEFAULT jsonb_build_object('a', 1)",
+    "ALTER TABLE t DROP a",
+    "ALTER TABLE t DROP fk",
+    "ALTER TABLE t ALTER a SET NOT NULL",
+    "ALTER TABLE t ALTER small SET NOT NULL",
+    "ALTER TABLE u ALTER id SET NOT NULL",
+    "ALTER TABLE t ADD CONSTRAINT x NOT NULL a",
+    "ALTER TABLE t ADD CONSTRAINT x NOT NULL a NOT VALID",
+    "ALTER TABLE t ADD CONSTRAINT x CHECK (id > 0)",
+    "ALTER TABLE t ADD CONSTRAINT x CHECK (id > 0) NOT VALID",
+    "ALTER TABLE t VALIDATE CONSTRAINT loose",
+    "ALTER TABLE t ADD FOREIGN KEY (id) REFERENCES u NOT VALID",
+    "ALTER TABLE t ADD UNIQUE (id)",
+    "ALTER TABLE t ADD UNIQUE USING INDEX t_u",
+    "ALTER TABLE t ADD EXCLUDE USING btree (id WITH =)",
+    "ALTER TABLE t DROP CONSTRAINT t_fk_fkey",
+    "ALTER TABLE t ALTER v TYPE varchar(20)",
+    "ALTER TABLE t ALTER v TYPE varchar(5)",
+    "ALTER TABLE t ALTER v TYPE varchar",
+    "ALTER TABLE t ALTER v TYPE text",
+    "ALTER TABLE t ALTER v TYPE text USING v::text",
+    "ALTER TABLE t ALTER vu TYPE varchar(5)",
+    "ALTER TABLE t ALTER tx TYPE varchar",
+    "ALTER TABLE t ALTER tx TYPE varchar(20)",
+    "ALTER TABLE t ALTER ch TYPE text",
+    "ALTER TABLE t ALTER ch TYPE char(10)",
+    "ALTER TABLE t ALTER n TYPE numeric(12, 2)",
+    "ALTER TABLE t ALTER n TYPE numeric(12, 3)",
+    "ALTER TABLE t ALTER n TYPE numeric(8, 2)",
+    "ALTER TABLE t ALTER n TYPE numeric",
+    "ALTER TABLE t ALTER id TYPE bigint",
+    "ALTER TABLE t ALTER id TYPE int",
+    "ALTER TABLE t ALTER ts TYPE timestamptz",
+    "ALTER TABLE t ALTER tz TYPE timestamp",
+    "ALTER TABLE t ALTER at TYPE timestamptz",
+    "ALTER TABLE t ALTER ts3 TYPE timestamp",
+    "ALTER TABLE t ALTER ts3 TYPE timestamp(6)",
+    "ALTER TABLE t ALTER ts TYPE timestamp(3)",
+    "ALTER TABLE t ALTER tm TYPE time(4)",
+    "ALTER TABLE t ALTER iv TYPE interval",
+    "ALTER TABLE t ALTER ip TYPE inet",
+    "ALTER TABLE t ALTER vb TYPE varbit(10)",
+    "ALTER TABLE t ALTER bi TYPE bit(8)",
+    "ALTER TABLE t ALTER ar TYPE bigint[]",
+    "ALTER TABLE t ALTER js TYPE jsonb",
+    "ALTER TABLE t ALTER low TYPE text",
+    "ALTER TABLE t ALTER part TYPE varchar(20)",
+    "ALTER TABLE t ALTER checked TYPE varchar(20)",
+    "ALTER TABLE t ALTER checked TYPE varchar(10)",
+    "ALTER TABLE t ALTER vu TYPE varchar",
+    "ALTER TABLE t ALTER loose TYPE varchar(20)",
+    "ALTER TABLE t SET UNLOGGED",
+    "ALTER TABLE t SET (fillfactor = 10)",
+    "ALTER TABLE t ALTER a SET STATISTICS 10",
+    "ALTER TABLE t ALTER a SET DEFAULT 1",
+    "ALTER TABLE t DISABLE TRIGGER ALL",
+    "ALTER TABLE t RENAME a TO b",
+    "ALTER TABLE t RENAME CONSTRAINT loose TO tight",
+    "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
+    "CREATE INDEX ON t (a)",
+    "CREATE INDEX IF NOT EXISTS t_v ON t (v)",
+    "CREATE INDEX ON ONLY p (id)",
+    "CREATE TRIGGER x BEFORE UPDATE ON t EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    "CREATE POLICY x ON t USING (true)",
+    "CREATE TABLE z (id int REFERENCES u)",
+    "CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2)",
+    "COMMENT ON TABLE t IS 'x'",
+    "TRUNCATE t",
+    "LOCK TABLE t IN SHARE MODE",
+    "DROP INDEX t_v",
+    "REFRESH MATERIALIZED VIEW m",
+]
+# Truncated and refreshed relations get a new file without any row of the old one being read.
+NEW_FILE_ONLY = ("TRUNCATE", "REFRESH")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a statement did to the tables that were there before."""
+
+    touched: frozenset[str]
+    locked: dict[str, int]
+
+
+def watch(connection: psycopg.Connection, sql: str) -> Seen:
+    """Run a statement, and compare the server's own figures before and after."""
+    scans = "SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE schemaname = 'public'"
+    nodes = (
+        "SELECT relname, pg_relation_filenode(oid) FROM pg_class "
+        "WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'm')"
+    )
+    with connection.transaction():
+        scans_before = dict(connection.execute(scans.encode()).fetchall())
+        nodes_before = dict(connection.execute(nodes.encode()).fetchall())
+        connection.execute(sql.encode())
+        scans_after = dict(connection.execute(scans.encode()).fetchall())
+        nodes_after = dict(connection.execute(nodes.encode()).fetchall())
+        held = connection.execute(
+            "SELECT c.relname, l.mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation "
+            "WHERE l.pid = pg_backend_pid() AND c.relkind IN ('r', 'p', 'm')"
+        ).fetchall()
+    touched = {name for name in scans_after if scans_after[name] != scans_before.get(name, 0)}
+    touched |= {n for n in nodes_before if n in nodes_after and nodes_after[n] != nodes_before[n]}
+    locked: dict[str, int] = {}
+    for name, mode in held:
+        if name in nodes_before and mode in STRONG:
+            locked[name] = max(STRONG[mode], locked.get(name, 0))
+    return Seen(frozenset(touched & nodes_before.keys()), locked)
+
+
+@pytest.fixture
+def furnished(database: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(TABLES.encode())
+        yield connection
+
+
+@pytest.mark.parametrize("sql", STATEMENTS)
+def test_what_lint_expects_is_what_the_server_does(sql: str, furnished: psycopg.Connection) -> None:
+    _, schema, _ = steps(Script("sql/0001_t.sql", TABLES, ""), Schema(), fresh=frozenset())
+    [step], _, unreadable = steps(Script("sql/0002_s.sql", sql, ""), schema, fresh=frozenset())
+    assert unreadable is None
+    seen = watch(furnished, sql)
+    if not sql.startswith(NEW_FILE_ONLY):
+        assert {item.table for item in work(step)} == seen.touched
+    assert strong(step) == seen.locked
+
+
+def strong(step: Step) -> dict[str, int]:
+    return {table: level for table, level in locks(step).items() if level >= STRONG["ShareLock"]}
+
+
+@pytest.mark.parametrize("name", ["cratesio", "gitness"])
+def test_lint_knows_what_real_migrations_read_and_which_keys_lack_an_index(
+    name: str, database: str
+) -> None:
+    folder, _ = corpus(name)
+    project = load_project(folder)
+    schema = Schema()
+    differ = []
+    with psycopg.connect(database, autocommit=True) as connection:
+        for migration in project.migrations:
+            found, schema, _ = steps(migration.forward, schema, fresh=frozenset())
+            for step in found:
+                if step.statement.outside_transaction:
+                    connection.execute(step.statement.sql.encode())
+                    continue
+                seen = watch(connection, step.statement.sql)
+                if step.kind in ("AlterTableStmt", "IndexStmt") and not compare(step, seen):
+                    differ.append((migration.forward.path, step.statement.sql, seen))
+        lacking = connection.execute(WITHOUT_INDEX.encode()).fetchall()
+    assert differ == []
+    told = {
+        (found.message.split()[3], found.message.rstrip(".").split()[-1])
+        for found in lint(project).findings
+        if found.rule.id == "TB301"
+    }
+    assert told == set(lacking)
+
+
+def compare(step: Step, seen: Seen) -> bool:
+    """Whether the two agree, but for the table that a foreign key points at and TB112's scan."""
+    expected = list(work(step))
+    targets = {item.constraint.references for item in expected if item.constraint}
+    touched = {table for table in seen.touched if step.in_use(table)}
+    ours = {item.table for item in expected}
+    required = "NOT NULL" in step.statement.sql.upper() and "DEFAULT" not in step.statement.sql
+    return touched - (targets - ours) == ours or (required and not ours)
+
+
+WITHOUT_INDEX = """
+SELECT c.conrelid::regclass::text, c.conname
+FROM pg_constraint c
+WHERE c.contype = 'f' AND c.conparentid = 0 AND NOT EXISTS (
+    SELECT FROM pg_index i
+    WHERE i.indrelid = c.conrelid AND i.indisvalid AND i.indpred IS NULL
+      AND (SELECT array_agg(k ORDER BY k)
+           FROM unnest((i.indkey::int2[])[0:cardinality(c.conkey) - 1]) k)
+        = (SELECT array_agg(k ORDER BY k) FROM unnest(c.conkey) k)
+)
+"""
