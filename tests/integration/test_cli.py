@@ -699,3 +699,16 @@ def test_wrong_usage_is_2(arguments: list[str], folder: Path) -> None:
 def test_with_json_nothing_but_the_document_is_on_stdout(run: Command) -> None:
     for command in (["up"], ["status"], ["health"], ["down", "1"], ["check"], ["up", "--dry-run"]):
         assert isinstance(json.loads(run(*command, "--json").out), dict)
+
+
+# checklist
+
+
+def test_checklist_answers_from_the_artifact_and_says_what_it_cannot_know(folder: Path) -> None:
+    turnback("package", "--release", "1.4.0", folder=folder)
+    answer = turnback("checklist", folder.parent / "1.4.0.zip", "--json")
+    answers = {row["item"]: row["answer"] for row in answer.document["checklist"]}
+    assert answers["migration tested"] == answers["rollback proven"] == "yes"
+    assert answers["backup taken"] == answers["alarms in place"] == "unknown"
+    assert all(row["evidence"] for row in answer.document["checklist"])
+    assert answer.code == (3 if "no" in answers.values() else 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 from turnback.engine import Engine, Event, Options, RunContext
+from turnback.engine.events import silent
 from turnback.errors import (
     LockTimeout,
     MigrationFailed,
@@ -25,7 +26,7 @@ def engine_for(url: str, run: str = "r-test", listener=None, **options) -> Engin
         url,
         context=RunContext(run=run, release="1.0.0", actor="a test"),
         options=Options(**options) if options else QUICK,
-        listener=listener or (lambda event: None),
+        listener=listener or silent,
     )
 
 
@@ -460,3 +461,14 @@ def test_the_error_of_a_lock_timeout_names_who_blocked(
         assert "idle in transaction" in report.error.message
     logged = query(database, "SELECT error FROM migration_log WHERE outcome = 'failed'")
     assert "a long reader" in logged[0][0]
+
+
+def test_a_block_that_commits_runs_where_the_header_asks_for_no_transaction(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    sql = (
+        "-- turnback: no-transaction\nCREATE TABLE t1 (id int);\n"
+        "DO $$ BEGIN FOR n IN 1..3 LOOP INSERT INTO t1 VALUES (n); COMMIT; END LOOP; END $$;\n"
+    )
+    assert apply(database, project_factory(one_table(1) | {"sql/0001_t1.sql": sql})).error is None
+    assert query(database, "SELECT count(*) FROM t1") == [(3,)]

@@ -82,3 +82,20 @@ def test_a_number_that_is_none_is_refused(value: str) -> None:
 def test_a_snapshot_by_aws_needs_to_know_of_what(kind: str, name: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         SnapshotSettings.read({"SNAPSHOT_KIND": kind})
+
+
+@pytest.mark.parametrize(
+    ("environment", "rehearse", "required"),
+    [
+        ("development", "", False),
+        ("development", "always", True),
+        ("staging", "auto", True),
+        ("production", "", True),
+        ("production", "never", False),
+    ],
+)
+def test_staging_and_production_demand_a_proof_unless_told_otherwise(
+    environment: str, rehearse: str, required: bool
+) -> None:
+    policy = Policy.read({"ENVIRONMENT": environment, "REHEARSE": rehearse})
+    assert policy.proof_required is required

@@ -50,6 +50,10 @@ def checklist(
         chosen = chosen_migrations(
             project, (), database_url is None, database_url, history_schema, project.folder, out
         )
+        if not chosen:
+            out.document |= {"status": "nothing_to_do", "checklist": []}
+            out.result(f"Nothing of release {opened.release} is pending.")
+            return 0
         with shadow_from(shadow_url, out) as shadow:
             result = rehearse(project, chosen, shadow)
     items = [

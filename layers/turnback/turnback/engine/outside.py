@@ -69,7 +69,7 @@ def run(
         try:
             if statement.kind in _SESSION_KINDS:
                 send(connection, statement.sql)
-            elif not statement.outside_transaction:
+            elif not _alone(step, statement):
                 send(connection, f"{statement.sql}\n;{OURSELVES} {record}", watch)
             elif (same and heal(connection, statement, noted, watch)) or finish(
                 connection, statement, watch
@@ -116,6 +116,15 @@ def _settled(tries: dict[int, Try], statements: tuple[Statement, ...]) -> int:
     return count
 
 
+def _alone(step: Step, statement: Statement) -> bool:
+    """Whether the statement may not share a message, for the server would wrap it in a transaction.
+
+    A block or a procedure that commits runs only at the top level (manual, 43.8).
+    """
+    forced = step.runnable.script.directives.no_transaction
+    return statement.outside_transaction or (forced and statement.kind in ("DoStmt", "CallStmt"))
+
+
 def _set_session(connection: Connection, step: Step, upto: int) -> None:
     """Give the session the settings that the file has made of it by its statement ``upto``."""
     send(connection, RESET)
@@ -135,7 +144,7 @@ def _outside(
     watch: Quiet | None,
 ) -> None:
     settings = []
-    if not statement.strong_outside:
+    if statement.outside_transaction and not statement.strong_outside:
         # It waits for old transactions to end, by design: a lock timeout would leave an invalid
         # index behind, and nobody queues behind its weak lock (manual, CREATE INDEX).
         settings.append("SET lock_timeout = 0")

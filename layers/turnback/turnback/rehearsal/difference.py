@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -152,23 +151,25 @@ def _changes(
 
 
 def _column_order(before: Objects, after: Objects) -> Iterator[Difference]:
-    """Tables whose columns have another order, counting only those that are on both sides."""
-    old, new = (_places(objects, set(before) & set(after)) for objects in (before, after))
-    for relation, columns in old.items():
-        if columns == new.get(relation, columns):
-            continue
-        kind = _kind(relation, before) or "table"
-        softness: Softness = "hard" if kind == "type" else "column_order"
-        was, now = (", ".join(names) for names in (columns, new[relation]))
-        yield Difference(f"{kind} {relation}", "changed", COLUMN_ORDER, was, now, softness)
+    """Relations whose columns have another order, counting only those that are on both sides."""
+    common = [thing for thing, attributes in before.items() if "position" in attributes]
+    common = [thing for thing in common if "position" in after.get(thing, {})]
+    moved = {
+        relation_of(thing, before[thing])
+        for thing in common
+        if before[thing]["position"] != after[thing]["position"]
+    }
+    common = [thing for thing in common if moved and relation_of(thing, before[thing]) in moved]
+    for relation in sorted(filter(None, moved)):
+        columns = [thing for thing in common if relation_of(thing, before[thing]) == relation]
+        old, new = (_in_order(columns, objects) for objects in (before, after))
+        if old != new:
+            kind = _kind(relation, before) or "table"
+            # A row of a composite type is written by the places of its parts.
+            softness: Softness = "hard" if kind == "type" else "column_order"
+            was, now = (", ".join(last(split(thing)[1]) for thing in order) for order in (old, new))
+            yield Difference(f"{kind} {relation}", "changed", COLUMN_ORDER, was, now, softness)
 
 
-def _places(objects: Objects, common: set[str]) -> dict[str, list[str]]:
-    """The columns of each relation, in their order."""
-    places = defaultdict(list)
-    for thing in common:
-        place = objects[thing].get("position")
-        if place is not None:
-            relation = relation_of(thing, objects[thing]) or ""
-            places[relation].append((int(place), last(split(thing)[1])))
-    return {relation: [name for _, name in sorted(found)] for relation, found in places.items()}
+def _in_order(columns: Iterable[str], objects: Objects) -> list[str]:
+    return sorted(columns, key=lambda thing: int(objects[thing]["position"]))

@@ -26,8 +26,9 @@ _ALONE = ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",)
 # In a transaction of the session's own, what it has set is set again afterwards.
 _BEGIN, _END = "SAVEPOINT fingerprint", ("ROLLBACK TO SAVEPOINT fingerprint", "RELEASE fingerprint")
 _UNKNOWN_STATEMENT = "26000"
+_GROWTH = 4
 # What each session has prepared the questions as: planning them takes longer than answering them.
-_prepared: WeakKeyDictionary[Connection, str] = WeakKeyDictionary()
+_prepared: WeakKeyDictionary[Connection, _Prepared] = WeakKeyDictionary()
 _numbers = itertools.count(1)
 
 
@@ -92,7 +93,26 @@ def fingerprint(connection: Connection, *, history_schema: str = "public") -> Fi
             raise
         # A script has made the session forget its prepared statements (DISCARD ALL).
         results = _ask(connection)
-    return Fingerprint(objects_of(results, history_schema))
+    objects = objects_of(results, history_schema)
+    prepared = _prepared[connection]
+    prepared.objects = prepared.objects or len(objects)
+    if len(objects) > _GROWTH * prepared.objects:
+        # Plans for a small catalog are slow on a big one: they are made anew the next time.
+        del _prepared[connection]
+    return Fingerprint(objects)
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """What a session has prepared.
+
+    Attributes:
+        name: of the statements, but for their numbers.
+        objects: how many objects there were when they were planned; 0 before that is known.
+    """
+
+    name: str
+    objects: int = 0
 
 
 def _ask(connection: Connection) -> list[PGresult]:
@@ -100,7 +120,8 @@ def _ask(connection: Connection) -> list[PGresult]:
     settings, *queries = questions(connection.info.server_version // 10_000)
     alone = connection.pgconn.transaction_status == TransactionStatus.IDLE
     known = _prepared.pop(connection, None)
-    name = known or f"turnback_fingerprint_{next(_numbers)}"
+    prepared = known or _Prepared(f"turnback_fingerprint_{next(_numbers)}")
+    name = prepared.name
     statements = [*(_ALONE if alone else (_BEGIN,)), settings]
     if known is None:
         statements += (f"PREPARE {name}_{i} AS {query}" for i, query in enumerate(queries))
@@ -113,5 +134,5 @@ def _ask(connection: Connection) -> list[PGresult]:
         if not alone:
             send(connection, "; ".join(_END))
         raise
-    _prepared[connection] = name
+    _prepared[connection] = prepared
     return results

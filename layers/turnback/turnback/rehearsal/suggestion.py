@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from turnback.rehearsal.altering import altered
+from turnback.rehearsal.clauses import Objects
 from turnback.rehearsal.difference import Difference
 from turnback.rehearsal.fingerprint import Fingerprint
 from turnback.rehearsal.naming import IN_TABLE, last, split, without_last
-from turnback.rehearsal.restoring import Objects, created
+from turnback.rehearsal.restoring import created
 
 # What is not dropped by a statement of its own.
 _UNDROPPED = ("database", "default privileges", "setting")

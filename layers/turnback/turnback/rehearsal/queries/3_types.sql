@@ -45,15 +45,16 @@ SELECT t.tableoid AS _class,
             END AS definition
   FROM pg_type t
   JOIN pg_namespace n ON n.oid = t.typnamespace
-  LEFT JOIN pg_class c ON c.oid = t.typrelid
   LEFT JOIN pg_type u ON u.oid = t.typbasetype
   LEFT JOIN pg_range r ON r.rngtypid = t.oid
   LEFT JOIN pg_opclass o ON o.oid = r.rngsubopc
   LEFT JOIN pg_namespace oc ON oc.oid = o.opcnamespace
   LEFT JOIN pg_constraint nn ON nn.contypid = t.oid AND nn.contype = 'n'  -- since 17
  WHERE t.oid >= 16384 AND t.typtype IN ('b', 'c', 'd', 'e', 'r', 'p')
-   AND (t.typrelid = 0 OR c.relkind = 'c')
+   AND (t.typrelid = 0
+        OR (SELECT c.relkind FROM pg_class c WHERE c.oid = t.typrelid) = 'c')
    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-   AND NOT EXISTS (SELECT FROM pg_type l WHERE l.oid = t.typelem AND l.typarray = t.oid)
+   AND (t.typelem = 0 OR NOT EXISTS (SELECT FROM pg_type l
+                                      WHERE l.oid = t.typelem AND l.typarray = t.oid))
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = t.tableoid
                       AND e.objid = t.oid AND e.deptype = 'e');

@@ -91,7 +91,9 @@ SELECT g.tableoid AS _class,
        SELECT CASE WHEN g.tgconstraint <> 0 THEN 'CREATE CONSTRAINT TRIGGER '
                    ELSE 'CREATE TRIGGER ' END
        ) AS k (word)
- WHERE NOT g.tgisinternal AND (g.tgparentid = 0 OR g.tgenabled <> u.tgenabled);
+ WHERE (NOT g.tgisinternal
+        OR g.tgparentid <> 0  -- since 14 until 14
+       ) AND (g.tgparentid = 0 OR g.tgenabled <> u.tgenabled);
 
 -- Rules, except the one that makes a view a view.
 SELECT r.tableoid AS _class,

@@ -17,14 +17,14 @@ SELECT p.tableoid AS _class,
        p.oid AS _oid,
        format('%s %s', CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate'
               ELSE 'function' END, p.oid::regprocedure) AS _object,
-       array_to_string(coalesce(p.proacl, acldefault('f', p.proowner)), E'\n') AS _grants,
+       array_to_string(p.proacl, E'\n') AS _grants,
        array_to_string(coalesce(i.initprivs, acldefault('f', p.proowner)), E'\n')
            AS _granted_by_default,
        pg_get_userbyid(p.proowner) AS _owner
   FROM pg_proc p
   LEFT JOIN pg_init_privs i
          ON i.objoid = p.oid AND i.classoid = 'pg_proc'::regclass AND i.objsubid = 0
- WHERE p.proacl IS DISTINCT FROM i.initprivs
+ WHERE p.proacl IS NOT NULL AND p.proacl IS DISTINCT FROM i.initprivs
    AND (p.oid < 16384 OR EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass
                                     AND e.objid = p.oid AND e.deptype = 'e'));
 
@@ -33,7 +33,7 @@ SELECT c.tableoid AS _class,
        format('%s %s', CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
               WHEN 'f' THEN 'foreign table' WHEN 'S' THEN 'sequence' ELSE 'table' END,
               c.oid::regclass) AS _object,
-       array_to_string(coalesce(c.relacl, k.usual), E'\n') AS _grants,
+       array_to_string(c.relacl, E'\n') AS _grants,
        array_to_string(coalesce(i.initprivs, k.usual), E'\n') AS _granted_by_default,
        pg_get_userbyid(c.relowner) AS _owner
   FROM pg_class c
@@ -42,14 +42,14 @@ SELECT c.tableoid AS _class,
        ) AS k (usual)
   LEFT JOIN pg_init_privs i
          ON i.objoid = c.oid AND i.classoid = 'pg_class'::regclass AND i.objsubid = 0
- WHERE c.relacl IS DISTINCT FROM i.initprivs
+ WHERE c.relacl IS NOT NULL AND c.relacl IS DISTINCT FROM i.initprivs
    AND c.relnamespace <> 'information_schema'::regnamespace
    AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
    AND (c.oid < 16384 OR EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass
                                     AND e.objid = c.oid AND e.deptype = 'e'));
 
 SELECT o.class AS _class, o.oid AS _oid, o.name AS _object, o.owner AS _owner,
-       array_to_string(coalesce(o.acl, o.usual), E'\n') AS _grants,
+       array_to_string(o.acl, E'\n') AS _grants,
        array_to_string(coalesce(i.initprivs, o.usual), E'\n') AS _granted_by_default
   FROM (SELECT tableoid AS class, oid, format('schema %I', nspname) AS name,
                pg_get_userbyid(nspowner) AS owner, nspacl AS acl,
@@ -68,7 +68,7 @@ SELECT o.class AS _class, o.oid AS _oid, o.name AS _object, o.owner AS _owner,
                pg_get_userbyid(typowner), typacl, acldefault('T', typowner)
           FROM pg_type WHERE typacl IS NOT NULL) AS o
   LEFT JOIN pg_init_privs i ON i.objoid = o.oid AND i.classoid = o.class AND i.objsubid = 0
- WHERE o.acl IS DISTINCT FROM i.initprivs AND o.name !~ '^schema (pg_temp|pg_toast|information_schema)'
+ WHERE o.acl IS NOT NULL AND o.acl IS DISTINCT FROM i.initprivs AND o.name !~ '^schema (pg_temp|pg_toast|information_schema)'
    AND (o.oid < 16384 AND o.oid <> 2200
         OR EXISTS (SELECT FROM pg_depend e WHERE e.classid = o.class
                       AND e.objid = o.oid AND e.deptype = 'e'));

@@ -1,0 +1,228 @@
+"""``turnback lint`` as a user runs it, and as hooks and CI do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ProjectFactory
+from tests.integration.command_line import turnback
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOW = ROOT / ".github/workflows/turnback.yml"
+TABLES = {"sql/0001_users.sql": "CREATE TABLE users (id int PRIMARY KEY, city text);\n"}
+INDEX = {"sql/0002_city.sql": "-- é\nCREATE INDEX users_city_idx ON users (city);\n"}
+NICK = {"sql/0003_nick.sql": "ALTER TABLE users ADD nick text;\n"}
+
+
+@pytest.fixture
+def folder(project_factory: ProjectFactory) -> Path:
+    """Three migrations; the second keeps writers out."""
+    return project_factory(TABLES | INDEX | NICK, sums=False)
+
+
+def test_a_finding_says_where_what_why_and_what_to_write_instead(folder: Path) -> None:
+    answer = turnback("lint", folder=folder)
+    assert answer.code == 3
+    assert answer.out.splitlines() == [
+        "sql/0002_city.sql:2:1: error TB101 CREATE INDEX on users without CONCURRENTLY.",
+        "    Whoever writes to users waits until the index is built, which reads and sorts every "
+        "row: minutes",
+        "    on a table of many gigabytes.",
+        "        -- in a file of its own",
+        "        CREATE INDEX CONCURRENTLY users_city_idx ON users (city);",
+        "    docs/rules/TB101.md",
+        "1 error in 3 migrations.",
+    ]
+
+
+def test_what_is_clean_is_0_and_says_so(folder: Path) -> None:
+    answer = turnback("lint", "3", folder=folder)
+    assert (answer.code, answer.out) == (0, "nothing found in 1 migration.\n")
+
+
+def test_a_remark_fails_the_check_when_it_is_strict(project_factory: ProjectFactory) -> None:
+    back = {"rollback/0003_rollback.sql": "VACUUM FULL users;\n"}
+    folder = project_factory(TABLES | NICK | back, sums=False)
+    answer = turnback("lint", folder=folder)
+    assert answer.code == 0
+    assert "info TB109" in answer.out
+    assert "1 remark in 2 migrations." in answer.out
+    assert turnback("lint", "--strict", folder=folder).code == 3
+
+
+@pytest.mark.parametrize("arguments", [["--json"], ["--format", "json"]])
+def test_as_json_it_is_one_document(arguments: list[str], folder: Path) -> None:
+    answer = turnback("lint", *arguments, folder=folder)
+    assert answer.code == 3
+    document = answer.document
+    assert document["command"] == "lint"
+    assert document["status"] == "findings"
+    assert document["counts"] == {"error": 1, "warning": 0, "info": 0}
+    [finding] = document["findings"]
+    assert finding["page"] == "docs/rules/TB101.md"
+    assert (finding["id"], finding["level"]) == ("TB101", "error")
+    assert (finding["file"], finding["line"], finding["column"]) == ("sql/0002_city.sql", 2, 1)
+    assert "CONCURRENTLY" in finding["safer"]
+    assert turnback("lint", "1", *arguments, folder=folder).document["status"] == "ok"
+
+
+def test_a_waived_finding_is_in_the_document_and_fails_nothing(
+    project_factory: ProjectFactory,
+) -> None:
+    waiver = "-- turnback: waive TB101 because it is small\n"
+    waived = {"sql/0002_city.sql": waiver + INDEX["sql/0002_city.sql"]}
+    answer = turnback("lint", "--json", folder=project_factory(TABLES | waived, sums=False))
+    assert answer.code == 0
+    assert [item["id"] for item in answer.document["waived"]] == ["TB101"]
+
+
+def test_for_github_the_path_is_that_of_the_repository(folder: Path) -> None:
+    answer = turnback("lint", "--format", "github", folder=folder)
+    assert answer.code == 3
+    [line] = answer.out.splitlines()
+    assert line.startswith("::error file=migrations/sql/0002_city.sql,line=2,col=1,title=TB101 ")
+    assert answer.err == "1 error in 3 migrations.\n"
+
+
+def test_as_markdown_it_is_a_comment(folder: Path) -> None:
+    answer = turnback("lint", "--format", "markdown", folder=folder)
+    assert answer.code == 3
+    assert "| error | TB101 | `migrations/sql/0002_city.sql:2` |" in answer.out
+
+
+def test_since_takes_what_comes_after_and_nothing_else(folder: Path) -> None:
+    assert turnback("lint", "--since", "2", folder=folder).code == 0
+    assert turnback("lint", "--since", "1", folder=folder).code == 3
+    assert turnback("lint", "--since", "0", folder=folder).code == 0
+
+
+def test_a_version_that_is_not_there_is_wrong_usage(folder: Path) -> None:
+    for arguments in (["9"], ["--since", "9"]):
+        answer = turnback("lint", *arguments, folder=folder)
+        assert answer.code == 2
+        assert "there is no migration 9" in answer.err
+
+
+def test_a_folder_that_is_not_there_is_wrong_usage_in_json_too(tmp_path: Path) -> None:
+    answer = turnback("lint", "--json", folder=tmp_path / "nope")
+    assert answer.code == 2
+    assert answer.document["error"]["type"] == "ProjectNotFound"
+
+
+def test_settings_of_squawk_in_the_project_change_nothing(folder: Path) -> None:
+    rename = "ALTER TABLE users RENAME TO people;\n"
+    (folder / "sql/0004_people.sql").write_text(rename)
+    (folder.parent / ".squawk.toml").write_text('excluded_rules = ["renaming-table"]\n')
+    answer = turnback("lint", "4", "--json", folder=folder)
+    assert [item["id"] for item in answer.document["findings"]] == ["TB402"]
+
+
+def test_the_example_project_has_no_error() -> None:
+    answer = turnback("lint", "--json", folder=ROOT / "migrations")
+    assert answer.document["counts"]["error"] == 0
+
+
+# Hooks and CI
+
+
+def test_the_hooks_are_commands_that_run() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    assert [hook["id"] for hook in hooks] == ["turnback-check", "turnback-lint"]
+    for hook in hooks:
+        program, command = hook["entry"].split()
+        assert program == "turnback"
+        assert turnback(command, "--help").code == 0
+        assert hook["pass_filenames"] is False
+        assert re.match(hook["files"], "migrations/sql/0001_users.sql")
+        assert not re.match(hook["files"], "src/app.py")
+
+
+def workflow_step(name: str) -> str:
+    steps = yaml.safe_load(WORKFLOW.read_text())["jobs"]["migrations"]["steps"]
+    return next(str(step["run"]) for step in steps if step.get("name") == name)
+
+
+def test_the_workflow_pins_every_action_and_asks_for_no_more_than_reading() -> None:
+    text = WORKFLOW.read_text()
+    assert yaml.safe_load(text)["permissions"] == {"contents": "read"}
+    used = re.findall(r"uses: (\S+)", text)
+    assert used
+    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action) for action in used)
+
+
+def test_the_workflow_lints_what_the_target_branch_does_not_have(folder: Path) -> None:
+    place = folder.parent
+    origin = place / "origin"
+    run_git("init", "--quiet", "--initial-branch=main", place=place)
+    (folder / "sql/0003_nick.sql").unlink()
+    commit(place, "base")
+    run_git("clone", "--quiet", "--bare", str(place), str(origin), place=place)
+    run_git("remote", "add", "origin", str(origin), place=place)
+    (folder / "sql/0003_more.sql").write_text("VACUUM FULL users;\n")
+    commit(place, "new")
+
+    summary = place / "summary.md"
+    done = run_step("Lint", place, {"BASE": "main", "GITHUB_STEP_SUMMARY": str(summary)})
+
+    assert done.returncode == 3, done.stderr
+    assert "file=migrations/sql/0003_more.sql" in done.stdout
+    assert "TB101" not in done.stdout
+    assert "1 error in 1 migration" in summary.read_text()
+
+
+@pytest.mark.parametrize("verdict", ["exact", "differs"])
+def test_the_workflow_says_beside_the_rollback_script_what_differs(
+    verdict: str, folder: Path
+) -> None:
+    back = "ALTER TABLE users DROP nick;\n" if verdict == "exact" else "SELECT 1;\n"
+    (folder / "rollback").mkdir()
+    files = {1: "DROP TABLE users;\n", 2: "DROP INDEX users_city_idx;\n", 3: back}
+    for number, sql in files.items():
+        (folder / f"rollback/{number:04}_rollback.sql").write_text(sql)
+
+    done = run_step("Rehearse", folder.parent, {})
+
+    rehearsal = json.loads((folder.parent / "rehearsal.json").read_text())
+    assert [item["rollback"] for item in rehearsal["migrations"]] == ["exact", "exact", verdict]
+    if verdict == "exact":
+        assert (done.returncode, done.stdout) == (0, "")
+    else:
+        assert done.returncode != 0
+        [line] = done.stdout.splitlines()
+        assert line.startswith(
+            "::error file=migrations/rollback/0003_rollback.sql,line=1,title=rollback differs::"
+        )
+        assert "%0A" in line
+
+
+def run_step(
+    name: str, place: Path, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a step of the workflow as GitHub does: bash, and an end at the first failure."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", workflow_step(name)],
+        cwd=place,
+        env=dict(os.environ) | environment | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def commit(place: Path, message: str) -> None:
+    run_git("add", "migrations", place=place)
+    who = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+    run_git(*who, "commit", "--quiet", "--message", message, place=place)
+
+
+def run_git(*arguments: str, place: Path) -> None:
+    subprocess.run(["git", *arguments], cwd=place, check=True, capture_output=True)
