@@ -19,13 +19,13 @@ SOFT = ("exact", "column_order")
 # Names that SQL needs quotes for.
 ODD = r"""
 CREATE SCHEMA "My Schema";
-CREATE TABLE "My Schema"."a.b ""c""" ("ON" integer PRIMARY KEY, "x, y" text, "Größe" text);
-CREATE INDEX "i ON j" ON "My Schema"."a.b ""c""" ("x, y");
-ALTER TABLE "My Schema"."a.b ""c""" ADD CONSTRAINT "it's" CHECK ("Größe" <> '') NOT VALID;
+CREATE TABLE "My Schema"."a.b ""c"" d" ("ON" integer PRIMARY KEY, "x, y" text, "Größe" text);
+CREATE INDEX "i ON j" ON "My Schema"."a.b ""c"" d" ("x, y");
+ALTER TABLE "My Schema"."a.b ""c"" d" ADD CONSTRAINT "it's" CHECK ("Größe" <> '') NOT VALID;
 CREATE FUNCTION "My Schema"."F"("In" text) RETURNS text LANGUAGE sql AS 'SELECT 1';
 CREATE FUNCTION "T"() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END';
-CREATE TRIGGER "t ON" BEFORE INSERT ON "My Schema"."a.b ""c""" EXECUTE FUNCTION "T"();
-COMMENT ON COLUMN "My Schema"."a.b ""c"""."x, y" IS 'it''s \\ odd';
+CREATE TRIGGER "t ON" BEFORE INSERT ON "My Schema"."a.b ""c"" d" EXECUTE FUNCTION "T"();
+COMMENT ON COLUMN "My Schema"."a.b ""c"" d"."x, y" IS 'it''s \\ odd';
 """
 
 
@@ -230,11 +230,11 @@ def test_a_lock_that_is_not_to_be_had_leaves_the_session_as_it_was(
 def test_names_that_need_quotes_are_found_and_restored(session: Connection) -> None:
     session.execute(ODD)
     before = fingerprint(session)
-    session.execute('DROP TABLE "My Schema"."a.b ""c"""; DROP FUNCTION "My Schema"."F"')
+    session.execute('DROP TABLE "My Schema"."a.b ""c"" d"; DROP FUNCTION "My Schema"."F"')
     differences = compare(before, fingerprint(session))
     assert [str(difference) for difference in differences] == [
         'function "My Schema"."F"(text): missing after rollback',
-        'table "My Schema"."a.b ""c""": missing after rollback',
+        'table "My Schema"."a.b ""c"" d": missing after rollback',
     ]
     for difference in differences:
         session.execute((suggest(difference, before) or "").encode())
