@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from turnback.engine.impact import Size, judge
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project
 from turnback.rehearsal.losses import keeps_values
@@ -260,3 +261,20 @@ def test_the_sizes_of_the_named_database_are_told_with_the_locks(
 )
 def test_a_change_of_type_keeps_every_value_or_does_not(old: str, new: str, kept: bool) -> None:
     assert keeps_values(old, new) is kept
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "long_work", "says"),
+    [
+        ("ShareLock", Size(0, 0), True, "no risk: it is empty"),
+        ("ShareUpdateExclusiveLock", Size(10**8, 10**10), True, "no risk: reads and writes go on"),
+        ("AccessExclusiveLock", Size(10**8, 10**10), False, "low risk: blocks reads and writes"),
+        ("AccessExclusiveLock", Size(900, 10**5), True, "low risk: blocks reads and writes"),
+        ("AccessExclusiveLock", Size(10**8, 10**10), True, "HIGH RISK: blocks reads and writes"),
+        ("ShareLock", Size(10**8, 10**10), True, "HIGH RISK: blocks writes"),
+    ],
+)
+def test_a_lock_is_judged_by_the_size_of_its_table(
+    mode: str, size: Size, long_work: bool, says: str
+) -> None:
+    assert judge(mode, size, long_work=long_work).startswith(says)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _COLORS = {"exact": "green", "irreversible": "yellow", "column_order": "green", "names": "green"}
 _SHOWN_DIFFERENCES = 20
+_BAR = 24
 # The table-level locks by what they conflict with (manual, 13.3.1).
 _STRENGTH = {
     "ShareUpdateExclusiveLock": 1,
@@ -94,6 +96,7 @@ def rehearse(
     }
     sizes = _sizes(database_url, history_schema, directory, tables, out)
     out.document |= result.to_dict()
+    out.document["sizes"] = {table: size.to_dict() for table, size in sizes.items()}
     for verdict in result.migrations:
         _impact(verdict, sizes, out)
     return _close(result, began, out)
@@ -158,18 +161,19 @@ def _sizes(
 
 
 class _Teller:
-    """Tells each verdict as it is found, and from the third on when it will be over."""
+    """Tells each verdict as it is found, with a bar and an estimate at a terminal."""
 
     def __init__(self, out: Output, began: float) -> None:
         self._out = out
         self._began = began
+        self._at_terminal = sys.stderr.isatty()
 
     def __call__(self, verdict: Verdict, done: int, of: int) -> None:
         color = _COLORS.get(verdict.rollback, "red") if verdict.proven else "red"
         word = verdict.rollback if verdict.forward == "applied" else "cannot be applied"
         line = f"  {click.style(f'{word:<12}', fg=color)} {verdict.version} {verdict.name}"
-        left = (time.monotonic() - self._began) / done * (of - done)
-        self._out.result(line if left < 5 or done < 3 else f"{line}  ({left:.0f} s to go)")
+        self._bar("")
+        self._out.result(line)
         if verdict.error:
             self._out.result(f"      {verdict.error}")
         for difference in verdict.differences[:_SHOWN_DIFFERENCES]:
@@ -184,6 +188,15 @@ class _Teller:
             self._out.result(f"      add to {verdict.rollback_file}:")
             for sql in verdict.suggestions:
                 self._out.result(click.style(f"        {sql}", fg="cyan"))
+        left = (time.monotonic() - self._began) / done * (of - done)
+        filled = _BAR * done // of
+        bar = "█" * filled + "░" * (_BAR - filled)
+        self._bar(f"{bar} {done} of {of}, {left:.0f} s to go" if done < of else "")
+
+    def _bar(self, text: str) -> None:
+        if self._at_terminal:
+            # Back to the line's beginning, and what was there erased (ECMA-48, EL).
+            click.echo(f"\r\033[K{text}", nl=False, err=True)
 
 
 def _impact(verdict: Verdict, sizes: dict[str, Size], out: Output) -> None:
@@ -198,6 +211,8 @@ def _impact(verdict: Verdict, sizes: dict[str, Size], out: Output) -> None:
 
 
 def _told(statement: StatementTrace, sizes: dict[str, Size]) -> Iterator[str]:
+    from turnback.engine.impact import judge
+
     # The strongest is what others feel; the document has them all.
     strongest = dict(sorted(statement.locks, key=lambda lock: _STRENGTH.get(lock[1], 0)))
     for relation, mode in sorted(strongest.items()):
@@ -207,7 +222,9 @@ def _told(statement: StatementTrace, sizes: dict[str, Size]) -> Iterator[str]:
             *(["reads all of it"] if relation in statement.scans else []),
         ]
         what = f": {', '.join(does)}" if does else ""
-        yield f"{statement.line}: {mode} on {relation}{f' ({size})' if size else ''}{what}"
+        known = f" ({size})" if size else ""
+        risk = f"; {judge(mode, size, long_work=bool(does))}" if size else ""
+        yield f"{statement.line}: {mode} on {relation}{known}{what}{risk}"
 
 
 def _close(result: Rehearsed, began: float, out: Output) -> int:

@@ -25,6 +25,9 @@ class Size:
     rows: int | None
     bytes: int
 
+    def to_dict(self) -> dict[str, int | None]:
+        return {"rows": self.rows, "bytes": self.bytes}
+
     def __str__(self) -> str:
         if self.rows is None:
             return f"never counted, {human_bytes(self.bytes)}"
@@ -49,6 +52,34 @@ def sizes(connection: Connection, tables: Iterable[str]) -> dict[str, Size]:
         )
         for name, tuples, size in rows(send(connection, query)[0])
     }
+
+
+# Below this a table is read or rewritten in well under a second.
+_SMALL_BYTES = 64 * 2**20
+_BLOCKS = {
+    "AccessExclusiveLock": "reads and writes",
+    "ExclusiveLock": "writes",
+    "ShareRowExclusiveLock": "writes",
+    "ShareLock": "writes",
+}
+
+
+def judge(mode: str, size: Size, *, long_work: bool) -> str:
+    """What a lock means on a table of this size: whom it blocks, and for how long.
+
+    Args:
+        mode: the lock (manual, 13.3.1).
+        size: the table's.
+        long_work: whether the statement reads or rewrites all of the table under that lock.
+    """
+    blocked = _BLOCKS.get(mode)
+    if size.bytes == 0:
+        return "no risk: it is empty"
+    if blocked is None:
+        return "no risk: reads and writes go on"
+    if not long_work or size.bytes < _SMALL_BYTES:
+        return f"low risk: blocks {blocked} for a moment"
+    return f"HIGH RISK: blocks {blocked} until all of it is done"
 
 
 def human_count(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -52,6 +53,8 @@ def rehearse_release(
     from turnback.rehearsal.proof import rehearse
     from turnback.rehearsal.shadow import Shadow
 
+    # Fingerprints are many small objects without a cycle among them: nothing to look through.
+    gc.set_threshold(100_000, 50, 1000)
     planned = set(records.planned())
     began = time.monotonic()
     with fetched(artifacts, order.artifact) as found, shadow_server() as server:
