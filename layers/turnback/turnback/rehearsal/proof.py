@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from turnback.engine import transaction
 from turnback.engine.connection import connect
 from turnback.engine.engine import Engine
 from turnback.engine.events import Options, RunContext
 from turnback.engine.message import Connection
-from turnback.engine.plan import Plan, step_down, step_up
+from turnback.engine.plan import Plan, Step, step_down, step_up
 from turnback.errors import MigrationFailed, TurnbackError
 from turnback.migrations.model import Migration, Project
 from turnback.rehearsal.difference import compare, verdict
@@ -218,7 +219,7 @@ class _Stage:
 
     def up(self, migration: Migration) -> TurnbackError | None:
         """Apply it the engine's way; what failed."""
-        return self.engine.up(Plan("up", (step_up(migration),))).error
+        return self._run(step_up(migration))
 
     def down(self, migration: Migration) -> TurnbackError | None:
         """Roll it back the engine's way; what failed."""
@@ -228,4 +229,14 @@ class _Stage:
             return error
         if step is None:
             return MigrationFailed(f"{migration.version} has no rollback script")
-        return self.engine.down(Plan("down", (step,))).error
+        return self._run(step)
+
+    def _run(self, step: Step) -> TurnbackError | None:
+        """The message that the engine would send, without asking first what nobody else changes."""
+        if step.runnable.one_by_one:
+            return self.engine.up(Plan(step.direction, (step,))).error
+        try:
+            transaction.run(self.engine.connection, step, self.engine.recorder)
+        except TurnbackError as error:
+            return error
+        return None
