@@ -1,0 +1,84 @@
+"""The rehearsal against the same work by psql and pg_dump: up, dump, down, dump, up, dump.
+
+Both on an embedded server that never waits for the disk, in the same run, on the first migrations
+of the cratesio corpus. The other side compares nothing, traces nothing and explains nothing.
+
+    python bench/rehearse.py --size 60 --write
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+from page import heading, publish, table
+from turnback.local.binaries import binaries
+from turnback.local.scratch import POSTGRES, scratch
+from turnback.local.server import EmbeddedServer
+from turnback.migrations.discovery import load_project
+from turnback.migrations.model import Project
+
+CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpora" / "cratesio"
+TURNBACK = Path(sys.executable).with_name("turnback")
+
+
+def by_turnback(folder: Path, versions: list[str], server: EmbeddedServer) -> float:
+    """Seconds of ``turnback rehearse`` over these versions."""
+    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    began = time.perf_counter()
+    command = [TURNBACK, "rehearse", *versions, "--dir", folder, "--shadow-url", server.url()]
+    subprocess.run(command, capture_output=True, env=environment, check=False)
+    return time.perf_counter() - began
+
+
+def by_psql(project: Project, size: int, server: EmbeddedServer, name: str) -> float:
+    """Seconds of psql and pg_dump over as many migrations, six processes each."""
+    psql, dump = str(binaries() / "psql"), str(binaries() / "pg_dump")
+    began = time.perf_counter()
+    subprocess.run([psql, "-Xqc", f"CREATE DATABASE {name}", server.url()], check=True)
+    url = server.url(name)
+    for migration in project.migrations[:size]:
+        for script in (migration.forward, migration.rollback, migration.forward):
+            if script is not None:
+                file = project.folder / script.path
+                subprocess.run([psql, "-Xqf", file, url], capture_output=True, check=False)
+            subprocess.run([dump, "-s", url], capture_output=True, check=True)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=60, help="how many migrations")
+    parser.add_argument("--repeat", type=int, default=3, help="rounds")
+    parser.add_argument("--write", action="store_true", help="put the table into bench/README.md")
+    arguments = parser.parse_args()
+    if not CORPUS.is_dir():
+        sys.exit("the corpus shared/corpora/cratesio is not beside this checkout")
+    project = load_project(CORPUS)
+    versions = [migration.version for migration in project.migrations[: arguments.size]]
+    ours, theirs = [], []
+    with (
+        scratch("bench") as folder,
+        EmbeddedServer.start(folder / POSTGRES, tcp=True, fast=True) as server,
+    ):
+        for number in range(arguments.repeat):
+            ours.append(by_turnback(CORPUS, versions, server))
+            theirs.append(by_psql(project, arguments.size, server, f"by_psql_{number}"))
+    row = [
+        str(arguments.size),
+        f"{median(ours):.2f} s",
+        f"{median(theirs):.2f} s",
+        f"{median(ours) / median(theirs):.2f}",
+    ]
+    columns = ["migrations", "`turnback rehearse`", "psql and pg_dump", "ratio"]
+    text = heading(f"python bench/rehearse.py --size {arguments.size}", "18")
+    publish("rehearse.py", f"{text}\n{table(columns, [row])}", write=arguments.write)
+
+
+if __name__ == "__main__":
+    main()
