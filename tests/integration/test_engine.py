@@ -472,3 +472,17 @@ def test_a_block_that_commits_runs_where_the_header_asks_for_no_transaction(
     )
     assert apply(database, project_factory(one_table(1) | {"sql/0001_t1.sql": sql})).error is None
     assert query(database, "SELECT count(*) FROM t1") == [(3,)]
+
+
+def test_a_block_that_fails_after_it_committed_is_incomplete_and_says_what_stays(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    sql = (
+        "-- turnback: no-transaction\n"
+        "DO $$ BEGIN CREATE TABLE t1 (); COMMIT; RAISE EXCEPTION 'half way'; END $$;\n"
+    )
+    report = apply(database, project_factory(one_table(1) | {"sql/0001_t1.sql": sql}))
+    assert isinstance(report.error, MigrationIncomplete)
+    assert report.error.hint is not None
+    assert "what statement 1 had committed stays" in report.error.hint
+    assert query(database, "SELECT to_regclass('t1')::text") == [("t1",)]

@@ -54,7 +54,7 @@ class Engine:
     ) -> None:
         self._options = options or Options()
         self._listener = listener
-        self._application = f"{lock.APPLICATION}{context.run}"[:63]
+        self._application = lock.application_of(context.run)
         self.connection = connect(target, application_name=self._application, options=self._options)
         self._monitor = functools.partial(
             connect, target, application_name="turnback-monitor", options=self._options

@@ -28,6 +28,11 @@ _LONGEST_PAUSE_S = 2.0
 _SAY_EVERY_S = 5.0
 
 
+def application_of(run: str) -> str:
+    """What the sessions of a run are called; longer names are cut by the server (NAMEDATALEN)."""
+    return f"{APPLICATION}{run}"[:63]
+
+
 def lock_key(schema: str) -> int:
     """The lock's number: a signed 64-bit hash of the history's schema."""
     digest = hashlib.sha256(f"turnback:{schema}".encode()).digest()

@@ -23,6 +23,8 @@ from turnback.sql.statements import Statement
 
 # They make the session, not the database, and are set anew when a run goes on.
 _SESSION_KINDS = {"VariableSetStmt"}
+# They may commit in their middle.
+_COMMITTING = {"DoStmt", "CallStmt"}
 
 
 def run(
@@ -122,7 +124,7 @@ def _alone(step: Step, statement: Statement) -> bool:
     A block or a procedure that commits runs only at the top level (manual, 43.8).
     """
     forced = step.runnable.script.directives.no_transaction
-    return statement.outside_transaction or (forced and statement.kind in ("DoStmt", "CallStmt"))
+    return statement.outside_transaction or (forced and statement.kind in _COMMITTING)
 
 
 def _set_session(connection: Connection, step: Step, upto: int) -> None:
@@ -163,8 +165,13 @@ def _failure(
     if error.position is not None and error.position <= len(statement.sql):
         offset += error.position - 1
     incomplete = None
-    if changed:
-        verb = "up" if step.direction == "up" else "down"
+    verb = "up" if step.direction == "up" else "down"
+    if statement.kind in _COMMITTING and _alone(step, statement):
+        incomplete = (
+            f"what statement {number} had committed stays; make it fit to run again, and run "
+            f"turnback {verb}: it goes on there"
+        )
+    elif changed:
         incomplete = (
             f"statements 1 to {changed} are done and stay; mend statement {number} and run "
             f"turnback {verb} again: it goes on there"

@@ -73,7 +73,6 @@ def _works_still(engine: Engine, order: Order, wait_s: float) -> bool:
         lock.acquire(engine.connection, schema, wait_s=wait_s, listener=lambda _: None)
     except RunnerBusy:
         found = lock.holder(engine.connection, lock.lock_key(schema))
-        ours = f"{lock.APPLICATION}{order.run}"[:63]
-        return found is not None and found.application == ours
+        return found is not None and found.application == lock.application_of(order.run)
     lock.release(engine.connection, schema)
     return False
