@@ -24,7 +24,7 @@ ROOMS = {
     "recovery": {"errors", "settings", "migrations", "sql", "engine"},
     "runs": {"errors", "settings", "migrations", "sql", "engine", "rehearsal", "recovery"},
     "aws": {"errors"},
-    "runtime": {
+    "wiring": {
         "errors",
         "settings",
         "migrations",
@@ -35,6 +35,7 @@ ROOMS = {
         "runs",
         "aws",
     },
+    "runtime": {"errors", "settings", "wiring"},
     "local": {"errors", "settings", "migrations", "sql", "engine", "rehearsal"},
     "cli": {
         "errors",

@@ -10,7 +10,7 @@ from turnback.errors import MigrationFailed
 from turnback.runs.announce import announce, error_of
 from turnback.runs.records import Records
 from turnback.runs.status import Status, StatusEvent
-from turnback.runtime import moment
+from turnback.wiring import moment
 
 from tests.real_events import event
 

@@ -30,6 +30,12 @@ The tree, with the exit code of the command line::
     ├── DatabaseUnreachable     5  no answer
     ├── DatabaseRefused         5  an answer, and it is no
     ├── SnapshotFailed          5  no snapshot, so nothing was changed
+    ├── RestoreFailed           6  the restore did not end; the old database is kept
+    ├── ApprovalDenied          3  a person said no
+    ├── ApprovalExpired         3  nobody said yes in time
+    ├── ApprovalRefused         3  this answer to a question does not count
+    ├── RunCancelled            1  a person stopped the run
+    ├── ApplicationNotStopped   5  the application could not be stopped, or started again
     ├── AwsError                5  AWS cannot be reached, or refuses
     └── ChatUnreachable         5  the chat did not take a message; no run depends on it
 """
@@ -247,6 +253,42 @@ class DatabaseRefused(TurnbackError):
 
 class SnapshotFailed(TurnbackError):
     """The snapshot could not be taken; nothing was changed."""
+
+    exit_code = 5
+
+
+class RestoreFailed(TurnbackError):
+    """The database could not be restored; the old one is kept."""
+
+    exit_code = 6
+
+
+class ApprovalDenied(TurnbackError):
+    """A person said no."""
+
+    exit_code = 3
+
+
+class ApprovalExpired(TurnbackError):
+    """Nobody said yes in time."""
+
+    exit_code = 3
+
+
+class ApprovalRefused(TurnbackError):
+    """This answer does not count."""
+
+    exit_code = 3
+
+
+class RunCancelled(TurnbackError):
+    """A person stopped the run."""
+
+    exit_code = 1
+
+
+class ApplicationNotStopped(TurnbackError):
+    """The application could not be stopped, or started again."""
 
     exit_code = 5
 

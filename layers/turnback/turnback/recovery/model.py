@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any, Protocol
@@ -60,6 +61,84 @@ class NoSnapshots:
         """Nothing, and say so."""
         del target, run, tags
         return Snapshot("none", None, SnapshotState.NOT_TAKEN)
+
+
+class RestoreState(StrEnum):
+    """How far a restore is; the state machine compares ``restored``, people read the others."""
+
+    RESTORING = "restoring"
+    CHECKING = "checking"
+    SWAPPING = "swapping"
+    RESTORED = "restored"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a restored database answers before it has the old one's name.
+
+    Each field is None where it is as the old one's.
+    """
+
+    host: str | None = None
+    port: int | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreRequest:
+    """What to come back to.
+
+    Attributes:
+        target: the database's name in turnback.
+        run: the run that this restore belongs to; asked twice, there is still one restore.
+        snapshot: ``kind`` and ``id`` of the snapshot to restore, where it is not a point in time.
+        until: the point in time to restore to, in UTC; None for the snapshot.
+        check: connects to the restored database and looks at its history.
+            Raises RestoreFailed when it is not the expected one, DatabaseUnreachable when there
+            is no answer yet.
+    """
+
+    target: str
+    run: str
+    snapshot: Snapshot | None
+    until: datetime | None
+    check: Callable[[Place], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreProgress:
+    """How far a restore is.
+
+    Attributes:
+        state: ``restored`` when the endpoint leads to the restored database.
+        detail: what is going on, one sentence.
+        kept: where the old database is kept: a name of a database, instance or cluster; None
+            before it was renamed.
+        restored_to: ISO 8601 time that the data is as of, as far as known.
+    """
+
+    state: RestoreState
+    detail: str
+    kept: str | None = None
+    restored_to: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the state machine carries it."""
+        return asdict(self)
+
+
+class Restores(Protocol):
+    """One way to restore."""
+
+    def advance(self, request: RestoreRequest) -> RestoreProgress:
+        """Look at what is there and do the next step; called until it says ``restored``.
+
+        Each step can be repeated: it looks at the world, and keeps no state of its own. A call
+        does not wait for AWS; it says how far things are.
+
+        Raises:
+            RestoreFailed: it cannot end well; says what stands and what to do.
+        """
 
 
 def snapshot_identifier(target: str, run: str) -> str:

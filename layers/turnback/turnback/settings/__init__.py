@@ -1,0 +1,23 @@
+"""Settings of the Lambda functions: read from the environment once, at the edge, and typed.
+
+Every class has ``read(environment)``, which raises ConfigurationError naming the variable. The
+variables are set by ``template.yaml`` from its parameters; the command line has its own options.
+"""
+
+from turnback.settings.database import TLS_MODES, DatabaseSettings
+from turnback.settings.policy import ENVIRONMENTS, Policy
+from turnback.settings.reading import Environment, choice, text, whole
+from turnback.settings.snapshots import SNAPSHOT_KINDS, SnapshotSettings
+
+__all__ = [
+    "ENVIRONMENTS",
+    "SNAPSHOT_KINDS",
+    "TLS_MODES",
+    "DatabaseSettings",
+    "Environment",
+    "Policy",
+    "SnapshotSettings",
+    "choice",
+    "text",
+    "whole",
+]
