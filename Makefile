@@ -9,7 +9,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-
 	--no-header --python-version 3.11
 
 .DEFAULT_GOAL = help
-.PHONY: help setup demo test lint types template faults pytest bench requirements clean
+.PHONY: help setup demo test lint types template faults pytest bench picture requirements clean
 
 help:  ## What there is
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -42,6 +42,7 @@ types: setup
 
 template: setup $(SAM)/made
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint
+	$(SAM)/bin/cfn-lint --regions us-east-1 -- pipeline/template.yaml
 	@for layer in TurnbackLayer PostgresLayer; do \
 		echo "sam build $$layer"; \
 		PATH="$(CURDIR)/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam build $$layer \
@@ -67,6 +68,9 @@ pytest: setup
 
 bench: setup  ## Speed, as ratios to psql and dbmate in the same run, into bench/README.md
 	$(BIN)/python bench
+
+picture: setup  ## docs/slack.png anew, from docs/slack.json; needs Chromium
+	$(BIN)/python -m turnback.local.picture docs/slack.json docs/slack.png
 
 requirements: setup  ## Compile the pinned requirements anew, to the newest versions
 	$(COMPILE) --upgrade pyproject.toml -o requirements/cli.txt

@@ -17,7 +17,8 @@ def handler(wiring: Wiring) -> dict[str, Any]:
         started_at=wiring.started_at,
         environment=wiring.policy.environment,
         records=wiring.records,
-        topic=wiring.topic,
-        subscribers=wiring.subscribers,
+        channels=wiring.telling.channels,
+        untold=wiring.warn,
+        subscribers=wiring.telling.subscribers,
     )
     return {"status": told.status, "summary": told.summary}

@@ -11,11 +11,12 @@ def handler(wiring: Wiring) -> dict[str, Any]:
     where: dict[str, Any] = {
         "artifacts": wiring.artifacts,
         "records": wiring.records,
-        "connect": wiring.connect,
+        "connect": wiring.database.connect,
     }
     if wiring.event.get("only") == "verify":
         return verify(wiring.order, **where)
     where |= {"policy": wiring.policy, "keep_going": wiring.keep_going}
-    result = apply(wiring.order, **where, waited_s=wiring.waited_s("apply"))
+    where |= {"cancelled": wiring.records.cancelled, "waited_s": wiring.waited_s("apply")}
+    result = apply(wiring.order, **where)
     count("migrations_applied", result["applied"])
     return result

@@ -9,7 +9,7 @@ from turnback.runtime import Wiring, count, entry
 @entry
 def handler(wiring: Wiring) -> dict[str, Any]:
     result = rehearse_release(
-        wiring.order,
+        wiring.live_order,
         artifacts=wiring.artifacts,
         records=wiring.records,
         policy=wiring.policy,

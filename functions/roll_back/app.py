@@ -12,9 +12,9 @@ def handler(wiring: Wiring) -> dict[str, Any]:
         wiring.order,
         release=wiring.release,
         records=wiring.records,
-        connect=wiring.connect,
+        connect=wiring.database.connect,
         keep_going=wiring.keep_going,
-        wait_s=wiring.runner_wait_s,
+        wait_s=wiring.database.runner_wait_s,
         waited_s=wiring.waited_s("roll_back"),
     )
     count("migrations_rolled_back", result["rolled_back"])

@@ -9,10 +9,12 @@ from turnback.runtime import Wiring, entry
 @entry
 def handler(wiring: Wiring) -> dict[str, Any]:
     return take_snapshot(
-        wiring.order,
+        wiring.live_order,
         release=wiring.release,
-        snapshots=wiring.snapshots,
-        settings=wiring.snapshot_settings,
+        records=wiring.records,
+        count=wiring.database.counters,
+        snapshots=wiring.recovery.snapshots,
+        retention=wiring.recovery.retention,
+        settings=wiring.recovery.snapshot_settings,
         policy=wiring.policy,
-        started_at=wiring.started_at,
     )

@@ -9,11 +9,14 @@ from turnback.runtime import Wiring, entry
 @entry
 def handler(wiring: Wiring) -> dict[str, Any]:
     return validate(
-        wiring.order,
+        wiring.live_order,
         target=wiring.target,
         artifacts=wiring.artifacts,
         records=wiring.records,
-        connect=wiring.connect,
+        connect=wiring.database.connect,
         policy=wiring.policy,
-        snapshot_kind=wiring.snapshot_settings.kind,
+        snapshot_kind=wiring.recovery.snapshot_settings.kind,
+        gate=wiring.approvals.gate,
+        restore=wiring.recovery.restore_settings.policy,
+        stop_application=wiring.recovery.application_settings.enabled,
     )

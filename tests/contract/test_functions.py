@@ -52,6 +52,6 @@ def test_a_handler_imports_without_any_variable_and_without_what_it_does_not_nee
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda path: path.parent.name)
 def test_a_function_has_an_event_in_events(function: Path) -> None:
-    names = {"on_upload": "s3_upload", "slack": "sns_status"}
+    names = {"on_pipeline": "pipeline_job", "on_upload": "s3_upload", "slack": "sns_status"}
     name = names.get(function.parent.name, function.parent.name)
     assert (ROOT / "events" / f"{name}.json").is_file()

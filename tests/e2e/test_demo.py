@@ -68,9 +68,16 @@ def test_the_demo_shows_its_releases_and_leaves_nothing(temporary):
     assert "SNS told: started, refused" in told
     assert re.search(r"rollback/\d+_rollback\.sql forgets: index .*: missing after rollback", told)
     assert "The message says 'user_preferences_name_idx'" in told
-    assert "SNS told: started, rehearsed, snapshot_taken, rolled_back" in told
+    asked_twice = "awaiting_approval, snapshot_taken, awaiting_approval, restored"
+    assert f"SNS told: started, rehearsed, {asked_twice}" in told
+    assert re.search(r"sql/0012_\w+\.sql:\d+ drops column user_preferences\.updated_at", told)
+    assert told.count("ann follows the link and says yes") == 2
+    assert re.search(r"Apply +\d+\.\d s  MigrationIncomplete", told)
+    assert re.search(r"RollBack +\d+\.\d s  RollbackFailed", told)
+    assert re.search(r"The database that was replaced is kept as learning_before_\w+", told)
     assert told.count("pg_dump --schema-only is as before") == 2
-    assert re.search(r"The message says 'sql/\d+_node_slug\.sql:8'", told)
+    assert len(re.findall(r"All \d+ rows in \d+ tables are as before", told)) == 2
+    assert re.search(r"The message says 'sql/\d+_node_titles\.sql:7'", told)
     assert list(temporary.iterdir()) == []
 
 

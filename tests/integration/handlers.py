@@ -63,6 +63,8 @@ def call(function: Any, event: Any = None, *, layer: Path | None = None) -> tupl
             told = {"errorMessage": str(error), "errorType": type(error).__name__}
             return json.dumps(told), True, ""
         finally:
-            os.environ.clear()
+            # Never empty, not for a moment: a command of the test may be reading it.
+            for name in set(os.environ) - set(before):
+                del os.environ[name]
             os.environ.update(before)
             sys.path[:] = path

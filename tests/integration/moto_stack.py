@@ -23,6 +23,8 @@ import boto3
 import pytest
 from moto import mock_aws
 from moto.awslambda.models import LambdaFunction
+from moto.core.responses import EmptyResult
+from moto.stepfunctions.responses import StepFunctionResponse
 from turnback.local.deploy import read_template
 from turnback.migrations.artifact import pack
 
@@ -167,6 +169,16 @@ class Stack:
         return dict(json.loads(body["Body"].read()))
 
 
+def keep_cause(response: StepFunctionResponse) -> EmptyResult:
+    """SendTaskFailure as AWS has it: with its cause, which moto drops."""
+    response.stepfunction_backend.send_task_failure(
+        response._get_param("taskToken"),
+        error=response._get_param("error"),
+        cause=response._get_param("cause"),
+    )
+    return EmptyResult()
+
+
 @contextmanager
 def deployed(
     database: str,
@@ -196,6 +208,7 @@ def deployed(
         return call(function, event, layer=layer if has_layer else None)
 
     monkeypatch.setattr(LambdaFunction, "_invoke_lambda", invoke)
+    monkeypatch.setattr(StepFunctionResponse, "send_task_failure", keep_cause)
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         yield _deploy(database, parameters)
 
@@ -218,6 +231,11 @@ def _deploy(database: str, parameters: Mapping[str, str]) -> Stack:
         "RunnerWaitSeconds": "0",
         "Bucket": bucket,
         "Topic": topic,
+        "ApprovalTopic": sns.create_topic(Name="approval")["TopicArn"],
+        "ApprovalKey": boto3.client("secretsmanager").create_secret(
+            Name="approval-key", SecretString="k" * 64
+        )["ARN"],
+        "AnswerFunctionUrl.FunctionUrl": "https://answer.lambda-url.example/",
         "AWS::Partition": "aws",
         "AWS::Region": REGION,
         "AWS::AccountId": ACCOUNT,
@@ -288,4 +306,9 @@ def _text(value: Any, values: Mapping[str, str]) -> str:
         for name, known in values.items():
             text = text.replace(f"${{{name}}}", known)
         return text
+    if isinstance(value, dict) and "Fn::GetAtt" in value:
+        return values[".".join(value["Fn::GetAtt"])]
+    if isinstance(value, dict) and "Fn::Join" in value:
+        separator, parts = value["Fn::Join"]
+        return separator.join(_text(part, values) for part in [parts] if part)
     return str(value)

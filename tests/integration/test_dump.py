@@ -3,77 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any, Self
-from urllib.parse import unquote, urlsplit
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-from turnback.errors import SnapshotFailed
+from moto import mock_aws
+from turnback.errors import ConfigurationError, DatabaseRefused, SnapshotFailed, TurnbackError
+from turnback.recovery import programs
+from turnback.recovery.counters import counters, written_since
 from turnback.recovery.dump import DumpSnapshots
+from turnback.recovery.dump_catalog import DumpCatalog, DumpKeeper
+from turnback.recovery.dump_record import read_record
+from turnback.recovery.dump_store import DumpStore, FolderStore
 from turnback.recovery.endpoint import Endpoint
+from turnback.recovery.model import RestoreState
+
+from tests.dumps import EVERYTHING, Memory, contents, dump, others, request, restore
+from tests.tls_proxy import certificate, demands_tls
 
 KEY = "snapshots/orders/r-1.dump"
 
 
-class Upload:
-    """An object being written into memory."""
-
-    def __init__(self, store: Memory, key: str) -> None:
-        self._store, self._key, self._body = store, key, b""
-
-    def send(self, data: bytes) -> None:
-        self._body += data
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._store.objects[self._key] = self._store.stored(self._body)
-            self._store.uploads += 1
-
-
-class Memory:
-    """A bucket that keeps its objects here, and may store something else than it was given."""
-
-    name = "bucket"
-
-    def __init__(self, cut: int | None = None, prefix: bytes = b"") -> None:
-        self.objects: dict[str, bytes] = {}
-        self.uploads = 0
-        self._cut, self._prefix = cut, prefix
-
-    def stored(self, body: bytes) -> bytes:
-        return self._prefix + body[: self._cut]
-
-    def read(self, key: str) -> bytes | None:
-        return self.objects.get(key)
-
-    def write(self, key: str, body: bytes) -> None:
-        self.objects[key] = body
-
-    def stream(self, key: str) -> Iterator[bytes]:
-        body = self.objects[key]
-        yield from (body[start : start + 1000] for start in range(0, len(body), 1000))
-
-    def upload(self, key: str, tags: Mapping[str, str]) -> Upload:
-        assert set(tags) == {"run", "release"}
-        return Upload(self, key)
-
-
-def snapshots(database: str, store: Memory, *, seconds: float = 60, **fields: Any) -> DumpSnapshots:
-    url = urlsplit(database)
-    whole = {
-        "host": url.hostname,
-        "port": url.port,
-        "username": url.username,
-        "password": unquote(url.password or ""),
-        "dbname": url.path.lstrip("/"),
-    }
-    tls = fields.pop("tls", "disable")
-    endpoint = Endpoint.from_secret({**whole, **fields}, {}, tls, "/nowhere.pem")
-    return DumpSnapshots(endpoint, store, lambda: seconds)
+def snapshots(
+    database: str, store: DumpStore, *, seconds: float = 60, limit: int = 5000, **fields: Any
+) -> DumpSnapshots:
+    endpoint = replace(Endpoint.from_url(database), **{"tls": "disable", **fields})
+    return DumpSnapshots(endpoint, store, lambda: seconds, limit_megabytes=limit)
 
 
 def take(taker: DumpSnapshots) -> dict[str, Any]:
@@ -92,15 +52,22 @@ def filled(database: str) -> str:
 
 def test_a_dump_is_recorded_with_its_checksum_once_it_was_read_back(filled: str) -> None:
     store = Memory()
-    assert take(snapshots(filled, store)) == {
-        "kind": "dump",
-        "id": f"s3://bucket/{KEY}",
-        "state": "available",
-    }
+    taken = take(snapshots(filled, store))
     record = json.loads(store.objects[f"{KEY}.json"])
     assert record["bytes"] == len(store.objects[KEY]) > 100_000
     assert record["entries"] == 2
     assert (record["run"], record["release"]) == ("r-1", "1.0.0")
+    assert record["encrypted"] == "AES256"
+    assert taken == {
+        "kind": "dump",
+        "id": f"s3://bucket/{KEY}",
+        "state": "available",
+        "taken_at": record["taken_at"],
+        "encrypted": True,
+    }
+    assert record["database_bytes"] > 1_000_000
+    assert record["server_version"].startswith("18.")
+    assert datetime.fromisoformat(record["taken_at"]).tzinfo is not None
 
 
 def test_a_retry_finds_the_dump_that_is_there(filled: str) -> None:
@@ -122,7 +89,7 @@ def test_a_dump_that_was_not_verified_is_made_again(filled: str) -> None:
         (Memory(cut=-1), "reads back differently"),
         (Memory(cut=20), "cannot be read back"),
         (Memory(cut=0), "cannot be read back"),
-        (Memory(prefix=b"x"), "cannot be read back"),
+        (Memory(before=b"x"), "cannot be read back"),
     ],
     ids=["last byte lost", "cut off", "empty", "not a dump"],
 )
@@ -134,11 +101,26 @@ def test_a_dump_that_does_not_read_back_is_not_recorded(
     assert f"{KEY}.json" not in store.objects
 
 
-def test_a_dump_that_fails_leaves_nothing_and_says_why_without_the_password(filled: str) -> None:
+def test_a_dump_that_is_refused_leaves_nothing_and_says_why_without_the_password(
+    filled: str,
+) -> None:
     store = Memory()
-    with pytest.raises(SnapshotFailed, match="authentication failed") as caught:
+    with pytest.raises(DatabaseRefused, match="authentication failed") as caught:
         take(snapshots(filled, store, password="hunter2"))
     assert "hunter2" not in str(caught.value)
+    assert store.objects == {}
+
+
+def test_a_dump_that_fails_in_the_middle_leaves_nothing_and_says_why(
+    filled: str, admin: psycopg.Connection[Any]
+) -> None:
+    admin.execute("CREATE ROLE r_blind LOGIN PASSWORD 'blind'")
+    store = Memory()
+    try:
+        with pytest.raises(SnapshotFailed, match="permission denied for table orders"):
+            take(snapshots(filled, store, user="r_blind", password="blind"))
+    finally:
+        admin.execute("DROP ROLE r_blind")
     assert store.objects == {}
 
 
@@ -154,5 +136,259 @@ def test_a_dump_gives_up_before_the_function_is_stopped(filled: str) -> None:
 
 def test_the_embedded_pg_dump_can_speak_tls(filled: str) -> None:
     """It is built without, and would refuse the option; psycopg's libpq asks the server."""
-    with pytest.raises(SnapshotFailed, match="server does not support SSL"):
-        take(snapshots(filled, Memory(), tls="require"))
+    program = programs.refuse_newer_server(180000)
+    endpoint = replace(Endpoint.from_url(filled), tls="require")
+    done = subprocess.run(
+        [program], env=programs.environment_for(program, endpoint), capture_output=True, text=True
+    )
+    assert "server does not support SSL" in done.stderr
+
+
+def test_the_record_and_the_tags_say_which_version_the_database_was_at(filled: str) -> None:
+    store = Memory()
+    with psycopg.connect(filled) as connection:
+        connection.execute(
+            "CREATE TABLE migrations (version text, success bool, rolled_back_at timestamptz); "
+            "COMMENT ON TABLE migrations IS 'turnback history, format 1'; "
+            "INSERT INTO migrations VALUES ('0009', true, NULL), ('0010', true, NULL), "
+            "('0011', true, now()), ('0012', false, NULL)"
+        )
+    take(snapshots(filled, store))
+    assert json.loads(store.objects[f"{KEY}.json"])["schema_version"] == "0010"
+    assert store.tags[KEY] == {"run": "r-1", "release": "1.0.0", "schema_version": "0010"}
+
+
+def test_a_table_of_another_tool_is_no_history(filled: str) -> None:
+    store = Memory()
+    with psycopg.connect(filled) as connection:
+        connection.execute("CREATE TABLE migrations (id int)")
+    take(snapshots(filled, store))
+    assert json.loads(store.objects[f"{KEY}.json"])["schema_version"] is None
+
+
+class Late(Memory):
+    """Somebody writes while the dump is under way."""
+
+    def __init__(self, write: Callable[[], None]) -> None:
+        super().__init__()
+        self._write = write
+
+    def upload(self, key: str, tags: Any) -> Any:
+        self._write()
+        return super().upload(key, tags)
+
+
+def test_what_is_written_during_the_dump_is_not_in_it(
+    filled: str, admin: psycopg.Connection[Any]
+) -> None:
+    """So taken_at, the version and the counters of the record are those of the dump."""
+
+    def write() -> None:
+        with psycopg.connect(filled) as connection:
+            connection.execute("INSERT INTO orders VALUES (0, 'late'); CREATE TABLE late ()")
+
+    store, before = Late(write), contents(filled)
+    record = dump(filled, store)
+    assert datetime.fromisoformat(record.taken_at) < datetime.now(UTC)
+    assert restore(filled, store, request(record)).state is RestoreState.RESTORED
+    assert contents(filled) == before
+    for name, _ in others(admin, filled):
+        admin.execute(f"DROP DATABASE {name}".encode())
+
+
+def test_a_database_over_the_limit_is_refused_before_any_work(filled: str) -> None:
+    store = Memory()
+    with pytest.raises(SnapshotFailed, match="a dump is made of up to 1 MB") as caught:
+        take(snapshots(filled, store, limit=1))
+    assert "rds or aurora" in str(caught.value.hint)
+    assert store.uploads == 0
+    take(snapshots(filled, store, limit=0))
+
+
+def test_a_server_newer_than_pg_dump_is_refused_with_both_versions() -> None:
+    with pytest.raises(SnapshotFailed, match="PostgreSQL 19, and pg_dump 18 cannot"):
+        programs.refuse_newer_server(190001)
+    assert programs.refuse_newer_server(140000).name == "pg_dump"
+
+
+def by_tls(database: str, port: int, mode: str, certificates: Path) -> str:
+    whole = Endpoint.from_url(database)
+    return (
+        f"postgresql://{whole.user}:{whole.password}@localhost:{port}/{whole.name}"
+        f"?sslmode={mode}&sslrootcert={certificates}"
+    )
+
+
+@pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
+def test_a_server_that_demands_tls_is_dumped_and_restored(
+    database: str, admin: psycopg.Connection[Any], tmp_path: Path, mode: str
+) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute(EVERYTHING.encode())
+    store, before = Memory(), contents(database)
+    with demands_tls(Endpoint.from_url(database).port, tmp_path) as server:
+        url = by_tls(database, server.port, mode, server.certificates)
+        record = dump(url, store)
+        with psycopg.connect(database) as connection:
+            connection.execute("DROP TABLE customers CASCADE")
+        assert restore(url, store, request(record)).state is RestoreState.RESTORED
+        assert server.refused == 0
+        assert server.sessions > 3
+    assert contents(database) == before
+    for name, _ in others(admin, database):
+        admin.execute(f"DROP DATABASE {name}".encode())
+
+
+def test_a_server_that_cannot_prove_who_it_is_gets_no_password(filled: str, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    stranger, _ = certificate(tmp_path / "other", "localhost")
+    with demands_tls(Endpoint.from_url(filled).port, tmp_path) as server:
+        url = by_tls(filled, server.port, "verify-full", stranger)
+        endpoint, program = Endpoint.from_url(url), programs.refuse_newer_server(180000)
+        done = subprocess.run(
+            [program],
+            env=programs.environment_for(program, endpoint),
+            capture_output=True,
+            text=True,
+        )
+        assert "certificate verify failed" in done.stderr
+        with pytest.raises(TurnbackError, match="certificate verify failed"):
+            dump(url, Memory())
+
+
+def test_without_tls_such_a_server_refuses(filled: str, tmp_path: Path) -> None:
+    with demands_tls(Endpoint.from_url(filled).port, tmp_path) as server:
+        url = by_tls(filled, server.port, "disable", server.certificates)
+        with pytest.raises(DatabaseRefused, match="no encryption"):
+            dump(url, Memory())
+        assert server.refused > 0
+
+
+def test_a_dump_lies_in_a_bucket_of_s3_with_its_tags(
+    filled: str, admin: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    with mock_aws():
+        import boto3
+        from turnback.aws.s3 import Bucket
+
+        s3 = boto3.client("s3")
+        s3.create_bucket(
+            Bucket="dumps", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+        )
+        store, before = Bucket("dumps"), contents(filled)
+        record = dump(filled, store, "r-2")
+        key = "snapshots/orders/r-2.dump"
+        assert record.id == f"s3://dumps/{key}"
+        tags = s3.get_object_tagging(Bucket="dumps", Key=key)["TagSet"]
+        assert {tag["Key"]: tag["Value"] for tag in tags} == {"run": "r-2", "release": "1.0.0"}
+        assert record.encrypted == s3.head_object(Bucket="dumps", Key=key).get(
+            "ServerSideEncryption"
+        )
+        catalog = DumpCatalog(store)
+        assert list(catalog.list("orders")) == [record]
+        assert list(catalog.list("other")) == []
+        assert restore(filled, store, request(record)).state is RestoreState.RESTORED
+        assert contents(filled) == before
+        DumpKeeper(catalog, "orders").delete(record.id)
+        assert list(store.keys("")) == []
+    for name, _ in others(admin, filled):
+        admin.execute(f"DROP DATABASE {name}".encode())
+
+
+def test_the_catalog_lists_what_can_be_restored_newest_first(filled: str) -> None:
+    store = Memory()
+    dumps = [dump(filled, store, f"r-{number}") for number in (2, 1, 3)]
+    store.objects["snapshots/orders/r-4.dump"] = b"never read back, so it has no record"
+    catalog = DumpCatalog(store)
+    assert list(catalog.list("orders")) == dumps[::-1]
+    assert list(catalog.list()) == dumps[::-1]
+    kept = list(DumpKeeper(catalog, "orders").kept())
+    assert [(one.run, one.available) for one in kept] == [
+        ("r-3", True),
+        ("r-1", True),
+        ("r-2", True),
+    ]
+    DumpKeeper(catalog, "orders").delete(dumps[1].id)
+    DumpKeeper(catalog, "orders").delete(dumps[1].id)
+    assert [one.run for one in catalog.list("orders")] == ["r-3", "r-2"]
+    assert read_record(store, "snapshots/orders/r-1.dump") is None
+
+
+def test_a_folder_keeps_whole_files_only_and_for_their_owner_only(
+    filled: str, tmp_path: Path
+) -> None:
+    store = FolderStore(tmp_path)
+    with pytest.raises(RuntimeError), store.upload("a/b.dump", {}) as writer:
+        writer.send(b"half of it")
+        raise RuntimeError
+    assert list(store.keys("")) == []
+    record = dump(filled, store)
+    path = Path(record.id)
+    assert path.is_file()
+    assert path.stat().st_mode & 0o077 == 0
+    assert record.encrypted is None
+    with pytest.raises(ConfigurationError, match="No such file"):
+        list(store.stream("nothing"))
+
+
+@pytest.mark.parametrize("full", ["/dev/full"])
+def test_a_full_disk_fails_the_dump_and_leaves_no_half(
+    filled: str, tmp_path: Path, full: str
+) -> None:
+    folder = tmp_path / "snapshots" / "orders"
+    folder.mkdir(parents=True)
+    (folder / ".r-1.dump.part").symlink_to(full)
+    with pytest.raises(SnapshotFailed, match="No space left"):
+        take(snapshots(filled, FolderStore(tmp_path)))
+    assert list(folder.iterdir()) == []
+
+
+def flushed(database: str, sql: str) -> None:
+    """Run it, and have the session report what it did before it ends."""
+    with psycopg.connect(database) as connection:
+        connection.execute(sql.encode())
+
+
+def test_the_counters_tell_how_much_was_written_and_where(filled: str) -> None:
+    before = counters(Endpoint.from_url(filled))
+    flushed(filled, "INSERT INTO orders SELECT n, '' FROM generate_series(1, 12) n")
+    flushed(filled, "CREATE TABLE fresh AS SELECT 1 AS n")
+    flushed(filled, "UPDATE orders SET md5 = 'x' WHERE n <= 4; DELETE FROM orders WHERE n = 5")
+    now = counters(Endpoint.from_url(filled))
+    assert written_since(before, now) == {
+        "inserted": 13,
+        "updated": 8,
+        "deleted": 2,
+        "approximate": True,
+        "reset": False,
+        "tables": [
+            {"name": "public.orders", "inserted": 12, "updated": 8, "deleted": 2},
+            {"name": "public.fresh", "inserted": 1, "updated": 0, "deleted": 0},
+        ],
+    }
+
+
+def test_nothing_written_is_nothing_lost(filled: str) -> None:
+    before = counters(Endpoint.from_url(filled))
+    assert written_since(before, counters(Endpoint.from_url(filled)))["tables"] == []
+
+
+def test_statistics_that_were_reset_are_counted_from_there_and_it_is_said(filled: str) -> None:
+    before = counters(Endpoint.from_url(filled))
+    flushed(filled, "SELECT pg_stat_reset()")
+    flushed(filled, "DELETE FROM orders WHERE n <= 3")
+    written = written_since(before, counters(Endpoint.from_url(filled)))
+    assert written["reset"]
+    assert written["tables"] == [
+        {"name": "public.orders", "inserted": 0, "updated": 0, "deleted": 3}
+    ]
+
+
+def test_of_many_tables_those_written_most_are_named() -> None:
+    tables = {f"public.t{number:02}": [number, 0, 0] for number in range(30)}
+    written = written_since({}, {"tables": tables})
+    assert [row["name"] for row in written["tables"]][:2] == ["public.t29", "public.t28"]
+    assert (len(written["tables"]), written["inserted"]) == (20, sum(range(30)))

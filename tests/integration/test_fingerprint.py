@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from turnback.engine.history import History
-from turnback.engine.message import Connection, ServerError
+from turnback.engine.message import Connection
+from turnback.errors import DatabaseRefused
 from turnback.local.server import EmbeddedServer
 from turnback.rehearsal.difference import compare, verdict
 from turnback.rehearsal.fingerprint import Fingerprint, fingerprint
@@ -217,11 +218,11 @@ def test_a_lock_that_is_not_to_be_had_leaves_the_session_as_it_was(
     session.execute("SET lock_timeout = '20ms'")
     with psycopg.connect(database) as other:
         other.execute("LOCK TABLE t")
-        with pytest.raises(ServerError, match="lock timeout"):
+        with pytest.raises(DatabaseRefused, match="lock timeout"):
             fingerprint(session)
         with session.transaction():
             session.execute("SET LOCAL search_path = app")
-            with pytest.raises(ServerError, match="lock timeout"):
+            with pytest.raises(DatabaseRefused, match="lock timeout"):
                 fingerprint(session)
             assert session.execute("SHOW search_path").fetchone() == ("app",)
     assert fingerprint(session) == before

@@ -124,15 +124,18 @@ def test_a_rollback_that_fails_needs_a_person_and_says_both_errors(
     assert tables(database) == {"users", "nodes", "edges"}
 
 
-def test_a_migration_left_half_done_outside_a_transaction_needs_a_person(
+def test_a_migration_left_half_done_outside_a_transaction_is_taken_back_with_the_rest(
     deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
-    run = deploy().release(project_factory(LEFT_HALF_DONE), "1.0.0", tmp_path)
+    stack = deploy()
+    run = stack.release(project_factory(LEFT_HALF_DONE), "1.0.0", tmp_path)
 
-    assert (run.status, run.error) == ("FAILED", "NeedsAPerson")
-    assert run.told == ["started", "needs_a_person"]
-    assert "RollBack" not in run.states
-    assert "tags" in tables(database)
+    assert (run.status, run.error) == ("FAILED", "MigrationIncomplete")
+    assert run.told == ["started", "rolled_back"]
+    assert run.messages[-1]["rolled_back"] == ["0004", "0003", "0002", "0001"]
+    assert stack.record(run.messages[-1]["run"], "report")["verified"] == "exact"
+    assert tables(database) == set()
+    assert set(health(database).values()) == {"rolled_back"}
 
 
 @pytest.mark.parametrize("release", [GOOD, BROKEN, NO_WAY_BACK], ids=["good", "broken", "stuck"])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from turnback.aws.rds import InstanceSnapshots
+from turnback.aws.rds_snapshots import InstanceSnapshots, RdsSnapshot
 from turnback.recovery.binaries import binary
 
 from tests.conftest import ProjectFactory
@@ -50,6 +51,9 @@ def test_a_dump_is_taken_first_and_restores_what_was_there(
     assert {tag["Key"]: tag["Value"] for tag in tags} == {
         "run": run.messages[-1]["run"],
         "release": "1.1.0",
+        "schema_version": "0002",
+        "target": TARGET,
+        "created-by": "turnback",
     }
     dump = tmp_path / "release.dump"
     s3.download_file(stack.bucket, key, str(dump))
@@ -109,16 +113,16 @@ def test_an_instance_snapshot_is_awaited_before_anything_is_applied(
         DBInstanceIdentifier="learning-1", DBInstanceClass="db.t4g.micro", Engine="postgres"
     )
     # moto's snapshots are available at once; those of RDS are not.
-    truth, seen = InstanceSnapshots.status, []
+    truth, seen = InstanceSnapshots.find, []
 
-    def slow(service: InstanceSnapshots, identifier: str) -> str | None:
+    def slow(service: InstanceSnapshots, identifier: str) -> RdsSnapshot | None:
         found = truth(service, identifier)
         if found is None or len(seen) >= 2:
             return found
         seen.append(tables(database))
-        return "creating"
+        return replace(found, status="creating")
 
-    monkeypatch.setattr(InstanceSnapshots, "status", slow)
+    monkeypatch.setattr(InstanceSnapshots, "find", slow)
     run = stack.release(project_factory(GOOD), "1.0.0", tmp_path)
 
     assert run.status == "SUCCEEDED"
@@ -130,6 +134,9 @@ def test_an_instance_snapshot_is_awaited_before_anything_is_applied(
     assert {tag["Key"]: tag["Value"] for tag in snapshot["TagList"]} == {
         "run": run.messages[-1]["run"],
         "release": "1.0.0",
+        "schema_version": "none",
+        "target": TARGET,
+        "created-by": "turnback",
     }
 
 

@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from turnback.errors import MigrationFailed
-from turnback.runs.announce import announce, error_of
+from turnback.errors import MigrationFailed, TurnbackError
+from turnback.runs.announce import announce
+from turnback.runs.caught import error_of
 from turnback.runs.records import Records
 from turnback.runs.status import Status, StatusEvent
-from turnback.wiring import moment
+from turnback.wiring.invocation import moment
 
 from tests.real_events import event
 
@@ -30,8 +31,9 @@ class Memory:
     def write(self, key: str, body: bytes) -> None:
         self.objects[key] = body
 
-    def publish(self, message: str, attributes: Any) -> None:
-        self.published.append((message, dict(attributes)))
+    def publish(self, event: StatusEvent) -> list[TurnbackError]:
+        self.published.append((event.to_json(), event.attributes()))
+        return []
 
 
 def test_the_event_in_events_has_exactly_the_fields_of_the_message() -> None:
@@ -54,7 +56,8 @@ def test_a_message_of_the_largest_artifact_fits_into_sns() -> None:
         started_at=moment("2026-11-22T09:15:43.402Z"),
         environment="production",
         records=records,
-        topic=memory,
+        channels=memory,
+        untold=lambda _: None,
     )
     ((message, attributes),) = memory.published
     assert len(message.encode()) < SNS_LIMIT

@@ -6,62 +6,135 @@ from collections.abc import Iterator
 
 import pytest
 from turnback.errors import ChatUnreachable, ConfigurationError
-from turnback.runs.webhook import post, webhook_address
+from turnback.local.webhook import Trouble, Webhook
+from turnback.runs import chat_http
+from turnback.runs.chat_access import ChatAccess
+from turnback.runs.chat_http import retry_after
+from turnback.runs.webhook import post
 
-from tests.chat import Chat, chatting
+from tests.chat import NEVER, Clock, chatting, later
 
 
 @pytest.fixture
-def chat() -> Iterator[Chat]:
+def chat() -> Iterator[Webhook]:
     with chatting() as server:
         yield server
 
 
-def test_a_message_arrives_as_json(chat: Chat) -> None:
-    chat.answers = [(200, {})]
-    post(chat.address, {"text": "é"}, seconds_left=lambda: 30)
-    assert chat.got == [{"text": "é"}]
+def test_a_message_arrives_as_json(chat: Webhook) -> None:
+    post(chat.address, {"text": "é"}, Clock().patience)
+    assert chat.calls == [("webhook", {"text": "é"})]
 
 
-def test_it_waits_as_long_as_the_chat_asks_and_tries_again(chat: Chat) -> None:
-    chat.answers = [(429, {"Retry-After": "7"}), (429, {}), (200, {})]
-    pauses: list[float] = []
-    post(chat.address, {"text": "a"}, seconds_left=lambda: 30, sleep=pauses.append)
-    assert pauses == [7.0, 1.0]
-    assert len(chat.got) == 3
+def test_it_waits_as_long_as_the_chat_asks_and_tries_again(chat: Webhook) -> None:
+    chat.troubles = [later(7), later()]
+    clock = Clock()
+    post(chat.address, {"text": "a"}, clock.patience)
+    assert clock.pauses == [7.0, 2.0]
+    assert len(chat.calls) == 3
 
 
-def test_it_does_not_wait_beyond_the_functions_own_time(chat: Chat) -> None:
-    chat.answers = [(429, {"Retry-After": "60"})]
-    pauses: list[float] = []
-    with pytest.raises(ChatUnreachable, match="429"):
-        post(chat.address, {"text": "a"}, seconds_left=lambda: 30, sleep=pauses.append)
-    assert pauses == []
+def test_a_chat_in_trouble_is_tried_again_after_growing_pauses(chat: Webhook) -> None:
+    chat.troubles = [Trouble(500), Trouble(503), Trouble(502)]
+    clock = Clock()
+    post(chat.address, {"text": "a"}, clock.patience)
+    assert clock.pauses == [1.0, 2.0, 4.0]
 
 
-@pytest.mark.parametrize("code", [400, 403, 404, 410, 500, 503])
-def test_a_refusal_is_an_error_without_the_address(chat: Chat, code: int) -> None:
-    chat.answers = [(code, {})]
-    with pytest.raises(ChatUnreachable, match=str(code)) as caught:
-        post(chat.address, {"text": "a"}, seconds_left=lambda: 30)
+def test_a_chat_that_never_answers_is_tried_again(
+    chat: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_http, "TIMEOUT_S", 0.2)
+    chat.troubles = [NEVER]
+    clock = Clock()
+    post(chat.address, {"text": "a"}, clock.patience)
+    assert clock.pauses == [1.0]
+    assert len(chat.messages) == 1
+
+
+def test_it_does_not_wait_beyond_the_functions_own_time(chat: Webhook) -> None:
+    chat.troubles = [later(60)]
+    clock = Clock(30)
+    with pytest.raises(ChatUnreachable, match="429") as caught:
+        post(chat.address, {"text": "a"}, clock.patience)
+    assert clock.pauses == []
+    assert "dead letter queue" in str(caught.value.hint)
+
+
+def test_a_chat_that_stays_in_trouble_is_an_error_before_the_function_is_stopped(
+    chat: Webhook,
+) -> None:
+    chat.troubles = [Trouble(500)] * 99
+    clock = Clock(60)
+    with pytest.raises(ChatUnreachable, match="500"):
+        post(chat.address, {"text": "a"}, clock.patience)
+    assert clock.left > chat_http.RESERVE_S
+    assert len(chat.calls) > 4
+
+
+@pytest.mark.parametrize("code", [403, 404, 410])
+def test_a_revoked_webhook_is_said_so_and_not_tried_again(chat: Webhook, code: int) -> None:
+    chat.troubles = [Trouble(code, body="no_service")]
+    with pytest.raises(ConfigurationError, match=f"{code} no_service") as caught:
+        post(chat.address, {"text": "a"}, Clock().patience)
+    assert len(chat.calls) == 1
+    assert "/services/" not in repr(caught.value) + str(caught.value) + str(caught.value.hint)
+
+
+def test_a_message_that_is_refused_is_an_error_and_not_tried_again(chat: Webhook) -> None:
+    chat.troubles = [Trouble(400, body="invalid_token")]
+    with pytest.raises(ChatUnreachable, match="400 invalid_token"):
+        post(chat.address, {"text": "a"}, Clock().patience)
+    assert len(chat.calls) == 1
+
+
+def test_of_a_message_whose_blocks_are_refused_the_text_arrives(chat: Webhook) -> None:
+    chat.troubles = [Trouble(400, body="invalid_blocks")]
+    post(chat.address, {"text": "a", "blocks": [{"type": "nonsense"}]}, Clock().patience)
+    assert chat.calls[-1] == ("webhook", {"text": "a"})
+
+
+def test_what_the_chat_says_is_repeated_only_where_it_is_a_word(chat: Webhook) -> None:
+    chat.troubles = [Trouble(400, body=f"<html>{chat.address}</html>")]
+    with pytest.raises(ChatUnreachable) as caught:
+        post(chat.address, {"text": "a"}, Clock().patience)
+    assert str(caught.value) == "the chat answered 400"
+
+
+def test_a_chat_that_is_down_is_an_error_without_the_address() -> None:
+    clock = Clock(20)
+    with pytest.raises(ChatUnreachable) as caught:
+        post("http://127.0.0.1:1/services/sEcReT", {"text": "a"}, clock.patience)
     assert "sEcReT" not in repr(caught.value) + str(caught.value)
     assert caught.value.__cause__ is None
+    assert clock.pauses == [1.0, 2.0, 4.0]
 
 
-def test_a_chat_that_is_down_is_an_error_without_the_address(chat: Chat) -> None:
-    address = f"http://127.0.0.1:1/services/{'sEcReT'}"
-    with pytest.raises(ChatUnreachable) as caught:
-        post(address, {"text": "a"}, seconds_left=lambda: 30)
-    assert "sEcReT" not in repr(caught.value) + str(caught.value)
-    assert chat.got == []
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7.0), ("0", 0.0), (None, None), ("", None), ("soon", None), ("-1", None), ("²", None)],
+)
+def test_a_retry_after_is_whole_seconds_or_nothing(header: str | None, seconds: float) -> None:
+    assert retry_after(header) == seconds
 
 
 @pytest.mark.parametrize(
     "secret",
-    ["https://example.com/services/a", ' {"url": "https://example.com/services/a"}\n'],
+    [
+        "https://example.com/services/a",
+        ' {"url": "https://example.com/services/a"}\n',
+        '{"url": "https://example.com/services/a", "signing_secret": ""}',
+    ],
 )
 def test_the_address_is_the_secrets_text_or_its_field_url(secret: str) -> None:
-    assert webhook_address(secret) == "https://example.com/services/a"
+    assert ChatAccess.from_secret(secret) == ChatAccess(webhook="https://example.com/services/a")
+
+
+def test_with_a_signing_secret_there_are_buttons() -> None:
+    webhook = '{"url": "https://example.com/a", "signing_secret": "s"}'
+    bot = '{"bot_token": "xoxb-1", "channel": "C1", "signing_secret": "s"}'
+    assert ChatAccess.from_secret(webhook).buttons
+    assert ChatAccess.from_secret(bot) == ChatAccess(bot_token="xoxb-1", channel="C1", buttons=True)
 
 
 @pytest.mark.parametrize(
@@ -70,12 +143,30 @@ def test_the_address_is_the_secrets_text_or_its_field_url(secret: str) -> None:
         "",
         "hunter2",
         "http://example.com/hunter2",
+        "http://127.0.0.1.example.com/hunter2",
+        "https://[hunter2",
+        "https://exa mple.com/hunter2",
         '{"hunter2": 1}',
         '{"hunter2"',
+        '{"url": "hunter2"}',
+        '{"bot_token": "hunter2"}',
+        '{"bot_token": "hunter2", "channel": ""}',
+        '{"bot_token": "hunter2", "channel": 7}',
+        '{"bot_token": "hunter2\\nX: y", "channel": "C1"}',
+        '{"bot_token": "hünter2", "channel": "C1"}',
+        '{"bot_token": "hunter2", "channel": "C1", "api": "http://example.com/"}',
         "file:///hunter2",
     ],
 )
-def test_what_is_no_https_address_is_refused_and_not_repeated(secret: str) -> None:
+def test_what_is_neither_a_bot_nor_a_webhook_is_refused_and_not_repeated(secret: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        webhook_address(secret)
-    assert "hunter2" not in str(caught.value) + str(caught.value.hint)
+        ChatAccess.from_secret(secret)
+    told = str(caught.value) + str(caught.value.hint)
+    assert "hunter2" not in told and "hünter2" not in told
+    assert caught.value.hint
+    assert caught.value.__cause__ is None
+
+
+def test_an_access_shows_nothing_of_its_secrets() -> None:
+    access = ChatAccess(webhook="https://example.com/hunter2", bot_token="hunter2", channel="C1")
+    assert "hunter2" not in repr(access)

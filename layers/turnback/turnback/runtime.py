@@ -58,7 +58,9 @@ def entry(handle: Callable[[Wiring], dict[str, Any]]) -> Handler:
             if metrics.metric_set:
                 metrics.add_metadata(key="run", value=state.get("run"))
                 metrics.flush_metrics()
-        logger.info("done", result=result)
+        # An answer of HTTP has a page in it, which is no line for a log.
+        told = {name: value for name, value in result.items() if name not in ("headers", "body")}
+        logger.info("done", result=told)
         return result
 
     return handler

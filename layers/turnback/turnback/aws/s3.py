@@ -16,6 +16,7 @@ from turnback.errors import AwsError
 # S3 takes 10,000 parts: 16 MiB each allow a dump of 156 GiB with two parts in memory at most.
 PART_BYTES = 16 * 1024 * 1024
 _ABSENT = {"NoSuchKey", "NoSuchVersion", "404"}
+_OVERTAKEN = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 
 class Bucket:
@@ -35,10 +36,69 @@ class Bucket:
                     return None
                 raise
 
+    @property
+    def prefix(self) -> str:
+        """What stands before a key in an address."""
+        return f"s3://{self.name}/"
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys that begin so, sorted by their bytes."""
+        with telling(f"list s3://{self.name}/{prefix}"):
+            pages = self._s3.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self.name, Prefix=prefix):
+                yield from (str(found["Key"]) for found in page.get("Contents", []))
+
+    def delete(self, key: str) -> None:
+        """Remove the object; well if there is none."""
+        with telling(f"delete s3://{self.name}/{key}"):
+            self._s3.delete_object(Bucket=self.name, Key=key)
+
     def write(self, key: str, body: bytes) -> None:
         """Store the object, in place of one that is there."""
         with telling(f"write s3://{self.name}/{key}"):
             self._s3.put_object(Bucket=self.name, Key=key, Body=body)
+
+    def write_file(self, key: str, file: Path) -> str | None:
+        """Store a file, and return the object's version; None in a bucket that keeps none."""
+        with telling(f"write s3://{self.name}/{key}"), file.open("rb") as body:
+            answer = self._s3.put_object(Bucket=self.name, Key=key, Body=body)
+        version = answer.get("VersionId")
+        return str(version) if version else None
+
+    def read_tagged(self, key: str) -> tuple[bytes, str] | None:
+        """The object's bytes with their tag, which ``swap`` asks for; None where there is none."""
+        with telling(f"read s3://{self.name}/{key}"):
+            try:
+                answer = self._s3.get_object(Bucket=self.name, Key=key)
+                return bytes(answer["Body"].read()), str(answer["ETag"])
+            except ClientError as error:
+                if code_of(error) in _ABSENT:
+                    return None
+                raise
+
+    def swap(self, key: str, body: bytes, tag: str | None) -> bool:
+        """Store the object unless somebody was faster; say whether it was stored.
+
+        S3 compares and writes in one step (its user guide, "conditional writes").
+
+        Args:
+            key: the object's key.
+            body: its new bytes.
+            tag: of the object that was read; None where there was none.
+        """
+        condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
+        with telling(f"write s3://{self.name}/{key}"):
+            try:
+                self._s3.put_object(Bucket=self.name, Key=key, Body=body, **condition)
+            except ClientError as error:
+                if code_of(error) in _OVERTAKEN | _ABSENT:
+                    return False
+                raise
+        return True
+
+    def create(self, key: str, body: bytes) -> bool:
+        """Store the object if there is none; say whether it was stored."""
+        return self.swap(key, body, None)
 
     def download(self, key: str, version_id: str | None, into: Path) -> None:
         """Store the object, in exactly this version, as a file.
@@ -81,6 +141,7 @@ class Upload:
         self._tags = tags
         self._buffer = bytearray()
         self._parts: list[dict[str, Any]] = []
+        self.encryption: str | None = None
 
     def __enter__(self) -> Upload:
         with telling(f"begin writing {self._name}"):
@@ -110,9 +171,10 @@ class Upload:
         if kind is None:
             self._flush()
             with telling(f"finish writing {self._name}"):
-                self._s3.complete_multipart_upload(
+                answer = self._s3.complete_multipart_upload(
                     **self._where, MultipartUpload={"Parts": self._parts}
                 )
+            self.encryption = answer.get("ServerSideEncryption")
         else:
             with telling(f"abort writing {self._name}"):
                 self._s3.abort_multipart_upload(**self._where)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from typing import Any
 
 from turnback.aws.clients import client, telling
 
@@ -27,8 +29,16 @@ class Topic:
             found = [row["SubscriptionArn"] for page in pages for row in page["Subscriptions"]]
         return sum(arn.startswith("arn:") for arn in found)
 
-    def publish(self, message: str, attributes: Mapping[str, str]) -> None:
+    def publish(
+        self, message: str, attributes: Mapping[str, str], *, subject: str = "", email: str = ""
+    ) -> None:
         """Publish a message, with attributes that subscriptions can filter by.
+
+        Args:
+            message: what every subscriber gets.
+            attributes: names and values; empty values are left out.
+            subject: of the e-mail; at most 99 characters, no line break.
+            email: what subscribers by e-mail get instead of the message.
 
         Raises:
             AwsError: SNS did not take it.
@@ -38,5 +48,14 @@ class Topic:
             for name, value in attributes.items()
             if value
         }
+        more: dict[str, Any] = {"Subject": subject} if subject else {}
+        if email:
+            more["MessageStructure"] = "json"
+            message = by_protocol(message, email)
         with telling("publish the status"):
-            self._sns.publish(TopicArn=self._arn, Message=message, MessageAttributes=values)
+            self._sns.publish(TopicArn=self._arn, Message=message, MessageAttributes=values, **more)
+
+
+def by_protocol(message: str, email: str) -> str:
+    """The message as SNS wants it where e-mail differs (SNS API, "Publish", MessageStructure)."""
+    return json.dumps({"default": message, "email": email})

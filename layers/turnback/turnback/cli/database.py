@@ -53,22 +53,11 @@ def open_engine(
     """
     from turnback.cli.progress import Progress
     from turnback.engine import Engine, RunContext
-    from turnback.engine.connection import describe
 
     run = new_run()
     out.document["run"] = run
     with contextlib.ExitStack() as stack:
-        if url:
-            _check_scheme(url)
-            out.document["database"] = describe(url)
-        else:
-            from turnback.local.postgres import project_server
-
-            place = directory.resolve().parent
-            out.note(f"No --database-url and no DATABASE_URL: the embedded Postgres of {place}")
-            server = stack.enter_context(project_server(place, say=out.note))
-            url = server.url()
-            out.document["database"] = "embedded"
+        url = stack.enter_context(open_url(url, directory, out))
         engine = Engine(
             url,
             context=RunContext(run=run, actor=actor()),
@@ -77,6 +66,31 @@ def open_engine(
             listener=Progress(out),
         )
         yield stack.enter_context(engine)
+
+
+@contextlib.contextmanager
+def open_url(url: str | None, directory: Path, out: Output) -> Iterator[str]:
+    """The address of the named database, or of the project's own, which runs for the block.
+
+    Args:
+        url: the database's address; None or empty for the embedded one.
+        directory: the migrations; the embedded server is kept beside them, in ``.turnback/``.
+        out: gets ``database`` of its document, and what takes long.
+    """
+    from turnback.engine.connection import describe
+
+    if url:
+        _check_scheme(url)
+        out.document["database"] = describe(url)
+        yield url
+        return
+    from turnback.local.postgres import project_server
+
+    place = directory.resolve().parent
+    out.note(f"No --database-url and no DATABASE_URL: the embedded Postgres of {place}")
+    with project_server(place, say=out.note) as server:
+        out.document["database"] = "embedded"
+        yield server.url()
 
 
 def _check_scheme(url: str) -> None:

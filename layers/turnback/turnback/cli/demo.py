@@ -1,4 +1,4 @@
-"""``demo``: a release, a refused one and a failing one, all the way, on this machine."""
+"""``demo``: a release, a refused one and one that is restored, all the way, on this machine."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 
 import click
 
+from turnback.cli import acts
 from turnback.cli.output import Output, reported
-from turnback.cli.stage import STACK, TARGET, Stage, Story
+from turnback.cli.stage import STACK, TARGET, Stage
+from turnback.cli.story import Story
 from turnback.errors import ConfigurationError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -21,21 +23,22 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.option("--keep", is_flag=True, help="Leave everything running at the end, until Ctrl-C.")
 @reported
 def demo(*, keep: bool, out: Output) -> None:
-    """Show a release that succeeds, one that is refused and one that is rolled back.
+    """Show a release that succeeds, one that is refused and one that is turned back.
 
     In a checkout of turnback: builds the layers, starts a Postgres and a local AWS of its own,
     deploys template.yaml as it is, and uploads three releases of the example project. A rollback of
-    the second does not bring the schema back, and the third fails on rows that are there. Nothing
+    the second does not bring the schema back. The third fails on rows that are there, outside a
+    transaction, and so does its rollback: a person is asked, and the snapshot is restored. Nothing
     is left running, and the user's own AWS settings and databases are not touched.
     """
     root = _checkout()
     story = Story(out)
     with _ending_well(), contextlib.ExitStack() as stack:
         stage = _set_up(root, story, stack)
-        stage.first_release()
-        stage.application()
-        stage.unproven_release()
-        stage.failing_release()
+        acts.first_release(stage)
+        acts.application(stage)
+        acts.unproven_release(stage)
+        acts.failing_release(stage)
         out.result(f"\nAll as expected, after {story.seconds:.0f} s.")
         if keep:
             stage.wait()
@@ -51,6 +54,7 @@ def _set_up(root: Path, story: Story, stack: contextlib.ExitStack) -> Stage:
     from turnback.local.database import make_database
     from turnback.local.deploy import deploy, layers_of
     from turnback.local.environment import local_aws_python
+    from turnback.local.person import Person
     from turnback.local.scratch import POSTGRES, scratch
     from turnback.local.server import EmbeddedServer
     from turnback.local.subscriber import Subscriber
@@ -90,11 +94,14 @@ def _set_up(root: Path, story: Story, stack: contextlib.ExitStack) -> Stage:
             # The embedded Postgres speaks no TLS.
             "DatabaseTls": "disable",
             "SlackWebhookSecretArn": _secret(secrets, "slack", chat.address),
+            "Approvers": Person.as_parameter(),
+            "RestorePollSeconds": "1",
         },
     )
     story.done(f"bucket {outputs['BucketName']}")
     topic = Subscriber(aws, outputs["TopicArn"])
-    return Stage(root, folder, story, server, database, aws, chat, topic, outputs)
+    person = Person(aws, outputs["ApprovalTopicArn"])
+    return Stage(root, folder, story, server, database, aws, chat, topic, person, outputs)
 
 
 def _secret(secrets: Any, name: str, value: str) -> str:

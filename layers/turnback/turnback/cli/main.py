@@ -31,6 +31,14 @@ COMMANDS = {
     "checklist": "checklist",
     "up": "run",
     "down": "run",
+    "release": "release",
+    "runs": "runs",
+    "watch": "watch",
+    "approve": "approve",
+    "cancel": "cancel",
+    "backup": "backup",
+    "snapshots": "backup",
+    "restore": "restore",
     "demo": "demo",
 }
 

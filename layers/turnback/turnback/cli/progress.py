@@ -18,6 +18,7 @@ _NOTES = {
     "orphan": "ended the idle session of a run that is gone: {text}",
     "progress": "{what}: {text}",
     "retrying": "{what} did not get its lock: {text}",
+    "skipped": "{what}: {text}",
     "lost": "{what}: {text}",
     "resumed": "{what} goes on where it stopped: {text} already",
     "recognised": "{what}: an earlier run has done this already: {text}",

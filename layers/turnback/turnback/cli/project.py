@@ -119,7 +119,7 @@ def package(*, release: str, target: Path | None, directory: Path, out: Output) 
     path = target or Path(f"{release}.zip")
     if not path.absolute().parent.is_dir():
         raise ConfigurationError(f"there is no folder {path.parent}", hint="make it, or use --out")
-    pack(directory, release, path, source=_source(directory))
+    pack(directory, release, path, source=source_of(directory))
     data = path.read_bytes()
     out.document |= {
         "status": "succeeded",
@@ -134,7 +134,7 @@ def package(*, release: str, target: Path | None, directory: Path, out: Output) 
     out.result(f"Next: upload it as artifacts/TARGET/{release}.zip")
 
 
-def _source(directory: Path) -> dict[str, str]:
+def source_of(directory: Path) -> dict[str, str]:
     """Commit and origin of the checkout the folder is in, where git knows them."""
     commands = {
         "commit": ["git", "-C", str(directory), "rev-parse", "HEAD"],

@@ -11,7 +11,7 @@ import click
 from turnback.cli import options as opt
 from turnback.cli.database import open_engine
 from turnback.cli.output import Output, count, human_ms, may_ask, reported
-from turnback.errors import ChecksumMismatch, TurnbackError
+from turnback.errors import ChecksumMismatch, MigrationIncomplete, TurnbackError
 from turnback.migrations.checksums import compare
 from turnback.migrations.discovery import load_project
 
@@ -70,6 +70,8 @@ def up(
         began = time.monotonic()
         report = engine.up(plan)
         out.document["applied"] = [done.to_dict() for done in report.applied]
+        if isinstance(report.error, MigrationIncomplete):
+            _tell_the_way_back(project, report.error)
         return _close(report, "applied", len(report.applied), began, out)
 
 
@@ -97,6 +99,9 @@ def down(
 ) -> int:
     """Roll back every migration after VERSION, newest first; 0 rolls back all of them.
 
+    One that failed half way outside a transaction is taken back before all others: what has
+    nothing to undo in its rollback script is skipped, and told.
+
     The rollback script of the folder is used; where it is gone, the one that was stored in the
     database when its migration was applied. It stops at the first that fails.
     """
@@ -116,6 +121,16 @@ def down(
         report = engine.down(plan)
         out.document["rolled_back"] = [done.to_dict() for done in report.rolled_back]
         return _close(report, "rolled back", len(report.rolled_back), began, out)
+
+
+def _tell_the_way_back(project: Project, error: MigrationIncomplete) -> None:
+    """Add to the hint how to take back the half that stays, where there is a way."""
+    migration = project.find(error.version) if error.version else None
+    if migration is None or migration.rollback is None:
+        return
+    before = [m.version for m in project.migrations if m.number < migration.number]
+    back = f"turnback down {before[-1] if before else 0} takes back what was done"
+    error.hint = f"{error.hint}; or {back}" if error.hint else back
 
 
 def _options(lock_timeout: float, lock_retry_for: float, wait: float) -> Options:
@@ -153,6 +168,8 @@ def _show(engine: Engine, plan: Plan, out: Output) -> int:
         out.result("Nothing to do.")
     for step in out.document["plan"]:
         way = "" if step["in_transaction"] else ", statement by statement, outside a transaction"
+        if step.get("half_done"):
+            way += "; half done: what has nothing to undo is skipped"
         out.result(f"-- {plan.direction} {step['version']} {step['name']} ({step['file']}{way})")
         for message in step["sql"]:
             out.result(message)

@@ -51,12 +51,15 @@ class Event:
     Attributes:
         kind: ``waiting`` for another run, ``orphan`` of one ended, ``started``, ``progress``,
             ``retrying`` after a lock was not to be had, ``resumed`` at a later statement,
-            ``recognised`` as done by an earlier try, ``lost`` without a record, ``applied``,
-            ``rolled_back`` or ``notice`` of the server.
+            ``recognised`` as done by an earlier try, ``skipped`` for there was nothing to undo,
+            ``lost`` without a record, ``applied``, ``rolled_back`` or ``notice`` of the server.
         version: the migration's version, where it is about one.
         name: its name.
         execution_ms: how long it took in the server, milliseconds.
         text: what else there is to say.
+        position: which of the run's migrations it is, from 1.
+        total: how many there are.
+        percent: how far the migration's index is built, in this phase of building it.
     """
 
     kind: str
@@ -64,9 +67,21 @@ class Event:
     name: str | None = None
     execution_ms: int | None = None
     text: str = ""
+    position: int | None = None
+    total: int | None = None
+    percent: int | None = None
 
 
 Listener = Callable[[Event], None]
+
+
+Going = Callable[[], bool]
+Cancelled = Callable[[], str | None]
+
+
+def never() -> str | None:
+    """Of a run that nobody cancels."""
+    return None
 
 
 def silent(_: Event) -> None:

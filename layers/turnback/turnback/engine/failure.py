@@ -89,7 +89,7 @@ def _advice(step: Step, error: ServerError, incomplete: str | None) -> list[str 
     )
     kept = f"nothing of {step.version} was kept"
     if step.direction == "down":
-        kept = f"{step.version} is still applied"
+        kept = f"{step.version} is still {'half done' if step.half else 'applied'}"
     if error.sqlstate in PASSING:
         again = "try again when the table is less busy, or for longer: --lock-retry-for 10min"
         return [error.hint, incomplete or kept, again]

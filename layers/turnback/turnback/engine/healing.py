@@ -6,37 +6,44 @@ a row that says it was tried; the catalog then says what became of it. No flag i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from turnback.engine.message import Connection, Quiet, rows, send
-from turnback.engine.quoting import identifier, literal
-from turnback.engine.watch import Detached
+from turnback.engine.partitions import detaches, finish, finish_before, half_detached
+from turnback.engine.quoting import joined, literal, relation_name
+from turnback.engine.watch import mend
 from turnback.sql.statements import Statement, json_value
 
 # What REINDEX CONCURRENTLY calls the index it builds, and the one it has replaced (manual,
 # REINDEX, "Rebuilding Indexes Concurrently").
 _REINDEX_LEFTOVER = r"_cc(new|old)\d*$"
 
+# What begins the note before an index is built: the table it is for.
+_ON = "on "
+_REINDEXED = "reindex"
+
 _Healer = Callable[[Connection, Statement, str, Quiet | None], bool]
 
 
 def before(connection: Connection, statement: Statement, watch: Quiet | None = None) -> str | None:
-    """What to note in the log before the statement is tried: the indexes its table has.
+    """What to note in the log before the statement is tried: its table, and the indexes of it.
 
     An invalid index of the name that is to be built is dropped first, whoever left it: IF NOT
     EXISTS would take it for done, and no query ever uses it.
     """
+    if statement.kind == "ReindexStmt":
+        return _REINDEXED
     if statement.kind != "IndexStmt":
         return None
     wanted = statement.tree.get("idxname")
+    table = relation_name(statement.tree["relation"])
     kept = []
-    for name, valid in _indexes(connection, statement):
+    for name, valid in _indexes(connection, table):
         if wanted and not valid and name.endswith(f".{_as_shown(connection, wanted)}"):
             _drop(connection, name, watch)
         else:
             kept.append(name)
-    return "\n".join(sorted(kept))
+    return "\n".join([f"{_ON}{table}", *sorted(kept)])
 
 
 def heal(
@@ -54,22 +61,6 @@ def heal(
     return healer(connection, statement, noted or "", watch) if healer else False
 
 
-def finish(connection: Connection, statement: Statement, watch: Quiet | None = None) -> bool:
-    """Complete what was begun and can only go forward: a partition that is half detached.
-
-    Whoever began it, and however that ended: DETACH is refused from then on, and only FINALIZE
-    is not (manual, ALTER TABLE). Returns whether the statement has done its work with that.
-    """
-    if statement.kind != "AlterTableStmt":
-        return False
-    names = _detached(statement)
-    if names is None or not _detach_pending(connection, *names):
-        return False
-    parent, child = names
-    _mend(connection, f"ALTER TABLE {parent} DETACH PARTITION {child} FINALIZE", watch)
-    return True
-
-
 def clean(
     connection: Connection, statement: Statement, noted: str | None, watch: Quiet | None = None
 ) -> None:
@@ -82,6 +73,55 @@ def clean(
         _drop_reindex_leftovers(connection, watch)
 
 
+def stays(connection: Connection, statement: Statement) -> bool:
+    """Whether a statement that failed left something that only going on, or back, takes away.
+
+    An index whose DROP was cut off is there, and is invalid; a partition is half detached.
+    """
+    if connection.closed or connection.broken:
+        return False
+    if half_detached(connection, statement):
+        return True
+    if statement.kind != "DropStmt" or not statement.tree.get("concurrent"):
+        return False
+    names_of_all = ", ".join(
+        f"pg_catalog.to_regclass({literal(name)})" for name in _dropped(statement)
+    )
+    query = (
+        f"SELECT FROM pg_catalog.pg_index WHERE NOT indisvalid AND indexrelid IN ({names_of_all})"
+    )
+    return send(connection, query)[0].ntuples > 0
+
+
+def clear(
+    connection: Connection,
+    script: Iterable[Statement],
+    noted: Iterable[str],
+    watch: Quiet | None = None,
+) -> None:
+    """Set right what statements left whose end nobody heard of, before a rollback script runs.
+
+    Args:
+        connection: the session that holds the lock, outside a transaction.
+        script: the rollback script; of an index it builds, an invalid one is dropped, and a
+            partition it attaches is detached to the end.
+        noted: what ``before`` gave for the statements that were cut off.
+        watch: called while the server works.
+    """
+    for note in noted:
+        first, *known = note.split("\n")
+        if first == _REINDEXED:
+            _drop_reindex_leftovers(connection, watch)
+        elif first.startswith(_ON):
+            for name, valid in _indexes(connection, first.removeprefix(_ON)):
+                if not valid and name not in known:
+                    _drop(connection, name, watch)
+    for statement in script:
+        if statement.kind == "IndexStmt":
+            before(connection, statement, watch)
+        finish_before(connection, statement, watch)
+
+
 def _drop(connection: Connection, name: str, watch: Quiet | None) -> None:
     """Drop an invalid index, however long the transactions that may still know it last."""
     # Nobody queues behind it, so like the build itself it has no timeout.
@@ -89,25 +129,17 @@ def _drop(connection: Connection, name: str, watch: Quiet | None) -> None:
     settings = ", ".join(f"pg_catalog.current_setting('{name}')" for name in names)
     (kept,) = rows(send(connection, f"SELECT {settings}")[0])
     send(connection, "; ".join(f"SET {name} = 0" for name in names))
-    _mend(connection, f"DROP INDEX CONCURRENTLY IF EXISTS {name}", watch)
+    mend(connection, f"DROP INDEX CONCURRENTLY IF EXISTS {name}", watch)
     back = (f"SET {name} = {literal(was)}" for name, was in zip(names, kept, strict=True))
     send(connection, "; ".join(back))
 
 
-def _mend(connection: Connection, sql: str, watch: Quiet | None) -> None:
-    try:
-        send(connection, sql, watch)
-    except Detached:
-        raise Detached(mending=True) from None
-
-
-def _indexes(connection: Connection, statement: Statement) -> list[tuple[str, bool]]:
-    relation = statement.tree["relation"]
+def _indexes(connection: Connection, table: str) -> list[tuple[str, bool]]:
     query = (
         "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), i.indisvalid "
         "FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid "
         "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-        f"WHERE i.indrelid = pg_catalog.to_regclass({literal(_name(relation))}) AND NOT EXISTS "
+        f"WHERE i.indrelid = pg_catalog.to_regclass({literal(table)}) AND NOT EXISTS "
         "(SELECT FROM pg_catalog.pg_stat_progress_create_index p "
         "WHERE p.index_relid = i.indexrelid)"
     )
@@ -128,7 +160,7 @@ def _heal_index(
     end = f".{_as_shown(connection, wanted)}" if wanted else ""
     done = any(
         valid and name not in known and name.endswith(end)
-        for name, valid in _indexes(connection, statement)
+        for name, valid in _indexes(connection, relation_name(statement.tree["relation"]))
     )
     _drop_new_invalid(connection, statement, noted, watch)
     return done
@@ -138,7 +170,7 @@ def _drop_new_invalid(
     connection: Connection, statement: Statement, noted: str, watch: Quiet | None
 ) -> None:
     known = set(noted.split("\n"))
-    for name, valid in _indexes(connection, statement):
+    for name, valid in _indexes(connection, relation_name(statement.tree["relation"])):
         if not valid and name not in known:
             _drop(connection, name, watch)
 
@@ -149,11 +181,7 @@ def _heal_drop(
     noted: str,  # noqa: ARG001
     watch: Quiet | None,  # noqa: ARG001
 ) -> bool:
-    names = [
-        _join([str(json_value(part)) for part in item["List"]["items"]])
-        for item in statement.tree["objects"]
-    ]
-    checks = ", ".join(f"pg_catalog.to_regclass({literal(name)})" for name in names)
+    checks = ", ".join(f"pg_catalog.to_regclass({literal(name)})" for name in _dropped(statement))
     (found,) = rows(send(connection, f"SELECT {checks}")[0])
     return not any(found)
 
@@ -181,6 +209,13 @@ def _drop_reindex_leftovers(connection: Connection, watch: Quiet | None) -> None
         _drop(connection, str(name), watch)
 
 
+def _dropped(statement: Statement) -> list[str]:
+    return [
+        joined([str(json_value(part)) for part in item["List"]["items"]])
+        for item in statement.tree["objects"]
+    ]
+
+
 def _heal_detach(
     connection: Connection,
     statement: Statement,
@@ -189,26 +224,7 @@ def _heal_detach(
 ) -> bool:
     if finish(connection, statement, watch):
         return True
-    names = _detached(statement)
-    return names is not None and _detach_pending(connection, *names) is None
-
-
-def _detached(statement: Statement) -> tuple[str, str] | None:
-    """Parent and partition of a DETACH PARTITION; None for any other ALTER TABLE."""
-    command = statement.tree["cmds"][0]["AlterTableCmd"]
-    child = command.get("def", {}).get("PartitionCmd", {}).get("name")
-    return (_name(statement.tree["relation"]), _name(child)) if child else None
-
-
-def _detach_pending(connection: Connection, parent: str, child: str) -> bool | None:
-    """Whether the partition is half detached; None if it is none of this parent."""
-    query = (
-        "SELECT inhdetachpending FROM pg_catalog.pg_inherits "
-        f"WHERE inhparent = pg_catalog.to_regclass({literal(parent)}) "
-        f"AND inhrelid = pg_catalog.to_regclass({literal(child)})"
-    )
-    found = rows(send(connection, query)[0])
-    return found[0][0] == "t" if found else None
+    return detaches(statement) and half_detached(connection, statement) is None
 
 
 def _in_catalog(table: str, column: str, key: str, *, wanted: bool) -> _Healer:
@@ -228,15 +244,6 @@ def _in_catalog(table: str, column: str, key: str, *, wanted: bool) -> _Healer:
         return (send(connection, query)[0].ntuples > 0) is wanted
 
     return healer
-
-
-def _name(relation: dict[str, Any]) -> str:
-    parts = [relation.get("schemaname"), relation["relname"]]
-    return _join([part for part in parts if part])
-
-
-def _join(parts: list[str]) -> str:
-    return ".".join(identifier(part) for part in parts)
 
 
 _HEALERS: dict[str, _Healer] = {

@@ -56,13 +56,15 @@ class Try:
         checksum: of the statement's text.
         done: whether it is recorded as done.
         cut_off: whether it was begun and nobody heard how it ended.
-        noted: what the log noted before it was tried.
+        noted: what the log noted before it was tried, or why it was skipped.
+        skipped: the SQLSTATE for which a rollback script's statement was skipped, or None.
     """
 
     checksum: str
     done: bool
     cut_off: bool
     noted: str | None
+    skipped: str | None = None
 
 
 class History:
@@ -233,37 +235,63 @@ class History:
         }
 
     def last_release(self) -> str | None:
-        """The release whose migration was applied last and is applied still."""
+        """The release that applied last what is applied still; each migration's last one counts."""
         query = (
-            f"SELECT l.release FROM {self.prefix}.migration_log l "
-            f"JOIN {self.prefix}.migrations m USING (version) "
+            "SELECT release FROM (SELECT DISTINCT ON (version) l.id, l.release "
+            f"FROM {self.prefix}.migration_log l JOIN {self.prefix}.migrations m USING (version) "
             "WHERE m.success AND m.rolled_back_at IS NULL AND l.direction = 'up' "
-            "AND l.outcome = 'done' AND l.statement IS NULL AND l.release IS NOT NULL "
-            "ORDER BY l.id DESC LIMIT 1"
+            "AND l.outcome = 'done' AND l.statement IS NULL ORDER BY version, l.id DESC) a "
+            "WHERE release IS NOT NULL ORDER BY id DESC LIMIT 1"
         )
         found = rows(send(self._connection, query)[0])
         return found[0][0] if found else None
 
-    def tries(self, migration: Migration, direction: str) -> dict[int, Try]:
-        """Number → the last try of each statement since the migration last began or ended."""
+    def released(self) -> dict[str, int]:
+        """Release → the highest number of a migration that it ever applied."""
         query = (
-            "WITH attempts AS (SELECT id, direction, statement, outcome, statement_checksum, error "
-            f"FROM {self.prefix}.migration_log WHERE version = {literal(migration.version)}) "
-            "SELECT DISTINCT ON (statement) statement, outcome, statement_checksum, error, EXISTS ("
-            "SELECT FROM attempts f WHERE f.id > a.id AND f.outcome = 'failed') FROM attempts a "
-            f"WHERE direction = {literal(direction)} AND statement IS NOT NULL "
-            "AND id > coalesce((SELECT max(id) FROM attempts "
-            "WHERE outcome = 'done' AND statement IS NULL), 0) ORDER BY statement, id DESC"
+            f"SELECT release, max(version::numeric) FROM {self.prefix}.migration_log "
+            "WHERE direction = 'up' AND outcome = 'done' AND statement IS NULL "
+            "AND release IS NOT NULL GROUP BY release"
         )
         return {
-            int(number or 0): Try(
+            str(name): int(number or 0) for name, number in rows(send(self._connection, query)[0])
+        }
+
+    def mentions(self, run: str) -> bool:
+        """Whether this run has written anything into the log."""
+        query = (
+            f"SELECT EXISTS (SELECT FROM {self.prefix}.migration_log WHERE run_id = {literal(run)})"
+        )
+        return rows(send(self._connection, query)[0])[0][0] == "t"
+
+    def tries(self, migration: Migration) -> dict[str, dict[int, Try]]:
+        """Direction → number → the last try of each statement, since all was last done or undone.
+
+        A ``failed`` row of a statement tells what it left; it is none of its tries.
+        """
+        query = (
+            "WITH attempts AS (SELECT * "
+            f"FROM {self.prefix}.migration_log WHERE version = {literal(migration.version)}) "
+            "SELECT DISTINCT ON (direction, statement) direction, statement, outcome, "
+            "statement_checksum, error, sqlstate, EXISTS ("
+            "SELECT FROM attempts f WHERE f.id > a.id AND f.outcome = 'failed') FROM attempts a "
+            "WHERE statement IS NOT NULL AND outcome <> 'failed' "
+            "AND id > coalesce((SELECT max(id) FROM attempts "
+            "WHERE outcome = 'done' AND statement IS NULL), 0) "
+            "ORDER BY direction, statement, id DESC"
+        )
+        found: dict[str, dict[int, Try]] = {"up": {}, "down": {}}
+        for direction, number, outcome, checksum, noted, sqlstate, failed in rows(
+            send(self._connection, query)[0]
+        ):
+            found[str(direction)][int(number or 0)] = Try(
                 checksum=str(checksum),
                 done=outcome == "done",
                 cut_off=outcome == "started" and failed == "f",
                 noted=noted,
+                skipped=sqlstate if outcome == "done" else None,
             )
-            for number, outcome, checksum, noted, failed in rows(send(self._connection, query)[0])
-        }
+        return found
 
 
 def _utc(column: str) -> str:

@@ -8,23 +8,24 @@ statement fails. A run that was cut off goes on at the first statement that has 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
+from turnback.engine import undo_outside
+from turnback.engine.alone import SESSION_KINDS, alone, commits, run_alone, set_session, settled
 from turnback.engine.events import Event, Listener
 from turnback.engine.failure import point
-from turnback.engine.healing import before, clean, finish, heal
+from turnback.engine.half_done import Work
+from turnback.engine.healing import before, clean, heal, stays
 from turnback.engine.history import History, Try
-from turnback.engine.message import Connection, Quiet, ServerError, send, send_under_one_sync
+from turnback.engine.message import Connection, Quiet, ServerError, send
+from turnback.engine.partitions import finish
 from turnback.engine.plan import Step
 from turnback.engine.record import Recorder
-from turnback.engine.transaction import OURSELVES, RESET, local_settings
-from turnback.errors import MigrationFailed, TurnbackError
+from turnback.engine.transaction import OURSELVES, RESET
+from turnback.engine.undoing import Undoing
+from turnback.errors import MigrationFailed, MigrationIncomplete, TurnbackError
 from turnback.migrations.checksums import digest
 from turnback.sql.statements import Statement
-
-# They make the session, not the database, and are set anew when a run goes on.
-_SESSION_KINDS = {"VariableSetStmt"}
-# They may commit in their middle.
-_COMMITTING = {"DoStmt", "CallStmt"}
 
 
 def run(
@@ -52,47 +53,105 @@ def run(
             version=step.version,
             hint="turnback check says where its syntax is not understood",
         )
-    tries = history.tries(step.migration, step.direction)
-    done = _settled(tries, statements)
+    all_tries = history.tries(step.migration)
+    tries = all_tries[step.direction]
+    if step.direction == "up":
+        _refuse_half_undone(step, all_tries["down"])
+    done = settled(tries, statements)
     if done:
         listener(
             Event("resumed", step.version, step.name, text=f"{done} of {len(statements)} are done")
         )
-    _set_session(connection, step, done)
+    undoing = None
+    if step.half:
+        undoing = undo_outside.begin(connection, step, step.half, listener, tries, done, watch)
+    elif step.direction == "up":
+        send(connection, recorder.begun(step.migration, Work.of(statements).to_json(step.name)))
+    set_session(connection, step, done)
+    course = _Course(connection, step, recorder, listener, watch, undoing)
     changed = done
     for number, statement in enumerate(statements[done:], done + 1):
-        checksum = digest(statement.sql.encode())
-        record = recorder.statement(step.migration, step.direction, number, checksum)
-        last = tries.get(number)
-        cut_off = last if last and last.cut_off else None
-        noted = cut_off.noted if cut_off else None
-        # What the catalog shows was done by the text as it was then.
-        same = cut_off is not None and cut_off.checksum == checksum
-        try:
-            if statement.kind in _SESSION_KINDS:
-                send(connection, statement.sql)
-            elif not _alone(step, statement):
-                send(connection, f"{statement.sql}\n;{OURSELVES} {record}", watch)
-            elif (same and heal(connection, statement, noted, watch)) or finish(
-                connection, statement, watch
-            ):
-                listener(Event("recognised", step.version, step.name, text=statement.sql))
-                send(connection, record)
-            else:
-                if cut_off and not same:
-                    clean(connection, statement, noted, watch)
-                noted = before(connection, statement, watch)
-                trying = recorder.trying(step.migration, step.direction, number, checksum, noted)
-                _outside(connection, step, statement, trying, record, watch)
-                _set_session(connection, step, number)
-        except ServerError as error:
-            clean(connection, statement, noted, watch)
-            raise _failure(step, error, statement, number, changed) from error
-        if statement.kind not in _SESSION_KINDS:
+        if statement.kind in SESSION_KINDS:
+            course.send_setting(statement, number, changed)
+        else:
+            course.carry(statement, number, tries.get(number), changed)
             changed = number
     elapsed = int((time.monotonic() - began) * 1000)
     _finish(connection, step, recorder, elapsed)
     return elapsed
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """One migration on its way, statement by statement."""
+
+    connection: Connection
+    step: Step
+    recorder: Recorder
+    listener: Listener
+    watch: Quiet | None
+    undoing: Undoing | None
+
+    def send_setting(self, statement: Statement, number: int, changed: int) -> None:
+        """Run a statement that only makes the session."""
+        try:
+            send(self.connection, statement.sql)
+        except ServerError as error:
+            raise _failure(self.step, error, statement, number, changed) from error
+
+    def carry(self, statement: Statement, number: int, last: Try | None, changed: int) -> None:
+        """Run a statement with its record; what it leaves when it fails is cleared, or recorded."""
+        connection, step = self.connection, self.step
+        cut_off = last if last and last.cut_off else None
+        noted = cut_off.noted if cut_off else None
+        try:
+            if self.undoing:
+                undo_outside.undo(
+                    connection, self.undoing, statement, number, self.recorder, self.watch
+                )
+                return
+            if not alone(step, statement):
+                send(
+                    connection,
+                    f"{statement.sql}\n;{OURSELVES} {self._record(number, statement)}",
+                    self.watch,
+                )
+                return
+            if self._is_done(statement, number, cut_off):
+                return
+            noted = before(connection, statement, self.watch)
+            checksum = digest(statement.sql.encode())
+            trying = self.recorder.trying(step.migration, step.direction, number, checksum, noted)
+            record = self._record(number, statement)
+            run_alone(connection, step, statement, trying, record, self.watch)
+            set_session(connection, step, number)
+        except ServerError as error:
+            if not self.undoing:
+                clean(connection, statement, noted, self.watch)
+            left = commits(step, statement) or stays(connection, statement)
+            if left and step.direction == "up":
+                row = self.recorder.left(step.migration, "up", number, str(error))
+                send(connection, f"{RESET} {row}")
+            raise _failure(step, error, statement, number, changed, left=left) from error
+
+    def _is_done(self, statement: Statement, number: int, cut_off: Try | None) -> bool:
+        """Whether the catalog shows that an earlier try did its work; else, that is cleared."""
+        connection, step, watch = self.connection, self.step, self.watch
+        noted = cut_off.noted if cut_off else None
+        # What the catalog shows was done by the text as it was then.
+        same = cut_off is not None and cut_off.checksum == digest(statement.sql.encode())
+        healed = same and heal(connection, statement, noted, watch)
+        if healed or finish(connection, statement, watch):
+            self.listener(Event("recognised", step.version, step.name, text=statement.sql))
+            send(connection, self._record(number, statement))
+            return True
+        if cut_off and not same:
+            clean(connection, statement, noted, watch)
+        return False
+
+    def _record(self, number: int, statement: Statement) -> str:
+        checksum = digest(statement.sql.encode())
+        return self.recorder.statement(self.step.migration, self.step.direction, number, checksum)
 
 
 def preview(step: Step, recorder: Recorder) -> list[str]:
@@ -105,68 +164,32 @@ def preview(step: Step, recorder: Recorder) -> list[str]:
     return messages
 
 
-def _settled(tries: dict[int, Try], statements: tuple[Statement, ...]) -> int:
-    """How many statements from the first are done as they stand in the file now."""
-    count = 0
-    for number, statement in enumerate(statements, 1):
-        if statement.kind in _SESSION_KINDS:
-            continue
-        last = tries.get(number)
-        if not last or not last.done or last.checksum != digest(statement.sql.encode()):
-            break
-        count = number
-    return count
-
-
-def _alone(step: Step, statement: Statement) -> bool:
-    """Whether the statement may not share a message, for the server would wrap it in a transaction.
-
-    A block or a procedure that commits runs only at the top level (manual, 43.8).
-    """
-    forced = step.runnable.script.directives.no_transaction
-    return statement.outside_transaction or (forced and statement.kind in _COMMITTING)
-
-
-def _set_session(connection: Connection, step: Step, upto: int) -> None:
-    """Give the session the settings that the file has made of it by its statement ``upto``."""
-    send(connection, RESET)
-    for setting in local_settings(step.runnable.script):
-        send(connection, f"SET {setting}")
-    for statement in (step.runnable.statements or ())[:upto]:
-        if statement.kind in _SESSION_KINDS:
-            send(connection, statement.sql)
-
-
-def _outside(
-    connection: Connection,
-    step: Step,
-    statement: Statement,
-    trying: str,
-    record: str,
-    watch: Quiet | None,
-) -> None:
-    settings = []
-    if statement.outside_transaction and not statement.strong_outside:
-        # It waits for old transactions to end, by design: a lock timeout would leave an invalid
-        # index behind, and nobody queues behind its weak lock (manual, CREATE INDEX).
-        settings.append("SET lock_timeout = 0")
-    if step.runnable.script.directives.statement_timeout_ms is None:
-        settings.append("SET statement_timeout = 0")
-    send(connection, "; ".join([f"{OURSELVES} {trying}", *settings]))
-    # The file may have switched role, and the record is written as who connected.
-    pipeline = [statement.sql, "RESET SESSION AUTHORIZATION", "RESET ROLE", record]
-    send_under_one_sync(connection, pipeline, watch)
+def _refuse_half_undone(step: Step, undone: dict[int, Try]) -> None:
+    """Refuse to go on with what a rollback has begun to take back."""
+    if any(one.done or one.cut_off for one in undone.values()):
+        raise MigrationIncomplete(
+            f"the rollback of {step.version}, which was half done, stopped in its middle",
+            file=step.runnable.script.path,
+            version=step.version,
+            hint="take it to its end first: turnback down to the version before it",
+        )
 
 
 def _failure(
-    step: Step, error: ServerError, statement: Statement, number: int, changed: int
+    step: Step,
+    error: ServerError,
+    statement: Statement,
+    number: int,
+    changed: int,
+    *,
+    left: bool = False,
 ) -> TurnbackError:
     offset = statement.offset
     if error.position is not None and error.position <= len(statement.sql):
         offset += error.position - 1
     incomplete = None
     verb = "up" if step.direction == "up" else "down"
-    if statement.kind in _COMMITTING and _alone(step, statement):
+    if commits(step, statement):
         incomplete = (
             f"what statement {number} had committed stays; make it fit to run again, and run "
             f"turnback {verb}: it goes on there"
@@ -175,6 +198,11 @@ def _failure(
         incomplete = (
             f"statements 1 to {changed} are done and stay; mend statement {number} and run "
             f"turnback {verb} again: it goes on there"
+        )
+    elif left:
+        incomplete = (
+            f"statement {number} has begun its work, and that stays; run turnback {verb} again: "
+            "it goes on there"
         )
     return point(step, error, offset, statement, incomplete=incomplete)
 

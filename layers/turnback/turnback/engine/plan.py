@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from turnback.engine.half_done import HalfDone
 from turnback.engine.history import Entry
 from turnback.engine.status import statuses
 from turnback.errors import (
@@ -18,9 +19,7 @@ from turnback.errors import (
     TurnbackError,
     UnknownVersion,
 )
-from turnback.migrations.checksums import digest
-from turnback.migrations.headers import read_directives
-from turnback.migrations.model import Migration, Project, Script
+from turnback.migrations.model import Migration, Project
 from turnback.sql.script import Runnable, prepare
 
 MORE = "turnback status shows every migration"
@@ -28,12 +27,17 @@ MORE = "turnback status shows every migration"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One migration in one direction, with its script made ready to run."""
+    """One migration in one direction, with its script made ready to run.
+
+    Attributes:
+        half: what was done of it, where it is taken back half done.
+    """
 
     migration: Migration
     direction: str
     runnable: Runnable
     verify: Runnable | None = None
+    half: HalfDone | None = None
 
     @property
     def version(self) -> str:
@@ -67,6 +71,7 @@ class Plan:
                     "file": step.runnable.script.path,
                     "checksum": step.runnable.script.checksum,
                     "in_transaction": not step.runnable.one_by_one,
+                    **({"half_done": True} if step.half else {}),
                 }
                 for step in self.steps
             ],
@@ -94,7 +99,7 @@ def plan_up(
     """
     found = statuses(project, entries)
     _refuse_drift(project, [(item.version, item.name, item.status) for item in found])
-    limit = _number_of(project, target)
+    limit = number_of(project, target)
     applied = {int(item.version): item.version for item in found if item.status == "applied"}
     newest = max(applied, default=-1)
     pending = {int(item.version) for item in found if item.pending}
@@ -116,41 +121,6 @@ def plan_up(
             _need_reason(migration)
         steps.append(step_up(migration))
     return Plan("up", tuple(steps), tuple(_notes(project, steps)))
-
-
-def plan_down(
-    project: Project, entries: Iterable[Entry], stored: dict[str, tuple[str, str]], *, target: str
-) -> Plan:
-    """Every applied migration after ``target``, newest first; ``0`` is all of them.
-
-    The rollback script of the folder is used, and where it is gone the one stored in the
-    database with its migration.
-
-    Raises:
-        UnknownVersion: ``target`` is no version of a migration.
-        RollbackMissing: one of them has no way back.
-        InvalidMigration: a rollback script cannot be run.
-    """
-    # 0 is before the first, even where the first has the number 0.
-    if int(target) != 0:
-        _number_of(project, target, {entry.number for entry in entries})
-    limit = int(target) or -1
-    applied = [entry for entry in entries if entry.applied and entry.number > limit]
-    steps = [_step_down(project, entry, stored) for entry in reversed(applied)]
-    return Plan("down", tuple(steps))
-
-
-def plan_down_of(
-    versions: Iterable[str], entries: Iterable[Entry], stored: dict[str, tuple[str, str]]
-) -> Plan:
-    """These migrations, newest first, by the rollback scripts stored in the database.
-
-    Raises:
-        RollbackMissing: one of them was applied without one.
-    """
-    wanted = set(versions)
-    chosen = [entry for entry in entries if entry.version in wanted]
-    return Plan("down", tuple(_step_down(None, entry, stored) for entry in reversed(chosen)))
 
 
 def step_up(migration: Migration) -> Step:
@@ -211,7 +181,12 @@ def _refuse_drift(project: Project, found: list[tuple[str, str, str]]) -> None:
         raise first
 
 
-def _number_of(project: Project, target: str | None, also: set[int] | None = None) -> int | None:
+def number_of(project: Project, target: str | None, also: set[int] | None = None) -> int | None:
+    """The version as a number; None where there is none.
+
+    Raises:
+        UnknownVersion: neither the project has it, nor ``also``.
+    """
     if target is None:
         return None
     known = {migration.number for migration in project.migrations} | (also or set())
@@ -240,24 +215,3 @@ def _notes(project: Project, steps: list[Step]) -> list[str]:
         # Timestamps jump by nature.
         if after - before > 1 and after in planned and after < 10**7
     ]
-
-
-def _step_down(project: Project | None, entry: Entry, stored: dict[str, tuple[str, str]]) -> Step:
-    migration = project.find(entry.version) if project else None
-    script = migration.rollback if migration else None
-    if script is None and entry.version in stored:
-        path, sql = stored[entry.version]
-        path = f"{path} (stored)"
-        script = Script(path, sql, digest(sql.encode()), read_directives(path, sql))
-    if script is None:
-        reason = migration.forward.directives.irreversible if migration else None
-        raise RollbackMissing(
-            f"{entry.version} ({entry.name}) has no way back"
-            + (f": irreversible because {reason}" if reason else ""),
-            version=entry.version,
-            hint=f"write rollback/{entry.version}_rollback.sql, or restore a snapshot",
-        )
-    if migration is None:
-        forward = Script(f"sql/{entry.version}_{entry.name}.sql", "", entry.checksum)
-        migration = Migration(entry.version, entry.name, forward)
-    return Step(migration, "down", prepare(script))

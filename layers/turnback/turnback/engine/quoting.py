@@ -6,6 +6,9 @@ one together with its record.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 
 def literal(value: str | int | None) -> str:
     """The value as a SQL literal that means the same under every server setting."""
@@ -22,3 +25,14 @@ def literal(value: str | int | None) -> str:
 def identifier(name: str) -> str:
     """The name as a quoted identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def joined(parts: Iterable[str]) -> str:
+    """A name of several parts, each quoted."""
+    return ".".join(identifier(part) for part in parts)
+
+
+def relation_name(relation: Mapping[str, Any]) -> str:
+    """The quoted name of a relation in the parser's tree, with its schema where that is given."""
+    parts = [relation.get("schemaname"), relation["relname"]]
+    return joined(part for part in parts if part)

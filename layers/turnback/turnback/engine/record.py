@@ -54,11 +54,31 @@ class Recorder:
     def rolled_back(self, migration: Migration, *, elapsed_ms: int | None = None) -> str:
         """SQL: this migration is rolled back; gives ``turnback_ms``."""
         took = _ELAPSED if elapsed_ms is None else literal(elapsed_ms)
+        # One that is half done may have no row: its run was killed before it wrote one.
         return (
             f"WITH logged AS ({self._logged(migration, 'down', 'done', took=took)})\n"
-            f"UPDATE {self._migrations} SET rolled_back_at = pg_catalog.now(), success = true, "
-            f"error = NULL WHERE version = {literal(migration.version)} "
-            f"RETURNING {took} AS {TIME_COLUMN}"
+            f"INSERT INTO {self._migrations} AS m "
+            "(version, name, checksum, success, rolled_back_at) VALUES ("
+            f"{literal(migration.version)}, {literal(migration.name)}, "
+            f"{literal(migration.forward.checksum)}, true, pg_catalog.now()) "
+            "ON CONFLICT (version) DO UPDATE SET rolled_back_at = excluded.rolled_back_at, "
+            f"success = true, error = NULL RETURNING {took} AS {TIME_COLUMN}"
+        )
+
+    def begun(self, migration: Migration, noted: str) -> str:
+        """SQL: a migration that runs outside a transaction begins; its rollback script with it.
+
+        Args:
+            migration: the migration.
+            noted: what its statements do, as of ``half_done.Work.to_json``.
+        """
+        return self._logged(
+            migration,
+            "up",
+            "started",
+            took="0",
+            statement_checksum=migration.forward.checksum,
+            error=noted,
         )
 
     def statement(
@@ -72,6 +92,32 @@ class Recorder:
             took=literal(elapsed_ms),
             statement=number,
             statement_checksum=checksum,
+        )
+
+    def skipped(
+        self, migration: Migration, number: int, checksum: str, sqlstate: str, reason: str
+    ) -> str:
+        """SQL: a statement of a rollback script had nothing to undo."""
+        return self._logged(
+            migration,
+            "down",
+            "done",
+            took="0",
+            statement=number,
+            statement_checksum=checksum,
+            sqlstate=sqlstate,
+            error=reason[:_LONGEST_ERROR],
+        )
+
+    def left(self, migration: Migration, direction: str, number: int, error: str) -> str:
+        """SQL: a statement failed, and something of it stays."""
+        return self._logged(
+            migration,
+            direction,
+            "failed",
+            took="0",
+            statement=number,
+            error=error[:_LONGEST_ERROR],
         )
 
     def trying(
@@ -143,8 +189,9 @@ class Recorder:
         sqlstate: str | None = None,
         error: str | None = None,
     ) -> str:
-        # The rollback script is stored once, with the record of the whole migration.
-        whole = direction == "up" and outcome == "done" and statement is None
+        # The rollback script is stored with the record of the whole migration; and where that
+        # may never come to be written, with its beginning.
+        whole = direction == "up" and outcome in ("done", "started") and statement is None
         rollback = migration.rollback if whole else None
         values = {
             "run_id": literal(self._context.run),

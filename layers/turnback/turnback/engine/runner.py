@@ -8,14 +8,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from turnback.engine import outside, transaction
-from turnback.engine.events import Event, Listener, Options
+from turnback.engine import outside, transaction, undo
+from turnback.engine.events import Cancelled, Event, Listener, Options, never
 from turnback.engine.history import History
 from turnback.engine.message import Connection, ServerError, send
 from turnback.engine.plan import Step
 from turnback.engine.record import Recorder
 from turnback.engine.watch import Detached, Watch, blocked_text
-from turnback.errors import LockTimeout, MigrationFailed, TurnbackError
+from turnback.errors import LockTimeout, MigrationFailed, RunCancelled, TurnbackError
 
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 8.0
@@ -42,6 +42,7 @@ class Runner:
         listener: told what happens.
         monitor: opens a second session, to look at the first.
         detached: version → how often its statement was left running and ended without a record.
+        done_before: how many migrations the run has done in calls before this one.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Runner:
         *,
         monitor: Callable[[], Connection],
         detached: Mapping[str, int],
+        done_before: int = 0,
     ) -> None:
         self._connection = connection
         self._history = history
@@ -62,10 +64,15 @@ class Runner:
         self._listener = listener
         self._monitor = monitor
         self._detached = detached
+        self._done_before = done_before
+        self._places: dict[str, int] = {}
         self._under_way: list[Step] = []
 
     def run(
-        self, steps: Sequence[Step], keep_going: Callable[[], bool]
+        self,
+        steps: Sequence[Step],
+        keep_going: Callable[[], bool],
+        cancelled: Cancelled = never,
     ) -> Iterator[tuple[Step, int]]:
         """Each step with its milliseconds, as it is done.
 
@@ -73,11 +80,16 @@ class Runner:
             steps: in this order.
             keep_going: asked before each message and while one has no answer; when it says no, a
                 message that is under way is left to the server.
+            cancelled: asked before each message; a reason ends the run there.
 
         Raises:
+            RunCancelled: there was a reason.
             TurnbackError: a step failed; it is recorded as failed.
             StillRunning: we left a step that goes on.
         """
+        self._places = {
+            step.version: number for number, step in enumerate(steps, self._done_before + 1)
+        }
         watch = Watch(
             self._monitor,
             self._connection.info.backend_pid,
@@ -86,7 +98,7 @@ class Runner:
             leave=lambda: not keep_going(),
         )
         try:
-            yield from self._run(steps, keep_going, watch)
+            yield from self._run(steps, keep_going, cancelled, watch)
         except Detached as left:
             step = self._leave(watch, mending=left.mending)
             raise StillRunning(step) from None
@@ -94,11 +106,17 @@ class Runner:
             watch.close()
 
     def _run(
-        self, steps: Sequence[Step], keep_going: Callable[[], bool], watch: Watch
+        self,
+        steps: Sequence[Step],
+        keep_going: Callable[[], bool],
+        cancelled: Cancelled,
+        watch: Watch,
     ) -> Iterator[tuple[Step, int]]:
         queue = deque(steps)
         alone = 0
         while queue and keep_going():
+            if reason := cancelled():
+                raise self._cancelled(reason, queue[0])
             batch = [queue[0]] if alone else self._batch(queue)
             self._under_way = batch
             if len(batch) > 1:
@@ -111,6 +129,16 @@ class Runner:
             for step, took in done:
                 queue.popleft()
                 yield step, took
+
+    def _cancelled(self, reason: str, following: Step) -> RunCancelled:
+        done = self._places[following.version] - 1
+        verb = "applied" if following.direction == "up" else "rolled back"
+        return RunCancelled(
+            f"{reason}: {done} of {self._done_before + len(self._places)} migrations were {verb}, "
+            f"the next is {following.version}",
+            version=following.version,
+            hint=f"run it again: it goes on at {following.version}",
+        )
 
     def _batch(self, queue: Iterable[Step]) -> list[Step]:
         batch: list[Step] = []
@@ -142,7 +170,7 @@ class Runner:
         return done
 
     def _run_one(self, step: Step, watch: Watch) -> int:
-        self._listener(Event("started", step.version, step.name))
+        self._say("started", step)
         self._judge_detached(step)
         deadline = time.monotonic() + self._options.lock_retry_s
         pause = _FIRST_PAUSE_S
@@ -155,14 +183,7 @@ class Runner:
                 if time.monotonic() + wait > deadline:
                     self._record_failure(step, error)
                     raise
-                self._listener(
-                    Event(
-                        "retrying",
-                        step.version,
-                        step.name,
-                        text=f"{error.message}; next try in {wait:.1f} s",
-                    )
-                )
+                self._say("retrying", step, f"{error.message}; next try in {wait:.1f} s")
                 time.sleep(wait)
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
             except TurnbackError as error:
@@ -176,6 +197,10 @@ class Runner:
         if step.runnable.one_by_one:
             return outside.run(
                 self._connection, step, self._recorder, self._history, self._listener, watch
+            )
+        if step.half:
+            return undo.run(
+                self._connection, step, step.half, self._recorder, self._listener, watch
             )
         return transaction.run(self._connection, step, self._recorder, watch)
 
@@ -194,7 +219,7 @@ class Runner:
             )
             self._record_failure(step, error)
             raise error
-        self._listener(Event("lost", step.version, step.name, text=f"{text}; it is run again"))
+        self._say("lost", step, f"{text}; it is run again")
 
     def _leave(self, watch: Watch, *, mending: bool) -> Step:
         step = self._under_way[0]
@@ -230,10 +255,30 @@ class Runner:
         except (ServerError, TurnbackError) as exc:
             error.hint = f"{error.hint}; the failure could not be recorded: {exc}"
 
-    def _progress(self, text: str) -> None:
-        step = self._under_way[0]
-        self._listener(Event("progress", step.version, step.name, text=text))
+    def _progress(self, text: str, percent: int | None = None) -> None:
+        self._say("progress", self._under_way[0], text, percent=percent)
 
     def _tell(self, step: Step, took: int) -> None:
-        kind = "applied" if step.direction == "up" else "rolled_back"
-        self._listener(Event(kind, step.version, step.name, execution_ms=took))
+        self._say("applied" if step.direction == "up" else "rolled_back", step, took=took)
+
+    def _say(
+        self,
+        kind: str,
+        step: Step,
+        text: str = "",
+        *,
+        took: int | None = None,
+        percent: int | None = None,
+    ) -> None:
+        self._listener(
+            Event(
+                kind,
+                step.version,
+                step.name,
+                execution_ms=took,
+                text=text,
+                position=self._places.get(step.version),
+                total=self._done_before + len(self._places),
+                percent=percent,
+            )
+        )

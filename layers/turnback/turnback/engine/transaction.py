@@ -90,15 +90,24 @@ def settings(step: Step) -> str:
     return _prefix(step)[0].removeprefix("BEGIN; ")
 
 
-def finish(connection: Connection, step: Step, recorder: Recorder) -> None:
+def finish(connection: Connection, step: Step, recorder: Recorder, also: Sequence[str] = ()) -> int:
     """Record, verify and commit a migration whose statements were sent one by one after a BEGIN.
+
+    Args:
+        connection: the session.
+        step: what was run in it.
+        recorder: writes the record.
+        also: further records, written before that of the migration.
+
+    Returns:
+        The milliseconds it took, since its beginning was noted.
 
     Raises:
         TurnbackError: the record or the verify script failed; all is rolled back.
     """
-    suffix = _suffix(step, recorder)
+    suffix = _suffix(step, recorder, also)
     try:
-        send(connection, f"{suffix}; COMMIT")
+        return _times(send(connection, f"{suffix}; COMMIT"))[0]
     except ServerError as error:
         send(connection, "ROLLBACK")
         # As if the statements had been in the same message.
@@ -111,7 +120,7 @@ def fits_batch(step: Step) -> bool:
 
     What the grammar does not understand may leave a comment open that the next one closes.
     """
-    return not step.runnable.one_by_one and step.runnable.statements is not None
+    return not step.runnable.one_by_one and step.runnable.statements is not None and not step.half
 
 
 def local_settings(script: Script) -> list[str]:
@@ -164,10 +173,11 @@ def _failure(
     )
 
 
-def _suffix(step: Step, recorder: Recorder) -> str:
+def _suffix(step: Step, recorder: Recorder, also: Sequence[str] = ()) -> str:
     # The newline ends a comment in the script's last line, the semicolon its last statement.
     record = recorder.applied if step.direction == "up" else recorder.rolled_back
-    text = f"\n;{DEFERRED} {OURSELVES} {record(step.migration)}"
+    records = "; ".join([*also, record(step.migration)])
+    text = f"\n;{DEFERRED} {OURSELVES} {records}"
     if step.verify:
         # Read-only from here on, so that a verify script can fail its migration and change
         # nothing (docs/decisions/0004).

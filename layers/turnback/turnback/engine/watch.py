@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from turnback.engine.message import Connection, ServerError, rows, send
+from turnback.engine.message import Connection, Quiet, ServerError, rows, send
 from turnback.errors import TurnbackError
 
 EVERY_S = 0.25
@@ -27,6 +27,18 @@ class Detached(Exception):
     def __init__(self, *, mending: bool = False) -> None:
         super().__init__()
         self.mending = mending
+
+
+def mend(connection: Connection, sql: str, watch: Quiet | None) -> None:
+    """Send a statement that clears up before the migration's own.
+
+    Raises:
+        Detached: it is time to leave; the one that goes on is not the migration's.
+    """
+    try:
+        send(connection, sql, watch)
+    except Detached:
+        raise Detached(mending=True) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +113,7 @@ class Watch:
         monitor: opens the second session; not before it is needed.
         pid: the backend that is watched.
         first_look_s: how long to wait before looking, seconds.
-        tell: told of progress, as text.
+        tell: told of progress, as text, and as a percentage where there is one.
         leave: whether it is time to leave the statement to the server.
     """
 
@@ -111,7 +123,7 @@ class Watch:
         pid: int,
         *,
         first_look_s: float,
-        tell: Callable[[str], None],
+        tell: Callable[[str, int | None], None],
         leave: Callable[[], bool],
     ) -> None:
         self._open = monitor
@@ -150,7 +162,7 @@ class Watch:
             self._say(f"cannot look at the server meanwhile: {error}")
             return
         if progress:
-            self._say(str(progress))
+            self._say(str(progress), progress.percent)
 
     def connection(self) -> Connection | None:
         """The second session; None when the server has no room for one."""
@@ -168,10 +180,10 @@ class Watch:
             self._connection.close()
             self._connection = None
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, percent: int | None = None) -> None:
         if text != self._told:
             self._told = text
-            self._tell(text)
+            self._tell(text, percent)
 
 
 def blocked_text(found: list[Blocker]) -> str:

@@ -12,6 +12,16 @@ from turnback.errors import DatabaseRefused
 from turnback.local.binaries import binaries, clean_environment
 from turnback.local.server import EmbeddedServer
 
+# Each row that this returns is run as a statement of its own.
+_COUNT_ROWS = r"""
+SELECT format(
+    'SELECT %L, count(*) || '' '' || md5(coalesce(string_agg(t::text, '','' ORDER BY t::text), '
+    ''''')) FROM %I.%I AS t', nspname || '.' || relname, nspname, relname)
+FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE relkind = 'r' AND nspname NOT IN ('pg_catalog', 'information_schema')
+ORDER BY nspname, relname \gexec
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Database:
@@ -43,7 +53,9 @@ class Database:
 
 
 def make_database(server: EmbeddedServer, name: str) -> Database:
-    """Make a database and the role that owns it; the role may do nothing else.
+    """Make a database and the role that owns it.
+
+    The role may make databases, since a dump is restored into a new one, and nothing else.
 
     Args:
         server: a server that listens on TCP.
@@ -59,7 +71,7 @@ def make_database(server: EmbeddedServer, name: str) -> Database:
             *("psql", "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--file", "-"),
             *("--dbname", server.socket_url()),
         ],
-        send=f"CREATE ROLE {name} LOGIN PASSWORD '{password}';\n"
+        send=f"CREATE ROLE {name} LOGIN CREATEDB PASSWORD '{password}';\n"
         f"CREATE DATABASE {name} OWNER {name};\n",
     )
     return Database(server.port, name, name, password)
@@ -85,6 +97,33 @@ def schema_of(server: EmbeddedServer, name: str) -> str:
     dumped = _run(["pg_dump", "--schema-only", "--dbname", server.socket_url(name)])
     # A random word that guards the script against being fed to psql by an attacker.
     return re.sub(r"^\\(un)?restrict .*\n", "", dumped, flags=re.MULTILINE)
+
+
+def reread(server: EmbeddedServer, schema: str) -> str:
+    """What ``schema_of`` says of a database that was made from this schema.
+
+    PostgreSQL does not write every expression as it reads it: ``kind IN ('a', 'b')`` on a varchar
+    comes back from its first dump with its casts moved, and stays so from then on.
+    """
+    server_url, name = server.socket_url(), "reread"
+    _run(["psql", "--no-psqlrc", "--quiet", "--command", f"CREATE DATABASE {name}", server_url])
+    try:
+        run_sql(server, name, schema)
+        return schema_of(server, name)
+    finally:
+        _run(["psql", "--no-psqlrc", "--quiet", "--command", f"DROP DATABASE {name}", server_url])
+
+
+def rows_of(server: EmbeddedServer, name: str) -> dict[str, str]:
+    """Table → number and checksum of its rows, for every table of a database."""
+    counted = _run(
+        [
+            *("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align"),
+            *("--set", "ON_ERROR_STOP=1", "--file", "-", "--dbname", server.socket_url(name)),
+        ],
+        send=_COUNT_ROWS,
+    )
+    return dict(line.split("|", 1) for line in counted.splitlines())
 
 
 def _run(command: list[str], *, send: str = "") -> str:

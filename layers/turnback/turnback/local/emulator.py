@@ -37,6 +37,8 @@ def main() -> None:
     threading.Thread(target=_end_with_starter, daemon=True).start()
     _serve_python_by_runtime_client()
     _take_loopback_for_tls()
+    _refer_to_secrets_by_arn()
+    _know_the_machine_of_a_token()
     from ministack import app
 
     sys.argv = ["ministack"]
@@ -107,6 +109,38 @@ def _take_loopback_for_tls() -> None:
     iam_evaluator._resolve_condition_key = lambda key, context: (
         "true" if key.lower() == "aws:securetransport" else resolve(key, context)
     )
+
+
+def _refer_to_secrets_by_arn() -> None:
+    """Let ``Ref`` of a secret in a template be its ARN, as on AWS; ministack gives its name."""
+    from ministack.services.cloudformation import provisioners
+
+    secret = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
+    create = secret["create"]
+
+    def create_by_arn(logical: str, properties: Any, stack: str) -> tuple[str, dict[str, str]]:
+        _, attributes = create(logical, properties, stack)
+        return attributes["Arn"], attributes
+
+    secret["create"] = create_by_arn
+
+
+def _know_the_machine_of_a_token() -> None:
+    """Let a policy name the state machine whose tasks may be answered, as on AWS.
+
+    ministack takes a token for a resource that no policy can name but ``*``.
+    """
+    from ministack.core import iam_actions
+    from ministack.services import stepfunctions
+
+    extract = iam_actions.extract_resource_arn
+
+    def with_machine(service: str, *arguments: Any) -> str:
+        resource: str = extract(service, *arguments)
+        machines = list(stepfunctions._state_machines)
+        return machines[0] if (service, resource, len(machines)) == ("states", "*", 1) else resource
+
+    iam_actions.extract_resource_arn = with_machine
 
 
 class _Layers:

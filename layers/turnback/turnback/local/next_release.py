@@ -22,19 +22,26 @@ CREATE INDEX study_goals_node_id_idx ON study_goals (node_id);
 """
 # An index goes with its column, and nobody thinks of it any more.
 AGE = "ALTER TABLE user_preferences DROP COLUMN updated_at;\n"
+# Right on an empty table, and refused as soon as there is a row: it has no value for it.
 AGE_BACK = """\
-ALTER TABLE user_preferences ADD COLUMN updated_at timestamptz NOT NULL DEFAULT now();
+ALTER TABLE user_preferences ADD COLUMN updated_at timestamptz NOT NULL;
+ALTER TABLE user_preferences ALTER COLUMN updated_at SET DEFAULT now();
 """
 INDEX_BACK = """
 CREATE INDEX user_preferences_name_idx ON user_preferences (name, updated_at);
 """
 FORGOTTEN = "user_preferences_name_idx"
-# Right on an empty database, and on any whose titles differ by more than their case.
-SLUG = """\
-ALTER TABLE knowledge_nodes
-    ADD COLUMN slug varchar(200) GENERATED ALWAYS AS (lower(title)) STORED;
+# Both outside a transaction: the first stays when the second fails, which is right on any
+# database whose titles differ by more than their case.
+TITLES = """\
+CREATE INDEX CONCURRENTLY knowledge_nodes_created_at_idx ON knowledge_nodes (created_at);
 
-ALTER TABLE knowledge_nodes ADD CONSTRAINT knowledge_nodes_slug_key UNIQUE (slug);
+CREATE UNIQUE INDEX CONCURRENTLY knowledge_nodes_title_key ON knowledge_nodes (lower(title));
+"""
+TITLES_BACK = """\
+DROP INDEX CONCURRENTLY knowledge_nodes_title_key;
+
+DROP INDEX CONCURRENTLY knowledge_nodes_created_at_idx;
 """
 # What the application writes between the releases; two authors chose the same title.
 ROWS = """\
@@ -43,6 +50,9 @@ VALUES ('ada@example.com', 'Ada'), ('carl@example.com', 'Carl');
 INSERT INTO knowledge_nodes (title, author_id)
 SELECT title, id
 FROM users, LATERAL (VALUES ('Fractions'), ('Primes by ' || display_name)) AS t (title);
+INSERT INTO user_preferences (user_id, name, value, updated_at)
+SELECT id, name, 'true', timestamptz '2026-03-01 09:00Z' + length(name) * interval '1 hour'
+FROM users, LATERAL (VALUES ('weekly_digest'), ('dark_mode')) AS t (name);
 """
 
 
@@ -53,14 +63,15 @@ class NewRelease:
     Attributes:
         folder: the migrations.
         versions: of the new migrations, oldest first.
-        forgetful: the rollback that forgets an index, as messages name it.
+        second_rollback: the rollback that forgets an index, or fails on real rows, as messages
+            name it.
         file: the migration that fails on real rows, as messages name it.
         line: the line of its second statement, which fails.
     """
 
     folder: Path
     versions: tuple[str, ...]
-    forgetful: str
+    second_rollback: str
     file: str
     line: int
 
@@ -71,7 +82,7 @@ def write_release(migrations: Path, folder: Path, *, mended: bool) -> NewRelease
     Args:
         migrations: the example project's folder.
         folder: where to; must not exist.
-        mended: whether the second one's rollback brings everything back.
+        mended: whether the second one's rollback brings the whole schema back.
     """
     shutil.copytree(migrations, folder)
     project = load_project(folder)
@@ -80,7 +91,7 @@ def write_release(migrations: Path, folder: Path, *, mended: bool) -> NewRelease
     new = (
         ("study_goals", GOALS, "DROP TABLE study_goals;\n"),
         ("preferences_without_age", AGE, AGE_BACK + (INDEX_BACK if mended else "")),
-        ("node_slug", SLUG, "ALTER TABLE knowledge_nodes DROP COLUMN slug;\n"),
+        ("node_titles", TITLES, TITLES_BACK),
     )
     versions, file, line = [], "", 0
     for number, (name, forward, rollback) in enumerate(new, int(last) + 1):

@@ -23,24 +23,7 @@ class Subscriber:
             topic: the topic's ARN.
         """
         self._queues = aws.client("sqs")
-        self._url = self._queues.create_queue(QueueName="statuses")["QueueUrl"]
-        asked = self._queues.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
-        arn = asked["Attributes"]["QueueArn"]
-        allowed = {
-            "Effect": "Allow",
-            "Principal": {"Service": "sns.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Resource": arn,
-            "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
-        }
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
-        self._queues.set_queue_attributes(QueueUrl=self._url, Attributes={"Policy": policy})
-        aws.client("sns").subscribe(
-            TopicArn=topic,
-            Protocol="sqs",
-            Endpoint=arn,
-            Attributes={"RawMessageDelivery": "true"},
-        )
+        self._url = queue_on(aws, topic, "statuses")
 
     def hear(self, last: str) -> list[dict[str, Any]]:
         """The statuses told since the last call, oldest first, up to the one awaited.
@@ -66,3 +49,33 @@ class Subscriber:
                 return sorted(heard, key=lambda status: str(status["at"]))
         words = ", ".join(status["status"] for status in heard) or "nothing"
         raise AwsError(f"The topic told {words}, and not {last}.")
+
+
+def queue_on(aws: LocalAws, topic: str, name: str) -> str:
+    """A queue that gets what is published to a topic from now on; its address.
+
+    Args:
+        aws: the local AWS.
+        topic: the topic's ARN.
+        name: of the queue.
+    """
+    queues = aws.client("sqs")
+    url = str(queues.create_queue(QueueName=name)["QueueUrl"])
+    asked = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    arn = asked["Attributes"]["QueueArn"]
+    allowed = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    queues.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    aws.client("sns").subscribe(
+        TopicArn=topic,
+        Protocol="sqs",
+        Endpoint=arn,
+        Attributes={"RawMessageDelivery": "true"},
+    )
+    return url

@@ -1,4 +1,7 @@
-"""A chat's incoming webhook on this machine: it keeps what is posted to it."""
+"""Slack on this machine: an incoming webhook and the Web API, which keep what is posted.
+
+A test, or whoever wants to see what happens, lets it answer 429, 500, or never.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,78 @@ import json
 import queue
 import re
 import threading
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlencode
+
+from turnback.errors import CheckFailed
+
+TOKEN = "xoxb-local"
+CHANNEL = "C0LOCAL"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """An answer that is none of Slack's good ones.
+
+    Attributes:
+        status: of HTTP; 0 for no answer at all.
+        headers: such as Retry-After.
+        body: what it says.
+    """
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: str = ""
 
 
 class Webhook:
-    """A webhook that listens on 127.0.0.1 while its ``with`` block runs."""
+    """A chat that listens on 127.0.0.1 while its ``with`` block runs."""
 
     def __init__(self) -> None:
-        self._messages: queue.Queue[dict[str, Any]] = queue.Queue()
-        messages = self._messages
+        self._got: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self.troubles: list[Trouble] = []
+        """Answers laid ready: each request takes one, before it is done."""
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        """Every request: the method (``webhook``, ``chat.postMessage``, …) and what it said."""
+        self.messages: dict[str, dict[str, Any]] = {}
+        """What the channel shows: the messages by their ``ts``, as they were changed last."""
+        self.whispers: list[str] = []
+        """What only the one who pressed a button sees."""
+        chat = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                messages.put(json.loads(body))
-                self.send_response(200)
-                self.send_header("Content-Length", "2")
+                body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+                kind, _, name = self.path.strip("/").partition("/")
+                method = name if kind == "api" else "press" if kind == "actions" else "webhook"
+                trouble = chat._received(method, body)
+                if trouble and not trouble.status:
+                    chat._ended.wait()
+                    self.close_connection = True
+                    return
+                if trouble:
+                    self._answer(trouble.status, trouble.body, trouble.headers)
+                elif method == "webhook":
+                    chat._keep(body)
+                    self._answer(200, "ok", {})
+                elif method == "press":
+                    chat._pressed(name, body)
+                    self._answer(200, "ok", {})
+                else:
+                    told = chat._api(method, body, self.headers.get("Authorization", ""))
+                    self._answer(200, json.dumps(told), {"Content-Type": "application/json"})
+
+            def _answer(self, status: int, body: str, headers: dict[str, str]) -> None:
+                self.send_response(status)
+                for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                    self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(b"ok")
+                self.wfile.write(body.encode())
 
             def log_message(self, format: str, *args: object) -> None:
                 """Say nothing: the output is the demo's."""
@@ -34,20 +89,94 @@ class Webhook:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     @property
+    def _root(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
     def address(self) -> str:
-        """Where to post to."""
-        return f"http://127.0.0.1:{self._server.server_port}/services/local"
+        """Where a webhook posts to."""
+        return f"{self._root}/services/local"
+
+    def bot_secret(self, signing_secret: str = "") -> str:
+        """The secret of a bot in this chat, as Secrets Manager is to hold it.
+
+        Args:
+            signing_secret: with it, messages have buttons.
+        """
+        fields = {"bot_token": TOKEN, "channel": CHANNEL, "api": f"{self._root}/api/"}
+        return json.dumps(fields | ({"signing_secret": signing_secret} if signing_secret else {}))
 
     def next_message(self, seconds: float) -> dict[str, Any] | None:
-        """The oldest message not yet asked for, or None.
+        """The oldest message or change of one not yet asked for, or None.
 
         Args:
             seconds: how long to wait for one.
         """
         try:
-            return self._messages.get(timeout=seconds)
+            return self._got.get(timeout=seconds)
         except queue.Empty:
             return None
+
+    def message_of(self, run: str) -> dict[str, Any] | None:
+        """What the channel shows of a run now: its first message, as it was changed last."""
+        for message in self.messages.values():
+            if run in json.dumps(message.get("blocks", [])):
+                return {"text": message["text"], "blocks": message["blocks"]}
+        return None
+
+    def press(self, action: str, user: str) -> bytes:
+        """The body that Slack posts when somebody presses a button of the newest question.
+
+        Args:
+            action: its ``action_id``.
+            user: who presses it, by Slack's id.
+
+        Raises:
+            CheckFailed: no message has such a button.
+        """
+        for ts, message in reversed(self.messages.items()):
+            for block in message.get("blocks", []):
+                for button in block.get("elements", []):
+                    if button.get("action_id") == action:
+                        payload = {
+                            "type": "block_actions",
+                            "user": {"id": user, "username": user.lower()},
+                            "message": {**message, "ts": ts},
+                            "response_url": f"{self._root}/actions/{ts}",
+                            "actions": [{**button, "block_id": block.get("block_id", "")}],
+                        }
+                        return urlencode({"payload": json.dumps(payload)}).encode()
+        raise CheckFailed(f"No message in the chat has a button {action!r}.", findings=[])
+
+    def _pressed(self, ts: str, body: dict[str, Any]) -> None:
+        if body.get("replace_original"):
+            self._keep({name: body[name] for name in ("text", "blocks") if name in body}, ts)
+        else:
+            with self._lock:
+                self.whispers.append(str(body.get("text", "")))
+
+    def _received(self, method: str, body: dict[str, Any]) -> Trouble | None:
+        with self._lock:
+            self.calls.append((method, body))
+            return self.troubles.pop(0) if self.troubles else None
+
+    def _keep(self, message: dict[str, Any], ts: str = "") -> str:
+        with self._lock:
+            name = ts or f"1700000000.{len(self.messages):06}"
+            self.messages[name] = {**self.messages.get(name, {}), **message}
+            self._got.put(self.messages[name])
+        return name
+
+    def _api(self, method: str, body: dict[str, Any], authorization: str) -> dict[str, Any]:
+        if authorization != f"Bearer {TOKEN}":
+            return {"ok": False, "error": "invalid_auth"}
+        if body.get("channel") != CHANNEL:
+            return {"ok": False, "error": "channel_not_found"}
+        if method == "chat.update" and body.get("ts") not in self.messages:
+            return {"ok": False, "error": "message_not_found"}
+        if method not in ("chat.postMessage", "chat.update"):
+            return {"ok": False, "error": "unknown_method"}
+        return {"ok": True, "channel": CHANNEL, "ts": self._keep(body, str(body.get("ts") or ""))}
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -59,6 +188,7 @@ class Webhook:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._ended.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -69,7 +199,11 @@ def readable(message: dict[str, Any]) -> list[str]:
     lines: list[str] = []
     for block in message.get("blocks", []):
         for part in (block.get("text"), *block.get("elements", [])):
-            lines += _plain(part["text"]).splitlines() if part else []
+            text = part["text"] if part else ""
+            if isinstance(text, dict):
+                # A button.
+                text = f"[{text['text']}]"
+            lines += _plain(text).splitlines()
         # Side by side in the chat: a name over its value.
         lines += [": ".join(_plain(part["text"]).splitlines()) for part in block.get("fields", [])]
         lines.append("")

@@ -19,22 +19,28 @@ _CHUNK = 1024 * 1024
 _LONGEST_NAME_BYTES = 255
 
 
-def extract(archive: Path, into: Path, *, below: str | None = None) -> None:
+def extract(archive: Path, into: Path, *, below: str | None = None, besides: str = "") -> None:
     """Extract a zip, after every entry was found safe; nothing is written before that.
 
     Args:
         archive: the zip.
         into: the folder to extract into.
-        below: only what lies below this folder of the zip, and files at its root.
+        below: only what lies below this folder of the zip; the rest of a repository, its links
+            among it, is neither extracted nor judged.
+        besides: one file that is extracted all the same, if it is there.
 
     Raises:
         InvalidArtifact: no zip, damaged, or an entry is unsafe.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            entries = [
-                entry for entry in _checked(opened.infolist()) if _wanted(entry.filename, below)
-            ]
+            entries = _checked(
+                [
+                    entry
+                    for entry in opened.infolist()
+                    if entry.filename == besides or _wanted(entry.filename, below)
+                ]
+            )
             _check_sizes(entries)
             for entry in entries:
                 if not entry.is_dir():
@@ -49,7 +55,7 @@ def extract(archive: Path, into: Path, *, below: str | None = None) -> None:
 
 
 def _wanted(name: str, below: str | None) -> bool:
-    return below is None or "/" not in name or name.startswith(below.rstrip("/") + "/")
+    return below is None or name.startswith(below.rstrip("/") + "/")
 
 
 def _checked(entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:

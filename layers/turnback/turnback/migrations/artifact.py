@@ -46,6 +46,7 @@ def pack(
     *,
     source: Mapping[str, str] | None = None,
     created_at: datetime | None = None,
+    rollback_to: str | None = None,
 ) -> Path:
     """Write the artifact of a release; the same input gives the same bytes.
 
@@ -55,6 +56,7 @@ def pack(
         out: path of the zip to write, in one step.
         source: ``repository`` and ``commit``, as far as known.
         created_at: time for ``release.json``; now, if not given.
+        rollback_to: the release that this one turns back to, if it does.
 
     Raises:
         ConfigurationError: the release is no semantic version.
@@ -69,6 +71,8 @@ def pack(
         "created_at": (created_at or datetime.now(UTC)).isoformat(timespec="seconds"),
         "source": dict(source or {}),
     }
+    if rollback_to is not None:
+        manifest["rollback_to"] = rollback_to
     temporary = out.with_name(f".{out.name}.part")
     try:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -92,13 +96,15 @@ def open_artifact(
         into: an empty folder to extract into.
         release: the release expected; a source artifact without ``release.json`` takes it as its
             own, any other must agree with it.
-        folder: where the migrations are inside a source artifact.
+        folder: where the migrations are inside a source artifact, ``.`` for its root; other files
+            next to them are left alone. Not given: wherever there is one folder ``sql``, and every
+            file must be known to SHA256SUMS.
 
     Raises:
         InvalidArtifact: the zip is unsafe, damaged or not an artifact.
         ChecksumMismatch: a file is not what SHA256SUMS says.
     """
-    extract(archive, into, below=folder)
+    extract(archive, into, below=None if folder == "." else folder, besides=MANIFEST)
     try:
         return _read(into, release, folder)
     except TurnbackError:

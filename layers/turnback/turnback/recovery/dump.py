@@ -2,47 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from hashlib import sha256
-from typing import IO, Protocol
 
 from turnback.errors import SnapshotFailed
-from turnback.recovery.binaries import binary, tls_environment
+from turnback.recovery.binaries import binary
+from turnback.recovery.dump_record import DumpRecord, read_record
+from turnback.recovery.dump_source import MANAGED, Source, open_source
+from turnback.recovery.dump_store import DumpStore
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import Snapshot, SnapshotState
+from turnback.recovery.programs import (
+    chunks,
+    ended_in_time,
+    environment_for,
+    feed,
+    tail,
+)
 
-_CHUNK = 1024 * 1024
-
-
-class Writer(Protocol):
-    """An object being written."""
-
-    def send(self, data: bytes) -> None:
-        """Add bytes at the end."""
-
-
-class DumpStore(Protocol):
-    """The bucket that dumps are kept in."""
-
-    name: str
-
-    def read(self, key: str) -> bytes | None:
-        """A small object, or None."""
-
-    def write(self, key: str, body: bytes) -> None:
-        """Store a small object."""
-
-    def stream(self, key: str) -> Iterator[bytes]:
-        """A large object in chunks."""
-
-    def upload(self, key: str, tags: Mapping[str, str]) -> AbstractContextManager[Writer]:
-        """A large object to be written; it is there only when the block ends well."""
+DUMP_LIMIT_MEGABYTES = 5000
 
 
 class DumpSnapshots:
@@ -53,60 +34,117 @@ class DumpSnapshots:
     """
 
     def __init__(
-        self, endpoint: Endpoint, store: DumpStore, seconds_left: Callable[[], float]
+        self,
+        endpoint: Endpoint,
+        store: DumpStore,
+        seconds_left: Callable[[], float],
+        *,
+        history_schema: str = "public",
+        limit_megabytes: int = DUMP_LIMIT_MEGABYTES,
+        prefix: str = "snapshots/",
+        tell: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Dump this database into this bucket.
 
         Args:
             endpoint: the database.
-            store: the bucket.
+            store: the bucket, or a folder.
             seconds_left: seconds until the function is stopped; the dump gives up before.
+            history_schema: schema of the history tables.
+            limit_megabytes: size of the database from which no dump is begun; 0 is without limit.
+            prefix: what the key of every dump begins with.
+            tell: told, now and then, how many bytes were written.
         """
         self._endpoint = endpoint
         self._store = store
         self._seconds_left = seconds_left
+        self._history_schema = history_schema
+        self._limit = limit_megabytes
+        self._prefix = prefix
+        self._tell = tell
+
+    def key(self, target: str, run: str) -> str:
+        """Where the dump of this run is."""
+        return f"{self._prefix}{target}/{run}.dump"
 
     def take(self, target: str, run: str, tags: Mapping[str, str]) -> Snapshot:
-        """Dump the database and verify the dump; a run's second call finds the first one's."""
-        key = f"snapshots/{target}/{run}.dump"
-        snapshot = Snapshot("dump", f"s3://{self._store.name}/{key}", SnapshotState.AVAILABLE)
-        if self._store.read(f"{key}.json") is not None:
-            return snapshot
-        size, written = self._dump(key, tags)
+        """Dump the database and verify the dump; a run's second call finds the first one's.
+
+        Raises:
+            SnapshotFailed: too large, too slow, refused, or it does not read back.
+            DatabaseUnreachable, DatabaseRefused: there is no answer, or it is no.
+        """
+        record = self.record(target, run, tags)
+        encrypted = True if record.encrypted else None
+        return Snapshot("dump", record.id, SnapshotState.AVAILABLE, record.taken_at, encrypted)
+
+    def record(self, target: str, run: str, tags: Mapping[str, str]) -> DumpRecord:
+        """As ``take``, and what is known of the dump."""
+        key = self.key(target, run)
+        known = read_record(self._store, key)
+        if known is not None:
+            return known
+        with self.source() as source:
+            schema = {"schema_version": source.schema_version} if source.schema_version else {}
+            size, written, encrypted = self._dump(source, key, {**tags, **schema})
         entries, read = self._read_back(key)
         if written != read:
             raise SnapshotFailed(
-                f"the dump {snapshot.id} reads back differently from what was written",
+                f"the dump {self._store.prefix}{key} reads back differently from what was written",
                 hint="release again; when it happens again, look at the bucket's other writers",
             )
-        record = {"version": 1, "sha256": written, "bytes": size, "entries": entries, **tags}
-        self._store.write(f"{key}.json", json.dumps(record).encode())
-        return snapshot
+        record = DumpRecord(
+            id=f"{self._store.prefix}{key}",
+            target=target,
+            run=run,
+            release=tags.get("release"),
+            schema_version=source.schema_version,
+            history_schema=self._history_schema,
+            database=self._endpoint.name,
+            database_bytes=source.bytes,
+            server_version=source.server_version,
+            taken_at=source.taken_at,
+            sha256=written,
+            bytes=size,
+            entries=entries,
+            encrypted=encrypted,
+            counters=source.counters,
+        )
+        record.write(self._store, key)
+        return record
 
-    def _dump(self, key: str, tags: Mapping[str, str]) -> tuple[int, str]:
-        program = binary("pg_dump")
-        tls = {} if self._endpoint.tls == "disable" else tls_environment(program)
-        environment = {**os.environ, **tls, **self._endpoint.environment()}
+    def source(self) -> AbstractContextManager[Source]:
+        """What would be dumped, held for a ``with`` block; see open_source."""
+        return open_source(self._endpoint, self._history_schema, self._limit)
+
+    def _dump(
+        self, source: Source, key: str, tags: Mapping[str, str]
+    ) -> tuple[int, str, str | None]:
         size, digest = 0, sha256()
         with (
             tempfile.TemporaryFile() as complaints,
             subprocess.Popen(
-                [program, "--format=custom", "--no-password", "--lock-wait-timeout=30s"],
-                env=environment,
+                [
+                    *(source.program, "--format=custom", "--no-password"),
+                    *("--lock-wait-timeout=30s", f"--snapshot={source.exported}"),
+                ],
+                env=environment_for(source.program, self._endpoint),
                 stdout=subprocess.PIPE,
                 stderr=complaints,
             ) as process,
-            _ended_in_time(process, self._seconds_left()) as late,
-            self._store.upload(key, tags) as upload,
+            ended_in_time(process, self._seconds_left()) as late,
         ):
-            for chunk in _chunks(process.stdout):
-                upload.send(chunk)
-                digest.update(chunk)
-                size += len(chunk)
-            if process.wait() != 0:
-                # Raised inside the block, so that the upload is aborted and leaves nothing.
-                raise self._failed(_tail(complaints), late=late.is_set())
-        return size, digest.hexdigest()
+            upload = self._store.upload(key, tags)
+            with upload as writer:
+                for chunk in chunks(process.stdout):
+                    writer.send(chunk)
+                    digest.update(chunk)
+                    size += len(chunk)
+                    self._tell(size)
+                if process.wait() != 0:
+                    # Raised inside the block, so that the upload is aborted and leaves nothing.
+                    raise self._failed(tail(complaints), late=late.is_set())
+            return size, digest.hexdigest(), writer.encryption
 
     def _read_back(self, key: str) -> tuple[int, str]:
         digest = sha256()
@@ -119,14 +157,17 @@ class DumpSnapshots:
                 stdout=listing,
                 stderr=complaints,
             ) as process,
+            ended_in_time(process, self._seconds_left()) as late,
         ):
             for chunk in self._store.stream(key):
                 digest.update(chunk)
-                _feed(process.stdin, chunk)
-            _feed(process.stdin, None)
+                feed(process.stdin, chunk)
+                if late.is_set():
+                    raise self._failed("", late=True)
+            feed(process.stdin, None)
             if process.wait() != 0:
                 raise SnapshotFailed(
-                    f"the dump cannot be read back: {_tail(complaints)}",
+                    f"the dump cannot be read back: {tail(complaints)}",
                     hint="release again; nothing was changed",
                 )
             listing.seek(0)
@@ -136,57 +177,12 @@ class DumpSnapshots:
     def _failed(self, complaint: str, *, late: bool) -> SnapshotFailed:
         if late:
             return SnapshotFailed(
-                "the dump did not end in the time that one function call has",
-                hint="set the parameter SnapshotKind to rds or aurora",
+                "the dump did not end in the time that one function call has", hint=MANAGED
             )
         # libpq does not repeat the password, but a broken proxy might.
-        shown = complaint.replace(self._endpoint.password, "***")
+        password = self._endpoint.password
+        shown = complaint.replace(password, "***") if password else complaint
         return SnapshotFailed(
             f"pg_dump failed: {shown}",
             hint="the user must be able to connect and to read every table; nothing was changed",
         )
-
-
-def _chunks(pipe: IO[bytes] | None) -> Iterator[bytes]:
-    assert pipe is not None
-    while chunk := pipe.read(_CHUNK):
-        yield chunk
-
-
-def _feed(pipe: IO[bytes] | None, chunk: bytes | None) -> None:
-    """Write to pg_restore, which closes its end as soon as it has read the list."""
-    assert pipe is not None
-    if pipe.closed:
-        return
-    try:
-        if chunk is None:
-            pipe.close()
-        else:
-            pipe.write(chunk)
-            pipe.flush()
-    except BrokenPipeError:
-        with suppress(BrokenPipeError):
-            pipe.close()
-
-
-def _tail(file: IO[bytes], length: int = 2000) -> str:
-    file.seek(0)
-    return file.read().decode(errors="replace").strip()[-length:]
-
-
-@contextmanager
-def _ended_in_time(process: subprocess.Popen[bytes], seconds: float) -> Iterator[threading.Event]:
-    """Kill the process before the time is over, or when the block fails; tell if it was late."""
-    late = threading.Event()
-
-    def stop() -> None:
-        late.set()
-        process.kill()
-
-    timer = threading.Timer(max(seconds, 1), stop)
-    timer.start()
-    try:
-        yield late
-    finally:
-        timer.cancel()
-        process.kill()

@@ -59,6 +59,51 @@ class Endpoint:
             root_certificates=certificates,
         )
 
+    @classmethod
+    def from_url(cls, url: str) -> Endpoint:
+        """The database of an address as libpq reads it; what it leaves out, PG* variables say.
+
+        Args:
+            url: ``postgresql://…``, or ``host=… dbname=…``.
+
+        Raises:
+            ConfigurationError: it cannot be read, or names several hosts.
+        """
+        import psycopg
+        from psycopg.conninfo import conninfo_to_dict
+
+        try:
+            given = conninfo_to_dict(url)
+        except psycopg.ProgrammingError as error:
+            raise ConfigurationError(
+                "the database's address cannot be read",
+                hint="it has the form postgresql://user:password@host:5432/database",
+            ) from error
+        usual = {
+            option.keyword.decode(): (option.val or b"").decode()
+            for option in psycopg.pq.Conninfo.get_defaults()
+        }
+
+        def value(name: str) -> str:
+            return str(given.get(name) or usual.get(name) or "")
+
+        host, port = value("host") or value("hostaddr") or "localhost", value("port") or "5432"
+        if not port.isascii() or not port.isdigit() or "," in host:
+            raise ConfigurationError(
+                "the address names several servers", hint="name the one that is written to"
+            )
+        user = value("user")
+        return cls(
+            host=host,
+            port=int(port),
+            user=user,
+            password=value("password"),
+            name=value("dbname") or user,
+            # There is no TLS on a local socket, and libpq does not ask for it there.
+            tls="disable" if host.startswith("/") else value("sslmode") or "prefer",
+            root_certificates=value("sslrootcert"),
+        )
+
     def _parameters(self) -> dict[str, str]:
         parameters = {
             "host": self.host,
@@ -68,7 +113,7 @@ class Endpoint:
             "dbname": self.name,
             "sslmode": self.tls,
         }
-        if self.tls == "verify-full":
+        if self.tls.startswith("verify-") and self.root_certificates:
             parameters["sslrootcert"] = self.root_certificates
         return parameters
 

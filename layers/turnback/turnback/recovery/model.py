@@ -27,11 +27,15 @@ class Snapshot:
         kind: ``rds``, ``aurora``, ``dump`` or ``none``.
         id: the identifier in RDS, or the ``s3://`` address of the dump; None when none is taken.
         state: how far it is.
+        taken_at: ISO 8601 time that its data is as of, in UTC; None where that is not known yet.
+        encrypted: whether it is encrypted at rest; None where nobody says so.
     """
 
     kind: str
     id: str | None
     state: SnapshotState
+    taken_at: str | None = None
+    encrypted: bool | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As the state machine carries it."""

@@ -18,6 +18,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGresult
 
 from turnback.engine.message import Connection, ServerError, send
+from turnback.errors import DatabaseRefused
 from turnback.rehearsal.catalog import objects_of, questions
 
 _FORMAT = 1
@@ -83,16 +84,19 @@ def fingerprint(connection: Connection, *, history_schema: str = "public") -> Fi
         history_schema: where turnback's own tables are.
 
     Raises:
-        ServerError: the catalog changed under the reading, or a lock was not to be had in time.
+        DatabaseRefused: the catalog changed under the reading, or a lock was not to be had in time.
         DatabaseUnreachable: the connection broke.
     """
     try:
         results = _ask(connection)
     except ServerError as error:
         if error.sqlstate != _UNKNOWN_STATEMENT:
-            raise
+            raise _refused(error) from error
         # A script has made the session forget its prepared statements (DISCARD ALL).
-        results = _ask(connection)
+        try:
+            results = _ask(connection)
+        except ServerError as again:
+            raise _refused(again) from again
     objects = objects_of(results, history_schema)
     prepared = _prepared[connection]
     prepared.objects = prepared.objects or len(objects)
@@ -100,6 +104,14 @@ def fingerprint(connection: Connection, *, history_schema: str = "public") -> Fi
         # Plans for a small catalog are slow on a big one: they are made anew the next time.
         del _prepared[connection]
     return Fingerprint(objects)
+
+
+def _refused(error: ServerError) -> DatabaseRefused:
+    return DatabaseRefused(
+        f"the schema cannot be read: {error.message}",
+        sqlstate=error.sqlstate,
+        hint="run it again when nobody else changes the schema",
+    )
 
 
 @dataclass(slots=True)

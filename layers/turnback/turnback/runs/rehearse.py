@@ -57,7 +57,7 @@ def rehearse_release(
     gc.set_threshold(100_000, 50, 1000)
     planned = set(records.planned())
     began = time.monotonic()
-    with fetched(artifacts, order.artifact) as found, shadow_server() as server:
+    with fetched(artifacts, order.location) as found, shadow_server() as server:
         project = found.artifact.project
         chosen = [migration for migration in project.migrations if migration.version in planned]
         try:

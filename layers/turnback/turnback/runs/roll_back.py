@@ -1,4 +1,4 @@
-"""Roll back: what this run applied, newest first, with the rollback scripts in the database."""
+"""Roll back: what this run did, newest first, with the rollback scripts in the database."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from turnback.errors import RunnerBusy
 from turnback.runs.apply import next_wait
 from turnback.runs.order import Order
 from turnback.runs.records import Records
+from turnback.runs.schema_before import compare_with
 
 if TYPE_CHECKING:
     from turnback.engine import Engine
@@ -27,6 +28,9 @@ def roll_back(
 ) -> dict[str, Any]:
     """Roll back the migrations that this run applied; called again, it goes on where it was.
 
+    One that failed half way outside a transaction is taken back first. Afterwards the schema is
+    compared with the fingerprint that was taken before the run.
+
     Args:
         order: the run.
         release: the release it applied.
@@ -37,26 +41,56 @@ def roll_back(
         waited_s: for how long the state machine waited before this call, seconds.
 
     Returns:
-        ``done``, how many were ``rolled_back`` now and are ``remaining``, and for how many seconds
-        to wait before the next call.
+        ``done``, how many were ``rolled_back`` now and are ``remaining``, for how many seconds to
+        wait before the next call, and what the schema was ``verified`` as: ``exact``,
+        ``column_order``, ``names``, or ``unknown`` where there is nothing to compare with; None
+        before it is done.
 
     Raises:
+        VerificationFailed: all was rolled back, and the schema is not as before the run.
         TurnbackError: a rollback script failed; what it would have undone is still there.
     """
+    checked = None
     with connect(order, release) as engine:
         if _works_still(engine, order, wait_s):
             wait = next_wait(waited_s)
-            return {"done": False, "rolled_back": 0, "remaining": 0, "wait_seconds": wait}
+            return _answer(done=False, wait_seconds=wait)
         report = engine.down(engine.plan_down_run(order.run), keep_going=keep_going)
-    error = report.error.to_dict() if report.error else None
-    records.add(rolled_back=report.rolled_back, error=error)
-    if report.error:
-        raise report.error
+        failure = report.error
+        if not report.remaining and failure is None:
+            checked = compare_with(engine, records)
+            failure = checked.error
+    records.add(
+        rolled_back=report.rolled_back,
+        error=failure.to_dict() if failure else None,
+        verified=checked.word if checked else None,
+        notes=checked.notes if checked else (),
+    )
+    if failure:
+        raise failure
+    return _answer(
+        done=not report.remaining,
+        rolled_back=len(report.rolled_back),
+        remaining=len(report.remaining),
+        wait_seconds=next_wait(waited_s) if report.running else 0,
+        verified=checked.word if checked else None,
+    )
+
+
+def _answer(
+    *,
+    done: bool,
+    wait_seconds: int,
+    rolled_back: int = 0,
+    remaining: int = 0,
+    verified: str | None = None,
+) -> dict[str, Any]:
     return {
-        "done": not report.remaining,
-        "rolled_back": len(report.rolled_back),
-        "remaining": len(report.remaining),
-        "wait_seconds": next_wait(waited_s) if report.running else 0,
+        "done": done,
+        "rolled_back": rolled_back,
+        "remaining": remaining,
+        "wait_seconds": wait_seconds,
+        "verified": verified,
     }
 
 

@@ -16,11 +16,13 @@ class Status(StrEnum):
 
     STARTED = "started"
     REHEARSED = "rehearsed"
+    AWAITING_APPROVAL = "awaiting_approval"
     SNAPSHOT_TAKEN = "snapshot_taken"
     APPLYING = "applying"
     SUCCEEDED = "succeeded"
     REFUSED = "refused"
     ROLLED_BACK = "rolled_back"
+    RESTORED = "restored"
     NEEDS_A_PERSON = "needs_a_person"
 
     @property
@@ -29,6 +31,7 @@ class Status(StrEnum):
         return self not in (
             Status.STARTED,
             Status.REHEARSED,
+            Status.AWAITING_APPROVAL,
             Status.SNAPSHOT_TAKEN,
             Status.APPLYING,
         )
@@ -48,7 +51,9 @@ class StatusEvent:
         trigger: what started the run, and who.
         summary: all of it in one sentence.
         dry_run: whether the run was to stop at the plan.
+        direction: ``up``, or ``down`` for a run that goes back to an older release.
         migration_count: how many migrations the plan has.
+        done_count: how many of them the run did, whatever was undone since.
         migrations: the first 500 of them: ``version``, ``name``, ``status`` (``pending``,
             ``applied``, ``failed``, ``rolled_back``), ``execution_ms`` or None.
         progress: what goes on in the server while nobody waits for it, or None.
@@ -56,11 +61,22 @@ class StatusEvent:
         duration_ms: milliseconds since the run began.
         rehearsal: ``status`` (``proven`` or ``unproven``), how many ``migrations`` and how many
             ``irreversible`` among them, and the ``key`` of all that was found; or None.
+        approval: of ``awaiting_approval``, what is asked: ``gate`` (``release`` or ``restore``),
+            ``persons_needed``, ``approved_by``, ``reasons``, ``expires_at``, ``loss`` and the
+            ``command`` that answers; afterwards ``gate`` and ``approved_by``; or None.
         snapshot: ``kind`` and ``id`` of the snapshot, or None.
+        loss: what a restore loses or has lost: ``since`` (ISO 8601), ``seconds``, the rows
+            ``inserted``, ``updated`` and ``deleted`` since then, whether these are ``approximate``,
+            and the ``tables`` with most of them; or None.
+        restore: ``kept``, where the old database is kept, and ``restored_to``, the time that the
+            data is as of; or None.
+        application: how many services were ``stopped``, whether they are ``started`` again, and
+            the ``error`` if not; or None where none is stopped.
         checklist: of a final status, ``item``, ``answer`` (``yes``, ``no``, ``unknown``) and
             ``evidence`` of each; empty where there was nothing to do.
         error: what stopped the run, as of TurnbackError.to_dict, or None.
         rollback_error: what stopped the rollback, or None.
+        restore_error: what stopped the restore, or why there was none, or None.
         execution_arn: the execution of the state machine, or None.
         version: of this message's form.
     """
@@ -74,16 +90,23 @@ class StatusEvent:
     trigger: str
     summary: str
     dry_run: bool = False
+    direction: str = "up"
     migration_count: int = 0
+    done_count: int = 0
     migrations: tuple[dict[str, Any], ...] = ()
     progress: str | None = None
     rolled_back: tuple[str, ...] = ()
     duration_ms: int | None = None
     rehearsal: dict[str, Any] | None = None
+    approval: dict[str, Any] | None = None
     snapshot: dict[str, Any] | None = None
+    loss: dict[str, Any] | None = None
+    restore: dict[str, Any] | None = None
+    application: dict[str, Any] | None = None
     checklist: tuple[dict[str, str], ...] = ()
     error: dict[str, Any] | None = None
     rollback_error: dict[str, Any] | None = None
+    restore_error: dict[str, Any] | None = None
     execution_arn: str | None = None
     version: int = 1
 

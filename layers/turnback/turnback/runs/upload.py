@@ -39,7 +39,7 @@ def start_runs(
     target: str,
     environment: str,
     machine: Starter,
-    topic: Publisher,
+    channels: Publisher,
 ) -> dict[str, Any]:
     """Start a run for each artifact uploaded; an event delivered twice starts one.
 
@@ -51,7 +51,7 @@ def start_runs(
         target: the only target this stack releases to.
         environment: the stack's environment.
         machine: what executes the runs.
-        topic: where refusals are published.
+        channels: where refusals are published.
 
     Returns:
         ``runs``: ``run`` and whether it was ``started`` now; ``refused``: ``run``, ``key`` and
@@ -61,8 +61,8 @@ def start_runs(
     for found in orders(event, target):
         if isinstance(found, Refused):
             message = _refusal(found, environment)
-            topic.publish(message.to_json(), message.attributes())
-            key = found.order.artifact.key
+            channels.publish(message)
+            key = found.order.location.key
             refused.append({"run": found.order.run, "key": key, "reason": found.error.message})
         else:
             started = machine.start(found.run, found.to_dict())
@@ -129,6 +129,6 @@ def _refusal(refused: Refused, environment: str) -> StatusEvent:
         environment=environment,
         at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         trigger=refused.order.trigger,
-        summary=f"the upload {refused.order.artifact.key} was refused: nothing was changed",
+        summary=f"the upload {refused.order.location.key} was refused: nothing was changed",
         error=refused.error.to_dict(),
     )

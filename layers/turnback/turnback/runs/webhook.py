@@ -1,82 +1,52 @@
-"""Posting to a chat's incoming webhook, whose address is itself the secret."""
+"""Posting to a chat's incoming webhook, whose address is itself the secret.
+
+A webhook only posts: it does not say which message it made, so nothing can be changed or answered
+in a thread afterwards (https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks).
+"""
 
 from __future__ import annotations
 
-import json
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from turnback.errors import ChatUnreachable, ConfigurationError
+from turnback.runs.chat_http import Answer, Patience, send
 
-TIMEOUT_S = 5.0
-
-
-def webhook_address(secret: str) -> str:
-    """The address in a secret: the secret's whole text, or its field ``url``.
-
-    Raises:
-        ConfigurationError: there is no https address in it; the secret is not repeated.
-    """
-    address: Any = secret.strip()
-    if address.startswith("{"):
-        try:
-            address = json.loads(address).get("url")
-        except ValueError:
-            address = None
-    if not isinstance(address, str) or not address.startswith(("https://", "http://127.0.0.1:")):
-        raise ConfigurationError(
-            "the secret holds no webhook address",
-            hint='store the https address as the secret\'s text, or as {"url": …}',
-        )
-    return address
+# What Slack says of a webhook that no longer is one; the rest of 4xx is about the message.
+GONE = (401, 403, 404, 410)
+UNFIT = ("invalid_blocks", "msg_blocks_too_long", "msg_too_long", "invalid_payload")
 
 
-def post(
-    address: str,
-    message: Mapping[str, Any],
-    *,
-    seconds_left: Callable[[], float],
-    sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Post a message; wait as the chat asks while there is time for it.
+def post(address: str, message: Mapping[str, Any], patience: Patience) -> None:
+    """Post a message; of one whose blocks the chat refuses, the text alone.
 
     Args:
         address: the webhook.
         message: what to post.
-        seconds_left: seconds until the function is stopped.
-        sleep: waits for seconds.
+        patience: for how long to try.
 
     Raises:
+        ConfigurationError: the webhook or its channel is gone; trying again does not help.
         ChatUnreachable: the message was not taken; the address is not in the error.
     """
-    body = json.dumps(message).encode()
-    request = urllib.request.Request(
-        address, data=body, headers={"Content-Type": "application/json"}, method="POST"
-    )
-    while True:
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-                answer.read()
-                return
-        except urllib.error.HTTPError as error:
-            pause = _pause(error)
-            error.close()
-            if pause is None or pause + TIMEOUT_S > seconds_left():
-                raise ChatUnreachable(
-                    f"the chat answered {error.code}",
-                    hint="check the webhook's address in the secret, and that the channel exists",
-                ) from None
-            sleep(pause)
-        except OSError as error:
-            # `from None`: what urllib raises may repeat the address.
-            raise ChatUnreachable(f"the chat does not answer: {type(error).__name__}") from None
+    answer = send(address, message, patience)
+    if answer.status == 400 and answer.body.startswith(UNFIT) and "blocks" in message:
+        answer = send(address, {"text": message["text"]}, patience)
+    if answer.status in GONE:
+        raise ConfigurationError(
+            f"the chat answered {answer.status}{_reason(answer)}: the webhook was revoked, or its "
+            "channel is gone",
+            hint="make a new webhook, and put its address into the secret SlackWebhookSecretArn",
+        )
+    if answer.status != 200:
+        raise ChatUnreachable(
+            f"the chat answered {answer.status}{_reason(answer)}",
+            hint="check the webhook's address in the secret, and that the channel exists",
+        )
 
 
-def _pause(error: urllib.error.HTTPError) -> float | None:
-    if error.code != 429:
-        return None
-    after = error.headers.get("Retry-After", "")
-    return float(after) if after.isdigit() else 1.0
+def _reason(answer: Answer) -> str:
+    """Slack's own word for it, such as ``no_service``; nothing else from a body."""
+    word = answer.body.strip()
+    known = len(word) <= 60 and word.isascii() and word.replace("_", "").isalpha()
+    return f" {word}" if known else ""

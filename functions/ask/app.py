@@ -1,0 +1,23 @@
+"""A run's question to people: put it, or put it again."""
+
+from typing import Any
+
+from turnback.runs.approval_ask import Mail, ask
+from turnback.runtime import Wiring, count, entry
+
+
+@entry
+def handler(wiring: Wiring) -> dict[str, Any]:
+    count("approvals_asked")
+    return ask(
+        wiring.order,
+        wiring.event,
+        questions=wiring.approvals.questions,
+        records=wiring.records,
+        mail=Mail(wiring.approvals.links, wiring.approvals.topic),
+        execution_arn=wiring.event["execution"],
+        started_at=wiring.started_at,
+        environment=wiring.policy.environment,
+        channels=wiring.telling.channels,
+        untold=wiring.warn,
+    )

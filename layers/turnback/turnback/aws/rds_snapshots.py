@@ -1,0 +1,231 @@
+"""RDS: snapshots of instances and of Aurora clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+from botocore.exceptions import ClientError
+
+from turnback.aws.clients import client, code_of, telling
+from turnback.errors import SnapshotFailed
+
+_EXISTS = {"DBSnapshotAlreadyExists", "DBClusterSnapshotAlreadyExistsFault"}
+_BUSY = {
+    "InvalidDBInstanceState",
+    "InvalidDBClusterStateFault",
+    "InvalidDBClusterSnapshotStateFault",
+}
+_QUOTA = {"SnapshotQuotaExceeded", "SnapshotQuotaExceededFault"}
+_ABSENT = {
+    "DBSnapshotNotFound",
+    "DBSnapshotNotFoundFault",
+    "DBClusterSnapshotNotFoundFault",
+}
+_NO_SOURCE = {
+    "DBInstanceNotFound": "there is no such DB instance; correct DbInstanceIdentifier",
+    "DBInstanceNotFoundFault": "there is no such DB instance; correct DbInstanceIdentifier",
+    "DBClusterNotFoundFault": "there is no such DB cluster; correct DbClusterIdentifier",
+}
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotSource:
+    """What a snapshot is taken of: its status in the words of RDS, and whether it is encrypted."""
+
+    status: str
+    encrypted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RdsSnapshot:
+    """A manual snapshot as RDS describes it."""
+
+    id: str
+    status: str
+    tags: Mapping[str, str]
+    taken_at: datetime | None
+    encrypted: bool
+
+    @property
+    def run(self) -> str | None:
+        """The run it was taken for, by its tags."""
+        return self.tags.get("run")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSnapshot:
+    """A snapshot of ours that a restore could come from, or one on its way there."""
+
+    id: str
+    run: str
+    taken_at: datetime
+    available: bool
+
+
+class _Snapshots:
+    """What snapshots of instances and of clusters have in common."""
+
+    # Names in the API: what RDS calls a snapshot, its identifier, its source's, and its encryption.
+    _rows: ClassVar[str]
+    _name: ClassVar[str]
+    _source_name: ClassVar[str]
+    _encryption: ClassVar[str]
+    _describe: ClassVar[str]
+    _create: ClassVar[str]
+    _delete: ClassVar[str]
+
+    def __init__(self, source: str, *, rds: Any = None) -> None:
+        """Snapshots of this instance or cluster.
+
+        Args:
+            source: its identifier.
+            rds: a client of RDS; one of this Region, if not given.
+        """
+        self._source = source
+        self._rds = rds or client("rds")
+
+    def find(self, identifier: str) -> RdsSnapshot | None:
+        """The snapshot of this name; None when there is none."""
+        with telling(f"describe the snapshot {identifier}"):
+            try:
+                answer = getattr(self._rds, self._describe)(**{self._name: identifier})
+            except ClientError as error:
+                if code_of(error) in _ABSENT:
+                    return None
+                raise
+        rows = answer[self._rows]
+        return self._read(rows[0]) if rows else None
+
+    def create(
+        self, identifier: str, tags: Mapping[str, str]
+    ) -> Literal["begun", "busy", "quota reached"]:
+        """Begin a snapshot; ``busy`` while the source can begin none.
+
+        Raises:
+            SnapshotFailed: there is nothing to take one of.
+        """
+        with telling(f"create the snapshot {identifier}"):
+            try:
+                getattr(self._rds, self._create)(
+                    **{self._name: identifier, self._source_name: self._source},
+                    Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+                )
+            except ClientError as error:
+                code = code_of(error)
+                if code in _QUOTA:
+                    return "quota reached"
+                if code in _BUSY:
+                    return "busy"
+                if refusal := _refusal(error):
+                    raise refusal from error
+                if code not in _EXISTS:
+                    raise
+        return "begun"
+
+    def kept(self, target: str) -> list[KeptSnapshot]:
+        """The snapshots that turnback took of a target: by their names and their tags."""
+        with telling("list the snapshots"):
+            pages = self._rds.get_paginator(self._describe).paginate(SnapshotType="manual")
+            found = [self._read(row) for page in pages for row in page[self._rows]]
+        return [
+            KeptSnapshot(one.id, one.tags["run"], one.taken_at, one.status == "available")
+            for one in found
+            if one.id.startswith("turnback-")
+            and one.tags.get("created-by") == "turnback"
+            and one.tags.get("target") == target
+            and one.run
+            and one.taken_at
+        ]
+
+    def delete(self, identifier: str) -> None:
+        """Delete a snapshot; one that is gone is no error."""
+        with telling(f"delete the snapshot {identifier}"):
+            try:
+                getattr(self._rds, self._delete)(**{self._name: identifier})
+            except ClientError as error:
+                if code_of(error) not in _ABSENT:
+                    raise
+
+    def _described(self, describe: Callable[..., Answer], **which: str) -> Answer:
+        with telling(f"describe {self._source}"):
+            try:
+                return describe(**which)
+            except ClientError as error:
+                if refusal := _refusal(error):
+                    raise refusal from error
+                raise
+
+    def _read(self, row: Mapping[str, Any]) -> RdsSnapshot:
+        return RdsSnapshot(
+            id=str(row[self._name]),
+            status=str(row["Status"]),
+            tags={tag["Key"]: tag["Value"] for tag in row.get("TagList") or []},
+            taken_at=row.get("SnapshotCreateTime"),
+            encrypted=bool(row.get(self._encryption)),
+        )
+
+
+class InstanceSnapshots(_Snapshots):
+    """Snapshots of one DB instance."""
+
+    _rows = "DBSnapshots"
+    _name = "DBSnapshotIdentifier"
+    _source_name = "DBInstanceIdentifier"
+    _encryption = "Encrypted"
+    _describe = "describe_db_snapshots"
+    _create = "create_db_snapshot"
+    _delete = "delete_db_snapshot"
+
+    def source(self) -> SnapshotSource:
+        """The instance; SnapshotFailed when there is no such instance."""
+        answer = self._described(self._rds.describe_db_instances, DBInstanceIdentifier=self._source)
+        row = answer["DBInstances"][0]
+        return SnapshotSource(str(row["DBInstanceStatus"]), bool(row.get("StorageEncrypted")))
+
+
+class ClusterSnapshots(_Snapshots):
+    """Snapshots of one Aurora cluster."""
+
+    _rows = "DBClusterSnapshots"
+    _name = "DBClusterSnapshotIdentifier"
+    _source_name = "DBClusterIdentifier"
+    _encryption = "StorageEncrypted"
+    _describe = "describe_db_cluster_snapshots"
+    _create = "create_db_cluster_snapshot"
+    _delete = "delete_db_cluster_snapshot"
+
+    def source(self) -> SnapshotSource:
+        """The cluster; SnapshotFailed when there is no such cluster."""
+        answer = self._described(self._rds.describe_db_clusters, DBClusterIdentifier=self._source)
+        row = answer["DBClusters"][0]
+        return SnapshotSource(str(row["Status"]), bool(row.get("StorageEncrypted")))
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotsOf:
+    """The snapshots that turnback took of one target, for its retention."""
+
+    target: str
+    service: InstanceSnapshots | ClusterSnapshots
+
+    def kept(self) -> list[KeptSnapshot]:
+        """Those of this target, whatever their state."""
+        return self.service.kept(self.target)
+
+    def delete(self, identifier: str) -> None:
+        """Delete one; one that is gone is no error."""
+        self.service.delete(identifier)
+
+
+def _refusal(error: ClientError) -> SnapshotFailed | None:
+    """The error of ours for one that no later try can mend."""
+    code = code_of(error)
+    if code not in _NO_SOURCE:
+        return None
+    message = error.response["Error"].get("Message", code)
+    return SnapshotFailed(message, hint=_NO_SOURCE[code])

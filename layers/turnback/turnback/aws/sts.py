@@ -1,0 +1,34 @@
+"""Who we are to AWS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from turnback.aws.clients import client, telling
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The identity behind the credentials of this process.
+
+    Attributes:
+        arn: of the user, or of the assumed role with its session.
+        user_id: ``AIDA…`` of a user, ``AROA…:session`` of an assumed role.
+        account: the account's number.
+    """
+
+    arn: str
+    user_id: str
+    account: str
+
+
+def caller() -> Caller:
+    """Who we are; it needs no permission.
+
+    Raises:
+        ConfigurationError: there are no credentials.
+        AwsError: STS cannot be reached, or does not know us.
+    """
+    with telling("ask AWS who we are"):
+        found = client("sts").get_caller_identity()
+    return Caller(str(found["Arn"]), str(found["UserId"]), str(found["Account"]))

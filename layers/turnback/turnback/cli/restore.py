@@ -1,0 +1,182 @@
+"""``restore``: a snapshot in place of the database, and how much is lost by it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from turnback.cli import options as opt
+from turnback.cli.backup import NO_LIMIT_S, clock, human_size
+from turnback.cli.database import new_run, open_url
+from turnback.cli.output import Output, human_ms, may_ask, reported
+from turnback.cli.shelf import database_of, find, open_shelf
+from turnback.cli.shelf import stack as stack_option
+from turnback.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from turnback.recovery.dump_record import DumpRecord
+    from turnback.recovery.endpoint import Endpoint
+    from turnback.recovery.model import RestoreProgress, RestoreRequest, Restores
+    from turnback.recovery.restore_dump import RestoreDump
+
+_PAUSE_S = 2.0
+_TABLES_SHOWN = 5
+
+
+@click.command(epilog="Example: turnback restore r-20261122T101112Z-a1b2c3 --into look_at_it")
+@click.argument("snapshot")
+@opt.database
+@opt.directory
+@click.option("--into", metavar="NAME", help="Restore into a new database of this name instead.")
+@stack_option
+@click.option("--dry-run", is_flag=True, help="Say what is lost and what would be done; only look.")
+@opt.yes
+@opt.as_json
+@reported
+def restore(
+    *,
+    snapshot: str,
+    database_url: str | None,
+    history_schema: str,
+    directory: Path,
+    into: str | None,
+    stack: str | None,
+    dry_run: bool,
+    yes: bool,
+    out: Output,
+) -> None:
+    """Put SNAPSHOT in place of the database, and keep the old one under another name.
+
+    SNAPSHOT is an id that the command snapshots shows, the path of a dump, or its s3:// address. It
+    is restored into a new database beside the old one and checked; then the two swap names, which
+    ends every session. Says first what is lost, and asks; without a terminal it needs --yes.
+    """
+    from turnback.recovery.endpoint import Endpoint
+    from turnback.recovery.model import RestoreRequest, Snapshot, SnapshotState
+    from turnback.recovery.restore_dump import RestoreDump
+
+    del history_schema  # the record knows where the history was
+    out.document |= {"database": None, "snapshot": None, "loss": None, "error": None}
+    address = database_of(database_url, stack)
+    store, record = find(snapshot, open_shelf(None, stack, directory))
+    out.document["snapshot"] = record.to_dict()
+    with open_url(address, directory, out) as url:
+        endpoint = Endpoint.from_url(url)
+        restoring = RestoreDump(endpoint, store, lambda: NO_LIMIT_S)
+        chosen = Snapshot("dump", record.id, SnapshotState.AVAILABLE)
+        if into:
+            _beside(restoring, chosen, record, into, out, dry_run=dry_run)
+            return
+        out.document["loss"] = _tell_loss(endpoint, record, out)
+        run = restoring.unfinished(record) or new_run()
+        names = restoring.names(run)
+        if dry_run:
+            out.document |= {"status": "dry_run", "kept": names.kept}
+            out.result(f'  restores into "{names.successor}", needs {_room(record)} there')
+            out.result(f'  swaps it with "{names.current}", which is kept as "{names.kept}"')
+            out.note("Dry run; nothing was changed.")
+            return
+        _ask(names.current, str(out.document["database"]), yes, out)
+        request = RestoreRequest(record.target, run, chosen, None, _check(endpoint, record))
+        done = carry_out(restoring, request, out)
+    out.document |= {"status": "restored", "run": run, "kept": done.kept}
+    out.document["restored_to"] = done.restored_to
+    out.note(
+        f'The old database takes no sessions. To look at it: ALTER DATABASE "{done.kept}" '
+        "WITH ALLOW_CONNECTIONS true"
+    )
+    out.note(f'When nobody needs it any more: DROP DATABASE "{done.kept}"')
+
+
+def carry_out(restores: Restores, request: RestoreRequest, out: Output) -> RestoreProgress:
+    """Call until it is restored, and say each time how far it is.
+
+    Args:
+        restores: the way to restore; of a dump, an instance or a cluster.
+        request: what to come back to.
+        out: where to tell.
+
+    Raises:
+        RestoreFailed: it cannot end well.
+    """
+    from turnback.recovery.model import RestoreState
+
+    began, told = time.monotonic(), ""
+    out.note(f"Restoring {request.snapshot.id if request.snapshot else request.until} …")
+    while True:
+        progress = restores.advance(request)
+        if progress.state is RestoreState.RESTORED:
+            took = human_ms(int((time.monotonic() - began) * 1000))
+            out.result(f"Restored in {took}: {progress.detail}")
+            return progress
+        if progress.detail != told:
+            told = progress.detail
+            out.note(f"  {progress.state}: {told}")
+        time.sleep(_PAUSE_S)
+
+
+def _beside(
+    restoring: RestoreDump,
+    chosen: Any,
+    record: DumpRecord,
+    name: str,
+    out: Output,
+    *,
+    dry_run: bool,
+) -> None:
+    if not 0 < len(name.encode()) <= 63 or "\0" in name:
+        raise ConfigurationError("the name of a database has 1 to 63 bytes", hint="see --into")
+    if dry_run:
+        out.document["status"] = "dry_run"
+        out.result(f'  restores into "{name}", needs {_room(record)} there')
+        out.note("Dry run; nothing was changed.")
+        return
+    restoring.beside(chosen, name, f"{record.run} into {name}")
+    out.document |= {"status": "restored", "into": name, "restored_to": record.taken_at}
+    out.result(f'The dump of {clock(record.taken_at)} is in "{name}"; nothing was swapped.')
+
+
+def _tell_loss(endpoint: Endpoint, record: DumpRecord, out: Output) -> dict[str, Any]:
+    """What was written since the snapshot, as far as the server counts it."""
+    from turnback.recovery.counters import WORDS, counters, written_since
+
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(record.taken_at)).total_seconds()
+    written = written_since(record.counters, counters(endpoint))
+    loss = {"since": record.taken_at, "seconds": max(int(seconds), 0), **written}
+    ago = human_ms(loss["seconds"] * 1000)
+    out.result(f'"{record.database}" as of {clock(record.taken_at)}, {ago} ago.')
+    out.result("Lost is what was written since, in rows; the server never counts exactly:")
+    if written["reset"]:
+        out.note("note: it has begun to count anew since; what it counts now is shown, all of it")
+    for row in [*written["tables"][:_TABLES_SHOWN], {"name": "in all", **written}]:
+        numbers = ", ".join(f"{row[word]} {word}" for word in WORDS)
+        out.result(f"  {row['name']}: {numbers}")
+    if record.database != endpoint.name:
+        out.note(f'warning: the snapshot is of "{record.database}", not of "{endpoint.name}"')
+    return loss
+
+
+def _ask(name: str, where: str, yes: bool, out: Output) -> None:
+    if yes:
+        return
+    if not may_ask(out.as_json):
+        raise ConfigurationError(
+            f'this would put the snapshot in place of "{name}" on {where}',
+            hint="if that is meant: --yes",
+        )
+    click.confirm(f'Put it in place of "{name}" on {where}?', abort=True, err=True)
+
+
+def _check(endpoint: Endpoint, record: DumpRecord) -> Callable[[Any], None]:
+    from turnback.recovery.history_check import expects_version
+
+    return expects_version(endpoint, record.schema_version, record.history_schema)
+
+
+def _room(record: DumpRecord) -> str:
+    return f"about {human_size(record.database_bytes)}"

@@ -1,0 +1,105 @@
+"""How much was written since a snapshot, as far as the server's statistics know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+
+from turnback.engine.connection import Connection
+from turnback.engine.events import Options
+from turnback.errors import DatabaseRefused
+from turnback.recovery.endpoint import Endpoint
+
+WORDS = ("inserted", "updated", "deleted")
+_SHOWN = 20
+# One round trip, and no lock: the views read counters, not tables.
+_QUERY = """
+SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       (SELECT to_char(stats_reset AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+          FROM pg_catalog.pg_stat_database WHERE datname = pg_catalog.current_database()),
+       coalesce((SELECT json_object_agg(schemaname || '.' || relname,
+                                        json_build_array(n_tup_ins, n_tup_upd, n_tup_del))
+          FROM pg_catalog.pg_stat_all_tables
+         WHERE schemaname NOT LIKE 'pg\\_%' AND schemaname <> 'information_schema'), '{}'),
+       (SELECT oid::bigint FROM pg_catalog.pg_database
+         WHERE datname = pg_catalog.current_database())
+"""
+
+
+def counters(database: Endpoint | Connection) -> dict[str, Any]:
+    """The rows inserted, updated and deleted in each table since the server began to count.
+
+    Taken once with the snapshot and once before a restore, the difference tells what a restore
+    would lose; see ``written_since`` for what that is worth.
+
+    Args:
+        database: where it is, or an open session with it.
+
+    Returns:
+        ``at`` and ``stats_reset`` (ISO 8601, UTC; the latter may be None), ``oid`` of the database,
+        the sums ``inserted``, ``updated``, ``deleted``, and ``tables``: name → the three numbers.
+
+    Raises:
+        DatabaseUnreachable, DatabaseRefused: there is no answer, or it is no.
+    """
+    if isinstance(database, Endpoint):
+        from turnback.engine.connection import connect
+
+        with connect(
+            database.conninfo(), application_name="turnback counters", options=Options()
+        ) as opened:
+            return counters(opened)
+    try:
+        row = database.execute(_QUERY).fetchone()
+    except psycopg.Error as error:
+        raise DatabaseRefused(
+            f"the row counters cannot be read: {error}",
+            sqlstate=error.sqlstate,
+            hint="they tell how much a restore would lose; look at the server's log",
+        ) from error
+    assert row is not None
+    at, reset, tables, database_oid = row
+    assert isinstance(tables, dict)
+    sums = {
+        word: sum(numbers[place] for numbers in tables.values()) for place, word in enumerate(WORDS)
+    }
+    return {"at": at, "stats_reset": reset, "oid": database_oid, **sums, "tables": tables}
+
+
+def written_since(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """How many rows were written between two readings of ``counters``; never exact.
+
+    It is approximate because of how PostgreSQL counts (manual, 27.2, "The Cumulative Statistics
+    System"):
+
+    - a session reports what it did when it is idle, and at most once a second; what a busy
+      transaction is doing now is not in the numbers, and what was rolled back is;
+    - a crash, a failover and pg_stat_reset() set them back, and a restored database counts from its
+      restore. A table whose numbers went down counts with what it has now;
+    - a table that was dropped since is not counted at all;
+    - the migrations' own writes, and those of the history's tables, are in the numbers as well.
+
+    Args:
+        before: the reading taken with the snapshot; empty where there is none.
+        now: the reading of now.
+
+    Returns:
+        ``inserted``, ``updated``, ``deleted``, ``approximate`` (always True), ``reset`` (whether
+        the server has counted anew since, so that all it counts now is told) and ``tables``: those
+        written most, twenty at most, each with its ``name`` and the three numbers.
+    """
+    old = before.get("tables") or {}
+    reset = any(before.get(name) != now.get(name) for name in ("stats_reset", "oid"))
+    rows = []
+    for name, numbers in (now.get("tables") or {}).items():
+        first = [0, 0, 0] if reset else old.get(name, [0, 0, 0])
+        since = [new - was for new, was in zip(numbers, first, strict=True)]
+        if min(since) < 0:
+            since = list(numbers)
+        if any(since):
+            rows.append({"name": name, **dict(zip(WORDS, since, strict=True))})
+    rows.sort(key=lambda row: (-sum(row[word] for word in WORDS), row["name"]))
+    sums = {word: sum(row[word] for row in rows) for word in WORDS}
+    return {**sums, "approximate": True, "reset": reset, "tables": rows[:_SHOWN]}

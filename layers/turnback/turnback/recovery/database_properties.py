@@ -1,0 +1,149 @@
+"""What a database is besides its contents: a dump has none of it, so the catalog is asked.
+
+pg_dump writes these with --create only, and then under the old name (manual, pg_dump, "--create").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from turnback.engine.connection import Connection
+from turnback.engine.quoting import identifier, literal
+from turnback.errors import RestoreFailed
+
+_USUAL = "pg_default"
+_PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
+# Settings whose value is a list of names (guc_tables.c, GUC_LIST_QUOTE).
+_LISTS = {
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+    "unix_socket_directories",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """The properties of a database that its successor must have as well.
+
+    Attributes:
+        creation: the options of CREATE DATABASE.
+        statements: run afterwards, with ``{name}`` where the new one's name goes.
+        connection_limit: -1 is without limit.
+        template: whether everybody may copy it.
+        comment: of the database.
+    """
+
+    creation: str
+    statements: tuple[str, ...]
+    connection_limit: int
+    template: bool
+    comment: str | None
+
+
+def read_properties(connection: Connection, database: str) -> Properties:
+    """The properties of a database of this server.
+
+    Raises:
+        RestoreFailed: there is no such database.
+    """
+    row = connection.execute(
+        "SELECT to_jsonb(d), pg_catalog.pg_get_userbyid(d.datdba), "
+        "pg_catalog.pg_encoding_to_char(d.encoding), t.spcname, "
+        "pg_catalog.shobj_description(d.oid, 'pg_database') "
+        "FROM pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t ON t.oid = d.dattablespace "
+        "WHERE d.datname = %s",
+        [database],
+    ).fetchone()
+    if row is None:
+        raise RestoreFailed(
+            f'there is no database "{database}" in this server to put the restored one in place of',
+            hint="make one, even an empty one, of this name; then restore again",
+        )
+    fields, owner, encoding, tablespace, comment = row
+    assert isinstance(fields, dict)
+    statements = [*_settings(connection, database), *_grants(connection, database, str(owner))]
+    return Properties(
+        creation=" ".join(
+            [
+                f"TEMPLATE template0 OWNER {identifier(str(owner))}",
+                f"ENCODING {literal(str(encoding))}",
+                # To name the usual one takes a right that only superusers have.
+                *([f"TABLESPACE {identifier(str(tablespace))}"] if tablespace != _USUAL else []),
+                *_locale(fields),
+            ]
+        ),
+        statements=tuple(statements),
+        connection_limit=int(fields["datconnlimit"]),
+        template=bool(fields["datistemplate"]),
+        comment=None if comment is None else str(comment),
+    )
+
+
+def _locale(fields: dict[str, object]) -> Iterator[str]:
+    """The columns differ by version: providers since 15, rules since 16, datlocale since 17."""
+    yield f"LC_COLLATE {literal(str(fields['datcollate']))}"
+    yield f"LC_CTYPE {literal(str(fields['datctype']))}"
+    provider = _PROVIDERS.get(str(fields.get("datlocprovider", "c")), "libc")
+    if "datlocprovider" in fields:
+        yield f"LOCALE_PROVIDER {provider}"
+    locale = fields.get("datlocale") or fields.get("daticulocale")
+    if locale and provider != "libc":
+        yield f"{'ICU' if provider == 'icu' else 'BUILTIN'}_LOCALE {literal(str(locale))}"
+    if fields.get("daticurules"):
+        yield f"ICU_RULES {literal(str(fields['daticurules']))}"
+
+
+def _settings(connection: Connection, database: str) -> Iterator[str]:
+    rows = connection.execute(
+        "SELECT r.rolname, setting FROM pg_catalog.pg_db_role_setting s "
+        "JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase "
+        "LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole, "
+        "pg_catalog.unnest(s.setconfig) WITH ORDINALITY AS u(setting, place) "
+        "WHERE d.datname = %s ORDER BY r.rolname NULLS FIRST, place",
+        [database],
+    )
+    for role, setting in rows:
+        name, _, value = str(setting).partition("=")
+        place = "DATABASE {name}" if role is None else _braced(f"ROLE {identifier(str(role))} IN ")
+        if role is not None:
+            place += "DATABASE {name}"
+        # A custom setting has a dot in its name, and each part is a name of its own.
+        what = ".".join(identifier(part) for part in name.split("."))
+        yield f"ALTER {place} SET {_braced(what)} TO {_braced(_value(name, value))}"
+
+
+def _value(name: str, value: str) -> str:
+    if name.lower() not in _LISTS:
+        return literal(value)
+    parts = re.findall(r'"((?:[^"]|"")*)"|([^,\s][^,]*)', value)
+    return ", ".join(literal(quoted.replace('""', '"') or bare.strip()) for quoted, bare in parts)
+
+
+def _grants(connection: Connection, database: str, owner: str) -> Iterator[str]:
+    """What was granted, and to whom; that the owner granted it is assumed."""
+    rows = connection.execute(
+        "SELECT CASE WHEN a.grantee = 0 THEN NULL ELSE pg_catalog.pg_get_userbyid(a.grantee) END, "
+        "a.privilege_type, a.is_grantable FROM pg_catalog.pg_database d, "
+        "pg_catalog.aclexplode(d.datacl) a WHERE d.datname = %s",
+        [database],
+    ).fetchall()
+    changed = connection.execute(
+        "SELECT datacl IS NOT NULL FROM pg_catalog.pg_database WHERE datname = %s", [database]
+    ).fetchone()
+    if changed is None or not changed[0]:
+        return
+    yield f"REVOKE ALL ON DATABASE {{name}} FROM PUBLIC, {_braced(identifier(owner))}"
+    for grantee, privilege, grantable in rows:
+        whom = "PUBLIC" if grantee is None else _braced(identifier(str(grantee)))
+        option = " WITH GRANT OPTION" if grantable else ""
+        yield f"GRANT {privilege} ON DATABASE {{name}} TO {whom}{option}"
+
+
+def _braced(text: str) -> str:
+    """Safe for str.format."""
+    return text.replace("{", "{{").replace("}", "}}")

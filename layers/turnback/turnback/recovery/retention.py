@@ -1,0 +1,124 @@
+"""Retention: which snapshots may go, and their removal once a newer one is there.
+
+Manual snapshots of RDS never expire by themselves, and there may be 100 of them in a Region
+(RDS User Guide, "Quotas").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, Protocol
+
+from turnback.errors import TurnbackError
+
+
+class Kept(Protocol):
+    """A snapshot of ours, of this target, that is kept somewhere."""
+
+    @property
+    def id(self) -> str:
+        """What it is deleted by."""
+
+    @property
+    def run(self) -> str:
+        """The run that it was taken for."""
+
+    @property
+    def taken_at(self) -> datetime:
+        """When it was taken, with a time zone."""
+
+    @property
+    def available(self) -> bool:
+        """Whether a restore can come from it."""
+
+
+class Keeper(Protocol):
+    """Where the snapshots of one target are kept."""
+
+    def kept(self) -> Iterable[Kept]:
+        """Those that turnback took of this target, and no others, in any order."""
+
+    def delete(self, identifier: str) -> None:
+        """Remove one; one that is gone already is no error."""
+
+
+def to_remove(
+    kept: Iterable[Kept], *, days: int, least: int, needed: Collection[str], now: datetime
+) -> list[Kept]:
+    """The snapshots that may go, oldest first.
+
+    Never among them: the newest available one, the ``least`` newest ones, one younger than
+    ``days``, one of a run that may still need it, and one that is not available (it is being
+    taken, or deleted, or a person should look at it).
+
+    Args:
+        kept: the snapshots of one target that turnback took.
+        days: for how many days they are kept; 0 keeps all.
+        least: how many of the newest available ones are kept, however old they are.
+        needed: the runs that go on, or may be taken up again.
+        now: the time.
+    """
+    if days == 0:
+        return []
+    newest_first = sorted(
+        (one for one in kept if one.available), key=lambda one: one.taken_at, reverse=True
+    )
+    limit = now - timedelta(days=days)
+    old = [one for one in newest_first[max(least, 1) :] if one.taken_at < limit]
+    return [one for one in reversed(old) if one.run not in needed]
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """The rule for one target, and where its snapshots are.
+
+    Attributes:
+        keeper: where they are kept.
+        days: for how many days; 0 keeps all.
+        least: how many of the newest are kept in any case.
+        needed: asks which runs go on, or may be taken up again.
+    """
+
+    keeper: Keeper
+    days: int
+    least: int
+    needed: Callable[[], Collection[str]]
+
+    def prune(self, now: datetime | None = None) -> list[str]:
+        """Remove what may go; the identifiers of what was removed.
+
+        Raises:
+            TurnbackError: a snapshot could not be listed or removed, or nobody knows which runs
+                need theirs; what was not removed is still there.
+        """
+        return list(self._removals(now))
+
+    def report(self, now: datetime | None = None) -> dict[str, Any]:
+        """Prune and tell how it went; nothing that goes wrong here stops a run.
+
+        Returns:
+            ``removed``, the identifiers, and ``error``, what kept it from removing more, or None.
+        """
+        removed: list[str] = []
+        try:
+            for identifier in self._removals(now):
+                removed.append(identifier)
+        except TurnbackError as error:
+            return {"removed": removed, "error": error.message}
+        return {"removed": removed, "error": None}
+
+    def _removals(self, now: datetime | None) -> Iterator[str]:
+        """Remove one at a time, and tell each after it is gone."""
+        if self.days == 0:
+            return
+        rule = partial(to_remove, days=self.days, least=self.least, now=now or datetime.now(UTC))
+        kept = list(self.keeper.kept())
+        # Asking for the runs costs calls; most often there is nothing that it could save.
+        if not rule(kept, needed=()):
+            return
+        for one in rule(kept, needed=self.needed()):
+            self.keeper.delete(one.id)
+            yield one.id

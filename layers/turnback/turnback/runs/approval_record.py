@@ -1,0 +1,196 @@
+"""What is kept of a question to people: when it was put, who said what, and how it ended.
+
+Every object is written by one side only, or created only where there is none yet; S3 does the
+latter in one step, so two answers at once never overwrite each other, and a question has exactly
+one outcome.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Protocol
+
+GATES = ("release", "restore")
+APPROVED, DENIED = "approved", "denied"
+
+
+class AnswerStore(Protocol):
+    """A bucket, as far as questions need it."""
+
+    def read(self, key: str) -> bytes | None:
+        """The object's bytes, or None."""
+
+    def write(self, key: str, body: bytes) -> None:
+        """Store the object."""
+
+    def create(self, key: str, body: bytes) -> bool:
+        """Store the object if there is none; say whether it was stored."""
+
+    def keys(self, prefix: str) -> Iterable[str]:
+        """The keys that begin with this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked.
+
+    Attributes:
+        gate: ``release`` or ``restore``.
+        token: of the task that waits now.
+        asked_at: when it was first put.
+        expires_at: after that, nobody can say yes any more.
+        persons: how many must say yes.
+        reasons: why they are asked.
+        loss: what a restore loses, or None.
+        trigger: what started the run, and who.
+        reminders: how often it was put again.
+        target, release: of the run.
+    """
+
+    gate: str
+    token: str
+    asked_at: datetime
+    expires_at: datetime
+    persons: int
+    reasons: tuple[str, ...]
+    loss: dict[str, Any] | None
+    trigger: str
+    target: str
+    release: str
+    reminders: int = 0
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Question:
+        """As it was kept."""
+        times = {name: datetime.fromisoformat(fields[name]) for name in ("asked_at", "expires_at")}
+        return cls(**{**fields, **times, "reasons": tuple(fields["reasons"])})
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it is kept."""
+        times = {name: getattr(self, name).isoformat() for name in ("asked_at", "expires_at")}
+        return asdict(self) | times
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one person said.
+
+    Attributes:
+        person: the approver's name.
+        decision: ``approved`` or ``denied``.
+        at: when, ISO 8601 in UTC.
+        way: ``slack``, ``link`` or ``command``.
+        comment: what they wrote with it, or "".
+    """
+
+    person: str
+    decision: str
+    at: str
+    way: str
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a question ended.
+
+    Attributes:
+        decision: ``approved``, or the name of the error that ends the run.
+        by: who decided it.
+        at: when.
+        message: one sentence, of an error.
+        hint: what to do next, of an error.
+    """
+
+    decision: str
+    by: tuple[str, ...]
+    at: str
+    message: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionRecord:
+    """One question of one run, in the bucket."""
+
+    store: AnswerStore
+    run: str
+    gate: str
+
+    @property
+    def _key(self) -> str:
+        return f"runs/{self.run}/approvals/{self.gate}"
+
+    def question(self) -> Question | None:
+        """What is asked; None before it was."""
+        fields = self._read(f"{self._key}.json")
+        return Question.of(fields) if fields else None
+
+    def write(self, question: Question) -> None:
+        """Keep what is asked, in place of what was; only the one who asks does that."""
+        self.store.write(f"{self._key}.json", json.dumps(question.to_dict(), indent=2).encode())
+
+    def answers(self) -> list[Answer]:
+        """What was said, in the order it was."""
+        keys = self.store.keys(f"{self._key}/")
+        own = [key for key in keys if "/" not in key.removeprefix(f"{self._key}/")]
+        rows = [self._read(key) for key in own if not key.endswith("/outcome.json")]
+        fields = Answer.__dataclass_fields__
+        found = [Answer(**{name: row[name] for name in fields}) for row in rows if row]
+        return sorted(found, key=lambda answer: (answer.at, answer.person))
+
+    def add(self, answer: Answer) -> bool:
+        """Keep an answer; False where this person has said the same before."""
+        name = _digest(answer.person, answer.decision)
+        return self._create(f"{self._key}/{name}.json", asdict(answer))
+
+    def outcome(self) -> Outcome | None:
+        """How it ended; None while it is open."""
+        found = self._read(f"{self._key}/outcome.json")
+        if found is None:
+            return None
+        fields = {name: found[name] for name in Outcome.__dataclass_fields__}
+        return Outcome(**{**fields, "by": tuple(fields["by"])})
+
+    def decide(self, outcome: Outcome) -> Outcome:
+        """End it so, unless it has ended; how it has ended."""
+        if self._create(f"{self._key}/outcome.json", asdict(outcome)):
+            return outcome
+        return self.outcome() or outcome
+
+    def used(self, once: str) -> bool:
+        """Whether something that counts once has been used."""
+        return self.store.read(self._used(once)) is not None
+
+    def use(self, once: str) -> bool:
+        """Use something that counts once; False where it was used before."""
+        return self._create(self._used(once), {})
+
+    def cancelled(self) -> dict[str, Any] | None:
+        """Who cancelled the run before it changed anything, or None.
+
+        Once a restore is in question, the database is between two states: nothing is won by
+        leaving it there.
+        """
+        return self._read(f"runs/{self.run}/cancel.json") if self.gate == "release" else None
+
+    def _used(self, once: str) -> str:
+        return f"{self._key}/used/{_digest(once)}"
+
+    def _create(self, key: str, fields: Mapping[str, Any]) -> bool:
+        body = json.dumps({**fields, "id": str(uuid.uuid4())}).encode()
+        # A try whose answer got lost finds what it wrote itself.
+        return self.store.create(key, body) or self.store.read(key) == body
+
+    def _read(self, key: str) -> dict[str, Any] | None:
+        body = self.store.read(key)
+        return dict(json.loads(body)) if body else None
+
+
+def _digest(*parts: str) -> str:
+    return sha256(json.dumps(parts).encode()).hexdigest()[:32]

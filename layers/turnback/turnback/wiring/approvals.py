@@ -1,0 +1,76 @@
+"""Questions to people, and their answers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from turnback.settings import text
+from turnback.wiring.invocation import Invocation
+
+if TYPE_CHECKING:
+    from turnback.aws.sns import Topic
+    from turnback.runs.approval import Questions
+    from turnback.runs.approval_endpoint import Endpoint
+    from turnback.runs.approval_link import LinkMaker
+    from turnback.runs.validate import Gate
+
+
+class Approvals:
+    """Questions to people, for one invocation."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        self._of = invocation
+
+    @property
+    def questions(self) -> Questions:
+        """The questions that runs have for people."""
+        from turnback.aws.stepfunctions import WaitingTasks
+        from turnback.runs.approval import Questions
+        from turnback.settings.approvals import ApprovalSettings
+
+        settings = ApprovalSettings.read(self._of.environment)
+        return Questions(
+            self._of.bucket(), WaitingTasks(), settings, self._of.log, lambda: datetime.now(UTC)
+        )
+
+    @property
+    def gate(self) -> Gate:
+        """How many persons must agree to a plan, and why."""
+        from turnback.runs.risk import gate
+        from turnback.settings.approvals import ApprovalSettings
+
+        return gate(ApprovalSettings.read(self._of.environment))
+
+    @property
+    def links(self) -> LinkMaker:
+        """Makes the links by which people answer."""
+        from turnback.runs.approval_link import LinkMaker
+
+        return LinkMaker(text(self._of.environment, "ANSWER_URL"), self._approval_key)
+
+    @property
+    def topic(self) -> Topic:
+        """Where each approver's own link is sent."""
+        from turnback.aws.sns import Topic
+
+        return Topic(text(self._of.environment, "APPROVAL_TOPIC_ARN"))
+
+    @property
+    def answers(self) -> Endpoint:
+        """What takes answers, whichever way they come."""
+        from turnback.runs.approval_endpoint import Endpoint
+
+        return Endpoint(self.questions, self._approval_key, self._signing_secret)
+
+    def _approval_key(self) -> str:
+        from turnback.aws.secretsmanager import secret_text
+
+        return secret_text(text(self._of.environment, "APPROVAL_KEY_SECRET_ARN"))
+
+    def _signing_secret(self) -> str:
+        from turnback.aws.secretsmanager import secret_text
+        from turnback.runs.slack_interaction import signing_secret
+
+        arn = self._of.environment.get("SLACK_SECRET_ARN", "").strip()
+        return signing_secret(secret_text(arn)) if arn else ""

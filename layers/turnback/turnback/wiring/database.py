@@ -1,0 +1,117 @@
+"""The database of the stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from turnback.runs.order import Order
+from turnback.settings import DatabaseSettings
+from turnback.wiring.invocation import Invocation
+
+if TYPE_CHECKING:
+    from turnback.engine import Engine, Event, Listener
+    from turnback.recovery.endpoint import Endpoint
+    from turnback.recovery.model import Place
+
+
+class Database:
+    """The database of the stack, for one invocation."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        self._of = invocation
+
+    def counters(self) -> dict[str, Any]:
+        """The counters of written rows, as they are now."""
+        from turnback.recovery.counters import counters
+
+        return counters(self.endpoint())
+
+    def written(self, before: Mapping[str, Any]) -> dict[str, Any]:
+        """What was written since these counters were taken."""
+        from turnback.recovery.counters import written_since
+
+        return written_since(before, self.counters())
+
+    @contextmanager
+    def connect(self, order: Order, release: str | None) -> Iterator[Engine]:
+        """A session with the database for the ``with`` block, which tells how far it is."""
+        from turnback.runs.progress import ProgressRecord
+
+        progress = ProgressRecord(self._of.bucket(), order.run, self._of.log.warning)
+
+        def tell(event: Event) -> None:
+            self._tell(event)
+            progress(event)
+
+        try:
+            with self._connect(order, release, self.endpoint(), tell) as engine:
+                yield engine
+        finally:
+            progress.close()
+
+    def connect_at(self, order: Order, place: Place) -> Engine:
+        """A session with a restored database, before it has the old one's name."""
+        endpoint = self.endpoint()
+        moved = replace(
+            endpoint,
+            host=place.host or endpoint.host,
+            port=place.port or endpoint.port,
+            name=place.name or endpoint.name,
+        )
+        return self._connect(order, None, moved, self._tell)
+
+    def _connect(
+        self, order: Order, release: str | None, endpoint: Endpoint, listener: Listener
+    ) -> Engine:
+        from turnback.engine import Engine, Options, RunContext
+
+        settings = DatabaseSettings.read(self._of.environment)
+        return Engine(
+            endpoint.conninfo(),
+            context=RunContext(run=order.run, release=release or None, actor=order.trigger),
+            history_schema=settings.history_schema,
+            options=Options(runner_wait_s=self.runner_wait_s, detachable=True),
+            listener=listener,
+        )
+
+    @property
+    def runner_wait_s(self) -> float:
+        """How long one call waits for another to end, seconds."""
+        return DatabaseSettings.read(self._of.environment).runner_wait_seconds
+
+    def endpoint(self) -> Endpoint:
+        """Where the database is, and how to get in."""
+        from turnback.aws.rds import auth_token
+        from turnback.aws.secretsmanager import secret_fields
+        from turnback.recovery.endpoint import Endpoint
+
+        settings = DatabaseSettings.read(self._of.environment)
+        fields: dict[str, Any] = {
+            "host": settings.host,
+            "port": settings.port,
+            "username": settings.user,
+            "dbname": settings.name,
+        }
+        if settings.secret_arn:
+            secret = secret_fields(settings.secret_arn)
+        else:
+            secret = {"password": auth_token(settings.host, settings.port, settings.user)}
+        bundle = files("turnback.aws") / "rds-global-bundle.pem"
+        return Endpoint.from_secret(secret, fields, settings.tls, str(bundle))
+
+    def _tell(self, event: Event) -> None:
+        told: dict[str, Any] = {
+            "migration": event.version,
+            "name_of_migration": event.name,
+            "execution_ms": event.execution_ms,
+            "text": event.text or None,
+            "position": event.position,
+            "total": event.total,
+            "percent": event.percent,
+        }
+        fields = {name: value for name, value in told.items() if value is not None}
+        self._of.log.info(event.kind, **fields)

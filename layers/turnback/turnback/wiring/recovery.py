@@ -1,0 +1,150 @@
+"""Snapshots, restores, and the application around them."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from turnback.errors import ConfigurationError
+from turnback.settings import DatabaseSettings, SnapshotSettings, text
+from turnback.settings.application import ApplicationSettings
+from turnback.settings.recovery import RestoreSettings
+from turnback.wiring.database import Database
+from turnback.wiring.invocation import RESERVE_S, Invocation
+
+if TYPE_CHECKING:
+    from turnback.aws.rds_snapshots import ClusterSnapshots, InstanceSnapshots
+    from turnback.aws.stepfunctions import StateMachine
+    from turnback.recovery.application import Part
+    from turnback.recovery.application_parts import Hook
+    from turnback.recovery.model import Restores, Snapshots
+    from turnback.recovery.retention import Keeper, Retention
+
+
+class Recovery:
+    """What there is to come back by, for one invocation."""
+
+    def __init__(self, invocation: Invocation, database: Database) -> None:
+        self._of = invocation
+        self._database = database
+
+    @property
+    def snapshot_settings(self) -> SnapshotSettings:
+        """How snapshots are taken."""
+        return SnapshotSettings.read(self._of.environment)
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """The way snapshots are taken."""
+        from turnback.recovery.model import NoSnapshots
+
+        settings = self.snapshot_settings
+        if settings.kind == "none":
+            return NoSnapshots()
+        if settings.kind == "dump":
+            from turnback.recovery.dump import DumpSnapshots
+
+            return DumpSnapshots(
+                self._database.endpoint(),
+                self._of.bucket(),
+                lambda: self._of.seconds_left() - RESERVE_S,
+                history_schema=DatabaseSettings.read(self._of.environment).history_schema,
+                limit_megabytes=settings.dump_limit_megabytes,
+            )
+        from turnback.recovery.managed import ManagedSnapshots
+
+        return ManagedSnapshots(
+            settings.kind,
+            self._rds_snapshots(),
+            encryption_required=settings.encryption_required,
+            prune=self.retention.prune if self.retention else None,
+        )
+
+    @functools.cached_property
+    def retention(self) -> Retention | None:
+        """What removes old snapshots; None where there are none."""
+        from turnback.recovery.retention import Retention
+
+        settings = self.snapshot_settings
+        if settings.kind == "none":
+            return None
+        return Retention(
+            keeper=self._keeper(),
+            days=settings.retention_days,
+            least=settings.least_kept,
+            needed=lambda: self._machine().runs_needed(),
+        )
+
+    def _rds_snapshots(self) -> InstanceSnapshots | ClusterSnapshots:
+        from turnback.aws.rds_snapshots import ClusterSnapshots, InstanceSnapshots
+
+        settings = self.snapshot_settings
+        if settings.kind == "rds":
+            return InstanceSnapshots(settings.instance)
+        return ClusterSnapshots(settings.cluster)
+
+    @property
+    def restore_settings(self) -> RestoreSettings:
+        """Whether and from what the database is restored."""
+        return RestoreSettings.read(self._of.environment)
+
+    @property
+    def restores(self) -> Restores:
+        """The way the database is restored: from what its snapshots are."""
+        settings = self.snapshot_settings
+        if settings.kind == "dump":
+            from turnback.recovery.restore_dump import RestoreDump
+
+            return RestoreDump(self._database.endpoint(), self._of.bucket(), self._of.seconds_left)
+        if settings.kind == "rds":
+            from turnback.aws.rds_instances import Instances
+            from turnback.recovery.restore_instance import RestoreInstance
+
+            return RestoreInstance(Instances(), settings.instance)
+        if settings.kind == "aurora":
+            from turnback.aws.rds_clusters import Clusters
+            from turnback.recovery.restore_cluster import RestoreCluster
+
+            return RestoreCluster(Clusters(), settings.cluster)
+        raise ConfigurationError(
+            "this stack takes no snapshots, so there is nothing to restore from",
+            hint="set the parameter SnapshotKind to rds, aurora or dump",
+        )
+
+    @property
+    def application_settings(self) -> ApplicationSettings:
+        """What is stopped around a way back."""
+        return ApplicationSettings.read(self._of.environment)
+
+    def application_part(self, kind: str, name: str) -> Part:
+        """A service of ECS (``cluster/service``), or a Lambda function."""
+        from turnback.recovery.application_parts import FunctionPart, ServicePart
+
+        if kind == "ecs":
+            from turnback.aws.ecs import EcsService
+
+            return ServicePart(name, EcsService(*name.split("/")))
+        from turnback.aws.functions import ReservedConcurrency
+
+        return FunctionPart(name, ReservedConcurrency(name))
+
+    def emergency_hook(self, arn: str) -> Hook:
+        """The hook for what turnback cannot stop."""
+        from turnback.aws.hooks import FunctionHook, StateMachineHook
+
+        return StateMachineHook(arn) if ":states:" in arn else FunctionHook(arn)
+
+    def _keeper(self) -> Keeper:
+        target = self._of.order.target
+        if self.snapshot_settings.kind == "dump":
+            from turnback.recovery.dump_catalog import DumpCatalog, DumpKeeper
+
+            return DumpKeeper(DumpCatalog(self._of.bucket()), target)
+        from turnback.aws.rds_snapshots import SnapshotsOf
+
+        return SnapshotsOf(target, self._rds_snapshots())
+
+    def _machine(self) -> StateMachine:
+        from turnback.aws.stepfunctions import StateMachine
+
+        return StateMachine(text(self._of.environment, "STATE_MACHINE_ARN"))

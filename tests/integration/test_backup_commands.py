@@ -1,0 +1,251 @@
+"""``backup``, ``snapshots`` and ``restore``, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psycopg
+import pytest
+from moto import mock_aws
+from psycopg.conninfo import conninfo_to_dict
+from turnback.aws import cloudformation
+from turnback.aws.cloudformation import StackDescription
+from turnback.cli.shelf import find, open_shelf
+from turnback.errors import ConfigurationError
+from turnback.recovery.dump import DumpSnapshots
+from turnback.recovery.endpoint import Endpoint
+
+from tests.conftest import ProjectFactory
+from tests.dumps import contents, dump, others
+from tests.integration.command_line import Answer, history, query, turnback
+
+Admin = psycopg.Connection[Any]
+FILES = {
+    "sql/0001_users.sql": "CREATE TABLE users (id int PRIMARY KEY, name text);\n",
+    "rollback/0001_rollback.sql": "DROP TABLE users;\n",
+    "sql/0002_rows.sql": "INSERT INTO users SELECT n, 'u' || n FROM generate_series(1, 50) n;\n",
+    "rollback/0002_rollback.sql": "DELETE FROM users;\n",
+}
+
+
+@pytest.fixture
+def folder(database: str, admin: Admin, project_factory: ProjectFactory) -> Iterator[Path]:
+    """A project that is applied."""
+    folder = project_factory(FILES)
+    assert turnback("up", url=database, folder=folder).code == 0
+    yield folder
+    for name, _ in others(admin, database):
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+def taken(answer: Answer) -> dict[str, Any]:
+    assert answer.code == 0, answer.err
+    found: dict[str, Any] = answer.document["snapshot"]
+    return found
+
+
+def test_a_backup_is_restored_by_the_id_that_the_list_shows(
+    database: str, folder: Path, admin: Admin
+) -> None:
+    before = contents(database)
+    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    assert record["schema_version"] == "0002"
+    assert Path(record["id"]).stat().st_mode & 0o077 == 0
+    [listed] = turnback("snapshots", "--json", folder=folder).document["snapshots"]
+    assert listed == record
+    assert turnback("down", "0", "--yes", url=database, folder=folder).code == 0
+
+    answer = turnback("restore", listed["run"], "--yes", "--json", url=database, folder=folder)
+    assert answer.code == 0, answer.err
+    assert contents(database) == before
+    assert history(database) == [("0001", "applied"), ("0002", "applied")]
+    document = answer.document
+    assert (document["status"], document["restored_to"]) == ("restored", record["taken_at"])
+    assert others(admin, database) == [(document["kept"], False)]
+    assert f'DROP DATABASE "{document["kept"]}"' in answer.err
+
+
+def test_a_restore_says_first_how_much_is_lost(database: str, folder: Path) -> None:
+    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    with psycopg.connect(database) as connection:
+        connection.execute("DELETE FROM users WHERE id <= 7; INSERT INTO users VALUES (99, 'new')")
+    before = contents(database)
+    answer = turnback("restore", record["run"], "--dry-run", "--json", url=database, folder=folder)
+    assert answer.code == 0
+    loss = answer.document["loss"]
+    assert (loss["since"], loss["approximate"]) == (record["taken_at"], True)
+    assert loss["tables"] == [{"name": "public.users", "inserted": 1, "updated": 0, "deleted": 7}]
+    assert "public.users: 1 inserted, 0 updated, 7 deleted" in answer.err
+    assert contents(database) == before
+
+
+def test_without_a_terminal_a_restore_needs_to_be_meant(database: str, folder: Path) -> None:
+    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    before = contents(database)
+    answer = turnback("restore", record["run"], url=database, folder=folder)
+    assert answer.code == 2
+    assert "--yes" in answer.err
+    assert contents(database) == before
+
+
+def test_a_dump_in_a_folder_of_ones_own_is_restored_by_its_path(
+    database: str, folder: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "elsewhere"
+    record = taken(turnback("backup", "--json", "--into", place, url=database, folder=folder))
+    assert Path(record["id"]).is_relative_to(place)
+    [listed] = turnback("snapshots", "--from", place, "--json", folder=folder).document["snapshots"]
+    assert listed == record
+    before = contents(database)
+    query(database, "UPDATE users SET name = '' RETURNING 1")
+    answer = turnback("restore", record["id"], "--yes", url=database, folder=folder)
+    assert answer.code == 0, answer.err
+    assert contents(database) == before
+
+
+def test_into_restores_beside_and_swaps_nothing(database: str, folder: Path, admin: Admin) -> None:
+    whole = contents(database)
+    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    query(database, "DELETE FROM users RETURNING 1")
+    before, name = contents(database), str(conninfo_to_dict(database)["dbname"])
+    beside = ("restore", record["run"], "--into", f"{name}_look")
+    assert turnback(*beside, url=database, folder=folder).code == 0
+    assert contents(database) == before
+    assert contents(database.replace(name, f"{name}_look")) == whole
+    again = turnback(*beside, url=database, folder=folder)
+    assert again.code == 6
+    assert "already" in again.err
+    assert others(admin, database) == [(f"{name}_look", True)]
+
+
+def test_a_dry_run_of_a_backup_writes_nothing(database: str, folder: Path) -> None:
+    answer = turnback("backup", "--dry-run", "--json", url=database, folder=folder)
+    assert answer.code == 0
+    assert answer.document["snapshot"]["schema_version"] == "0002"
+    assert answer.document["snapshot"]["database_bytes"] > 1_000_000
+    assert not (folder.parent / ".turnback").exists()
+
+
+def test_a_dump_of_the_wrong_version_is_not_swapped_in(database: str, folder: Path) -> None:
+    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    beside = Path(f"{record['id']}.json")
+    beside.write_text(json.dumps(json.loads(beside.read_text()) | {"schema_version": "0009"}))
+    before = contents(database)
+    answer = turnback("restore", record["run"], "--yes", "--json", url=database, folder=folder)
+    assert answer.code == 6
+    assert answer.document["status"] == "needs_a_person"
+    assert "at version 0002, and the snapshot was taken at 0009" in answer.err
+    assert contents(database) == before
+
+
+def test_a_restore_that_failed_is_taken_up_again(database: str, folder: Path, admin: Admin) -> None:
+    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    beside = Path(f"{record['id']}.json")
+    right = beside.read_text()
+    beside.write_text(json.dumps(json.loads(right) | {"schema_version": "0009"}))
+    assert turnback("restore", record["run"], "--yes", url=database, folder=folder).code == 6
+    [(successor, _)] = others(admin, database)
+    beside.write_text(right)
+    answer = turnback("restore", record["run"], "--yes", "--json", url=database, folder=folder)
+    assert answer.code == 0, answer.err
+    assert successor not in [name for name, _ in others(admin, database)]
+    assert len(others(admin, database)) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("restore", "r-none"), "there is no snapshot 'r-none'"),
+        (("restore", "r-none", "--stack", "prod"), "--database-url"),
+        (("backup", "--into", "ftp://x/y"), "neither a folder nor s3://"),
+        (("backup", "--into", "/proc/nowhere"), "cannot be written"),
+        (("snapshots", "--from", "ftp://x"), "neither a folder nor s3://"),
+    ],
+)
+def test_a_place_or_snapshot_that_is_none_is_said(
+    database: str, folder: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    url = None if "--stack" in arguments else database
+    answer = turnback(*arguments, url=url, folder=folder)
+    assert answer.code == 2
+    assert said in answer.err
+    assert "hint:" in answer.err
+
+
+def test_a_file_without_its_record_is_not_restored(
+    database: str, folder: Path, tmp_path: Path
+) -> None:
+    lonely = tmp_path / "lonely.dump"
+    lonely.write_bytes(b"PGDMP")
+    answer = turnback("restore", lonely, "--yes", url=database, folder=folder)
+    assert answer.code == 2
+    assert "docs/backup.md" in answer.err
+
+
+def test_there_may_be_no_snapshots(folder: Path) -> None:
+    answer = turnback("snapshots", folder=folder)
+    assert answer.code == 0
+    assert answer.out.startswith("0 snapshots in ")
+
+
+def test_the_embedded_postgres_is_backed_up_and_restored(
+    project_factory: ProjectFactory,
+) -> None:
+    folder = project_factory(FILES)
+    assert turnback("up", folder=folder).code == 0
+    record = taken(turnback("backup", "--json", folder=folder))
+    assert record["id"].startswith(str(folder.parent / ".turnback" / "snapshots"))
+    assert turnback("down", "0", "--yes", folder=folder).code == 0
+    assert turnback("restore", record["run"], "--yes", folder=folder).code == 0
+    statuses = turnback("status", "--json", folder=folder).document["migrations"]
+    assert [one["status"] for one in statuses] == ["applied", "applied"]
+
+
+@pytest.fixture
+def make_stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """A stack named prod whose snapshots are of this kind.
+
+    CloudFormation's answer is made up: moto's needs a package that is not installed here.
+    """
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "eu-central-1")
+
+    def make(kind: str) -> None:
+        where = {"LocationConstraint": "eu-central-1"}
+        boto3.client("s3").create_bucket(Bucket="kept", CreateBucketConfiguration=where)
+        outputs = {"BucketName": "kept", "StateMachineArn": "m", "TopicArn": "t"}
+        parameters = {"SnapshotKind": kind, "Target": "orders"}
+        answer = StackDescription("prod", "eu-central-1", "CREATE_COMPLETE", outputs, parameters)
+        monkeypatch.setattr(cloudformation, "describe_stack", lambda _: answer)
+
+    with mock_aws():
+        yield make
+
+
+def test_the_dumps_of_a_stack_are_those_of_its_target_in_its_bucket(
+    database: str, make_stack: Callable[[str], None], tmp_path: Path
+) -> None:
+    make_stack("dump")
+    shelf = open_shelf(None, "prod", tmp_path)
+    record = dump(database, shelf.store, "r-1")
+    other = DumpSnapshots(Endpoint.from_url(database), shelf.store, lambda: 60)
+    other.record("other", "r-2", {})
+    assert record.id.startswith("s3://")
+    assert find("r-1", shelf)[1] == record
+    assert find(record.id, shelf)[1] == record
+    with pytest.raises(ConfigurationError, match="there is no snapshot 'r-2'"):
+        find("r-2", shelf)
+
+
+def test_a_stack_with_snapshots_of_rds_says_where_to_look(
+    make_stack: Callable[[str], None], tmp_path: Path
+) -> None:
+    make_stack("rds")
+    with pytest.raises(ConfigurationError, match="of the kind rds"):
+        open_shelf(None, "prod", tmp_path)

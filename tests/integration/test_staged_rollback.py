@@ -1,0 +1,189 @@
+"""The staged rollback of a run: what it did is taken back, and the schema is as before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from turnback.errors import (
+    DatabaseRefused,
+    MigrationFailed,
+    MigrationIncomplete,
+    VerificationFailed,
+)
+
+from tests.conftest import ProjectFactory
+from tests.integration.bucket import MemoryBucket, Release, release_of
+from tests.integration.releases import health, tables
+
+BASE = {
+    "sql/0001_users.sql": "CREATE TABLE users (id int, email text);\n"
+    "INSERT INTO users SELECT n, n || '@example.org' FROM generate_series(1, 100) n;\n",
+    "rollback/0001_rollback.sql": "DROP TABLE users;\n",
+}
+SECOND = {
+    "sql/0002_theme.sql": "ALTER TABLE users ADD COLUMN theme text;\n",
+    "rollback/0002_rollback.sql": "ALTER TABLE users DROP COLUMN theme;\n",
+}
+HALF = {
+    "sql/0003_half.sql": "CREATE TABLE tags (id int);\n"
+    "CREATE INDEX CONCURRENTLY users_email ON users (email);\n"
+    "CREATE INDEX CONCURRENTLY tags_x ON tags (x);\n",
+    "rollback/0003_rollback.sql": "DROP INDEX CONCURRENTLY tags_x;\n"
+    "DROP INDEX CONCURRENTLY users_email;\nDROP TABLE tags;\n",
+}
+FAILS = {"sql/0003_bad.sql": "SELECT 1/0;\n", "rollback/0003_rollback.sql": "SELECT 1;\n"}
+
+
+@pytest.fixture
+def begun(database: str, project_factory: ProjectFactory, tmp_path: Path) -> MemoryBucket:
+    """Release 1.0.0 stands."""
+    bucket = MemoryBucket()
+    run = release_of(database, bucket, "r-base", project_factory(BASE), "1.0.0", tmp_path)
+    run.validate()
+    run.apply()
+    return bucket
+
+
+def execute(database: str, sql: str) -> list[tuple]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        cursor = connection.execute(sql.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def failed(run: Release, error: type[Exception]) -> Release:
+    """The run, after its apply failed."""
+    run.validate()
+    with pytest.raises(error):
+        run.apply()
+    return run
+
+
+@pytest.fixture
+def make(database: str, begun: MemoryBucket, project_factory: ProjectFactory, tmp_path: Path):
+    def made(files: dict[str, str], run: str = "r-next", release: str = "1.1.0") -> Release:
+        return release_of(database, begun, run, project_factory(BASE | files), release, tmp_path)
+
+    return made
+
+
+def test_a_release_that_stopped_half_way_is_taken_back_and_proven_to_be(
+    database: str, make
+) -> None:
+    run = failed(make(SECOND | HALF), MigrationIncomplete)
+    answer = run.roll_back()
+
+    assert answer == {
+        "done": True,
+        "rolled_back": 2,
+        "remaining": 0,
+        "wait_seconds": 0,
+        "verified": "exact",
+    }
+    report = run.record("report")
+    assert [row["version"] for row in report["rolled_back"]] == ["0003", "0002"]
+    assert (report["verified"], report["notes"]) == ("exact", [])
+    assert tables(database) == {"users"}
+    assert health(database) == {"0001": "applied", "0002": "rolled_back", "0003": "rolled_back"}
+    assert execute(database, "SELECT count(*) FROM users") == [(100,)]
+    assert run.roll_back()["verified"] == "exact"
+
+
+def test_a_rollback_that_leaves_something_over_is_found_out(make) -> None:
+    second = SECOND | {"rollback/0002_rollback.sql": "SELECT 1;\n"}
+    run = failed(make(second | FAILS), MigrationFailed)
+    with pytest.raises(VerificationFailed, match=r"column public.users.theme: left over") as caught:
+        run.roll_back()
+    assert caught.value.hint
+    report = run.record("report")
+    assert report["verified"] == "differs"
+    assert [row["version"] for row in report["rolled_back"]] == ["0002"]
+    assert report["errors"][-1]["type"] == "VerificationFailed"
+
+
+def test_columns_that_come_back_in_another_order_are_as_before_and_told(make) -> None:
+    second = {
+        "sql/0002_drop.sql": "ALTER TABLE users DROP COLUMN id;\n",
+        "rollback/0002_rollback.sql": "ALTER TABLE users ADD COLUMN id int;\n",
+    }
+    run = failed(make(second | FAILS), MigrationFailed)
+    assert run.roll_back()["verified"] == "column_order"
+    (note,) = run.record("report")["notes"]
+    assert "as before the run, but for the order of columns" in note and "users" in note
+
+
+def test_names_that_came_back_otherwise_are_as_before_and_told(database: str, make) -> None:
+    execute(database, "ALTER TABLE users ADD CONSTRAINT positive CHECK (id > 0)")
+    second = {
+        "sql/0002_drop.sql": "ALTER TABLE users DROP CONSTRAINT positive;\n",
+        "rollback/0002_rollback.sql": "ALTER TABLE users ADD CHECK (id > 0);\n",
+    }
+    run = failed(make(second | FAILS), MigrationFailed)
+    assert run.roll_back()["verified"] == "names"
+    (note,) = run.record("report")["notes"]
+    assert "positive" in note
+
+
+def test_without_a_fingerprint_the_report_says_so_and_claims_nothing(make) -> None:
+    run = make(SECOND)
+    run.validate()
+    assert run.roll_back()["verified"] == "unknown"
+    assert "changed nothing" in run.record("report")["notes"][0]
+
+
+def test_the_fingerprint_is_of_the_schema_before_the_run_and_is_kept_once(make) -> None:
+    run = make(SECOND)
+    run.validate()
+    calls = iter([False])
+    run.apply(keep_going=lambda: next(calls, True))
+    kept = run.record("fingerprint")
+    assert "column public.users.theme" not in kept["objects"]
+    run.apply()
+    assert run.record("fingerprint") == kept
+
+    del run.bucket.objects["runs/r-next/fingerprint.json"]
+    run.apply()
+    assert run.record("fingerprint") == {}
+
+
+def test_a_schema_that_cannot_be_read_stops_the_run_before_its_first_change(
+    database: str, make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("turnback.runs.schema_before._PAUSE_S", 0.01)
+    run = make(SECOND)
+    run.validate()
+    with psycopg.connect(database) as other:
+        other.execute("CREATE VIEW v AS SELECT id FROM users")
+        other.commit()
+        other.execute("LOCK TABLE v, users IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(DatabaseRefused, match="schema cannot be read"):
+            run.apply()
+    assert health(database) == {"0001": "applied"}
+    run.apply()
+    assert health(database)["0002"] == "applied"
+
+
+def test_what_an_earlier_run_left_half_done_is_not_called_as_before(make) -> None:
+    failed(make(HALF, "r-first"), MigrationIncomplete)
+    more = HALF["sql/0003_half.sql"].replace(
+        "CREATE INDEX CONCURRENTLY tags_x", "CREATE TABLE more ();\nCREATE INDEX CONCURRENTLY x"
+    )
+    rollback = "DROP TABLE more;\n" + HALF["rollback/0003_rollback.sql"]
+    second = {"sql/0003_half.sql": more, "rollback/0003_rollback.sql": rollback}
+    run = failed(make(HALF | second, "r-second", "1.1.1"), MigrationIncomplete)
+    assert run.record("fingerprint")["half_done"] == ["0003"]
+
+    assert run.roll_back()["verified"] == "unknown"
+    (note,) = run.record("report")["notes"]
+    assert "0003 was half done before this run" in note and "tags" in note
+
+
+def test_a_run_that_did_nothing_in_what_was_half_done_before_leaves_it_so(
+    database: str, make
+) -> None:
+    failed(make(HALF, "r-first"), MigrationIncomplete)
+    run = failed(make(HALF, "r-second", "1.1.1"), MigrationIncomplete)
+    answer = run.roll_back()
+    assert (answer["rolled_back"], answer["verified"]) == (0, "exact")
+    assert tables(database) == {"users", "tags"}

@@ -1,0 +1,302 @@
+"""``turnback watch``: a run as it is seen, and what it survives."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from turnback.aws import executions
+from turnback.aws.s3 import Bucket
+from turnback.cli.follow import Follower, Look
+from turnback.cli.follow_display import Lines, Live
+from turnback.cli.follow_states import await_run, follow_steps
+from turnback.cli.output import Output
+from turnback.engine import Engine, Event, RunContext
+from turnback.migrations.discovery import load_project
+from turnback.runs.progress import Progress, ProgressRecord, progress_key
+from turnback.runs.story import Story
+
+from tests.conftest import ProjectFactory
+from tests.integration.moto_stack import Stack
+from tests.integration.releases import BROKEN, GOOD, SLOW, Deploy
+from tests.integration.terminal import (
+    another_run,
+    at_the_terminal,
+    released,
+    turnback,
+    until,
+)
+
+BEGAN = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def stack(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """A deployed stack, found by the commands."""
+    return at_the_terminal(deploy(), monkeypatch)
+
+
+def spoilt(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, spoil: Callable[[int], bool]
+) -> list[int]:
+    """Let the calls for events, counted from 1, raise an error; returns which were made."""
+    real, calls = boto3.client("stepfunctions"), list[int]()
+    read = real.get_execution_history
+
+    def history(**arguments: Any) -> Any:
+        calls.append(len(calls) + 1)
+        if spoil(calls[-1]):
+            raise error
+        return read(**arguments)
+
+    monkeypatch.setattr(real, "get_execution_history", history)
+    monkeypatch.setattr(executions, "client", lambda _: real)
+    return calls
+
+
+def test_a_run_that_is_over_is_shown_as_it_was(
+    stack: Stack, project_factory: ProjectFactory
+) -> None:
+    run = released(project_factory(BROKEN))
+    stack.ended(run)
+    answer = turnback("watch", run, "--json")
+
+    assert answer.code == 1
+    document = answer.document
+    assert (document["run"], document["release"]) == (run, "1.0.0")
+    assert (document["status"], document["execution"]) == ("rolled_back", "FAILED")
+    names = [step["name"] for step in document["steps"]]
+    assert names == ["Validate", "Snapshot", "Apply", "RollBack"]
+    assert document["steps"][2]["error"]["file"] == "sql/0004_tags.sql"
+    assert document["error"]["line"] == 2
+    assert all(step["seconds"] >= 0 for step in document["steps"])
+
+
+def test_the_beginning_of_a_runs_id_is_enough(
+    stack: Stack, project_factory: ProjectFactory
+) -> None:
+    run = released(project_factory(GOOD))
+    stack.ended(run)
+
+    assert turnback("watch", run[:8], "--json").document["run"] == run
+    assert turnback("watch", "--json").document["run"] == run
+
+
+def test_a_beginning_that_two_runs_have_is_refused(
+    stack: Stack, project_factory: ProjectFactory
+) -> None:
+    folder = project_factory(GOOD)
+    runs = [released(folder, "1.0.0"), released(folder, "1.0.1")]
+    answer = turnback("watch", "r-")
+
+    assert answer.code == 2
+    assert all(run in answer.err for run in runs)
+    for run in runs:
+        stack.ended(run)
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_run_that_is_not_there_is_refused() -> None:
+    assert "has had no run yet" in turnback("watch").err
+    answer = turnback("watch", "r-unknown")
+    assert answer.code == 2
+    assert "turnback runs" in answer.err
+
+
+def test_ctrl_c_leaves_the_run_alone_and_says_how_to_watch_again(
+    stack: Stack, project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lines, "show", lambda *_: signal.raise_signal(signal.SIGINT))
+    answer = turnback("release", project_factory(GOOD), "--release", "1.0.0", "--watch", "--json")
+
+    assert answer.code == 130
+    run = answer.document["run"]
+    assert answer.document["status"] == "running"
+    assert f"the run goes on; watch it again: turnback watch {run} --stack turnback" in answer.err
+    assert stack.ended(run).status == "SUCCEEDED"
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_lost_connection_is_waited_for(
+    project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = EndpointConnectionError(endpoint_url="https://states.us-east-1.amazonaws.com/")
+    calls = spoilt(monkeypatch, lost, lambda number: number in (2, 3, 4))
+    answer = turnback("release", project_factory(GOOD), "--release", "1.0.0", "--watch")
+
+    assert answer.code == 0
+    assert len(calls) > 4
+    assert answer.err.count("the run goes on, asking again") == 1
+    assert "connected again" in answer.err
+    assert answer.out.count("Validate") == 1
+
+
+def test_expired_credentials_end_the_watching_and_not_the_run(
+    stack: Stack, project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"Error": {"Code": "ExpiredTokenException", "Message": "The token has expired"}}
+    expired = ClientError(told, "GetExecutionHistory")  # type: ignore[arg-type]
+    calls = spoilt(monkeypatch, expired, lambda number: number > 1)
+    answer = turnback("release", project_factory(GOOD), "--release", "1.0.0", "--watch", "--json")
+
+    assert answer.code == 5
+    assert len(calls) == 2
+    error = answer.document["error"]
+    assert "ExpiredTokenException" in error["message"]
+    assert "aws sso login" in error["hint"]
+    assert f"turnback watch {answer.document['run']}" in error["hint"]
+    assert stack.ended(answer.document["run"]).status == "SUCCEEDED"
+
+
+def test_a_run_that_is_ended_from_outside_leaves_with_6(
+    stack: Stack, database: str, project_factory: ProjectFactory
+) -> None:
+    with another_run(database):
+        run = released(project_factory(GOOD))
+        arn = f"{stack.machine.replace(':stateMachine:', ':execution:')}:{run}"
+        found = executions.Executions(stack.machine)
+        until(lambda: len(found.latest(run)) > 1)
+        stack.client("stepfunctions").stop_execution(
+            executionArn=arn, error="Stopped", cause="by hand"
+        )
+        answer = turnback("watch", run, "--json")
+
+    assert answer.code == 6
+    assert (answer.document["status"], answer.document["execution"]) == (
+        "needs_a_person",
+        "ABORTED",
+    )
+    assert "was ended from outside (ABORTED)" in answer.err
+    assert answer.document["left_applied"] == []
+
+
+def test_the_progress_of_the_engine_is_in_the_bucket(
+    stack: Stack, database: str, project_factory: ProjectFactory
+) -> None:
+    said: list[str] = []
+    bucket = Bucket(stack.bucket)
+    record = ProgressRecord(bucket, "r-1", said.append, every_s=0.01)
+    project = load_project(project_factory(SLOW))
+    with Engine(database, context=RunContext(run="r-1"), listener=record) as engine:
+        engine.up(engine.plan_up(project))
+    record.close()
+
+    kept = Progress.from_json(bucket.read(progress_key("r-1")) or b"")
+    assert kept.applied == ("0001", "0002", "0003", "0004", "0005")
+    assert kept.at and said == []
+
+
+def test_a_bucket_that_takes_no_progress_does_not_stop_the_engine() -> None:
+    class Broken:
+        def read(self, key: str) -> bytes | None:
+            raise AssertionError(key)
+
+        def write(self, key: str, body: bytes) -> None:
+            raise OSError(f"no room for {key}: {body!r}")
+
+    said: list[str] = []
+    record = ProgressRecord(Broken(), "r-1", said.append, every_s=0.01)
+    record(Event("started", "0001", "users"))
+    record.close()
+    record(Event("applied", "0001", "users"))
+    record.close()
+
+    assert len(said) == 1
+    assert "no room for runs/r-1/progress.json" in said[0]
+
+
+def test_what_a_run_is_at_is_read_from_the_bucket_while_it_applies(
+    stack: Stack, database: str, project_factory: ProjectFactory
+) -> None:
+    seen: list[Look] = []
+
+    class Eyes:
+        def show(self, look: Look) -> None:
+            seen.append(look)
+            step = look.story.current
+            if step and step.name == "Apply" and not look.progress:
+                now = datetime.now(UTC) + timedelta(seconds=1)
+                told = Progress(now.isoformat(), ("0001",), (), "0002", "nodes", "waiting for it")
+                Bucket(stack.bucket).write(progress_key(run), told.to_json())
+            elif look.progress:
+                other.__exit__(None, None, None)
+
+        def note(self, text: str) -> None:
+            raise AssertionError(text)
+
+        def close(self) -> None: ...
+
+    other = another_run(database)
+    other.__enter__()
+    run = released(project_factory(GOOD))
+    follower = Follower(run, executions.Executions(stack.machine), Bucket(stack.bucket), Eyes())
+    assert follower.follow().exit_code == 0
+
+    found = next(look for look in seen if look.progress)
+    assert found.progress and found.progress.name == "nodes"
+    assert (found.done, found.planned) == (1, 3)
+
+
+def test_each_step_of_a_run_is_told_when_it_begins_and_when_it_ends(
+    stack: Stack, project_factory: ProjectFactory
+) -> None:
+    found = executions.Executions(stack.machine)
+    released(project_factory(BROKEN))
+    told = list(follow_steps(found, await_run(found, set())))
+
+    names = ["Validate", "Snapshot", "Apply", "RollBack"]
+    assert [event.name for event in told if event.seconds is None] == names
+    ended = [event for event in told if event.seconds is not None]
+    assert [event.name for event in ended] == names
+    assert ended[2].error == "MigrationFailed"
+    assert ended[2].detail.startswith("sql/0004_tags.sql:2 ")
+
+
+def story_at(name: str) -> Story:
+    """The story of a run that has come to this step."""
+    story = Story()
+    details = {"stateEnteredEventDetails": {"name": name}}
+    story.read([{"id": 1, "type": "TaskStateEntered", "timestamp": BEGAN, **details}])
+    return story
+
+
+def test_a_terminal_is_redrawn_in_place(capsys: pytest.CaptureFixture[str]) -> None:
+    live, story = Live(Output("watch", as_json=False)), story_at("Apply")
+    for done, percent in ((3, 40), (4, 80)):
+        text = f"building index: {percent} %"
+        told = Progress(BEGAN.isoformat(), (), (), "0004", "tags", text, percent)
+        live.show(Look("r-1", story, BEGAN + timedelta(seconds=done), 8, told, done))
+    first, _, second = capsys.readouterr().out.partition("\x1b[")
+
+    lines = first.splitlines()
+    assert lines[0].split()[1:4] == ["Apply", "3.0", "s"]
+    assert "] 3 of 8 migrations" in lines[1]
+    assert lines[2].strip() == "0004 tags"
+    assert "building index: 40 %" in lines[3]
+    assert second.startswith("4F\x1b[J")
+    assert lines[1].count("█") == 9 and lines[3].count("█") == 10
+
+
+def test_a_pipe_gets_each_thing_once(capsys: pytest.CaptureFixture[str]) -> None:
+    lines, story = Lines(Output("watch", as_json=False)), story_at("Apply")
+    for percent in (40, 41, 49, 50, 50):
+        text = f"building index: {percent} %"
+        told = Progress(BEGAN.isoformat(), (), (), "0004", "tags", text, percent)
+        lines.show(Look("r-1", story, BEGAN, 8, told, 3))
+
+    assert capsys.readouterr().out.splitlines() == [
+        "  3 of 8 migrations: 0004 tags: building index: 40 %",
+        "  3 of 8 migrations: 0004 tags: building index: 50 %",
+    ]
+
+
+def test_a_run_that_waits_for_a_person_says_how_to_answer(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Lines(Output("watch", as_json=False)).show(Look("r-1", story_at("AskApproval"), BEGAN))
+    assert "turnback approve r-1" in capsys.readouterr().out

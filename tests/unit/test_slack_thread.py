@@ -1,0 +1,369 @@
+"""One message a run: posted once, changed in place, whatever is delivered how often and when."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from turnback.errors import ChatUnreachable, CheckFailed, ConfigurationError
+from turnback.local.webhook import CHANNEL, Trouble, Webhook
+from turnback.runs import chat_http
+from turnback.runs.chat import Chat, read_status
+from turnback.runs.chat_access import ChatAccess
+from turnback.runs.chat_http import Patience
+from turnback.runs.slack_message import slack_message
+from turnback.runs.slack_thread import RunInChat, Shown
+from turnback.runs.status import Status
+
+from tests.chat import NEVER, Clock, chatting, later, of_every_kind
+
+EVENTS = of_every_kind()
+KEY = "runs/r-1/slack.json"
+
+
+class Memory:
+    """A bucket that compares and writes in one step, as S3 does."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.lock = threading.Lock()
+        self.meanwhile: list[Callable[[], object]] = []
+
+    def read_tagged(self, key: str) -> tuple[bytes, str] | None:
+        with self.lock:
+            body = self.objects.get(key)
+        if self.meanwhile:
+            self.meanwhile.pop()()
+        return None if body is None else (body, str(hash(body)))
+
+    def swap(self, key: str, body: bytes, tag: str | None) -> bool:
+        with self.lock:
+            old = self.objects.get(key)
+            if (None if old is None else str(hash(old))) != tag:
+                return False
+            self.objects[key] = body
+            return True
+
+    def write(self, key: str, body: bytes) -> None:
+        with self.lock:
+            self.objects[key] = body
+
+
+@pytest.fixture
+def slack() -> Iterator[Webhook]:
+    with chatting() as server:
+        yield server
+
+
+@pytest.fixture
+def store() -> Memory:
+    return Memory()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def bot(slack: Webhook, store: Memory, clock: Clock) -> Chat:
+    return Chat(ChatAccess.from_secret(slack.bot_secret("s")), store, clock.patience)
+
+
+@pytest.fixture
+def hook(slack: Webhook, store: Memory, clock: Clock) -> Chat:
+    return Chat(ChatAccess.from_secret(slack.address), store, clock.patience)
+
+
+def methods(slack: Webhook) -> list[str]:
+    return [method for method, _ in slack.calls]
+
+
+def header(message: dict[str, Any]) -> str:
+    return str(message["blocks"][0]["text"]["text"])
+
+
+def test_a_run_is_one_message_that_is_changed(bot: Chat, slack: Webhook) -> None:
+    words = [Status.STARTED, Status.REHEARSED, Status.SNAPSHOT_TAKEN, Status.SUCCEEDED]
+    done = [bot.tell(EVENTS[word]) for word in words]
+
+    assert done == ["posted", "changed", "changed", "changed"]
+    (message,) = slack.messages.values()
+    assert header(message) == "learning: 1.0.0 succeeded"
+
+
+def test_the_name_of_the_message_is_kept_in_the_bucket(
+    bot: Chat, slack: Webhook, store: Memory
+) -> None:
+    bot.tell(EVENTS[Status.STARTED])
+    kept = json.loads(store.objects[KEY])
+    assert kept["ts"] in slack.messages
+    assert kept["channel"] == CHANNEL
+    assert (kept["status"], kept["at"]) == ("started", EVENTS[Status.STARTED]["at"])
+    assert kept["busy_until"] == ""
+
+
+@pytest.mark.parametrize("word", Status)
+def test_a_status_delivered_twice_is_told_once(bot: Chat, slack: Webhook, word: Status) -> None:
+    bot.tell(EVENTS[word])
+    before = list(slack.calls)
+    assert bot.tell(EVENTS[word]) == "told before"
+    assert slack.calls == before
+
+
+def test_an_older_status_never_takes_the_place_of_a_newer_one(bot: Chat, slack: Webhook) -> None:
+    for word in reversed(Status):
+        bot.tell(EVENTS[word])
+    assert methods(slack) == ["chat.postMessage"]
+    (message,) = slack.messages.values()
+    assert header(message) == "learning: 1.0.0 failed: a person is needed"
+
+
+def test_deliveries_at_the_same_time_end_in_one_message_with_the_newest(
+    slack: Webhook, store: Memory
+) -> None:
+    access = ChatAccess.from_secret(slack.bot_secret())
+    words = [Status.STARTED, Status.REHEARSED, Status.SNAPSHOT_TAKEN, Status.SUCCEEDED]
+
+    def deliver(word: Status) -> str:
+        left = threading.Event()
+        patience = Patience(lambda: 60.0, lambda _: left.wait(0.005) and None)
+        return Chat(access, store, patience).tell(EVENTS[word])
+
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(deliver, [*words, *words]))
+
+    assert done.count("posted") == 1
+    (message,) = slack.messages.values()
+    assert header(message) == "learning: 1.0.0 succeeded"
+    assert json.loads(store.objects[KEY])["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("first", "done", "shown"),
+    [(Status.STARTED, "changed", "succeeded"), (Status.NEEDS_A_PERSON, "told before", "failed")],
+)
+def test_a_delivery_that_is_overtaken_after_its_look_looks_again(
+    bot: Chat, slack: Webhook, store: Memory, first: Status, done: str, shown: str
+) -> None:
+    store.meanwhile = [lambda: bot.tell(EVENTS[first])]
+    assert bot.tell(EVENTS[Status.SUCCEEDED]) == done
+    assert methods(slack).count("chat.postMessage") == 1
+    (message,) = slack.messages.values()
+    assert shown in header(message)
+
+
+def test_what_waits_for_a_person_is_said_again_in_the_thread(bot: Chat, slack: Webhook) -> None:
+    """Slack tells nobody that a message was changed."""
+    bot.tell(EVENTS[Status.STARTED])
+    bot.tell(EVENTS[Status.AWAITING_APPROVAL])
+
+    assert methods(slack) == ["chat.postMessage", "chat.update", "chat.postMessage"]
+    call = slack.calls[-1][1]
+    assert call["thread_ts"] in slack.messages and call["reply_broadcast"] is True
+    assert "turnback approve r-1" in call["text"]
+
+
+def test_a_question_put_again_is_a_reminder(bot: Chat, slack: Webhook) -> None:
+    asked = EVENTS[Status.AWAITING_APPROVAL]
+    bot.tell(EVENTS[Status.STARTED])
+    bot.tell(asked)
+    again = {**asked["approval"], "reminders": 1}
+    bot.tell({**asked, "at": "2026-11-22T10:16:02.000+00:00", "approval": again})
+    assert methods(slack)[-4:] == ["chat.update", "chat.postMessage"] * 2
+    assert slack.calls[-1][1]["text"].startswith("*Reminder: learning: 1.0.0 waits")
+
+
+def test_buttons_go_away_with_the_answer(bot: Chat, slack: Webhook) -> None:
+    bot.tell(EVENTS[Status.AWAITING_APPROVAL])
+    (message,) = slack.messages.values()
+    assert [block for block in message["blocks"] if block["type"] == "actions"]
+    bot.tell(EVENTS[Status.SNAPSHOT_TAKEN])
+    (message,) = slack.messages.values()
+    assert not [block for block in message["blocks"] if block["type"] == "actions"]
+
+
+def test_the_chat_shows_the_message_of_a_run_as_it_was_posted(bot: Chat, slack: Webhook) -> None:
+    bot.tell(EVENTS[Status.STARTED])
+    bot.tell(EVENTS[Status.NEEDS_A_PERSON])
+    assert slack.message_of("r-1") == slack_message(EVENTS[Status.NEEDS_A_PERSON], buttons=True)
+    assert slack.message_of("r-2") is None
+
+
+def test_a_press_carries_the_question_that_slack_sends_back(bot: Chat, slack: Webhook) -> None:
+    bot.tell(EVENTS[Status.AWAITING_APPROVAL])
+    press = json.loads(parse_qs(slack.press("approve", "U1").decode())["payload"][0])
+    (action,) = press["actions"]
+    assert (action["block_id"], action["action_id"]) == ("turnback_approval", "approve")
+    assert json.loads(action["value"]) == {"run": "r-1", "gate": "release"}
+    with pytest.raises(CheckFailed, match="no button"):
+        slack.press("no button", "U1")
+
+
+def test_a_message_that_somebody_deleted_is_posted_anew(bot: Chat, slack: Webhook) -> None:
+    bot.tell(EVENTS[Status.STARTED])
+    slack.messages.clear()
+    assert bot.tell(EVENTS[Status.SUCCEEDED]) == "posted"
+    (message,) = slack.messages.values()
+    assert header(message) == "learning: 1.0.0 succeeded"
+
+
+@pytest.mark.parametrize("error", ["cant_update_message", "edit_window_closed"])
+def test_a_message_that_may_not_be_changed_is_posted_anew(
+    bot: Chat, slack: Webhook, error: str
+) -> None:
+    bot.tell(EVENTS[Status.STARTED])
+    slack.troubles = [Trouble(200, body=json.dumps({"ok": False, "error": error}))]
+    assert bot.tell(EVENTS[Status.SUCCEEDED]) == "posted"
+    assert len(slack.messages) == 2
+
+
+def test_a_bot_that_is_told_to_wait_waits(bot: Chat, slack: Webhook, clock: Clock) -> None:
+    slack.troubles = [
+        later(3, json.dumps({"ok": False, "error": "ratelimited"})),
+        Trouble(500),
+        Trouble(200, body=json.dumps({"ok": False, "error": "internal_error"})),
+    ]
+    assert bot.tell(EVENTS[Status.STARTED]) == "posted"
+    assert clock.pauses == [3.0, 2.0, 1.0]
+
+
+def test_a_bot_that_never_hears_back_ends_in_time_and_lets_the_next_try(
+    bot: Chat, slack: Webhook, clock: Clock, store: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_http, "TIMEOUT_S", 0.1)
+    clock.left = 6.0
+    slack.troubles = [NEVER] * 9
+    with pytest.raises(ChatUnreachable, match="does not answer"):
+        bot.tell(EVENTS[Status.STARTED])
+    slack.troubles.clear()
+    clock.left = 60.0
+    assert bot.tell(EVENTS[Status.STARTED]) == "posted"
+    assert json.loads(store.objects[KEY])["status"] == "started"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("invalid_auth", "token"),
+        ("token_revoked", "token"),
+        ("missing_scope", "token"),
+        ("channel_not_found", "channel"),
+        ("not_in_channel", "channel"),
+        ("is_archived", "channel"),
+    ],
+)
+def test_a_wrong_token_or_channel_is_said_so_and_not_tried_again(
+    bot: Chat, slack: Webhook, error: str, said: str
+) -> None:
+    slack.troubles = [Trouble(200, body=json.dumps({"ok": False, "error": error}))]
+    with pytest.raises(ConfigurationError, match=f"{said}: {error}") as caught:
+        bot.tell(EVENTS[Status.STARTED])
+    assert len(slack.calls) == 1
+    assert "xoxb" not in str(caught.value) + str(caught.value.hint)
+    assert "secret" in str(caught.value.hint)
+
+
+def test_the_token_is_what_slack_looks_at(slack: Webhook, store: Memory, clock: Clock) -> None:
+    access = replace(ChatAccess.from_secret(slack.bot_secret()), bot_token="xoxb-other")
+    with pytest.raises(ConfigurationError, match="invalid_auth"):
+        Chat(access, store, clock.patience).tell(EVENTS[Status.STARTED])
+    assert slack.messages == {}
+
+
+@pytest.mark.parametrize("body", ["<html>proxy</html>", "[]", "", '"ok"'])
+def test_what_is_not_slack_is_said_so(bot: Chat, slack: Webhook, body: str) -> None:
+    slack.troubles = [Trouble(200, body=body)]
+    with pytest.raises(ChatUnreachable, match="not Slack's Web API"):
+        bot.tell(EVENTS[Status.STARTED])
+
+
+def test_an_error_that_is_unknown_is_repeated(bot: Chat, slack: Webhook) -> None:
+    slack.troubles = [Trouble(200, body=json.dumps({"ok": False, "error": "moon_phase"}))]
+    with pytest.raises(ChatUnreachable, match="moon_phase"):
+        bot.tell(EVENTS[Status.STARTED])
+
+
+def test_of_blocks_that_slack_refuses_the_text_is_told(bot: Chat, slack: Webhook) -> None:
+    slack.troubles = [Trouble(200, body=json.dumps({"ok": False, "error": "invalid_blocks"}))]
+    assert bot.tell(EVENTS[Status.STARTED]) == "posted"
+    (message,) = slack.messages.values()
+    assert message["blocks"] == []
+    assert message["text"] == "learning: 1.0.0 has started"
+
+
+def test_a_delivery_whose_other_half_died_is_done_once_its_time_is_over(
+    store: Memory, clock: Clock
+) -> None:
+    dead = Shown(busy_until=(datetime.now(UTC) + timedelta(seconds=30)).isoformat())
+    store.objects[KEY] = dead.to_json()
+    known = RunInChat(store, "r-1", clock.patience)
+    with pytest.raises(ChatUnreachable, match="another status of r-1"):
+        known.show(EVENTS[Status.STARTED], lambda shown: shown)
+
+    after = replace(known, now=lambda: datetime.now(UTC) + timedelta(seconds=31))
+    assert after.show(EVENTS[Status.STARTED], lambda shown: replace(shown, ts="1.1"))
+    assert Shown.read(store.objects[KEY]).ts == "1.1"
+
+
+def test_a_webhook_tells_the_begin_what_waits_and_the_end(hook: Chat, slack: Webhook) -> None:
+    done = {word: hook.tell(EVENTS[word]) for word in Status}
+    quiet = {word for word, told in done.items() if told == "left out"}
+    assert quiet == {Status.REHEARSED, Status.SNAPSHOT_TAKEN, Status.APPLYING}
+    assert set(methods(slack)) == {"webhook"}
+    assert len(slack.messages) == len(Status) - 3
+
+
+def test_a_webhook_tells_nothing_twice_and_nothing_old(hook: Chat, slack: Webhook) -> None:
+    assert hook.tell(EVENTS[Status.SUCCEEDED]) == "posted"
+    assert hook.tell(EVENTS[Status.SUCCEEDED]) == "told before"
+    assert hook.tell(EVENTS[Status.STARTED]) == "told before"
+    assert len(slack.messages) == 1
+
+
+def test_two_runs_are_two_messages(bot: Chat, slack: Webhook) -> None:
+    bot.tell(EVENTS[Status.STARTED])
+    bot.tell({**EVENTS[Status.STARTED], "run": "r-2"})
+    assert len(slack.messages) == 2
+
+
+@pytest.mark.parametrize("word", Status)
+def test_a_status_is_read_as_it_was_published(word: Status) -> None:
+    assert read_status(json.dumps(EVENTS[word])) == EVENTS[word]
+
+
+def test_a_status_of_an_older_turnback_is_read_with_what_it_lacks() -> None:
+    old = {
+        name: EVENTS[Status.STARTED][name]
+        for name in ("run", "target", "status", "environment", "at", "trigger", "summary")
+    }
+    read = read_status(json.dumps(old))
+    assert read["migrations"] == [] and read["approval"] is None and read["release"] is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "",
+        "hello",
+        "{",
+        "[]",
+        "null",
+        "7",
+        "{}",
+        json.dumps({**EVENTS[Status.STARTED], "status": "bored"}),
+        json.dumps({**EVENTS[Status.STARTED], "at": "yesterday"}),
+        json.dumps({**EVENTS[Status.STARTED], "run": None}),
+    ],
+)
+def test_what_is_no_status_event_is_refused(message: str) -> None:
+    with pytest.raises(ConfigurationError, match="a message of the topic is") as caught:
+        read_status(message)
+    assert caught.value.hint
