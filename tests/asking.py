@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from turnback.errors import AwsError
-from turnback.runs.approval import Questions
-from turnback.runs.approval_record import Question
+from turnback.runs.approvals.questions import Questions
+from turnback.runs.approvals.record import Question
 from turnback.settings.approvals import ApprovalSettings, Approver
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from turnback.local.webhook import Trouble, Webhook
-from turnback.runs.chat_http import Patience
 from turnback.runs.status import Status, StatusEvent
+from turnback.runs.telling.http import Patience
 
 NEVER = Trouble(0)
 

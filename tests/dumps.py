@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import psycopg
-from turnback.recovery.dump import DumpSnapshots
-from turnback.recovery.dump_record import DumpRecord
-from turnback.recovery.dump_store import DumpStore
+from turnback.recovery.dumps.dump import DumpSnapshots
+from turnback.recovery.dumps.record import DumpRecord
+from turnback.recovery.dumps.restore import RestoreDump
+from turnback.recovery.dumps.store import DumpStore
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import (
     Place,
@@ -18,7 +19,6 @@ from turnback.recovery.model import (
     Snapshot,
     SnapshotState,
 )
-from turnback.recovery.restore_dump import RestoreDump
 
 RUN = "r-20261122T101112Z-abcdef"
 # Everything that a dump has to bring back: each kind of object, and rows in it.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from turnback.runs.approval_ask import Mail, ask
+from turnback.runs.approvals.ask import Mail, ask
 from turnback.runtime import Wiring, count, entry
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.data_classes.code_pipeline_job_event import (
     CodePipelineJobEvent,
 )
-from turnback.runs.pipeline_job import Job
+from turnback.runs.pipeline.job import Job
 from turnback.runtime import Wiring, count, entry, logger
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from turnback.runs.chat import read_status
+from turnback.runs.telling.chat import read_status
 from turnback.runtime import Wiring, entry, logger
 
 

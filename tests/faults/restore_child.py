@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from turnback.recovery.dump_store import FolderStore
+from turnback.recovery.dumps.restore import RestoreDump
+from turnback.recovery.dumps.store import FolderStore
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import Place, RestoreRequest, Snapshot, SnapshotState
-from turnback.recovery.restore_dump import RestoreDump
 
 
 def die() -> None:

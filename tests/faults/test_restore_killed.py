@@ -12,12 +12,12 @@ from typing import Any
 import psycopg
 import pytest
 from turnback.local.server import EmbeddedServer
-from turnback.recovery.database_names import Names
-from turnback.recovery.dump_record import DumpRecord
-from turnback.recovery.dump_store import FolderStore
+from turnback.recovery.dumps.names import Names
+from turnback.recovery.dumps.record import DumpRecord
+from turnback.recovery.dumps.restore import RestoreDump
+from turnback.recovery.dumps.store import FolderStore
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import RestoreState
-from turnback.recovery.restore_dump import RestoreDump
 
 from tests.dumps import EVERYTHING, RUN, contents, dump, others, request
 

@@ -16,7 +16,7 @@ from turnback.aws import cloudformation
 from turnback.aws.cloudformation import StackDescription
 from turnback.cli.shelf import find, open_shelf
 from turnback.errors import ConfigurationError
-from turnback.recovery.dump import DumpSnapshots
+from turnback.recovery.dumps.dump import DumpSnapshots
 from turnback.recovery.endpoint import Endpoint
 
 from tests.conftest import ProjectFactory

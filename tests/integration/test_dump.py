@@ -14,12 +14,12 @@ import psycopg
 import pytest
 from moto import mock_aws
 from turnback.errors import ConfigurationError, DatabaseRefused, SnapshotFailed, TurnbackError
-from turnback.recovery import programs
 from turnback.recovery.counters import counters, written_since
-from turnback.recovery.dump import DumpSnapshots
-from turnback.recovery.dump_catalog import DumpCatalog, DumpKeeper
-from turnback.recovery.dump_record import read_record
-from turnback.recovery.dump_store import DumpStore, FolderStore
+from turnback.recovery.dumps import programs
+from turnback.recovery.dumps.catalog import DumpCatalog, DumpKeeper
+from turnback.recovery.dumps.dump import DumpSnapshots
+from turnback.recovery.dumps.record import read_record
+from turnback.recovery.dumps.store import DumpStore, FolderStore
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import RestoreState
 

@@ -14,7 +14,7 @@ from moto.rds.models import rds_backends
 from turnback.aws.rds_snapshots import ClusterSnapshots, InstanceSnapshots, SnapshotsOf
 from turnback.aws.stepfunctions import StateMachine
 from turnback.errors import AwsError, SnapshotFailed
-from turnback.recovery.managed import ManagedSnapshots
+from turnback.recovery.managed.snapshots import ManagedSnapshots
 from turnback.recovery.model import SnapshotState
 from turnback.recovery.retention import Retention
 

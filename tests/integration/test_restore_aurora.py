@@ -12,6 +12,7 @@ import pytest
 from moto import mock_aws
 from turnback.aws.rds_clusters import Clusters
 from turnback.errors import AwsError, DatabaseUnreachable, RestoreFailed
+from turnback.recovery.managed.restore_cluster import RestoreCluster
 from turnback.recovery.model import (
     Place,
     RestoreProgress,
@@ -20,7 +21,6 @@ from turnback.recovery.model import (
     Snapshot,
     SnapshotState,
 )
-from turnback.recovery.restore_cluster import RestoreCluster
 
 from tests.integration.lifelike_rds import CLUSTER, INSTANCE, Crash, LifelikeRds, refusal
 

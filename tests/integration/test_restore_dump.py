@@ -16,13 +16,13 @@ import psycopg
 import pytest
 from turnback.errors import DatabaseUnreachable, RestoreFailed, RunnerBusy
 from turnback.local.server import EmbeddedServer
-from turnback.recovery import maintenance
-from turnback.recovery.database_names import Names
-from turnback.recovery.dump_fill import advice_on
+from turnback.recovery.dumps import maintenance
+from turnback.recovery.dumps.fill import advice_on
+from turnback.recovery.dumps.maintenance import leading
+from turnback.recovery.dumps.names import Names
+from turnback.recovery.dumps.restore import RestoreDump
 from turnback.recovery.endpoint import Endpoint
-from turnback.recovery.maintenance import leading
 from turnback.recovery.model import Place, RestoreState, Snapshot, SnapshotState
-from turnback.recovery.restore_dump import RestoreDump
 
 from tests.dumps import EVERYTHING, RUN, Memory, contents, dump, others, request, restore
 
@@ -422,8 +422,8 @@ def test_a_name_that_is_taken_by_somebody_else_is_left_alone(filled: str, admin:
 
 
 def test_prepared_transactions_are_named_before_any_session_is_ended() -> None:
-    from turnback.recovery.database_properties import Properties
-    from turnback.recovery.database_swap import swap
+    from turnback.recovery.dumps.properties import Properties
+    from turnback.recovery.dumps.swap import swap
 
     class Prepared:
         """A server that allows prepared transactions; ours does not (it needs a restart)."""

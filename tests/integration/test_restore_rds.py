@@ -13,6 +13,8 @@ import pytest
 from moto import mock_aws
 from turnback.aws.rds_instances import Instances
 from turnback.errors import AwsError, DatabaseRefused, DatabaseUnreachable, RestoreFailed
+from turnback.recovery.managed.restore_instance import RestoreInstance
+from turnback.recovery.managed.standing import kept_name, restored_name
 from turnback.recovery.model import (
     Place,
     RestoreProgress,
@@ -21,8 +23,6 @@ from turnback.recovery.model import (
     Snapshot,
     SnapshotState,
 )
-from turnback.recovery.restore_instance import RestoreInstance
-from turnback.recovery.standing import kept_name, restored_name
 
 from tests.integration.lifelike_rds import INSTANCE, Crash, LifelikeRds, refusal
 

@@ -18,8 +18,8 @@ from turnback.cli.follow_states import await_run, follow_steps
 from turnback.cli.output import Output
 from turnback.engine import Engine, Event, RunContext
 from turnback.migrations.discovery import load_project
-from turnback.runs.progress import Progress, ProgressRecord, progress_key
-from turnback.runs.story import Story
+from turnback.runs.watching.progress import Progress, ProgressRecord, progress_key
+from turnback.runs.watching.story import Story
 
 from tests.conftest import ProjectFactory
 from tests.integration.moto_stack import Stack

@@ -24,7 +24,7 @@ import pytest
 from moto import mock_aws
 from moto.awslambda.models import LambdaFunction
 from moto.stepfunctions.responses import StepFunctionResponse
-from turnback.runs.slack_interaction import sign
+from turnback.runs.approvals.slack import sign
 
 from tests.integration.handlers import call
 from tests.integration.moto_stack import keep_cause

@@ -12,8 +12,8 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 from turnback.errors import ApprovalRefused, AwsError, ConfigurationError
-from turnback.runs.approval_endpoint import Endpoint
-from turnback.runs.approval_link import LinkMaker, read, sign
+from turnback.runs.approvals.endpoint import Endpoint
+from turnback.runs.approvals.link import LinkMaker, read, sign
 from turnback.settings.approvals import Approver
 
 from tests.asking import ANN, BOB, CIA, RUN, Desk, asked, at_once

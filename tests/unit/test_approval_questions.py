@@ -6,7 +6,7 @@ import json
 
 import pytest
 from turnback.errors import ApprovalRefused, AwsError
-from turnback.runs.approval_record import Answer, Outcome
+from turnback.runs.approvals.record import Answer, Outcome
 
 from tests.asking import ANN, BOB, CIA, RUN, Desk, asked, at_once
 

@@ -7,7 +7,7 @@ from turnback.engine.plan import Plan, step_down, step_up
 from turnback.errors import ConfigurationError
 from turnback.migrations.discovery import load_project
 from turnback.migrations.model import Project
-from turnback.runs.risk import gate, reasons
+from turnback.runs.approvals.risk import gate, reasons
 from turnback.settings.approvals import ApprovalSettings
 
 from tests.asking import ANN, BOB

@@ -10,10 +10,10 @@ from urllib.parse import parse_qs, urlencode
 
 import pytest
 from turnback.errors import ConfigurationError
-from turnback.runs.approval_endpoint import Endpoint
-from turnback.runs.slack_interaction import BLOCK, send, sign, signing_secret
-from turnback.runs.slack_message import slack_message
+from turnback.runs.approvals.endpoint import Endpoint
+from turnback.runs.approvals.slack import BLOCK, send, sign, signing_secret
 from turnback.runs.status import Status
+from turnback.runs.telling.slack_message import slack_message
 
 from tests.asking import NOW, RUN, Desk
 from tests.chat import NEVER, chatting, later, status

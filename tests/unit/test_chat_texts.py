@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from turnback.errors import AwsError, TurnbackError
-from turnback.runs.amazon_q import notification
-from turnback.runs.chat_words import clock, duration, loss_of, next_step, title
-from turnback.runs.email_text import email_subject, email_text
-from turnback.runs.events import DETAIL_TYPE, Channels, fitted
 from turnback.runs.status import Status, StatusEvent
+from turnback.runs.telling.amazon_q import notification
+from turnback.runs.telling.channels import DETAIL_TYPE, Channels, fitted
+from turnback.runs.telling.email_text import email_subject, email_text
+from turnback.runs.telling.words import clock, duration, loss_of, next_step, title
 
 from tests.chat import ERROR, LOSS, of_every_kind, row, status, status_event
 

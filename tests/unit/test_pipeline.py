@@ -17,10 +17,10 @@ from aws_lambda_powertools.utilities.data_classes.code_pipeline_job_event import
 )
 from turnback.aws.job_runs import JobRun
 from turnback.errors import AwsError, ConfigurationError, MigrationFailed
-from turnback.runs.pipeline import TRIES, Jobs
-from turnback.runs.pipeline_answers import MESSAGE_LENGTH, message_of
-from turnback.runs.pipeline_job import Credentials, Job, Parameters, Token
-from turnback.runs.progress import Progress
+from turnback.runs.pipeline.answers import MESSAGE_LENGTH, message_of
+from turnback.runs.pipeline.job import Credentials, Job, Parameters, Token
+from turnback.runs.pipeline.jobs import TRIES, Jobs
+from turnback.runs.watching.progress import Progress
 from turnback.settings.pipeline import PipelineSettings
 
 from tests.conftest import ProjectFactory

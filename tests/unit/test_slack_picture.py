@@ -11,8 +11,8 @@ from turnback.errors import ConfigurationError
 from turnback.local import picture
 from turnback.local.picture import draw, main, marked, page
 from turnback.local.webhook import readable
-from turnback.runs.slack_message import slack_message
 from turnback.runs.status import Status
+from turnback.runs.telling.slack_message import slack_message
 
 from tests.chat import ERROR, of_every_kind, status
 

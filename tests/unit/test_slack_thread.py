@@ -14,13 +14,13 @@ from urllib.parse import parse_qs
 import pytest
 from turnback.errors import ChatUnreachable, CheckFailed, ConfigurationError
 from turnback.local.webhook import CHANNEL, Trouble, Webhook
-from turnback.runs import chat_http
-from turnback.runs.chat import Chat, read_status
-from turnback.runs.chat_access import ChatAccess
-from turnback.runs.chat_http import Patience
-from turnback.runs.slack_message import slack_message
-from turnback.runs.slack_thread import RunInChat, Shown
 from turnback.runs.status import Status
+from turnback.runs.telling import http as chat_http
+from turnback.runs.telling.access import ChatAccess
+from turnback.runs.telling.chat import Chat, read_status
+from turnback.runs.telling.http import Patience
+from turnback.runs.telling.slack_message import slack_message
+from turnback.runs.telling.slack_thread import RunInChat, Shown
 
 from tests.chat import NEVER, Clock, chatting, later, of_every_kind
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 from turnback.errors import AwsError, ConfigurationError, SnapshotFailed
-from turnback.recovery.managed import ManagedSnapshots
+from turnback.recovery.managed.snapshots import ManagedSnapshots
 from turnback.recovery.model import Snapshot, SnapshotState, snapshot_identifier
 from turnback.recovery.retention import Retention
 from turnback.runs.order import ArtifactLocation, Order
@@ -335,7 +335,7 @@ def test_the_limit_counts_from_the_first_call_and_not_from_the_run_which_may_wai
 
     assert call(0)["state"] == "creating"
     assert call(120)["state"] == "creating"
-    with pytest.raises(SnapshotFailed, match="SnapshotTimeoutMinutes"):
+    with pytest.raises(SnapshotFailed, match="not available after 120 minutes"):
         call(121)
     # The rows were counted once, before the snapshot was begun.
     assert records.counters() == {"inserted": 0}

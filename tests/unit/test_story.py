@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from turnback.errors import CheckFailed
-from turnback.runs.outcome import Outcome, complete, error_from, outcome_of
 from turnback.runs.status import Status
-from turnback.runs.story import Story
+from turnback.runs.watching.outcome import Outcome, complete, error_from, outcome_of
+from turnback.runs.watching.story import Story
 
 BEGAN = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 from turnback.errors import ChatUnreachable, ConfigurationError
 from turnback.local.webhook import Trouble, Webhook
-from turnback.runs import chat_http
-from turnback.runs.chat_access import ChatAccess
-from turnback.runs.chat_http import retry_after
-from turnback.runs.webhook import post
+from turnback.runs.telling import http as chat_http
+from turnback.runs.telling.access import ChatAccess
+from turnback.runs.telling.http import retry_after
+from turnback.runs.telling.webhook import post
 
 from tests.chat import NEVER, Clock, chatting, later
 

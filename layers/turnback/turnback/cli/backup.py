@@ -17,7 +17,7 @@ from turnback.cli.shelf import database_of, keep_out_of_git, open_shelf
 from turnback.cli.shelf import stack as stack_option
 
 if TYPE_CHECKING:
-    from turnback.recovery.dump_record import DumpRecord
+    from turnback.recovery.dumps.record import DumpRecord
 
 # A command has no end of its own; a week is longer than any dump takes.
 NO_LIMIT_S = 7 * 24 * 3600.0
@@ -54,7 +54,7 @@ def backup(
     It is all of one moment, and nobody waits for it but who changes the schema. The record beside
     it says as of when it is, of which version, and its checksum; restore needs both.
     """
-    from turnback.recovery.dump import DumpSnapshots
+    from turnback.recovery.dumps.dump import DumpSnapshots
     from turnback.recovery.endpoint import Endpoint
 
     run = new_run()
@@ -114,7 +114,7 @@ def backup(
 @reported
 def snapshots(*, directory: Path, place: str | None, stack: str | None, out: Output) -> None:
     """List the snapshots that can be restored, newest first. Needs no database."""
-    from turnback.recovery.dump_catalog import DumpCatalog
+    from turnback.recovery.dumps.catalog import DumpCatalog
 
     shelf = open_shelf(place, stack, directory)
     found = DumpCatalog(shelf.store, shelf.prefix).list(shelf.target)

@@ -19,11 +19,11 @@ from turnback.errors import (
     RunCancelled,
     VerificationFailed,
 )
-from turnback.runs.approval_endpoint import LOOK
-from turnback.runs.outcome import Outcome
+from turnback.runs.approvals.endpoint import LOOK
 from turnback.runs.records import Records
 from turnback.runs.status import Status
-from turnback.runs.story import Story
+from turnback.runs.watching.outcome import Outcome
+from turnback.runs.watching.story import Story
 
 if TYPE_CHECKING:
     from turnback.aws.executions import Executions

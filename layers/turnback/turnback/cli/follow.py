@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from turnback.errors import AwsError
-from turnback.runs.outcome import Outcome
-from turnback.runs.progress import Progress, progress_key
 from turnback.runs.records import Records, Store
-from turnback.runs.story import Step, Story
+from turnback.runs.watching.outcome import Outcome
+from turnback.runs.watching.progress import Progress, progress_key
+from turnback.runs.watching.story import Step, Story
 
 if TYPE_CHECKING:
     from turnback.aws.executions import Execution, Executions

@@ -10,7 +10,7 @@ import click
 
 from turnback.cli.follow import Look
 from turnback.cli.output import Output, human_ms
-from turnback.runs.story import Step, in_one_line
+from turnback.runs.watching.story import Step, in_one_line
 
 _WIDTH = 24
 _PERCENT = re.compile(r"\d{1,3} ?%")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from turnback.errors import AwsError
-from turnback.runs.story import Story
+from turnback.runs.watching.story import Story
 
 if TYPE_CHECKING:
     from turnback.aws.executions import Executions

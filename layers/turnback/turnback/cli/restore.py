@@ -19,10 +19,10 @@ from turnback.cli.shelf import stack as stack_option
 from turnback.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from turnback.recovery.dump_record import DumpRecord
+    from turnback.recovery.dumps.record import DumpRecord
+    from turnback.recovery.dumps.restore import RestoreDump
     from turnback.recovery.endpoint import Endpoint
     from turnback.recovery.model import RestoreProgress, RestoreRequest, Restores
-    from turnback.recovery.restore_dump import RestoreDump
 
 _PAUSE_S = 2.0
 _TABLES_SHOWN = 5
@@ -56,9 +56,9 @@ def restore(
     is restored into a new database beside the old one and checked; then the two swap names, which
     ends every session. Says first what is lost, and asks; without a terminal it needs --yes.
     """
+    from turnback.recovery.dumps.restore import RestoreDump
     from turnback.recovery.endpoint import Endpoint
     from turnback.recovery.model import RestoreRequest, Snapshot, SnapshotState
-    from turnback.recovery.restore_dump import RestoreDump
 
     del history_schema  # the record knows where the history was
     out.document |= {"database": None, "snapshot": None, "loss": None, "error": None}
@@ -173,7 +173,7 @@ def _ask(name: str, where: str, yes: bool, out: Output) -> None:
 
 
 def _check(endpoint: Endpoint, record: DumpRecord) -> Callable[[Any], None]:
-    from turnback.recovery.history_check import expects_version
+    from turnback.recovery.dumps.history_check import expects_version
 
     return expects_version(endpoint, record.schema_version, record.history_schema)
 

@@ -12,9 +12,9 @@ from turnback.cli import options as opt
 from turnback.cli.output import Output, count, human_ms, reported
 from turnback.cli.stack import open_stack, stack_option
 from turnback.runs.artifacts import KEY
-from turnback.runs.outcome import outcome_of
 from turnback.runs.records import Records
 from turnback.runs.status import Status
+from turnback.runs.watching.outcome import outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

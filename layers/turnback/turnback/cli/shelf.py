@@ -12,8 +12,8 @@ import click
 from turnback.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from turnback.recovery.dump_record import DumpRecord
-    from turnback.recovery.dump_store import DumpStore
+    from turnback.recovery.dumps.record import DumpRecord
+    from turnback.recovery.dumps.store import DumpStore
 
 _S3 = re.compile(r"s3://(?P<bucket>[^/]+)(?:/(?P<key>.*))?")
 
@@ -58,7 +58,7 @@ def open_shelf(place: str | None, stack_name: str | None, directory: Path) -> Sh
     Raises:
         ConfigurationError: no such bucket or stack can be, or the stack's snapshots are of RDS.
     """
-    from turnback.recovery.dump_store import FolderStore
+    from turnback.recovery.dumps.store import FolderStore
 
     if place:
         found = _S3.fullmatch(place)
@@ -83,9 +83,9 @@ def find(snapshot: str, shelf: Shelf) -> tuple[DumpStore, DumpRecord]:
     Raises:
         ConfigurationError: there is none, or no record of it.
     """
-    from turnback.recovery.dump_catalog import DumpCatalog
-    from turnback.recovery.dump_record import read_record
-    from turnback.recovery.dump_store import FolderStore
+    from turnback.recovery.dumps.catalog import DumpCatalog
+    from turnback.recovery.dumps.record import read_record
+    from turnback.recovery.dumps.store import FolderStore
 
     found = _S3.fullmatch(snapshot)
     if found or Path(snapshot).is_file():

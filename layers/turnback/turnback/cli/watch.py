@@ -14,9 +14,9 @@ from turnback.cli.follow_display import Lines, Live
 from turnback.cli.output import Output, human_ms, reported
 from turnback.cli.stack import Stack, open_stack, stack_option
 from turnback.errors import AwsError, ConfigurationError
-from turnback.runs.outcome import Outcome, error_from
 from turnback.runs.records import Records
 from turnback.runs.status import Status
+from turnback.runs.watching.outcome import Outcome, error_from
 
 if TYPE_CHECKING:
     from turnback.aws.executions import Executions

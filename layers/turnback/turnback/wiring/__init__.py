@@ -21,7 +21,7 @@ from turnback.wiring.telling import Telling
 
 if TYPE_CHECKING:
     from turnback.aws.stepfunctions import StateMachine
-    from turnback.runs.pipeline import Jobs
+    from turnback.runs.pipeline.jobs import Jobs
 
 
 class Wiring(Invocation):
@@ -61,7 +61,7 @@ class Wiring(Invocation):
 
         from turnback.aws.codepipeline import JobResults, SourceArtifacts
         from turnback.aws.job_runs import JobRuns
-        from turnback.runs.pipeline import Jobs
+        from turnback.runs.pipeline.jobs import Jobs
 
         return Jobs(
             settings=PipelineSettings.read(self.environment),

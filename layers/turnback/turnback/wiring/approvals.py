@@ -10,9 +10,9 @@ from turnback.wiring.invocation import Invocation
 
 if TYPE_CHECKING:
     from turnback.aws.sns import Topic
-    from turnback.runs.approval import Questions
-    from turnback.runs.approval_endpoint import Endpoint
-    from turnback.runs.approval_link import LinkMaker
+    from turnback.runs.approvals.endpoint import Endpoint
+    from turnback.runs.approvals.link import LinkMaker
+    from turnback.runs.approvals.questions import Questions
     from turnback.runs.validate import Gate
 
 
@@ -26,7 +26,7 @@ class Approvals:
     def questions(self) -> Questions:
         """The questions that runs have for people."""
         from turnback.aws.stepfunctions import WaitingTasks
-        from turnback.runs.approval import Questions
+        from turnback.runs.approvals.questions import Questions
         from turnback.settings.approvals import ApprovalSettings
 
         settings = ApprovalSettings.read(self._of.environment)
@@ -37,7 +37,7 @@ class Approvals:
     @property
     def gate(self) -> Gate:
         """How many persons must agree to a plan, and why."""
-        from turnback.runs.risk import gate
+        from turnback.runs.approvals.risk import gate
         from turnback.settings.approvals import ApprovalSettings
 
         return gate(ApprovalSettings.read(self._of.environment))
@@ -45,7 +45,7 @@ class Approvals:
     @property
     def links(self) -> LinkMaker:
         """Makes the links by which people answer."""
-        from turnback.runs.approval_link import LinkMaker
+        from turnback.runs.approvals.link import LinkMaker
 
         return LinkMaker(text(self._of.environment, "ANSWER_URL"), self._approval_key)
 
@@ -59,7 +59,7 @@ class Approvals:
     @property
     def answers(self) -> Endpoint:
         """What takes answers, whichever way they come."""
-        from turnback.runs.approval_endpoint import Endpoint
+        from turnback.runs.approvals.endpoint import Endpoint
 
         return Endpoint(self.questions, self._approval_key, self._signing_secret)
 
@@ -70,7 +70,7 @@ class Approvals:
 
     def _signing_secret(self) -> str:
         from turnback.aws.secretsmanager import secret_text
-        from turnback.runs.slack_interaction import signing_secret
+        from turnback.runs.approvals.slack import signing_secret
 
         arn = self._of.environment.get("SLACK_SECRET_ARN", "").strip()
         return signing_secret(secret_text(arn)) if arn else ""

@@ -39,7 +39,7 @@ class Database:
     @contextmanager
     def connect(self, order: Order, release: str | None) -> Iterator[Engine]:
         """A session with the database for the ``with`` block, which tells how far it is."""
-        from turnback.runs.progress import ProgressRecord
+        from turnback.runs.watching.progress import ProgressRecord
 
         progress = ProgressRecord(self._of.bucket(), order.run, self._of.log.warning)
 

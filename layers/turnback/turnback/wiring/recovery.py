@@ -42,7 +42,7 @@ class Recovery:
         if settings.kind == "none":
             return NoSnapshots()
         if settings.kind == "dump":
-            from turnback.recovery.dump import DumpSnapshots
+            from turnback.recovery.dumps.dump import DumpSnapshots
 
             return DumpSnapshots(
                 self._database.endpoint(),
@@ -51,7 +51,7 @@ class Recovery:
                 history_schema=DatabaseSettings.read(self._of.environment).history_schema,
                 limit_megabytes=settings.dump_limit_megabytes,
             )
-        from turnback.recovery.managed import ManagedSnapshots
+        from turnback.recovery.managed.snapshots import ManagedSnapshots
 
         return ManagedSnapshots(
             settings.kind,
@@ -93,17 +93,17 @@ class Recovery:
         """The way the database is restored: from what its snapshots are."""
         settings = self.snapshot_settings
         if settings.kind == "dump":
-            from turnback.recovery.restore_dump import RestoreDump
+            from turnback.recovery.dumps.restore import RestoreDump
 
             return RestoreDump(self._database.endpoint(), self._of.bucket(), self._of.seconds_left)
         if settings.kind == "rds":
             from turnback.aws.rds_instances import Instances
-            from turnback.recovery.restore_instance import RestoreInstance
+            from turnback.recovery.managed.restore_instance import RestoreInstance
 
             return RestoreInstance(Instances(), settings.instance)
         if settings.kind == "aurora":
             from turnback.aws.rds_clusters import Clusters
-            from turnback.recovery.restore_cluster import RestoreCluster
+            from turnback.recovery.managed.restore_cluster import RestoreCluster
 
             return RestoreCluster(Clusters(), settings.cluster)
         raise ConfigurationError(
@@ -137,7 +137,7 @@ class Recovery:
     def _keeper(self) -> Keeper:
         target = self._of.order.target
         if self.snapshot_settings.kind == "dump":
-            from turnback.recovery.dump_catalog import DumpCatalog, DumpKeeper
+            from turnback.recovery.dumps.catalog import DumpCatalog, DumpKeeper
 
             return DumpKeeper(DumpCatalog(self._of.bucket()), target)
         from turnback.aws.rds_snapshots import SnapshotsOf

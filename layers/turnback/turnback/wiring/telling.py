@@ -10,8 +10,8 @@ from turnback.settings.chat import TellingSettings
 from turnback.wiring.invocation import Invocation
 
 if TYPE_CHECKING:
-    from turnback.runs.chat import Chat
-    from turnback.runs.events import Channels
+    from turnback.runs.telling.channels import Channels
+    from turnback.runs.telling.chat import Chat
 
 
 class Telling:
@@ -25,7 +25,7 @@ class Telling:
         """Everywhere that statuses are told."""
         from turnback.aws.events import EventBus
         from turnback.aws.sns import Topic
-        from turnback.runs.events import Channels
+        from turnback.runs.telling.channels import Channels
 
         settings = TellingSettings.read(self._of.environment)
         return Channels(
@@ -54,9 +54,9 @@ class Telling:
     def chat(self) -> Chat:
         """The chat that the secret names."""
         from turnback.aws.secretsmanager import secret_text
-        from turnback.runs.chat import Chat
-        from turnback.runs.chat_access import ChatAccess
-        from turnback.runs.chat_http import Patience
+        from turnback.runs.telling.access import ChatAccess
+        from turnback.runs.telling.chat import Chat
+        from turnback.runs.telling.http import Patience
 
         access = ChatAccess.from_secret(secret_text(text(self._of.environment, "SLACK_SECRET_ARN")))
         return Chat(access, self._of.bucket(), Patience(self._of.seconds_left))

@@ -1,0 +1,188 @@
+"""Dumps: pg_dump streamed into a bucket, and read back before anything relies on it."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from hashlib import sha256
+
+from turnback.errors import SnapshotFailed
+from turnback.recovery.dumps.binaries import binary
+from turnback.recovery.dumps.programs import (
+    chunks,
+    ended_in_time,
+    environment_for,
+    feed,
+    tail,
+)
+from turnback.recovery.dumps.record import DumpRecord, read_record
+from turnback.recovery.dumps.source import MANAGED, Source, open_source
+from turnback.recovery.dumps.store import DumpStore
+from turnback.recovery.endpoint import Endpoint
+from turnback.recovery.model import Snapshot, SnapshotState
+
+DUMP_LIMIT_MEGABYTES = 5000
+
+
+class DumpSnapshots:
+    """Snapshots by pg_dump, for databases that RDS does not run.
+
+    A dump passes through memory in pieces and never lies on the function's disk. A small record
+    beside it is written only after it was read back, so what is recorded can be restored.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        store: DumpStore,
+        seconds_left: Callable[[], float],
+        *,
+        history_schema: str = "public",
+        limit_megabytes: int = DUMP_LIMIT_MEGABYTES,
+        prefix: str = "snapshots/",
+        tell: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Dump this database into this bucket.
+
+        Args:
+            endpoint: the database.
+            store: the bucket, or a folder.
+            seconds_left: seconds until the function is stopped; the dump gives up before.
+            history_schema: schema of the history tables.
+            limit_megabytes: size of the database from which no dump is begun; 0 is without limit.
+            prefix: what the key of every dump begins with.
+            tell: told, now and then, how many bytes were written.
+        """
+        self._endpoint = endpoint
+        self._store = store
+        self._seconds_left = seconds_left
+        self._history_schema = history_schema
+        self._limit = limit_megabytes
+        self._prefix = prefix
+        self._tell = tell
+
+    def key(self, target: str, run: str) -> str:
+        """Where the dump of this run is."""
+        return f"{self._prefix}{target}/{run}.dump"
+
+    def take(self, target: str, run: str, tags: Mapping[str, str]) -> Snapshot:
+        """Dump the database and verify the dump; a run's second call finds the first one's.
+
+        Raises:
+            SnapshotFailed: too large, too slow, refused, or it does not read back.
+            DatabaseUnreachable, DatabaseRefused: there is no answer, or it is no.
+        """
+        record = self.record(target, run, tags)
+        encrypted = True if record.encrypted else None
+        return Snapshot("dump", record.id, SnapshotState.AVAILABLE, record.taken_at, encrypted)
+
+    def record(self, target: str, run: str, tags: Mapping[str, str]) -> DumpRecord:
+        """As ``take``, and what is known of the dump."""
+        key = self.key(target, run)
+        known = read_record(self._store, key)
+        if known is not None:
+            return known
+        with self.source() as source:
+            schema = {"schema_version": source.schema_version} if source.schema_version else {}
+            size, written, encrypted = self._dump(source, key, {**tags, **schema})
+        entries, read = self._read_back(key)
+        if written != read:
+            raise SnapshotFailed(
+                f"the dump {self._store.prefix}{key} reads back differently from what was written",
+                hint="release again; when it happens again, look at the bucket's other writers",
+            )
+        record = DumpRecord(
+            id=f"{self._store.prefix}{key}",
+            target=target,
+            run=run,
+            release=tags.get("release"),
+            schema_version=source.schema_version,
+            history_schema=self._history_schema,
+            database=self._endpoint.name,
+            database_bytes=source.bytes,
+            server_version=source.server_version,
+            taken_at=source.taken_at,
+            sha256=written,
+            bytes=size,
+            entries=entries,
+            encrypted=encrypted,
+            counters=source.counters,
+        )
+        record.write(self._store, key)
+        return record
+
+    def source(self) -> AbstractContextManager[Source]:
+        """What would be dumped, held for a ``with`` block; see open_source."""
+        return open_source(self._endpoint, self._history_schema, self._limit)
+
+    def _dump(
+        self, source: Source, key: str, tags: Mapping[str, str]
+    ) -> tuple[int, str, str | None]:
+        size, digest = 0, sha256()
+        with (
+            tempfile.TemporaryFile() as complaints,
+            subprocess.Popen(
+                [
+                    *(source.program, "--format=custom", "--no-password"),
+                    *("--lock-wait-timeout=30s", f"--snapshot={source.exported}"),
+                ],
+                env=environment_for(source.program, self._endpoint),
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+            ) as process,
+            ended_in_time(process, self._seconds_left()) as late,
+        ):
+            upload = self._store.upload(key, tags)
+            with upload as writer:
+                for chunk in chunks(process.stdout):
+                    writer.send(chunk)
+                    digest.update(chunk)
+                    size += len(chunk)
+                    self._tell(size)
+                if process.wait() != 0:
+                    # Raised inside the block, so that the upload is aborted and leaves nothing.
+                    raise self._failed(tail(complaints), late=late.is_set())
+            return size, digest.hexdigest(), writer.encryption
+
+    def _read_back(self, key: str) -> tuple[int, str]:
+        digest = sha256()
+        with (
+            tempfile.TemporaryFile() as listing,
+            tempfile.TemporaryFile() as complaints,
+            subprocess.Popen(
+                [binary("pg_restore"), "--list"],
+                stdin=subprocess.PIPE,
+                stdout=listing,
+                stderr=complaints,
+            ) as process,
+            ended_in_time(process, self._seconds_left()) as late,
+        ):
+            for chunk in self._store.stream(key):
+                digest.update(chunk)
+                feed(process.stdin, chunk)
+                if late.is_set():
+                    raise self._failed("", late=True)
+            feed(process.stdin, None)
+            if process.wait() != 0:
+                raise SnapshotFailed(
+                    f"the dump cannot be read back: {tail(complaints)}",
+                    hint="release again; nothing was changed",
+                )
+            listing.seek(0)
+            entries = sum(1 for line in listing if line.strip() and not line.startswith(b";"))
+        return entries, digest.hexdigest()
+
+    def _failed(self, complaint: str, *, late: bool) -> SnapshotFailed:
+        if late:
+            return SnapshotFailed(
+                "the dump did not end in the time that one function call has", hint=MANAGED
+            )
+        # libpq does not repeat the password, but a broken proxy might.
+        password = self._endpoint.password
+        shown = complaint.replace(password, "***") if password else complaint
+        return SnapshotFailed(
+            f"pg_dump failed: {shown}",
+            hint="the user must be able to connect and to read every table; nothing was changed",
+        )

@@ -1,0 +1,45 @@
+"""Whether a restored database is the expected one: its history ends where the snapshot's did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from turnback.engine.connection import connect
+from turnback.engine.events import Options
+from turnback.errors import RestoreFailed
+from turnback.recovery.dumps.source import last_applied
+from turnback.recovery.endpoint import Endpoint
+from turnback.recovery.model import Place
+
+
+def expects_version(
+    endpoint: Endpoint, version: str | None, history_schema: str
+) -> Callable[[Place], None]:
+    """A check for RestoreRequest: the version last applied is this one.
+
+    Args:
+        endpoint: the old database; where the restored one differs, its Place says.
+        version: what the snapshot's record says; None where there was no history.
+        history_schema: schema of the history tables.
+    """
+
+    def check(place: Place) -> None:
+        at = replace(
+            endpoint,
+            host=place.host or endpoint.host,
+            port=place.port or endpoint.port,
+            name=place.name or endpoint.name,
+        )
+        with connect(
+            at.conninfo(), application_name="turnback check", options=Options()
+        ) as connection:
+            found = last_applied(connection, history_schema)
+        if found != version:
+            raise RestoreFailed(
+                f'the restored database "{at.name}" is at version {found or "none"}, and the '
+                f"snapshot was taken at {version or 'none'}",
+                hint="the old database answers as before; look at the restored one, and drop it",
+            )
+
+    return check

@@ -1,0 +1,211 @@
+"""Restoring a dump: into a new database beside the old one, then the names are swapped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import psycopg
+
+from turnback.engine.connection import Connection
+from turnback.engine.quoting import identifier, literal
+from turnback.errors import DatabaseUnreachable, RestoreFailed
+from turnback.recovery.dumps.fill import fill
+from turnback.recovery.dumps.maintenance import leading, open_maintenance
+from turnback.recovery.dumps.names import COMPLETE, KEPT, RESTORING, Mark, Names, read_mark
+from turnback.recovery.dumps.properties import Properties, read_properties
+from turnback.recovery.dumps.record import DumpRecord, key_of, read_record
+from turnback.recovery.dumps.store import DumpStore
+from turnback.recovery.dumps.successor import (
+    find_database,
+    make_successor,
+    refuse_powerless,
+    taken,
+)
+from turnback.recovery.dumps.swap import swap
+from turnback.recovery.endpoint import Endpoint
+from turnback.recovery.model import Place, RestoreProgress, RestoreRequest, RestoreState, Snapshot
+
+# What is left for the answer, after pg_restore was ended.
+RESERVE_S = 20.0
+# The swap may wait five seconds for the sessions to go, three times.
+_SWAP_S = 20.0
+
+
+class RestoreDump:
+    """Restores a dump in one call, if there is time; a call that was cut off is taken up again.
+
+    All it knows is in the server: the databases' names, and the mark in their comments. What was
+    not restored whole is dropped and made again.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, store: DumpStore, seconds_left: Callable[[], float]
+    ) -> None:
+        """Restore this database from dumps of this store.
+
+        Args:
+            endpoint: the database, by the name that it has and will have again.
+            store: the bucket, or a folder.
+            seconds_left: seconds until the function is stopped; pg_restore is ended before.
+        """
+        self._endpoint = endpoint
+        self._store = store
+        self._seconds_left = seconds_left
+
+    def advance(self, request: RestoreRequest) -> RestoreProgress:
+        """Restore, check, swap; see Restores.
+
+        Raises:
+            RestoreFailed: it cannot end well; the old database answers as before.
+            RunnerBusy: another run restores this database.
+            DatabaseUnreachable: no answer.
+        """
+        record = self.record(request.snapshot)
+        with leading(self._endpoint, request.run) as connection:
+            if connection is None:
+                return RestoreProgress(
+                    RestoreState.RESTORING, "an earlier call of this run is still at work"
+                )
+            try:
+                return self._advance(connection, request, record)
+            except psycopg.Error as error:
+                raise self._refused(error) from error
+
+    def beside(self, snapshot: Snapshot, name: str, run: str) -> DumpRecord:
+        """Restore into a database of its own, and swap nothing.
+
+        Args:
+            snapshot: the dump.
+            name: of the new database; there must be none of this name.
+            run: who makes it; one that this run left unfinished is made again.
+
+        Raises:
+            RestoreFailed: the name is taken, or it cannot be restored.
+        """
+        record = self.record(snapshot)
+        with leading(self._endpoint, run) as connection:
+            if connection is None:
+                raise RestoreFailed(
+                    f'another session is restoring into "{name}"',
+                    hint="nothing was changed; wait until it has ended",
+                )
+            try:
+                properties = read_properties(connection, self._endpoint.name)
+                self._make(connection, name, properties, record, run)
+                settings = f"WITH CONNECTION LIMIT {properties.connection_limit}"
+                connection.execute(f"ALTER DATABASE {identifier(name)} {settings}".encode())
+                comment = f"COMMENT ON DATABASE {identifier(name)} IS "
+                connection.execute((comment + literal(properties.comment)).encode())
+            except psycopg.Error as error:
+                raise self._refused(error) from error
+        return record
+
+    def names(self, run: str) -> Names:
+        """The databases that the restore of this run has to do with."""
+        return Names.of(self._endpoint.name, run)
+
+    def unfinished(self, dump: DumpRecord) -> str | None:
+        """The run of a restore of this dump that was cut off before the swap; None without one."""
+        with open_maintenance(self._endpoint, "turnback restore") as connection:
+            found = connection.execute(
+                "SELECT datname, pg_catalog.shobj_description(oid, 'pg_database') "
+                "FROM pg_catalog.pg_database"
+            ).fetchall()
+        for name, comment in found:
+            mark = read_mark(None if comment is None else str(comment))
+            if (
+                mark is not None
+                and mark.sha256 == dump.sha256
+                and mark.state in (RESTORING, COMPLETE)
+                and name == self.names(mark.run).successor
+            ):
+                return mark.run
+        return None
+
+    def record(self, snapshot: Snapshot | None) -> DumpRecord:
+        """What is known of a snapshot.
+
+        Raises:
+            RestoreFailed: it is no dump, or there is no record of it.
+        """
+        if snapshot is None or snapshot.kind != "dump" or snapshot.id is None:
+            raise RestoreFailed(
+                "there is no dump to restore: "
+                + (snapshot.kind if snapshot else "a point in time")
+                + " was asked for",
+                hint="nothing was changed; a point in time needs SnapshotKind rds or aurora",
+            )
+        record = read_record(self._store, key_of(self._store, snapshot.id))
+        if record is None:
+            raise RestoreFailed(
+                f"there is no record of the dump {snapshot.id}",
+                hint="nothing was changed; the dump was removed, or was never read back. "
+                "turnback snapshots shows those that can be restored",
+            )
+        return record
+
+    def _advance(
+        self, connection: Connection, request: RestoreRequest, record: DumpRecord
+    ) -> RestoreProgress:
+        names = Names.of(self._endpoint.name, request.run)
+        mark = Mark(KEPT, request.run, record.sha256, record.taken_at)
+        done = RestoreProgress(
+            RestoreState.RESTORED,
+            f'the dump of {record.taken_at} is restored; the old database is "{names.kept}"',
+            kept=names.kept,
+            restored_to=record.taken_at,
+        )
+        kept = find_database(connection, names.kept)
+        if kept is not None:
+            if kept.mark is None or kept.mark.run != request.run:
+                raise taken(names.kept)
+            return done
+        properties = read_properties(connection, names.current)
+        refuse_powerless(connection, self._endpoint.user, names.current)
+        successor = find_database(connection, names.successor)
+        if successor is None or not successor.is_whole(request.run, record):
+            self._make(connection, names.successor, properties, record, request.run)
+        try:
+            request.check(Place(name=names.successor))
+        except DatabaseUnreachable as error:
+            return RestoreProgress(RestoreState.CHECKING, error.message)
+        if self._seconds_left() < _SWAP_S:
+            return RestoreProgress(
+                RestoreState.SWAPPING, f'"{names.successor}" is whole; the next call swaps'
+            )
+        swap(
+            connection,
+            lambda: open_maintenance(self._endpoint, f"turnback swap {request.run}"),
+            names,
+            properties,
+            replace(mark, comment=properties.comment),
+        )
+        return done
+
+    def _make(
+        self,
+        connection: Connection,
+        name: str,
+        properties: Properties,
+        record: DumpRecord,
+        run: str,
+    ) -> None:
+        def filled(into: Endpoint, server_version: int) -> None:
+            seconds = self._seconds_left() - RESERVE_S
+            fill(into, self._store, record, seconds, server_version)
+
+        into = replace(self._endpoint, name=name)
+        make_successor(connection, into, properties, record, run, filled)
+
+    def _refused(self, error: psycopg.Error) -> RestoreFailed:
+        if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+            return RestoreFailed(
+                f"the session with the server was lost: {str(error).strip()}",
+                hint="the old database was not touched; restore again, and it goes on from here",
+            )
+        return RestoreFailed(
+            f"the server refuses a step of the restore: {str(error).strip()}",
+            sqlstate=error.sqlstate,
+            hint="the old database answers as before; give us that right, then restore again",
+        )

@@ -1,0 +1,1 @@
+"""Snapshots that RDS takes, and databases restored from them."""

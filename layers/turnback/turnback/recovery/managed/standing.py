@@ -1,0 +1,98 @@
+"""Instances and clusters of RDS as they stand: whose they are, and what may be done with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import Protocol
+
+from turnback.recovery.managed.snapshots import has_ended
+
+# On what a restore made: the run. It stays with an instance or a cluster when that is renamed.
+RESTORED_BY = "turnback-restored-by"
+# On an instance of a restored cluster: the name that it is to have in the end.
+INSTEAD_OF = "turnback-instead-of"
+
+# In these states it answers and can be renamed: optimizing its storage may take days.
+USABLE = {"available", "storage-optimization"}
+
+
+class Standing(Protocol):
+    """An instance or a cluster as RDS describes it."""
+
+    @property
+    def id(self) -> str:
+        """Its identifier."""
+
+    @property
+    def resource(self) -> str:
+        """The identifier that stays when it is renamed."""
+
+    @property
+    def status(self) -> str:
+        """In the words of RDS."""
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Its tags."""
+
+    @property
+    def host(self) -> str | None:
+        """The host of its endpoint; None before it has one."""
+
+    @property
+    def port(self) -> int | None:
+        """The port of its endpoint."""
+
+    @property
+    def engine(self) -> str:
+        """``postgres``, ``aurora-postgresql``."""
+
+    @property
+    def restorable_until(self) -> datetime | None:
+        """Until when a restore to a point in time is possible; None where it is not at all."""
+
+    @property
+    def changing(self) -> bool:
+        """Whether a modification waits to be done."""
+
+    @property
+    def has_managed_password(self) -> bool:
+        """Whether RDS keeps the master password in a secret, and rotates it."""
+
+
+def is_of(standing: Standing | None, run: str) -> bool:
+    """Whether this run's restore made it."""
+    return standing is not None and standing.tags.get(RESTORED_BY) == run
+
+
+def is_ready(standing: Standing) -> bool:
+    """Whether it answers, and nothing more happens to it."""
+    return standing.status in USABLE and not standing.changing
+
+
+def is_lost(standing: Standing) -> bool:
+    """Whether waiting for it is of no use."""
+    return has_ended(standing.status)
+
+
+def restored_name(identifier: str, run: str) -> str:
+    """The name of what a run restores, before it takes the old one's place."""
+    return _name(identifier, "restored", run)
+
+
+def kept_name(identifier: str, run: str) -> str:
+    """The name of the old one, after a run's restore took its place."""
+    return _name(identifier, "before", run)
+
+
+def _name(identifier: str, word: str, run: str) -> str:
+    """``<identifier>-<word>-<run>`` in what RDS takes: 63 letters, digits and single hyphens."""
+    wanted = f"{identifier}-{word}-{run}"
+    name = re.sub(r"[^a-z0-9]+", "-", wanted.lower()).strip("-")
+    if name == wanted and len(name) <= 63:
+        return name
+    start = re.sub(r"[^a-z0-9]+", "-", identifier.lower())[:40].strip("-")
+    return f"{start}-{word}-{sha256(wanted.encode()).hexdigest()[:12]}"

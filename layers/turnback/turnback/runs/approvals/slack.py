@@ -1,0 +1,170 @@
+"""Buttons in Slack: believing a press of one, and showing what became of it.
+
+Slack signs each request with the app's signing secret, over the time and the exact bytes of the
+body (Slack API, "Verifying requests from Slack").
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from turnback.errors import ApprovalRefused, ConfigurationError
+from turnback.runs.approvals.record import APPROVED, DENIED
+from turnback.runs.approvals.standing import Standing
+from turnback.runs.telling.slack_message import escape
+from turnback.runs.telling.words import cut
+
+# A request may be this old, in seconds, before it counts as a replay.
+OLDEST_S = 300
+# Slack waits three seconds for our answer; what follows it must leave most of them.
+REPLY_S = 1.0
+BLOCK, ANSWERS = "turnback_approval", "turnback_answers"
+_ACTIONS = {"approve": APPROVED, "deny": DENIED}
+_TEXT_LENGTH = 2900
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """A button that somebody pressed.
+
+    Attributes:
+        run, gate: of the question.
+        decision: ``approved`` or ``denied``.
+        user: who pressed it, by Slack's id.
+        user_name: the same for people.
+        reply_to: where the message can be changed from; or "".
+        message: the message that the button stands in.
+        once: tells this press from any other, and a replay of it not.
+    """
+
+    run: str
+    gate: str
+    decision: str
+    user: str
+    user_name: str
+    reply_to: str
+    message: Mapping[str, Any]
+    once: str
+
+
+def signing_secret(secret: str) -> str:
+    """The signing secret in the chat's secret; empty where that has none."""
+    try:
+        fields = json.loads(secret)
+    except ValueError:
+        return ""
+    return str(fields.get("signing_secret") or "") if isinstance(fields, dict) else ""
+
+
+def sign(secret: str, timestamp: str, body: bytes) -> str:
+    """The signature that Slack puts on a request."""
+    base = b"v0:" + timestamp.encode() + b":" + body
+    return "v0=" + hmac.new(secret.encode(), base, "sha256").hexdigest()
+
+
+def pressed(headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> Press:
+    """The press in a request, once it is sure that Slack sent it, and sent it now.
+
+    Args:
+        headers: of the request, their names in small letters.
+        body: its bytes as they came.
+        secret: the app's signing secret.
+        now: the time.
+
+    Raises:
+        ApprovalRefused: it is forged, too old, or no press of ours.
+        ConfigurationError: there is no secret.
+    """
+    if not secret:
+        raise ConfigurationError(
+            "the stack has no signing secret of Slack",
+            hint='add "signing_secret" to the secret of the chat',
+        )
+    timestamp = headers.get("x-slack-request-timestamp", "")
+    signature = headers.get("x-slack-signature", "")
+    expected = sign(secret, timestamp, body)
+    if not hmac.compare_digest(expected.encode(), signature.encode()):
+        raise ApprovalRefused("this request is not signed by Slack")
+    if not timestamp.isdigit() or abs(now.timestamp() - int(timestamp)) > OLDEST_S:
+        raise ApprovalRefused("this request is older than five minutes")
+    return _press(body, signature)
+
+
+def _press(body: bytes, signature: str) -> Press:
+    try:
+        payload = json.loads(parse_qs(body.decode())["payload"][0])
+        action = next(item for item in payload["actions"] if item["block_id"] == BLOCK)
+        value = json.loads(action["value"])
+        return Press(
+            run=str(value["run"]),
+            gate=str(value["gate"]),
+            decision=_ACTIONS[action["action_id"]],
+            user=str(payload["user"]["id"]),
+            user_name=str(payload["user"].get("username") or payload["user"]["id"]),
+            reply_to=str(payload.get("response_url") or ""),
+            message=payload.get("message") or {},
+            once=f"slack {signature}",
+        )
+    except (KeyError, IndexError, TypeError, ValueError, StopIteration):
+        raise ApprovalRefused("this is no button of turnback") from None
+
+
+def reply(press: Press, standing: Standing) -> dict[str, Any]:
+    """The message as it is after an answer: with who said what, and without buttons at the end."""
+    said = [
+        f"{escape(answer.person)} {answer.decision}"
+        + (f": {escape(answer.comment)}" if answer.comment else "")
+        for answer in standing.answers
+    ]
+    text = cut("\n".join([*said, escape(standing.told())]), _TEXT_LENGTH)
+    note = {
+        "type": "context",
+        "block_id": ANSWERS,
+        "elements": [{"type": "mrkdwn", "text": text}],
+    }
+    gone = {ANSWERS} if standing.outcome is None else {ANSWERS, BLOCK}
+    blocks = press.message.get("blocks") or []
+    kept = [block for block in blocks if block.get("block_id") not in gone]
+    return {
+        "replace_original": True,
+        "text": str(press.message.get("text") or standing.told()),
+        "blocks": [*kept[:49], note],
+    }
+
+
+def whisper(text: str) -> dict[str, Any]:
+    """A message that only the one who pressed sees."""
+    return {"response_type": "ephemeral", "replace_original": False, "text": escape(text)}
+
+
+def send(address: str, message: Mapping[str, Any], warn: Callable[[str], object]) -> None:
+    """Send it to the address that came with a press; what fails is only said, as it is no answer.
+
+    Args:
+        address: from a request that Slack signed.
+        message: what to send.
+        warn: where to say that it failed.
+    """
+    host = urlsplit(address)
+    local = host.scheme == "http" and host.hostname == "127.0.0.1"
+    if not local and (host.scheme != "https" or host.hostname != "hooks.slack.com"):
+        warn("the message in Slack is not updated: the address is not one of Slack")
+        return
+    request = urllib.request.Request(
+        address,
+        data=json.dumps(message).encode(),
+        headers={"Content-Type": "application/json"},
+        method="POST",
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=REPLY_S) as answer:
+            answer.read(1000)
+    except OSError as error:
+        warn(f"the message in Slack is not updated: {type(error).__name__}")

@@ -1,0 +1,1 @@
+"""Jobs of CodePipeline: started, answered, told."""

@@ -1,0 +1,224 @@
+"""Answering CodePipeline's jobs: start a run, and tell of it until it has ended.
+
+Each call answers and ends; CodePipeline calls again, about every half a minute, with the token of
+the answer before. A run is started only after the job took that first answer, so a job that is
+over by then (its pipeline was stopped, or it waited too long) starts nothing; and the next call
+starts what this one could not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from turnback.errors import AwsError, ConfigurationError, TurnbackError
+from turnback.runs.pipeline.answers import (
+    SUMMARY_LENGTH,
+    Doing,
+    Execution,
+    doing_of,
+    failure_of,
+    message_of,
+    records_url,
+    refusal_of,
+    success_of,
+    variables_of,
+)
+from turnback.runs.pipeline.job import Credentials, Job, Parameters, Token
+from turnback.runs.pipeline.source import RunStore, SourceStore, prepare
+from turnback.runs.records import Records, Store
+from turnback.runs.watching.progress import Progress, progress_key
+from turnback.settings.pipeline import PipelineSettings
+
+# So often in a row AWS may give no answer about a run, before the job is given up.
+TRIES = 10
+
+
+class Machine(Protocol):
+    """The state machine."""
+
+    def start(self, name: str, order: Mapping[str, Any]) -> bool:
+        """Start an execution of this name; say whether it is new."""
+
+    def execution_arn(self, name: str) -> str:
+        """The ARN of the execution of this name, whether there is one or not."""
+
+    def execution(self, name: str) -> Execution | None:
+        """The execution of this name, or None."""
+
+    def last_state(self, name: str) -> str:
+        """The state that it entered last; empty when it entered none."""
+
+
+class Results(Protocol):
+    """CodePipeline; each method says whether the job still took the answer."""
+
+    def go_on(self, job: str, token: str, summary: str, percent: int | None, run: str) -> bool:
+        """The job goes on: ask again, with this token."""
+
+    def succeed(self, job: str, variables: Mapping[str, str], summary: str, run: str) -> bool:
+        """The job has succeeded."""
+
+    def fail(self, job: str, kind: str, message: str, run: str | None) -> bool:
+        """The job has failed."""
+
+
+class Bucket(Store, RunStore, Protocol):
+    """The stack's bucket."""
+
+    @property
+    def name(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """What answering a job needs.
+
+    Attributes:
+        settings: of the stack.
+        machine: what executes the runs.
+        results: where answers go.
+        bucket: the stack's bucket.
+        source: makes the store that the credentials of a job open.
+        clock: seconds since 1970.
+    """
+
+    settings: PipelineSettings
+    machine: Machine
+    results: Results
+    bucket: Bucket
+    source: Callable[[Credentials], SourceStore]
+    clock: Callable[[], float]
+
+    def answer(self, job: Job) -> dict[str, Any]:
+        """Answer one call; every call of a job may come twice, and late.
+
+        Returns:
+            ``job``; ``run``, None where there is none; ``answer``: ``continue``, ``success`` or
+            ``failure``; whether CodePipeline ``took`` it, which it does not once the job is over;
+            ``text``.
+
+        Raises:
+            AwsError: CodePipeline does not take answers at the moment.
+        """
+        try:
+            parameters = Parameters.parse(job.user_parameters)
+            if parameters.target not in ("", self.settings.target):
+                raise ConfigurationError(
+                    f"this stack releases to {self.settings.target!r}, but the UserParameters of "
+                    f"the action say {parameters.target!r}",
+                    hint="correct them, or name the function of that target's stack",
+                )
+            told = job.continuation_token
+            token = Token.parse(told) if told is not None else None
+        except TurnbackError as error:
+            begun = job.continuation_token is not None
+            return self._fail(job, None, refusal_of(error, begun=begun), "ConfigurationError")
+        if token is None:
+            return self._begin(job, parameters)
+        return self._follow(job, parameters, token)
+
+    def _begin(self, job: Job, parameters: Parameters) -> dict[str, Any]:
+        run, now = job.run(), int(self.clock())
+        try:
+            found = self.machine.execution(run)
+            if found is None:
+                sha256 = prepare(
+                    job, parameters, source=self.source(job.credentials), store=self.bucket
+                )
+                token = Token(run, sha256, now, self.machine.execution_arn(run))
+        except TurnbackError as error:
+            return self._fail(job, None, refusal_of(error), _kind(error))
+        if found is not None:
+            # The same job, sent again: nothing of it is needed any more.
+            return self._tell(job, parameters, Token(run, "", now, found.arn), found)
+        answer = self._go_on(job, token, Doing(f"run {run}: started"))
+        if answer["took"]:
+            try:
+                self._start(job, parameters, token)
+            except AwsError as error:
+                # The next call starts it.
+                answer["text"] = f"run {run}: {error.message}"
+        return answer
+
+    def _follow(self, job: Job, parameters: Parameters, token: Token) -> dict[str, Any]:
+        try:
+            found = self.machine.execution(token.run)
+            if found is None:
+                self._start(job, parameters, token)
+        except AwsError as error:
+            return self._try_again(job, token, error.message)
+        if found is None:
+            return self._try_again(job, token, "its execution is not to be seen yet")
+        return self._tell(job, parameters, token, found)
+
+    def _tell(
+        self, job: Job, parameters: Parameters, token: Token, found: Execution
+    ) -> dict[str, Any]:
+        run, records = token.run, Records(self.bucket, token.run)
+        try:
+            plan = records.plan()
+            if found.status == "RUNNING":
+                late = self.clock() - token.started > self.settings.limit_minutes * 60
+                state = self.machine.last_state(run)
+                working = self.bucket.read(progress_key(run))
+                now = Progress.from_json(working) if working else None
+                doing = doing_of(run, state, plan, records.report(), now)
+            elif found.status != "SUCCEEDED":
+                message = failure_of(run, self.machine.last_state(run), found)
+        except AwsError as error:
+            return self._try_again(job, token, error.message)
+        if found.status == "RUNNING":
+            if late:
+                return self._fail(job, run, _too_late(run, doing.summary))
+            return self._go_on(job, replace(token, tries=0), doing)
+        if found.status == "SUCCEEDED":
+            url = records_url(found.arn, self.bucket.name, run)
+            variables = variables_of(run, plan, dry_run=parameters.dry_run, report_url=url)
+            summary = success_of(run, variables, dry_run=parameters.dry_run)
+            took = self.results.succeed(job.id, variables, summary, run)
+            return _answered(job, run, "success", took, summary)
+        return self._fail(job, run, message)
+
+    def _start(self, job: Job, parameters: Parameters, token: Token) -> None:
+        # Without a checksum the execution was there before: only Step Functions is behind.
+        if token.sha256:
+            order = token.order(job, parameters, self.settings.target, self.bucket.name)
+            self.machine.start(token.run, order)
+
+    def _try_again(self, job: Job, token: Token, reason: str) -> dict[str, Any]:
+        run, tries = token.run, token.tries + 1
+        if tries >= TRIES:
+            hint = f"look whether it goes on: turnback watch {run}; retry the stage once it ended"
+            outcome = f"nothing is known of the run {run}, asked {tries} times"
+            return self._fail(job, run, message_of(outcome, {"message": reason, "hint": hint}))
+        doing = Doing(f"run {run}: asked {tries} of {TRIES} times: {reason}"[:SUMMARY_LENGTH])
+        return self._go_on(job, replace(token, tries=tries), doing)
+
+    def _go_on(self, job: Job, token: Token, doing: Doing) -> dict[str, Any]:
+        took = self.results.go_on(job.id, token.to_text(), doing.summary, doing.percent, token.run)
+        return _answered(job, token.run, "continue", took, doing.summary)
+
+    def _fail(
+        self, job: Job, run: str | None, message: str, kind: str = "JobFailed"
+    ) -> dict[str, Any]:
+        took = self.results.fail(job.id, kind, message, run)
+        return _answered(job, run, "failure", took, message)
+
+
+def _answered(job: Job, run: str | None, answer: str, took: bool, text: str) -> dict[str, Any]:
+    return {"job": job.id, "run": run, "answer": answer, "took": took, "text": text}
+
+
+def _kind(error: TurnbackError) -> str:
+    """CodePipeline's word for why no run was started."""
+    if isinstance(error, AwsError):
+        return "PermissionError" if "Denied" in error.message else "SystemUnavailable"
+    return "ConfigurationError" if isinstance(error, ConfigurationError) else "JobFailed"
+
+
+def _too_late(run: str, doing: str) -> str:
+    hint = f"follow it: turnback watch {run}; once it has ended, retry the stage"
+    outcome = f"CodePipeline waits 24 hours at most; the run {run} goes on without it"
+    return message_of(outcome, {"message": doing, "hint": hint})

@@ -1,0 +1,155 @@
+"""The source of a pipeline, made into the artifact of a run."""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from turnback.errors import InvalidArtifact
+from turnback.migrations.artifact import MANIFEST, Artifact, open_artifact, pack
+from turnback.migrations.checksums import digest
+from turnback.runs.pipeline.job import EXAMPLE, Job, Parameters, Source, artifact_key
+
+# A whole repository may come along; what is extracted of it has its own, lower, limits.
+MAX_SOURCE_BYTES = 512 * 1024 * 1024
+USUAL_FOLDER = "migrations"
+WHERE = f"say where the migrations are, in the UserParameters of the action: {EXAMPLE}"
+
+
+class SourceStore(Protocol):
+    """A pipeline's artifacts, read with a job's credentials."""
+
+    def download(self, bucket: str, key: str, into: Path, *, most: int) -> datetime:
+        """Store an object as a file; say when it was written."""
+
+
+class RunStore(Protocol):
+    """The stack's bucket."""
+
+    def write(self, key: str, body: bytes) -> None:
+        """Store the object."""
+
+
+def prepare(job: Job, parameters: Parameters, *, source: SourceStore, store: RunStore) -> str:
+    """Read the job's source, check it, and store the artifact of its run.
+
+    The same job gives the same artifact, byte for byte.
+
+    Args:
+        job: the job.
+        parameters: what its action asks for.
+        source: where the pipeline's artifacts are.
+        store: where the run's artifact goes.
+
+    Returns:
+        The artifact's SHA-256, hex.
+
+    Raises:
+        InvalidArtifact: it is no zip, has no migrations, or no release number.
+        ChecksumMismatch: a file is not what SHA256SUMS says.
+        ConfigurationError: the action has no such input.
+        AwsError: it cannot be read, or not be stored.
+    """
+    found = job.source(parameters.artifact)
+    with tempfile.TemporaryDirectory(prefix="turnback-") as name:
+        folder = Path(name)
+        written = source.download(
+            found.bucket, found.key, folder / "source.zip", most=MAX_SOURCE_BYTES
+        )
+        body = canonical(folder, parameters, found, written).read_bytes()
+    store.write(artifact_key(job.run()), body)
+    return digest(body)
+
+
+def canonical(folder: Path, parameters: Parameters, found: Source, written: datetime) -> Path:
+    """The artifact of ``source.zip`` in this folder, next to it.
+
+    Args:
+        folder: a folder of our own.
+        parameters: what the action asks for.
+        found: the source.
+        written: when it was written, for where ``release.json`` does not say when it was made.
+    """
+    archive, into = folder / "source.zip", folder / "source"
+    into.mkdir()
+    path, described = _look(archive, parameters)
+    artifact = open_artifact(
+        archive, into, release=None if described else parameters.release, folder=path
+    )
+    if parameters.release and artifact.release != parameters.release:
+        raise InvalidArtifact(
+            f"{MANIFEST} says release {artifact.release}, the UserParameters of the action say "
+            f"{parameters.release}",
+            file=MANIFEST,
+            hint="let only one of the two name the release",
+        )
+    return pack(
+        artifact.project.folder,
+        artifact.release,
+        folder / "artifact.zip",
+        source=_origin(artifact, parameters, found),
+        created_at=_made(artifact) or written,
+        rollback_to=artifact.rollback_to,
+    )
+
+
+def _look(archive: Path, parameters: Parameters) -> tuple[str, bool]:
+    """Where the migrations are in the zip, and whether there is a ``release.json``."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            names = set(opened.namelist())
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise InvalidArtifact(
+            f"the source artifact is not a zip file: {error}",
+            hint="let the source action put out a zip: OutputArtifactFormat CODE_ZIP, and for S3 "
+            "an object that is a zip",
+        ) from error
+    path = parameters.folder or _folder(names)
+    if not any(name.startswith(_inside(path, "sql/")) for name in names):
+        raise InvalidArtifact(
+            f"there is no folder '{_inside(path, 'sql')}' in the source artifact", hint=WHERE
+        )
+    described = MANIFEST in names or _inside(path, MANIFEST) in names
+    if not described and not parameters.release:
+        raise InvalidArtifact(
+            f"nobody says which release this is: there is no {MANIFEST} in the source, and no "
+            "release in the UserParameters of the action",
+            hint=f"add it to the UserParameters: {EXAMPLE}",
+        )
+    return path, described
+
+
+def _folder(names: set[str]) -> str:
+    """The one folder with migrations, at the root of the zip or one below; else the usual one."""
+    split = [name.split("/") for name in names]
+    found = {"." for parts in split if parts[0] == "sql" and len(parts) > 1}
+    found |= {parts[0] for parts in split if len(parts) > 2 and parts[1] == "sql"}
+    if len(found) > 1 and USUAL_FOLDER not in found:
+        raise InvalidArtifact(
+            f"several folders of migrations in the source artifact: {', '.join(sorted(found))}",
+            hint=WHERE,
+        )
+    return found.pop() if len(found) == 1 else USUAL_FOLDER
+
+
+def _inside(path: str, name: str) -> str:
+    return name if path == "." else f"{path}/{name}"
+
+
+def _origin(artifact: Artifact, parameters: Parameters, found: Source) -> dict[str, str]:
+    known = {
+        "repository": parameters.repository,
+        "commit": parameters.commit or found.revision or "",
+        **{name: str(value) for name, value in artifact.source.items()},
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+def _made(artifact: Artifact) -> datetime | None:
+    try:
+        return datetime.fromisoformat(artifact.created_at or "")
+    except (TypeError, ValueError):
+        return None

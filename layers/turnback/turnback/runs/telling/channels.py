@@ -1,0 +1,110 @@
+"""Publishing a status: to the topic, to the event bus, and to Amazon Q's own topic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from turnback.errors import TurnbackError
+from turnback.runs.status import LISTED, StatusEvent
+from turnback.runs.telling.amazon_q import notification
+from turnback.runs.telling.email_text import email_subject, email_text
+from turnback.runs.telling.words import is_worth_a_message
+
+DETAIL_TYPE = "Run status"
+# SNS and EventBridge take 256 KiB (SNS API, "Publish"; EventBridge guide, "PutEvents event entry
+# size"), attributes and the entry's own fields among them.
+ROOM_BYTES = 256 * 1024 - 4096
+REASONS = 20
+
+
+class StatusTopic(Protocol):
+    """The status topic, with a text of its own for e-mail."""
+
+    def publish(
+        self, message: str, attributes: Mapping[str, str], *, subject: str = "", email: str = ""
+    ) -> None:
+        """Publish a message with attributes to filter by."""
+
+
+class Bus(Protocol):
+    """EventBridge's bus."""
+
+    def put(self, detail_type: str, detail: str, resources: Sequence[str] = ()) -> None:
+        """Put one event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """Everywhere that a status is told.
+
+    Attributes:
+        topic: the status topic, which the chat function listens to as well.
+        bus: EventBridge's bus, or None.
+        amazon_q: the topic that Amazon Q Developer listens to, or None.
+    """
+
+    topic: StatusTopic
+    bus: Bus | None = None
+    amazon_q: StatusTopic | None = None
+
+    def publish(self, event: StatusEvent) -> list[TurnbackError]:
+        """Tell a status everywhere; what one place refuses, the others hear all the same.
+
+        Returns:
+            The errors of the bus and of Amazon Q's topic, which are worth a line in the log and
+            no second try of all.
+
+        Raises:
+            TurnbackError: the status topic did not take it.
+        """
+        fitting = fitted(event)
+        untold: list[TurnbackError] = []
+        if self.bus is not None:
+            resources = [event.execution_arn] if event.execution_arn else []
+            try:
+                self.bus.put(DETAIL_TYPE, fitting.to_json(), resources)
+            except TurnbackError as error:
+                untold.append(error)
+        plain: dict[str, Any] = json.loads(fitting.to_json())
+        if self.amazon_q is not None and is_worth_a_message(plain):
+            try:
+                self.amazon_q.publish(json.dumps(notification(plain)), event.attributes())
+            except TurnbackError as error:
+                untold.append(error)
+        self.topic.publish(
+            fitting.to_json(),
+            event.attributes(),
+            subject=email_subject(plain),
+            email=email_text(plain),
+        )
+        return untold
+
+
+def fitted(event: StatusEvent) -> StatusEvent:
+    """The event with as many of its migrations listed as a message has room for.
+
+    ``migration_count`` still counts all of them; the report in the bucket lists them.
+    """
+    listed = LISTED
+    shorter = event
+    while _size(shorter) > ROOM_BYTES and listed:
+        listed //= 2
+        approval = event.approval
+        if approval:
+            approval = {**approval, "reasons": list(approval.get("reasons") or ())[:REASONS]}
+        shorter = replace(
+            event,
+            migrations=event.migrations[:listed],
+            rolled_back=event.rolled_back[:listed],
+            approval=approval,
+        )
+    return shorter
+
+
+def _size(event: StatusEvent) -> int:
+    """Bytes of the message to the topic: the larger one, for its JSON is a string within JSON."""
+    told = event.to_json()
+    return len(json.dumps({"default": told, "email": email_text(json.loads(told))}))
