@@ -1,0 +1,198 @@
+"""What goes wrong with a step of the state machine, put in the place of its function's call."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from moto.core.exceptions import JsonRESTError
+from moto.sns.models import SNSBackend, Topic
+from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import EvalTimeoutError
+from turnback.errors import ConfigurationError
+
+from tests.integration.handlers import call
+
+CHILD = Path(__file__).with_name("recovery_child.py")
+Answer = tuple[str, bool, str]
+
+
+class Fault(StrEnum):
+    """A column of the table."""
+
+    ERROR = "error raised"
+    LATE = "timed out before its work"
+    LOST = "timed out after its work"
+    THROTTLED = "throttled twice"
+    KILLED = "killed"
+    DUMB = "error, announce down"
+
+
+# The name that Step Functions knows the fault by.
+NAMES = {
+    Fault.ERROR: "ConfigurationError",
+    Fault.LATE: "Sandbox.Timedout",
+    Fault.LOST: "States.Timeout",
+    Fault.THROTTLED: "Lambda.TooManyRequestsException",
+    Fault.KILLED: "Runtime.ExitError",
+    Fault.DUMB: "ConfigurationError",
+}
+_ADD = "turnback.runs.records:Records.add"
+# Where a function that touches the database dies; at each of its tries at the next one.
+MOMENTS = {
+    "Validate": ["turnback.runs.records:Records.write_plan"],
+    "Rehearse": ["turnback.runs.records:Records.write_rehearsal"],
+    "Snapshot": ["turnback.recovery.dump:DumpSnapshots._read_back"],
+    # After the second migration; after the last one, before its report; and before its answer.
+    "Apply": ["turnback.wiring.invocation:Invocation.keep_going#3", _ADD, "answer"],
+    "Verify": ["answer"],
+    "RollBack": ["turnback.wiring.invocation:Invocation.keep_going#2", _ADD, "answer"],
+    "Assess": ["answer"],
+    # Before the swap, in the middle of it, and after it.
+    "Restore": [
+        "turnback.wiring.database:Database.connect_at",
+        "turnback.recovery.database_swap:ADVANCE",
+        "answer",
+    ],
+}
+_ASKS = {"release": "AskApproval", "restore": "AskRestore"}
+
+
+def state_of(folder: str, event: dict[str, Any]) -> str:
+    """The state of the definition that makes this call."""
+    match folder:
+        case "announce":
+            words = event["status"].split("_")
+            return "Announce" + "".join("A" if word == "a" else word.title() for word in words)
+        case "ask":
+            return _ASKS[event["gate"]]
+        case "application":
+            return "LookAtApplication" if event["do"] == "look" else f"{event['do']}Application"
+        case "apply" | "restore" if "only" in event:
+            return str(event["only"]).title()
+    return "".join(word.title() for word in folder.split("_"))
+
+
+@dataclass
+class Faults:
+    """Stands where moto would start a container, and lets one state's calls go wrong.
+
+    Attributes:
+        layer: of the functions that have it.
+        having: those functions.
+        aws: where a process of its own finds moto.
+        answer: called after a question was put, with its event.
+    """
+
+    layer: Path
+    having: set[str]
+    aws: str
+    answer: Callable[[dict[str, Any]], None]
+    state: str = ""
+    fault: Fault | None = None
+    # Calls of the state so far, and the last of them.
+    calls: int = 0
+    last: tuple[Any, str] | None = None
+    before_work: Callable[[], None] | None = None
+    names: list[str] = field(default_factory=list)
+
+    def arm(self, state: str, fault: Fault | None) -> None:
+        """Let this go wrong from now on, and nothing else."""
+        self.state, self.fault, self.calls, self.last = state, fault, 0, None
+        self.before_work = None
+
+    def invoke(self, function: Any, event: Any = None) -> Answer:
+        """What moto's LambdaFunction._invoke_lambda returns."""
+        given = json.loads(event) if isinstance(event, (str, bytes)) else event
+        if "state" not in given or state_of(function.function_name, given) != self.state:
+            return self.work(function, given)
+        self.calls += 1
+        self.last = (function, json.dumps(given))
+        if self.before_work:
+            self.before_work()
+        match self.fault:
+            case Fault.ERROR | Fault.DUMB if not self.state.startswith("Announce") or (
+                self.fault is Fault.ERROR
+            ):
+                error = ConfigurationError("made to fail by a test", hint="none")
+                text = str(error.machine_readable())
+                return _error(type(error).__name__, text)
+            case Fault.LATE:
+                return _error("Sandbox.Timedout", "RequestId: 1 Error: Task timed out")
+            case Fault.LOST if self.calls == 1:
+                self.work(function, given)
+                raise EvalTimeoutError
+            case Fault.THROTTLED if self.calls <= 2:
+                throttled = JsonRESTError("TooManyRequestsException", "Rate Exceeded.")
+                throttled.code = 429
+                raise throttled
+            case Fault.KILLED:
+                moments = MOMENTS.get(self.state, ["work"])
+                if self.calls <= len(moments):
+                    return self._killed(function, given, moments[self.calls - 1])
+        return self.work(function, given)
+
+    def again(self) -> Answer:
+        """The state's last call once more, as a redrive makes it, and nothing goes wrong."""
+        assert self.last
+        function, event = self.last
+        return self.work(function, json.loads(event))
+
+    def work(self, function: Any, event: dict[str, Any]) -> Answer:
+        """The call itself."""
+        has_layer = function.function_name in self.having
+        answer = call(function, event, layer=self.layer if has_layer else None)
+        if function.function_name == "ask" and not answer[1]:
+            self.answer(event)
+        return answer
+
+    def _killed(self, function: Any, event: dict[str, Any], moment: str) -> Answer:
+        if moment == "work":
+            self.work(function, event)
+        else:
+            self._kill_child(function, event, moment)
+        return _error("Runtime.ExitError", "RequestId: 1 Error: Runtime exited: signal: killed")
+
+    def _kill_child(self, function: Any, event: dict[str, Any], moment: str) -> None:
+        folder = function.function_name
+        layer = str(self.layer) if folder in self.having else ""
+        ran = subprocess.Popen(
+            [sys.executable, str(CHILD), folder, str(function.timeout), moment, layer],
+            env={**os.environ, **function.environment_vars, "AWS_ENDPOINT_URL": self.aws},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        _, told = ran.communicate(json.dumps(event).encode())
+        # With what it had started: a sandbox goes whole.
+        try:
+            os.killpg(ran.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        assert ran.returncode == -signal.SIGKILL, f"{moment}: {told.decode()[-2000:]}"
+
+
+def _error(name: str, text: str) -> Answer:
+    return json.dumps({"errorType": name, "errorMessage": text}), True, ""
+
+
+def refuse(faults: Faults) -> Callable[..., Any]:
+    """SNS as it answers while announce is down, in the place of moto's publish."""
+    publish = SNSBackend.publish
+
+    def answer(self: SNSBackend, *arguments: Any, **options: Any) -> Any:
+        if faults.fault is Fault.DUMB:
+            refused = JsonRESTError("AuthorizationError", "not authorized to perform: SNS:Publish")
+            refused.code = 403
+            raise refused
+        return publish(self, *arguments, **options)
+
+    return answer
