@@ -14,6 +14,9 @@ from turnback.local.binaries import binaries
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
 
+# moto reads a list of thousands of machine images for every test of RDS; read by it at import.
+os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+
 ProjectFactory = Callable[..., Path]
 TEMPLATE = "turnback_template"
 

@@ -12,7 +12,7 @@ def handler(wiring: Wiring) -> dict[str, Any]:
     count(f"runs_{wiring.event['status']}")
     told = announce(
         Status(wiring.event["status"]),
-        wiring.state,
+        {**wiring.state, "run": wiring.run},
         execution_arn=wiring.event["execution"],
         started_at=wiring.started_at,
         environment=wiring.policy.environment,

@@ -16,4 +16,9 @@ def handler(wiring: Wiring) -> dict[str, Any]:
         where = {"records": records, "connect": database.connect, "written": database.written}
         return assess(order, state, policy=settings.policy, now=now, **where).to_dict()
     way = {"restores": wiring.recovery.restores, "settings": settings, "records": records}
-    return restore(order, state, **way, connect_at=database.connect_at, now=now)
+    way |= {
+        "connect": database.connect,
+        "connect_at": database.connect_at,
+        "written": database.written,
+    }
+    return restore(order, state, **way, now=now)

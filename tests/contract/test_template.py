@@ -272,9 +272,29 @@ def test_the_bucket_is_private_versioned_encrypted_and_only_for_tls() -> None:
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
     assert bucket["BucketEncryption"]
-    (statement,) = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    statement, _ = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     assert statement["Effect"] == "Deny"
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_only_the_functions_of_approvals_write_approvals() -> None:
+    _, statement = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+    assert {"s3:PutObject", "s3:DeleteObject"} <= set(statement["Action"])
+    assert statement["Resource"] == {"Fn::Sub": "${Bucket.Arn}/runs/*/approvals/*"}
+    roles = statement["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
+    assert roles == [{"Fn::GetAtt": [f"{name}FunctionRole", "Arn"]} for name in ("Ask", "Answer")]
+
+
+def test_what_runs_the_sql_of_a_release_beside_itself_writes_nothing_that_others_believe() -> None:
+    statements = list(objects(FUNCTIONS["RehearseFunction"]["Policies"]))
+    writing = [node for node in statements if "s3:PutObject" in listed(node.get("Action"))]
+    assert [node["Resource"] for node in writing] == [
+        {"Fn::Sub": "${Bucket.Arn}/runs/*/rehearsal.json"}
+    ]
+    reading = [node for node in statements if "s3:GetObject" in listed(node.get("Action"))]
+    places = [place["Fn::Sub"] for node in reading for place in listed(node["Resource"])]
+    assert "${Bucket.Arn}/runs/*" not in places
 
 
 def test_messages_and_logs_are_kept_safely_and_not_for_ever() -> None:

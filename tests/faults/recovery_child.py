@@ -47,9 +47,11 @@ def main(folder: str, seconds: str, moment: str, layer: str) -> None:
         sys.path.insert(0, layer)
     if moment != "answer":
         arm(moment)
-    load_handler(folder)(json.load(sys.stdin), Context(folder, float(seconds)))
-    if moment == "answer":
-        die()
+    try:
+        load_handler(folder)(json.load(sys.stdin), Context(folder, float(seconds)))
+    finally:
+        if moment == "answer":
+            die()
 
 
 if __name__ == "__main__":

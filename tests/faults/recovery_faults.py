@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from moto.core.exceptions import JsonRESTError
-from moto.sns.models import SNSBackend, Topic
+from moto.core.exceptions import AccessDeniedError, JsonRESTError
+from moto.sns.models import SNSBackend
 from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import EvalTimeoutError
 from turnback.errors import ConfigurationError
 
+from tests.faults.recovery_cells import retries_of
 from tests.integration.handlers import call
 
 CHILD = Path(__file__).with_name("recovery_child.py")
@@ -44,23 +47,20 @@ NAMES = {
     Fault.KILLED: "Runtime.ExitError",
     Fault.DUMB: "ConfigurationError",
 }
+REFUSED = "AwsError"
 _ADD = "turnback.runs.records:Records.add"
 # Where a function that touches the database dies; at each of its tries at the next one.
 MOMENTS = {
     "Validate": ["turnback.runs.records:Records.write_plan"],
     "Rehearse": ["turnback.runs.records:Records.write_rehearsal"],
-    "Snapshot": ["turnback.recovery.dump:DumpSnapshots._read_back"],
+    "Snapshot": ["turnback.recovery.dumps.dump:DumpSnapshots._read_back"],
     # After the second migration; after the last one, before its report; and before its answer.
     "Apply": ["turnback.wiring.invocation:Invocation.keep_going#3", _ADD, "answer"],
     "Verify": ["answer"],
     "RollBack": ["turnback.wiring.invocation:Invocation.keep_going#2", _ADD, "answer"],
     "Assess": ["answer"],
-    # Before the swap, in the middle of it, and after it.
-    "Restore": [
-        "turnback.wiring.database:Database.connect_at",
-        "turnback.recovery.database_swap:ADVANCE",
-        "answer",
-    ],
+    # Before the swap, and after it; test_restore_killed.py has every statement between.
+    "Restore": ["turnback.wiring.database:Database.connect_at", "answer"],
 }
 _ASKS = {"release": "AskApproval", "restore": "AskRestore"}
 
@@ -74,10 +74,43 @@ def state_of(folder: str, event: dict[str, Any]) -> str:
         case "ask":
             return _ASKS[event["gate"]]
         case "application":
-            return "LookAtApplication" if event["do"] == "look" else f"{event['do']}Application"
+            return (
+                "LookAtApplication"
+                if event["do"] == "look"
+                else f"{event['do'].title()}Application"
+            )
         case "apply" | "restore" if "only" in event:
             return str(event["only"]).title()
     return "".join(word.title() for word in folder.split("_"))
+
+
+def name_of(state: str, fault: Fault) -> str:
+    """What Step Functions calls the fault of a state."""
+    # A state that has to tell somebody something is failed by SNS itself.
+    speaks = state.startswith(("Announce", "Ask"))
+    return REFUSED if fault is Fault.DUMB and speaks else NAMES[fault]
+
+
+def failures_of(state: str, fault: Fault, entry: int) -> tuple[int, int]:
+    """How often a state is to fail, and to be tried again, when it is entered for this time.
+
+    Args:
+        state: by its name in the definition.
+        fault: what happens to it.
+        entry: from 0.
+    """
+    retries = retries_of(state, name_of(state, fault))
+    match fault:
+        case Fault.ERROR | Fault.LATE | Fault.DUMB:
+            return retries + 1, retries
+        case Fault.LOST:
+            bad = 1
+        case Fault.THROTTLED:
+            bad = 2
+        case Fault.KILLED:
+            bad = len(MOMENTS.get(state, ["work"]))
+    bad = bad if entry == 0 else 0
+    return min(bad, retries + 1), min(bad, retries)
 
 
 @dataclass
@@ -89,6 +122,9 @@ class Faults:
         having: those functions.
         aws: where a process of its own finds moto.
         answer: called after a question was put, with its event.
+        moments: where the state's calls die, where not as in MOMENTS.
+        before: called before the state's own work, with its event.
+        finished: set after the state's call.
     """
 
     layer: Path
@@ -100,13 +136,15 @@ class Faults:
     # Calls of the state so far, and the last of them.
     calls: int = 0
     last: tuple[Any, str] | None = None
-    before_work: Callable[[], None] | None = None
-    names: list[str] = field(default_factory=list)
+    moments: list[str] | None = None
+    before: Callable[[dict[str, Any]], None] | None = None
+    finished: threading.Event = field(default_factory=threading.Event)
 
-    def arm(self, state: str, fault: Fault | None) -> None:
+    def arm(self, state: str, fault: Fault | None, moments: list[str] | None = None) -> None:
         """Let this go wrong from now on, and nothing else."""
-        self.state, self.fault, self.calls, self.last = state, fault, 0, None
-        self.before_work = None
+        self.state, self.fault, self.calls, self.before = state, fault, 0, None
+        self.moments = moments or MOMENTS.get(state, ["work"])
+        self.finished.clear()
 
     def invoke(self, function: Any, event: Any = None) -> Answer:
         """What moto's LambdaFunction._invoke_lambda returns."""
@@ -115,12 +153,16 @@ class Faults:
             return self.work(function, given)
         self.calls += 1
         self.last = (function, json.dumps(given))
-        if self.before_work:
-            self.before_work()
+        if self.before:
+            self.before(given)
+        try:
+            return self._with_fault(function, given)
+        finally:
+            self.finished.set()
+
+    def _with_fault(self, function: Any, given: dict[str, Any]) -> Answer:
         match self.fault:
-            case Fault.ERROR | Fault.DUMB if not self.state.startswith("Announce") or (
-                self.fault is Fault.ERROR
-            ):
+            case Fault.ERROR | Fault.DUMB if name_of(self.state, self.fault) != REFUSED:
                 error = ConfigurationError("made to fail by a test", hint="none")
                 text = str(error.machine_readable())
                 return _error(type(error).__name__, text)
@@ -134,16 +176,16 @@ class Faults:
                 throttled.code = 429
                 raise throttled
             case Fault.KILLED:
-                moments = MOMENTS.get(self.state, ["work"])
-                if self.calls <= len(moments):
-                    return self._killed(function, given, moments[self.calls - 1])
+                if self.moments and self.calls <= len(self.moments):
+                    return self._killed(function, given, self.moments[self.calls - 1])
         return self.work(function, given)
 
     def again(self) -> Answer:
         """The state's last call once more, as a redrive makes it, and nothing goes wrong."""
         assert self.last
         function, event = self.last
-        return self.work(function, json.loads(event))
+        has_layer = function.function_name in self.having
+        return call(function, json.loads(event), layer=self.layer if has_layer else None)
 
     def work(self, function: Any, event: dict[str, Any]) -> Answer:
         """The call itself."""
@@ -173,10 +215,8 @@ class Faults:
         )
         _, told = ran.communicate(json.dumps(event).encode())
         # With what it had started: a sandbox goes whole.
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(ran.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         assert ran.returncode == -signal.SIGKILL, f"{moment}: {told.decode()[-2000:]}"
 
 
@@ -190,9 +230,7 @@ def refuse(faults: Faults) -> Callable[..., Any]:
 
     def answer(self: SNSBackend, *arguments: Any, **options: Any) -> Any:
         if faults.fault is Fault.DUMB:
-            refused = JsonRESTError("AuthorizationError", "not authorized to perform: SNS:Publish")
-            refused.code = 403
-            raise refused
+            raise AccessDeniedError("arn:aws:iam::123456789012:role/any", "SNS:Publish")
         return publish(self, *arguments, **options)
 
     return answer

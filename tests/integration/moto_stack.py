@@ -7,6 +7,7 @@ called instead.
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import time
@@ -24,6 +25,7 @@ import pytest
 from moto import mock_aws
 from moto.awslambda.models import LambdaFunction
 from moto.core.responses import EmptyResult
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.responses import StepFunctionResponse
 from turnback.local.deploy import read_template
 from turnback.migrations.artifact import pack
@@ -37,6 +39,9 @@ TARGET = "learning"
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 DEADLINE_S = 60
+# moto parses a definition when it is made and again for each execution; ours takes it a second of
+# CPU. What comes of it keeps no state.
+PARSE = functools.lru_cache(AmazonStateLanguageParser.parse)
 
 
 def functions() -> dict[str, dict[str, Any]]:
@@ -209,6 +214,7 @@ def deployed(
 
     monkeypatch.setattr(LambdaFunction, "_invoke_lambda", invoke)
     monkeypatch.setattr(StepFunctionResponse, "send_task_failure", keep_cause)
+    monkeypatch.setattr(AmazonStateLanguageParser, "parse", PARSE)
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         yield _deploy(database, parameters)
 
@@ -244,7 +250,8 @@ def _deploy(database: str, parameters: Mapping[str, str]) -> Stack:
     }
     role = boto3.client("iam").create_role(RoleName="any", AssumeRolePolicyDocument="{}")
     arn = role["Role"]["Arn"]
-    arns = {key: _function(key, item, values, arn) for key, item in functions().items()}
+    client = boto3.client("lambda")
+    arns = {key: _function(client, key, item, values, arn) for key, item in functions().items()}
     properties = TEMPLATE["Resources"]["ReleaseStateMachine"]["Properties"]
     definition = (ROOT / properties["DefinitionUri"]).read_text()
     for placeholder, value in properties["DefinitionSubstitutions"].items():
@@ -276,7 +283,7 @@ def _secret(database: str) -> str:
 
 
 def _function(
-    name: str, properties: Mapping[str, Any], values: Mapping[str, str], role: str
+    client: Any, name: str, properties: Mapping[str, Any], values: Mapping[str, str], role: str
 ) -> str:
     folder = str(properties["CodeUri"]).rpartition("/")[2]
     variables = {
@@ -285,7 +292,7 @@ def _function(
     }
     empty = io.BytesIO()
     zipfile.ZipFile(empty, "w").close()
-    made = boto3.client("lambda").create_function(
+    made = client.create_function(
         FunctionName=folder,
         Description=name,
         Runtime=TEMPLATE["Globals"]["Function"]["Runtime"],

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,7 @@ from turnback.recovery.endpoint import Endpoint
 
 from tests.conftest import ProjectFactory
 from tests.dumps import contents, dump, others
-from tests.integration.command_line import Answer, history, query, turnback
+from tests.integration.command_line import PROGRAM, Answer, history, query, turnback
 
 Admin = psycopg.Connection[Any]
 FILES = {
@@ -92,6 +95,28 @@ def test_without_a_terminal_a_restore_needs_to_be_meant(database: str, folder: P
     assert contents(database) == before
 
 
+def test_a_no_to_the_question_changes_nothing(database: str, folder: Path) -> None:
+    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    before = contents(database)
+    person, terminal = pty.openpty()
+    os.write(person, b"n\n")
+    asked = subprocess.run(
+        [PROGRAM, "restore", record["run"], "--dir", folder],
+        env=os.environ | {"DATABASE_URL": database},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        check=False,
+    )
+    os.close(terminal)
+    said = os.read(person, 65536).decode()
+    os.close(person)
+    assert asked.returncode == 2
+    assert "Put it in place of" in said
+    assert "the answer was no" in said
+    assert contents(database) == before
+
+
 def test_a_dump_in_a_folder_of_ones_own_is_restored_by_its_path(
     database: str, folder: Path, tmp_path: Path
 ) -> None:
@@ -116,9 +141,10 @@ def test_into_restores_beside_and_swaps_nothing(database: str, folder: Path, adm
     assert turnback(*beside, url=database, folder=folder).code == 0
     assert contents(database) == before
     assert contents(database.replace(name, f"{name}_look")) == whole
-    again = turnback(*beside, url=database, folder=folder)
-    assert again.code == 6
-    assert "already" in again.err
+    for again in (beside, (*beside, "--dry-run")):
+        refused = turnback(*again, url=database, folder=folder)
+        assert refused.code == 2
+        assert f'there is a database "{name}_look" already' in refused.err
     assert others(admin, database) == [(f"{name}_look", True)]
 
 
@@ -160,7 +186,10 @@ def test_a_restore_that_failed_is_taken_up_again(database: str, folder: Path, ad
     ("arguments", "said"),
     [
         (("restore", "r-none"), "there is no snapshot 'r-none'"),
-        (("restore", "r-none", "--stack", "prod"), "--database-url"),
+        (("restore",), "name a snapshot, or a point in time"),
+        (("restore", "r-none", "--until", "2026-11-22T15:04:05Z"), "one of them"),
+        (("restore", "--until", "2026-11-22T15:04:05Z"), "for snapshots of RDS"),
+        (("restore", "r-none", "--again"), "for snapshots of RDS"),
         (("backup", "--into", "ftp://x/y"), "neither a folder nor s3://"),
         (("backup", "--into", "/proc/nowhere"), "cannot be written"),
         (("snapshots", "--from", "ftp://x"), "neither a folder nor s3://"),
@@ -169,8 +198,7 @@ def test_a_restore_that_failed_is_taken_up_again(database: str, folder: Path, ad
 def test_a_place_or_snapshot_that_is_none_is_said(
     database: str, folder: Path, arguments: tuple[str, ...], said: str
 ) -> None:
-    url = None if "--stack" in arguments else database
-    answer = turnback(*arguments, url=url, folder=folder)
+    answer = turnback(*arguments, url=database, folder=folder)
     assert answer.code == 2
     assert said in answer.err
     assert "hint:" in answer.err
@@ -203,6 +231,63 @@ def test_the_embedded_postgres_is_backed_up_and_restored(
     assert turnback("restore", record["run"], "--yes", folder=folder).code == 0
     statuses = turnback("status", "--json", folder=folder).document["migrations"]
     assert [one["status"] for one in statuses] == ["applied", "applied"]
+
+
+def test_a_restore_cut_off_before_its_database_was_marked_leaves_none(
+    database: str, folder: Path, admin: Admin
+) -> None:
+    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    name = str(conninfo_to_dict(database)["dbname"])
+    left = f"{name}_restore_r_20261122t101112z_a1b2c3"
+    admin.execute(f"CREATE DATABASE {left} TEMPLATE template0 ALLOW_CONNECTIONS false".encode())
+    answer = turnback("restore", record["run"], "--yes", "--json", url=database, folder=folder)
+    assert answer.code == 0, answer.err
+    assert answer.document["run"] == "r-20261122T101112Z-a1b2c3"
+    assert others(admin, database) == [(answer.document["kept"], False)]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("restore", "r-1", "--into", "", "--yes"),
+        ("restore", "", "--yes"),
+        ("backup", "--into", ""),
+        ("backup", "--database-url", ""),
+        ("backup", "--stack", ""),
+        ("cancel", ""),
+        ("approve", "", "--yes"),
+        ("up", "--database-url", ""),
+    ],
+)
+def test_a_variable_of_the_shell_that_is_not_set_is_refused(
+    arguments: tuple[str, ...],
+) -> None:
+    answer = turnback(*arguments)
+    assert answer.code == 2
+    assert "it is empty" in answer.err
+
+
+def test_a_backup_makes_no_database_to_be_dumped(tmp_path: Path) -> None:
+    answer = turnback("backup", "--json", folder=tmp_path / "migrations")
+    assert answer.code == 2
+    assert "no database to dump" in answer.document["error"]["message"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_right_that_a_restore_lacks_is_said_by_its_dry_run(
+    database: str, folder: Path, admin: Admin
+) -> None:
+    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    admin.execute("CREATE ROLE r_small LOGIN PASSWORD 'tiny-7'")
+    try:
+        url = conninfo_to_dict(database)
+        small = f"postgresql://r_small:tiny-7@{url['host']}:{url['port']}/{url['dbname']}"
+        for way in ((), ("--into", "look")):
+            answer = turnback("restore", record["run"], "--dry-run", *way, url=small, folder=folder)
+            assert answer.code == 6
+            assert 'ALTER ROLE "r_small" CREATEDB' in answer.err
+    finally:
+        admin.execute("DROP ROLE r_small")
 
 
 @pytest.fixture
@@ -243,9 +328,9 @@ def test_the_dumps_of_a_stack_are_those_of_its_target_in_its_bucket(
         find("r-2", shelf)
 
 
-def test_a_stack_with_snapshots_of_rds_says_where_to_look(
+def test_a_stack_without_snapshots_says_so(
     make_stack: Callable[[str], None], tmp_path: Path
 ) -> None:
-    make_stack("rds")
-    with pytest.raises(ConfigurationError, match="of the kind rds"):
+    make_stack("none")
+    with pytest.raises(ConfigurationError, match="of the kind none"):
         open_shelf(None, "prod", tmp_path)

@@ -130,6 +130,12 @@ CASES = {
         "SAVEPOINT s;\nDROP TABLE a;\nROLLBACK TO s;\nDROP TABLE a;\nDROP TABLE nowhere;\n",
         ["never made"],
     ),
+    "a table and a column that were renamed, and a table of the rollback itself": (
+        f"{OUTSIDE}ALTER TABLE t RENAME TO t2;\nALTER TABLE t2 ADD COLUMN y int;\n{FAILS}",
+        "CREATE TABLE kept AS SELECT * FROM t2;\nALTER TABLE t2 RENAME TO t;\n"
+        "ALTER TABLE t DROP COLUMN y;\nDROP TABLE kept;\n",
+        [],
+    ),
     "a type, a function, a schema": (
         f"{OUTSIDE}CREATE TABLE a ();\n{FAILS}CREATE SCHEMA s;\nCREATE TYPE s.y AS ENUM ();\n"
         "CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1;\n",
@@ -250,6 +256,35 @@ HARMFUL = {
         f"{OUTSIDE}CREATE TABLE a (id int, body text);\nINSERT INTO a SELECT * FROM t;\n"
         f"{FAILS}DROP TABLE t;\n",
         "CREATE TABLE t (id int, body text);\nINSERT INTO t SELECT * FROM a;\nDROP TABLE a;\n",
+    ),
+    "rows brought back into a table that IF NOT EXISTS finds": (
+        f"{OUTSIDE}CREATE TABLE a (id int, body text);\nINSERT INTO a SELECT * FROM t;\n"
+        f"{FAILS}DROP TABLE t;\n",
+        "CREATE TABLE IF NOT EXISTS t (id int, body text);\nINSERT INTO t SELECT * FROM a;\n"
+        "DROP TABLE a;\n",
+    ),
+    "an update of a column that IF NOT EXISTS finds": (
+        f"{OUTSIDE}ALTER TABLE t ADD COLUMN x text;\nUPDATE t SET x = upper(body);\n"
+        f"{FAILS}ALTER TABLE t DROP COLUMN body;\n",
+        "ALTER TABLE t ADD COLUMN IF NOT EXISTS body text;\nUPDATE t SET body = x;\n"
+        "ALTER TABLE t DROP COLUMN x;\n",
+    ),
+    "rows deleted that an insert met": (
+        f"{OUTSIDE}CREATE TABLE a ();\nALTER TABLE t ADD CHECK (id > 0) NOT VALID;\n"
+        "INSERT INTO t VALUES (0, 'one');\n",
+        "DELETE FROM t WHERE body = 'one';\nDROP TABLE a;\n",
+    ),
+    "a table emptied that an insert did not fill": (
+        f"{OUTSIDE}CREATE TABLE a ();\n{FAILS}INSERT INTO t VALUES (3, 'three');\n",
+        "TRUNCATE t;\nDROP TABLE a;\n",
+    ),
+    "a table dropped that nothing makes": (
+        f"{OUTSIDE}CREATE TABLE a ();\nALTER TABLE a ADD FOREIGN KEY (x) REFERENCES t;\n",
+        "DROP TABLE IF EXISTS a;\nDROP TABLE IF EXISTS t;\n",
+    ),
+    "a column dropped that nothing makes": (
+        f"{OUTSIDE}CREATE TABLE a ();\nALTER TABLE a ADD FOREIGN KEY (x) REFERENCES t;\n",
+        "DROP TABLE a;\nALTER TABLE t DROP COLUMN IF EXISTS body;\n",
     ),
 }
 

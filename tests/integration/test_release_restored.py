@@ -168,6 +168,29 @@ def test_what_is_rolled_back_but_not_as_before_is_not_called_rolled_back(
     assert "forgotten" in last["rollback_error"]["message"]
 
 
+def test_values_that_a_rollback_script_cannot_bring_back_are_not_called_as_before(
+    deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    emptied = {
+        **FIRST,
+        "sql/0003_phone.sql": "ALTER TABLE users DROP COLUMN email;\n",
+        "rollback/0003_rollback.sql": "ALTER TABLE users ADD COLUMN email text NOT NULL "
+        "DEFAULT '';\nALTER TABLE users ALTER COLUMN email DROP DEFAULT;\n",
+        "sql/0004_tags.sql": "CREATE TABLE tags (id bigint);\nSELECT 1/(SELECT 0 FROM users);\n",
+        "rollback/0004_rollback.sql": "DROP TABLE tags;\n",
+    }
+    stack = deploy()
+    stack.release(project_factory(FIRST), "1.0.0", tmp_path)
+    with psycopg.connect(database) as connection:
+        connection.execute("INSERT INTO users VALUES (1, 'a mail')")
+    run = stack.release(project_factory(emptied), "1.1.0", tmp_path)
+
+    assert run.told[-1] == "rolled_back"
+    told = run.messages[-1]["summary"]
+    assert "the database is as before" not in told
+    assert "column users.email, with its values" in told
+
+
 def test_a_run_downwards_takes_the_database_back_to_a_release(
     deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:

@@ -44,6 +44,8 @@ def plan_of(project: Project, versions: int = 1, *, down: bool = False) -> Plan:
         ("TRUNCATE users, edges", ":1 truncates users: all its rows go"),
         ("DELETE FROM edges", ":1 deletes from edges without WHERE: all its rows"),
         ("UPDATE users SET name = NULL", ":1 updates users without WHERE: all its rows"),
+        ("DELETE FROM edges WHERE true", ":1 deletes from edges with a WHERE that looks at no row"),
+        ("UPDATE users SET name = NULL WHERE 1 = 1", ":1 updates users with a WHERE that looks"),
         ("WITH x AS (DELETE FROM edges RETURNING a) SELECT * FROM x", ":1 deletes from edges"),
         ("ALTER TABLE users DROP COLUMN name", ":1 drops column users.name, with its values"),
         ("ALTER TABLE users ALTER COLUMN id TYPE smallint", ":1 changes the type of users.id"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from turnback.errors import AwsError, TurnbackError
 from turnback.runs.status import Status, StatusEvent
+from turnback.runs.summary import loss_in_words
 from turnback.runs.telling.amazon_q import notification
 from turnback.runs.telling.channels import DETAIL_TYPE, Channels, fitted
 from turnback.runs.telling.email_text import email_subject, email_text
@@ -141,6 +142,21 @@ def test_a_loss_that_was_not_counted_is_no_row_as_far_as_is_known() -> None:
         "server counted."
     )
     assert loss_of({"loss": None, "approval": None}) == ""
+
+
+def test_a_loss_that_nobody_could_count_is_not_told_as_none() -> None:
+    unknown = {name: LOSS[name] for name in ("since", "seconds")}
+    assert "how much is not known" in loss_of({"loss": unknown})
+    assert "how much is not known" in loss_in_words(unknown)
+    anew = {**LOSS, "inserted": 0, "updated": 0, "tables": [], "reset": True}
+    assert "is not known" in loss_of({"loss": anew})
+    assert "is not known" in loss_in_words(anew)
+
+
+def test_what_other_runs_did_is_told_with_the_loss() -> None:
+    loss = {**LOSS, "others": ["run r-9 (release 1.2.0): 0004"]}
+    assert "what other runs did: run r-9 (release 1.2.0): 0004" in loss_of({"loss": loss})
+    assert "what other runs did: run r-9 (release 1.2.0): 0004" in loss_in_words(loss)
 
 
 def test_a_dry_run_is_told_as_one() -> None:

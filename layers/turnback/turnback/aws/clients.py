@@ -98,6 +98,9 @@ def may_pass(error: AwsError) -> bool:
         error: raised by ``telling``.
     """
     cause = error.__cause__
+    while isinstance(cause, AwsError):
+        # Somebody on the way added what stands meanwhile.
+        cause = cause.__cause__
     if isinstance(cause, ClientError):
         status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return "Throttl" in code_of(cause) or int(status) >= 500

@@ -97,6 +97,21 @@ class Executions:
                 rows = sorted(page["executions"], key=lambda row: row["startDate"], reverse=True)
                 yield from (str(row["name"]) for row in rows)
 
+    def running(self) -> list[str]:
+        """The names of the executions that go on, or are about to.
+
+        Raises:
+            AwsError: Step Functions cannot be reached, or refuses us.
+        """
+        with telling("list the runs that go on"):
+            pages = self._states.get_paginator("list_executions")
+            return [
+                str(row["name"])
+                for status in ("RUNNING", "PENDING_REDRIVE")
+                for page in pages.paginate(stateMachineArn=self._machine, statusFilter=status)
+                for row in page["executions"]
+            ]
+
     def events(self, name: str, position: Position) -> tuple[list[dict[str, Any]], Position]:
         """The events since a position, oldest first, and the new position.
 

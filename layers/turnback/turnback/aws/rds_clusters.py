@@ -7,11 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from turnback.aws.clients import client, telling
+from turnback.aws.rds_instances import Instances
 from turnback.aws.rds_standing import (
     SETTINGS_TAG,
     RdsStanding,
     Row,
     begun,
+    finished,
     needed,
     row_of,
     tags_like,
@@ -42,6 +44,7 @@ class Clusters:
     def __init__(self, *, rds: Any = None) -> None:
         """Clusters by this client of RDS; by one of this Region, if not given."""
         self._rds = rds or client("rds")
+        self._instances = Instances(rds=self._rds)
 
     def find(self, identifier: str) -> RdsStanding | None:
         """The cluster of this name, or None."""
@@ -87,21 +90,14 @@ class Clusters:
         changes = {
             name: old[name] for name in _LATER if old.get(name) and old[name] != new.get(name)
         }
-        if changes:
-            reason = begun(
-                f"give {identifier} the settings of {like}",
-                self._rds.modify_db_cluster,
-                DBClusterIdentifier=identifier,
-                ApplyImmediately=True,
-                **changes,
-            )
-            if reason:
-                return reason
-        # RDS shows some values in another form than it was given them: without a mark, the same
-        # modification would be sent for ever.
-        with telling(f"tag {identifier}"):
-            self._rds.add_tags_to_resource(ResourceName=new["DBClusterArn"], Tags=[SETTINGS_TAG])
-        return f"{identifier} gets the settings of {like}" if changes else None
+        return finished(
+            self._rds,
+            self._rds.modify_db_cluster,
+            {"DBClusterIdentifier": identifier},
+            like,
+            new["DBClusterArn"],
+            changes,
+        )
 
     def rename(self, identifier: str, new: str) -> str | None:
         """Begin to rename a cluster; its instances keep their names."""
@@ -146,14 +142,13 @@ class Clusters:
 
     def member(self, identifier: str) -> RdsStanding | None:
         """One instance, of whatever cluster, or None."""
-        row = self._member_row(identifier)
-        return RdsStanding.of_instance(row) if row else None
+        return self._instances.find(identifier)
 
     def add_member(
         self, identifier: str, cluster: str, like: str, tags: Mapping[str, str]
     ) -> str | None:
         """Begin a new instance in a cluster, with the settings of another one."""
-        old = needed(self._member_row(like), like)
+        old = needed(self._instances.row(like), like)
         parameters = old.get("DBParameterGroups") or [{}]
         watched: dict[str, Any] = {}
         if old.get("PerformanceInsightsEnabled"):
@@ -176,22 +171,10 @@ class Clusters:
 
     def rename_member(self, identifier: str, new: str) -> str | None:
         """Begin to rename an instance of a cluster."""
-        return begun(
-            f"rename {identifier} to {new}",
-            self._rds.modify_db_instance,
-            passes=("DBInstanceNotFound",),
-            DBInstanceIdentifier=identifier,
-            NewDBInstanceIdentifier=new,
-            ApplyImmediately=True,
-        )
+        return self._instances.rename(identifier, new)
 
     def _row(self, identifier: str) -> Row | None:
         return row_of(self._rds.describe_db_clusters, "DBClusters", DBClusterIdentifier=identifier)
-
-    def _member_row(self, identifier: str) -> Row | None:
-        return row_of(
-            self._rds.describe_db_instances, "DBInstances", DBInstanceIdentifier=identifier
-        )
 
 
 def _settings(old: Row) -> dict[str, Any]:

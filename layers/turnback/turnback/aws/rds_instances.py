@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from turnback.aws.clients import client, telling
+from turnback.aws.clients import client
 from turnback.aws.rds_standing import (
     SETTINGS_TAG,
     RdsStanding,
     Row,
     begun,
+    finished,
     needed,
     row_of,
     tags_like,
@@ -42,14 +43,14 @@ class Instances:
 
     def find(self, identifier: str) -> RdsStanding | None:
         """The instance of this name, or None."""
-        row = self._row(identifier)
+        row = self.row(identifier)
         return RdsStanding.of_instance(row) if row else None
 
     def restore_snapshot(
         self, identifier: str, like: str, snapshot: str, tags: Mapping[str, str]
     ) -> str | None:
         """Begin a new instance from a snapshot, with the settings of another."""
-        old = needed(self._row(like), like)
+        old = needed(self.row(like), like)
         return begun(
             f"restore {identifier} from {snapshot}",
             self._rds.restore_db_instance_from_db_snapshot,
@@ -63,7 +64,7 @@ class Instances:
         self, identifier: str, like: str, until: datetime, tags: Mapping[str, str]
     ) -> str | None:
         """Begin a new instance as another was at a time, with its settings."""
-        old = needed(self._row(like), like)
+        old = needed(self.row(like), like)
         return begun(
             f"restore {identifier} as {like} was at {until.isoformat()}",
             self._rds.restore_db_instance_to_point_in_time,
@@ -76,25 +77,17 @@ class Instances:
 
     def finish(self, identifier: str, like: str) -> str | None:
         """Give it the settings that a restore does not take; None when it has them."""
-        new = needed(self._row(identifier), identifier)
+        new = needed(self.row(identifier), identifier)
         if SETTINGS_TAG["Key"] in tags_of(new):
             return None
-        changes = _changes(new, needed(self._row(like), like))
-        if changes:
-            reason = begun(
-                f"give {identifier} the settings of {like}",
-                self._rds.modify_db_instance,
-                DBInstanceIdentifier=identifier,
-                ApplyImmediately=True,
-                **changes,
-            )
-            if reason:
-                return reason
-        # RDS shows some values in another form than it was given them: without a mark, the same
-        # modification would be sent for ever.
-        with telling(f"tag {identifier}"):
-            self._rds.add_tags_to_resource(ResourceName=new["DBInstanceArn"], Tags=[SETTINGS_TAG])
-        return f"{identifier} gets the settings of {like}" if changes else None
+        return finished(
+            self._rds,
+            self._rds.modify_db_instance,
+            {"DBInstanceIdentifier": identifier},
+            like,
+            new["DBInstanceArn"],
+            _changes(new, needed(self.row(like), like)),
+        )
 
     def rename(self, identifier: str, new: str) -> str | None:
         """Begin to rename an instance."""
@@ -114,7 +107,8 @@ class Instances:
             f"--new-db-instance-identifier {new} --apply-immediately"
         )
 
-    def _row(self, identifier: str) -> Row | None:
+    def row(self, identifier: str) -> Row | None:
+        """The instance of this name as RDS describes it, or None."""
         return row_of(
             self._rds.describe_db_instances, "DBInstances", DBInstanceIdentifier=identifier
         )

@@ -43,13 +43,28 @@ class SnapshotSource:
 
 @dataclass(frozen=True, slots=True)
 class RdsSnapshot:
-    """A manual snapshot as RDS describes it."""
+    """A snapshot as RDS describes it.
+
+    Attributes:
+        id: its identifier.
+        status: in the words of RDS.
+        tags: its tags.
+        taken_at: when it was taken; None before RDS knows.
+        encrypted: whether it is encrypted at rest.
+        source: the instance or cluster it is of, by the name that this had then.
+        gigabytes: size of the instance's storage in GiB; None for a cluster, whose snapshots
+            all have the same number there.
+        percent: how far it is.
+    """
 
     id: str
     status: str
     tags: Mapping[str, str]
     taken_at: datetime | None
     encrypted: bool
+    source: str = ""
+    gigabytes: int | None = None
+    percent: int | None = None
 
     @property
     def run(self) -> str | None:
@@ -78,6 +93,8 @@ class _Snapshots:
     _describe: ClassVar[str]
     _create: ClassVar[str]
     _delete: ClassVar[str]
+    # Whether a snapshot says how large its source's storage is.
+    _has_size: ClassVar[bool]
 
     def __init__(self, source: str, *, rds: Any = None) -> None:
         """Snapshots of this instance or cluster.
@@ -127,19 +144,26 @@ class _Snapshots:
                     raise
         return "begun"
 
-    def kept(self, target: str) -> list[KeptSnapshot]:
+    def of_target(self, target: str) -> list[RdsSnapshot]:
         """The snapshots that turnback took of a target: by their names and their tags."""
         with telling("list the snapshots"):
             pages = self._rds.get_paginator(self._describe).paginate(SnapshotType="manual")
             found = [self._read(row) for page in pages for row in page[self._rows]]
         return [
-            KeptSnapshot(one.id, one.tags["run"], one.taken_at, one.status == "available")
+            one
             for one in found
             if one.id.startswith("turnback-")
             and one.tags.get("created-by") == "turnback"
             and one.tags.get("target") == target
             and one.run
-            and one.taken_at
+        ]
+
+    def kept(self, target: str) -> list[KeptSnapshot]:
+        """Those of a target that have a time: what retention looks at."""
+        return [
+            KeptSnapshot(one.id, one.tags["run"], one.taken_at, one.status == "available")
+            for one in self.of_target(target)
+            if one.taken_at
         ]
 
     def delete(self, identifier: str) -> None:
@@ -167,6 +191,9 @@ class _Snapshots:
             tags={tag["Key"]: tag["Value"] for tag in row.get("TagList") or []},
             taken_at=row.get("SnapshotCreateTime"),
             encrypted=bool(row.get(self._encryption)),
+            source=str(row.get(self._source_name) or ""),
+            gigabytes=(row.get("AllocatedStorage") or None) if self._has_size else None,
+            percent=row.get("PercentProgress"),
         )
 
 
@@ -180,6 +207,7 @@ class InstanceSnapshots(_Snapshots):
     _describe = "describe_db_snapshots"
     _create = "create_db_snapshot"
     _delete = "delete_db_snapshot"
+    _has_size = True
 
     def source(self) -> SnapshotSource:
         """The instance; SnapshotFailed when there is no such instance."""
@@ -198,6 +226,7 @@ class ClusterSnapshots(_Snapshots):
     _describe = "describe_db_cluster_snapshots"
     _create = "create_db_cluster_snapshot"
     _delete = "delete_db_cluster_snapshot"
+    _has_size = False
 
     def source(self) -> SnapshotSource:
         """The cluster; SnapshotFailed when there is no such cluster."""

@@ -160,6 +160,42 @@ def begun(
     return None
 
 
+def finished(
+    rds: Any,
+    modify: Callable[..., Any],
+    which: Mapping[str, str],
+    like: str,
+    arn: str,
+    changes: Mapping[str, Any],
+) -> str | None:
+    """Give a restored one the settings that a restore does not take, and mark that it has them.
+
+    Args:
+        rds: a client of RDS.
+        modify: its method that modifies one.
+        which: the argument that names the restored one.
+        like: the identifier of the old one.
+        arn: of the restored one.
+        changes: what to modify.
+
+    Returns:
+        None when there was nothing to modify, or why it is asked again.
+
+    Raises:
+        RestoreFailed, AwsError: see ``begun``.
+    """
+    (identifier,) = which.values()
+    if changes:
+        action = f"give {identifier} the settings of {like}"
+        if reason := begun(action, modify, ApplyImmediately=True, **which, **changes):
+            return reason
+    # RDS shows some values in another form than it was given them: without a mark, the same
+    # modification would be sent for ever.
+    with telling(f"tag {identifier}"):
+        rds.add_tags_to_resource(ResourceName=arn, Tags=[SETTINGS_TAG])
+    return f"{identifier} gets the settings of {like}" if changes else None
+
+
 def row_of(call: Callable[..., Any], rows: str, **which: str) -> Row | None:
     """The one row that a describe of one identifier gives; None where there is none."""
     (name,) = which.values()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from turnback.cli.output import count
 from turnback.cli.stage import Stage, Standing
+from turnback.cli.ways_in import command, pipeline_stage
+from turnback.errors import CheckFailed
 
 if TYPE_CHECKING:
     from turnback.local.next_release import NewRelease
@@ -19,18 +21,26 @@ SHOWN = 40
 
 
 def first_release(stage: Stage) -> None:
-    """Upload 1.0.0, and see that all of it is applied."""
+    """Release 1.0.0 by a pipeline of two stages, and see that all of it is applied."""
     migrations = stage.root / "migrations"
-    stage.story.step("Release 1.0.0: the example project in migrations/")
-    status = stage.release("1.0.0", migrations)
-    words = stage.words(migrations)
-    stage.expect(status == "SUCCEEDED", f"The execution ended as {status}")
+    stage.story.step("Release 1.0.0, by a pipeline: the example project in migrations/")
+    rehearsed = pipeline_stage(stage, "Rehearse", "rehearse", migrations, "1.0.0")
+    stage.expect(rehearsed.kind == "success", "The pipeline goes on to its next stage")
     stage.told("succeeded")
+    answer = pipeline_stage(stage, "Migrate", "migrate", migrations, "1.0.0")
+    stage.expect(answer.kind == "success", "The pipeline has succeeded")
+    last = stage.told("succeeded")
+    words = stage.words(migrations)
     stage.expect(
         set(words.values()) == {"applied"}, f"All {count(len(words), 'migration')} are applied"
     )
-    stage.message(["1.0.0", "succeeded"])
-    stage.story.done()
+    newest = max(words, key=int)
+    stage.expect(
+        answer.variables["schema_version"] == newest,
+        f"Later stages can read that it is at {newest}",
+    )
+    stage.message(last["run"], ["1.0.0 succeeded"])
+    stage.story.done("succeeded")
 
 
 def application(stage: Stage) -> None:
@@ -44,57 +54,83 @@ def application(stage: Stage) -> None:
 
 
 def unproven_release(stage: Stage) -> None:
-    """Upload 1.1.0, and see that its rehearsal refuses it before anything is touched."""
+    """Release 1.1.0 from the terminal, and see it refused before anything is touched."""
     from turnback.local.next_release import FORGOTTEN, write_release
 
-    stage.story.step("Release 1.1.0: three more migrations; a rollback forgets an index")
+    stage.story.step(
+        "Release 1.1.0, from the terminal: three more migrations; a rollback forgets an index"
+    )
     release = write_release(
         stage.root / "migrations", stage.folder / "migrations-1.1.0", mended=False
     )
-    last = _turned_back(stage, "1.1.0", release, "refused")
+    before = stage.standing()
+    code = command(stage, "release", str(release.folder), "--release", "1.1.0", "--watch")
+    stage.expect(code == CheckFailed.exit_code, f"It leaves with the exit code {code}")
+    last = _turned_back(stage, before, release, "refused")
     found = last["error"]["message"].splitlines()[-1].removeprefix("- ")
     stage.expect(last["snapshot"] is None, "Not even a snapshot was taken")
     stage.expect(
         last["error"]["file"] == release.second_rollback and FORGOTTEN in found,
         f"The status says what {release.second_rollback} forgets: {found}",
     )
-    stage.message(["1.1.0", "refused", release.second_rollback, FORGOTTEN])
+    stage.message(last["run"], ["1.1.0 was refused", FORGOTTEN])
     stage.story.done("refused")
 
 
 def failing_release(stage: Stage) -> None:
-    """Upload 1.2.0, see it fail, its rollback fail, and the snapshot restored."""
+    """Release 1.2.0 by the pipeline, see it fail, its rollback fail, the snapshot restored."""
     from turnback.local.next_release import write_release
+    from turnback.local.sign_ups import SignUps
 
     stage.story.step(
-        "Release 1.2.0: that rollback is mended. After two migrations, the third fails on the real "
-        "rows; so does the rollback of the second"
+        "Release 1.2.0, by the pipeline: that rollback is mended. After two migrations, the third "
+        "fails on the real rows; so does the rollback of the second. Meanwhile people sign up"
     )
     release = write_release(
         stage.root / "migrations", stage.folder / "migrations-1.2.0", mended=True
     )
-    last = _turned_back(stage, "1.2.0", release, "restored")
-    error, rollback = last["error"], last["rollback_error"]
-    found, where = f"{error['file']}:{error['line']}", f"{release.file}:{release.line}"
-    stage.expect(last["rehearsal"]["status"] == "proven", "Its rollbacks were proven before")
-    stage.expect(found == where, f"The status says where it failed: {found}")
+    before = stage.standing()
+    with SignUps(stage.server, stage.database.name) as application:
+        answer = pipeline_stage(stage, "Migrate", "migrate", release.folder, "1.2.0")
+        written = application.written()
+    where = f"{release.file}:{release.line}"
+    stage.expect(answer.kind == "failure" and where in answer.text, f"The stage names {where}")
+    last = _turned_back(stage, before, release, "restored")
+    rollback = last["rollback_error"]
     stage.expect(
         rollback["file"].startswith(release.second_rollback),
-        f"and where its rollback failed: {rollback['file']}:{rollback['line']}",
+        f"The status says where its rollback failed: {rollback['file']}:{rollback['line']}",
     )
-    kept = last["restore"]["kept"]
-    stage.expect(bool(kept), f"The database that was replaced is kept as {kept}")
-    stage.message(["1.2.0", "restored", where])
+    _expect_counted(stage, last, written)
+    message = stage.message(last["run"], ["1.2.0 failed and was restored", where])
+    stage.story.say("that message, after everything that happened:")
+    stage.show(message)
     stage.story.done("restored")
 
 
-def _turned_back(stage: Stage, number: str, release: NewRelease, word: str) -> dict[str, Any]:
-    """Release, and see that the database is as before; returns the last status."""
-    before = stage.standing()
-    status = stage.release(number, release.folder)
+def _expect_counted(stage: Stage, last: dict[str, Any], written: dict[str, int]) -> None:
+    """See that what the application wrote is lost as it was told, and still to be had."""
+    from turnback.local.database import rows_of
+
+    told = {row["name"]: row["inserted"] for row in last["loss"]["tables"]}
+    lost = sum(written.values())
+    stage.expect(
+        all(told.get(table) == rows for table, rows in written.items()),
+        f"Before the yes it was told that the {lost} rows written since the snapshot are lost",
+    )
+    kept = last["restore"]["kept"]
+    there = {table: int(rows.split()[0]) for table, rows in rows_of(stage.server, kept).items()}
+    here = {table: int(rows.split()[0]) for table, rows in stage.standing().rows.items()}
+    stage.expect(
+        all(there[table] - here.get(table, 0) == rows for table, rows in written.items()),
+        f"They are still to be had, in the database as it failed: {kept}",
+    )
+
+
+def _turned_back(stage: Stage, before: Standing, release: NewRelease, word: str) -> dict[str, Any]:
+    """See that the run ended so, and that the database is as before; returns the last status."""
     after = stage.standing()
     words = stage.words(release.folder)
-    stage.expect(status == "FAILED", f"The execution ended as {status}")
     last = stage.told(word)
     left = [version for version in release.versions if words[version] == "applied"]
     stage.expect(not left, "None of its three migrations is applied")
@@ -119,6 +155,7 @@ def _expect_same(stage: Stage, before: Standing, after: Standing, word: str) -> 
     ]
     stage.expect(
         not other,
-        f"All {count(before.counted, 'row')} in {count(len(before.rows), 'table')} are as before"
+        f"All {count(before.counted, 'row')} in {count(len(before.rows), 'table')} are as "
+        f"{'at the snapshot' if restored else 'before'}"
         + (f", but not those of {', '.join(other)}" if other else ""),
     )

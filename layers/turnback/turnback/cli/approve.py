@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from turnback.cli import options as opt
-from turnback.cli.output import Output, may_ask, reported
+from turnback.cli.output import Output, ask, may_ask, reported
 from turnback.cli.stack import Stack, open_stack, stack_option
 from turnback.errors import ApprovalRefused, ConfigurationError
 from turnback.runs.approvals.endpoint import LOOK
@@ -17,7 +17,7 @@ from turnback.runs.summary import loss_in_words
 
 
 @click.command(epilog="Example: turnback approve r-4a7d1e --comment 'talked to the team'")
-@click.argument("run")
+@click.argument("run", type=opt.Given())
 @click.option("--deny", is_flag=True, help="Say no: the run ends, whoever said yes before.")
 @click.option("--comment", default="", help="A word with it; kept with the run and its report.")
 @click.option("--show", is_flag=True, help="Only show what is asked and who said what.")
@@ -51,7 +51,7 @@ def approve(
         return 0
     wanted = DENIED if deny else APPROVED
     if standing["outcome"] is None and not yes and may_ask(out.as_json):
-        click.confirm(f"{'Deny' if deny else 'Approve'} it?", abort=True, err=True)
+        ask(f"{'Deny' if deny else 'Approve'} it?")
     from turnback.aws.invocation import invoke
     from turnback.aws.sts import caller
 

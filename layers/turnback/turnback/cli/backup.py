@@ -1,4 +1,4 @@
-"""``backup`` and ``snapshots``: taking a dump by hand, and seeing what there is."""
+"""``backup`` and ``snapshots``: taking a snapshot by hand, and seeing what there is."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from turnback.cli import options as opt
-from turnback.cli.database import new_run, open_url
+from turnback.cli.database import new_run
 from turnback.cli.output import Output, count, reported
-from turnback.cli.shelf import database_of, keep_out_of_git, open_shelf
+from turnback.cli.shelf import keep_out_of_git, open_shelf
 from turnback.cli.shelf import stack as stack_option
+from turnback.cli.stack_database import managed_database, open_endpoint
+from turnback.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from turnback.recovery.dumps.record import DumpRecord
@@ -31,11 +33,14 @@ _TARGET = click.option(
 @opt.database
 @opt.directory
 @click.option(
-    "--into", metavar="PLACE", help="A folder or s3://bucket/prefix; .turnback/snapshots if not."
+    "--into",
+    type=opt.Given(),
+    metavar="PLACE",
+    help="A folder or s3://bucket/prefix; .turnback/snapshots if not.",
 )
 @stack_option
 @_TARGET
-@click.option("--dry-run", is_flag=True, help="Say what would be dumped; write nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be taken; write nothing.")
 @opt.as_json
 @reported
 def backup(
@@ -49,18 +54,25 @@ def backup(
     dry_run: bool,
     out: Output,
 ) -> None:
-    """Dump the database, and read the dump back.
+    """Take a snapshot of the database, and wait until it is worth something.
 
-    It is all of one moment, and nobody waits for it but who changes the schema. The record beside
-    it says as of when it is, of which version, and its checksum; restore needs both.
+    It is a dump, all of one moment, and nobody waits for it but who changes the schema. The record
+    beside it says as of when it is, of which version, and its checksum; restore needs both. With a
+    stack whose SnapshotKind is rds or aurora it is a snapshot of RDS instead.
     """
     from turnback.recovery.dumps.dump import DumpSnapshots
-    from turnback.recovery.endpoint import Endpoint
 
     run = new_run()
     out.document |= {"run": run, "database": None, "snapshot": None, "error": None}
-    with open_url(database_of(database_url, stack), directory, out) as url:
-        endpoint = Endpoint.from_url(url)
+    managed = None if into else managed_database(stack, database_url)
+    if managed:
+        from turnback.cli.managed_backup import take_managed
+
+        take_managed(managed, target, out, dry_run=dry_run)
+        return
+    if not database_url and not stack:
+        _refuse_nothing(directory)
+    with open_endpoint(database_url, stack, directory, out) as endpoint:
         shelf = open_shelf(into, stack, directory)
         snapshots = DumpSnapshots(
             endpoint,
@@ -106,6 +118,7 @@ def backup(
 @click.option(
     "--from",
     "place",
+    type=opt.Given(),
     metavar="PLACE",
     help="A folder or s3://bucket/prefix; .turnback/snapshots if not given.",
 )
@@ -116,6 +129,12 @@ def snapshots(*, directory: Path, place: str | None, stack: str | None, out: Out
     """List the snapshots that can be restored, newest first. Needs no database."""
     from turnback.recovery.dumps.catalog import DumpCatalog
 
+    managed = None if place else managed_database(stack, None)
+    if managed:
+        from turnback.cli.managed_backup import list_managed
+
+        list_managed(managed, out)
+        return
     shelf = open_shelf(place, stack, directory)
     found = DumpCatalog(shelf.store, shelf.prefix).list(shelf.target)
     out.document |= {"status": "succeeded", "snapshots": [record.to_dict() for record in found]}
@@ -144,6 +163,16 @@ def clock(moment: str) -> str:
 def human_size(size: int) -> str:
     """A size for people: ``17 kB``, ``4711 MB``."""
     return f"{-(-size // 1000)} kB" if size < 10_000_000 else f"{size // 1_000_000} MB"
+
+
+def _refuse_nothing(directory: Path) -> None:
+    """Here the embedded Postgres is never made: a dump of an empty one looks like a backup."""
+    project = directory.resolve().parent
+    if not (project / ".turnback" / "postgres").is_dir():
+        raise ConfigurationError(
+            f"there is no database to dump: none was named, and {project} has no embedded Postgres",
+            hint="name one by --database-url or DATABASE_URL",
+        )
 
 
 def _version(record: DumpRecord) -> str:

@@ -34,7 +34,7 @@ NOT_CANCELLED = CheckFailed.exit_code
 
 
 @click.command(epilog="Example: turnback cancel r-4a7d1e --reason 'wrong release'")
-@click.argument("run")
+@click.argument("run", type=opt.Given())
 @click.option("--reason", default="", help="Why; kept with the run, and told with its end.")
 @stack_option
 @opt.as_json

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,10 +27,12 @@ def demo(*, keep: bool, out: Output) -> None:
     """Show a release that succeeds, one that is refused and one that is turned back.
 
     In a checkout of turnback: builds the layers, starts a Postgres and a local AWS of its own,
-    deploys template.yaml as it is, and uploads three releases of the example project. A rollback of
-    the second does not bring the schema back. The third fails on rows that are there, outside a
-    transaction, and so does its rollback: a person is asked, and the snapshot is restored. Nothing
-    is left running, and the user's own AWS settings and databases are not touched.
+    deploys template.yaml as it is, and makes three releases of the example project. The first comes
+    by a pipeline. The second, from the terminal, has a rollback that does not bring the schema
+    back. The third destroys something, so that it is approved first, in Slack; it fails on rows
+    that are there, outside a transaction, and so does its rollback: a person is asked by mail, and
+    the snapshot is restored. Nothing is left running, and the user's own AWS settings and databases
+    are not touched.
     """
     root = _checkout()
     story = Story(out)
@@ -55,6 +58,8 @@ def _set_up(root: Path, story: Story, stack: contextlib.ExitStack) -> Stage:
     from turnback.local.deploy import deploy, layers_of
     from turnback.local.environment import local_aws_python
     from turnback.local.person import Person
+    from turnback.local.pipeline import LocalPipeline
+    from turnback.local.pipeline_source import attach
     from turnback.local.scratch import POSTGRES, scratch
     from turnback.local.server import EmbeddedServer
     from turnback.local.subscriber import Subscriber
@@ -77,35 +82,51 @@ def _set_up(root: Path, story: Story, stack: contextlib.ExitStack) -> Stage:
     database = make_database(server, TARGET)
     story.done(f"listens on 127.0.0.1:{server.port}")
 
-    story.step("The local AWS, and a webhook in Slack's place")
+    story.step("The local AWS; a chat in Slack's place, a pipeline in CodePipeline's")
     aws = stack.enter_context(LocalAws.start(python, folder))
     chat = stack.enter_context(Webhook())
+    pipeline = stack.enter_context(LocalPipeline())
+    signing_secret = secrets.token_hex(16)
     story.done(f"listens on {aws.endpoint}")
 
     story.step("template.yaml, deployed as it is")
-    secrets = aws.client("secretsmanager")
+    manager = aws.client("secretsmanager")
     outputs = deploy(
         aws,
         template,
         STACK,
         {
             "Target": TARGET,
-            "DatabaseSecretArn": _secret(secrets, "database", database.as_secret()),
+            "DatabaseSecretArn": _secret(manager, "database", database.as_secret()),
             # The embedded Postgres speaks no TLS.
             "DatabaseTls": "disable",
-            "SlackWebhookSecretArn": _secret(secrets, "slack", chat.address),
+            "SlackWebhookSecretArn": _secret(manager, "slack", chat.bot_secret(signing_secret)),
             "Approvers": Person.as_parameter(),
             "RestorePollSeconds": "1",
         },
     )
+    attach(aws, pipeline, outputs["OnPipelineFunctionName"])
     story.done(f"bucket {outputs['BucketName']}")
     topic = Subscriber(aws, outputs["TopicArn"])
     person = Person(aws, outputs["ApprovalTopicArn"])
-    return Stage(root, folder, story, server, database, aws, chat, topic, person, outputs)
+    return Stage(
+        root=root,
+        folder=folder,
+        story=story,
+        server=server,
+        database=database,
+        aws=aws,
+        pipeline=pipeline,
+        chat=chat,
+        signing_secret=signing_secret,
+        topic=topic,
+        person=person,
+        outputs=outputs,
+    )
 
 
-def _secret(secrets: Any, name: str, value: str) -> str:
-    made = secrets.create_secret(Name=f"{STACK}/{name}", SecretString=value)
+def _secret(manager: Any, name: str, value: str) -> str:
+    made = manager.create_secret(Name=f"{STACK}/{name}", SecretString=value)
     return str(made["ARN"])
 
 

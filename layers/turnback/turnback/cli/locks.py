@@ -10,7 +10,7 @@ import click
 
 from turnback.cli import options as opt
 from turnback.cli.database import open_engine
-from turnback.cli.output import Output, count, human_ms, may_ask, reported
+from turnback.cli.output import Output, ask, count, human_ms, may_ask, reported
 from turnback.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _end(engine: Engine, chosen: list[Session], yes: bool, out: Output) -> None:
     if not yes:
         if not may_ask(out.as_json):
             raise ConfigurationError(f"this would end {what}", hint="if that is meant: --yes")
-        click.confirm(f"End {what}? Their open transactions are rolled back.", abort=True, err=True)
+        ask(f"End {what}? Their open transactions are rolled back.")
     from turnback.engine.sessions import terminate
 
     for session in chosen:

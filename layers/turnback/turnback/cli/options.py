@@ -50,6 +50,21 @@ class SchemaName(click.ParamType[str]):
         return str(value)
 
 
+class Given(click.ParamType[str]):
+    """A text that is not empty.
+
+    A shell passes an empty one for a variable that is not set, and nobody means the embedded
+    Postgres, or the database in place of one beside it, by that.
+    """
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not str(value).strip():
+            self.fail("it is empty; is a variable of the shell not set?", param, ctx)
+        return str(value)
+
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -80,6 +95,7 @@ directory = click.option(
 database = together(
     click.option(
         "--database-url",
+        type=Given(),
         envvar="DATABASE_URL",
         show_envvar=True,
         help="The database; the project's own embedded Postgres if not given.",

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec
 
 import click
 
-from turnback.errors import CheckFailed, TurnbackError
+from turnback.errors import CheckFailed, ConfigurationError, TurnbackError
 
 P = ParamSpec("P")
 
@@ -80,6 +80,16 @@ def reported(command: Callable[P, int | None]) -> Callable[P, int]:
 def may_ask(as_json: bool) -> bool:
     """Whether there is a person at a terminal who could answer a question."""
     return not as_json and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask(question: str) -> None:
+    """Ask, and go on only after a yes.
+
+    Raises:
+        ConfigurationError: the answer was no.
+    """
+    if not click.confirm(question, err=True):
+        raise ConfigurationError("the answer was no", hint="nothing was changed")
 
 
 def human_ms(milliseconds: int | None) -> str:

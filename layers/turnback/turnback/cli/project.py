@@ -131,7 +131,8 @@ def package(*, release: str, target: Path | None, directory: Path, out: Output) 
     number = count(len(project.migrations), "migration")
     out.result(f"{path}: release {release}, {number}, {len(data):,} bytes")
     out.result(f"sha256 {digest(data)}")
-    out.result(f"Next: upload it as artifacts/TARGET/{release}.zip")
+    key = f"artifacts/TARGET/{release}.zip"
+    out.result(f"Next: turnback release {path} --watch, or upload it as {key}")
 
 
 def source_of(directory: Path) -> dict[str, str]:

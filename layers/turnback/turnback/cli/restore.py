@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,27 +11,47 @@ import click
 
 from turnback.cli import options as opt
 from turnback.cli.backup import NO_LIMIT_S, clock, human_size
-from turnback.cli.database import new_run, open_url
-from turnback.cli.output import Output, human_ms, may_ask, reported
-from turnback.cli.shelf import database_of, find, open_shelf
+from turnback.cli.database import new_run
+from turnback.cli.output import Output, ask, human_ms, may_ask, reported
+from turnback.cli.restoring import carry_out
+from turnback.cli.shelf import find, open_shelf
 from turnback.cli.shelf import stack as stack_option
+from turnback.cli.stack import open_stack
+from turnback.cli.stack_database import managed_database, open_endpoint, refuse_while_running
 from turnback.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from turnback.recovery.dumps.record import DumpRecord
     from turnback.recovery.dumps.restore import RestoreDump
     from turnback.recovery.endpoint import Endpoint
-    from turnback.recovery.model import RestoreProgress, RestoreRequest, Restores
 
-_PAUSE_S = 2.0
 _TABLES_SHOWN = 5
 
 
 @click.command(epilog="Example: turnback restore r-20261122T101112Z-a1b2c3 --into look_at_it")
-@click.argument("snapshot")
+@click.argument("snapshot", required=False, type=opt.Given())
 @opt.database
 @opt.directory
-@click.option("--into", metavar="NAME", help="Restore into a new database of this name instead.")
+@click.option(
+    "--into",
+    type=opt.Given(),
+    metavar="NAME",
+    help="Restore into a new database of this name instead.",
+)
+@click.option(
+    "--until",
+    metavar="TIME",
+    help="Of RDS, in place of a snapshot: a point in time like 2026-11-22T15:04:05Z.",
+)
+@click.option(
+    "--no-check",
+    is_flag=True,
+    help="Of RDS: put the restored one in place without a look at it. You look.",
+)
+@click.option("--again", is_flag=True, help="Of RDS: restore once more from the same snapshot.")
+@click.option(
+    "--force", metavar="REASON", help="Although a run of the stack goes on; say why that is right."
+)
 @stack_option
 @click.option("--dry-run", is_flag=True, help="Say what is lost and what would be done; only look.")
 @opt.yes
@@ -40,11 +59,15 @@ _TABLES_SHOWN = 5
 @reported
 def restore(
     *,
-    snapshot: str,
+    snapshot: str | None,
     database_url: str | None,
     history_schema: str,
     directory: Path,
     into: str | None,
+    until: str | None,
+    no_check: bool,
+    again: bool,
+    force: str | None,
     stack: str | None,
     dry_run: bool,
     yes: bool,
@@ -52,26 +75,53 @@ def restore(
 ) -> None:
     """Put SNAPSHOT in place of the database, and keep the old one under another name.
 
-    SNAPSHOT is an id that the command snapshots shows, the path of a dump, or its s3:// address. It
-    is restored into a new database beside the old one and checked; then the two swap names, which
-    ends every session. Says first what is lost, and asks; without a terminal it needs --yes.
+    SNAPSHOT is an id that the command snapshots shows, the run it was taken for, the path of a
+    dump, or its s3:// address. It is restored into a new database beside the old one and checked;
+    then the two swap names, which ends every session. Says first what is lost, and asks; without a
+    terminal it needs --yes. With a stack whose SnapshotKind is rds or aurora, a new instance or
+    cluster takes the old one's name and endpoint. Cut off, the same command goes on where it was.
     """
     from turnback.recovery.dumps.restore import RestoreDump
-    from turnback.recovery.endpoint import Endpoint
     from turnback.recovery.model import RestoreRequest, Snapshot, SnapshotState
 
     del history_schema  # the record knows where the history was
     out.document |= {"database": None, "snapshot": None, "loss": None, "error": None}
-    address = database_of(database_url, stack)
+    if (snapshot is None) == (until is None):
+        raise ConfigurationError(
+            "name a snapshot, or a point in time with --until; one of them",
+            hint="turnback snapshots lists the snapshots",
+        )
+    managed = managed_database(stack, database_url)
+    if managed:
+        from turnback.cli.managed_restore import Wish, restore_managed
+
+        if into:
+            raise ConfigurationError(
+                "--into is for dumps; RDS restores into a new instance or cluster",
+                hint="docs/restore-rds.md says how to have one beside, without a swap",
+            )
+        restore_managed(
+            managed,
+            Wish(snapshot, until, dry_run, yes, not no_check, again, force),
+            out,
+        )
+        return
+    if snapshot is None or no_check or again:
+        raise ConfigurationError(
+            "--until, --no-check and --again are for snapshots of RDS",
+            hint="name its stack: --stack; of a dump, name the snapshot",
+        )
+    if stack and not into:
+        refuse_while_running(open_stack(stack, reading=True), force, out)
     store, record = find(snapshot, open_shelf(None, stack, directory))
     out.document["snapshot"] = record.to_dict()
-    with open_url(address, directory, out) as url:
-        endpoint = Endpoint.from_url(url)
+    with open_endpoint(database_url, stack, directory, out) as endpoint:
         restoring = RestoreDump(endpoint, store, lambda: NO_LIMIT_S)
         chosen = Snapshot("dump", record.id, SnapshotState.AVAILABLE)
         if into:
             _beside(restoring, chosen, record, into, out, dry_run=dry_run)
             return
+        restoring.look()
         out.document["loss"] = _tell_loss(endpoint, record, out)
         run = restoring.unfinished(record) or new_run()
         names = restoring.names(run)
@@ -93,33 +143,6 @@ def restore(
     out.note(f'When nobody needs it any more: DROP DATABASE "{done.kept}"')
 
 
-def carry_out(restores: Restores, request: RestoreRequest, out: Output) -> RestoreProgress:
-    """Call until it is restored, and say each time how far it is.
-
-    Args:
-        restores: the way to restore; of a dump, an instance or a cluster.
-        request: what to come back to.
-        out: where to tell.
-
-    Raises:
-        RestoreFailed: it cannot end well.
-    """
-    from turnback.recovery.model import RestoreState
-
-    began, told = time.monotonic(), ""
-    out.note(f"Restoring {request.snapshot.id if request.snapshot else request.until} …")
-    while True:
-        progress = restores.advance(request)
-        if progress.state is RestoreState.RESTORED:
-            took = human_ms(int((time.monotonic() - began) * 1000))
-            out.result(f"Restored in {took}: {progress.detail}")
-            return progress
-        if progress.detail != told:
-            told = progress.detail
-            out.note(f"  {progress.state}: {told}")
-        time.sleep(_PAUSE_S)
-
-
 def _beside(
     restoring: RestoreDump,
     chosen: Any,
@@ -131,12 +154,14 @@ def _beside(
 ) -> None:
     if not 0 < len(name.encode()) <= 63 or "\0" in name:
         raise ConfigurationError("the name of a database has 1 to 63 bytes", hint="see --into")
+    run = f"{record.run} into {name}"
+    restoring.look((name, run))
     if dry_run:
         out.document["status"] = "dry_run"
         out.result(f'  restores into "{name}", needs {_room(record)} there')
         out.note("Dry run; nothing was changed.")
         return
-    restoring.beside(chosen, name, f"{record.run} into {name}")
+    restoring.beside(chosen, name, run)
     out.document |= {"status": "restored", "into": name, "restored_to": record.taken_at}
     out.result(f'The dump of {clock(record.taken_at)} is in "{name}"; nothing was swapped.')
 
@@ -169,7 +194,7 @@ def _ask(name: str, where: str, yes: bool, out: Output) -> None:
             f'this would put the snapshot in place of "{name}" on {where}',
             hint="if that is meant: --yes",
         )
-    click.confirm(f'Put it in place of "{name}" on {where}?', abort=True, err=True)
+    ask(f'Put it in place of "{name}" on {where}?')
 
 
 def _check(endpoint: Endpoint, record: DumpRecord) -> Callable[[Any], None]:

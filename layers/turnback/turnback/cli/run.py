@@ -10,7 +10,7 @@ import click
 
 from turnback.cli import options as opt
 from turnback.cli.database import open_engine
-from turnback.cli.output import Output, count, human_ms, may_ask, reported
+from turnback.cli.output import Output, ask, count, human_ms, may_ask, reported
 from turnback.errors import ChecksumMismatch, MigrationIncomplete, TurnbackError
 from turnback.migrations.checksums import compare
 from turnback.migrations.discovery import load_project
@@ -116,7 +116,7 @@ def down(
             names = ", ".join(step.version for step in plan.steps[:10])
             more = f" and {len(plan.steps) - 10} more" if len(plan.steps) > 10 else ""
             where = out.document["database"]
-            click.confirm(f"Roll back {names}{more} on {where}?", abort=True, err=True)
+            ask(f"Roll back {names}{more} on {where}?")
         began = time.monotonic()
         report = engine.down(plan)
         out.document["rolled_back"] = [done.to_dict() for done in report.rolled_back]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from turnback.cli import options as opt
 from turnback.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ _S3 = re.compile(r"s3://(?P<bucket>[^/]+)(?:/(?P<key>.*))?")
 
 stack = click.option(
     "--stack",
+    type=opt.Given(),
     envvar="TURNBACK_STACK",
     show_envvar=True,
     help="The snapshots of this stack's database, in its bucket.",
@@ -56,7 +58,7 @@ def open_shelf(place: str | None, stack_name: str | None, directory: Path) -> Sh
         directory: the migrations; the project is beside them.
 
     Raises:
-        ConfigurationError: no such bucket or stack can be, or the stack's snapshots are of RDS.
+        ConfigurationError: no such bucket or stack can be, or the stack makes no dumps.
     """
     from turnback.recovery.dumps.store import FolderStore
 
@@ -142,22 +144,6 @@ def keep_out_of_git(directory: Path) -> None:
         ) from error
 
 
-def database_of(url: str | None, stack_name: str | None) -> str | None:
-    """The database's address as it was given.
-
-    Raises:
-        ConfigurationError: a stack was named, but not its database: the project's own embedded
-            Postgres is never meant then.
-    """
-    if stack_name and not url:
-        raise ConfigurationError(
-            f"--stack {stack_name} says where snapshots are, and not how the database is reached",
-            hint="give --database-url or DATABASE_URL as well; the functions' own login stays "
-            "in AWS",
-        )
-    return url
-
-
 def _of_stack(name: str) -> Shelf:
     from turnback.aws.s3 import Bucket
     from turnback.cli.stack import open_stack
@@ -166,8 +152,8 @@ def _of_stack(name: str) -> Shelf:
     kind = found.parameters.get("SnapshotKind", "dump")
     if kind != "dump":
         raise ConfigurationError(
-            f"the snapshots of the stack {found.name} are of the kind {kind}; this command works "
-            "with dumps",
-            hint="docs/restore-rds.md says how a snapshot of RDS is listed and restored by hand",
+            f"the snapshots of the stack {found.name} are of the kind {kind}; there are no dumps",
+            hint="set the parameter SnapshotKind, or name a place of dumps; for a database of RDS "
+            "see docs/restore-rds.md",
         )
     return Shelf(Bucket(found.bucket), "snapshots/", found.target, found.name)

@@ -1,8 +1,9 @@
-"""The demo's stage: all that was started, and what can be done and seen on it."""
+"""The demo's stage: all that was started, and what can be seen on it."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import time
 from dataclasses import dataclass
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from turnback.cli.story import Story
-from turnback.errors import AwsError, CheckFailed
+from turnback.errors import CheckFailed
 
 if TYPE_CHECKING:
     from turnback.local.aws import LocalAws
     from turnback.local.database import Database
     from turnback.local.person import Person
+    from turnback.local.pipeline import LocalPipeline
     from turnback.local.server import EmbeddedServer
     from turnback.local.subscriber import Subscriber
     from turnback.local.webhook import Webhook
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
 STACK = "turnback"
 TARGET = "learning"
 MESSAGE_SECONDS = 60.0
-# The states of the state machine that wait for a person.
-QUESTIONS = ("AskApproval", "AskRestore")
+POLL_SECONDS = 0.05
+# The last message in the chat; make picture draws it.
+MESSAGE = ".turnback/slack.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,20 @@ class Standing:
 
 @dataclass(slots=True)
 class Stage:
-    """All that was started."""
+    """All that was started.
+
+    Attributes:
+        root: the checkout.
+        folder: for what is written.
+        story: where it is told.
+        server, database: the Postgres, and the database that is released to.
+        aws: the local AWS.
+        pipeline: what calls and hears the function of pipelines.
+        chat: in Slack's place; signing_secret is its app's.
+        topic: hears the statuses.
+        person: the approver.
+        outputs: of the stack.
+    """
 
     root: Path
     folder: Path
@@ -55,54 +71,12 @@ class Stage:
     server: EmbeddedServer
     database: Database
     aws: LocalAws
+    pipeline: LocalPipeline
     chat: Webhook
+    signing_secret: str
     topic: Subscriber
     person: Person
     outputs: dict[str, str]
-
-    def release(self, release: str, migrations: Path) -> str:
-        """Upload a release and follow its run; the execution's status at the end.
-
-        Where the run waits for a person, the person is asked, and says yes.
-
-        Raises:
-            AwsError: no run begins, or it does not end.
-        """
-        from turnback.aws.executions import Executions
-        from turnback.cli.follow_states import await_run, follow_steps
-        from turnback.migrations.artifact import pack
-
-        states = self.aws.client("stepfunctions")
-        executions = Executions(self.outputs["StateMachineArn"], states)
-        known = set(executions.names())
-        artifact = pack(migrations, release, self.folder / f"{release}.zip")
-        key = f"artifacts/{TARGET}/{release}.zip"
-        self.aws.client("s3").upload_file(str(artifact), self.outputs["BucketName"], key)
-        self.story.say(f"uploaded {key}; the state machine:")
-        run = await_run(executions, known)
-        try:
-            for event in follow_steps(executions, run):
-                self.story.state(event)
-                if event.name in QUESTIONS and event.seconds is None:
-                    self._answer()
-        except AwsError:
-            self._last_words()
-            raise
-        execution = executions.describe(run)
-        return execution.status if execution else ""
-
-    def _answer(self) -> None:
-        """Be the person who is asked: by mail, with a link to a page that has two buttons."""
-        from turnback.local.person import NAME
-
-        mail = self.person.next_mail()
-        self.story.say(f"  what {NAME} got by mail:")
-        for line in mail.strip().splitlines():
-            # The link holds a signed token that nobody reads.
-            shown = f"{line[:72]}…" if line.startswith("https://") else line
-            self.story.say(f"    │ {shown}")
-        said = self.person.approve(mail)
-        self.story.say(f"  {NAME} follows the link and says yes: {said}")
 
     def standing(self) -> Standing:
         """The database as it is now."""
@@ -126,24 +100,30 @@ class Stage:
         self.expect(words[-1] == last, f"SNS told: {', '.join(words)}")
         return told[-1]
 
-    def message(self, expected: list[str]) -> None:
-        """Await the message in the chat that says all of this, and show it."""
+    def message(self, run: str, expected: list[str]) -> dict[str, Any]:
+        """See that the chat's one message of a run comes to say all of this; the message."""
         from turnback.local.webhook import readable
 
         deadline = time.monotonic() + MESSAGE_SECONDS
-        seen: list[str] = []
-        while (left := deadline - time.monotonic()) > 0:
-            message = self.chat.next_message(left)
-            if message is None:
+        while True:
+            message = self.chat.message_of(run) or {}
+            text = "\n".join(readable(message))
+            missing = [part for part in expected if part not in text]
+            if not missing or time.monotonic() > deadline:
                 break
-            seen = readable(message)
-            if all(part in "\n".join(seen) for part in expected):
-                break
-        self.story.say("what Slack got:")
-        for line in seen:
-            self.story.say(f"  │ {line}")
-        for part in expected:
-            self.expect(part in "\n".join(seen), f"The message says {part!r}")
+            time.sleep(POLL_SECONDS)
+        said = ", ".join(expected)
+        lacks = f", but lacks {', '.join(missing)}" if missing else ""
+        self.expect(not missing, f"Slack's one message of the run says: {said}{lacks}")
+        return message
+
+    def show(self, message: dict[str, Any]) -> None:
+        """Show a message of the chat as it looks, and keep it for the picture."""
+        from turnback.local.webhook import readable
+
+        self.story.quote(readable(message))
+        kept = self.root / MESSAGE
+        kept.write_text(json.dumps(message, indent=2, ensure_ascii=False) + "\n")
 
     def expect(self, right: bool, fact: str) -> None:
         """Tell a fact.
@@ -154,19 +134,28 @@ class Stage:
         if right:
             self.story.right(fact)
             return
-        self._last_words()
+        self.last_words()
         raise CheckFailed(f"Not as expected: {fact}.", findings=[])
 
-    def _last_words(self) -> None:
+    def last_words(self) -> None:
+        """Tell what the functions logged last."""
         self.story.say("the functions' last words:")
         for line in self.aws.last_words(f"/turnback/{STACK}"):
             self.story.say(f"  {line}")
 
     def wait(self) -> None:
-        """Leave everything running until Ctrl-C."""
+        """Say how to use it all from another terminal, and leave it running until Ctrl-C."""
         say = self.story.say
-        say(f"AWS        {self.aws.endpoint} (key and secret: test, Region us-east-1)")
-        say(f"database   {self.server.socket_url(self.database.name)}")
+        self.story.step("Yours to try, from another terminal")
+        for name, value in {**self.aws.variables(), "TURNBACK_STACK": STACK}.items():
+            say(f"export {name}={value}")
+        say()
+        say("turnback runs")
+        say("turnback watch")
+        say("turnback release migrations --release 1.3.0 --dry-run --watch")
+        say("turnback release --rollback-to 0.0.0 --watch")
+        say(f"psql '{self.server.socket_url(self.database.name)}'")
+        say()
         with contextlib.suppress(KeyboardInterrupt):
             say("Ctrl-C stops everything.")
             signal.pause()

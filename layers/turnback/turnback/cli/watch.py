@@ -34,7 +34,7 @@ _COLORS = {
 
 
 @click.command(epilog="Example: turnback watch r-4a7d1e --stack turnback")
-@click.argument("run", required=False)
+@click.argument("run", required=False, type=opt.Given())
 @stack_option
 @opt.as_json
 @reported

@@ -72,10 +72,14 @@ class HalfDone:
         """The version as a number."""
         return int(self.version)
 
+    def made(self, work: Work) -> frozenset[str]:
+        """The names that the statements make which are done."""
+        return frozenset().union(*(n for i, n in work.makes.items() if i in self.done))
+
     def never_made(self, work: Work) -> frozenset[str]:
         """The names that only statements make which are not done."""
-        made = frozenset().union(*(n for i, n in work.makes.items() if i in self.done))
-        return frozenset().union(*(n for i, n in work.makes.items() if i not in self.done)) - made
+        open_still = (n for i, n in work.makes.items() if i not in self.done)
+        return frozenset().union(*open_still) - self.made(work)
 
     def not_written(self, work: Work) -> list[tuple[int, str]]:
         """Number and kind of the statements that write rows and are not done."""

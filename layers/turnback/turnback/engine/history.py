@@ -222,13 +222,15 @@ class History:
 
     def done_by(self, run: str, direction: str) -> dict[str, int]:
         """Version → milliseconds of the migrations that this run has done in this direction."""
-        back = "IS NULL" if direction == "up" else "IS NOT NULL"
+        # What failed half way, and was taken back, never was a success.
+        state = "m.success AND m.rolled_back_at IS NULL"
+        state = state if direction == "up" else "m.rolled_back_at IS NOT NULL"
         query = (
             f"SELECT version, l.execution_ms FROM {self.prefix}.migration_log l "
             f"JOIN {self.prefix}.migrations m USING (version) "
             f"WHERE l.run_id = {literal(run)} AND l.direction = {literal(direction)} "
             "AND l.outcome = 'done' AND l.statement IS NULL "
-            f"AND m.success AND m.rolled_back_at {back} ORDER BY l.id"
+            f"AND {state} ORDER BY l.id"
         )
         return {
             str(version): int(took or 0) for version, took in rows(send(self._connection, query)[0])

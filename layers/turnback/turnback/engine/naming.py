@@ -76,6 +76,28 @@ def target(statement: Statement) -> str | None:
     return str(relation["relname"]) if isinstance(relation, dict) and relation else None
 
 
+def targets(statement: Statement) -> list[str]:
+    """The tables that this statement writes rows into; TRUNCATE has several."""
+    if statement.kind == "TruncateStmt":
+        return [str(item["RangeVar"]["relname"]) for item in statement.tree["relations"]]
+    return [target(statement) or ""]
+
+
+def holds_rows(statement: Statement) -> list[str]:
+    """What this statement drops that may have rows in it: tables, columns, schemas."""
+    tree = statement.tree
+    if statement.kind == "DropStmt" and tree["removeType"] in ("OBJECT_TABLE", "OBJECT_SCHEMA"):
+        return takes_away(statement)
+    if statement.kind != "AlterTableStmt":
+        return []
+    subtypes = (item["AlterTableCmd"]["subtype"] for item in tree["cmds"])
+    return [
+        name
+        for name, subtype in zip(takes_away(statement), subtypes, strict=True)
+        if subtype == "AT_DropColumn"
+    ]
+
+
 def _added(tree: dict[str, Any]) -> set[str]:
     relation = tree["relation"]["relname"]
     names = set()
@@ -130,6 +152,10 @@ _MAKERS: dict[str, _Maker] = {
     "CreateDomainStmt": lambda tree: {_last(tree["domainname"])},
     "CreateFunctionStmt": lambda tree: {_last(tree["funcname"])},
     "CreateSchemaStmt": lambda tree: {tree.get("schemaname", "")},
+    "CreateExtensionStmt": lambda tree: {tree["extname"]},
+    "SelectStmt": lambda tree: (
+        {tree["intoClause"]["rel"]["relname"]} if "intoClause" in tree else set()
+    ),
     "CreateTrigStmt": lambda tree: _of_table(tree, "relation", "trigname"),
     "CreatePolicyStmt": lambda tree: _of_table(tree, "table", "policy_name"),
     "RenameStmt": lambda tree: {_renamed(tree, tree["newname"])},

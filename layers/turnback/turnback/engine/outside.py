@@ -195,9 +195,11 @@ def _failure(
             f"turnback {verb}: it goes on there"
         )
     elif changed:
+        done = "statement 1 is done and stays"
+        if changed > 1:
+            done = f"statements 1 to {changed} are done and stay"
         incomplete = (
-            f"statements 1 to {changed} are done and stay; mend statement {number} and run "
-            f"turnback {verb} again: it goes on there"
+            f"{done}; mend statement {number} and run turnback {verb} again: it goes on there"
         )
     elif left:
         incomplete = (

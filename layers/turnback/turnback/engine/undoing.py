@@ -16,10 +16,11 @@ from psycopg.pq import TransactionStatus
 from turnback.engine.events import Event, Listener
 from turnback.engine.half_done import HalfDone, Work
 from turnback.engine.message import Connection, ServerError, rows, send
-from turnback.engine.naming import takes_away, target, writes_rows
+from turnback.engine.naming import holds_rows, makes, takes_away, target, targets, writes_rows
 from turnback.engine.partitions import attached
 from turnback.engine.parts import parts
 from turnback.engine.plan import Step
+from turnback.engine.presence import found_already, is_there
 from turnback.engine.quoting import literal, relation_name
 from turnback.errors import RollbackFailed
 from turnback.sql.statements import Statement
@@ -51,6 +52,8 @@ _EXPLAINED = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "SelectStmt
 _RESTORING = {"InsertStmt", "UpdateStmt", "MergeStmt", "CopyStmt"}
 # What takes rows away takes away none that an INSERT has not brought.
 _HARMLESS = {"DeleteStmt": {"InsertStmt", "CopyStmt"}, "TruncateStmt": {"InsertStmt", "CopyStmt"}}
+# What they make nobody can read in them.
+_UNREAD = {"DoStmt", "CallStmt", "SelectStmt"}
 
 Send = Callable[[str], None]
 
@@ -96,6 +99,9 @@ class Undoing:
         for statement in self.step.runnable.statements or ():
             if self._rows_unknown(statement) and not self._cannot_run(statement):
                 raise self._refusal(statement)
+            older = self._never_made_at_all(statement)
+            if older and is_there(self.connection, statement):
+                raise self._refusal(statement, f"nothing in the forward script makes {older}")
 
     def settled(self, statement: Statement, number: int, sqlstate: str, reason: str) -> None:
         """Remember a statement that an earlier try skipped."""
@@ -119,6 +125,9 @@ class Undoing:
                 self._skip(number, "", "what it reads or writes was never made", statement)
                 return
             raise self._refusal(statement)
+        self._look_before(statement)
+        if (older := self._never_made_at_all(statement)) and is_there(self.connection, statement):
+            raise self._refusal(statement, f"nothing in the forward script makes {older}")
         names = takes_away(statement)
         never = self.half.never_made(self.work)
         pieces = parts(statement)
@@ -171,8 +180,28 @@ class Undoing:
         """Whether it writes rows, and the forward script had rows to write that it did not."""
         if not writes_rows(statement):
             return False
-        harmless = _HARMLESS.get(statement.kind, set())
+        # Rows of a table that it made itself are its own, and so are all that are taken from it.
+        own = set(targets(statement)) <= self.half.made(self.work)
+        harmless = _HARMLESS.get(statement.kind, set()) if own else set()
         return any(kind not in harmless for _, kind in self.half.not_written(self.work))
+
+    def _never_made_at_all(self, statement: Statement) -> str | None:
+        """What holds rows, and would be dropped although nothing in the forward script makes it.
+
+        A block or a function may have made anything.
+        """
+        if self.half.work is None or _UNREAD & set(self.work.writes.values()):
+            return None
+        made = self.half.made(self.work)
+        script = frozenset().union(*map(makes, self.step.runnable.statements or ()))
+        known = made | self.half.never_made(self.work) | script
+        for name in holds_rows(statement):
+            table, _, column = name.partition(".")
+            # The table of a column may have another name by now.
+            columns = {one.rpartition(".")[2] for one in made} if column else set()
+            if name not in known and table not in made and column not in columns:
+                return name
+        return None
 
     def _never_taken_rows(self, statement: Statement) -> bool:
         """Whether it brings rows back into a table that was never taken away."""
@@ -199,10 +228,10 @@ class Undoing:
         finally:
             send(self.connection, "ROLLBACK TO turnback_look; RELEASE turnback_look")
 
-    def _refusal(self, statement: Statement) -> RollbackFailed:
+    def _refusal(self, statement: Statement, why: str | None = None) -> RollbackFailed:
         line, column = self.step.runnable.position(statement.offset)
         pending = self.half.not_written(self.work)
-        why = (
+        why = why or (
             f"statement {pending[0][0]} of the forward script, which writes rows, is not done"
             if pending
             else f"{target(statement)} was never taken away, and has its rows"
@@ -218,6 +247,12 @@ class Undoing:
             hint="look at the rows; then take it to its end (turnback up), set it right by hand "
             f"(turnback repair {self.step.version} --rolled-back), or restore a snapshot",
         )
+
+    def _look_before(self, statement: Statement) -> None:
+        """Remember a table that IF NOT EXISTS finds, or finds a column of: it was never taken."""
+        table = target(statement)
+        if table is not None and found_already(self.connection, statement):
+            self._never_taken.add(table)
 
     def _there(self, statement: Statement) -> bool:
         name = literal(relation_name(statement.tree["relation"]))

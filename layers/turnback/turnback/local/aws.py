@@ -116,6 +116,15 @@ class LocalAws:
             config=Config(proxies={}, s3={"addressing_style": "path"}, retries={"max_attempts": 2}),
         )
 
+    def variables(self) -> dict[str, str]:
+        """What the command line needs in its environment to work with this AWS and no other."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": REGION,
+        }
+
     def last_words(self, group: str) -> list[str]:
         """The last log lines of the functions, for who has to find out what happened.
 

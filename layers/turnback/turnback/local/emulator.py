@@ -39,6 +39,7 @@ def main() -> None:
     _take_loopback_for_tls()
     _refer_to_secrets_by_arn()
     _know_the_machine_of_a_token()
+    _rename_and_restore_instances()
     from ministack import app
 
     sys.argv = ["ministack"]
@@ -141,6 +142,45 @@ def _know_the_machine_of_a_token() -> None:
         return machines[0] if (service, resource, len(machines)) == ("states", "*", 1) else resource
 
     iam_actions.extract_resource_arn = with_machine
+
+
+def _rename_and_restore_instances() -> None:
+    """Let an instance of RDS be renamed, and let a restored one have its port and its tags.
+
+    ministack takes a new name and keeps the old one, and restores to a port that nothing answers
+    at.
+    """
+    from ministack.services import rds
+
+    actions = rds._ACTION_MAP
+    modify, restore = actions["ModifyDBInstance"], actions["RestoreDBInstanceFromDBSnapshot"]
+
+    def modify_and_rename(given: Any) -> Any:
+        old, new = (rds._p(given, f"{word}DBInstanceIdentifier") for word in ("", "New"))
+        if new and new in rds._instances:
+            return rds._error("DBInstanceAlreadyExists", f"{new} already exists", 400)
+        answer = modify(given)
+        if new and answer[0] == 200:
+            instance = rds._instances.pop(old)
+            arn = instance["DBInstanceArn"]
+            instance["DBInstanceIdentifier"] = new
+            instance["DBInstanceArn"] = f"{arn.removesuffix(old)}{new}"
+            rds._instances[new] = instance
+            rds._tags[instance["DBInstanceArn"]] = rds._tags.pop(arn, [])
+        return answer
+
+    def restore_with_settings(given: Any) -> Any:
+        answer = restore(given)
+        if answer[0] == 200:
+            instance = rds._instances[rds._p(given, "DBInstanceIdentifier")]
+            instance["TagList"] = rds._parse_tags(given)
+            rds._tags[instance["DBInstanceArn"]] = list(instance["TagList"])
+            if port := rds._p(given, "Port"):
+                instance["Endpoint"]["Port"] = int(port)
+        return answer
+
+    actions["ModifyDBInstance"] = modify_and_rename
+    actions["RestoreDBInstanceFromDBSnapshot"] = restore_with_settings
 
 
 class _Layers:

@@ -1,4 +1,4 @@
-"""A person who is asked: gets the link by mail, looks at the page behind it, and answers there."""
+"""A person who is asked: answers by the link in a mail, and the page behind it, or in Slack."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import http.client
 import json
 import re
 import time
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from turnback.errors import AwsError
@@ -14,8 +15,10 @@ from turnback.local.aws import LocalAws
 from turnback.local.subscriber import queue_on
 
 NAME = "ann"
+SLACK_ID = "U0ANN"
 MAIL_SECONDS = 30.0
 _LINK = re.compile(r"https://(?P<id>[a-z0-9]+)\.lambda-url\.\S+?/(?P<query>\?t=\S+)")
+_URL = re.compile(r"https://(?P<id>[a-z0-9]+)\.lambda-url\.\S+?/(?P<query>)")
 
 
 class Person:
@@ -35,10 +38,13 @@ class Person:
     @staticmethod
     def as_parameter() -> str:
         """The stack's parameter ``Approvers``, with this person in it."""
-        return json.dumps([{"name": NAME, "email": f"{NAME}@example.com"}])
+        return json.dumps([{"name": NAME, "slack": SLACK_ID, "email": f"{NAME}@example.com"}])
 
-    def next_mail(self) -> str:
-        """The next question that is put to this person.
+    def next_mail(self, about: str) -> str:
+        """The next question that is put to this person, older ones on other matters left aside.
+
+        Args:
+            about: words in it.
 
         Raises:
             AwsError: none came.
@@ -50,7 +56,8 @@ class Person:
                 self._queues.delete_message(
                     QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"]
                 )
-                return str(message["Body"])
+                if about in (mail := str(message["Body"])):
+                    return mail
         raise AwsError(
             "Nobody was asked: no mail came.", hint="The log of AskFunction says what it did."
         )
@@ -64,25 +71,44 @@ class Person:
         link = _LINK.search(mail)
         if link is None:
             raise AwsError(f"The mail has no link:\n{mail}")
-        # Where the local AWS serves what on AWS has a host name of its own.
-        path = f"/_aws/lambda-url/{link['id']}/{link['query']}"
-        self._page("GET", path, "")
-        return self._page("POST", path, "decision=approved")
+        self._page("GET", _path(link), b"", {})
+        return self._page("POST", _path(link), b"decision=approved", {})
 
-    def _page(self, method: str, path: str, form: str) -> str:
+    def press(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:
+        """Let Slack post what a press of a button is.
+
+        Args:
+            url: of the function that takes answers.
+            body: as Slack posts it.
+            headers: with its signature.
+
+        Raises:
+            AwsError: it is refused.
+        """
+        found = _URL.match(url)
+        if found is None:
+            raise AwsError(f"The function has no address: {url!r}")
+        self._page("POST", _path(found), body, headers)
+
+    def _page(self, method: str, path: str, form: bytes, headers: Mapping[str, str]) -> str:
         # Not urllib, which would ask the user's proxy.
         connection = http.client.HTTPConnection(self._host, timeout=60)
         try:
             kind = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
-            connection.request(method, path, body=form, headers=kind)
+            connection.request(method, path, body=form, headers={**kind, **headers})
             answer = connection.getresponse()
             page = answer.read().decode()
         finally:
             connection.close()
         said = _first_sentence(page)
         if answer.status != http.client.OK:
-            raise AwsError(f"The page of the link answers {answer.status}: {said}")
+            raise AwsError(f"The answer was not taken, but {answer.status}: {said}")
         return said
+
+
+def _path(found: re.Match[str]) -> str:
+    """Where the local AWS serves what on AWS has a host name of its own."""
+    return f"/_aws/lambda-url/{found['id']}/{found['query']}"
 
 
 def _first_sentence(page: str) -> str:

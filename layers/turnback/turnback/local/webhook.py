@@ -9,6 +9,7 @@ import json
 import queue
 import re
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -19,6 +20,7 @@ from turnback.errors import CheckFailed
 
 TOKEN = "xoxb-local"
 CHANNEL = "C0LOCAL"
+BUTTON_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ class Webhook:
 
     def message_of(self, run: str) -> dict[str, Any] | None:
         """What the channel shows of a run now: its first message, as it was changed last."""
-        for message in self.messages.values():
+        for message in list(self.messages.values()):
             if run in json.dumps(message.get("blocks", [])):
                 return {"text": message["text"], "blocks": message["blocks"]}
         return None
@@ -134,7 +136,7 @@ class Webhook:
         Raises:
             CheckFailed: no message has such a button.
         """
-        for ts, message in reversed(self.messages.items()):
+        for ts, message in reversed(list(self.messages.items())):
             for block in message.get("blocks", []):
                 for button in block.get("elements", []):
                     if button.get("action_id") == action:
@@ -147,6 +149,21 @@ class Webhook:
                         }
                         return urlencode({"payload": json.dumps(payload)}).encode()
         raise CheckFailed(f"No message in the chat has a button {action!r}.", findings=[])
+
+    def await_button(self, action: str, user: str) -> bytes:
+        """As ``press``, once there is such a button.
+
+        Raises:
+            CheckFailed: none came in a minute.
+        """
+        deadline = time.monotonic() + BUTTON_SECONDS
+        while True:
+            try:
+                return self.press(action, user)
+            except CheckFailed:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def _pressed(self, ts: str, body: dict[str, Any]) -> None:
         if body.get("replace_original"):

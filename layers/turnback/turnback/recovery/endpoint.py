@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from turnback.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from turnback.recovery.model import Place
+    from turnback.settings import DatabaseSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,44 @@ class Endpoint:
         )
 
     @classmethod
+    def of_settings(
+        cls,
+        settings: DatabaseSettings,
+        certificates: str,
+        *,
+        secret: Callable[[str], Mapping[str, Any]],
+        token: Callable[[str, int, str], str],
+        place: Place | None = None,
+    ) -> Endpoint:
+        """The database of a stack, or a restored one that is not in its place yet.
+
+        Args:
+            settings: of the stack.
+            certificates: path of the certificate authorities to trust.
+            secret: reads the fields of a secret, given its ARN.
+            token: makes a password, given host, port and user; it is good for that host only
+                (RDS User Guide, "Connecting using IAM authentication").
+            place: where it is, in what that differs from the settings.
+
+        Raises:
+            ConfigurationError: a field is nowhere, or the port is no number.
+        """
+        fields: dict[str, Any] = {
+            "host": settings.host,
+            "port": settings.port,
+            "username": settings.user,
+            "dbname": settings.name,
+        }
+        if settings.secret_arn:
+            known = secret(settings.secret_arn)
+        else:
+            host = (place.host if place else None) or settings.host
+            port = (place.port if place else None) or settings.port
+            known = {"password": token(host, port, settings.user)}
+        found = cls.from_secret(known, fields, settings.tls, certificates)
+        return found.at(place) if place else found
+
+    @classmethod
     def from_url(cls, url: str) -> Endpoint:
         """The database of an address as libpq reads it; what it leaves out, PG* variables say.
 
@@ -102,6 +144,15 @@ class Endpoint:
             # There is no TLS on a local socket, and libpq does not ask for it there.
             tls="disable" if host.startswith("/") else value("sslmode") or "prefer",
             root_certificates=value("sslrootcert"),
+        )
+
+    def at(self, place: Place) -> Endpoint:
+        """The same login at another place."""
+        return replace(
+            self,
+            host=place.host or self.host,
+            port=place.port or self.port,
+            name=place.name or self.name,
         )
 
     def _parameters(self) -> dict[str, str]:

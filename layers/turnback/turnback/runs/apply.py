@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +73,7 @@ def apply(
             done_before=len(versions) - len(plan.steps),
         )
         # With what an earlier call left to the server, and nobody has reported yet.
-        known = project.migrations if project else _named(planned)
+        known = project.migrations if project else named(planned)
         done = [*report.applied, *report.rolled_back, *engine.done_by_run(known, plan.direction)]
     error = report.error.to_dict() if report.error else None
     if plan.direction == "up":
@@ -156,5 +156,6 @@ class _Named:
     name: str
 
 
-def _named(planned: dict[str, Any]) -> list[_Named]:
-    return [_Named(step["version"], step["name"]) for step in planned["migrations"]]
+def named(planned: Mapping[str, Any]) -> list[_Named]:
+    """The migrations of a run's plan, in its order; none where there is no plan."""
+    return [_Named(step["version"], step["name"]) for step in planned.get("migrations", [])]

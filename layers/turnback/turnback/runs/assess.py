@@ -7,15 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from turnback.errors import DatabaseRefused, DatabaseUnreachable, RollbackMissing
+from turnback.errors import DatabaseRefused, DatabaseUnreachable, RollbackMissing, RunnerBusy
 from turnback.recovery.model import SnapshotState
+from turnback.runs.apply import named
 from turnback.runs.order import Order
 from turnback.runs.records import Records
+from turnback.runs.schema_before import compare_with
 
 if TYPE_CHECKING:
     from turnback.engine import Engine
+    from turnback.engine.lock import Holder
     from turnback.runs.validate import Connect
 
+_LOCK_WAIT_S = 2.0
+# A run that was taken up again days after its snapshot is not what "automatic" was chosen for.
+_LONG_S = 24 * 3600
 Loss = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
@@ -52,9 +58,10 @@ def assess(
     """Look at what stands, and decide by the policy.
 
     A restore throws away what was written since the snapshot, so it is offered only where this
-    run did change something, where no other run works on the database, and where there is
-    something to restore from. Without an answer from the database nobody knows what a restore
-    would lose; then even the policy ``automatic`` asks.
+    run did change something, where no run works on the database, and where there is something to
+    restore from. Even the policy ``automatic`` asks where nobody knows what would be lost, where
+    another run's work would be, where more than a day would be, and where it was a person who
+    stopped the run.
 
     Args:
         order: the run.
@@ -64,15 +71,26 @@ def assess(
         connect: opens the database.
         written: what was written since these counters were taken.
         now: the time.
+
+    Raises:
+        RunnerBusy: a statement of this very run works in the server still.
     """
     plan = records.plan()
     release = str(plan.get("release") or "") or None
     reachable = True
+    others: list[str] = []
     try:
         with connect(order, release) as engine:
-            if _as_before(engine, order, history_of(plan)) and not _differs(records):
+            other = other_worker(engine, order)
+            # Whatever failed may not have lived to report what it did.
+            known = named(plan)
+            records.add(
+                applied=engine.done_by_run(known),
+                rolled_back=engine.done_by_run(reversed(known), "down"),
+            )
+            if nothing_left(engine, order, plan, records):
                 return Assessment("as_before", "nothing of the run is in the database")
-            other = _other_run(engine, order)
+            others = done_by_others(engine, order, plan, state, records)
     except (DatabaseUnreachable, DatabaseRefused):
         reachable, other = False, None
     if other:
@@ -86,11 +104,25 @@ def assess(
         return Assessment(
             "ask", "the database does not answer, so what a restore loses is not known"
         )
-    return Assessment(
-        "restore" if policy == "automatic" else "ask",
-        "the rollback scripts did not bring the database back",
-        _loss(snapshot, records, written, now),
-    )
+    loss = loss_since(snapshot, records, written, now)
+    reason = "the rollback scripts did not bring the database back"
+    if others:
+        loss |= {"others": others}
+        reason = f"a restore would take back what other runs did: {'; '.join(others)}"
+    elif not loss_is_known(loss):
+        reason += ", and how much a restore loses is not known"
+    elif (loss["seconds"] or 0) > _LONG_S:
+        reason += f", and the snapshot is {loss['seconds'] // 3600} hours old"
+    elif (state.get("error") or {}).get("Error") == "RunCancelled":
+        reason = "a person stopped the run half way"
+    elif policy == "automatic":
+        return Assessment("restore", reason, loss)
+    return Assessment("ask", reason, loss)
+
+
+def loss_is_known(loss: Mapping[str, Any]) -> bool:
+    """Whether rows were counted, and by a server that counted all the time."""
+    return "inserted" in loss and not loss.get("reset")
 
 
 def history_of(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -104,30 +136,83 @@ def applied(engine: Engine) -> list[tuple[str, str]]:
     return [(entry.version, entry.checksum) for entry in found]
 
 
-def _as_before(engine: Engine, order: Order, before: list[tuple[str, str]]) -> bool:
+def nothing_left(engine: Engine, order: Order, plan: Mapping[str, Any], records: Records) -> bool:
+    """Whether the database is as before the run, but for what other runs did."""
+    from turnback.engine import others
+
+    if not engine.history.exists():
+        return not history_of(plan)
     try:
-        nothing_left = engine.plan_down_run(order.run).empty
+        if not engine.plan_down_run(order.run).empty:
+            return False
     except RollbackMissing:
         return False
-    return nothing_left and applied(engine) == before
+    schema = engine.history.schema
+    if plan.get("direction") == "down" and others.taken_back(engine.connection, schema, order.run):
+        return False
+    changed = _changed(engine, plan)
+    theirs = others.worked_since(engine.connection, schema, order.run, None, changed)
+    if changed - {version for other in theirs for version in other.versions}:
+        return False
+    if records.report().get("verified") == "differs":
+        return False
+    return plan.get("direction") != "down" or compare_with(engine, records).word != "differs"
 
 
-def _differs(records: Records) -> bool:
-    """Whether the schema was compared with the one before the run, and is another."""
-    return records.report().get("verified") == "differs"
+def done_by_others(
+    engine: Engine,
+    order: Order,
+    plan: Mapping[str, Any],
+    state: Mapping[str, Any],
+    records: Records,
+) -> list[str]:
+    """What other runs did since the snapshot was begun, or since the plan was made."""
+    from turnback.engine import others
+
+    if not engine.history.exists():
+        return []
+    # The counters were read before the snapshot was begun, and have the server's own time.
+    since = records.counters().get("at") or (state.get("snapshot") or {}).get("taken_at")
+    changed = _changed(engine, plan)
+    found = others.worked_since(engine.connection, engine.history.schema, order.run, since, changed)
+    return [str(other) for other in found]
 
 
-def _other_run(engine: Engine, order: Order) -> str | None:
+def other_worker(engine: Engine, order: Order) -> Holder | None:
+    """Another run that works on the database now.
+
+    Raises:
+        RunnerBusy: this very run does; what it commits later nobody would know of.
+    """
     from turnback.engine import lock
 
-    found = lock.holder(engine.connection, lock.lock_key(engine.history.schema))
-    mine = lock.application_of(order.run)
-    return None if found is None or found.application == mine else str(found)
+    schema = engine.history.schema
+    try:
+        # What a session of ours left behind, and does nothing any more, is ended by this.
+        lock.acquire(engine.connection, schema, wait_s=_LOCK_WAIT_S, listener=lambda _: None)
+    except RunnerBusy:
+        found = lock.holder(engine.connection, lock.lock_key(schema))
+    else:
+        lock.release(engine.connection, schema)
+        return None
+    if found is None or found.application != lock.application_of(order.run):
+        return found
+    raise RunnerBusy(
+        f"a statement of this very run works in the server still: {found}",
+        hint="wait until it has ended, or end it: SELECT pg_terminate_backend"
+        f"({found.pid}); then redrive the run",
+    )
 
 
-def _loss(
+def _changed(engine: Engine, plan: Mapping[str, Any]) -> set[str]:
+    """The versions that are not in the history as they were when the run was planned."""
+    return {version for version, _ in set(history_of(plan)) ^ set(applied(engine))}
+
+
+def loss_since(
     snapshot: Mapping[str, Any], records: Records, written: Loss, now: datetime
 ) -> dict[str, Any]:
+    """What was written since the snapshot, as far as that is known."""
     since = str(snapshot.get("taken_at") or "")
     began = datetime.fromisoformat(since) if since else None
     counters = records.counters()

@@ -94,6 +94,10 @@ class Records:
         """The counters of written rows, as of the snapshot; empty where there are none."""
         return self._read(f"runs/{self.run}/counters.json")
 
+    def has_begun(self, step: str) -> bool:
+        """Whether this step of the run was called before."""
+        return bool(self._read(f"runs/{self.run}/{step}.json"))
+
     def began(self, step: str, now: datetime) -> datetime:
         """When this step of the run began: now, when this is its first call.
 
@@ -172,6 +176,11 @@ class Records:
             report["verified"] = verified
         told = report.get("notes", [])
         report["notes"] = [*told, *(note for note in notes if note not in told)]
+        self.store.write(self.report_key, json.dumps(report, indent=2).encode())
+
+    def add_loss(self, loss: dict[str, Any]) -> None:
+        """Add to the report what the restore lost, as counted right before the swap."""
+        report = {"version": 1, "run": self.run, **self.report(), "loss": loss}
         self.store.write(self.report_key, json.dumps(report, indent=2).encode())
 
     def add_approval(self, approval: dict[str, Any]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from turnback.errors import RunnerBusy
-from turnback.runs.apply import next_wait
+from turnback.errors import RollbackFailed, RunnerBusy
+from turnback.runs.apply import named, next_wait
 from turnback.runs.order import Order
 from turnback.runs.records import Records
 from turnback.runs.schema_before import compare_with
@@ -48,6 +48,7 @@ def roll_back(
 
     Raises:
         VerificationFailed: all was rolled back, and the schema is not as before the run.
+        RollbackFailed: another run applied a migration on top of them; nothing was taken back.
         TurnbackError: a rollback script failed; what it would have undone is still there.
     """
     checked = None
@@ -55,13 +56,21 @@ def roll_back(
         if _works_still(engine, order, wait_s):
             wait = next_wait(waited_s)
             return _answer(done=False, wait_seconds=wait)
-        report = engine.down(engine.plan_down_run(order.run), keep_going=keep_going)
+        plan = engine.plan_down_run(order.run)
+        versions = [step.version for step in plan.steps]
+        report = engine.down(
+            plan,
+            keep_going=keep_going,
+            before=lambda: _refuse_built_on(engine, order, versions),
+        )
         failure = report.error
         if not report.remaining and failure is None:
             checked = compare_with(engine, records)
             failure = checked.error
+        # With what an earlier call rolled back, and did not live to report.
+        known = engine.done_by_run(reversed(named(records.plan())), "down")
     records.add(
-        rolled_back=report.rolled_back,
+        rolled_back=[*known, *report.rolled_back],
         error=failure.to_dict() if failure else None,
         verified=checked.word if checked else None,
         notes=checked.notes if checked else (),
@@ -92,6 +101,21 @@ def _answer(
         "wait_seconds": wait_seconds,
         "verified": verified,
     }
+
+
+def _refuse_built_on(engine: Engine, order: Order, versions: list[str]) -> None:
+    """Refuse to take away from under another run's migrations what they may stand on."""
+    from turnback.engine import others
+
+    found = others.built_on(engine.connection, engine.history.schema, order.run, versions)
+    if found:
+        raise RollbackFailed(
+            f"{', '.join(versions[:10])} cannot be rolled back: applied after it, and perhaps "
+            f"built on it, is what another run did: {'; '.join(map(str, found))}",
+            version=versions[0],
+            hint="nothing was taken back by this call; keep it, release a migration that mends "
+            "it, or roll back the other run's migrations first",
+        )
 
 
 def _works_still(engine: Engine, order: Order, wait_s: float) -> bool:

@@ -67,7 +67,8 @@ class StatusEvent:
         snapshot: ``kind`` and ``id`` of the snapshot, or None.
         loss: what a restore loses or has lost: ``since`` (ISO 8601), ``seconds``, the rows
             ``inserted``, ``updated`` and ``deleted`` since then, whether these are ``approximate``,
-            and the ``tables`` with most of them; or None.
+            and the ``tables`` with most of them; ``reset`` where the server has counted anew
+            since, and what ``others`` (runs) did that goes as well; or None.
         restore: ``kept``, where the old database is kept, and ``restored_to``, the time that the
             data is as of; or None.
         application: how many services were ``stopped``, whether they are ``started`` again, and

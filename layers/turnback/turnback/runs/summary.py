@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from turnback.runs.status import Status
+from turnback.runs.telling.words import clock
+
+_LISTED = 5
+_WORDS = ("inserted", "updated", "deleted")
 
 
 def progress_of(status: Status, state: Mapping[str, Any]) -> str | None:
@@ -20,6 +24,8 @@ def summary(
     known: Mapping[str, Any],
     *,
     approval: Mapping[str, Any] | None = None,
+    gone: Sequence[str] = (),
+    loss: Mapping[str, Any] | None = None,
 ) -> str:
     """The status as people read it.
 
@@ -29,6 +35,8 @@ def summary(
         rows: the migrations of the plan, as in the status event.
         known: ``target`` and ``release``.
         approval: what is asked of a person, with ``awaiting_approval``.
+        loss: what a restore loses, or has lost.
+        gone: data that went with what was rolled back, and did not come back with it.
     """
     plan = state.get("plan") or {}
     down = plan.get("direction") == "down"
@@ -54,13 +62,26 @@ def summary(
         case Status.REFUSED:
             return f"{what} was refused: nothing was changed"
         case Status.ROLLED_BACK:
-            return f"{what} failed and was rolled back: the database is as before" + (
+            return f"{what} failed and was rolled back: {_back(state, gone)}" + (
                 f", {undone} of {count} undone" if undone and not down else ""
             )
         case Status.RESTORED:
-            return f"{what} failed and the database was restored{_as_of(state)}{_lost(state)}"
+            return f"{what} failed and the database was restored{_as_of(state)}{_lost(state, loss)}"
         case Status.NEEDS_A_PERSON:
             return f"{what} failed and could not be rolled back: a person is needed"
+
+
+def _back(state: Mapping[str, Any], gone: Sequence[str]) -> str:
+    """What is as before: a rollback script makes a column again, and not the values it had."""
+    if not gone:
+        return "the database is as before"
+    snapshot = (state.get("snapshot") or {}).get("id")
+    more = f" and {len(gone) - _LISTED} more" if len(gone) > _LISTED else ""
+    where = f" (the snapshot {snapshot} has it)" if snapshot else ""
+    return (
+        f"the schema is as before, but what was dropped may not be back: "
+        f"{'; '.join(gone[:_LISTED])}{more}{where}"
+    )
 
 
 def loss_in_words(loss: Mapping[str, Any] | None) -> str:
@@ -69,10 +90,15 @@ def loss_in_words(loss: Mapping[str, Any] | None) -> str:
         return "everything written since the snapshot is lost; how much is not known"
     minutes, seconds = divmod(int(loss.get("seconds") or 0), 60)
     time = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    lost = f"what was written in {time}, since {clock(str(loss['since']))}, is lost"
     if "inserted" not in loss:
-        return f"what was written in {time}, since {loss['since']}, is lost"
-    rows = ", ".join(f"{loss[word]} {word}" for word in ("inserted", "updated", "deleted"))
-    return f"what was written in {time}, since {loss['since']}, is lost: about {rows} rows"
+        lost += "; how much is not known"
+    elif loss.get("reset"):
+        lost += "; how much is not known, for the server has counted anew since"
+    else:
+        lost += ": about " + ", ".join(f"{loss[word]} {word}" for word in _WORDS) + " rows"
+    others = loss.get("others")
+    return f"{lost}; and so is what other runs did: {'; '.join(others)}" if others else lost
 
 
 def _success(state: Mapping[str, Any], what: str, count: str, *, down: bool) -> str:
@@ -92,19 +118,21 @@ def _question(approval: Mapping[str, Any]) -> str:
     who = "a person" if persons == 1 else f"{persons} persons"
     if approval.get("gate") == "restore":
         loss = loss_in_words(approval.get("loss"))
-        return f"failed and waits for {who} to approve the restore: {loss}"
+        return (
+            f"failed and waits for {who} to approve the restore: {loss}; what is written until "
+            "then is lost as well"
+        )
     return f"waits for {who} to approve it"
 
 
 def _as_of(state: Mapping[str, Any]) -> str:
     time = (state.get("restore") or {}).get("restored_to")
-    return f" as of {time}" if time else " from its snapshot"
+    return f" as of {clock(time)}" if time else " from its snapshot"
 
 
-def _lost(state: Mapping[str, Any]) -> str:
+def _lost(state: Mapping[str, Any], loss: Mapping[str, Any] | None) -> str:
     kept = (state.get("restore") or {}).get("kept")
-    loss = loss_in_words((state.get("assessment") or {}).get("loss"))
-    return f"; {loss}" + (f"; the old database is kept as {kept}" if kept else "")
+    return f"; {loss_in_words(loss)}" + (f"; the old database is kept as {kept}" if kept else "")
 
 
 def _proof(state: Mapping[str, Any]) -> str:

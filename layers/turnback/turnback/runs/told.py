@@ -20,8 +20,12 @@ def approval(state: Mapping[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def loss(state: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What a restore loses, once that was assessed."""
+def loss(
+    status: Status, state: Mapping[str, Any], report: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """What a restore loses, once that was assessed; of one that was done, as counted at its end."""
+    if status is Status.RESTORED and report.get("loss"):
+        return dict(report["loss"])
     return (state.get("assessment") or {}).get("loss")
 
 
@@ -87,6 +91,13 @@ def migrations(
         }
         for step in plan.get("migrations", [])
     ]
+
+
+def destroyed(plan: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
+    """The data that went with what was rolled back since, and that no script brings back."""
+    planned = plan.get("destroys") or {}
+    undone = [row["version"] for row in report.get("rolled_back", [])]
+    return [lost for version in undone for lost in planned.get(version, [])]
 
 
 def done_count(status: Status, plan: Mapping[str, Any], report: Mapping[str, Any]) -> int:

@@ -105,6 +105,7 @@ def validate(
                 "history": history,
                 "previous_release": previous,
                 "approval_reasons": reasons,
+                "destroys": _destroyed(plan),
                 **more,
                 **plan.to_dict(),
             }
@@ -117,7 +118,7 @@ def validate(
         "migrations": len(plan.steps),
         "decision": _decision(order, empty=plan.empty),
         "direction": plan.direction,
-        "rehearse": policy.proof_required and up and not plan.empty,
+        "rehearse": _must_rehearse(order, policy) and up and not plan.empty,
         "approvals": persons,
         "restore": restore,
         "stop_application": stop_application,
@@ -131,6 +132,23 @@ def _artifact(artifacts: ArtifactStore, order: Order) -> Iterator[Fetched | None
         return
     with fetched(artifacts, order.location) as found:
         yield found
+
+
+def _must_rehearse(order: Order, policy: Policy) -> bool:
+    """A dry run is there to find out, so it is rehearsed where the policy does not demand it."""
+    return policy.proof_required or (order.dry_run and policy.dry_runs_rehearsed)
+
+
+def _destroyed(plan: Plan) -> dict[str, list[str]]:
+    """Version → the data that it throws away, which no rollback script brings back."""
+    from turnback.rehearsal.losses import losses
+
+    found = {
+        step.version: losses(step.runnable.statements or ())[:_LISTED]
+        for step in plan.steps
+        if step.direction == "up"
+    }
+    return {version: lost for version, lost in found.items() if lost}
 
 
 def _decision(order: Order, *, empty: bool) -> str:

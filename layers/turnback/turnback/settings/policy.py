@@ -18,6 +18,7 @@ class Policy:
     snapshot_required: bool
     rollback_required: bool
     proof_required: bool = False
+    dry_runs_rehearsed: bool = True
 
     @classmethod
     def read(cls, environment: Environment) -> Policy:
@@ -33,7 +34,9 @@ class Policy:
             environment=name,
             snapshot_required=rule("SNAPSHOT_REQUIRED"),
             rollback_required=rule("ROLLBACK_REQUIRED"),
-            proof_required=_proof_required(environment, default),
+            proof_required=_rehearsal(environment) == "always"
+            or (_rehearsal(environment) == "auto" and default == "yes"),
+            dry_runs_rehearsed=_rehearsal(environment) != "never",
         )
 
     def check_snapshot_kind(self, kind: str) -> None:
@@ -49,6 +52,5 @@ class Policy:
             )
 
 
-def _proof_required(environment: Environment, default: str) -> bool:
-    word = choice(environment, "REHEARSE", ("auto", "always", "never"), "auto")
-    return word == "always" or (word == "auto" and default == "yes")
+def _rehearsal(environment: Environment) -> str:
+    return choice(environment, "REHEARSE", ("auto", "always", "never"), "auto")

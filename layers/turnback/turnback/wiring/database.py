@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -55,14 +54,7 @@ class Database:
 
     def connect_at(self, order: Order, place: Place) -> Engine:
         """A session with a restored database, before it has the old one's name."""
-        endpoint = self.endpoint()
-        moved = replace(
-            endpoint,
-            host=place.host or endpoint.host,
-            port=place.port or endpoint.port,
-            name=place.name or endpoint.name,
-        )
-        return self._connect(order, None, moved, self._tell)
+        return self._connect(order, None, self.endpoint(place), self._tell)
 
     def _connect(
         self, order: Order, release: str | None, endpoint: Endpoint, listener: Listener
@@ -83,25 +75,19 @@ class Database:
         """How long one call waits for another to end, seconds."""
         return DatabaseSettings.read(self._of.environment).runner_wait_seconds
 
-    def endpoint(self) -> Endpoint:
-        """Where the database is, and how to get in."""
+    def endpoint(self, place: Place | None = None) -> Endpoint:
+        """Where the database is, or a restored one, and how to get in."""
         from turnback.aws.rds import auth_token
         from turnback.aws.secretsmanager import secret_fields
         from turnback.recovery.endpoint import Endpoint
 
-        settings = DatabaseSettings.read(self._of.environment)
-        fields: dict[str, Any] = {
-            "host": settings.host,
-            "port": settings.port,
-            "username": settings.user,
-            "dbname": settings.name,
-        }
-        if settings.secret_arn:
-            secret = secret_fields(settings.secret_arn)
-        else:
-            secret = {"password": auth_token(settings.host, settings.port, settings.user)}
-        bundle = files("turnback.aws") / "rds-global-bundle.pem"
-        return Endpoint.from_secret(secret, fields, settings.tls, str(bundle))
+        return Endpoint.of_settings(
+            DatabaseSettings.read(self._of.environment),
+            str(files("turnback.aws") / "rds-global-bundle.pem"),
+            secret=secret_fields,
+            token=auth_token,
+            place=place,
+        )
 
     def _tell(self, event: Event) -> None:
         told: dict[str, Any] = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from turnback.errors import RunCancelled, TurnbackError
+from turnback.errors import ConfigurationError, RunCancelled, TurnbackError
 from turnback.runs.order import Order
 from turnback.runs.records import Records
 from turnback.settings import Policy, text
@@ -50,8 +50,26 @@ class Invocation:
 
     @functools.cached_property
     def order(self) -> Order:
-        """The run's order."""
-        return Order.from_state(self.state)
+        """The run's order.
+
+        Raises:
+            ConfigurationError: it is none, or the execution has another name than its run: it
+                would write over the records of that one, and take its approvals for its own.
+        """
+        order = Order.from_state(self.state)
+        if order.run != self.run:
+            raise ConfigurationError(
+                f"the execution is named {self.run!r}, its run {order.run!r}",
+                hint="start it with the run as the execution's name",
+            )
+        return order
+
+    @property
+    def run(self) -> str:
+        """The run of this execution: its own name, whatever its input says."""
+        execution = str(self.event.get("execution") or "")
+        named = execution.rpartition(":")[2] if ":execution:" in execution else ""
+        return named or str(self.state.get("run"))
 
     @property
     def release(self) -> str:
@@ -76,7 +94,7 @@ class Invocation:
     @property
     def records(self) -> Records:
         """The records of this run; of an order without a usable run id, none that exist."""
-        return Records(self.bucket(), str(self.state.get("run")))
+        return Records(self.bucket(), self.run)
 
     @property
     def artifacts(self) -> Bucket:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from turnback.engine.connection import connect
 from turnback.engine.events import Options
@@ -25,21 +24,33 @@ def expects_version(
     """
 
     def check(place: Place) -> None:
-        at = replace(
-            endpoint,
-            host=place.host or endpoint.host,
-            port=place.port or endpoint.port,
-            name=place.name or endpoint.name,
-        )
-        with connect(
-            at.conninfo(), application_name="turnback check", options=Options()
-        ) as connection:
-            found = last_applied(connection, history_schema)
-        if found != version:
-            raise RestoreFailed(
-                f'the restored database "{at.name}" is at version {found or "none"}, and the '
-                f"snapshot was taken at {version or 'none'}",
-                hint="the old database answers as before; look at the restored one, and drop it",
-            )
+        at = endpoint.at(place)
+        expect_version(at, version, version_of(at, history_schema))
 
     return check
+
+
+def version_of(endpoint: Endpoint, history_schema: str) -> str | None:
+    """The version last applied to this database; None where there is no history.
+
+    Raises:
+        DatabaseUnreachable, DatabaseRefused: there is no answer, or it is no.
+    """
+    with connect(
+        endpoint.conninfo(), application_name="turnback check", options=Options()
+    ) as connection:
+        return last_applied(connection, history_schema)
+
+
+def expect_version(endpoint: Endpoint, version: str | None, found: str | None) -> None:
+    """See that a restored database is at the version that its snapshot was taken at.
+
+    Raises:
+        RestoreFailed: it is not.
+    """
+    if found != version:
+        raise RestoreFailed(
+            f'the restored database "{endpoint.name}" is at version {found or "none"}, and the '
+            f"snapshot was taken at {version or 'none'}",
+            hint="the old database answers as before; look at the restored one, and drop it",
+        )

@@ -10,6 +10,8 @@ from hashlib import sha256
 # NAMEDATALEN is 64: the server cuts longer names, and then two would be one.
 _LONGEST = 63
 _KIND = "turnback restore"
+# A run of the command line, r-20261122T101112Z-a1b2c3, as the name of a database has it.
+_BY_HAND = re.compile(r"_restore_r_(\d{8})t(\d{6})z_([0-9a-f]{6})$")
 
 RESTORING = "restoring"
 COMPLETE = "complete"
@@ -68,6 +70,12 @@ def read_mark(comment: str | None) -> Mark | None:
         return Mark(**fields)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def run_by_hand(successor: str) -> str | None:
+    """The run of the command line that restores into this database; None if the name tells none."""
+    found = _BY_HAND.search(successor)
+    return None if found is None else "r-{}T{}Z-{}".format(*found.groups())
 
 
 def _derived(database: str, word: str, run: str) -> str:

@@ -9,10 +9,18 @@ import psycopg
 
 from turnback.engine.connection import Connection
 from turnback.engine.quoting import identifier, literal
-from turnback.errors import DatabaseUnreachable, RestoreFailed
+from turnback.errors import ConfigurationError, DatabaseUnreachable, RestoreFailed
 from turnback.recovery.dumps.fill import fill
 from turnback.recovery.dumps.maintenance import leading, open_maintenance
-from turnback.recovery.dumps.names import COMPLETE, KEPT, RESTORING, Mark, Names, read_mark
+from turnback.recovery.dumps.names import (
+    COMPLETE,
+    KEPT,
+    RESTORING,
+    Mark,
+    Names,
+    read_mark,
+    run_by_hand,
+)
 from turnback.recovery.dumps.properties import Properties, read_properties
 from turnback.recovery.dumps.record import DumpRecord, key_of, read_record
 from turnback.recovery.dumps.store import DumpStore
@@ -101,18 +109,48 @@ class RestoreDump:
                 raise self._refused(error) from error
         return record
 
+    def look(self, beside: tuple[str, str] | None = None) -> None:
+        """Find out beforehand, and change nothing, what would refuse the restore.
+
+        Args:
+            beside: name and run of a restore that swaps nothing; see beside.
+
+        Raises:
+            ConfigurationError: the name is taken.
+            RestoreFailed: a right is missing; names the statement that gives it.
+        """
+        with open_maintenance(self._endpoint, "turnback restore") as connection:
+            refuse_powerless(
+                connection, self._endpoint.user, self._endpoint.name, swaps=beside is None
+            )
+            if beside is None:
+                return
+            name, run = beside
+            found = find_database(connection, name)
+            if found is not None and not found.is_left_of(run):
+                raise ConfigurationError(
+                    f'there is a database "{name}" already',
+                    hint="nothing was changed; give --into another name, or drop it if nobody "
+                    "needs it",
+                )
+
     def names(self, run: str) -> Names:
         """The databases that the restore of this run has to do with."""
         return Names.of(self._endpoint.name, run)
 
     def unfinished(self, dump: DumpRecord) -> str | None:
-        """The run of a restore of this dump that was cut off before the swap; None without one."""
+        """The run of a restore of this dump that was cut off before the swap; None without one.
+
+        One that was cut off before it could mark its database, by the command line, counts as well:
+        what it made is empty, and nobody else would ever drop it.
+        """
         with open_maintenance(self._endpoint, "turnback restore") as connection:
             found = connection.execute(
-                "SELECT datname, pg_catalog.shobj_description(oid, 'pg_database') "
+                "SELECT datname, pg_catalog.shobj_description(oid, 'pg_database'), datallowconn "
                 "FROM pg_catalog.pg_database"
             ).fetchall()
-        for name, comment in found:
+        unmarked = None
+        for name, comment, is_open in found:
             mark = read_mark(None if comment is None else str(comment))
             if (
                 mark is not None
@@ -121,7 +159,10 @@ class RestoreDump:
                 and name == self.names(mark.run).successor
             ):
                 return mark.run
-        return None
+            run = None if comment or is_open else run_by_hand(str(name))
+            if run is not None and name == self.names(run).successor:
+                unmarked = run
+        return unmarked
 
     def record(self, snapshot: Snapshot | None) -> DumpRecord:
         """What is known of a snapshot.

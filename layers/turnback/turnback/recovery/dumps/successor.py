@@ -38,6 +38,12 @@ class Found:
         wanted = (COMPLETE, run, record.sha256)
         return mark is not None and (mark.state, mark.run, mark.sha256) == wanted
 
+    def is_left_of(self, run: str) -> bool:
+        """Whether this run has left it unfinished, or was cut off before it could mark it."""
+        if self.mark is None:
+            return not self.open and self.comment is None
+        return self.mark.run == run
+
 
 def find_database(connection: Connection, name: str) -> Found | None:
     """The database of this name, or None."""
@@ -93,8 +99,9 @@ def make_successor(
     try:
         for statement in (
             f"COMMENT ON DATABASE {name} IS {literal(mark.text())}",
-            f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true",
+            # Its grants first: by default, everybody may connect.
             *(text.format(name=name) for text in properties.statements),
+            f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true",
         ):
             connection.execute(statement.encode())
         fill(endpoint, connection.info.server_version)
@@ -111,13 +118,16 @@ def make_successor(
         raise
 
 
-def refuse_powerless(connection: Connection, user: str, database: str) -> None:
+def refuse_powerless(
+    connection: Connection, user: str, database: str, *, swaps: bool = True
+) -> None:
     """Say at once what CREATE DATABASE, or the rename at the very end, would say.
 
     Args:
         connection: the leading session.
         user: who restores.
         database: the old one.
+        swaps: whether it will be renamed.
 
     Raises:
         RestoreFailed: a right is missing; names the statement that gives it.
@@ -136,7 +146,7 @@ def refuse_powerless(connection: Connection, user: str, database: str) -> None:
             f"{user} may not make databases, and a dump is restored into a new one",
             hint=f"nothing was changed; ALTER ROLE {identifier(user)} CREATEDB, then restore again",
         )
-    if not row[1]:
+    if swaps and not row[1]:
         raise RestoreFailed(
             f"{user} is not the owner of the database, and may not rename it",
             hint=f"nothing was changed; GRANT {identifier(str(row[2]))} TO {identifier(user)}, "
@@ -149,7 +159,6 @@ def _drop(connection: Connection, name: str, run: str) -> None:
     found = find_database(connection, name)
     if found is None:
         return
-    cut_off = found.mark is None and not found.open and found.comment is None
-    if not cut_off and (found.mark is None or found.mark.run != run):
+    if not found.is_left_of(run):
         raise taken(name)
     connection.execute(f"DROP DATABASE {identifier(name)} WITH (FORCE)".encode())

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from turnback.errors import RestoreFailed
-from turnback.recovery.managed.restore_instance import restored_detail
 from turnback.recovery.managed.standing import (
     INSTEAD_OF,
     RESTORED_BY,
@@ -19,7 +18,7 @@ from turnback.recovery.managed.standing import (
     restored_name,
 )
 from turnback.recovery.managed.swap import Swap, SwapService
-from turnback.recovery.model import RestoreProgress, RestoreRequest, RestoreState
+from turnback.recovery.model import RestoreProgress, RestoreRequest
 
 
 class ClusterService(SwapService, Protocol):
@@ -62,18 +61,7 @@ class RestoreCluster:
         swap = Swap("cluster", self._cluster, self._service, request)
         self._refuse_other_engines()
         progress = swap.advance(lambda new, old: self._with_members(swap, new, old))
-        progress = progress or self._swap_members(swap)
-        if progress is not None:
-            return progress
-        kept = self._service.find(swap.kept)
-        return RestoreProgress(
-            RestoreState.RESTORED,
-            restored_detail(
-                self._cluster, swap.kept, rotates=bool(kept and kept.has_managed_password)
-            ),
-            kept=swap.kept if kept else None,
-            restored_to=swap.restored_to(),
-        )
+        return progress or self._swap_members(swap) or swap.restored()
 
     def _refuse_other_engines(self) -> None:
         live = self._service.find(self._cluster)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from turnback.recovery.managed.swap import Swap, SwapService
-from turnback.recovery.model import RestoreProgress, RestoreRequest, RestoreState
+from turnback.recovery.model import RestoreProgress, RestoreRequest
 
 
 class RestoreInstance:
@@ -26,32 +26,4 @@ class RestoreInstance:
     def advance(self, request: RestoreRequest) -> RestoreProgress:
         """Do the next step; see ``Restores.advance``."""
         swap = Swap("instance", self._instance, self._service, request)
-        progress = swap.advance()
-        if progress is not None:
-            return progress
-        kept = self._service.find(swap.kept)
-        return RestoreProgress(
-            RestoreState.RESTORED,
-            restored_detail(
-                self._instance, swap.kept, rotates=bool(kept and kept.has_managed_password)
-            ),
-            kept=swap.kept if kept else None,
-            restored_to=swap.restored_to(),
-        )
-
-
-def restored_detail(live: str, kept: str, *, rotates: bool) -> str:
-    """What a person has to know after the swap.
-
-    Args:
-        live: the name that is restored.
-        kept: the name of the old one.
-        rotates: whether RDS goes on rotating the old one's password in a secret.
-    """
-    detail = f"{live} is restored; the old one is kept as {kept}"
-    if rotates:
-        detail += (
-            f". Its master password in Secrets Manager is now that of {kept}: let RDS manage the "
-            "password of the restored one before the next rotation"
-        )
-    return detail
+        return swap.advance() or swap.restored()

@@ -126,8 +126,25 @@ class Swap:
             hint=f"look at its events in RDS, delete {standing.id}, then redrive the run",
         )
 
-    def restored_to(self) -> str | None:
-        """As of when the restored data is, ISO 8601."""
+    def restored(self) -> RestoreProgress:
+        """The end, and what a person has to know of it."""
+        kept = self._service.find(self.kept)
+        detail = f"{self.live} is restored; the old one is " + (
+            f"kept as {self.kept}" if kept else "not there any more"
+        )
+        if kept and kept.has_managed_password:
+            detail += (
+                f". Its master password in Secrets Manager is now that of {self.kept}: let RDS "
+                "manage the password of the restored one before the next rotation"
+            )
+        return RestoreProgress(
+            RestoreState.RESTORED,
+            detail,
+            kept=self.kept if kept else None,
+            restored_to=self._restored_to(),
+        )
+
+    def _restored_to(self) -> str | None:
         if self.request.until is not None:
             return self.request.until.isoformat()
         return self.request.snapshot.taken_at if self.request.snapshot else None

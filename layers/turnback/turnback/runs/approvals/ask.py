@@ -126,11 +126,13 @@ def _question(
         asked_at=now,
         expires_at=now + timedelta(minutes=questions.settings.timeout_minutes),
         persons=persons,
-        reasons=tuple(reason for reason in reasons if reason),
+        # A line break in a quoted name would let an author write into the message to approvers.
+        reasons=tuple(line for reason in reasons if (line := " ".join(reason.split()))),
         loss=loss,
-        trigger=order.trigger,
+        trigger=" ".join(order.trigger.split()),
         target=order.target,
         release=str(plan.get("release") or settled.get("release") or ""),
+        execution=f"{event.get('execution')} {event.get('started_at')}",
     )
 
 

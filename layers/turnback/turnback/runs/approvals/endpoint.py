@@ -9,7 +9,6 @@ client can leave out, so nobody passes for the second from outside (Lambda Devel
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -189,10 +188,10 @@ class Endpoint:
 def _body(event: Mapping[str, Any]) -> bytes:
     text = str(event.get("body") or "")
     if not event.get("isBase64Encoded"):
-        return text.encode()
+        return text.encode(errors="replace")
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         return b""
 
 

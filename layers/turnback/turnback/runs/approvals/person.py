@@ -47,8 +47,8 @@ def by_aws(approvers: Sequence[Approver], identities: Iterable[str]) -> Approver
 def triggered(trigger: str, person: Approver, identities: Iterable[str] = ()) -> bool:
     """Whether this person started the run, as far as their names can be compared.
 
-    Where in doubt it is them: a session that bears their name or e-mail address counts, whatever
-    the role.
+    Where in doubt it is them: a session or a user of IAM that bears their name or e-mail address
+    counts, whatever the role or the account.
 
     Args:
         trigger: what started the run, and who, as in the order.
@@ -95,10 +95,12 @@ def _all(identity: str) -> set[str]:
 
 
 def _session(identity: str) -> str:
-    """The session's name in an identity, in small letters; empty if there is none."""
+    """The session's or the user's name in an identity, in small letters; empty without one."""
     text = _WAYS.sub("", identity.strip())
     found = _ARN.fullmatch(text)
     if found and found[2] == "assumed-role":
         return found[3].partition("/")[2].lower()
+    if found and found[2] == "user":
+        return found[3].rpartition("/")[2].lower()
     named = _ID.fullmatch(text)
     return (named[2] or "").lower() if named else ""

@@ -78,6 +78,14 @@ def too_few(question: Question, approvers: Sequence[Approver]) -> ConfigurationE
     )
 
 
+def used_before(run: str) -> ConfigurationError:
+    """That another execution has asked under this run's id: its answers are not about this one."""
+    return ConfigurationError(
+        f"another execution has asked for approval as the run {run}, and nobody was asked now",
+        hint="release again: every run needs an id of its own",
+    )
+
+
 def counted(
     question: Question, answers: Sequence[Answer], approvers: Sequence[Approver]
 ) -> list[Answer]:

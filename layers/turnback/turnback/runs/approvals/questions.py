@@ -10,7 +10,14 @@ from typing import Any, Protocol
 
 from turnback.errors import ApprovalRefused, AwsError
 from turnback.runs.approvals.person import triggered
-from turnback.runs.approvals.policy import counted, error_of_outcome, failed, judge, too_few
+from turnback.runs.approvals.policy import (
+    counted,
+    error_of_outcome,
+    failed,
+    judge,
+    too_few,
+    used_before,
+)
 from turnback.runs.approvals.record import (
     APPROVED,
     DENIED,
@@ -87,13 +94,18 @@ class Questions:
         """Put a question, or put it again for a task that has taken the place of the last one.
 
         When it was asked first, until when it can be answered and what for stay as they were.
-        An answer that came while no task waited counts now.
+        An answer that came while no task waited counts now. What was said to another execution
+        does not: it was said about something else.
 
         Raises:
             AwsError: the run could not be told of the outcome; to be tried again.
         """
         record = QuestionRecord(self.store, run, question.gate)
         known = record.question()
+        if known is not None and known.execution != question.execution:
+            used = failed(used_before(run), (), self.now())
+            self._tell_run(question.token, used, record)
+            return Standing(run, question, (), (), used)
         if known is not None:
             again = int(known.token != question.token)
             question = replace(known, token=question.token, reminders=known.reminders + again)

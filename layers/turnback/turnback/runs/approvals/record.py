@@ -8,6 +8,7 @@ one outcome.
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 
 GATES = ("release", "restore")
 APPROVED, DENIED = "approved", "denied"
+_ANSWER = re.compile(r"[0-9a-f]{32}\.json")
 
 
 class AnswerStore(Protocol):
@@ -50,6 +52,7 @@ class Question:
         trigger: what started the run, and who.
         reminders: how often it was put again.
         target, release: of the run.
+        execution: which execution asks, and when that began.
     """
 
     gate: str
@@ -63,6 +66,7 @@ class Question:
     target: str
     release: str
     reminders: int = 0
+    execution: str = ""
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Question:
@@ -136,18 +140,24 @@ class QuestionRecord:
         self.store.write(f"{self._key}.json", json.dumps(question.to_dict(), indent=2).encode())
 
     def answers(self) -> list[Answer]:
-        """What was said, in the order it was."""
+        """What was said, in the order it was.
+
+        An answer stands under a name that only it can have. Whoever may write some other name
+        everywhere below ``runs/``, to cancel a run for example, can therefore answer nothing.
+        """
         keys = self.store.keys(f"{self._key}/")
-        own = [key for key in keys if "/" not in key.removeprefix(f"{self._key}/")]
-        rows = [self._read(key) for key in own if not key.endswith("/outcome.json")]
+        own = [key for key in keys if _ANSWER.fullmatch(key.removeprefix(f"{self._key}/"))]
         fields = Answer.__dataclass_fields__
-        found = [Answer(**{name: row[name] for name in fields}) for row in rows if row]
+        found = [
+            Answer(**{name: row[name] for name in fields})
+            for key in own
+            if (row := self._read(key)) and key == self._answer(row["person"], row["decision"])
+        ]
         return sorted(found, key=lambda answer: (answer.at, answer.person))
 
     def add(self, answer: Answer) -> bool:
         """Keep an answer; False where this person has said the same before."""
-        name = _digest(answer.person, answer.decision)
-        return self._create(f"{self._key}/{name}.json", asdict(answer))
+        return self._create(self._answer(answer.person, answer.decision), asdict(answer))
 
     def outcome(self) -> Outcome | None:
         """How it ended; None while it is open."""
@@ -178,6 +188,9 @@ class QuestionRecord:
         leaving it there.
         """
         return self._read(f"runs/{self.run}/cancel.json") if self.gate == "release" else None
+
+    def _answer(self, person: str, decision: str) -> str:
+        return f"{self._key}/{_digest(person, decision)}.json"
 
     def _used(self, once: str) -> str:
         return f"{self._key}/used/{_digest(once)}"

@@ -10,7 +10,16 @@ from turnback.migrations.model import Project, Script
 from turnback.migrations.text import position
 from turnback.settings.approvals import ApprovalSettings
 from turnback.sql.lint.catalogue import known
-from turnback.sql.lint.nodes import Node, commands, joined, objects, strings, table_name, walk
+from turnback.sql.lint.nodes import (
+    Node,
+    column_refs,
+    commands,
+    joined,
+    objects,
+    strings,
+    table_name,
+    walk,
+)
 from turnback.sql.lint.schema import Schema
 from turnback.sql.lint.step import Step as Found
 from turnback.sql.lint.step import steps
@@ -135,8 +144,9 @@ def _losses(found: Found) -> Iterator[str]:
             if words := _words(tree):
                 yield f"runs a DO block that says {', '.join(words)}"
     for kind, node in _changes(found):
-        if "whereClause" not in node and found.in_use(name := table_name(node["relation"])):
-            yield f"{kind} {name} without WHERE: all its rows"
+        how = _unchosen(node)
+        if how and found.in_use(name := table_name(node["relation"])):
+            yield f"{kind} {name} {how}: all its rows"
 
 
 def _dropped(found: Found, what: str) -> Iterator[str]:
@@ -165,6 +175,15 @@ def _changes(found: Found) -> Iterator[tuple[str, Node]]:
     for kind, node in nodes:
         if kind in ("UpdateStmt", "DeleteStmt"):
             yield ("updates" if kind == "UpdateStmt" else "deletes from", node)
+
+
+def _unchosen(node: Node) -> str:
+    """How an UPDATE or DELETE takes all rows; empty where it chooses. WHERE true does not."""
+    where = node.get("whereClause")
+    if where is None:
+        return "without WHERE"
+    chooses = "CurrentOfExpr" in where or column_refs(where)
+    return "" if chooses else "with a WHERE that looks at no row"
 
 
 def _words(tree: Node) -> list[str]:

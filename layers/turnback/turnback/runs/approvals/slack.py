@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -89,10 +90,12 @@ def pressed(headers: Mapping[str, str], body: bytes, secret: str, now: datetime)
         )
     timestamp = headers.get("x-slack-request-timestamp", "")
     signature = headers.get("x-slack-signature", "")
-    expected = sign(secret, timestamp, body)
-    if not hmac.compare_digest(expected.encode(), signature.encode()):
+    if not re.fullmatch(r"[0-9]{1,12}", timestamp):
         raise ApprovalRefused("this request is not signed by Slack")
-    if not timestamp.isdigit() or abs(now.timestamp() - int(timestamp)) > OLDEST_S:
+    expected = sign(secret, timestamp, body)
+    if not hmac.compare_digest(expected.encode(), signature.encode(errors="replace")):
+        raise ApprovalRefused("this request is not signed by Slack")
+    if abs(now.timestamp() - int(timestamp)) > OLDEST_S:
         raise ApprovalRefused("this request is older than five minutes")
     return _press(body, signature)
 
@@ -134,7 +137,7 @@ def reply(press: Press, standing: Standing) -> dict[str, Any]:
     kept = [block for block in blocks if block.get("block_id") not in gone]
     return {
         "replace_original": True,
-        "text": str(press.message.get("text") or standing.told()),
+        "text": str(press.message.get("text") or escape(standing.told())),
         "blocks": [*kept[:49], note],
     }
 

@@ -73,7 +73,15 @@ def loss_of(event: Mapping[str, Any]) -> str:
     since = f"since {clock(str(loss['since']))}" if loss.get("since") else "since the snapshot"
     if loss.get("seconds") is not None:
         since += f" ({duration(float(loss['seconds']))})"
-    told = f"{about}{rows} rows" if rows else "no row, as far as the server counted"
+    if "inserted" not in loss:
+        told = "how much is not known"
+    elif loss.get("reset"):
+        told = f"at least {rows or 'no'} rows; the server has counted anew since, so how much more"
+        told += " is not known"
+    else:
+        told = f"{about}{rows} rows" if rows else "no row, as far as the server counted"
+    if others := loss.get("others"):
+        told += f"; and what other runs did: {'; '.join(others)}"
     tables = [
         f"{table['name']} (+{table.get('inserted', 0):,} ~{table.get('updated', 0):,} "
         f"-{table.get('deleted', 0):,})"
@@ -126,6 +134,8 @@ def _next_step(event: Mapping[str, Any]) -> str:
         return sentence(str(error["hint"]))
     if status in (Status.REFUSED, Status.ROLLED_BACK):
         what = error.get("file") or "what failed"
+        if "may not be back" in str(event.get("summary")):
+            return f"Look at what was dropped, and bring it back; correct {what}, release again."
         return f"Correct {what} and release again; nothing has to be cleaned up."
     if status == Status.SUCCEEDED and event.get("dry_run"):
         return "Release again without the dry run to apply it."
