@@ -28,7 +28,7 @@ setup: .venv/made  ## The environment in .venv, with the command .venv/bin/turnb
 	@$(BIN)/python -m compileall -q layers/turnback/turnback
 	@touch $@
 
-demo: setup  ## Releases that succeed, are refused and are rolled back, on this machine
+demo: setup  ## Releases that succeed, are refused and are restored, on this machine
 	@$(BIN)/turnback demo
 
 test: lint types template faults pytest  ## All that .ci/run runs
@@ -69,7 +69,8 @@ pytest: setup
 bench: setup  ## Speed, as ratios to psql and dbmate in the same run, into bench/README.md
 	$(BIN)/python bench
 
-picture: setup  ## docs/slack.png anew, from docs/slack.json; needs Chromium
+picture: setup  ## docs/slack.png anew, from the last message of the last demo; needs Chromium
+	@test ! -f .turnback/slack.json || cp .turnback/slack.json docs/slack.json
 	$(BIN)/python -m turnback.local.picture docs/slack.json docs/slack.png
 
 requirements: setup  ## Compile the pinned requirements anew, to the newest versions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -63,28 +64,37 @@ def test_the_demo_shows_its_releases_and_leaves_nothing(temporary):
     demo = start(temporary)
     told, _ = demo.communicate()
     assert demo.returncode == 0, told
+    pipeline = re.findall(r"│ succeeded +release 1\.0\.0: (.*)", told)
+    assert pipeline == [
+        "10 migrations would be applied, nothing was changed; the schema is at 0",
+        "10 migrations done; the schema is at 0010",
+    ]
     assert "SNS told: started, rehearsed, snapshot_taken, succeeded" in told
     assert f"All {len(list((ROOT / 'migrations' / 'sql').iterdir()))} migrations" in told
+    assert "It leaves with the exit code 3" in told
     assert "SNS told: started, refused" in told
     assert re.search(r"rollback/\d+_rollback\.sql forgets: index .*: missing after rollback", told)
-    assert "The message says 'user_preferences_name_idx'" in told
+    assert "says: 1.1.0 was refused, user_preferences_name_idx" in told
     asked_twice = "awaiting_approval, snapshot_taken, awaiting_approval, restored"
     assert f"SNS told: started, rehearsed, {asked_twice}" in told
-    assert re.search(r"sql/0012_\w+\.sql:\d+ drops column user_preferences\.updated_at", told)
-    assert told.count("ann follows the link and says yes") == 2
-    assert re.search(r"Apply +\d+\.\d s  MigrationIncomplete", told)
-    assert re.search(r"RollBack +\d+\.\d s  RollbackFailed", told)
-    assert re.search(r"The database that was replaced is kept as learning_before_\w+", told)
+    assert told.count("ann presses Approve in Slack") == 1
+    assert told.count("ann follows the link and says yes") == 1
+    assert re.search(r"│ failed +the run r-\w+ failed, and the database was restored", told)
     assert told.count("pg_dump --schema-only is as before") == 2
-    assert len(re.findall(r"All \d+ rows in \d+ tables are as before", told)) == 2
-    assert re.search(r"The message says 'sql/\d+_node_titles\.sql:7'", told)
+    assert re.search(r"All \d+ rows in \d+ tables are as before", told)
+    assert re.search(r"All \d+ rows in \d+ tables are as at the snapshot", told)
+    assert "the 6 rows written since the snapshot are lost" in told
+    assert re.search(r"They are still to be had, .*: learning_before_\w+", told)
+    assert re.search(r"│ What failed at sql/\d+_node_titles\.sql:7", told)
+    shown = json.loads((ROOT / ".turnback" / "slack.json").read_text())
+    assert "1.2.0 failed and was restored" in json.dumps(shown)
     assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_an_interrupted_demo_stops_everything_it_started(temporary, name):
     demo = start(temporary)
-    read_until(demo, "uploaded artifacts/learning/1.0.0.zip")
+    read_until(demo, "in progress")
     folder = scratch_of(temporary)
     server = read_running(folder / POSTGRES)
     assert server
@@ -107,13 +117,13 @@ def test_a_kept_demo_runs_until_it_is_interrupted(temporary):
 
 def test_what_a_killed_demo_leaves_is_gone_with_the_next_one(temporary):
     demo = start(temporary)
-    read_until(demo, "uploaded artifacts/learning/1.0.0.zip")
+    read_until(demo, "in progress")
     folder = scratch_of(temporary)
     demo.kill()
     demo.communicate()
     assert folder.exists()
     following = start(temporary)
-    read_until(following, "The local AWS, and a webhook")
+    read_until(following, "The local AWS")
     assert not folder.exists()
     assert processes_of(folder) == []
     following.send_signal(signal.SIGINT)

@@ -22,6 +22,7 @@ import pytest
 from turnback.local.aws import REGION, LocalAws
 from turnback.local.database import Database, make_database
 from turnback.local.environment import local_aws_python
+from turnback.local.managed import make_managed
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
 
@@ -31,33 +32,17 @@ from tests.integration.test_backup_commands import FILES
 
 ROOT = Path(__file__).parents[2]
 LIVE = "orders"
-NOTHING = {"StartAt": "Pass", "States": {"Pass": {"Type": "Pass", "End": True}}}
-TEMPLATE: dict[str, Any] = {
-    "Parameters": {
-        name: {"Type": "String"}
-        for name in (
-            *("SnapshotKind", "Target", "DbInstanceIdentifier", "DatabaseSecretArn"),
-            *("DatabaseTls", "RestorePollSeconds"),
-        )
-    },
-    "Resources": {
-        "Bucket": {"Type": "AWS::S3::Bucket"},
-        "Topic": {"Type": "AWS::SNS::Topic"},
-        "Machine": {
-            "Type": "AWS::StepFunctions::StateMachine",
-            "Properties": {
-                "RoleArn": "arn:aws:iam::000000000000:role/release",
-                "DefinitionString": json.dumps(NOTHING),
-            },
-        },
-    },
-    "Outputs": {
-        "BucketName": {"Value": {"Ref": "Bucket"}},
-        "TopicArn": {"Value": {"Ref": "Topic"}},
-        "StateMachineArn": {"Value": {"Ref": "Machine"}},
-        "Target": {"Value": {"Ref": "Target"}},
-    },
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "states.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ],
 }
+NOTHING = {"StartAt": "Pass", "States": {"Pass": {"Type": "Pass", "End": True}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,37 +101,20 @@ def world(project_factory: ProjectFactory) -> Iterator[World]:
             check=True,
             capture_output=True,
         )
-        secret = aws.client("secretsmanager").create_secret(
-            Name="database", SecretString=database.as_secret()
+        aws.client("s3").create_bucket(Bucket="kept")
+        role = aws.client("iam").create_role(
+            RoleName="release", AssumeRolePolicyDocument=json.dumps(TRUST)
         )
-        aws.client("rds").create_db_instance(
-            DBInstanceIdentifier=LIVE,
-            Engine="postgres",
-            DBInstanceClass="db.t4g.micro",
-            AllocatedStorage=100,
-            Port=server.port,
-            MasterUsername="owner",
-            MasterUserPassword="not-a-secret",
-            Tags=[{"Key": "team", "Value": "shop"}],
+        machine = aws.client("stepfunctions").create_state_machine(
+            name="release", definition=json.dumps(NOTHING), roleArn=role["Role"]["Arn"]
         )
-        parameters = {
-            "SnapshotKind": "rds",
-            "Target": "shop",
-            "DbInstanceIdentifier": LIVE,
-            "DatabaseSecretArn": secret["ARN"],
-            "DatabaseTls": "disable",
-            "RestorePollSeconds": "1",
+        topic = aws.client("sns").create_topic(Name="told")
+        outputs = {
+            "BucketName": "kept",
+            "StateMachineArn": machine["stateMachineArn"],
+            "TopicArn": topic["TopicArn"],
         }
-        cloud = aws.client("cloudformation")
-        cloud.create_stack(
-            StackName="prod",
-            TemplateBody=json.dumps(TEMPLATE),
-            Parameters=[
-                {"ParameterKey": name, "ParameterValue": value}
-                for name, value in parameters.items()
-            ],
-        )
-        cloud.get_waiter("stack_create_complete").wait(StackName="prod", WaiterConfig={"Delay": 1})
+        make_managed(aws, database, "prod", LIVE, outputs)
         yield World(aws, database, folder)
 
 

@@ -44,7 +44,7 @@ class Table:
             return []
         columns = list(dict.fromkeys(name for cells in self._cells.values() for name in cells))
         rows = [[row, *map(cells.get, columns)] for row, cells in self._cells.items()]
-        return [["", *columns], *([text or "" for text in row] for row in rows)]
+        return [["state, release", *columns], *([text or "" for text in row] for row in rows)]
 
     def lines(self) -> list[str]:
         """The table as text."""

@@ -51,6 +51,7 @@ WORDS = {
     "Restored": "restored",
     "NeedsAPerson": "a person",
 }
+ROOT = Path(__file__).resolve().parents[2]
 _met: set[str] = set()
 
 
@@ -153,6 +154,12 @@ def test_every_state_of_the_definition_was_met() -> None:
     """Those that call a function with each fault, the others on the way."""
     assert {state for course in COURSES for state in course.states} == tasks()
     assert set(DEFINITION) == _met
+
+
+def test_the_docs_show_the_table_as_it_is(table: Table) -> None:
+    shown = (ROOT / "docs" / "faults.md").read_text().splitlines()
+    found = [f"| {' | '.join(line)} |" for line in table.grid()]
+    assert [line for line in found if line not in shown] == []
 
 
 def wrong_end(on: Ground, ended: Ended) -> list[str]:

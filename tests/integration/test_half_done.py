@@ -334,6 +334,14 @@ def test_the_command_line_says_how_to_take_the_half_back_and_does_it(
     assert answer.document["error"]["type"] == "MigrationIncomplete"
     assert "turnback down 0001 takes back what was done" in answer.document["error"]["hint"]
 
+    stands = turnback("status", url=database, folder=folder)
+    assert "half done: of its statements stay 1" in stands.out
+    told = turnback("health", "--json", url=database, folder=folder)
+    assert (told.code, told.document["problems"][-1]) == (
+        3,
+        "0002 second is half done: of its statements stay 1",
+    )
+
     shown = turnback("down", "0001", "--dry-run", url=database, folder=folder)
     assert shown.code == 0
     assert "-- down 0002 second" in shown.out and "half done" in shown.out

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from turnback.errors import ConfigurationError
 from turnback.recovery.endpoint import Endpoint
+from turnback.recovery.model import Place
+from turnback.settings import DatabaseSettings
 
 SECRET: dict[str, Any] = {
     "engine": "postgres",
@@ -75,3 +78,40 @@ def test_a_missing_field_is_named_and_nothing_is_repeated(name: str) -> None:
 def test_a_port_that_is_no_number_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="port"):
         endpoint({**SECRET, "port": "54x"})
+
+
+SETTINGS = DatabaseSettings(
+    secret_arn="",
+    host="db.example.com",
+    port=5432,
+    user="release",
+    name="orders",
+    tls="verify-full",
+    history_schema="public",
+    runner_wait_seconds=60,
+)
+
+
+def of_settings(settings: DatabaseSettings, place: Place | None = None) -> Endpoint:
+    return Endpoint.of_settings(
+        settings,
+        "/certificates.pem",
+        secret=lambda arn: SECRET | {"password": f"of {arn}"},
+        token=lambda host, port, user: f"token of {user} at {host}:{port}",
+        place=place,
+    )
+
+
+def test_without_a_secret_the_password_is_a_token_of_the_host_that_is_reached() -> None:
+    assert of_settings(SETTINGS).password == "token of release at db.example.com:5432"
+    restored = of_settings(SETTINGS, Place(host="restored.example.com"))
+    assert restored.password == "token of release at restored.example.com:5432"
+    assert (restored.host, restored.name) == ("restored.example.com", "orders")
+
+
+def test_a_restored_database_is_reached_with_the_login_of_the_secret() -> None:
+    found = of_settings(
+        replace(SETTINGS, secret_arn="arn:x"), Place(host="restored.example.com", port=5439)
+    )
+    assert found.password == "of arn:x"
+    assert (found.host, found.port, found.user) == ("restored.example.com", 5439, "o'brien")

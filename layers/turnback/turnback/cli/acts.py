@@ -110,7 +110,7 @@ def failing_release(stage: Stage) -> None:
 
 def _expect_counted(stage: Stage, last: dict[str, Any], written: dict[str, int]) -> None:
     """See that what the application wrote is lost as it was told, and still to be had."""
-    from turnback.local.database import rows_of
+    from turnback.local.database import rows_of, run_sql
 
     told = {row["name"]: row["inserted"] for row in last["loss"]["tables"]}
     lost = sum(written.values())
@@ -119,6 +119,8 @@ def _expect_counted(stage: Stage, last: dict[str, Any], written: dict[str, int])
         f"Before the yes it was told that the {lost} rows written since the snapshot are lost",
     )
     kept = last["restore"]["kept"]
+    # Closed after the swap, so that nothing writes into it by mistake.
+    run_sql(stage.server, "postgres", f'ALTER DATABASE "{kept}" ALLOW_CONNECTIONS true')
     there = {table: int(rows.split()[0]) for table, rows in rows_of(stage.server, kept).items()}
     here = {table: int(rows.split()[0]) for table, rows in stage.standing().rows.items()}
     stage.expect(

@@ -38,7 +38,7 @@ def status(
     \b
     pending      has not run
     applied      the database has it
-    failed       its last try failed; up tries it again
+    failed       its last try failed; up tries it again, or goes on where a half of it stays
     rolled_back  was taken back; up applies it again
     missing      the database has it, but its file is gone
     changed      the database has it, but its file was edited since
@@ -46,6 +46,7 @@ def status(
     project = load_project(directory)
     with open_engine(database_url, directory, history_schema, out) as engine:
         found = engine.status(project)
+        half = {item.version: sorted(item.done) for item in engine.half_done()}
     pending = sum(item.pending for item in found)
     out.document = {"migrations": [item.to_dict() for item in found], "pending": pending}
     width = max(len(item.version) + len(item.name) for item in found) + 1
@@ -57,6 +58,10 @@ def status(
         out.result(line.rstrip())
         if item.status == "failed" and item.error:
             out.result(f"              {item.error.splitlines()[0]}")
+        if item.version in half:
+            done = ", ".join(map(str, half[item.version]))
+            out.result(f"              half done: of its statements stay {done}; up goes on there,")
+            out.result("              and down takes the half back")
     out.result(f"{count(len(found), 'migration')}, {pending} pending.")
 
 

@@ -61,14 +61,15 @@ def list_managed(database: StackDatabase, out: Output) -> None:
     found.sort(key=taken_last, reverse=True)
     rows = [as_document(database.kind, one) for one in found]
     out.document |= {"status": "succeeded", "stack": database.stack.name, "snapshots": rows}
-    for row in rows:
+    for one, row in zip(found, rows, strict=True):
         taken = clock(row["taken_at"]) if row["taken_at"] else "being taken"
         size = f", {row['gigabytes']} GiB of storage" if row["gigabytes"] else ""
         release = f"release {row['release']}" if row["release"] else "no release"
+        version = _version(one.tags.get("schema_version"))
         secret = "encrypted" if row["encrypted"] else "not encrypted"
         out.result(
             f"  {taken}  {click.style(row['run'], bold=True)}  {row['kind']} snapshot of "
-            f"{row['source']}, {release}, {_version(row['schema_version'])}, {row['state']}, "
+            f"{row['source']}, {release}, {version}, {row['state']}, "
             f"{secret}{size}"
         )
         out.result(f"      {row['id']}")
@@ -114,7 +115,7 @@ def take_managed(
     }
     identifier = snapshot_identifier(own, run)
     out.document |= {"run": run, "snapshot": {"kind": database.kind, "id": identifier, **tags}}
-    version = _version(_said(tags["schema_version"]))
+    version = _version(tags["schema_version"])
     if dry_run:
         source = service.source()
         encrypted = "encrypted" if source.encrypted else "not encrypted"
@@ -195,5 +196,7 @@ def _said(tag: str | None) -> str | None:
     return None if tag in (None, "", "none", UNKNOWN) else tag
 
 
-def _version(version: str | None) -> str:
-    return f"version {version}" if version else "no known version"
+def _version(tag: str | None) -> str:
+    if tag == "none":
+        return "no history"
+    return "no known version" if tag in (None, "", UNKNOWN) else f"version {tag}"

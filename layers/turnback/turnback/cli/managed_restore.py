@@ -124,7 +124,9 @@ def _tell_steps(
         out.result("This restore was begun before; it goes on where it was.")
     where = f"from the snapshot {source.name}" if source.snapshot else f"as {live} was then"
     check = "it must answer"
-    if source.version:
+    if source.version == "none":
+        check += ", and have no history"
+    elif source.version:
         check += f", and its history must end at version {source.version}"
     if not wish.check:
         check = "nobody looks at it (--no-check)"

@@ -88,7 +88,7 @@ class Engine(Session):
         """How the database does. Writes nothing."""
         from turnback.engine.health import examine
 
-        return examine(self.connection, self.history)
+        return examine(self.connection, self.history, self.half_done())
 
     @asking()
     def repair(self, project: Project, version: str, change: str, reason: str) -> str:

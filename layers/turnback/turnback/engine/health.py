@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from turnback.engine.half_done import HalfDone
 from turnback.engine.history import Entry, History
 from turnback.engine.invalid_index import invalid_indexes
 from turnback.engine.message import Connection
@@ -54,8 +56,14 @@ class Health:
         }
 
 
-def examine(connection: Connection, history: History) -> Health:
-    """Look at history and catalog; writes nothing."""
+def examine(connection: Connection, history: History, half_done: Iterable[HalfDone]) -> Health:
+    """Look at history and catalog; writes nothing.
+
+    Args:
+        connection: the session.
+        history: reads what is recorded.
+        half_done: what stopped half way outside a transaction.
+    """
     version = connection.info.parameter_status("server_version") or "?"
     problems = [f"index {name} is invalid" for name in invalid_indexes(connection)]
     if not history.exists():
@@ -64,6 +72,11 @@ def examine(connection: Connection, history: History) -> Health:
     applied = [entry for entry in entries if entry.applied]
     rows = sorted((_row(entry) for entry in entries), key=_newest_first, reverse=True)
     problems += [f"{row.version} {row.name} failed" for row in rows if row.status == "failed"]
+    problems += [
+        f"{half.version} {half.name} is half done: of its statements stay "
+        + ", ".join(map(str, sorted(half.done)))
+        for half in half_done
+    ]
     return Health(
         server_version=version,
         schema_version=applied[-1].version if applied else None,

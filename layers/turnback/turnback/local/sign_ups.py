@@ -16,7 +16,6 @@ LONGEST_SECONDS = 60
 # In one transaction, which has to be over before an index can be built CONCURRENTLY: so all of it
 # is written after the snapshot, and before the migration that builds one can fail.
 _SQL = f"""
-SET statement_timeout = '{LONGEST_SECONDS}s';
 DO $$
 BEGIN
     -- Asking the table of tables, since a name that was not there is remembered as absent.
@@ -46,7 +45,8 @@ class SignUps:
         """
         self._command = [
             *(str(binaries() / "psql"), "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"),
-            *("--file", "-", "--dbname", server.socket_url(database)),
+            *("--command", f"SET statement_timeout = '{LONGEST_SECONDS}s'", "--command", _SQL),
+            *("--dbname", server.socket_url(database)),
         ]
         self._process: subprocess.Popen[str] | None = None
 
@@ -67,15 +67,8 @@ class SignUps:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            self._command,
-            env=clean_environment(),
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            self._command, env=clean_environment(), stderr=subprocess.PIPE, text=True
         )
-        assert self._process.stdin
-        self._process.stdin.write(_SQL)
-        self._process.stdin.flush()
         return self
 
     def __exit__(

@@ -154,9 +154,9 @@ def nothing_left(engine: Engine, order: Order, plan: Mapping[str, Any], records:
     theirs = others.worked_since(engine.connection, schema, order.run, None, changed)
     if changed - {version for other in theirs for version in other.versions}:
         return False
-    if records.report().get("verified") == "differs":
-        return False
-    return plan.get("direction") != "down" or compare_with(engine, records).word != "differs"
+    # A rollback that was cut off before it compared, and a run downwards, have compared nothing.
+    word = records.report().get("verified") or compare_with(engine, records).word
+    return bool(word != "differs")
 
 
 def done_by_others(
@@ -200,7 +200,7 @@ def other_worker(engine: Engine, order: Order) -> Holder | None:
     raise RunnerBusy(
         f"a statement of this very run works in the server still: {found}",
         hint="wait until it has ended, or end it: SELECT pg_terminate_backend"
-        f"({found.pid}); then redrive the run",
+        f"({found.pid}); then look at what stands, by turnback status",
     )
 
 

@@ -19,6 +19,7 @@ from turnback.recovery.managed.standing import (
     RESTORED_BY,
     Standing,
     is_of,
+    is_ready,
     kept_name,
     restored_name,
 )
@@ -63,7 +64,9 @@ def asked_for(
     stands = find(live)
     owner = stands.tags.get(RESTORED_BY, "") if stands else ""
     number = re.fullmatch(rf"{first}(?:-(\d+))?", owner)
-    if (number or (own and owner == own)) and not again:
+    is_ours = bool(number or (own and owner == own))
+    # Before it has settled, the command that restored it again was cut off.
+    if stands and is_ours and not (again and is_ready(stands)):
         return Asked(owner, begun=True, done=True)
     if own and owner != own and _is_under_way(find, live, own, gone=stands is None):
         return Asked(own, begun=True)
