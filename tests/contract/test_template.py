@@ -119,9 +119,10 @@ def test_what_can_pass_is_tried_again(name: str) -> None:
     retried = {error for rule in TASKS[name]["Retry"] for error in rule["ErrorEquals"]}
     assert {"DatabaseUnreachable", "Lambda.ServiceException"} <= retried
     if name in ("Apply", "RollBack"):
-        assert {"RunnerBusy", "LockTimeout", "States.Timeout", "Sandbox.Timedout"} <= retried
-    if name == "Restore":
-        assert {"States.Timeout", "Sandbox.Timedout"} <= retried
+        assert {"RunnerBusy", "LockTimeout"} <= retried
+    # Every step can be repeated, so a function that was killed is called again.
+    if name not in WAITING:
+        assert {"States.Timeout", "Sandbox.Timedout", "Runtime.ExitError"} <= retried
     assert not retried & {"States.ALL", "MigrationFailed", "MigrationIncomplete"}
 
 

@@ -113,7 +113,7 @@ def test_a_release_that_fails_fails_the_job_with_file_line_and_hint(
     last = line.play(line.source(project_factory(BROKEN)))[-1]
 
     assert (last.kind, last.details["type"]) == ("failure", "JobFailed")
-    assert "was rolled back: the database is as before" in last.text
+    assert "was rolled back: the schema is as before" in last.text
     assert 'sql/0004_tags.sql:2: column "x" referenced in foreign key' in last.text
     assert "\nhint: " in last.text
     run = last.details["externalExecutionId"]

@@ -60,7 +60,7 @@ def test_a_release_that_is_rolled_back_leaves_with_1(
     assert answer.code == 1
     assert tables(database) == set()
     assert "Roll back" in answer.out and "3 migrations rolled back" in answer.out
-    assert "failed and was rolled back: the database is as before" in answer.out
+    assert "failed and was rolled back: the schema is as before" in answer.out
     assert "error: sql/0004_tags.sql:2" in answer.err
 
 

@@ -386,7 +386,7 @@ CAUSE = str(
     ("status", "state", "told"),
     [
         ("FAILED", "Refused", "was refused: nothing was changed"),
-        ("FAILED", "RolledBack", "failed and was rolled back: the database is as before"),
+        ("FAILED", "RolledBack", "failed and was rolled back: the schema is as before"),
         ("FAILED", "Restored", "failed, and the database was restored"),
         ("FAILED", "NeedsAPerson", "a person is needed"),
         ("ABORTED", "Apply", "was ended from outside (ABORTED)"),

@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 MINISTACK = "1.5.33"
+_SESSION = re.compile(r"(arn:[^:]+):sts:(:\d+):assumed-role/([^/]+)/.*")
 # What a function may see of the emulator's own environment.
 SHARED = {"PATH", "LANG", "TMPDIR", "TURNBACK_SCRATCH"}
 
@@ -37,6 +39,7 @@ def main() -> None:
     threading.Thread(target=_end_with_starter, daemon=True).start()
     _serve_python_by_runtime_client()
     _take_loopback_for_tls()
+    _know_the_role_of_a_session()
     _refer_to_secrets_by_arn()
     _know_the_machine_of_a_token()
     _rename_and_restore_instances()
@@ -110,6 +113,24 @@ def _take_loopback_for_tls() -> None:
     iam_evaluator._resolve_condition_key = lambda key, context: (
         "true" if key.lower() == "aws:securetransport" else resolve(key, context)
     )
+
+
+def _know_the_role_of_a_session() -> None:
+    """Let ``aws:PrincipalArn`` of a session be its role, as on AWS; ministack gives the session.
+
+    IAM user guide, "AWS global condition context keys".
+    """
+    from ministack.core import iam_evaluator
+
+    resolve = iam_evaluator._resolve_condition_key
+
+    def resolve_to_role(key: str, context: Any) -> Any:
+        value = resolve(key, context)
+        if key.lower() != "aws:principalarn" or ":assumed-role/" not in str(value):
+            return value
+        return _SESSION.sub(r"\1:iam:\2:role/\3", str(value))
+
+    iam_evaluator._resolve_condition_key = resolve_to_role
 
 
 def _refer_to_secrets_by_arn() -> None:

@@ -29,7 +29,7 @@ ENDS = {
 _SENTENCES = {
     Status.SUCCEEDED: "succeeded",
     Status.REFUSED: "was refused: nothing was changed",
-    Status.ROLLED_BACK: "failed and was rolled back: the database is as before",
+    Status.ROLLED_BACK: "failed and was rolled back: the schema is as before",
     Status.RESTORED: "failed, and the database was restored as it was before the run",
     Status.NEEDS_A_PERSON: "failed, and a person is needed",
 }

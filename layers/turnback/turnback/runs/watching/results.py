@@ -86,7 +86,7 @@ def _assessed(state: State) -> str:
     found = _part(state, "assessment")
     loss = _part(found, "loss")
     if found.get("decision") == "as_before":
-        return "the database is as before the run"
+        return "the schema is as before the run"
     rows = sum(int(loss.get(name) or 0) for name in ("inserted", "updated", "deleted"))
     lost = f"a restore would lose {rows} changed rows since {loss.get('since')}" if loss else ""
     return "; ".join(filter(None, [str(found.get("reason") or ""), lost]))
