@@ -153,7 +153,10 @@ def test_after_a_run_that_was_stopped_from_outside_the_next_one_judges_the_datab
 def test_every_state_of_the_definition_was_met() -> None:
     """Those that call a function with each fault, the others on the way."""
     assert {state for course in COURSES for state in course.states} == tasks()
-    assert set(DEFINITION) == _met
+    # A dump and an application of this process make nobody wait; RDS and ECS do, in
+    # tests/integration.
+    waits = {name for name, state in DEFINITION.items() if state["Type"] == "Wait"}
+    assert set(DEFINITION) - waits == _met - waits
 
 
 def test_the_docs_show_the_table_as_it_is(table: Table) -> None:

@@ -153,7 +153,7 @@ class Stage:
         say("turnback runs")
         say("turnback watch")
         say("turnback release migrations --release 1.3.0 --dry-run --watch")
-        say("turnback release --rollback-to 0.0.0 --watch")
+        say("turnback release --rollback-to 1.0.0 --watch")
         say(f"psql '{self.server.socket_url(self.database.name)}'")
         say()
         with contextlib.suppress(KeyboardInterrupt):

@@ -1,0 +1,131 @@
+"""``release --watch`` against the local AWS leaves with the exit code of how the run ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from turnback.engine.lock import lock_key
+from turnback.local.aws import LocalAws
+from turnback.local.database import Database, make_database, run_sql
+from turnback.local.deploy import deploy
+from turnback.local.environment import local_aws_python
+from turnback.local.next_release import ROWS, write_release
+from turnback.local.scratch import POSTGRES, scratch
+from turnback.local.server import EmbeddedServer
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The template on a local AWS, and the database it releases to."""
+
+    folder: Path
+    server: EmbeddedServer
+    database: Database
+    aws: LocalAws
+
+    def release(self, migrations: Path, number: str) -> tuple[int, str]:
+        """Exit code and output of ``release --watch``."""
+        done = subprocess.run(
+            [
+                *(sys.executable, "-c", "from turnback.cli.main import main; main()"),
+                *("release", str(migrations), "--release", number, "--watch"),
+            ],
+            env={**self.aws.variables(), "PATH": os.defpath, "TURNBACK_STACK": "turnback"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return done.returncode, done.stdout
+
+
+@pytest.fixture(scope="module")
+def deployed() -> Iterator[Deployed]:
+    with ExitStack() as stack:
+        folder = stack.enter_context(scratch("release-test"))
+        server = stack.enter_context(EmbeddedServer.start(folder / POSTGRES, tcp=True, fast=True))
+        database = make_database(server, "learning")
+        aws = stack.enter_context(LocalAws.start(local_aws_python(ROOT, print), folder))
+        secret = aws.client("secretsmanager").create_secret(
+            Name="database", SecretString=database.as_secret()
+        )
+        parameters = {
+            "Target": "learning",
+            "DatabaseSecretArn": secret["ARN"],
+            "DatabaseTls": "disable",
+            "Approvals": "never",
+            "RestorePolicy": "never",
+            "RunnerWaitSeconds": "10",
+        }
+        deploy(aws, impatient(folder), "turnback", parameters)
+        yield Deployed(folder, server, database, aws)
+
+
+def impatient(folder: Path) -> Path:
+    """The template, with a state machine that tries nothing more than twice: time is short."""
+    root = folder / "checkout"
+    root.mkdir()
+    for name in ("functions", "layers", ".turnback"):
+        (root / name).symlink_to(ROOT / name)
+    shutil.copy(ROOT / "template.yaml", root)
+    definition = json.loads((ROOT / "statemachine" / "release.asl.json").read_text())
+    for state in definition["States"].values():
+        for retry in state.get("Retry", []):
+            retry |= {"MaxAttempts": 1, "IntervalSeconds": 1}
+    (root / "statemachine").mkdir()
+    (root / "statemachine" / "release.asl.json").write_text(json.dumps(definition))
+    return root / "template.yaml"
+
+
+def with_one_more(deployed: Deployed, name: str, forward: str, back: str) -> Path:
+    folder = deployed.folder / name
+    shutil.copytree(ROOT / "migrations", folder)
+    (folder / "sql" / f"0011_{name}.sql").write_text(forward)
+    (folder / "rollback" / "0011_rollback.sql").write_text(back)
+    command = [sys.executable, "-c", "from turnback.cli.main import main; main()"]
+    subprocess.run([*command, "check", "--fix", "--dir", str(folder)], check=True)
+    return folder
+
+
+@contextmanager
+def holding_the_lock(deployed: Deployed) -> Iterator[None]:
+    """Be another runner, at work on the same history."""
+    with psycopg.connect(deployed.database.url, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [lock_key("public")])
+        yield
+
+
+def test_it_leaves_with_how_the_run_ended(deployed):
+    """One after the other, for each finds what those before it left."""
+    code, told = deployed.release(ROOT / "migrations", "1.0.0")
+    assert (code, "release 1.0.0 succeeded" in told) == (0, True), told
+    run_sql(deployed.server, deployed.database.name, ROWS)
+
+    failing = with_one_more(
+        deployed,
+        "no_ada",
+        "ALTER TABLE users ADD CONSTRAINT no_ada CHECK (email <> 'ada@example.com');\n",
+        "ALTER TABLE users DROP CONSTRAINT no_ada;\n",
+    )
+    code, told = deployed.release(failing, "1.1.0")
+    assert (code, "failed and was rolled back" in told) == (1, True), told
+
+    fine = with_one_more(deployed, "fine", "CREATE TABLE fine ();\n", "DROP TABLE fine;\n")
+    with holding_the_lock(deployed):
+        code, told = deployed.release(fine, "1.2.0")
+    assert (code, "RunnerBusy" in told) == (4, True), told
+
+    lost = write_release(ROOT / "migrations", deployed.folder / "lost", mended=True)
+    code, told = deployed.release(lost.folder, "1.3.0")
+    assert (code, "a person is needed" in told) == (6, True), told
