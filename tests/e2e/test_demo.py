@@ -88,6 +88,7 @@ def test_the_demo_shows_its_releases_and_leaves_nothing(temporary):
     assert re.search(r"│ What failed at sql/\d+_node_titles\.sql:7", told)
     shown = json.loads((ROOT / ".turnback" / "slack.json").read_text())
     assert "1.2.0 failed and was restored" in json.dumps(shown)
+    assert "Its endpoint is the one it had" in told
     assert list(temporary.iterdir()) == []
 
 

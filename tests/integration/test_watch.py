@@ -14,7 +14,6 @@ from turnback.aws import executions
 from turnback.aws.s3 import Bucket
 from turnback.cli.follow import Follower, Look
 from turnback.cli.follow_display import Lines, Live
-from turnback.cli.follow_states import await_run, follow_steps
 from turnback.cli.output import Output
 from turnback.engine import Engine, Event, RunContext
 from turnback.migrations.discovery import load_project
@@ -240,21 +239,6 @@ def test_what_a_run_is_at_is_read_from_the_bucket_while_it_applies(
     found = next(look for look in seen if look.progress)
     assert found.progress and found.progress.name == "nodes"
     assert (found.done, found.planned) == (1, 3)
-
-
-def test_each_step_of_a_run_is_told_when_it_begins_and_when_it_ends(
-    stack: Stack, project_factory: ProjectFactory
-) -> None:
-    found = executions.Executions(stack.machine)
-    released(project_factory(BROKEN))
-    told = list(follow_steps(found, await_run(found, set())))
-
-    names = ["Validate", "Snapshot", "Apply", "RollBack"]
-    assert [event.name for event in told if event.seconds is None] == names
-    ended = [event for event in told if event.seconds is not None]
-    assert [event.name for event in ended] == names
-    assert ended[2].error == "MigrationFailed"
-    assert ended[2].detail.startswith("sql/0004_tags.sql:2 ")
 
 
 def story_at(name: str) -> Story:

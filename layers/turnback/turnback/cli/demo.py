@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from turnback.cli import acts
+from turnback.cli import acts, acts_rds
 from turnback.cli.output import Output, reported
 from turnback.cli.stage import STACK, TARGET, Stage
 from turnback.cli.story import Story
@@ -31,8 +31,8 @@ def demo(*, keep: bool, out: Output) -> None:
     by a pipeline. The second, from the terminal, has a rollback that does not bring the schema
     back. The third destroys something, so that it is approved first, in Slack; it fails on rows
     that are there, outside a transaction, and so does its rollback: a person is asked by mail, and
-    the snapshot is restored. Nothing is left running, and the user's own AWS settings and databases
-    are not touched.
+    the snapshot is restored. Last, an instance of RDS is restored by hand, and keeps its endpoint.
+    Nothing is left running, and the user's own AWS settings and databases are not touched.
     """
     root = _checkout()
     story = Story(out)
@@ -42,6 +42,7 @@ def demo(*, keep: bool, out: Output) -> None:
         acts.application(stage)
         acts.unproven_release(stage)
         acts.failing_release(stage)
+        acts_rds.restored_instance(stage)
         out.result(f"\nAll as expected, after {story.seconds:.0f} s.")
         if keep:
             stage.wait()
