@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from turnback.errors import MigrationFailed, TurnbackError
 from turnback.runs.announce import announce
-from turnback.runs.caught import error_of
+from turnback.runs.caught import error_of, settled
 from turnback.runs.records import Records
 from turnback.runs.status import Status, StatusEvent
 from turnback.wiring.invocation import moment
@@ -110,3 +110,20 @@ def test_any_other_error_is_said_as_well_as_can_be(caught: Any, told: Any) -> No
 def test_times_are_read_as_step_functions_and_as_the_emulator_write_them() -> None:
     assert moment("2026-11-22T09:15:43.402Z") == moment("2026-11-22T09:15:43.402+00:00")
     assert moment(1795338943.402).year == 2026
+
+
+@pytest.mark.parametrize("end", [Status.ROLLED_BACK, Status.RESTORED])
+def test_what_was_taken_back_whole_is_not_said_to_stay(end: Status) -> None:
+    caught = {
+        "type": "MigrationIncomplete",
+        "file": "sql/0003_index.sql",
+        "hint": "statement 1 is done and stays; run turnback up again: it goes on there",
+    }
+    hint = (settled(caught, end) or {})["hint"]
+    assert hint == "nothing of it stays; mend sql/0003_index.sql and release again"
+    assert settled(caught, Status.NEEDS_A_PERSON) == caught
+    assert settled({**caught, "type": "MigrationFailed"}, end) == {
+        **caught,
+        "type": "MigrationFailed",
+    }
+    assert settled(None, end) is None

@@ -71,7 +71,7 @@ class StateMachineHook:
             why = f"{found.get('error') or ''} {found.get('cause') or ''}".strip()
             raise AwsError(
                 f"the emergency hook's execution {name} is {found['status']}: {why[:1000]}",
-                hint="redrive that execution, then this run's",
+                hint="look at that execution in Step Functions; do by hand what it should do",
             )
         return True, json.loads(found.get("output") or "null")
 

@@ -29,7 +29,7 @@ _PASSES = {
     "DBInstanceAlreadyExists": "the name is taken as yet",
     "DBClusterAlreadyExists": "the name is taken as yet",
 }
-_QUOTA = "delete what is not needed, or ask AWS for a higher quota, then redrive the run"
+_QUOTA = "delete what is not needed, or ask AWS for a higher quota, then turnback restore RUN"
 _GONE = "restore from another snapshot or to a point in time: docs/restore-rds.md"
 _SETTING = "restore it by hand with another setting: docs/restore-rds.md"
 _FINAL = {
@@ -218,6 +218,6 @@ def needed(row: Row | None, identifier: str) -> Row:
     if row is None:
         raise RestoreFailed(
             f"{identifier} has gone while its settings were to be copied",
-            hint="somebody renames or deletes in RDS at the same time; then redrive the run",
+            hint="somebody renames or deletes in RDS at the same time; then turnback restore RUN",
         )
     return row

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from turnback.errors import ConfigurationError, TurnbackError
 from turnback.runs import told
-from turnback.runs.caught import error_of
+from turnback.runs.caught import error_of, settled
 from turnback.runs.checklist import Evidence, checklist
 from turnback.runs.order import Order
 from turnback.runs.records import Records
@@ -55,7 +55,7 @@ def announce(
     """
     now = datetime.now(UTC)
     plan, report = records.plan(), records.report()
-    error = error_of(state.get("error"))
+    error = settled(error_of(state.get("error")), status)
     rows = told.migrations(status, plan, report, error)
     known = {**_order(state), "release": plan.get("release")}
     snapshot = state.get("snapshot") or {}

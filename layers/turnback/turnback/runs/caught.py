@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from turnback.errors import MigrationIncomplete
+from turnback.runs.status import Status
+
 TEXT_LENGTH = 4000
 
 
@@ -29,6 +32,18 @@ def error_of(caught: Mapping[str, Any] | None) -> dict[str, Any] | None:
         name: value[:TEXT_LENGTH] if isinstance(value, str) else value
         for name, value in told.items()
     }
+
+
+def settled(error: dict[str, Any] | None, status: Status) -> dict[str, Any] | None:
+    """The error as it stands once the run was taken back.
+
+    What failed half way said that the half stays, and how to go on from there: not any more.
+    """
+    taken_back = status in (Status.ROLLED_BACK, Status.RESTORED)
+    if error is None or not taken_back or error.get("type") != MigrationIncomplete.__name__:
+        return error
+    file = error.get("file") or "the migration"
+    return {**error, "hint": f"nothing of it stays; mend {file} and release again"}
 
 
 def _fields(text: str, names: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class RestoreCluster:
         if not wanted and not made:
             raise RestoreFailed(
                 f"the cluster {old.id} has no instance, so a restored one would answer nobody",
-                hint="add an instance to it in RDS, then redrive the run",
+                hint="add an instance to it in RDS, then turnback restore RUN",
             )
         waiting: list[str] = []
         for number, like in enumerate(wanted):
@@ -102,7 +102,7 @@ class RestoreCluster:
         if taken is not None and not is_of(taken, run):
             raise RestoreFailed(
                 f"the name {identifier}, that the restore needs, is taken by another instance",
-                hint="rename or delete it in RDS, then redrive the run; nothing was renamed",
+                hint="rename or delete it in RDS, then turnback restore RUN; nothing was renamed",
             )
         tags = {RESTORED_BY: run, INSTEAD_OF: like.id}
         reason = self._service.add_member(identifier, new.id, like.id, tags)

@@ -104,7 +104,7 @@ class Swap:
         if not is_of(new, self.request.run):
             raise RestoreFailed(
                 f"the name {self.new}, that the restore needs, is taken by another {self._what}",
-                hint="rename or delete it in RDS, then redrive the run; nothing was changed",
+                hint="rename or delete it in RDS, then turnback restore RUN; nothing was changed",
             )
         if live.status == "renaming":
             # Nothing of the old one can be relied on now: its instances are of neither name.
@@ -123,7 +123,7 @@ class Swap:
         """The error for a new one that will never be there; nothing was renamed."""
         return RestoreFailed(
             f"the restored {standing.id} is {standing.status}; {self.live} is as it was",
-            hint=f"look at its events in RDS, delete {standing.id}, then redrive the run",
+            hint=f"look at its events in RDS, delete {standing.id}, then turnback restore RUN",
         )
 
     def restored(self) -> RestoreProgress:
@@ -211,8 +211,8 @@ class Swap:
             raise RestoreFailed(
                 f"the restored {self._what} stands as {self.new}, but {self.live} is "
                 f"{live.status}, and RDS cannot rename it",
-                hint=f"bring it back to 'available' and redrive the run, or let the application "
-                f"connect to {self.new}",
+                hint=f"bring it back to 'available' and turnback restore RUN, or let the "
+                f"application connect to {self.new}",
             )
         # What waits for its maintenance window may wait for days: it is no reason to wait here.
         if live.status not in USABLE:

@@ -19,6 +19,7 @@ from turnback.runs.order import Order
 from turnback.runs.records import Records
 from turnback.runs.status import Status
 from turnback.runs.summary import loss_in_words
+from turnback.runs.telling.words import clock, sentence
 
 # Of the reasons; all of them are in the run's plan.
 LISTED = 20
@@ -173,12 +174,12 @@ def _text(standing: Standing, person: str, link: str) -> str:
         f"Run:        {standing.run}",
         f"Started by: {question.trigger}",
         f"Approved:   {', '.join(standing.approved_by) or 'by nobody yet'}",
-        f"Until:      {told['expires_at']}",
+        f"Until:      {clock(str(told['expires_at']))}",
     ]
     if told["reasons"]:
         lines += ["", "Why you are asked:", *(f"- {reason}" for reason in told["reasons"])]
     if question.gate == "restore":
-        lines += ["", f"What is lost: {loss_in_words(question.loss)}"]
+        lines += ["", sentence(loss_in_words(question.loss))]
     lines += [
         "",
         "Look at it and decide here. The link is yours alone, counts once, and shows the question",

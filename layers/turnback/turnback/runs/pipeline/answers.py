@@ -22,11 +22,15 @@ CONSOLES = {
 # What a state of the definition is to somebody who looks at the pipeline.
 DOING = {
     "Validate": "validating the release",
+    "Decide": "validating the release",
+    "AnnounceStarted": "starting",
+    "AnnounceRehearsed": "rehearsed",
     "Rehearse": "rehearsing the release",
     "AskApproval": "waiting for an approval: turnback approve {run}",
     "AskRestore": "it failed; waiting for the approval of a restore: turnback approve {run}",
     "Snapshot": "taking the snapshot",
     "WaitForSnapshot": "waiting for the snapshot",
+    "AnnounceSnapshotTaken": "the snapshot is taken",
     "Apply": "applying migrations",
     "WaitForApply": "a statement works in the database",
     "Verify": "verifying the result",
@@ -38,6 +42,11 @@ DOING = {
     "Assess": "it failed; looking for the way back",
     "Restore": "it failed; restoring the database",
     "WaitForRestore": "it failed; restoring the database",
+    "AnnounceSucceeded": "done; telling it",
+    "AnnounceRefused": "refused; telling it",
+    "AnnounceRolledBack": "rolled back; telling it",
+    "AnnounceRestored": "restored; telling it",
+    "AnnounceNeedsAPerson": "it failed, and a person is needed; telling it",
     "StartApplication": "starting the application again",
     "WaitForStart": "starting the application again",
 }

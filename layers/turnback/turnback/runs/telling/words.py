@@ -165,9 +165,12 @@ def _answer(event: Mapping[str, Any]) -> str:
 def _after_restore(event: Mapping[str, Any]) -> str:
     error, back = event.get("error") or {}, event.get("restore") or {}
     what = error.get("file") or "what failed"
+    # What a dump replaced lets nobody in, so that nothing writes to it by mistake.
+    shut = (event.get("snapshot") or {}).get("kind") == "dump"
+    opened = f" (ALTER DATABASE {back.get('kept')} ALLOW_CONNECTIONS true)" if shut else ""
     kept = (
         f" The database as it failed is kept as {back['kept']}: take from it what was written "
-        "after the snapshot, then drop it."
+        f"after the snapshot{opened}, then drop it."
         if back.get("kept")
         else ""
     )

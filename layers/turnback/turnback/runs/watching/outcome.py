@@ -15,7 +15,7 @@ from turnback.errors import (
     TurnbackError,
     VerificationFailed,
 )
-from turnback.runs.caught import error_of
+from turnback.runs.caught import error_of, settled
 from turnback.runs.status import Status
 
 # The states that end the state machine.
@@ -100,9 +100,9 @@ def outcome_of(
     # The state machine's own name for its last end says less than what led to it.
     if told is None or (told["type"] == "NeedsAPerson" and first):
         told = dict(first) if first else told
-    return Outcome(
-        status or Status.NEEDS_A_PERSON, execution, complete(told), announced=status is not None
-    )
+    end = status or Status.NEEDS_A_PERSON
+    told = settled(told, end)
+    return Outcome(end, execution, complete(told), announced=status is not None)
 
 
 def complete(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
