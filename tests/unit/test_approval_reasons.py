@@ -35,6 +35,8 @@ def plan_of(project: Project, versions: int = 1, *, down: bool = False) -> Plan:
         ("DROP TABLE edges", ":1 drops table edges"),
         ("DROP TABLE IF EXISTS edges CASCADE", ":1 drops table edges CASCADE"),
         ("SELECT 1;\n\n  DROP TABLE edges", ":3 drops table edges"),
+        # Perhaps it was there before, made by hand.
+        ("CREATE TABLE IF NOT EXISTS old (a int); DROP TABLE old", ":1 drops table old"),
         ("DROP SCHEMA old CASCADE", ":1 drops schema old CASCADE"),
         ("DROP TYPE mood", ":1 drops type mood"),
         ("DROP SEQUENCE s", ":1 drops sequence s"),

@@ -84,30 +84,36 @@ def reasons(project: Project | None, plan_steps: Sequence[Step]) -> list[str]:
     fresh = frozenset(step.runnable.script.path for step in plan_steps) if up else frozenset[str]()
     scripts = {step.runnable.script.path: step for step in plan_steps}
     found: list[str] = []
+    # Made "if not exists": perhaps it was there, with rows that nobody here knows of.
+    doubtful: set[str] = set()
     schema = Schema()
     if up and project is not None:
         for migration in project.migrations:
             read = steps(migration.forward, schema, fresh=fresh)
             schema = read[1]
             if migration.forward.path in scripts:
-                found += _of_script(migration.forward, read[0], readable=read[2] is None)
+                found += _of_script(migration.forward, read[0], doubtful, readable=read[2] is None)
                 found += _one_way(scripts[migration.forward.path])
     else:
         for step in plan_steps:
             script = step.runnable.script
             read = steps(script, schema, is_rollback=True, fresh=fresh)
-            found += _of_script(script, read[0], readable=read[2] is None)
+            found += _of_script(script, read[0], doubtful, readable=read[2] is None)
     if len(found) > LISTED:
         found[LISTED:] = [f"and {len(found) - LISTED} more"]
     return found
 
 
-def _of_script(script: Script, statements: Sequence[Found], *, readable: bool) -> Iterator[str]:
+def _of_script(
+    script: Script, statements: Sequence[Found], doubtful: set[str], *, readable: bool
+) -> Iterator[str]:
     if not readable:
         yield f"{script.path}: turnback cannot read it, so nobody knows what it destroys"
     for statement in statements:
         line, _ = position(script.sql, statement.statement.offset)
-        for loss in _losses(statement):
+        if statement.kind == "CreateStmt" and statement.tree.get("if_not_exists"):
+            doubtful.add(table_name(statement.tree["relation"]))
+        for loss in _losses(statement, doubtful):
             yield f"{script.path}:{line} {loss}"
     for waiver in script.directives.waivers:
         rule = known(waiver.rule)
@@ -124,42 +130,46 @@ def _one_way(step: Step) -> Iterator[str]:
         yield f"{migration.forward.path} has no rollback script"
 
 
-def _losses(found: Found) -> Iterator[str]:
+def _losses(found: Found, doubtful: set[str]) -> Iterator[str]:
     """What one statement destroys."""
+
+    def in_use(name: str) -> bool:
+        return name in doubtful or found.in_use(name)
+
     tree = found.tree
     match found.kind:
         case "DropStmt" if tree["removeType"] in _DROPPED:
-            yield from _dropped(found, _DROPPED[tree["removeType"]])
+            yield from _dropped(found, _DROPPED[tree["removeType"]], in_use)
         case "DropOwnedStmt":
             yield "drops everything that a role owns"
         case "DropdbStmt":
             yield f"drops database {tree['dbname']}"
         case "TruncateStmt":
             for item in tree["relations"]:
-                if found.in_use(name := table_name(item["RangeVar"])):
+                if in_use(name := table_name(item["RangeVar"])):
                     yield f"truncates {name}: all its rows go"
         case "AlterTableStmt":
-            yield from _altered(found)
+            yield from _altered(found, in_use)
         case "DoStmt":
             if words := _words(tree):
                 yield f"runs a DO block that says {', '.join(words)}"
     for kind, node in _changes(found):
         how = _unchosen(node)
-        if how and found.in_use(name := table_name(node["relation"])):
+        if how and in_use(name := table_name(node["relation"])):
             yield f"{kind} {name} {how}: all its rows"
 
 
-def _dropped(found: Found, what: str) -> Iterator[str]:
+def _dropped(found: Found, what: str, in_use: Callable[[str], bool]) -> Iterator[str]:
     cascade = " CASCADE" if found.tree.get("behavior") == "DROP_CASCADE" else ""
     for parts in objects(found.tree):
         name = joined(parts)
-        if what != "table" or found.in_use(name):
+        if what != "table" or in_use(name):
             yield f"drops {what} {name}{cascade}"
 
 
-def _altered(found: Found) -> Iterator[str]:
+def _altered(found: Found, in_use: Callable[[str], bool]) -> Iterator[str]:
     table = table_name(found.tree["relation"])
-    if not found.in_use(table):
+    if not in_use(table):
         return
     for command in commands(found.tree):
         if command["subtype"] == "AT_DropColumn":
