@@ -13,7 +13,7 @@ import json
 import time
 import uuid
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from moto.awslambda.models import LambdaFunction
 from moto.core.responses import EmptyResult
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.responses import StepFunctionResponse
+from turnback.aws.clients import LIMITS
 from turnback.local.deploy import read_template
 from turnback.migrations.artifact import pack
 
@@ -184,6 +185,21 @@ def keep_cause(response: StepFunctionResponse) -> EmptyResult:
     return EmptyResult()
 
 
+def kept(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Clients that are made once for a test: each costs as much CPU as all of a handler's work."""
+    made: dict[tuple[Any, ...], Any] = {}
+
+    def client(*service: str, **options: Any) -> Any:
+        if set(options) - {"region_name", "config"} or options.get("config", LIMITS) is not LIMITS:
+            return make(*service, **options)
+        key = (*service, options.get("region_name"), "config" in options)
+        if key not in made:
+            made[key] = make(*service, **options)
+        return made[key]
+
+    return client
+
+
 @contextmanager
 def deployed(
     database: str,
@@ -215,6 +231,7 @@ def deployed(
     monkeypatch.setattr(LambdaFunction, "_invoke_lambda", invoke)
     monkeypatch.setattr(StepFunctionResponse, "send_task_failure", keep_cause)
     monkeypatch.setattr(AmazonStateLanguageParser, "parse", PARSE)
+    monkeypatch.setattr(boto3, "client", kept(boto3.client))
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         yield _deploy(database, parameters)
 
