@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,13 +31,14 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(WaitFunction, "_wait_interval", wait)
     # A client costs more than what it is used for.
-    make, made = boto3.client, dict[Any, Any]()
+    make, made, lock = boto3.client, dict[Any, Any](), threading.Lock()
 
     def client(service_name: str, *arguments: Any, **options: Any) -> Any:
         key = (service_name, options.get("region_name"), options.get("aws_access_key_id"))
-        if key not in made:
-            made[key] = make(service_name, *arguments, **options)
-        return made[key]
+        with lock:
+            if key not in made:
+                made[key] = make(service_name, *arguments, **options)
+            return made[key]
 
     patch.setattr(boto3, "client", client)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import threading
 import time
 import uuid
 import zipfile
@@ -188,14 +189,19 @@ def keep_cause(response: StepFunctionResponse) -> EmptyResult:
 def kept(make: Callable[..., Any]) -> Callable[..., Any]:
     """Clients that are made once for a test: each costs as much CPU as all of a handler's work."""
     made: dict[tuple[Any, ...], Any] = {}
+    # The session that all threads share is not made for that (boto3 guide, "Multithreading").
+    lock = threading.Lock()
 
     def client(*service: str, **options: Any) -> Any:
-        if set(options) - {"region_name", "config"} or options.get("config", LIMITS) is not LIMITS:
-            return make(*service, **options)
         key = (*service, options.get("region_name"), "config" in options)
-        if key not in made:
-            made[key] = make(*service, **options)
-        return made[key]
+        with lock:
+            if set(options) - {"region_name", "config"}:
+                return make(*service, **options)
+            if options.get("config", LIMITS) is not LIMITS:
+                return make(*service, **options)
+            if key not in made:
+                made[key] = make(*service, **options)
+            return made[key]
 
     return client
 

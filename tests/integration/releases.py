@@ -87,7 +87,12 @@ def rollback_of(stack: Stack, run: str) -> dict[str, Any]:
     """What the state machine asks of roll_back for a run that has no records."""
     asked = event("roll_back")
     asked["state"] |= {"run": run, "artifact": {"bucket": stack.bucket, "key": "k"}}
-    return asked
+    return asked | {"execution": execution_of(stack, run)}
+
+
+def execution_of(stack: Stack, run: str) -> str:
+    """The ARN of a run's execution, which has its name."""
+    return f"{stack.machine.replace(':stateMachine:', ':execution:')}:{run}"
 
 
 def read_secret(stack: Stack) -> str:

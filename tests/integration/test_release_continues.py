@@ -16,6 +16,7 @@ from tests.integration.releases import (
     Deploy,
     await_busy,
     by_version,
+    execution_of,
     health,
     rollback_of,
     tables,
@@ -62,6 +63,7 @@ def test_applying_again_after_an_answer_that_was_lost_changes_nothing(
     artifact = stack.record(run.messages[0]["run"], "plan")["artifact"]
     state["state"] |= {"run": run.messages[0]["run"], "artifact": artifact}
     state["state"]["plan"]["sha256"] = artifact["sha256"]
+    state["execution"] = execution_of(stack, run.messages[0]["run"])
 
     assert stack.invoke("apply", state) == {
         "done": True,
