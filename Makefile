@@ -9,7 +9,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-
 	--no-header --python-version 3.11
 
 .DEFAULT_GOAL = help
-.PHONY: help setup demo test lint types template faults pytest bench picture requirements clean
+.PHONY: help setup demo test lint types template faults releases integration e2e unit bench picture requirements clean
 
 help:  ## What there is
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -31,7 +31,8 @@ setup: .venv/made  ## The environment in .venv, with the command .venv/bin/turnb
 demo: setup  ## Releases that succeed, are refused and are restored, on this machine
 	@$(BIN)/turnback demo
 
-test: lint types template faults pytest  ## All that .ci/run runs
+# The longest first, so that two at a time end together.
+test: faults releases integration e2e template unit types lint  ## All that .ci/run runs
 
 lint: setup
 	$(BIN)/ruff check .
@@ -63,8 +64,20 @@ $(SAM)/made: requirements/sam.txt | setup
 	@$(BIN)/uv pip install --quiet --python $(SAM) --require-hashes -r requirements/sam.txt
 	@touch $@
 
-pytest: setup
-	$(BIN)/python -m pytest --ignore tests/faults
+# What the state machine, RDS and the commands on AWS do, and then everything else.
+RELEASES = $(wildcard tests/integration/test_re*.py)
+
+releases: setup
+	$(BIN)/python -m pytest $(RELEASES)
+
+integration: setup
+	$(BIN)/python -m pytest $(filter-out $(RELEASES),$(wildcard tests/integration/test_*.py))
+
+e2e: setup
+	$(BIN)/python -m pytest tests/e2e
+
+unit: setup
+	$(BIN)/python -m pytest tests/unit tests/contract
 
 bench: setup  ## Speed, as ratios to psql and dbmate in the same run, into bench/README.md
 	$(BIN)/python bench
