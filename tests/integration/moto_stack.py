@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import os
 import threading
 import time
 import uuid
@@ -193,7 +194,8 @@ def kept(make: Callable[..., Any]) -> Callable[..., Any]:
     lock = threading.Lock()
 
     def client(*service: str, **options: Any) -> Any:
-        key = (*service, options.get("region_name"), "config" in options)
+        settings = sorted(item for item in os.environ.items() if item[0].startswith("AWS_"))
+        key = (*service, options.get("region_name"), "config" in options, *settings)
         with lock:
             if set(options) - {"region_name", "config"}:
                 return make(*service, **options)

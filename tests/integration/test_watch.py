@@ -44,7 +44,8 @@ def spoilt(
     monkeypatch: pytest.MonkeyPatch, error: Exception, spoil: Callable[[int], bool]
 ) -> list[int]:
     """Let the calls for events, counted from 1, raise an error; returns which were made."""
-    real, calls = boto3.client("stepfunctions"), list[int]()
+    # One of its own: the others are shared.
+    real, calls = boto3.session.Session().client("stepfunctions"), list[int]()
     read = real.get_execution_history
 
     def history(**arguments: Any) -> Any:
