@@ -63,8 +63,12 @@ def call(function: Any, event: Any = None, *, layer: Path | None = None) -> tupl
             told = {"errorMessage": str(error), "errorType": type(error).__name__}
             return json.dumps(told), True, ""
         finally:
-            # Never empty, not for a moment: a command of the test may be reading it.
+            # Another thread may be going through all of it, as urllib does for proxies: a name
+            # that is taken away meanwhile is a KeyError there. What is empty counts as not set.
             for name in set(os.environ) - set(before):
-                del os.environ[name]
+                if name.startswith("AWS_"):
+                    del os.environ[name]
+                elif not name.startswith("POWERTOOLS_"):
+                    os.environ[name] = ""
             os.environ.update(before)
             sys.path[:] = path

@@ -42,6 +42,16 @@ TARGET = "learning"
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 DEADLINE_S = 60
+# What boto3 reads when it makes a client.
+SETTINGS = (
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_MAX_ATTEMPTS",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+)
 # moto parses a definition when it is made and again for each execution; ours takes it a second of
 # CPU. What comes of it keeps no state.
 PARSE = functools.lru_cache(AmazonStateLanguageParser.parse)
@@ -194,8 +204,9 @@ def kept(make: Callable[..., Any]) -> Callable[..., Any]:
     lock = threading.Lock()
 
     def client(*service: str, **options: Any) -> Any:
-        settings = sorted(item for item in os.environ.items() if item[0].startswith("AWS_"))
-        key = (*service, options.get("region_name"), "config" in options, *settings)
+        names = [*SETTINGS, *(f"AWS_ENDPOINT_URL_{name.upper()}" for name in service)]
+        settings = tuple(map(os.environ.get, names))
+        key = (*service, options.get("region_name"), "config" in options, settings)
         with lock:
             if set(options) - {"region_name", "config"}:
                 return make(*service, **options)

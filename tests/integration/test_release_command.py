@@ -46,8 +46,10 @@ def test_a_release_that_succeeds_leaves_with_0(
     assert tables(database) == {"users", "nodes", "edges"}
     lines = answer.out.splitlines()
     assert f"release 1.0.0 (3 migrations) on {TARGET}: run r-" in lines[0]
-    assert [line.split()[2] for line in lines[1:-1]] == ["Validate", "Snapshot", "Apply", "Verify"]
-    assert "3 of 3 applied" in lines[3]
+    # Between them may be how far a step is.
+    steps = [line for line in lines[1:-1] if line.startswith("✓")]
+    assert [line.split()[2] for line in steps] == ["Validate", "Snapshot", "Apply", "Verify"]
+    assert "3 of 3 applied" in steps[2]
     assert "release 1.0.0 succeeded (" in lines[-1]
 
 
