@@ -127,3 +127,14 @@ def test_what_was_taken_back_whole_is_not_said_to_stay(end: Status) -> None:
         "type": "MigrationFailed",
     }
     assert settled(None, end) is None
+
+
+def test_what_a_rollback_left_is_not_said_to_stay_after_a_restore() -> None:
+    caught = {
+        "type": "RollbackFailed",
+        "file": "rollback/0012_rollback.sql (stored)",
+        "hint": "0012 is still applied; run turnback down again",
+    }
+    hint = (settled(caught, Status.RESTORED) or {})["hint"]
+    assert hint.startswith("the restore made it good; mend rollback/0012_rollback.sql")
+    assert settled(caught, Status.NEEDS_A_PERSON) == caught

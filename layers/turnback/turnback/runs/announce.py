@@ -88,7 +88,7 @@ def announce(
         application=told.application(state),
         checklist=_checklist(state, plan, records, subscribers()) if status.final and rows else (),
         error=error,
-        rollback_error=error_of(state.get("rollback_error")),
+        rollback_error=settled(error_of(state.get("rollback_error")), status),
         restore_error=told.restore_error(status, state),
         execution_arn=execution_arn,
     )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from turnback.errors import MigrationIncomplete
+from turnback.errors import MigrationIncomplete, RollbackFailed
 from turnback.runs.status import Status
 
 TEXT_LENGTH = 4000
@@ -37,13 +37,16 @@ def error_of(caught: Mapping[str, Any] | None) -> dict[str, Any] | None:
 def settled(error: dict[str, Any] | None, status: Status) -> dict[str, Any] | None:
     """The error as it stands once the run was taken back.
 
-    What failed half way said that the half stays, and how to go on from there: not any more.
+    What failed half way said what stays, and how to go on from there: not any more.
     """
+    file = (error or {}).get("file") or "the file"
+    gone = {MigrationIncomplete.__name__: f"nothing of it stays; mend {file} and release again"}
+    if status is Status.RESTORED:
+        gone[RollbackFailed.__name__] = f"the restore made it good; mend {file} all the same"
     taken_back = status in (Status.ROLLED_BACK, Status.RESTORED)
-    if error is None or not taken_back or error.get("type") != MigrationIncomplete.__name__:
+    if error is None or not taken_back or error.get("type") not in gone:
         return error
-    file = error.get("file") or "the migration"
-    return {**error, "hint": f"nothing of it stays; mend {file} and release again"}
+    return {**error, "hint": gone[str(error["type"])]}
 
 
 def _fields(text: str, names: Mapping[str, str] | None = None) -> dict[str, Any]:
