@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -130,12 +131,13 @@ def _one_way(step: Step) -> Iterator[str]:
         yield f"{migration.forward.path} has no rollback script"
 
 
+def _in_use(found: Found, doubtful: set[str], name: str) -> bool:
+    return name in doubtful or found.in_use(name)
+
+
 def _losses(found: Found, doubtful: set[str]) -> Iterator[str]:
     """What one statement destroys."""
-
-    def in_use(name: str) -> bool:
-        return name in doubtful or found.in_use(name)
-
+    in_use = functools.partial(_in_use, found, doubtful)
     tree = found.tree
     match found.kind:
         case "DropStmt" if tree["removeType"] in _DROPPED:
