@@ -84,7 +84,7 @@ bench: setup  ## Speed, as ratios to psql and dbmate in the same run, into bench
 
 picture: setup  ## docs/slack.png anew, from the last message of the last demo; needs Chromium
 	@test ! -f .turnback/slack.json || cp .turnback/slack.json docs/slack.json
-	$(BIN)/python -m turnback.local.picture docs/slack.json docs/slack.png
+	$(BIN)/python -m turnback.demo.picture docs/slack.json docs/slack.png
 
 requirements: setup  ## Compile the pinned requirements anew, to the newest versions
 	$(COMPILE) --upgrade pyproject.toml -o requirements/cli.txt

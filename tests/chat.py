@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from turnback.local.webhook import Trouble, Webhook
+from turnback.demo.webhook import Trouble, Webhook
 from turnback.runs.status import Status, StatusEvent
 from turnback.runs.telling.http import Patience
 

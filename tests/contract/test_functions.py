@@ -47,7 +47,11 @@ def test_a_handler_imports_without_any_variable_and_without_what_it_does_not_nee
     # boto3 and psycopg cost as much as all the rest: they come with the first use.
     assert not modules & {"boto3", "psycopg", "click", "rich"}
     # Tracing is switched on in the template; its SDK costs 370 ms.
-    assert not {name for name in modules if name.startswith(("aws_xray_sdk", "turnback.local"))}
+    assert not {
+        name
+        for name in modules
+        if name.startswith(("aws_xray_sdk", "turnback.local", "turnback.demo"))
+    }
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda path: path.parent.name)

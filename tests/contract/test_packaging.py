@@ -18,8 +18,8 @@ from turnback.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYER = ROOT / "layers/turnback"
-# The command line and the local AWS never run in Lambda (docs/decisions/0003).
-NOT_IN_THE_LAYER = ("turnback/cli/", "turnback/local/")
+# The command line, the demo and the local servers never run in Lambda (docs/decisions/0003).
+NOT_IN_THE_LAYER = ("turnback/cli/", "turnback/demo/", "turnback/local/")
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

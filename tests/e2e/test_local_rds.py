@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from turnback.demo.managed import make_managed
 from turnback.local.aws import REGION, LocalAws
 from turnback.local.database import Database, make_database
 from turnback.local.environment import local_aws_python
-from turnback.local.managed import make_managed
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
 

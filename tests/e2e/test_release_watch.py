@@ -14,12 +14,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from turnback.engine.lock import lock_key
+from turnback.demo.next_release import ROWS, write_release
+from turnback.engine.session.lock import lock_key
 from turnback.local.aws import LocalAws
 from turnback.local.database import Database, make_database, run_sql
 from turnback.local.deploy import deploy
 from turnback.local.environment import local_aws_python
-from turnback.local.next_release import ROWS, write_release
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
 

@@ -14,7 +14,7 @@ from typing import Self
 
 import psycopg
 from turnback.engine import Engine, Event, Options, Report, RunContext
-from turnback.engine.message import ServerError
+from turnback.engine.session.message import ServerError
 from turnback.errors import TurnbackError
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project

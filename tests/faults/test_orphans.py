@@ -8,7 +8,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from turnback.engine import Event, lock
+from turnback.engine import Event
+from turnback.engine.session import lock
 from turnback.errors import RunnerBusy
 
 from tests.conftest import ProjectFactory

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from turnback.engine import lock, transaction
+from turnback.engine.run import transaction
+from turnback.engine.session import lock
 
 from tests.conftest import ProjectFactory
 from tests.faults.aftermath import wrong

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from turnback.engine import Engine, Event, Options, RunContext
-from turnback.engine.events import silent
+from turnback.engine.session.events import silent
 from turnback.migrations.artifact import pack
 from turnback.runs.apply import apply, verify
 from turnback.runs.order import ArtifactLocation, Order

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from turnback.local.pipeline import Answer, LocalPipeline, SourceArtifact
+from turnback.demo.pipeline import Answer, LocalPipeline, SourceArtifact
 
 from tests.integration.moto_stack import TARGET, Stack
 

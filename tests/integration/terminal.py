@@ -24,7 +24,7 @@ from turnback.aws import cloudformation
 from turnback.aws.s3 import Bucket
 from turnback.cli import follow, release
 from turnback.cli.main import cli
-from turnback.engine import lock
+from turnback.engine.session import lock
 from turnback.runtime import logger
 
 from tests.integration.moto_stack import REGION, TARGET, Stack

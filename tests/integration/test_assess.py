@@ -209,7 +209,7 @@ def test_nothing_is_decided_while_a_statement_of_the_run_works_still(
 
 
 def lock_number() -> int:
-    from turnback.engine import lock
+    from turnback.engine.session import lock
 
     return lock.lock_key("public")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 from turnback.engine import Engine, Event, Options, RunContext
-from turnback.engine.events import silent
+from turnback.engine.session.events import silent
 from turnback.errors import (
     LockTimeout,
     MigrationFailed,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from turnback.engine.history import History
-from turnback.engine.message import Connection
+from turnback.engine.look.history import History
+from turnback.engine.session.message import Connection
 from turnback.errors import DatabaseRefused
 from turnback.local.server import EmbeddedServer
 from turnback.rehearsal.difference import compare, verdict

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from turnback.engine.message import Connection
+from turnback.engine.session.message import Connection
 from turnback.local.binaries import binaries, clean_environment
 from turnback.rehearsal.fingerprint import fingerprint
 from turnback.sql.statements import split

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from turnback.engine import Engine, Event, Options, Report, RunContext
-from turnback.engine.events import silent
+from turnback.engine.session.events import silent
 from turnback.errors import (
     MigrationIncomplete,
     RollbackFailed,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import psycopg
 import pytest
 from turnback.engine import Engine, RunContext
-from turnback.engine.connection import connect, refuse_pooler
-from turnback.engine.events import Options
-from turnback.engine.lock import lock_key
+from turnback.engine.session.connection import connect, refuse_pooler
+from turnback.engine.session.events import Options
+from turnback.engine.session.lock import lock_key
 from turnback.errors import DatabaseRefused
 
 from tests.integration.command_line import turnback

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from turnback.demo.next_release import ROWS, write_release
 from turnback.engine import Engine, RunContext
 from turnback.errors import MigrationIncomplete, RollbackFailed
 from turnback.local.database import reread, rows_of, run_sql, schema_of
-from turnback.local.next_release import ROWS, write_release
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project
 

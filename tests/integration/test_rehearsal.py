@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from turnback.engine.impact import Size, judge
+from turnback.engine.look.impact import Size, judge
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project
 from turnback.rehearsal.losses import keeps_values

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import psycopg
-from turnback.engine.lock import lock_key
+from turnback.engine.session.lock import lock_key
 
 from tests.conftest import ProjectFactory
 from tests.integration.moto_stack import TARGET

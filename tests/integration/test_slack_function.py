@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from turnback.local.webhook import Trouble, Webhook
+from turnback.demo.webhook import Trouble, Webhook
 from turnback.runs.status import Status
 
 from tests.chat import chatting, of_every_kind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from turnback.engine.plan import Plan, step_down, step_up
+from turnback.engine.run.plan import Plan, step_down, step_up
 from turnback.errors import ConfigurationError
 from turnback.migrations.discovery import load_project
 from turnback.migrations.model import Project

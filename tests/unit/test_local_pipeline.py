@@ -10,8 +10,8 @@ from urllib.error import HTTPError
 
 import pytest
 from turnback.aws.codepipeline import JobResults
+from turnback.demo.pipeline import LocalPipeline, SourceArtifact
 from turnback.errors import AwsError
-from turnback.local.pipeline import LocalPipeline, SourceArtifact
 
 SOURCE = SourceArtifact("bucket", "key", "A", "B", "C")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from turnback.engine.quoting import identifier, literal
+from turnback.sql.quoting import identifier, literal
 
 TEXTS = [
     "plain",

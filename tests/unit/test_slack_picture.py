@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from turnback.demo import picture
+from turnback.demo.picture import draw, main, marked, page
+from turnback.demo.webhook import readable
 from turnback.errors import ConfigurationError
-from turnback.local import picture
-from turnback.local.picture import draw, main, marked, page
-from turnback.local.webhook import readable
 from turnback.runs.status import Status
 from turnback.runs.telling.slack_message import slack_message
 

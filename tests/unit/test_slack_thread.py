@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from turnback.demo.webhook import CHANNEL, Trouble, Webhook
 from turnback.errors import ChatUnreachable, CheckFailed, ConfigurationError
-from turnback.local.webhook import CHANNEL, Trouble, Webhook
 from turnback.runs.status import Status
 from turnback.runs.telling import http as chat_http
 from turnback.runs.telling.access import ChatAccess

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from turnback.engine.naming import makes, takes_away, writes_rows
-from turnback.engine.parts import parts
+from turnback.engine.outside.parts import parts
+from turnback.sql.naming import makes, takes_away, writes_rows
 from turnback.sql.statements import Statement, split
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from turnback.demo.webhook import Trouble, Webhook
 from turnback.errors import ChatUnreachable, ConfigurationError
-from turnback.local.webhook import Trouble, Webhook
 from turnback.runs.telling import http as chat_http
 from turnback.runs.telling.access import ChatAccess
 from turnback.runs.telling.http import retry_after

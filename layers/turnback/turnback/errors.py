@@ -94,15 +94,8 @@ class TurnbackError(Exception):
 
     def to_dict(self) -> dict[str, Any]:
         """The error as the ``--json`` output and the state machine carry it."""
-        return {
-            "type": type(self).__name__,
-            "message": self.message,
-            "file": self.file,
-            "line": self.line,
-            "column": self.column,
-            "sqlstate": self.sqlstate,
-            "hint": self.hint,
-        }
+        told = ("message", "file", "line", "column", "sqlstate", "hint")
+        return {"type": type(self).__name__, **{name: getattr(self, name) for name in told}}
 
     def machine_readable(self) -> TurnbackError:
         """Make ``str()`` give JSON, and return the error itself.

@@ -83,13 +83,9 @@ class RdsStanding:
             id=str(row["DBInstanceIdentifier"]),
             resource=str(row.get("DbiResourceId") or row["DBInstanceIdentifier"]),
             status=str(row["DBInstanceStatus"]),
-            tags=tags_of(row),
             host=endpoint.get("Address"),
             port=endpoint.get("Port"),
-            engine=str(row["Engine"]),
-            restorable_until=row.get("LatestRestorableTime"),
-            changing=bool(row.get("PendingModifiedValues")),
-            has_managed_password=bool(row.get("MasterUserSecret")),
+            **_either(row),
         )
 
     @classmethod
@@ -99,14 +95,21 @@ class RdsStanding:
             id=str(row["DBClusterIdentifier"]),
             resource=str(row.get("DbClusterResourceId") or row["DBClusterIdentifier"]),
             status=str(row["Status"]),
-            tags=tags_of(row),
             host=row.get("Endpoint"),
             port=row.get("Port"),
-            engine=str(row["Engine"]),
-            restorable_until=row.get("LatestRestorableTime"),
-            changing=bool(row.get("PendingModifiedValues")),
-            has_managed_password=bool(row.get("MasterUserSecret")),
+            **_either(row),
         )
+
+
+def _either(row: Row) -> dict[str, Any]:
+    """What the rows of instances and clusters call alike."""
+    return {
+        "tags": tags_of(row),
+        "engine": str(row["Engine"]),
+        "restorable_until": row.get("LatestRestorableTime"),
+        "changing": bool(row.get("PendingModifiedValues")),
+        "has_managed_password": bool(row.get("MasterUserSecret")),
+    }
 
 
 def tags_of(row: Row) -> dict[str, str]:

@@ -77,7 +77,7 @@ def open_url(url: str | None, directory: Path, out: Output) -> Iterator[str]:
         directory: the migrations; the embedded server is kept beside them, in ``.turnback/``.
         out: gets ``database`` of its document, and what takes long.
     """
-    from turnback.engine.connection import describe
+    from turnback.engine.session.connection import describe
 
     if url:
         _check_scheme(url)

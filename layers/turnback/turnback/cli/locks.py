@@ -15,7 +15,7 @@ from turnback.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from turnback.engine import Engine
-    from turnback.engine.sessions import Session
+    from turnback.engine.look.sessions import Session
 
 _WATCH_S = 2.0
 
@@ -51,8 +51,8 @@ def locks(
     """
     if watch and (out.as_json or terminate or terminate_idle):
         raise ConfigurationError("--watch goes with no other action", hint="use it alone")
-    from turnback.engine.message import asking
-    from turnback.engine.sessions import idle_in_transaction, sessions
+    from turnback.engine.look.sessions import idle_in_transaction, sessions
+    from turnback.engine.session.message import asking
 
     with open_engine(database_url, directory, history_schema, out) as engine, asking():
         while True:
@@ -130,7 +130,7 @@ def _end(engine: Engine, chosen: list[Session], yes: bool, out: Output) -> None:
         if not may_ask(out.as_json):
             raise ConfigurationError(f"this would end {what}", hint="if that is meant: --yes")
         ask(f"End {what}? Their open transactions are rolled back.")
-    from turnback.engine.sessions import terminate
+    from turnback.engine.look.sessions import terminate
 
     for session in chosen:
         if terminate(engine.connection, session.pid):

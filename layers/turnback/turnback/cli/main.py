@@ -39,7 +39,7 @@ COMMANDS = {
     "backup": "backup",
     "snapshots": "backup",
     "restore": "restore",
-    "demo": "demo",
+    "demo": "turnback.demo.demo",
 }
 
 
@@ -52,7 +52,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"turnback.cli.{COMMANDS[cmd_name]}")
+        name = COMMANDS[cmd_name]
+        module = importlib.import_module(name if "." in name else f"turnback.cli.{name}")
         command: click.Command = getattr(module, cmd_name)
         return command
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from turnback.cli.backup import clock
 from turnback.cli.managed_source import Source, find_source
-from turnback.cli.output import Output, ask, may_ask
-from turnback.cli.restoring import Pace, carry_out
+from turnback.cli.output import Output
+from turnback.cli.restoring import Pace, carry_out, confirm
 from turnback.cli.stack_database import StackDatabase, refuse_while_running, shown
 from turnback.errors import ConfigurationError, DatabaseRefused, DatabaseUnreachable
 
@@ -81,7 +81,8 @@ def restore_managed(database: StackDatabase, wish: Wish, out: Output) -> None:
         out.note("Dry run; nothing was changed.")
         return
     if not asked.done:
-        _ask(live, stack.name, wish, out)
+        place = f"{live}, of the stack {stack.name}"
+        confirm("another database", place, yes=wish.yes, out=out)
     request = _request(database, source, asked, wish, out)
     done = carry_out(restores, request, out, pace_of(database))
     out.document |= {"status": "restored", "kept": done.kept, "restored_to": done.restored_to}
@@ -166,17 +167,6 @@ def _tell_loss(database: StackDatabase, source: Source, out: Output) -> dict[str
         numbers = ", ".join(f"{row[word]} {word}" for word in WORDS)
         out.result(f"  {row['name']}: {numbers}")
     return {**loss, **written}
-
-
-def _ask(live: str, stack: str, wish: Wish, out: Output) -> None:
-    if wish.yes:
-        return
-    if not may_ask(out.as_json):
-        raise ConfigurationError(
-            f"this would put another database in place of {live}, of the stack {stack}",
-            hint="if that is meant: --yes",
-        )
-    ask(f"Put it in place of {live}?")
 
 
 def _request(

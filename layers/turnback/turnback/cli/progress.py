@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from turnback.cli.output import Output, human_ms
-from turnback.engine.events import Event
+from turnback.engine.session.events import Event
 
 _WORDS = {
     "applied": ("green", "applied"),

@@ -18,7 +18,7 @@ from turnback.errors import UnknownVersion
 from turnback.migrations.discovery import load_project
 
 if TYPE_CHECKING:
-    from turnback.engine.impact import Size
+    from turnback.engine.look.impact import Size
     from turnback.migrations.model import Migration, Project
     from turnback.rehearsal.shadow import Shadow
     from turnback.rehearsal.trace import StatementTrace
@@ -154,7 +154,7 @@ def _sizes(
 ) -> dict[str, Size]:
     if not url or not tables:
         return {}
-    from turnback.engine.impact import sizes
+    from turnback.engine.look.impact import sizes
 
     with open_engine(url, directory, schema, out) as engine:
         return sizes(engine.connection, tables)
@@ -211,7 +211,7 @@ def _impact(verdict: Verdict, sizes: dict[str, Size], out: Output) -> None:
 
 
 def _told(statement: StatementTrace, sizes: dict[str, Size]) -> Iterator[str]:
-    from turnback.engine.impact import judge
+    from turnback.engine.look.impact import judge
 
     # The strongest is what others feel; the document has them all.
     strongest = dict(sorted(statement.locks, key=lambda lock: _STRENGTH.get(lock[1], 0)))

@@ -12,8 +12,8 @@ import click
 from turnback.cli import options as opt
 from turnback.cli.backup import NO_LIMIT_S, clock, human_size
 from turnback.cli.database import new_run
-from turnback.cli.output import Output, ask, human_ms, may_ask, reported
-from turnback.cli.restoring import carry_out
+from turnback.cli.output import Output, human_ms, reported
+from turnback.cli.restoring import carry_out, confirm
 from turnback.cli.shelf import find, open_shelf
 from turnback.cli.shelf import stack as stack_option
 from turnback.cli.stack import open_stack
@@ -131,7 +131,8 @@ def restore(
             out.result(f'  swaps it with "{names.current}", which is kept as "{names.kept}"')
             out.note("Dry run; nothing was changed.")
             return
-        _ask(names.current, str(out.document["database"]), yes, out)
+        place = f'"{names.current}" on {out.document["database"]}'
+        confirm("the snapshot", place, yes=yes, out=out)
         request = RestoreRequest(record.target, run, chosen, None, _check(endpoint, record))
         done = carry_out(restoring, request, out)
     out.document |= {"status": "restored", "run": run, "kept": done.kept}
@@ -184,17 +185,6 @@ def _tell_loss(endpoint: Endpoint, record: DumpRecord, out: Output) -> dict[str,
     if record.database != endpoint.name:
         out.note(f'warning: the snapshot is of "{record.database}", not of "{endpoint.name}"')
     return loss
-
-
-def _ask(name: str, where: str, yes: bool, out: Output) -> None:
-    if yes:
-        return
-    if not may_ask(out.as_json):
-        raise ConfigurationError(
-            f'this would put the snapshot in place of "{name}" on {where}',
-            hint="if that is meant: --yes",
-        )
-    ask(f'Put it in place of "{name}" on {where}?')
 
 
 def _check(endpoint: Endpoint, record: DumpRecord) -> Callable[[Any], None]:

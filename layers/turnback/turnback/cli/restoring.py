@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from turnback.cli.output import Output
-from turnback.errors import AwsError, DatabaseUnreachable
+from turnback.cli.output import Output, ask, may_ask
+from turnback.errors import AwsError, ConfigurationError, DatabaseUnreachable
 
 if TYPE_CHECKING:
     from turnback.recovery.model import RestoreProgress, RestoreRequest, Restores
@@ -37,6 +37,21 @@ class Pace:
 
 # Of a dump: its steps are of this process, and their states follow each other quickly.
 BRISK = Pace(2.0)
+
+
+def confirm(what: str, place: str, *, yes: bool, out: Output) -> None:
+    """Ask whether to put this in that place, unless that was said already.
+
+    Raises:
+        ConfigurationError: the answer was no, or nobody is there to be asked.
+    """
+    if yes:
+        return
+    if not may_ask(out.as_json):
+        raise ConfigurationError(
+            f"this would put {what} in place of {place}", hint="if that is meant: --yes"
+        )
+    ask(f"Put it in place of {place}?")
 
 
 def carry_out(

@@ -160,7 +160,7 @@ def open_endpoint(
 
 def shown(endpoint: Endpoint) -> str:
     """``host:port/database``, for people."""
-    from turnback.engine.connection import describe
+    from turnback.engine.session.connection import describe
 
     return describe(endpoint.conninfo())
 

@@ -1,10 +1,10 @@
 """Running migrations: history, plan, apply, roll back, locks."""
 
 from turnback.engine.engine import Engine
-from turnback.engine.events import Event, Listener, Options, RunContext
-from turnback.engine.plan import Plan, Step
-from turnback.engine.report import Done, Report, Running
-from turnback.engine.status import MigrationStatus
+from turnback.engine.look.status import MigrationStatus
+from turnback.engine.run.plan import Plan, Step
+from turnback.engine.run.report import Done, Report, Running
+from turnback.engine.session.events import Event, Listener, Options, RunContext
 
 __all__ = [
     "Done",

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 
 from psycopg.pq.abc import PGresult
 
-from turnback.engine import lock
-from turnback.engine.connection import refuse_pooler
-from turnback.engine.events import Cancelled, Going, never
-from turnback.engine.history import Entry
-from turnback.engine.message import asking, rows, send
-from turnback.engine.plan import Plan, Step
-from turnback.engine.report import Done, Report, Running
-from turnback.engine.session import Session
-from turnback.engine.watch import index_progress
+from turnback.engine.inspect import Session
+from turnback.engine.look.history import Entry
+from turnback.engine.run.plan import Plan, Step
+from turnback.engine.run.report import Done, Report, Running
+from turnback.engine.session import lock
+from turnback.engine.session.connection import refuse_pooler
+from turnback.engine.session.events import Cancelled, Going, never
+from turnback.engine.session.message import asking, rows, send
+from turnback.engine.session.watch import index_progress
 from turnback.errors import ChecksumMismatch, RunnerBusy, TurnbackError
 from turnback.migrations.model import Project
 
 if TYPE_CHECKING:
-    from turnback.engine.health import Health
+    from turnback.engine.look.health import Health
 
 
 class Engine(Session):
@@ -77,23 +77,24 @@ class Engine(Session):
 
     def preview(self, step: Step) -> list[str]:
         """The exact messages that would carry this step. Writes nothing."""
-        from turnback.engine import outside, transaction
+        from turnback.engine.outside import run
+        from turnback.engine.run import transaction
 
         if step.runnable.one_by_one:
-            return outside.preview(step, self.recorder)
+            return run.preview(step, self.recorder)
         return [transaction.preview(step, self.recorder)]
 
     @asking()
     def health(self) -> Health:
         """How the database does. Writes nothing."""
-        from turnback.engine.health import examine
+        from turnback.engine.look.health import examine
 
         return examine(self.connection, self.history, self.half_done())
 
     @asking()
     def repair(self, project: Project, version: str, change: str, reason: str) -> str:
         """Set the history of one migration right; raises as repair.repair does."""
-        from turnback.engine.repair import repair
+        from turnback.engine.run.repair import repair
 
         self._begin()
         text = repair(

@@ -8,13 +8,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from turnback.engine import outside, transaction, undo
-from turnback.engine.events import Cancelled, Event, Listener, Options, never
-from turnback.engine.history import History
-from turnback.engine.message import Connection, ServerError, send
-from turnback.engine.plan import Step
-from turnback.engine.record import Recorder
-from turnback.engine.watch import Detached, Watch, blocked_text
+from turnback.engine.look.history import History
+from turnback.engine.outside import run, undo
+from turnback.engine.run import transaction
+from turnback.engine.run.plan import Step
+from turnback.engine.run.record import Recorder
+from turnback.engine.session.events import Cancelled, Event, Listener, Options, never
+from turnback.engine.session.message import Connection, ServerError, send
+from turnback.engine.session.watch import Detached, Watch, blocked_text
 from turnback.errors import LockTimeout, MigrationFailed, RunCancelled, TurnbackError
 
 _FIRST_PAUSE_S = 0.25
@@ -195,7 +196,7 @@ class Runner:
 
     def _try(self, step: Step, watch: Watch) -> int:
         if step.runnable.one_by_one:
-            return outside.run(
+            return run.run(
                 self._connection, step, self._recorder, self._history, self._listener, watch
             )
         if step.half:

@@ -7,8 +7,8 @@ from typing import Any
 
 import psycopg
 
-from turnback.engine.connection import Connection
-from turnback.engine.events import Options
+from turnback.engine.session.connection import Connection
+from turnback.engine.session.events import Options
 from turnback.errors import DatabaseRefused
 from turnback.recovery.endpoint import Endpoint
 
@@ -48,7 +48,7 @@ def counters(database: Endpoint | Connection) -> dict[str, Any]:
         DatabaseUnreachable, DatabaseRefused: there is no answer, or it is no.
     """
     if isinstance(database, Endpoint):
-        from turnback.engine.connection import connect
+        from turnback.engine.session.connection import connect
 
         with connect(
             database.conninfo(), application_name="turnback counters", options=Options()

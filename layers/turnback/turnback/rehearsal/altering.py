@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from turnback.engine.quoting import literal
 from turnback.rehearsal.clauses import Objects, comment, constraint_definition, enabling, named
 from turnback.rehearsal.difference import Difference
 from turnback.rehearsal.granting import granting
 from turnback.rehearsal.grants import GRANTS_TO
 from turnback.rehearsal.naming import last, split, without_last
 from turnback.rehearsal.restoring import created
+from turnback.sql.quoting import literal
 
 _RETURNS = re.compile(r"^ RETURNS .*$", re.MULTILINE)
 _SEQUENCE_OPTIONS = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from turnback.engine.quoting import literal
 from turnback.rehearsal.naming import IN_TABLE, last, split, without_last
+from turnback.sql.quoting import literal
 
 Attributes = Mapping[str, str]
 Objects = Mapping[str, Attributes]

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGresult
 
-from turnback.engine.message import Connection, ServerError, send
+from turnback.engine.session.message import Connection, ServerError, send
 from turnback.errors import DatabaseRefused
 from turnback.rehearsal.catalog import objects_of, questions
 

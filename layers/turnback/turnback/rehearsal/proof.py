@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from turnback.engine import transaction
-from turnback.engine.connection import connect
 from turnback.engine.engine import Engine
-from turnback.engine.events import Options, RunContext
-from turnback.engine.message import Connection
-from turnback.engine.plan import Plan, Step, step_down, step_up
+from turnback.engine.run import transaction
+from turnback.engine.run.plan import Plan, Step, step_down, step_up
+from turnback.engine.session.connection import connect
+from turnback.engine.session.events import Options, RunContext
+from turnback.engine.session.message import Connection
 from turnback.errors import MigrationFailed, TurnbackError
 from turnback.migrations.model import Migration, Project
 from turnback.rehearsal.difference import compare, verdict

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from turnback.engine.quoting import literal
 from turnback.rehearsal.clauses import (
     Attributes,
     Objects,
@@ -18,6 +17,7 @@ from turnback.rehearsal.clauses import (
 from turnback.rehearsal.granting import granting
 from turnback.rehearsal.grants import GRANTS_TO
 from turnback.rehearsal.naming import last, relation_of, split, without_last
+from turnback.sql.quoting import literal
 
 # Kinds that are made as "CREATE KIND name (definition)", and those without the parentheses.
 _IN_PARENTHESES = ("aggregate", "collation", "text search dictionary", "text search parser")

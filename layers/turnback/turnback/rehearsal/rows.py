@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from turnback.engine.message import Connection, rows, send
-from turnback.engine.quoting import identifier, literal
+from turnback.engine.session.message import Connection, rows, send
+from turnback.sql.quoting import identifier, literal
 
 OURS = ("migrations", "migration_log")
 

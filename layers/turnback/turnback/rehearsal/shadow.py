@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 from psycopg import conninfo
 
-from turnback.engine.connection import Connection, connect
-from turnback.engine.events import Options
-from turnback.engine.message import ServerError, rows, send
-from turnback.engine.quoting import identifier, literal
+from turnback.engine.session.connection import Connection, connect
+from turnback.engine.session.events import Options
+from turnback.engine.session.message import ServerError, rows, send
 from turnback.errors import DatabaseRefused
+from turnback.sql.quoting import identifier, literal
 
 PREFIX = "turnback_shadow_"
 APPLICATION = "turnback-shadow"

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from turnback.engine.message import Connection, rows, send
+from turnback.engine.session.message import Connection, rows, send
 from turnback.sql.script import Runnable
 from turnback.sql.statements import Statement
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from turnback.engine import transaction
 from turnback.engine.engine import Engine
-from turnback.engine.failure import point
-from turnback.engine.message import ServerError, rows, send
-from turnback.engine.plan import Plan, Step
+from turnback.engine.run import transaction
+from turnback.engine.run.failure import point
+from turnback.engine.run.plan import Plan, Step
+from turnback.engine.session.message import ServerError, rows, send
 from turnback.errors import TurnbackError
 from turnback.rehearsal.trace import StatementTrace, Tracer, outside
 

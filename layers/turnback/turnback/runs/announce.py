@@ -59,6 +59,7 @@ def announce(
     rows = told.migrations(status, plan, report, error)
     known = {**_order(state), "release": plan.get("release")}
     snapshot = state.get("snapshot") or {}
+    loss = told.loss(status, state, report)
     event = StatusEvent(
         **known,
         status=status,
@@ -72,7 +73,7 @@ def announce(
             known,
             approval=approval,
             gone=told.destroyed(plan, report),
-            loss=told.loss(status, state, report),
+            loss=loss,
         ),
         migration_count=len(rows),
         done_count=told.done_count(status, plan, report),
@@ -83,7 +84,7 @@ def announce(
         rehearsal=state.get("rehearsal"),
         approval=approval or told.approval(state),
         snapshot=_snapshot(snapshot),
-        loss=told.loss(status, state, report),
+        loss=loss,
         restore=told.restore(status, state),
         application=told.application(state),
         checklist=_checklist(state, plan, records, subscribers()) if status.final and rows else (),

@@ -16,7 +16,7 @@ from turnback.runs.schema_before import compare_with
 
 if TYPE_CHECKING:
     from turnback.engine import Engine
-    from turnback.engine.lock import Holder
+    from turnback.engine.session.lock import Holder
     from turnback.runs.validate import Connect
 
 _LOCK_WAIT_S = 2.0
@@ -138,7 +138,7 @@ def applied(engine: Engine) -> list[tuple[str, str]]:
 
 def nothing_left(engine: Engine, order: Order, plan: Mapping[str, Any], records: Records) -> bool:
     """Whether the database is as before the run, but for what other runs did."""
-    from turnback.engine import others
+    from turnback.engine.look import others
 
     if not engine.history.exists():
         return not history_of(plan)
@@ -167,7 +167,7 @@ def done_by_others(
     records: Records,
 ) -> list[str]:
     """What other runs did since the snapshot was begun, or since the plan was made."""
-    from turnback.engine import others
+    from turnback.engine.look import others
 
     if not engine.history.exists():
         return []
@@ -184,17 +184,9 @@ def other_worker(engine: Engine, order: Order) -> Holder | None:
     Raises:
         RunnerBusy: this very run does; what it commits later nobody would know of.
     """
-    from turnback.engine import lock
+    from turnback.engine.session import lock
 
-    schema = engine.history.schema
-    try:
-        # What a session of ours left behind, and does nothing any more, is ended by this.
-        lock.acquire(engine.connection, schema, wait_s=_LOCK_WAIT_S, listener=lambda _: None)
-    except RunnerBusy:
-        found = lock.holder(engine.connection, lock.lock_key(schema))
-    else:
-        lock.release(engine.connection, schema)
-        return None
+    found = lock.working(engine.connection, engine.history.schema, wait_s=_LOCK_WAIT_S)
     if found is None or found.application != lock.application_of(order.run):
         return found
     raise RunnerBusy(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from turnback.errors import RollbackFailed, RunnerBusy
+from turnback.errors import RollbackFailed
 from turnback.runs.apply import named, next_wait
 from turnback.runs.order import Order
 from turnback.runs.records import Records
@@ -105,7 +105,7 @@ def _answer(
 
 def _refuse_built_on(engine: Engine, order: Order, versions: list[str]) -> None:
     """Refuse to take away from under another run's migrations what they may stand on."""
-    from turnback.engine import others
+    from turnback.engine.look import others
 
     found = others.built_on(engine.connection, engine.history.schema, order.run, versions)
     if found:
@@ -121,16 +121,9 @@ def _refuse_built_on(engine: Engine, order: Order, versions: list[str]) -> None:
 def _works_still(engine: Engine, order: Order, wait_s: float) -> bool:
     """Whether an apply of this run that was cut off goes on in the server.
 
-    What it commits later would stay, and nobody would know. Everything a run does, it does under
-    the lock: who gets it, or finds another run holding it, knows that this run does nothing.
+    What it commits later would stay, and nobody would know.
     """
-    from turnback.engine import lock
+    from turnback.engine.session import lock
 
-    schema = engine.history.schema
-    try:
-        lock.acquire(engine.connection, schema, wait_s=wait_s, listener=lambda _: None)
-    except RunnerBusy:
-        found = lock.holder(engine.connection, lock.lock_key(schema))
-        return found is not None and found.application == lock.application_of(order.run)
-    lock.release(engine.connection, schema)
-    return False
+    found = lock.working(engine.connection, engine.history.schema, wait_s=wait_s)
+    return found is not None and found.application == lock.application_of(order.run)

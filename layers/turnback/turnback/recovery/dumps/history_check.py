@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from turnback.engine.connection import connect
-from turnback.engine.events import Options
+from turnback.engine.session.connection import connect
+from turnback.engine.session.events import Options
 from turnback.errors import RestoreFailed
 from turnback.recovery.dumps.source import last_applied
 from turnback.recovery.endpoint import Endpoint

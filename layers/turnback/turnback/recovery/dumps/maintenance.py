@@ -10,8 +10,8 @@ from hashlib import sha256
 
 import psycopg
 
-from turnback.engine.connection import Connection, connect
-from turnback.engine.events import Options
+from turnback.engine.session.connection import Connection, connect
+from turnback.engine.session.events import Options
 from turnback.errors import DatabaseRefused, RestoreFailed, RunnerBusy
 from turnback.recovery.endpoint import Endpoint
 

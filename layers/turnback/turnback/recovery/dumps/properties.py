@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from turnback.engine.connection import Connection
-from turnback.engine.quoting import identifier, literal
+from turnback.engine.session.connection import Connection
 from turnback.errors import RestoreFailed
+from turnback.sql.quoting import identifier, literal
 
 _USUAL = "pg_default"
 _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}

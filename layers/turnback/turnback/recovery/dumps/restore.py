@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import psycopg
 
-from turnback.engine.connection import Connection
-from turnback.engine.quoting import identifier, literal
+from turnback.engine.session.connection import Connection
 from turnback.errors import ConfigurationError, DatabaseUnreachable, RestoreFailed
 from turnback.recovery.dumps.fill import fill
 from turnback.recovery.dumps.maintenance import leading, open_maintenance
@@ -33,6 +32,7 @@ from turnback.recovery.dumps.successor import (
 from turnback.recovery.dumps.swap import swap
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import Place, RestoreProgress, RestoreRequest, RestoreState, Snapshot
+from turnback.sql.quoting import identifier, literal
 
 # What is left for the answer, after pg_restore was ended.
 RESERVE_S = 20.0

@@ -10,13 +10,13 @@ from typing import Any
 
 import psycopg
 
-from turnback.engine.connection import Connection, connect
-from turnback.engine.events import Options
-from turnback.engine.quoting import identifier
+from turnback.engine.session.connection import Connection, connect
+from turnback.engine.session.events import Options
 from turnback.errors import SnapshotFailed
 from turnback.recovery.counters import counters
 from turnback.recovery.dumps.programs import refuse_newer_server
 from turnback.recovery.endpoint import Endpoint
+from turnback.sql.quoting import identifier
 
 MEGABYTE = 1_000_000
 MANAGED = "set the parameter SnapshotKind to rds or aurora"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from turnback.engine.connection import Connection, connect
-from turnback.engine.events import Options
-from turnback.engine.quoting import identifier, literal
+from turnback.engine.session.connection import Connection, connect
+from turnback.engine.session.events import Options
 from turnback.errors import RestoreFailed
 from turnback.recovery.dumps.names import COMPLETE, RESTORING, Mark, read_mark
 from turnback.recovery.dumps.properties import Properties
 from turnback.recovery.dumps.record import DumpRecord
 from turnback.recovery.endpoint import Endpoint
+from turnback.sql.quoting import identifier, literal
 
 # Fills the database at this endpoint; takes the server's version.
 Fill = Callable[[Endpoint, int], None]

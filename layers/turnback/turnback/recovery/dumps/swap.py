@@ -18,11 +18,11 @@ from contextlib import contextmanager
 
 import psycopg
 
-from turnback.engine.connection import Connection
-from turnback.engine.quoting import identifier, literal
+from turnback.engine.session.connection import Connection
 from turnback.errors import RestoreFailed
 from turnback.recovery.dumps.names import Mark, Names
 from turnback.recovery.dumps.properties import Properties
+from turnback.sql.quoting import identifier, literal
 
 _PAUSE_S = 0.05
 

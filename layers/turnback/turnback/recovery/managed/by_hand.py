@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from turnback.engine.connection import connect
-from turnback.engine.events import Options
-from turnback.engine.history import History
+from turnback.engine.look.history import History
+from turnback.engine.session.connection import connect
+from turnback.engine.session.events import Options
 from turnback.recovery.counters import counters
 from turnback.recovery.dumps.source import last_applied
 from turnback.recovery.endpoint import Endpoint

@@ -27,7 +27,7 @@ from turnback.sql.lint.step import steps
 from turnback.sql.lint.work import work
 
 if TYPE_CHECKING:
-    from turnback.engine.plan import Plan, Step
+    from turnback.engine.run.plan import Plan, Step
 
 # What goes into the plan; a release of thousands of drops needs no longer list to be refused.
 LISTED = 100

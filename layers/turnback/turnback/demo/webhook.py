@@ -1,0 +1,215 @@
+"""Slack on this machine: an incoming webhook and the Web API, which keep what is posted.
+
+A test, or whoever wants to see what happens, lets it answer 429, 500, or never.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlencode
+
+from turnback.demo.listener import Listener, QuietHandler
+from turnback.errors import CheckFailed
+
+TOKEN = "xoxb-local"
+CHANNEL = "C0LOCAL"
+BUTTON_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """An answer that is none of Slack's good ones.
+
+    Attributes:
+        status: of HTTP; 0 for no answer at all.
+        headers: such as Retry-After.
+        body: what it says.
+    """
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: str = ""
+
+
+class Webhook(Listener):
+    """A chat that listens on 127.0.0.1 while its ``with`` block runs."""
+
+    def __init__(self) -> None:
+        self._got: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self.troubles: list[Trouble] = []
+        """Answers laid ready: each request takes one, before it is done."""
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        """Every request: the method (``webhook``, ``chat.postMessage``, …) and what it said."""
+        self.messages: dict[str, dict[str, Any]] = {}
+        """What the channel shows: the messages by their ``ts``, as they were changed last."""
+        self.whispers: list[str] = []
+        """What only the one who pressed a button sees."""
+        chat = self
+
+        class Handler(QuietHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+                kind, _, name = self.path.strip("/").partition("/")
+                method = name if kind == "api" else "press" if kind == "actions" else "webhook"
+                trouble = chat._received(method, body)
+                if trouble and not trouble.status:
+                    chat._ended.wait()
+                    self.close_connection = True
+                    return
+                if trouble:
+                    self.answer(trouble.status, trouble.body.encode(), trouble.headers)
+                elif method == "webhook":
+                    chat._keep(body)
+                    self.answer(200, b"ok", {})
+                elif method == "press":
+                    chat._pressed(name, body)
+                    self.answer(200, b"ok", {})
+                else:
+                    told = chat._api(method, body, self.headers.get("Authorization", ""))
+                    self.answer(
+                        200, json.dumps(told).encode(), {"Content-Type": "application/json"}
+                    )
+
+        super().__init__(Handler)
+
+    @property
+    def address(self) -> str:
+        """Where a webhook posts to."""
+        return f"{self.root}/services/local"
+
+    def bot_secret(self, signing_secret: str = "") -> str:
+        """The secret of a bot in this chat, as Secrets Manager is to hold it.
+
+        Args:
+            signing_secret: with it, messages have buttons.
+        """
+        fields = {"bot_token": TOKEN, "channel": CHANNEL, "api": f"{self.root}/api/"}
+        return json.dumps(fields | ({"signing_secret": signing_secret} if signing_secret else {}))
+
+    def next_message(self, seconds: float) -> dict[str, Any] | None:
+        """The oldest message or change of one not yet asked for, or None.
+
+        Args:
+            seconds: how long to wait for one.
+        """
+        try:
+            return self._got.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    def message_of(self, run: str) -> dict[str, Any] | None:
+        """What the channel shows of a run now: its first message, as it was changed last."""
+        for message in list(self.messages.values()):
+            if run in json.dumps(message.get("blocks", [])):
+                return {"text": message["text"], "blocks": message["blocks"]}
+        return None
+
+    def press(self, action: str, user: str) -> bytes:
+        """The body that Slack posts when somebody presses a button of the newest question.
+
+        Args:
+            action: its ``action_id``.
+            user: who presses it, by Slack's id.
+
+        Raises:
+            CheckFailed: no message has such a button.
+        """
+        for ts, message in reversed(list(self.messages.items())):
+            for block in message.get("blocks", []):
+                for button in block.get("elements", []):
+                    if button.get("action_id") == action:
+                        payload = {
+                            "type": "block_actions",
+                            "user": {"id": user, "username": user.lower()},
+                            "message": {**message, "ts": ts},
+                            "response_url": f"{self.root}/actions/{ts}",
+                            "actions": [{**button, "block_id": block.get("block_id", "")}],
+                        }
+                        return urlencode({"payload": json.dumps(payload)}).encode()
+        raise CheckFailed(f"No message in the chat has a button {action!r}.", findings=[])
+
+    def await_button(self, action: str, user: str) -> bytes:
+        """As ``press``, once there is such a button.
+
+        Raises:
+            CheckFailed: none came in a minute.
+        """
+        deadline = time.monotonic() + BUTTON_SECONDS
+        while True:
+            try:
+                return self.press(action, user)
+            except CheckFailed:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def _pressed(self, ts: str, body: dict[str, Any]) -> None:
+        if body.get("replace_original"):
+            self._keep({name: body[name] for name in ("text", "blocks") if name in body}, ts)
+        else:
+            with self._lock:
+                self.whispers.append(str(body.get("text", "")))
+
+    def _received(self, method: str, body: dict[str, Any]) -> Trouble | None:
+        with self._lock:
+            self.calls.append((method, body))
+            return self.troubles.pop(0) if self.troubles else None
+
+    def _keep(self, message: dict[str, Any], ts: str = "") -> str:
+        with self._lock:
+            name = ts or f"1700000000.{len(self.messages):06}"
+            self.messages[name] = {**self.messages.get(name, {}), **message}
+            self._got.put(self.messages[name])
+        return name
+
+    def _api(self, method: str, body: dict[str, Any], authorization: str) -> dict[str, Any]:
+        if authorization != f"Bearer {TOKEN}":
+            return {"ok": False, "error": "invalid_auth"}
+        if body.get("channel") != CHANNEL:
+            return {"ok": False, "error": "channel_not_found"}
+        if method == "chat.update" and body.get("ts") not in self.messages:
+            return {"ok": False, "error": "message_not_found"}
+        if method not in ("chat.postMessage", "chat.update"):
+            return {"ok": False, "error": "unknown_method"}
+        return {"ok": True, "channel": CHANNEL, "ts": self._keep(body, str(body.get("ts") or ""))}
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        super().__exit__(kind, error, trace)
+
+
+def readable(message: dict[str, Any]) -> list[str]:
+    """The lines of a Block Kit message as a chat shows them, without its markup."""
+    lines: list[str] = []
+    for block in message.get("blocks", []):
+        for part in (block.get("text"), *block.get("elements", [])):
+            text = part["text"] if part else ""
+            if isinstance(text, dict):
+                # A button.
+                text = f"[{text['text']}]"
+            lines += _plain(text).splitlines()
+        # Side by side in the chat: a name over its value.
+        lines += [": ".join(_plain(part["text"]).splitlines()) for part in block.get("fields", [])]
+        lines.append("")
+    return lines[:-1] or [str(message.get("text", ""))]
+
+
+def _plain(text: str) -> str:
+    text = re.sub(r"```|`|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)", "", text)
+    for name, character in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):
+        text = text.replace(name, character)
+    return text

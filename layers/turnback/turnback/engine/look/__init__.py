@@ -1,0 +1,1 @@
+"""What the database says: history, status, health, sizes, sessions. It changes nothing."""

@@ -1,0 +1,100 @@
+"""How big the tables of a database are, without waiting for any lock.
+
+From pg_class alone: pg_total_relation_size() opens the table, and so waits behind a migration that
+has it locked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from turnback.engine.session.message import Connection, rows, send
+from turnback.sql.quoting import literal
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A table as the server last counted it.
+
+    Attributes:
+        rows: about how many; None before the first ANALYZE or VACUUM.
+        bytes: of the table itself, without indexes and TOAST.
+    """
+
+    rows: int | None
+    bytes: int
+
+    def to_dict(self) -> dict[str, int | None]:
+        return {"rows": self.rows, "bytes": self.bytes}
+
+    def __str__(self) -> str:
+        if self.rows is None:
+            return f"never counted, {human_bytes(self.bytes)}"
+        return f"about {human_count(self.rows)} rows, {human_bytes(self.bytes)}"
+
+
+def sizes(connection: Connection, tables: Iterable[str]) -> dict[str, Size]:
+    """Table → its size, for those that are there; names as the shadow shows them."""
+    wanted = sorted(set(tables))
+    if not wanted:
+        return {}
+    values = ", ".join(f"({literal(name)})" for name in wanted)
+    query = (
+        "SELECT w.name, c.reltuples, "
+        "c.relpages::bigint * pg_catalog.current_setting('block_size')::bigint "
+        f"FROM (VALUES {values}) AS w (name) "
+        "JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(w.name)"
+    )
+    return {
+        str(name): Size(
+            None if float(tuples or -1) < 0 else int(float(tuples or 0)), int(size or 0)
+        )
+        for name, tuples, size in rows(send(connection, query)[0])
+    }
+
+
+# Below this a table is read or rewritten in well under a second.
+_SMALL_BYTES = 64 * 2**20
+_BLOCKS = {
+    "AccessExclusiveLock": "reads and writes",
+    "ExclusiveLock": "writes",
+    "ShareRowExclusiveLock": "writes",
+    "ShareLock": "writes",
+}
+
+
+def judge(mode: str, size: Size, *, long_work: bool) -> str:
+    """What a lock means on a table of this size: whom it blocks, and for how long.
+
+    Args:
+        mode: the lock (manual, 13.3.1).
+        size: the table's.
+        long_work: whether the statement reads or rewrites all of the table under that lock.
+    """
+    blocked = _BLOCKS.get(mode)
+    if size.bytes == 0:
+        return "no risk: it is empty"
+    if blocked is None:
+        return "no risk: reads and writes go on"
+    if not long_work or size.bytes < _SMALL_BYTES:
+        return f"low risk: blocks {blocked} for a moment"
+    return f"HIGH RISK: blocks {blocked} until all of it is done"
+
+
+def human_count(number: int) -> str:
+    """``950``, ``12 thousand``, ``41 million``, ``3.2 billion``."""
+    for limit, word in ((10**9, "billion"), (10**6, "million"), (10**3, "thousand")):
+        if number >= limit:
+            value = number / limit
+            return f"{value:.1f} {word}" if value < 10 else f"{value:.0f} {word}"
+    return str(number)
+
+
+def human_bytes(number: int) -> str:
+    """``8 kB``, ``12 GB``."""
+    for limit, word in ((2**40, "TB"), (2**30, "GB"), (2**20, "MB"), (2**10, "kB")):
+        if number >= limit:
+            value = number / limit
+            return f"{value:.1f} {word}" if value < 10 else f"{value:.0f} {word}"
+    return f"{number} bytes"

@@ -1,0 +1,1 @@
+"""What cannot run in a transaction, and what such a migration leaves half done."""

@@ -1,0 +1,1 @@
+"""A run: its plan, its transactions, what is recorded and reported."""

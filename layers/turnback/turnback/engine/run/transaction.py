@@ -1,0 +1,194 @@
+"""A migration in a transaction: one message with its SQL, its record and the commit.
+
+Nothing can come between the change and its record, because the server gets both at once
+(docs/decisions/0001). Far behind, a database gets many migrations a message, each still a
+transaction of its own (docs/decisions/0005).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg.pq import TransactionStatus
+from psycopg.pq.abc import PGresult
+
+from turnback.engine.run.failure import explain, point
+from turnback.engine.run.plan import Step
+from turnback.engine.run.record import NOTE_BEGINNING, TIME_COLUMN, Recorder
+from turnback.engine.session.message import Connection, Quiet, ServerError, send, value
+from turnback.errors import DatabaseRefused, TurnbackError
+from turnback.migrations.model import Script
+
+# What a script may leave behind in its session, undone before the next one. RESET ALL goes back
+# to the settings of the startup packet, which are ours (connection.py).
+RESET = (
+    "RESET ALL; RESET SESSION AUTHORIZATION; DEALLOCATE ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP;"
+)
+_RESET_STATEMENTS = RESET.count(";")
+# The script may have switched role, and the record is written as the user who connected.
+OURSELVES = "SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE;"
+# What the script deferred fails here, where it is known to be the script's and not the record's.
+DEFERRED = "SET CONSTRAINTS ALL IMMEDIATE;"
+# Those three, the record, and SET LOCAL transaction_read_only.
+_SUFFIX_STATEMENTS = 5
+BATCH_STEPS = 100
+BATCH_CHARACTERS = 256 * 1024
+
+
+def run(connection: Connection, step: Step, recorder: Recorder, watch: Quiet | None = None) -> int:
+    """Run one migration, and return the milliseconds it took in the server.
+
+    Raises:
+        TurnbackError: it failed and nothing of it was kept; the class says in which way.
+        DatabaseUnreachable: the connection broke; only the history knows whether it was done.
+    """
+    prefix, count = _prefix(step)
+    text = preview(step, recorder)
+    try:
+        return _times(send(connection, text, watch))[0]
+    except ServerError as error:
+        _end_transaction(connection)
+        raise _failure(step, error, len(prefix), count, text) from error
+
+
+def preview(step: Step, recorder: Recorder) -> str:
+    """The message that carries this migration."""
+    prefix, _ = _prefix(step)
+    commit = "; COMMIT" if step.runnable.needs_begin else ""
+    return f"{prefix}{step.runnable.text}{_suffix(step, recorder)}{commit}"
+
+
+def run_batch(
+    connection: Connection, steps: Sequence[Step], recorder: Recorder, watch: Quiet | None = None
+) -> list[int]:
+    """Run migrations in one message, each in its transaction; the milliseconds of each.
+
+    All but the last commit without waiting for the disk; the last one waits, and as the log is
+    written in order, it waits for all of them.
+
+    Raises:
+        ServerError: one failed; those before it are committed, and the history knows which.
+        DatabaseUnreachable: the connection broke.
+    """
+    parts = []
+    for number, step in enumerate(steps, 1):
+        prefix = settings(step)
+        relaxed = "SET LOCAL synchronous_commit = off; " if number < len(steps) else ""
+        parts.append(
+            f"BEGIN; {prefix}{NOTE_BEGINNING} {relaxed}\n{step.runnable.text}"
+            f"{_suffix(step, recorder)}; COMMIT;"
+        )
+    try:
+        return _times(send(connection, "\n".join(parts), watch))
+    except ServerError:
+        _end_transaction(connection)
+        raise
+
+
+def settings(step: Step) -> str:
+    """What goes before a script: a session as new, with the timeouts its header asks for."""
+    return _prefix(step)[0].removeprefix("BEGIN; ")
+
+
+def finish(connection: Connection, step: Step, recorder: Recorder, also: Sequence[str] = ()) -> int:
+    """Record, verify and commit a migration whose statements were sent one by one after a BEGIN.
+
+    Args:
+        connection: the session.
+        step: what was run in it.
+        recorder: writes the record.
+        also: further records, written before that of the migration.
+
+    Returns:
+        The milliseconds it took, since its beginning was noted.
+
+    Raises:
+        TurnbackError: the record or the verify script failed; all is rolled back.
+    """
+    suffix = _suffix(step, recorder, also)
+    try:
+        return _times(send(connection, f"{suffix}; COMMIT"))[0]
+    except ServerError as error:
+        send(connection, "ROLLBACK")
+        # As if the statements had been in the same message.
+        error.index += len(step.runnable.statements or ())
+        raise _failure(step, error, 0, 0, suffix) from error
+
+
+def fits_batch(step: Step) -> bool:
+    """Whether this migration may travel with others: it runs in a transaction, and ends.
+
+    What the grammar does not understand may leave a comment open that the next one closes.
+    """
+    return not step.runnable.one_by_one and step.runnable.statements is not None and not step.half
+
+
+def local_settings(script: Script) -> list[str]:
+    """SQL that gives this script the timeouts its header asks for."""
+    directives = script.directives
+    settings = {
+        "lock_timeout": directives.lock_timeout_ms,
+        "statement_timeout": directives.statement_timeout_ms,
+    }
+    return [f"{name} = {ms}" for name, ms in settings.items() if ms is not None]
+
+
+def _prefix(step: Step) -> tuple[str, int]:
+    settings = [f"SET LOCAL {setting};" for setting in local_settings(step.runnable.script)]
+    # An implicit transaction is faster, but has no savepoints (manual, 54.2.2.1).
+    begin = ["BEGIN;"] if step.runnable.needs_begin else []
+    return " ".join([*begin, RESET, *settings]) + "\n", _RESET_STATEMENTS + len(begin) + len(
+        settings
+    )
+
+
+def _end_transaction(connection: Connection) -> None:
+    # A message that is refused as a whole, for its syntax, has not begun one.
+    if connection.info.transaction_status != TransactionStatus.IDLE:
+        send(connection, "ROLLBACK")
+
+
+def _failure(
+    step: Step, error: ServerError, sent_before: int, statements_before: int, text: str
+) -> TurnbackError:
+    statements = step.runnable.statements
+    own = None if statements is None else error.index - statements_before - len(statements)
+    if own is None or own < 0:
+        return explain(step, error, sent_before=sent_before, statements_before=statements_before)
+    if own == 0:
+        return point(step, error, None, None)
+    if step.verify and own >= _SUFFIX_STATEMENTS:
+        verification = Step(step.migration, step.direction, step.verify)
+        return explain(
+            verification,
+            error,
+            sent_before=text.rindex(step.verify.text),
+            statements_before=error.index - own + _SUFFIX_STATEMENTS,
+        )
+    return DatabaseRefused(
+        f"the record of {step.version} cannot be written: {error.message}",
+        sqlstate=error.sqlstate,
+        version=step.version,
+        hint="nothing was kept; check this user's rights on the history tables",
+    )
+
+
+def _suffix(step: Step, recorder: Recorder, also: Sequence[str] = ()) -> str:
+    # The newline ends a comment in the script's last line, the semicolon its last statement.
+    record = recorder.applied if step.direction == "up" else recorder.rolled_back
+    records = "; ".join([*also, record(step.migration)])
+    text = f"\n;{DEFERRED} {OURSELVES} {records}"
+    if step.verify:
+        # Read-only from here on, so that a verify script can fail its migration and change
+        # nothing (docs/decisions/0004).
+        text += f"; SET LOCAL transaction_read_only = on;\n{step.verify.text}\n"
+    return text
+
+
+def _times(results: Sequence[PGresult]) -> list[int]:
+    name = TIME_COLUMN.encode()
+    return [
+        int(value(result) or 0)
+        for result in results
+        if result.nfields == 1 and result.ntuples == 1 and result.fname(0) == name
+    ]

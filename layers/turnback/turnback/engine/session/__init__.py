@@ -1,0 +1,1 @@
+"""One session with the server: connection, messages, advisory lock, the watch on a statement."""

@@ -1,0 +1,141 @@
+"""One session with the server: how it is opened, and what every session of ours sets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import psycopg
+from psycopg import conninfo
+
+from turnback.engine.session.events import Options
+from turnback.errors import ConfigurationError, DatabaseRefused, DatabaseUnreachable
+
+Connection = psycopg.Connection[tuple[object, ...]]
+CONNECT_TIMEOUT_S = 10
+_POOLERS = (
+    (re.compile(r"\.proxy-[^.]+\.[^.]+\.rds\.amazonaws\.com"), "RDS Proxy"),
+    (re.compile(r"\.pooler\.supabase\.com$"), "Supabase's pooler"),
+    (re.compile(r"-pooler\.[^.]+\..*neon\.tech$"), "Neon's pooler"),
+)
+_DIRECT = (
+    "name the database's direct endpoint: a pooler breaks sessions and their locks. On RDS that is "
+    "the instance's or the cluster's own endpoint, on Supabase db.PROJECT.supabase.co"
+)
+_TEMPORARY = ("57P03", "53300", "57P01", "57P02")
+
+
+def connect(target: str, *, application_name: str, options: Options) -> Connection:
+    """Open a session that commits by itself and has our settings as its defaults.
+
+    They are given as startup options, so that RESET ALL returns to them.
+
+    Raises:
+        ConfigurationError: the connection string cannot be read.
+        DatabaseUnreachable: no answer.
+        DatabaseRefused: wrong password, no such database, a pooler.
+    """
+    try:
+        parameters = conninfo.conninfo_to_dict(target)
+    except psycopg.ProgrammingError as exc:
+        raise ConfigurationError(
+            "the database's address cannot be read",
+            hint="it has the form postgresql://user:password@host:5432/database",
+        ) from exc
+    _refuse_known_poolers(parameters)
+    settings: dict[str, int | str] = {
+        "lock_timeout": options.lock_timeout_ms,
+        "statement_timeout": options.statement_timeout_ms,
+        "idle_in_transaction_session_timeout": 0,
+        # A statement must outlive us, when we have to leave it (docs/decisions/0008).
+        "client_connection_check_interval": 0,
+        # And a session must not outlive us for long, when we vanish without a word.
+        "tcp_keepalives_idle": 30,
+        "tcp_keepalives_interval": 10,
+        "tcp_keepalives_count": 3,
+        "tcp_user_timeout": 60_000,
+    }
+    if options.detachable:
+        # What the server sends to a client that is gone aborts the transaction.
+        settings["client_min_messages"] = "error"
+    ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    parameters["options"] = f"{parameters.get('options') or ''} {ours}".strip()
+    parameters.setdefault("connect_timeout", str(CONNECT_TIMEOUT_S))
+    # Longer names are cut by the server, with a notice (NAMEDATALEN is 64).
+    parameters["application_name"] = application_name[:63]
+    parameters["client_encoding"] = "UTF8"
+    try:
+        connection = psycopg.connect(
+            conninfo.make_conninfo("", **parameters), autocommit=True, prepare_threshold=None
+        )
+    except psycopg.OperationalError as exc:
+        raise _translate(exc, parameters) from exc
+    return connection
+
+
+def refuse_pooler(connection: Connection, server_pid: int) -> None:
+    """Refuse a session that is not the client's own: a pooler stands between.
+
+    A pooler answers for the server, and gives out a process number of its own when the session
+    begins; the server's own tells them apart.
+
+    Args:
+        connection: the session.
+        server_pid: what pg_backend_pid() says in it.
+
+    Raises:
+        DatabaseRefused: the two numbers differ.
+    """
+    if connection.info.backend_pid != server_pid:
+        raise DatabaseRefused(
+            f"{_describe(connection.info.get_parameters())} is a connection pooler", hint=_DIRECT
+        )
+
+
+def _refuse_known_poolers(parameters: Mapping[str, object]) -> None:
+    host = str(parameters.get("host") or "")
+    for mark, name in _POOLERS:
+        if mark.search(host):
+            raise DatabaseRefused(f"{host} is {name}, a connection pooler", hint=_DIRECT)
+
+
+def describe(target: str) -> str:
+    """``host:port/database`` of a connection string, never with its password."""
+    try:
+        parameters = conninfo.conninfo_to_dict(target)
+    except psycopg.ProgrammingError:
+        return "?"
+    return _describe(parameters)
+
+
+def _describe(parameters: Mapping[str, object]) -> str:
+    host = str(parameters.get("host") or parameters.get("hostaddr") or "localhost")
+    port = parameters.get("port")
+    place = "local socket" if host.startswith("/") else f"{host}:{port or 5432}"
+    return f"{place}/{parameters.get('dbname') or parameters.get('user') or ''}"
+
+
+def _translate(
+    exc: psycopg.OperationalError, parameters: Mapping[str, object]
+) -> DatabaseUnreachable | DatabaseRefused:
+    text = str(exc).strip()
+    where = _describe(parameters)
+    state = exc.sqlstate
+    answered = "FATAL" in text or state is not None
+    if "unsupported startup parameter" in text:
+        return DatabaseRefused(
+            f"{where} is a connection pooler: {text}",
+            sqlstate=state,
+            hint=_DIRECT,
+        )
+    if not answered or state in _TEMPORARY or "starting up" in text or "too many" in text:
+        return DatabaseUnreachable(
+            f"{where} does not answer: {text}",
+            sqlstate=state,
+            hint="check host and port, the network (security group, VPN), and that it is up",
+        )
+    return DatabaseRefused(
+        f"{where} refuses the connection: {text}",
+        sqlstate=state,
+        hint="check user, password and database name in the address",
+    )
