@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import click
 
 from turnback.cli import options as opt
 from turnback.cli.database import new_run
-from turnback.cli.output import Output, count, reported
+from turnback.cli.output import Output, clock, count, human_size, reported
 from turnback.cli.shelf import keep_out_of_git, open_shelf
 from turnback.cli.shelf import stack as stack_option
 from turnback.cli.stack_database import managed_database, open_endpoint
@@ -153,16 +152,6 @@ def snapshots(*, directory: Path, place: str | None, stack: str | None, out: Out
 def folder_name(database: str) -> str:
     """The name of a database as the name of a folder."""
     return "".join(letter if letter.isalnum() or letter in "_-" else "_" for letter in database)
-
-
-def clock(moment: str) -> str:
-    """``2026-11-22 18:30:12 UTC``."""
-    return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def human_size(size: int) -> str:
-    """A size for people: ``17 kB``, ``4711 MB``."""
-    return f"{-(-size // 1000)} kB" if size < 10_000_000 else f"{size // 1_000_000} MB"
 
 
 def _refuse_nothing(directory: Path) -> None:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from turnback.cli.backup import clock
 from turnback.cli.database import new_run
-from turnback.cli.output import Output, count
+from turnback.cli.output import Output, clock, count
 from turnback.cli.stack_database import StackDatabase, shown
 from turnback.errors import ConfigurationError, DatabaseRefused, DatabaseUnreachable
 

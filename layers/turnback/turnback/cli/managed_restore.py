@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from turnback.cli.backup import clock
 from turnback.cli.managed_source import Source, find_source
-from turnback.cli.output import Output
+from turnback.cli.output import Output, clock
 from turnback.cli.restoring import Pace, carry_out, confirm
 from turnback.cli.stack_database import StackDatabase, refuse_while_running, shown
 from turnback.errors import ConfigurationError, DatabaseRefused, DatabaseUnreachable

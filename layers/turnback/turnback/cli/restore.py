@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from turnback.cli import options as opt
-from turnback.cli.backup import NO_LIMIT_S, clock, human_size
+from turnback.cli.backup import NO_LIMIT_S
 from turnback.cli.database import new_run
-from turnback.cli.output import Output, human_ms, reported
+from turnback.cli.output import Output, clock, human_ms, human_size, reported
 from turnback.cli.restoring import carry_out, confirm
 from turnback.cli.shelf import find, open_shelf
 from turnback.cli.shelf import stack as stack_option
