@@ -9,7 +9,6 @@ import psycopg
 from turnback.recovery.dumps.dump import DumpSnapshots
 from turnback.recovery.dumps.record import DumpRecord
 from turnback.recovery.dumps.restore import RestoreDump
-from turnback.recovery.dumps.store import DumpStore
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import (
     Place,
@@ -19,6 +18,7 @@ from turnback.recovery.model import (
     Snapshot,
     SnapshotState,
 )
+from turnback.store import Store
 
 RUN = "r-20261122T101112Z-abcdef"
 # Everything that a dump has to bring back: each kind of object, and rows in it.
@@ -116,7 +116,7 @@ class Memory:
         self.objects.pop(key, None)
 
 
-def dump(database: str, store: DumpStore, run: str = RUN) -> DumpRecord:
+def dump(database: str, store: Store, run: str = RUN) -> DumpRecord:
     """A dump of the database, taken for a run."""
     taker = DumpSnapshots(Endpoint.from_url(database), store, lambda: 60)
     return taker.record("orders", run, {"run": run, "release": "1.0.0"})
@@ -131,7 +131,7 @@ def request(
 
 
 def restore(
-    database: str, store: DumpStore, wanted: RestoreRequest, seconds: float = 120
+    database: str, store: Store, wanted: RestoreRequest, seconds: float = 120
 ) -> RestoreProgress:
     """Call until it is restored, as the state machine does."""
     restoring = RestoreDump(Endpoint.from_url(database), store, lambda: seconds)

@@ -19,9 +19,10 @@ from turnback.recovery.dumps import programs
 from turnback.recovery.dumps.catalog import DumpCatalog, DumpKeeper
 from turnback.recovery.dumps.dump import DumpSnapshots
 from turnback.recovery.dumps.record import read_record
-from turnback.recovery.dumps.store import DumpStore, FolderStore
+from turnback.recovery.dumps.store import FolderStore
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import RestoreState
+from turnback.store import Store
 
 from tests.dumps import EVERYTHING, Memory, contents, dump, others, request, restore
 from tests.tls_proxy import certificate, demands_tls
@@ -30,7 +31,7 @@ KEY = "snapshots/orders/r-1.dump"
 
 
 def snapshots(
-    database: str, store: DumpStore, *, seconds: float = 60, limit: int = 5000, **fields: Any
+    database: str, store: Store, *, seconds: float = 60, limit: int = 5000, **fields: Any
 ) -> DumpSnapshots:
     endpoint = replace(Endpoint.from_url(database), **{"tls": "disable", **fields})
     return DumpSnapshots(endpoint, store, lambda: seconds, limit_megabytes=limit)

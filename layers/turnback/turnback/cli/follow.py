@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from turnback.errors import AwsError
-from turnback.runs.records import Records, Store
+from turnback.runs.records import Records
 from turnback.runs.watching.outcome import Outcome
 from turnback.runs.watching.progress import Progress, progress_key
 from turnback.runs.watching.story import Step, Story
+from turnback.store import Store
 
 if TYPE_CHECKING:
     from turnback.aws.executions import Execution, Executions

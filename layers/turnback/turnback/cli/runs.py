@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from turnback.aws.executions import Execution, Executions
-    from turnback.runs.records import Store
+    from turnback.store import Store
 
 _COLORS = {
     Status.SUCCEEDED: "green",

@@ -14,7 +14,7 @@ from turnback.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from turnback.recovery.dumps.record import DumpRecord
-    from turnback.recovery.dumps.store import DumpStore
+    from turnback.store import Store
 
 _S3 = re.compile(r"s3://(?P<bucket>[^/]+)(?:/(?P<key>.*))?")
 
@@ -38,7 +38,7 @@ class Shelf:
         stack: name of the stack; None where there is none.
     """
 
-    store: DumpStore
+    store: Store
     prefix: str
     target: str | None = None
     stack: str | None = None
@@ -79,7 +79,7 @@ def open_shelf(place: str | None, stack_name: str | None, directory: Path) -> Sh
     return Shelf(FolderStore(directory.resolve().parent / ".turnback" / "snapshots"), "")
 
 
-def find(snapshot: str, shelf: Shelf) -> tuple[DumpStore, DumpRecord]:
+def find(snapshot: str, shelf: Shelf) -> tuple[Store, DumpRecord]:
     """The snapshot of this id, file path or ``s3://`` address, and where it is.
 
     Raises:
@@ -94,7 +94,7 @@ def find(snapshot: str, shelf: Shelf) -> tuple[DumpStore, DumpRecord]:
         if found:
             from turnback.aws.s3 import Bucket
 
-            store: DumpStore = Bucket(found["bucket"])
+            store: Store = Bucket(found["bucket"])
             key = found["key"] or ""
         else:
             store, key = FolderStore(Path(snapshot).parent), Path(snapshot).name

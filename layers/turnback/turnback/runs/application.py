@@ -13,8 +13,9 @@ from turnback.recovery import application
 from turnback.recovery.application import Part, Parts
 from turnback.recovery.application_parts import Hook, HookPart
 from turnback.runs.order import Order
-from turnback.runs.records import Records, Store
+from turnback.runs.records import Records
 from turnback.settings.application import ApplicationSettings
+from turnback.store import Store
 
 # Between two looks at what is stopping.
 POLL_S = 5

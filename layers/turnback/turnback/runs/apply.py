@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from turnback.errors import VerificationFailed
 from turnback.migrations.model import Project
-from turnback.runs.artifacts import ArtifactStore, fetched
+from turnback.runs.artifacts import fetched
 from turnback.runs.order import Order
 from turnback.runs.records import Records
 from turnback.runs.schema_before import keep
 from turnback.settings import Policy
+from turnback.store import ObjectStore
 
 if TYPE_CHECKING:
     from turnback.engine import Engine, Plan
@@ -27,7 +28,7 @@ LONGEST_WAIT_S = 300
 def apply(
     order: Order,
     *,
-    artifacts: ArtifactStore,
+    artifacts: ObjectStore,
     records: Records,
     connect: Connect,
     policy: Policy,
@@ -98,7 +99,7 @@ def next_wait(waited_s: int) -> int:
 
 
 def verify(
-    order: Order, *, artifacts: ArtifactStore, records: Records, connect: Connect
+    order: Order, *, artifacts: ObjectStore, records: Records, connect: Connect
 ) -> dict[str, Any]:
     """Compare the history with the plan, and look for what a failure may have left behind.
 
@@ -116,7 +117,7 @@ def verify(
 
 @contextmanager
 def _opened(
-    order: Order, planned: dict[str, Any], artifacts: ArtifactStore, connect: Connect
+    order: Order, planned: dict[str, Any], artifacts: ObjectStore, connect: Connect
 ) -> Iterator[tuple[Engine, Project | None]]:
     """The database, and the release's migrations; none of a run downwards, which needs no files."""
     if planned["direction"] == "down":

@@ -9,20 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
-from typing import Protocol
 
 from turnback.errors import ChecksumMismatch
 from turnback.migrations.artifact import Artifact, open_artifact
 from turnback.runs.order import ArtifactLocation
+from turnback.store import ObjectStore
 
 KEY = re.compile(r"artifacts/(?P<target>[^/]+)/(?P<release>[^/]+)\.zip")
-
-
-class ArtifactStore(Protocol):
-    """The bucket that artifacts are uploaded to."""
-
-    def download(self, key: str, version_id: str | None, into: Path) -> None:
-        """Store one version of an object as a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +27,7 @@ class Fetched:
 
 
 @contextmanager
-def fetched(store: ArtifactStore, location: ArtifactLocation) -> Iterator[Fetched]:
+def fetched(store: ObjectStore, location: ArtifactLocation) -> Iterator[Fetched]:
     """The artifact of this place, extracted for as long as the block lasts.
 
     Raises:

@@ -9,16 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from turnback.errors import VerificationFailed
-
-
-class Store(Protocol):
-    """A bucket, as far as records need it."""
-
-    def read(self, key: str) -> bytes | None:
-        """The object's bytes, or None."""
-
-    def write(self, key: str, body: bytes) -> None:
-        """Store the object."""
+from turnback.store import Store
 
 
 class Finished(Protocol):

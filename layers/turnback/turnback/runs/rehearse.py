@@ -9,10 +9,11 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from turnback.errors import MigrationFailed, RollbackUnproven
-from turnback.runs.artifacts import ArtifactStore, fetched
+from turnback.runs.artifacts import fetched
 from turnback.runs.order import Order
 from turnback.runs.records import Records
 from turnback.settings import Policy
+from turnback.store import ObjectStore
 
 if TYPE_CHECKING:
     from turnback.rehearsal.verdict import Rehearsed, Verdict
@@ -25,7 +26,7 @@ HINT = "run turnback rehearse on your machine: it shows the same"
 def rehearse_release(
     order: Order,
     *,
-    artifacts: ArtifactStore,
+    artifacts: ObjectStore,
     records: Records,
     policy: Policy,
     shadow_server: Callable[[], AbstractContextManager[str]],

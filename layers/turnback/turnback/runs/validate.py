@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from turnback.errors import ConfigurationError, ReleaseTooOld, UnknownVersion
 from turnback.migrations.model import Project
 from turnback.migrations.release import parse_release
-from turnback.runs.artifacts import ArtifactStore, Fetched, fetched
+from turnback.runs.artifacts import Fetched, fetched
 from turnback.runs.checklist import undocumented
 from turnback.runs.order import Order
 from turnback.runs.records import Records
 from turnback.settings import Policy
+from turnback.store import ObjectStore
 
 if TYPE_CHECKING:
     from turnback.engine import Engine, Plan
@@ -30,7 +31,7 @@ def validate(
     order: Order,
     *,
     target: str,
-    artifacts: ArtifactStore,
+    artifacts: ObjectStore,
     records: Records,
     connect: Connect,
     policy: Policy,
@@ -126,7 +127,7 @@ def validate(
 
 
 @contextmanager
-def _artifact(artifacts: ArtifactStore, order: Order) -> Iterator[Fetched | None]:
+def _artifact(artifacts: ObjectStore, order: Order) -> Iterator[Fetched | None]:
     if order.artifact is None and order.rollback_to:
         yield None
         return

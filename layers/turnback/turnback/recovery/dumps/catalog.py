@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from turnback.recovery.dumps.record import DumpRecord, key_of, read_record, record_key
-from turnback.recovery.dumps.store import DumpStore
+from turnback.store import Store
 
 
 class DumpCatalog:
     """The dumps of a store."""
 
-    def __init__(self, store: DumpStore, prefix: str = "snapshots/") -> None:
+    def __init__(self, store: Store, prefix: str = "snapshots/") -> None:
         """Look in this store.
 
         Args:

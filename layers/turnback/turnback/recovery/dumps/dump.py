@@ -19,9 +19,9 @@ from turnback.recovery.dumps.programs import (
 )
 from turnback.recovery.dumps.record import DumpRecord, read_record
 from turnback.recovery.dumps.source import MANAGED, Source, open_source
-from turnback.recovery.dumps.store import DumpStore
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import Snapshot, SnapshotState
+from turnback.store import Store
 
 DUMP_LIMIT_MEGABYTES = 5000
 
@@ -36,7 +36,7 @@ class DumpSnapshots:
     def __init__(
         self,
         endpoint: Endpoint,
-        store: DumpStore,
+        store: Store,
         seconds_left: Callable[[], float],
         *,
         history_schema: str = "public",

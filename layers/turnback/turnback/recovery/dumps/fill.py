@@ -13,8 +13,8 @@ from turnback.errors import RestoreFailed, SnapshotFailed, TurnbackError
 from turnback.recovery.dumps.binaries import binary
 from turnback.recovery.dumps.programs import ended_in_time, environment_for, feed
 from turnback.recovery.dumps.record import DumpRecord, key_of
-from turnback.recovery.dumps.store import DumpStore
 from turnback.recovery.endpoint import Endpoint
+from turnback.store import Store
 
 # pg_restore 17 and later set this first; a server before 17 does not know it, and needs it not.
 _KNOWS_TIMEOUT = 170000
@@ -46,7 +46,7 @@ _CAUSES = (
 
 
 def fill(
-    endpoint: Endpoint, store: DumpStore, record: DumpRecord, seconds: float, server_version: int
+    endpoint: Endpoint, store: Store, record: DumpRecord, seconds: float, server_version: int
 ) -> None:
     """Restore a dump into an empty database.
 

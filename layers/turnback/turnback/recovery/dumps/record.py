@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from turnback.errors import RestoreFailed
-from turnback.recovery.dumps.store import DumpStore
+from turnback.store import Store
 
 VERSION = 2
 
@@ -56,7 +56,7 @@ class DumpRecord:
         del shown["counters"]
         return {"kind": "dump", **shown}
 
-    def write(self, store: DumpStore, key: str) -> None:
+    def write(self, store: Store, key: str) -> None:
         """Put it beside the dump with this key."""
         body = {name: value for name, value in asdict(self).items() if name != "id"}
         store.write(record_key(key), json.dumps({"version": VERSION, **body}, indent=2).encode())
@@ -67,7 +67,7 @@ def record_key(key: str) -> str:
     return f"{key}.json"
 
 
-def read_record(store: DumpStore, key: str) -> DumpRecord | None:
+def read_record(store: Store, key: str) -> DumpRecord | None:
     """The record of the dump with this key; None where there is none.
 
     Raises:
@@ -94,7 +94,7 @@ def read_record(store: DumpStore, key: str) -> DumpRecord | None:
         ) from error
 
 
-def key_of(store: DumpStore, address: str) -> str:
+def key_of(store: Store, address: str) -> str:
     """The key of the dump with this address.
 
     Raises:

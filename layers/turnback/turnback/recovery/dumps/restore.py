@@ -22,7 +22,6 @@ from turnback.recovery.dumps.names import (
 )
 from turnback.recovery.dumps.properties import Properties, read_properties
 from turnback.recovery.dumps.record import DumpRecord, key_of, read_record
-from turnback.recovery.dumps.store import DumpStore
 from turnback.recovery.dumps.successor import (
     find_database,
     make_successor,
@@ -33,6 +32,7 @@ from turnback.recovery.dumps.swap import swap
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import Place, RestoreProgress, RestoreRequest, RestoreState, Snapshot
 from turnback.sql.quoting import identifier, literal
+from turnback.store import Store
 
 # What is left for the answer, after pg_restore was ended.
 RESERVE_S = 20.0
@@ -47,9 +47,7 @@ class RestoreDump:
     not restored whole is dropped and made again.
     """
 
-    def __init__(
-        self, endpoint: Endpoint, store: DumpStore, seconds_left: Callable[[], float]
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, store: Store, seconds_left: Callable[[], float]) -> None:
         """Restore this database from dumps of this store.
 
         Args:

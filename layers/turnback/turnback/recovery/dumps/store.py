@@ -1,54 +1,17 @@
-"""Where dumps are kept: what a bucket and a folder both can do."""
+"""Dumps as files of a folder."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Protocol
+from typing import IO
 
 from turnback.errors import ConfigurationError, SnapshotFailed
 
 _CHUNK = 1024 * 1024
-
-
-class Writer(Protocol):
-    """An object being written."""
-
-    @property
-    def encryption(self) -> str | None:
-        """How the store said it is encrypted, once it is written; None is not at all."""
-
-    def send(self, data: bytes) -> None:
-        """Add bytes at the end."""
-
-
-class DumpStore(Protocol):
-    """The bucket, or the folder, that dumps are kept in."""
-
-    @property
-    def prefix(self) -> str:
-        """What stands before a key in an address: ``s3://bucket/``, or a folder's path."""
-
-    def read(self, key: str) -> bytes | None:
-        """A small object, or None."""
-
-    def write(self, key: str, body: bytes) -> None:
-        """Store a small object."""
-
-    def stream(self, key: str) -> Iterator[bytes]:
-        """A large object in chunks."""
-
-    def upload(self, key: str, tags: Mapping[str, str]) -> AbstractContextManager[Writer]:
-        """A large object to be written; it is there only when the block ends well."""
-
-    def keys(self, prefix: str) -> Iterator[str]:
-        """The keys that begin so, sorted."""
-
-    def delete(self, key: str) -> None:
-        """Remove an object; well if there is none."""
 
 
 class FolderStore:

@@ -23,7 +23,6 @@ from turnback.runs.approvals.record import (
     DENIED,
     GATES,
     Answer,
-    AnswerStore,
     Outcome,
     Question,
     QuestionRecord,
@@ -31,6 +30,7 @@ from turnback.runs.approvals.record import (
 from turnback.runs.approvals.standing import Standing
 from turnback.runs.records import Records
 from turnback.settings.approvals import ApprovalSettings, Approver
+from turnback.store import ObjectStore
 
 COMMENT_LENGTH = 500
 # As in an order: it becomes a part of keys in the bucket.
@@ -67,7 +67,7 @@ class Questions:
         now: the clock.
     """
 
-    store: AnswerStore
+    store: ObjectStore
     tasks: Tasks
     settings: ApprovalSettings
     log: Log

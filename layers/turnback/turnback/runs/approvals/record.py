@@ -10,31 +10,17 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any
+
+from turnback.store import ObjectStore
 
 GATES = ("release", "restore")
 APPROVED, DENIED = "approved", "denied"
 _ANSWER = re.compile(r"[0-9a-f]{32}\.json")
-
-
-class AnswerStore(Protocol):
-    """A bucket, as far as questions need it."""
-
-    def read(self, key: str) -> bytes | None:
-        """The object's bytes, or None."""
-
-    def write(self, key: str, body: bytes) -> None:
-        """Store the object."""
-
-    def create(self, key: str, body: bytes) -> bool:
-        """Store the object if there is none; say whether it was stored."""
-
-    def keys(self, prefix: str) -> Iterable[str]:
-        """The keys that begin with this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +108,7 @@ class Outcome:
 class QuestionRecord:
     """One question of one run, in the bucket."""
 
-    store: AnswerStore
+    store: ObjectStore
     run: str
     gate: str
 

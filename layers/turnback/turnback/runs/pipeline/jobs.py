@@ -26,10 +26,11 @@ from turnback.runs.pipeline.answers import (
     variables_of,
 )
 from turnback.runs.pipeline.job import Credentials, Job, Parameters, Token
-from turnback.runs.pipeline.source import RunStore, SourceStore, prepare
-from turnback.runs.records import Records, Store
+from turnback.runs.pipeline.source import SourceStore, prepare
+from turnback.runs.records import Records
 from turnback.runs.watching.progress import Progress, progress_key
 from turnback.settings.pipeline import PipelineSettings
+from turnback.store import ObjectStore
 
 # So often in a row AWS may give no answer about a run, before the job is given up.
 TRIES = 10
@@ -64,13 +65,6 @@ class Results(Protocol):
         """The job has failed."""
 
 
-class Bucket(Store, RunStore, Protocol):
-    """The stack's bucket."""
-
-    @property
-    def name(self) -> str: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Jobs:
     """What answering a job needs.
@@ -87,7 +81,7 @@ class Jobs:
     settings: PipelineSettings
     machine: Machine
     results: Results
-    bucket: Bucket
+    bucket: ObjectStore
     source: Callable[[Credentials], SourceStore]
     clock: Callable[[], float]
 

@@ -12,6 +12,7 @@ from turnback.errors import InvalidArtifact
 from turnback.migrations.artifact import MANIFEST, Artifact, open_artifact, pack
 from turnback.migrations.checksums import digest
 from turnback.runs.pipeline.job import EXAMPLE, Job, Parameters, Source, artifact_key
+from turnback.store import ObjectStore
 
 # A whole repository may come along; what is extracted of it has its own, lower, limits.
 MAX_SOURCE_BYTES = 512 * 1024 * 1024
@@ -26,14 +27,7 @@ class SourceStore(Protocol):
         """Store an object as a file; say when it was written."""
 
 
-class RunStore(Protocol):
-    """The stack's bucket."""
-
-    def write(self, key: str, body: bytes) -> None:
-        """Store the object."""
-
-
-def prepare(job: Job, parameters: Parameters, *, source: SourceStore, store: RunStore) -> str:
+def prepare(job: Job, parameters: Parameters, *, source: SourceStore, store: ObjectStore) -> str:
     """Read the job's source, check it, and store the artifact of its run.
 
     The same job gives the same artifact, byte for byte.

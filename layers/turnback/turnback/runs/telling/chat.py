@@ -13,9 +13,10 @@ from turnback.runs.telling.access import ChatAccess
 from turnback.runs.telling.api import SlackApi
 from turnback.runs.telling.http import Patience
 from turnback.runs.telling.slack_message import escape, slack_message
-from turnback.runs.telling.slack_thread import RunInChat, Shown, Store, moment
+from turnback.runs.telling.slack_thread import RunInChat, Shown, moment
 from turnback.runs.telling.webhook import post
 from turnback.runs.telling.words import cut, is_worth_a_message, next_step, reminder, title
+from turnback.store import ObjectStore
 
 NEEDED = ("run", "target", "status", "environment", "at", "trigger", "summary")
 # Slack tells nobody that a message was changed, so what waits for a person is said anew.
@@ -58,7 +59,7 @@ class Chat:
     """
 
     access: ChatAccess
-    store: Store
+    store: ObjectStore
     patience: Patience
 
     def tell(self, event: Mapping[str, Any]) -> str:

@@ -11,27 +11,15 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from turnback.errors import ChatUnreachable
 from turnback.runs.telling.http import RESERVE_S, Patience
+from turnback.store import ObjectStore
 
 # Longer than the clocks of two machines differ.
 MARGIN = timedelta(seconds=5)
 LOOK_AGAIN_S = 0.5
-
-
-class Store(Protocol):
-    """The bucket."""
-
-    def read_tagged(self, key: str) -> tuple[bytes, str] | None:
-        """The object's bytes and tag, or None."""
-
-    def swap(self, key: str, body: bytes, tag: str | None) -> bool:
-        """Store the object unless somebody was faster; say whether it was stored."""
-
-    def write(self, key: str, body: bytes) -> None:
-        """Store the object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +63,7 @@ class RunInChat:
         now: the time.
     """
 
-    store: Store
+    store: ObjectStore
     run: str
     patience: Patience
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))

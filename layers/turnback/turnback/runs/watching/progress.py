@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from turnback.runs.records import Store
+from turnback.store import Store
 
 if TYPE_CHECKING:
     from turnback.engine import Event
