@@ -96,6 +96,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel_files: Mapping[str, byt
         "turnback/py.typed",
         "turnback/engine/schema_0001.sql",
         "turnback/aws/rds-global-bundle.pem",
+        "turnback/schema/queries/1_schemas.sql",
         "turnback/rehearsal/stand_ins/extension/pgcrypto.control",
         "turnback/rehearsal/stand_ins/extension/pgcrypto--1.3.sql",
     ],

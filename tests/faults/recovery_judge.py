@@ -9,8 +9,9 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from turnback.rehearsal.difference import compare, verdict
-from turnback.rehearsal.fingerprint import Fingerprint, fingerprint
+from turnback.schema.compare import compare, verdict
+from turnback.schema.model import Fingerprint
+from turnback.schema.read import fingerprint
 
 from tests.faults.recovery_cells import TRACES
 

@@ -11,7 +11,7 @@ import pytest
 from turnback.engine import Engine, RunContext
 from turnback.errors import TurnbackError
 from turnback.migrations.discovery import load_project
-from turnback.rehearsal.fingerprint import fingerprint
+from turnback.schema.read import fingerprint
 
 from tests.conftest import ProjectFactory
 from tests.faults.arena import PATIENT, Arena, Place, up

@@ -10,9 +10,10 @@ from turnback.engine.look.history import History
 from turnback.engine.session.message import Connection
 from turnback.errors import DatabaseRefused
 from turnback.local.server import EmbeddedServer
-from turnback.rehearsal.difference import compare, verdict
-from turnback.rehearsal.fingerprint import Fingerprint, fingerprint
-from turnback.rehearsal.suggestion import suggest
+from turnback.schema.compare import compare, verdict
+from turnback.schema.model import Fingerprint
+from turnback.schema.read import fingerprint
+from turnback.schema.suggest import suggest
 
 from tests.integration.everything import CASES, ROLES, SCHEMA, Case
 

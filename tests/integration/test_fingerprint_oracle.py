@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from turnback.engine.session.message import Connection
 from turnback.local.binaries import binaries, clean_environment
-from turnback.rehearsal.fingerprint import fingerprint
+from turnback.schema.read import fingerprint
 from turnback.sql.statements import split
 
 from tests.integration.everything import CASES, ROLES, SCHEMA

@@ -14,7 +14,7 @@ from turnback.errors import (
     RollbackMissing,
 )
 from turnback.migrations.discovery import load_project
-from turnback.rehearsal.fingerprint import fingerprint
+from turnback.schema.read import fingerprint
 
 from tests.conftest import ProjectFactory
 from tests.integration.command_line import turnback

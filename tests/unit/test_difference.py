@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from turnback.rehearsal.difference import Difference, compare, verdict
-from turnback.rehearsal.fingerprint import Fingerprint
-from turnback.rehearsal.grants import granted
-from turnback.rehearsal.naming import last, split, without_last
-from turnback.rehearsal.sameness import cosmetic
-from turnback.rehearsal.suggestion import suggest
+from turnback.schema.compare import compare, cosmetic, verdict
+from turnback.schema.difference import Difference
+from turnback.schema.model import Fingerprint, last, split, without_last
+from turnback.schema.read import granted
+from turnback.schema.suggest import suggest
 
 USERS = {
     "table public.users": {"owner": "app"},

@@ -14,14 +14,15 @@ from turnback.engine.session.events import Options, RunContext
 from turnback.engine.session.message import Connection
 from turnback.errors import MigrationFailed, TurnbackError
 from turnback.migrations.model import Migration, Project
-from turnback.rehearsal.difference import compare, verdict
-from turnback.rehearsal.fingerprint import Fingerprint, fingerprint
 from turnback.rehearsal.losses import losses, narrowed
 from turnback.rehearsal.rows import changed_rows, row_state
 from turnback.rehearsal.shadow import APPLICATION, Shadow
-from turnback.rehearsal.suggestion import suggest
-from turnback.rehearsal.traced import apply_traced
+from turnback.rehearsal.trace import apply_traced
 from turnback.rehearsal.verdict import Rehearsed, Verdict
+from turnback.schema.compare import compare, verdict
+from turnback.schema.model import Fingerprint
+from turnback.schema.read import fingerprint
+from turnback.schema.suggest import suggest
 from turnback.sql.script import prepare
 
 Listener = Callable[[Verdict, int, int], None]

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from turnback.errors import TurnbackError
-from turnback.rehearsal.difference import Difference
 from turnback.rehearsal.trace import StatementTrace
+from turnback.schema.difference import Difference
 
 # What a release may be stopped for; the others are differences that nobody will miss.
 UNPROVEN = ("differs", "failed", "missing")

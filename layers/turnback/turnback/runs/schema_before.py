@@ -13,7 +13,7 @@ from turnback.runs.records import Records
 
 if TYPE_CHECKING:
     from turnback.engine import Engine
-    from turnback.rehearsal.fingerprint import Fingerprint
+    from turnback.schema.model import Fingerprint
 
 LISTED = 5
 _NOTES = {
@@ -61,8 +61,8 @@ def compare_with(engine: Engine, records: Records) -> Compared:
     Raises:
         DatabaseRefused: the schema cannot be read.
     """
-    from turnback.rehearsal.difference import compare, verdict
-    from turnback.rehearsal.fingerprint import Fingerprint
+    from turnback.schema.compare import compare, verdict
+    from turnback.schema.model import Fingerprint
 
     kept = records.fingerprint()
     if not kept:
@@ -91,7 +91,7 @@ def compare_with(engine: Engine, records: Records) -> Compared:
 
 
 def _read(engine: Engine) -> Fingerprint:
-    from turnback.rehearsal.fingerprint import fingerprint
+    from turnback.schema.read import fingerprint
 
     for _ in range(_TRIES):
         try:

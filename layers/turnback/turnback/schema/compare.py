@@ -1,59 +1,57 @@
-"""The differences of two fingerprints, object by object, and what they amount to."""
+"""Comparing two schemas: what differs, object by object, and what it amounts to.
+
+An index or a constraint under another name is not missing: a rollback that makes it again seldom
+gives it the name it had, and what uses it finds it all the same.
+"""
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from typing import Literal
 
-from turnback.rehearsal.excerpt import excerpts, moves
-from turnback.rehearsal.fingerprint import Fingerprint
-from turnback.rehearsal.grants import GRANTS_TO
-from turnback.rehearsal.naming import RELATIONS, last, relation_of, split
-from turnback.rehearsal.renames import Names, Objects, renamed
-from turnback.rehearsal.sameness import cosmetic
+from turnback.schema.difference import COLUMN_ORDER, Difference, Softness
+from turnback.schema.model import (
+    GRANTS_TO,
+    RELATIONS,
+    Fingerprint,
+    Objects,
+    last,
+    relation_of,
+    split,
+    without_last,
+)
 
-Kind = Literal["missing", "extra", "changed"]
-Softness = Literal["hard", "column_order", "names", "cosmetic"]
-COLUMN_ORDER = "column order"
 _TEXTS = ("definition", "default", "generated stored", "generated virtual", "using", "check")
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One thing that is not as it was.
-
-    Attributes:
-        object: its name in the fingerprint, such as ``column public.users.theme``.
-        kind: the object is missing, or it is extra, or it has changed.
-        attribute: what of it has changed; None for a missing or an extra one.
-        expected: what the attribute was; None where it was as usual.
-        actual: what it is.
-        softness: ``hard``, or why it matters less: only columns' order, only names, nothing at all.
-    """
-
-    object: str
-    kind: Kind
-    attribute: str | None = None
-    expected: str | None = None
-    actual: str | None = None
-    softness: Softness = "hard"
-
-    def __str__(self) -> str:
-        if self.kind == "missing":
-            return f"{self.object}: missing after rollback"
-        if self.kind == "extra":
-            return f"{self.object}: left over after rollback"
-        attribute = self.attribute or ""
-        unset = "as usual" if attribute.startswith(GRANTS_TO) else "none"
-        before, after = excerpts(self.expected, self.actual)
-        if attribute == COLUMN_ORDER and self.expected and self.actual:
-            before, after = moves(self.expected.split(", "), self.actual.split(", "))
-        return f"{self.object}: {attribute} {before or unset} ≠ {after or unset}"
-
-    def to_dict(self) -> dict[str, str | None]:
-        """The same as a JSON-able dict."""
-        return asdict(self)
+_SEQUENCE_OPTIONS = (
+    "type",
+    "start",
+    "increment",
+    "minimum",
+    "maximum",
+    "cache",
+    "cycle",
+    "persistence",
+)
+# A view or a default that says 'now'::timestamp has the moment it was made in its text. Moments
+# that people write down have no fractions of a second, or are not of our times.
+_MADE_AT = re.compile(
+    r"'(?:20\d\d-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d{2,6}(?:[+-]\d\d(?::\d\d)?)?'"
+    r"(?=::time(?:stamp)?(?:\(\d\))? with)"
+)
+_BODY = re.compile(r"(.*\nAS )(\$\w*\$)(.*)\2\s*", re.DOTALL)
+# Languages in which white space, comments and the case of words say nothing.
+_FREE_FORM = ("sql", "plpgsql")
+_TOKEN = re.compile(
+    r"""(?P<verbatim> (?<!\w)[eE]'(?:[^'\\]|\\.|'')*'
+                    | '(?:[^']|'')*'
+                    | "(?:[^"]|"")*"
+                    | (?<!\w)\$(?P<tag>\w*)\$.*?\$(?P=tag)\$ )
+      | (?P<nothing> --[^\n]* | /\*.*?\*/ | \s+ )
+      | (?P<word> \w+ | . )""",
+    re.DOTALL | re.VERBOSE,
+)
 
 
 def compare(expected: Fingerprint, actual: Fingerprint) -> list[Difference]:
@@ -173,3 +171,94 @@ def _column_order(before: Objects, after: Objects) -> Iterator[Difference]:
 
 def _in_order(columns: Iterable[str], objects: Objects) -> list[str]:
     return sorted(columns, key=lambda thing: int(objects[thing]["position"]))
+
+
+def renamed(
+    missing: Iterable[str], extra: Iterable[str], before: Objects, after: Objects
+) -> dict[str, str]:
+    """The missing objects that are there under another name, with that name.
+
+    Args:
+        missing: objects of ``before`` that ``after`` has not.
+        extra: objects of ``after`` that ``before`` has not.
+        before: all objects as they were.
+        after: all objects as they are.
+    """
+    candidates = defaultdict(list)
+    for thing in sorted(extra):
+        candidates[_essence(thing, after[thing])].append(thing)
+    found = {}
+    for thing in sorted(missing):
+        essence = _essence(thing, before[thing])
+        if essence and candidates[essence]:
+            found[thing] = candidates[essence].pop(0)
+    return found
+
+
+def _essence(thing: str, attributes: Mapping[str, str]) -> tuple[str | None, ...] | None:
+    """What an object is apart from its name; None where the name is all that tells it."""
+    kind, name = split(thing)
+    place = relation_of(thing, attributes)
+    if kind in ("constraint", "index", "trigger") and "definition" in attributes:
+        return (kind, place, attributes["definition"])
+    if kind == "sequence" and place is not None:
+        column = attributes.get("identity of") or attributes.get("owned by")
+        options = (attributes.get(option) for option in _SEQUENCE_OPTIONS)
+        return (kind, column, without_last(name), *options)
+    return None
+
+
+class Names:
+    """The old names of renamed objects, for texts that mention them."""
+
+    def __init__(self, pairs: Mapping[str, str]) -> None:
+        """Remember the pairs that :func:`renamed` found."""
+        self._old = {_relation(new): _relation(old) for old, new in pairs.items()}
+
+    def old(self, attribute: str, text: str) -> str:
+        """The text of an attribute as it would read under the old names."""
+        if attribute == "parent":
+            return self._old.get(text, text)
+        if "::regclass" in text:
+            for new, old in self._old.items():
+                text = text.replace(f"{_literal(new)}::regclass", f"{_literal(old)}::regclass")
+        return text
+
+
+def _relation(thing: str) -> str:
+    """The name of the index or sequence; a constraint's index has the constraint's name."""
+    kind, name = split(thing)
+    if kind != "constraint":
+        return name
+    table = without_last(name)
+    return f"{without_last(table)}{name[len(table) :]}"
+
+
+def _literal(name: str) -> str:
+    return "'" + name.replace("'", "''") + "'"
+
+
+def cosmetic(expected: str, actual: str, language: str | None = None) -> bool:
+    """Whether two different definitions mean the same.
+
+    Args:
+        expected: a definition, as the server writes it.
+        actual: another one.
+        language: of the function that they define.
+    """
+    if _MADE_AT.sub("'now'", expected) == _MADE_AT.sub("'now'", actual):
+        return True
+    if language not in _FREE_FORM:
+        return False
+    before, after = _BODY.fullmatch(expected), _BODY.fullmatch(actual)
+    if before is None or after is None or before[1] != after[1]:
+        return False
+    return _tokens(before[3]) == _tokens(after[3])
+
+
+def _tokens(body: str) -> list[str]:
+    return [
+        match["verbatim"] or match["word"].lower()
+        for match in _TOKEN.finditer(body)
+        if match["nothing"] is None
+    ]

@@ -1,11 +1,55 @@
-"""Two long texts, cut down to where they differ, so that a line has room for both."""
+"""One difference between two schemas, and how it is shown: long texts are cut to what differs."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
+from typing import Literal
 
+from turnback.schema.model import GRANTS_TO
+
+Kind = Literal["missing", "extra", "changed"]
+Softness = Literal["hard", "column_order", "names", "cosmetic"]
+COLUMN_ORDER = "column order"
 _SHORT = 60
 _LONGEST = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that is not as it was.
+
+    Attributes:
+        object: its name in the fingerprint, such as ``column public.users.theme``.
+        kind: the object is missing, or it is extra, or it has changed.
+        attribute: what of it has changed; None for a missing or an extra one.
+        expected: what the attribute was; None where it was as usual.
+        actual: what it is.
+        softness: ``hard``, or why it matters less: only columns' order, only names, nothing at all.
+    """
+
+    object: str
+    kind: Kind
+    attribute: str | None = None
+    expected: str | None = None
+    actual: str | None = None
+    softness: Softness = "hard"
+
+    def __str__(self) -> str:
+        if self.kind == "missing":
+            return f"{self.object}: missing after rollback"
+        if self.kind == "extra":
+            return f"{self.object}: left over after rollback"
+        attribute = self.attribute or ""
+        unset = "as usual" if attribute.startswith(GRANTS_TO) else "none"
+        before, after = excerpts(self.expected, self.actual)
+        if attribute == COLUMN_ORDER and self.expected and self.actual:
+            before, after = moves(self.expected.split(", "), self.actual.split(", "))
+        return f"{self.object}: {attribute} {before or unset} ≠ {after or unset}"
+
+    def to_dict(self) -> dict[str, str | None]:
+        """The same as a JSON-able dict."""
+        return asdict(self)
 
 
 def excerpts(before: str | None, after: str | None) -> tuple[str, str]:

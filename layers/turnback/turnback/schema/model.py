@@ -1,9 +1,25 @@
-"""How the fingerprint names objects: the kind in words, then the name as SQL writes it."""
+"""The fingerprint of a schema: every object of a database, with its attributes, by name.
+
+An object's name is its kind in words, then its name as SQL writes it: ``table public.users``.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+Attributes = Mapping[str, str]
+Objects = Mapping[str, Attributes]
+
+_FORMAT = 1
+# Privileges are attributes of this name, with the role after it.
+GRANTS_TO = "grants to "
+REVOKED = "revoked"
+GRANTABLE = " (grantable)"
 
 _KINDS = (
     "access method",
@@ -54,6 +70,45 @@ _PART = re.compile(r'"(?:[^"]|"")*"|[^."]+')
 # What is named within its table: the last part of the name is its own.
 IN_TABLE = ("column", "constraint", "trigger", "rule", "policy")
 RELATIONS = ("table", "foreign table", "view", "materialized view", "type", "domain")
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A schema, object by object.
+
+    Attributes:
+        objects: each object's attributes by its name, which begins with its kind and is quoted as
+            in SQL: ``table public.users``, ``column public.users.email``,
+            ``function public.f(integer)``. An attribute that is as usual is left out.
+    """
+
+    objects: Mapping[str, Mapping[str, str]]
+
+    @cached_property
+    def digest(self) -> str:
+        """A SHA-256 of all of it, hex. It also tells apart what :func:`compare` calls cosmetic."""
+        return hashlib.sha256(self._text().encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """The fingerprint as JSON: one document, the same text for the same schema."""
+        return f'{{"format":{_FORMAT},"objects":{self._text()}}}'
+
+    @classmethod
+    def from_json(cls, text: str) -> Fingerprint:
+        """The fingerprint that :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: it is none, or of a format that this version does not know.
+        """
+        document = json.loads(text)
+        if not isinstance(document, dict) or document.get("format") != _FORMAT:
+            raise ValueError(f"not a fingerprint of format {_FORMAT}")
+        return cls(document["objects"])
+
+    def _text(self) -> str:
+        return json.dumps(
+            self.objects, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=dict
+        )
 
 
 def split(thing: str) -> tuple[str, str]:

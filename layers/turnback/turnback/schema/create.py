@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from turnback.rehearsal.clauses import (
+from turnback.schema.model import (
+    GRANTABLE,
+    GRANTS_TO,
+    IN_TABLE,
+    REVOKED,
     Attributes,
     Objects,
-    column_definition,
-    comment,
-    constraint_definition,
-    enabling,
-    named,
-    sequence_options,
+    last,
+    relation_of,
+    split,
+    without_last,
 )
-from turnback.rehearsal.granting import granting
-from turnback.rehearsal.grants import GRANTS_TO
-from turnback.rehearsal.naming import last, relation_of, split, without_last
 from turnback.sql.quoting import literal
 
 # Kinds that are made as "CREATE KIND name (definition)", and those without the parentheses.
@@ -239,3 +238,122 @@ _MAKERS: dict[str, Callable[[str, Attributes, Objects], list[str]]] = {
     "operator": _operator,
     "publication": _publication,
 }
+
+
+_CREATE_INDEX = ("CREATE UNIQUE INDEX ", "CREATE INDEX ")
+_CREATE_TRIGGER = ("CREATE CONSTRAINT TRIGGER ", "CREATE TRIGGER ")
+
+
+def comment(thing: str, text: str | None, objects: Objects) -> str:
+    """The statement that comments on an object; None takes the comment away."""
+    kind, name = split(thing)
+    words = kind.upper()
+    if kind in IN_TABLE and kind != "column":
+        domain = "DOMAIN " if f"domain {without_last(name)}" in objects else ""
+        name = f"{last(name)} ON {domain}{without_last(name)}"
+    return f"COMMENT ON {words} {name} IS {literal(text)};"
+
+
+def column_definition(column: Attributes) -> str:
+    """What stands behind a column's name where it is made."""
+    parts = [column["type"]]
+    if "collation" in column:
+        parts.append(f"COLLATE {column['collation']}")
+    if "default" in column:
+        parts.append(f"DEFAULT {column['default']}")
+    for word in ("stored", "virtual"):
+        if f"generated {word}" in column:
+            parts.append(f"GENERATED ALWAYS AS ({column[f'generated {word}']}) {word.upper()}")
+    if "identity" in column:
+        parts.append(f"GENERATED {column['identity'].upper()} AS IDENTITY")
+    if "not null name" in column:
+        parts.append(f"CONSTRAINT {column['not null name']}")
+    if "not null" in column:
+        parts.append("NOT NULL")
+    return " ".join(parts)
+
+
+def constraint_definition(constraint: Attributes) -> str:
+    """What stands behind ADD CONSTRAINT and the name."""
+    unproven = " NOT VALID" if constraint.get("validated") == "no" else ""
+    return constraint["definition"] + unproven
+
+
+def named(definition: str, name: str) -> str:
+    """The statement that makes an index or a trigger, with its name in its place."""
+    for start in (*_CREATE_INDEX, *_CREATE_TRIGGER):
+        if definition.startswith(start):
+            return f"{start}{name} {definition.removeprefix(start)};"
+    raise ValueError(f"not the definition of an index or trigger: {definition}")
+
+
+def sequence_options(sequence: Attributes) -> str:
+    """All options of a sequence."""
+    cycle = "CYCLE" if "cycle" in sequence else "NO CYCLE"
+    return (
+        f"AS {sequence['type']} INCREMENT BY {sequence['increment']} "
+        f"MINVALUE {sequence['minimum']} MAXVALUE {sequence['maximum']} "
+        f"START WITH {sequence['start']} CACHE {sequence['cache']} {cycle}"
+    )
+
+
+def enabling(name: str, state: str) -> str:
+    """The statement that enables or disables a trigger or rule of a table.
+
+    Args:
+        name: ``public.users.audit``.
+        state: ``yes``, ``no``, ``always`` or ``replica``.
+    """
+    words = {"yes": "ENABLE", "no": "DISABLE", "always": "ENABLE ALWAYS"}
+    how = words.get(state, "ENABLE REPLICA")
+    return f"ALTER TABLE {without_last(name)} {how} TRIGGER {last(name)};"
+
+
+# GRANT … ON names tables, views and their like without a word for their kind.
+_PLAIN = ("table", "view", "materialized view", "foreign table", "column")
+_WORDS = {"server": "FOREIGN SERVER", "domain": "DOMAIN", "aggregate": "FUNCTION"}
+
+# What everybody may do with what is new.
+_USUAL = {
+    "function": "EXECUTE",
+    "procedure": "EXECUTE",
+    "aggregate": "EXECUTE",
+    "type": "USAGE",
+    "domain": "USAGE",
+    "language": "USAGE",
+}
+
+
+def granting(thing: str, role: str, before: str | None, now: str | None) -> str | None:
+    """SQL that gives a role the privileges on an object that it had.
+
+    Args:
+        thing: the object's name in the fingerprint.
+        role: who has them, as SQL names it.
+        before: the privileges it had, as the fingerprint tells them; None if the usual ones.
+        now: those it has.
+    """
+    kind, name = split(thing)
+    # Somebody else than the owner granted them, or the object has another name elsewhere.
+    if " by " in role or kind in ("database", "default privileges"):
+        return None
+    column = f" ({last(name)})" if kind == "column" else ""
+    target = without_last(name) if kind == "column" else name
+    if kind not in _PLAIN:
+        target = f"{_WORDS.get(kind, kind.upper())} {target}"
+    statements = []
+    if now not in (None, REVOKED):
+        statements.append(f"REVOKE ALL{column} ON {target} FROM {role};")
+    if before == REVOKED:
+        return f"REVOKE ALL{column} ON {target} FROM {role};"
+    usual = _USUAL.get(kind, "") if role == "PUBLIC" else ""
+    granted = (before or usual).split(", ") if before or usual else []
+    for ending, option in (("", ""), (GRANTABLE, " WITH GRANT OPTION")):
+        some = [
+            privilege.removesuffix(GRANTABLE) + column
+            for privilege in granted
+            if privilege.endswith(GRANTABLE) == bool(ending)
+        ]
+        if some:
+            statements.append(f"GRANT {', '.join(some)} ON {target} TO {role}{option};")
+    return "\n".join(statements) or None

@@ -1,0 +1,312 @@
+"""Reads the fingerprint of a schema from the catalog, in one message.
+
+The queries are files in ``queries``. A column whose name begins with an underscore says where its
+row belongs; every other column is an attribute of the object:
+
+- ``_object``: the object's name in the fingerprint.
+- ``_class``, ``_oid``, ``_sub``: its address in the catalog, by which comments find it.
+  ``_part_class``, ``_part_oid``, ``_part``: the address of something reported as a part of it.
+- ``_declares``: a relation that its parts can name as their ``_relation``. Parts of relations that
+  no row declared (those of extensions, and turnback's own) are left out.
+- ``_grants``, ``_granted_by_default``, ``_owner``: privileges, as :func:`granted` reads them.
+- ``_options``: options of foreign data, which can be secrets.
+- ``_note``, ``_text``: something to add to the object at this address.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from weakref import WeakKeyDictionary
+
+from psycopg.adapt import Transformer
+from psycopg.pq import Format, TransactionStatus
+from psycopg.pq.abc import PGresult
+
+from turnback.engine.session.message import Connection, ServerError, send
+from turnback.errors import DatabaseRefused
+from turnback.schema.model import GRANTABLE, GRANTS_TO, REVOKED, Fingerprint
+
+# All statements see the same moment. The message is a transaction, and its settings end with it.
+_ALONE = ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",)
+# In a transaction of the session's own, what it has set is set again afterwards.
+_BEGIN, _END = "SAVEPOINT fingerprint", ("ROLLBACK TO SAVEPOINT fingerprint", "RELEASE fingerprint")
+_UNKNOWN_STATEMENT = "26000"
+_GROWTH = 4
+# What each session has prepared the questions as: planning them takes longer than answering them.
+_prepared: WeakKeyDictionary[Connection, _Prepared] = WeakKeyDictionary()
+_numbers = itertools.count(1)
+
+
+def fingerprint(connection: Connection, *, history_schema: str = "public") -> Fingerprint:
+    """The fingerprint of the database as it is now.
+
+    Left out are the server's own objects, temporary ones, those that belong to an extension (the
+    extension itself is included, with its version) and turnback's own. Data is not read, and the
+    value of a sequence is data. Passwords in options are left out.
+
+    Args:
+        connection: any session; it is left as it was, in its transaction if it is in one.
+        history_schema: where turnback's own tables are.
+
+    Raises:
+        DatabaseRefused: the catalog changed meanwhile, or a lock was not available in time.
+        DatabaseUnreachable: the connection broke.
+    """
+    try:
+        results = _ask(connection)
+    except ServerError as error:
+        if error.sqlstate != _UNKNOWN_STATEMENT:
+            raise _refused(error) from error
+        # A script has made the session forget its prepared statements (DISCARD ALL).
+        try:
+            results = _ask(connection)
+        except ServerError as again:
+            raise _refused(again) from again
+    objects = objects_of(results, history_schema)
+    prepared = _prepared[connection]
+    prepared.objects = prepared.objects or len(objects)
+    if len(objects) > _GROWTH * prepared.objects:
+        # Plans for a small catalog are slow on a big one: they are made anew the next time.
+        del _prepared[connection]
+    return Fingerprint(objects)
+
+
+def _refused(error: ServerError) -> DatabaseRefused:
+    return DatabaseRefused(
+        f"the schema cannot be read: {error.message}",
+        sqlstate=error.sqlstate,
+        hint="run it again when nobody else changes the schema",
+    )
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """What a session has prepared.
+
+    Attributes:
+        name: of the statements, but for their numbers.
+        objects: how many objects there were when they were planned; 0 before that is known.
+    """
+
+    name: str
+    objects: int = 0
+
+
+def _ask(connection: Connection) -> list[PGresult]:
+    """Ask as it was prepared in this session; the first time, prepare it in the same message."""
+    settings, *queries = questions(connection.info.server_version // 10_000)
+    alone = connection.pgconn.transaction_status == TransactionStatus.IDLE
+    known = _prepared.pop(connection, None)
+    prepared = known or _Prepared(f"turnback_fingerprint_{next(_numbers)}")
+    name = prepared.name
+    statements = [*(_ALONE if alone else (_BEGIN,)), settings]
+    if known is None:
+        statements += (f"PREPARE {name}_{i} AS {query}" for i, query in enumerate(queries))
+    statements += (f"EXECUTE {name}_{i}" for i in range(len(queries)))
+    if not alone:
+        statements += _END
+    try:
+        results = send(connection, ";\n".join(statements))
+    except ServerError:
+        if not alone:
+            send(connection, "; ".join(_END))
+        raise
+    _prepared[connection] = prepared
+    return results
+
+
+# How the server writes values, types and names, so that the same schema reads the same everywhere.
+_SETTINGS = {
+    "search_path": "",
+    "quote_all_identifiers": "off",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+    "lc_monetary": "C",
+    "standard_conforming_strings": "on",
+    "jit": "off",
+}
+_OURS = ("migrations", "migration_log", "migration_backfills", "migration_health")
+_SECRET = re.compile(r"passw|passfile|secret|token|credential|private|api_?key|jwt", re.IGNORECASE)
+_NOT_SHOWN = "(not shown)"
+# The type text.
+_TEXT = 25
+_VERSION_MARK = re.compile(r"  -- since (\d+)(?: until (\d+))?$")
+
+
+@cache
+def questions(major: int) -> tuple[str, ...]:
+    """The statements for servers of a major version; the first makes settings of a transaction.
+
+    Args:
+        major: the server's version, such as 18.
+    """
+    values = ", ".join(
+        f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items()
+    )
+    folder = resources.files("turnback.schema").joinpath("queries")
+    files = sorted(
+        (file for file in folder.iterdir() if file.name.endswith(".sql")),
+        key=lambda file: file.name,
+    )
+    statements = [f"SELECT {values}"]
+    for file in files:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        text = "\n".join(_lines_for(major, (line for line in lines if line[:2] != "--")))
+        statements += (part.strip() for part in text.split(";\n"))
+    return tuple(statement.removesuffix(";") for statement in statements)
+
+
+def _lines_for(major: int, lines: Iterable[str]) -> Iterator[str]:
+    """The lines that this version understands; some columns came with a version, and some went."""
+    for line in lines:
+        mark = _VERSION_MARK.search(line)
+        if mark is None:
+            yield line
+        elif int(mark[1]) <= major <= int(mark[2] or major):
+            yield line[: mark.start()]
+
+
+def objects_of(results: Iterable[PGresult], history_schema: str) -> dict[str, dict[str, str]]:
+    """The objects in the answers, by name.
+
+    Args:
+        results: the answers to :func:`questions`, in their order.
+        history_schema: where turnback's own tables are; they are left out.
+    """
+    reading = _Reading(history_schema)
+    for result in results:
+        names = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
+        if "_class" in names:
+            reading.read(names, _rows(result))
+    return {name: attributes for name, attributes in reading.objects.items() if attributes}
+
+
+def _rows(result: PGresult) -> Sequence[tuple[str | None, ...]]:
+    """All rows as text, read by psycopg's own loop: there are thousands of fields."""
+    transformer = Transformer()
+    transformer.set_pgresult(result, set_loaders=False)
+    transformer.set_loader_types([_TEXT] * result.nfields, Format.TEXT)
+    return transformer.load_rows(0, result.ntuples, tuple)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Objects as far as they are read."""
+
+    history_schema: str
+    objects: dict[str, dict[str, str]] = field(default_factory=dict)
+    _relations: set[str | None] = field(default_factory=lambda: {None})
+    # Attributes by catalog address, and the words that a note's name begins with there.
+    _places: dict[tuple[str | None, ...], tuple[dict[str, str], str]] = field(default_factory=dict)
+
+    def read(self, names: list[str], found: Sequence[tuple[str | None, ...]]) -> None:
+        """Take in one query's rows; the columns with an underscore come first."""
+        special = [name for name in names if name.startswith("_")]
+        start = len(special)
+        usual = names[start:]
+        for row in found:
+            where = dict(zip(special, row, strict=False))
+            if "_note" in where:
+                self._note(where)
+            elif self._wanted(where):
+                values = zip(usual, row[start:], strict=True)
+                self._add(where, {name: value for name, value in values if value is not None})
+
+    def _wanted(self, where: dict[str, str | None]) -> bool:
+        if where.get("_relation") not in self._relations:
+            return False
+        if where.get("_schema") != self.history_schema:
+            return True
+        if "_name" in where:
+            return where["_name"] not in _OURS
+        # The schema itself: it is ours where it was made for the history.
+        return self.history_schema == "public"
+
+    def _add(self, where: dict[str, str | None], attributes: dict[str, str]) -> None:
+        if (declared := where.get("_declares")) is not None:
+            self._relations.add(declared)
+        if "value" in attributes and _SECRET.search(where.get("_name") or ""):
+            attributes["value"] = _NOT_SHOWN
+        for option in (where.get("_options") or "").splitlines():
+            name, _, value = option.partition("=")
+            attributes[f"option {name}"] = _NOT_SHOWN if _SECRET.search(name) else value
+        if (grants := where.get("_grants")) is not None:
+            owner = attributes.get("owner") or where.get("_owner")
+            attributes |= granted(grants, where.get("_granted_by_default"), owner)
+        self.objects[where["_object"] or ""] = attributes
+        address = (where["_class"], where["_oid"], where.get("_sub") or "0")
+        self._places[address] = (attributes, "")
+        if (part := where.get("_part")) is not None:
+            address = (where["_part_class"], where["_part_oid"], "0")
+            self._places[address] = (attributes, f"{part} ")
+
+    def _note(self, where: dict[str, str | None]) -> None:
+        place = self._places.get((where["_class"], where["_oid"], where["_sub"]))
+        if place is not None:
+            attributes, words = place
+            attributes[words + (where["_note"] or "")] = where["_text"] or ""
+
+
+_PRIVILEGES = {
+    "r": "SELECT",
+    "a": "INSERT",
+    "w": "UPDATE",
+    "d": "DELETE",
+    "D": "TRUNCATE",
+    "x": "REFERENCES",
+    "t": "TRIGGER",
+    "m": "MAINTAIN",
+    "X": "EXECUTE",
+    "U": "USAGE",
+    "C": "CREATE",
+    "c": "CONNECT",
+    "T": "TEMPORARY",
+    "s": "SET",
+    "A": "ALTER SYSTEM",
+}
+_ITEM = re.compile(r'^("(?:[^"]|"")*"|[^=]*)=([A-Za-z*]*)/(.*)$')
+
+
+def granted(items: str, usual: str | None, owner: str | None) -> dict[str, str]:
+    """What differs from the usual, an attribute for each role, such as ``grants to alice``.
+
+    An access list that says the same as none at all has no attributes.
+
+    Args:
+        items: the access list, a line an entry: ``alice=rw*/postgres``.
+        usual: the list that holds where there is none, in the same form; None grants nothing.
+        owner: who grants, unless an entry says otherwise.
+    """
+    now, before = _by_role(items, owner), _by_role(usual or "", owner)
+    attributes = {}
+    for role in sorted({*now, *before}):
+        if now.get(role) != before.get(role):
+            attributes[f"{GRANTS_TO}{role}"] = now.get(role, REVOKED)
+    return attributes
+
+
+def _by_role(items: str, owner: str | None) -> dict[str, str]:
+    found = {}
+    for item in items.splitlines():
+        match = _ITEM.match(item)
+        if match is None:
+            raise ValueError(f"not an entry of an access list: {item}")
+        role, letters, grantor = match.groups()
+        name = role or "PUBLIC"
+        if grantor.strip('"').replace('""', '"') != owner:
+            name += f" by {grantor}"
+        privileges = [
+            word + (GRANTABLE if f"{letter}*" in letters else "")
+            for letter, word in _PRIVILEGES.items()
+            if letter in letters
+        ]
+        found[name] = ", ".join(privileges)
+    return found
