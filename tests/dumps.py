@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import psycopg
+from turnback.recovery.dumps.catalog import DumpRecord
 from turnback.recovery.dumps.dump import DumpSnapshots
-from turnback.recovery.dumps.record import DumpRecord
 from turnback.recovery.dumps.restore import RestoreDump
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import (

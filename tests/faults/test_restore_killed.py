@@ -12,10 +12,10 @@ from typing import Any
 import psycopg
 import pytest
 from turnback.local.server import EmbeddedServer
-from turnback.recovery.dumps.names import Names
-from turnback.recovery.dumps.record import DumpRecord
+from turnback.recovery.dumps.catalog import DumpRecord
 from turnback.recovery.dumps.restore import RestoreDump
 from turnback.recovery.dumps.store import FolderStore
+from turnback.recovery.dumps.successor import Names
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import RestoreState
 

@@ -12,8 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 from turnback.errors import RestoreFailed, RollbackFailed, RunnerBusy, TurnbackError
-from turnback.recovery.counters import counters, written_since
-from turnback.recovery.model import Place, RestoreProgress, RestoreRequest, Restores, RestoreState
+from turnback.recovery.contents import counters, written_since
+from turnback.recovery.model import Place, RestoreProgress, Restorer, RestoreRequest, RestoreState
 from turnback.runs.assess import Assessment, assess
 from turnback.runs.order import Order
 from turnback.runs.restore import restore
@@ -273,7 +273,7 @@ class Shelf:
 def restored(
     run: Release,
     state: dict[str, Any],
-    shelf: Restores | None = None,
+    shelf: Restorer | None = None,
     at: Callable[[Order], Any] | None = None,
 ) -> dict[str, Any]:
     def there(order: Order) -> Any:

@@ -14,11 +14,10 @@ import psycopg
 import pytest
 from moto import mock_aws
 from turnback.errors import ConfigurationError, DatabaseRefused, SnapshotFailed, TurnbackError
-from turnback.recovery.counters import counters, written_since
+from turnback.recovery.contents import counters, written_since
 from turnback.recovery.dumps import programs
-from turnback.recovery.dumps.catalog import DumpCatalog, DumpKeeper
+from turnback.recovery.dumps.catalog import DumpCatalog, DumpKeeper, read_record
 from turnback.recovery.dumps.dump import DumpSnapshots
-from turnback.recovery.dumps.record import read_record
 from turnback.recovery.dumps.store import FolderStore
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import RestoreState

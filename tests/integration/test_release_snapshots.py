@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from turnback.aws.rds_snapshots import InstanceSnapshots, RdsSnapshot
-from turnback.recovery.dumps.binaries import binary
+from turnback.recovery.dumps.programs import binary
 
 from tests.conftest import ProjectFactory
 from tests.integration.moto_stack import TARGET

@@ -16,11 +16,10 @@ import psycopg
 import pytest
 from turnback.errors import DatabaseUnreachable, RestoreFailed, RunnerBusy
 from turnback.local.server import EmbeddedServer
-from turnback.recovery.dumps import maintenance
-from turnback.recovery.dumps.fill import advice_on
-from turnback.recovery.dumps.maintenance import leading
-from turnback.recovery.dumps.names import Names
+from turnback.recovery.dumps import server
 from turnback.recovery.dumps.restore import RestoreDump
+from turnback.recovery.dumps.server import leading_session
+from turnback.recovery.dumps.successor import Names, advice_on
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import Place, RestoreState, Snapshot, SnapshotState
 
@@ -254,7 +253,7 @@ def restore_patiently(database: str, store: Memory, record: Any) -> Any:
 def test_another_run_that_restores_this_database_is_named(filled: str) -> None:
     store, before = Memory(), contents(filled)
     record = dump(filled, store)
-    with leading(Endpoint.from_url(filled), "r-other") as connection:
+    with leading_session(Endpoint.from_url(filled), "r-other") as connection:
         assert connection is not None
         with pytest.raises(RunnerBusy, match="turnback restore r-other is restoring"):
             restore(filled, store, request(record))
@@ -265,13 +264,13 @@ def test_a_session_whose_owner_is_frozen_loses_its_lock(
     filled: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Lambda function that was stopped in the middle never closes its socket."""
-    monkeypatch.setattr(maintenance, "_SILENT_MS", 100)
-    monkeypatch.setattr(maintenance, "_HEARTBEAT_S", 3600)
+    monkeypatch.setattr(server, "_SILENT_MS", 100)
+    monkeypatch.setattr(server, "_HEARTBEAT_S", 3600)
     store = Memory()
     record = dump(filled, store)
-    with leading(Endpoint.from_url(filled), RUN) as frozen:
+    with leading_session(Endpoint.from_url(filled), RUN) as frozen:
         assert frozen is not None
-        monkeypatch.setattr(maintenance, "_SILENT_MS", 60_000)
+        monkeypatch.setattr(server, "_SILENT_MS", 60_000)
         restore_patiently(filled, store, record)
         with pytest.raises(psycopg.errors.IdleSessionTimeout):
             frozen.execute("SELECT 1")
@@ -422,8 +421,8 @@ def test_a_name_that_is_taken_by_somebody_else_is_left_alone(filled: str, admin:
 
 
 def test_prepared_transactions_are_named_before_any_session_is_ended() -> None:
-    from turnback.recovery.dumps.properties import Properties
-    from turnback.recovery.dumps.swap import swap
+    from turnback.recovery.dumps.restore import swap
+    from turnback.recovery.dumps.server import Properties
 
     class Prepared:
         """A server that allows prepared transactions; ours does not (it needs a restart)."""

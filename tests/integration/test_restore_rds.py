@@ -13,8 +13,8 @@ import pytest
 from moto import mock_aws
 from turnback.aws.rds_instances import Instances
 from turnback.errors import AwsError, DatabaseRefused, DatabaseUnreachable, RestoreFailed
-from turnback.recovery.managed.restore_instance import RestoreInstance
-from turnback.recovery.managed.standing import kept_name, restored_name
+from turnback.recovery.managed.database import kept_name, restored_name
+from turnback.recovery.managed.restore import RestoreInstance
 from turnback.recovery.model import (
     Place,
     RestoreProgress,

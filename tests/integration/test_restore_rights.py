@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import psycopg
-from turnback.recovery.dumps.properties import read_properties
+from turnback.recovery.dumps.server import read_properties
 from turnback.recovery.dumps.successor import make_successor
 from turnback.recovery.endpoint import Endpoint
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from turnback.recovery.managed.by_hand import Asked, asked_for
-from turnback.recovery.managed.standing import RESTORED_BY
+from turnback.recovery.managed.database import RESTORED_BY
 
 SOURCE, OTHER = "turnback-orders-r-1", "turnback-orders-r-2"
 

@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from turnback.aws.clients import client, telling
-from turnback.aws.rds_instances import Instances
-from turnback.aws.rds_standing import (
+from turnback.aws.rds_databases import (
     SETTINGS_TAG,
-    RdsStanding,
+    RdsDatabase,
     Row,
     begun,
     finished,
@@ -19,6 +18,7 @@ from turnback.aws.rds_standing import (
     tags_like,
     tags_of,
 )
+from turnback.aws.rds_instances import Instances
 
 # What a modification sets and a restore does not, or does in newer versions of boto3 only.
 _LATER = ("BackupRetentionPeriod", "PreferredBackupWindow", "PreferredMaintenanceWindow")
@@ -46,10 +46,10 @@ class Clusters:
         self._rds = rds or client("rds")
         self._instances = Instances(rds=self._rds)
 
-    def find(self, identifier: str) -> RdsStanding | None:
+    def find(self, identifier: str) -> RdsDatabase | None:
         """The cluster of this name, or None."""
         row = self._row(identifier)
-        return RdsStanding.of_cluster(row) if row else None
+        return RdsDatabase.of_cluster(row) if row else None
 
     def restore_snapshot(
         self, identifier: str, like: str, snapshot: str, tags: Mapping[str, str]
@@ -117,7 +117,7 @@ class Clusters:
             f"--new-db-cluster-identifier {new} --apply-immediately"
         )
 
-    def members(self, cluster: str) -> list[RdsStanding]:
+    def members(self, cluster: str) -> list[RdsDatabase]:
         """The instances of a cluster: the writer, then the others by their promotion tiers."""
         row = self._row(cluster)
         if row is None:
@@ -138,9 +138,9 @@ class Clusters:
                 item["DBInstanceIdentifier"],
             )
         )
-        return [RdsStanding.of_instance(item) for item in found]
+        return [RdsDatabase.of_instance(item) for item in found]
 
-    def member(self, identifier: str) -> RdsStanding | None:
+    def member(self, identifier: str) -> RdsDatabase | None:
         """One instance, of whatever cluster, or None."""
         return self._instances.find(identifier)
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from turnback.aws.clients import client
-from turnback.aws.rds_standing import (
+from turnback.aws.rds_databases import (
     SETTINGS_TAG,
-    RdsStanding,
+    RdsDatabase,
     Row,
     begun,
     finished,
@@ -41,10 +41,10 @@ class Instances:
         """Instances by this client of RDS; by one of this Region, if not given."""
         self._rds = rds or client("rds")
 
-    def find(self, identifier: str) -> RdsStanding | None:
+    def find(self, identifier: str) -> RdsDatabase | None:
         """The instance of this name, or None."""
         row = self.row(identifier)
-        return RdsStanding.of_instance(row) if row else None
+        return RdsDatabase.of_instance(row) if row else None
 
     def restore_snapshot(
         self, identifier: str, like: str, snapshot: str, tags: Mapping[str, str]

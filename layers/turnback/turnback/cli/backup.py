@@ -18,7 +18,7 @@ from turnback.cli.stack_database import managed_database, open_endpoint
 from turnback.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from turnback.recovery.dumps.record import DumpRecord
+    from turnback.recovery.dumps.catalog import DumpRecord
 
 # A command has no end of its own; a week is longer than any dump takes.
 NO_LIMIT_S = 7 * 24 * 3600.0

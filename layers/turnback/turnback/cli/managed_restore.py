@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from turnback.aws.rds_clusters import Clusters
     from turnback.aws.rds_instances import Instances
     from turnback.recovery.managed.by_hand import Asked
-    from turnback.recovery.model import Place, RestoreProgress, RestoreRequest, Restores
+    from turnback.recovery.model import Place, RestoreProgress, Restorer, RestoreRequest
 
 _TABLES_SHOWN = 5
 
@@ -53,7 +53,7 @@ def restore_managed(database: StackDatabase, wish: Wish, out: Output) -> None:
         RestoreFailed: it cannot end well; says what stands.
     """
     from turnback.recovery.managed.by_hand import asked_for
-    from turnback.recovery.managed.standing import kept_name
+    from turnback.recovery.managed.database import kept_name
 
     stack, live = database.stack, database.identifier
     out.document |= {"stack": stack.name, "database": None, "snapshot": None, "until": None}
@@ -99,10 +99,10 @@ def pace_of(database: StackDatabase) -> Pace:
     return Pace(float(database.restore_settings.poll_seconds))
 
 
-def _service_of(database: StackDatabase) -> tuple[Instances | Clusters, Restores]:
+def _service_of(database: StackDatabase) -> tuple[Instances | Clusters, Restorer]:
     if database.kind == "rds":
         from turnback.aws.rds_instances import Instances
-        from turnback.recovery.managed.restore_instance import RestoreInstance
+        from turnback.recovery.managed.restore import RestoreInstance
 
         instances = Instances()
         return instances, RestoreInstance(instances, database.identifier)
@@ -116,7 +116,7 @@ def _service_of(database: StackDatabase) -> tuple[Instances | Clusters, Restores
 def _tell_steps(
     database: StackDatabase, source: Source, asked: Asked, wish: Wish, out: Output
 ) -> None:
-    from turnback.recovery.managed.standing import kept_name, restored_name
+    from turnback.recovery.managed.database import kept_name, restored_name
 
     live, what = database.identifier, "instance" if database.kind == "rds" else "cluster"
     new, kept = restored_name(live, asked.run), kept_name(live, asked.run)
@@ -140,7 +140,7 @@ def _tell_steps(
 def _tell_loss(database: StackDatabase, source: Source, out: Output) -> dict[str, Any]:
     """What was written since, as far as the server and a record of its counters tell."""
     from turnback.aws.s3 import Bucket
-    from turnback.recovery.counters import WORDS, counters, written_since
+    from turnback.recovery.contents import WORDS, counters, written_since
     from turnback.runs.records import Records
     from turnback.runs.telling.words import duration
 
@@ -182,7 +182,7 @@ def _request(
 
 
 def _check(database: StackDatabase, source: Source, out: Output) -> Callable[[Place], None]:
-    from turnback.recovery.dumps.history_check import expect_version, version_of
+    from turnback.recovery.contents import expect_version, version_of
 
     told = False
 

@@ -21,7 +21,7 @@ from turnback.cli.stack_database import managed_database, open_endpoint, refuse_
 from turnback.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from turnback.recovery.dumps.record import DumpRecord
+    from turnback.recovery.dumps.catalog import DumpRecord
     from turnback.recovery.dumps.restore import RestoreDump
     from turnback.recovery.endpoint import Endpoint
 
@@ -169,7 +169,7 @@ def _beside(
 
 def _tell_loss(endpoint: Endpoint, record: DumpRecord, out: Output) -> dict[str, Any]:
     """What was written since the snapshot, as far as the server counts it."""
-    from turnback.recovery.counters import WORDS, counters, written_since
+    from turnback.recovery.contents import WORDS, counters, written_since
 
     seconds = (datetime.now(UTC) - datetime.fromisoformat(record.taken_at)).total_seconds()
     written = written_since(record.counters, counters(endpoint))
@@ -188,7 +188,7 @@ def _tell_loss(endpoint: Endpoint, record: DumpRecord, out: Output) -> dict[str,
 
 
 def _check(endpoint: Endpoint, record: DumpRecord) -> Callable[[Any], None]:
-    from turnback.recovery.dumps.history_check import expects_version
+    from turnback.recovery.contents import expects_version
 
     return expects_version(endpoint, record.schema_version, record.history_schema)
 

@@ -11,7 +11,7 @@ from turnback.cli.output import Output, ask, may_ask
 from turnback.errors import AwsError, ConfigurationError, DatabaseUnreachable
 
 if TYPE_CHECKING:
-    from turnback.recovery.model import RestoreProgress, RestoreRequest, Restores
+    from turnback.recovery.model import RestoreProgress, Restorer, RestoreRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def confirm(what: str, place: str, *, yes: bool, out: Output) -> None:
 
 
 def carry_out(
-    restores: Restores, request: RestoreRequest, out: Output, pace: Pace = BRISK
+    restores: Restorer, request: RestoreRequest, out: Output, pace: Pace = BRISK
 ) -> RestoreProgress:
     """Call until it is restored, and say each time how far it is.
 

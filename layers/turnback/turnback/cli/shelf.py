@@ -13,7 +13,7 @@ from turnback.cli import options as opt
 from turnback.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from turnback.recovery.dumps.record import DumpRecord
+    from turnback.recovery.dumps.catalog import DumpRecord
     from turnback.store import Store
 
 _S3 = re.compile(r"s3://(?P<bucket>[^/]+)(?:/(?P<key>.*))?")
@@ -85,8 +85,7 @@ def find(snapshot: str, shelf: Shelf) -> tuple[Store, DumpRecord]:
     Raises:
         ConfigurationError: there is none, or no record of it.
     """
-    from turnback.recovery.dumps.catalog import DumpCatalog
-    from turnback.recovery.dumps.record import read_record
+    from turnback.recovery.dumps.catalog import DumpCatalog, read_record
     from turnback.recovery.dumps.store import FolderStore
 
     found = _S3.fullmatch(snapshot)

@@ -93,7 +93,7 @@ class StackDatabase:
             ConfigurationError: nobody says so.
             AwsError: the secret cannot be read.
         """
-        from turnback.aws.rds import auth_token
+        from turnback.aws.rds_databases import auth_token
         from turnback.aws.secretsmanager import secret_fields
         from turnback.recovery.endpoint import Endpoint
         from turnback.settings import DatabaseSettings

@@ -42,7 +42,7 @@ class Snapshot:
         return asdict(self)
 
 
-class Snapshots(Protocol):
+class SnapshotTaker(Protocol):
     """One way to take snapshots."""
 
     def take(self, target: str, run: str, tags: Mapping[str, str]) -> Snapshot:
@@ -131,7 +131,7 @@ class RestoreProgress:
         return asdict(self)
 
 
-class Restores(Protocol):
+class Restorer(Protocol):
     """One way to restore."""
 
     def advance(self, request: RestoreRequest) -> RestoreProgress:

@@ -10,8 +10,7 @@ from typing import Any
 
 from turnback.errors import ApplicationNotStopped, ConfigurationError
 from turnback.recovery import application
-from turnback.recovery.application import Part, Parts
-from turnback.recovery.application_parts import Hook, HookPart
+from turnback.recovery.application import ApplicationPart, Hook, HookPart, Parts
 from turnback.runs.order import Order
 from turnback.runs.records import Records
 from turnback.settings.application import ApplicationSettings
@@ -64,7 +63,7 @@ def change_application(
     state: Mapping[str, Any],
     *,
     settings: ApplicationSettings,
-    part: Callable[[str, str], Part],
+    part: Callable[[str, str], ApplicationPart],
     hook: Callable[[str], Hook],
     records: Records,
     environment: str,
@@ -136,12 +135,12 @@ def _names(settings: ApplicationSettings) -> list[tuple[str, str]]:
 def _parts(
     order: Order,
     state: Mapping[str, Any],
-    part: Callable[[str, str], Part],
+    part: Callable[[str, str], ApplicationPart],
     hook: Callable[[str], Hook],
     record: ApplicationRecord,
     environment: str,
 ) -> Parts:
-    def make(kind: str, name: str) -> Part:
+    def make(kind: str, name: str) -> ApplicationPart:
         if kind != HOOK:
             return part(kind, name)
         told = {

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from turnback.errors import DatabaseRefused, DatabaseUnreachable, RestoreFailed, RunnerBusy
 from turnback.recovery.model import (
     Place,
+    Restorer,
     RestoreRequest,
-    Restores,
     RestoreState,
     Snapshot,
     SnapshotState,
@@ -40,7 +40,7 @@ def restore(
     order: Order,
     state: Mapping[str, Any],
     *,
-    restores: Restores,
+    restores: Restorer,
     settings: RestoreSettings,
     records: Records,
     connect: Connect,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from turnback.errors import SnapshotFailed
-from turnback.recovery.model import Snapshots, SnapshotState
+from turnback.recovery.model import SnapshotState, SnapshotTaker
 from turnback.runs.order import Order
 from turnback.runs.records import Records
 from turnback.settings import Policy, SnapshotSettings
@@ -25,7 +25,7 @@ def take_snapshot(
     release: str,
     records: Records,
     count: Callable[[], dict[str, Any]],
-    snapshots: Snapshots,
+    snapshots: SnapshotTaker,
     retention: Retention | None = None,
     settings: SnapshotSettings,
     policy: Policy,

@@ -25,13 +25,13 @@ class Database:
 
     def counters(self) -> dict[str, Any]:
         """The counters of written rows, as they are now."""
-        from turnback.recovery.counters import counters
+        from turnback.recovery.contents import counters
 
         return counters(self.endpoint())
 
     def written(self, before: Mapping[str, Any]) -> dict[str, Any]:
         """What was written since these counters were taken."""
-        from turnback.recovery.counters import written_since
+        from turnback.recovery.contents import written_since
 
         return written_since(before, self.counters())
 
@@ -77,7 +77,7 @@ class Database:
 
     def endpoint(self, place: Place | None = None) -> Endpoint:
         """Where the database is, or a restored one, and how to get in."""
-        from turnback.aws.rds import auth_token
+        from turnback.aws.rds_databases import auth_token
         from turnback.aws.secretsmanager import secret_fields
         from turnback.recovery.endpoint import Endpoint
 

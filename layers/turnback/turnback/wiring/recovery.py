@@ -15,9 +15,8 @@ from turnback.wiring.invocation import RESERVE_S, Invocation
 if TYPE_CHECKING:
     from turnback.aws.rds_snapshots import ClusterSnapshots, InstanceSnapshots
     from turnback.aws.stepfunctions import StateMachine
-    from turnback.recovery.application import Part
-    from turnback.recovery.application_parts import Hook
-    from turnback.recovery.model import Restores, Snapshots
+    from turnback.recovery.application import ApplicationPart, Hook
+    from turnback.recovery.model import Restorer, SnapshotTaker
     from turnback.recovery.retention import Keeper, Retention
 
 
@@ -34,7 +33,7 @@ class Recovery:
         return SnapshotSettings.read(self._of.environment)
 
     @property
-    def snapshots(self) -> Snapshots:
+    def snapshots(self) -> SnapshotTaker:
         """The way snapshots are taken."""
         from turnback.recovery.model import NoSnapshots
 
@@ -89,7 +88,7 @@ class Recovery:
         return RestoreSettings.read(self._of.environment)
 
     @property
-    def restores(self) -> Restores:
+    def restores(self) -> Restorer:
         """The way the database is restored: from what its snapshots are."""
         settings = self.snapshot_settings
         if settings.kind == "dump":
@@ -98,7 +97,7 @@ class Recovery:
             return RestoreDump(self._database.endpoint(), self._of.bucket(), self._of.seconds_left)
         if settings.kind == "rds":
             from turnback.aws.rds_instances import Instances
-            from turnback.recovery.managed.restore_instance import RestoreInstance
+            from turnback.recovery.managed.restore import RestoreInstance
 
             return RestoreInstance(Instances(), settings.instance)
         if settings.kind == "aurora":
@@ -116,9 +115,9 @@ class Recovery:
         """What is stopped around a way back."""
         return ApplicationSettings.read(self._of.environment)
 
-    def application_part(self, kind: str, name: str) -> Part:
+    def application_part(self, kind: str, name: str) -> ApplicationPart:
         """A service of ECS (``cluster/service``), or a Lambda function."""
-        from turnback.recovery.application_parts import FunctionPart, ServicePart
+        from turnback.recovery.application import FunctionPart, ServicePart
 
         if kind == "ecs":
             from turnback.aws.ecs import EcsService

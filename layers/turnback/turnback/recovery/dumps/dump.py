@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
+import psycopg
+
+from turnback.engine.session.connection import Connection, connect
+from turnback.engine.session.events import Options
 from turnback.errors import SnapshotFailed
-from turnback.recovery.dumps.binaries import binary
+from turnback.recovery.contents import counters, last_applied
+from turnback.recovery.dumps.catalog import DumpRecord, read_record
 from turnback.recovery.dumps.programs import (
+    binary,
     chunks,
     ended_in_time,
     environment_for,
     feed,
+    refuse_newer_server,
     tail,
 )
-from turnback.recovery.dumps.record import DumpRecord, read_record
-from turnback.recovery.dumps.source import MANAGED, Source, open_source
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import Snapshot, SnapshotState
 from turnback.store import Store
@@ -113,12 +121,12 @@ class DumpSnapshots:
         record.write(self._store, key)
         return record
 
-    def source(self) -> AbstractContextManager[Source]:
+    def source(self) -> AbstractContextManager[DumpSource]:
         """What would be dumped, held for a ``with`` block; see open_source."""
         return open_source(self._endpoint, self._history_schema, self._limit)
 
     def _dump(
-        self, source: Source, key: str, tags: Mapping[str, str]
+        self, source: DumpSource, key: str, tags: Mapping[str, str]
     ) -> tuple[int, str, str | None]:
         size, digest = 0, sha256()
         with (
@@ -186,3 +194,89 @@ class DumpSnapshots:
             f"pg_dump failed: {shown}",
             hint="the user must be able to connect and to read every table; nothing was changed",
         )
+
+
+MEGABYTE = 1_000_000
+MANAGED = "set the parameter SnapshotKind to rds or aurora"
+
+
+@dataclass(frozen=True, slots=True)
+class DumpSource:
+    """The database as the dump sees it: everything of one and the same transaction.
+
+    Attributes:
+        exported: name of the transaction's snapshot, for pg_dump to join.
+        taken_at: its start, ISO 8601 in UTC.
+        bytes: size of the database.
+        server_version: as the server says it.
+        schema_version: the version last applied.
+        counters: the row counters.
+        program: the pg_dump that can dump it.
+    """
+
+    exported: str
+    taken_at: str
+    bytes: int
+    server_version: str
+    schema_version: str | None
+    counters: dict[str, Any]
+    program: Path
+
+
+@contextmanager
+def open_source(
+    endpoint: Endpoint, history_schema: str, limit_megabytes: int
+) -> Iterator[DumpSource]:
+    """The database at one moment, held for the ``with`` block so that pg_dump can join it.
+
+    Args:
+        endpoint: the database.
+        history_schema: schema of the history tables.
+        limit_megabytes: size from which it is refused; 0 is without limit.
+
+    Raises:
+        SnapshotFailed: it is larger than a dump is good for, or pg_dump is too old for it.
+        DatabaseUnreachable, DatabaseRefused: there is no answer, or it is no.
+    """
+    with connect(
+        endpoint.conninfo(), application_name="turnback dump", options=Options()
+    ) as connection:
+        program = refuse_newer_server(connection.info.server_version)
+        try:
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            source = _look(connection, history_schema, program)
+        except psycopg.Error as error:
+            raise SnapshotFailed(
+                f"the dump could not begin: {error}",
+                sqlstate=error.sqlstate,
+                hint="the user must be able to connect and to read every table",
+            ) from error
+        if limit_megabytes and source.bytes > limit_megabytes * MEGABYTE:
+            raise SnapshotFailed(
+                f"the database has {source.bytes // MEGABYTE} MB; a dump is made of up to "
+                f"{limit_megabytes} MB (DUMP_LIMIT_MEGABYTES)",
+                hint=f"{MANAGED}: a snapshot of RDS does not depend on the size; nothing was "
+                "changed",
+            )
+        yield source
+
+
+def _look(connection: Connection, history_schema: str, program: Path) -> DumpSource:
+    row = connection.execute(
+        "SELECT pg_catalog.pg_export_snapshot(), "
+        "to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), "
+        "pg_catalog.pg_database_size(pg_catalog.current_database()), "
+        "pg_catalog.current_setting('server_version')"
+    ).fetchone()
+    assert row is not None
+    exported, taken_at, size, version = row
+    assert isinstance(size, int)
+    return DumpSource(
+        exported=str(exported),
+        taken_at=str(taken_at),
+        bytes=size,
+        server_version=str(version),
+        schema_version=last_applied(connection, history_schema),
+        counters=counters(connection),
+        program=program,
+    )

@@ -1,34 +1,47 @@
-"""Restoring a dump: into a new database beside the old one, then the names are swapped."""
+"""Restoring a dump: into a new database beside the old one, then the names are swapped.
+
+PostgreSQL renames a database only while no session is in it, and takes a lock on it that every new
+session has to wait for (dbcommands.c, RenameDatabase; postinit.c, InitPostgres). So the rename is
+begun first; while it waits, up to five seconds, a second session ends those that are there, and
+no new one can connect in between. A client that was waiting gets the error that the database was
+renamed, and finds the restored one at its next try.
+
+Both renames commit in one transaction: a kill at any moment leaves either the old database,
+answering as before, or the restored one in its place.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import psycopg
 
 from turnback.engine.session.connection import Connection
 from turnback.errors import ConfigurationError, DatabaseUnreachable, RestoreFailed
-from turnback.recovery.dumps.fill import fill
-from turnback.recovery.dumps.maintenance import leading, open_maintenance
-from turnback.recovery.dumps.names import (
+from turnback.recovery.dumps.catalog import DumpRecord, key_of, read_record
+from turnback.recovery.dumps.server import (
+    Properties,
+    leading_session,
+    open_maintenance,
+    read_properties,
+)
+from turnback.recovery.dumps.successor import (
     COMPLETE,
     KEPT,
     RESTORING,
     Mark,
     Names,
-    read_mark,
-    run_by_hand,
-)
-from turnback.recovery.dumps.properties import Properties, read_properties
-from turnback.recovery.dumps.record import DumpRecord, key_of, read_record
-from turnback.recovery.dumps.successor import (
+    fill,
     find_database,
     make_successor,
-    refuse_powerless,
-    taken,
+    name_in_use,
+    read_mark,
+    refuse_missing_rights,
+    run_by_hand,
 )
-from turnback.recovery.dumps.swap import swap
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import Place, RestoreProgress, RestoreRequest, RestoreState, Snapshot
 from turnback.sql.quoting import identifier, literal
@@ -38,6 +51,8 @@ from turnback.store import Store
 RESERVE_S = 20.0
 # The swap may wait five seconds for the sessions to go, three times.
 _SWAP_S = 20.0
+# Between two looks for sessions that are to be ended.
+_PAUSE_S = 0.05
 
 
 class RestoreDump:
@@ -60,7 +75,7 @@ class RestoreDump:
         self._seconds_left = seconds_left
 
     def advance(self, request: RestoreRequest) -> RestoreProgress:
-        """Restore, check, swap; see Restores.
+        """Restore, check, swap; see Restorer.
 
         Raises:
             RestoreFailed: it cannot end well; the old database answers as before.
@@ -68,7 +83,7 @@ class RestoreDump:
             DatabaseUnreachable: no answer.
         """
         record = self.record(request.snapshot)
-        with leading(self._endpoint, request.run) as connection:
+        with leading_session(self._endpoint, request.run) as connection:
             if connection is None:
                 return RestoreProgress(
                     RestoreState.RESTORING, "an earlier call of this run is still at work"
@@ -90,7 +105,7 @@ class RestoreDump:
             RestoreFailed: the name is taken, or it cannot be restored.
         """
         record = self.record(snapshot)
-        with leading(self._endpoint, run) as connection:
+        with leading_session(self._endpoint, run) as connection:
             if connection is None:
                 raise RestoreFailed(
                     f'another session is restoring into "{name}"',
@@ -118,7 +133,7 @@ class RestoreDump:
             RestoreFailed: a right is missing; names the statement that gives it.
         """
         with open_maintenance(self._endpoint, "turnback restore") as connection:
-            refuse_powerless(
+            refuse_missing_rights(
                 connection, self._endpoint.user, self._endpoint.name, swaps=beside is None
             )
             if beside is None:
@@ -198,10 +213,10 @@ class RestoreDump:
         kept = find_database(connection, names.kept)
         if kept is not None:
             if kept.mark is None or kept.mark.run != request.run:
-                raise taken(names.kept)
+                raise name_in_use(names.kept)
             return done
         properties = read_properties(connection, names.current)
-        refuse_powerless(connection, self._endpoint.user, names.current)
+        refuse_missing_rights(connection, self._endpoint.user, names.current)
         successor = find_database(connection, names.successor)
         if successor is None or not successor.is_whole(request.run, record):
             self._make(connection, names.successor, properties, record, request.run)
@@ -248,3 +263,112 @@ class RestoreDump:
             sqlstate=error.sqlstate,
             hint="the old database answers as before; give us that right, then restore again",
         )
+
+
+def swap(
+    connection: Connection,
+    open_second: Callable[[], Connection],
+    names: Names,
+    properties: Properties,
+    mark: Mark,
+) -> None:
+    """Give the successor the old one's name, and the old one the name it is kept under.
+
+    The old one takes no sessions afterwards: nothing can write into it by mistake. Its owner
+    opens it with ALTER DATABASE … ALLOW_CONNECTIONS true.
+
+    Args:
+        connection: the leading session.
+        open_second: another session in the maintenance database.
+        names: of the databases.
+        properties: those that the old one has and the successor gets.
+        mark: what is written on the kept one.
+
+    Raises:
+        RestoreFailed: not possible now; the old database answers as before.
+    """
+    _refuse_prepared(connection, names.current)
+    statements = [
+        f"ALTER DATABASE {identifier(names.current)} RENAME TO {identifier(names.kept)}",
+        f"ALTER DATABASE {identifier(names.successor)} RENAME TO {identifier(names.current)}",
+        f"ALTER DATABASE {identifier(names.current)} WITH CONNECTION LIMIT "
+        f"{properties.connection_limit} IS_TEMPLATE {str(properties.template).lower()}",
+        f"COMMENT ON DATABASE {identifier(names.current)} IS {literal(properties.comment)}",
+        f"COMMENT ON DATABASE {identifier(names.kept)} IS {literal(mark.text())}",
+        f"ALTER DATABASE {identifier(names.kept)} WITH ALLOW_CONNECTIONS false",
+    ]
+    with open_second() as second:
+        for last in (False, False, True):
+            with _sessions_ended(second, names) as not_ended:
+                try:
+                    connection.execute("BEGIN")
+                    for statement in statements:
+                        connection.execute(statement.encode())
+                    connection.execute("COMMIT")
+                    return
+                except (psycopg.errors.ObjectInUse, psycopg.errors.LockNotAvailable) as error:
+                    connection.execute("ROLLBACK")
+                    if last or not_ended:
+                        raise _still_there(error, not_ended, names) from error
+                except psycopg.Error:
+                    if not connection.closed:
+                        connection.execute("ROLLBACK")
+                    raise
+
+
+@contextmanager
+def _sessions_ended(second: Connection, names: Names) -> Iterator[list[str]]:
+    """End every session in the databases, again and again; collects those that it may not end."""
+    over = threading.Event()
+    not_ended: list[str] = []
+
+    def end() -> None:
+        while not over.wait(_PAUSE_S):
+            try:
+                found = second.execute(
+                    "SELECT pid, usename, application_name, state "
+                    "FROM pg_catalog.pg_stat_activity WHERE datname = ANY(%s)",
+                    [[names.current, names.successor]],
+                ).fetchall()
+            except psycopg.Error as error:
+                not_ended.append(f"unknown sessions ({error})")
+                return
+            for pid, user, application, state in found:
+                try:
+                    second.execute("SELECT pg_catalog.pg_terminate_backend(%s)", [pid])
+                except psycopg.Error as error:
+                    who = f"pid {pid} ({user}, {application or 'unnamed'}, {state}): {error}"
+                    if who not in not_ended:
+                        not_ended.append(who)
+
+    thread = threading.Thread(target=end, daemon=True)
+    thread.start()
+    try:
+        yield not_ended
+    finally:
+        over.set()
+        thread.join()
+
+
+def _refuse_prepared(connection: Connection, database: str) -> None:
+    found = connection.execute(
+        "SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = %s", [database]
+    ).fetchall()
+    if found:
+        raise RestoreFailed(
+            f"the old database has prepared transactions, and cannot be renamed: "
+            f"{', '.join(str(gid) for (gid,) in found)}",
+            hint="COMMIT PREPARED or ROLLBACK PREPARED them, then restore again; the old "
+            "database answers as before",
+        )
+
+
+def _still_there(error: psycopg.Error, not_ended: list[str], names: Names) -> RestoreFailed:
+    who = "; ".join(not_ended[:5]) or str(error).strip()
+    return RestoreFailed(
+        f'sessions in "{names.current}" could not be ended, so the swap did not happen: {who}',
+        sqlstate=error.sqlstate,
+        hint=f"the old database answers as before, the restored one is whole in "
+        f'"{names.successor}"; end those sessions, or GRANT pg_signal_backend to us, and restore '
+        "again",
+    )

@@ -12,12 +12,11 @@ from typing import Any
 from turnback.engine.look.history import History
 from turnback.engine.session.connection import connect
 from turnback.engine.session.events import Options
-from turnback.recovery.counters import counters
-from turnback.recovery.dumps.source import last_applied
+from turnback.recovery.contents import counters, last_applied
 from turnback.recovery.endpoint import Endpoint
-from turnback.recovery.managed.standing import (
+from turnback.recovery.managed.database import (
     RESTORED_BY,
-    Standing,
+    ManagedDatabase,
     is_of,
     is_ready,
     kept_name,
@@ -41,7 +40,7 @@ class Asked:
 
 
 def asked_for(
-    find: Callable[[str], Standing | None],
+    find: Callable[[str], ManagedDatabase | None],
     live: str,
     source: str,
     *,
@@ -86,7 +85,7 @@ def asked_for(
 
 
 def _is_under_way(
-    find: Callable[[str], Standing | None], live: str, run: str, *, gone: bool
+    find: Callable[[str], ManagedDatabase | None], live: str, run: str, *, gone: bool
 ) -> bool:
     if is_of(find(restored_name(live, run)), run):
         return True

@@ -6,28 +6,28 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from turnback.errors import RestoreFailed
-from turnback.recovery.managed.standing import (
+from turnback.recovery.managed.database import (
     INSTEAD_OF,
     RESTORED_BY,
     USABLE,
-    Standing,
+    ManagedDatabase,
     is_lost,
     is_of,
     is_ready,
     kept_name,
     restored_name,
 )
-from turnback.recovery.managed.swap import Swap, SwapService
+from turnback.recovery.managed.restore import Swap, SwapService
 from turnback.recovery.model import RestoreProgress, RestoreRequest
 
 
 class ClusterService(SwapService, Protocol):
     """The part of RDS that is needed for an Aurora cluster and its instances."""
 
-    def members(self, cluster: str) -> Sequence[Standing]:
+    def members(self, cluster: str) -> Sequence[ManagedDatabase]:
         """The instances of a cluster: the writer, then the others by their promotion tiers."""
 
-    def member(self, identifier: str) -> Standing | None:
+    def member(self, identifier: str) -> ManagedDatabase | None:
         """One instance, of whatever cluster, or None."""
 
     def add_member(
@@ -57,7 +57,7 @@ class RestoreCluster:
         self._cluster = cluster
 
     def advance(self, request: RestoreRequest) -> RestoreProgress:
-        """Do the next step; see ``Restores.advance``."""
+        """Do the next step; see ``Restorer.advance``."""
         swap = Swap("cluster", self._cluster, self._service, request)
         self._refuse_other_engines()
         progress = swap.advance(lambda new, old: self._with_members(swap, new, old))
@@ -72,7 +72,9 @@ class RestoreCluster:
                 hint="restore it by hand (docs/restore-rds.md); nothing was changed",
             )
 
-    def _with_members(self, swap: Swap, new: Standing, old: Standing) -> RestoreProgress | None:
+    def _with_members(
+        self, swap: Swap, new: ManagedDatabase, old: ManagedDatabase
+    ) -> RestoreProgress | None:
         """Give the new cluster an instance for each of the old one's; None when all are there."""
         made = {one.tags.get(INSTEAD_OF): one for one in self._service.members(new.id)}
         wanted = self._service.members(old.id)
@@ -95,7 +97,7 @@ class RestoreCluster:
                 break
         return swap.restoring("; ".join(waiting)) if waiting else None
 
-    def _added(self, swap: Swap, new: Standing, like: Standing) -> str:
+    def _added(self, swap: Swap, new: ManagedDatabase, like: ManagedDatabase) -> str:
         run = swap.request.run
         identifier = restored_name(like.id, run)
         taken = self._service.member(identifier)
@@ -127,7 +129,7 @@ class RestoreCluster:
                 waiting.append(self._renamed(one, wanted))
         return swap.swapping("; ".join(waiting), kept=True) if waiting else None
 
-    def _renamed(self, one: Standing, new: str) -> str:
+    def _renamed(self, one: ManagedDatabase, new: str) -> str:
         if is_lost(one):
             raise RestoreFailed(
                 f"the cluster {self._cluster} is restored and answers, but its instance {one.id} "

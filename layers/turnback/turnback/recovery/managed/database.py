@@ -19,7 +19,7 @@ INSTEAD_OF = "turnback-instead-of"
 USABLE = {"available", "storage-optimization"}
 
 
-class Standing(Protocol):
+class ManagedDatabase(Protocol):
     """An instance or a cluster as RDS describes it."""
 
     @property
@@ -63,17 +63,17 @@ class Standing(Protocol):
         """Whether RDS keeps the master password in a secret, and rotates it."""
 
 
-def is_of(standing: Standing | None, run: str) -> bool:
+def is_of(standing: ManagedDatabase | None, run: str) -> bool:
     """Whether this run's restore made it."""
     return standing is not None and standing.tags.get(RESTORED_BY) == run
 
 
-def is_ready(standing: Standing) -> bool:
+def is_ready(standing: ManagedDatabase) -> bool:
     """Whether it answers, and nothing more happens to it."""
     return standing.status in USABLE and not standing.changing
 
 
-def is_lost(standing: Standing) -> bool:
+def is_lost(standing: ManagedDatabase) -> bool:
     """Whether waiting for it is of no use."""
     return has_ended(standing.status)
 

@@ -1,16 +1,18 @@
-"""How much was written since a snapshot, as far as the server's statistics know."""
+"""What a database says of itself: its version, and how many rows were written to it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg
 
-from turnback.engine.session.connection import Connection
+from turnback.engine.session.connection import Connection, connect
 from turnback.engine.session.events import Options
-from turnback.errors import DatabaseRefused
+from turnback.errors import DatabaseRefused, RestoreFailed
 from turnback.recovery.endpoint import Endpoint
+from turnback.recovery.model import Place
+from turnback.sql.quoting import identifier
 
 WORDS = ("inserted", "updated", "deleted")
 _SHOWN = 20
@@ -106,3 +108,62 @@ def written_since(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str
     rows.sort(key=lambda row: (-sum(row[word] for word in WORDS), row["name"]))
     sums = {word: sum(row[word] for row in rows) for word in WORDS}
     return {**sums, "approximate": True, "reset": reset, "tables": rows[:_SHOWN]}
+
+
+def expects_version(
+    endpoint: Endpoint, version: str | None, history_schema: str
+) -> Callable[[Place], None]:
+    """A check for RestoreRequest: the version last applied is this one.
+
+    Args:
+        endpoint: the old database; where the restored one differs, its Place says.
+        version: what the snapshot's record says; None where there was no history.
+        history_schema: schema of the history tables.
+    """
+
+    def check(place: Place) -> None:
+        at = endpoint.at(place)
+        expect_version(at, version, version_of(at, history_schema))
+
+    return check
+
+
+def version_of(endpoint: Endpoint, history_schema: str) -> str | None:
+    """The version last applied to this database; None where there is no history.
+
+    Raises:
+        DatabaseUnreachable, DatabaseRefused: there is no answer, or it is no.
+    """
+    with connect(
+        endpoint.conninfo(), application_name="turnback check", options=Options()
+    ) as connection:
+        return last_applied(connection, history_schema)
+
+
+def expect_version(endpoint: Endpoint, version: str | None, found: str | None) -> None:
+    """See that a restored database is at the version that its snapshot was taken at.
+
+    Raises:
+        RestoreFailed: it is not.
+    """
+    if found != version:
+        raise RestoreFailed(
+            f'the restored database "{endpoint.name}" is at version {found or "none"}, and the '
+            f"snapshot was taken at {version or 'none'}",
+            hint="the old database answers as before; look at the restored one, and drop it",
+        )
+
+
+def last_applied(connection: Connection, schema: str) -> str | None:
+    """The version last applied, by number; None where there is no history of ours."""
+    table = f"{identifier(schema)}.migrations"
+    row = connection.execute(
+        "SELECT pg_catalog.obj_description(pg_catalog.to_regclass(%s), 'pg_class')", [table]
+    ).fetchone()
+    if row is None or not str(row[0] or "").startswith("turnback history"):
+        return None
+    row = connection.execute(
+        f"SELECT version FROM {table} WHERE success AND rolled_back_at IS NULL "
+        "ORDER BY version::numeric DESC LIMIT 1".encode()
+    ).fetchone()
+    return str(row[0]) if row else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from turnback.aws.clients import code_of, telling
+from turnback.aws.clients import client, code_of, telling
 from turnback.errors import RestoreFailed
 
 Row = Mapping[str, Any]
@@ -61,7 +61,7 @@ _FINAL = {
 
 
 @dataclass(frozen=True, slots=True)
-class RdsStanding:
+class RdsDatabase:
     """An instance or a cluster as RDS describes it."""
 
     id: str
@@ -76,7 +76,7 @@ class RdsStanding:
     has_managed_password: bool
 
     @classmethod
-    def of_instance(cls, row: Row) -> RdsStanding:
+    def of_instance(cls, row: Row) -> RdsDatabase:
         """From a row of DescribeDBInstances."""
         endpoint = row.get("Endpoint") or {}
         return cls(
@@ -89,7 +89,7 @@ class RdsStanding:
         )
 
     @classmethod
-    def of_cluster(cls, row: Row) -> RdsStanding:
+    def of_cluster(cls, row: Row) -> RdsDatabase:
         """From a row of DescribeDBClusters."""
         return cls(
             id=str(row["DBClusterIdentifier"]),
@@ -224,3 +224,10 @@ def needed(row: Row | None, identifier: str) -> Row:
             hint="somebody renames or deletes in RDS at the same time; then turnback restore RUN",
         )
     return row
+
+
+def auth_token(host: str, port: int, user: str) -> str:
+    """A password for IAM authentication, good for 15 minutes."""
+    with telling("make an IAM token for the database"):
+        token = client("rds").generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user)
+    return str(token)

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from turnback.errors import AwsError, DatabaseRefused, DatabaseUnreachable, RestoreFailed
-from turnback.recovery.managed.standing import (
+from turnback.recovery.managed.database import (
     RESTORED_BY,
     USABLE,
-    Standing,
+    ManagedDatabase,
     is_lost,
     is_of,
     is_ready,
@@ -30,7 +30,7 @@ class SwapService(Protocol):
     What begins something returns None, or the reason why RDS does not do it now.
     """
 
-    def find(self, identifier: str) -> Standing | None:
+    def find(self, identifier: str) -> ManagedDatabase | None:
         """What stands under this name, or None."""
 
     def restore_snapshot(
@@ -73,7 +73,8 @@ class Swap:
         self._service = service
 
     def advance(
-        self, prepare: Callable[[Standing, Standing], RestoreProgress | None] | None = None
+        self,
+        prepare: Callable[[ManagedDatabase, ManagedDatabase], RestoreProgress | None] | None = None,
     ) -> RestoreProgress | None:
         """Do the next step.
 
@@ -119,7 +120,7 @@ class Swap:
         """Names are changed; ``kept`` once the old one has its new name."""
         return RestoreProgress(RestoreState.SWAPPING, detail, kept=self.kept if kept else None)
 
-    def lost(self, standing: Standing) -> RestoreFailed:
+    def lost(self, standing: ManagedDatabase) -> RestoreFailed:
         """The error for a new one that will never be there; nothing was renamed."""
         return RestoreFailed(
             f"the restored {standing.id} is {standing.status}; {self.live} is as it was",
@@ -149,7 +150,7 @@ class Swap:
             return self.request.until.isoformat()
         return self.request.snapshot.taken_at if self.request.snapshot else None
 
-    def _begin(self, live: Standing) -> RestoreProgress:
+    def _begin(self, live: ManagedDatabase) -> RestoreProgress:
         tags = {RESTORED_BY: self.request.run}
         until, snapshot = self.request.until, self.request.snapshot
         if until is not None:
@@ -178,9 +179,9 @@ class Swap:
 
     def _prepared(
         self,
-        live: Standing,
-        new: Standing,
-        prepare: Callable[[Standing, Standing], RestoreProgress | None] | None,
+        live: ManagedDatabase,
+        new: ManagedDatabase,
+        prepare: Callable[[ManagedDatabase, ManagedDatabase], RestoreProgress | None] | None,
     ) -> RestoreProgress | None:
         """How far the new one is; None when it is whole, and what was asked for."""
         if is_lost(new):
@@ -191,7 +192,7 @@ class Swap:
             return self.restoring(reason)
         return (prepare(new, live) if prepare else None) or self._checked(new)
 
-    def _checked(self, new: Standing) -> RestoreProgress | None:
+    def _checked(self, new: ManagedDatabase) -> RestoreProgress | None:
         try:
             self.request.check(Place(host=new.host, port=new.port))
         except DatabaseUnreachable as error:
@@ -206,7 +207,7 @@ class Swap:
             ) from error
         return None
 
-    def _first_rename(self, live: Standing) -> RestoreProgress:
+    def _first_rename(self, live: ManagedDatabase) -> RestoreProgress:
         if is_lost(live):
             raise RestoreFailed(
                 f"the restored {self._what} stands as {self.new}, but {self.live} is "
@@ -227,7 +228,7 @@ class Swap:
         return self.swapping(reason or f"{self.live} is being renamed to {self.kept}")
 
     def _second_rename(
-        self, live: Standing | None, kept: Standing, new: Standing | None
+        self, live: ManagedDatabase | None, kept: ManagedDatabase, new: ManagedDatabase | None
     ) -> RestoreProgress:
         # For a while RDS may show the old one under both of its names.
         if live is not None and live.resource != kept.resource and live.status != "renaming":
@@ -264,7 +265,7 @@ class Swap:
         except (RestoreFailed, AwsError) as error:
             raise type(error)(f"{error.message}; {stands}", hint=hint) from error
 
-    def _settling(self, live: Standing) -> RestoreProgress | None:
+    def _settling(self, live: ManagedDatabase) -> RestoreProgress | None:
         if is_lost(live):
             raise RestoreFailed(
                 f"the restored {self._what} has the name {self.live}, but is {live.status}; the "
@@ -280,3 +281,26 @@ class Swap:
         return f"free the name {self.live}, then {self._service.by_hand(self.new, self.live)}; " + (
             f"or take the old one back: {back}"
         )
+
+
+class RestoreInstance:
+    """Restores one DB instance, from a snapshot or to a point in time.
+
+    New instance, its settings, the look at it, old one's name away, new one's name in: at every
+    call it looks at what stands in RDS and does the next step.
+    """
+
+    def __init__(self, service: SwapService, instance: str) -> None:
+        """Restore this instance.
+
+        Args:
+            service: RDS, as far as instances go.
+            instance: the identifier that the endpoint belongs to.
+        """
+        self._service = service
+        self._instance = instance
+
+    def advance(self, request: RestoreRequest) -> RestoreProgress:
+        """Do the next step; see ``Restorer.advance``."""
+        swap = Swap("instance", self._instance, self._service, request)
+        return swap.advance() or swap.restored()
