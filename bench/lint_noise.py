@@ -1,4 +1,4 @@
-"""How much lint says about real migrations, before and after squawk's rules are curated.
+"""How much lint reports on real migrations.
 
 python bench/lint_noise.py [--write]: the corpora lie beside the checkout, in ../shared/corpora.
 """
@@ -13,11 +13,8 @@ from pathlib import Path
 
 from turnback.migrations.discovery import load_project
 from turnback.migrations.model import Project
-from turnback.sql.lint.catalogue import RULES
 from turnback.sql.lint.linter import lint
-from turnback.sql.lint.model import Severity
-from turnback.sql.lint.squawk import hits
-from turnback.sql.lint.squawk_rules import LEFT_OUT, REPLACED, TAKEN
+from turnback.sql.lint.model import RULES, Severity
 
 ROOT = Path(__file__).resolve().parents[1]
 CORPORA = ROOT.parent / "shared/corpora"
@@ -34,38 +31,14 @@ def projects() -> dict[str, Project]:
     return {name: load_project(CORPORA / name) for name in NAMES}
 
 
-def fate(rule: str) -> str:
-    """What becomes of one of squawk's rules, in a cell."""
-    if rule in TAKEN:
-        return TAKEN[rule]
-    return REPLACED.get(rule) or f"left out: {LEFT_OUT[rule]}"
-
-
 def table(head: list[str], rows: list[list[str]]) -> list[str]:
     """Markdown."""
     lines = [f"| {' | '.join(head)} |", "|---" + "|---:" * len(NAMES) + "|---|"]
     return lines + [f"| {' | '.join(row)} |" for row in rows]
 
 
-def before(found: dict[str, Project]) -> list[str]:
-    """squawk as it comes, forward scripts only: it knows of no rollback scripts."""
-    counts = {
-        name: Counter(
-            hit.rule for hit in hits([m.forward for m in project.migrations], curated=False)
-        )
-        for name, project in found.items()
-    }
-    total = sum(counts.values(), Counter[str]())
-    rows = [
-        [f"`{rule}`", *(str(counts[name][rule]) for name in NAMES), fate(rule)]
-        for rule, _ in total.most_common()
-    ]
-    rows.append(["**all**", *(f"**{counts[name].total()}**" for name in NAMES), ""])
-    return table(["squawk's rule", *NAMES, "here"], rows)
-
-
-def after(found: dict[str, Project]) -> list[str]:
-    """All of turnback's rules."""
+def counts(found: dict[str, Project]) -> list[str]:
+    """Findings by rule and corpus."""
     errors: dict[str, Counter[str]] = {}
     remarks: dict[str, Counter[str]] = {}
     for name, project in found.items():
@@ -92,25 +65,18 @@ def cell(errors: int, remarks: int) -> str:
 
 
 def main() -> None:
-    """Print both tables, and put them into the page if told."""
-    parser = argparse.ArgumentParser(description="What lint says about real migrations.")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/rules")
+    """Print the table, and put it into the page if asked to."""
+    parser = argparse.ArgumentParser(description="What lint reports on real migrations.")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/rules")
     wanted = parser.parse_args()
     found = projects()
     sizes = ", ".join(f"{name} {len(item.migrations)}" for name, item in found.items())
     began = time.monotonic()
-    findings = after(found)
+    findings = counts(found)
     took = time.monotonic() - began
     text = "\n".join(
         [
             f"Migrations: {sizes}.",
-            "",
-            "Before: squawk as it comes, over the forward scripts.",
-            "",
-            *before(found),
-            "",
-            "After: all of turnback's rules, over forward and rollback scripts (findings + remarks "
-            "on rollback scripts).",
             "",
             *findings,
         ]

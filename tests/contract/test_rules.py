@@ -8,9 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from turnback.migrations.discovery import load_project
-from turnback.sql.lint.catalogue import RULES
 from turnback.sql.lint.linter import lint
-from turnback.sql.lint.model import Finding, Rule, Severity
+from turnback.sql.lint.model import RULES, Finding, Rule, Severity
 from turnback.sql.statements import runs_outside_transaction, split
 
 from tests.conftest import ProjectFactory
@@ -57,7 +56,7 @@ def test_a_page_says_id_title_level_and_name(rule: Rule) -> None:
     text = (ROOT / rule.page).read_text()
     assert text.startswith(f"# {rule.id}: {rule.title}\n")
     assert f"Level: {rule.level} · name: `{rule.name}`" in text
-    assert ("remark" in text.split("\n\n")[1]) == rule.mild_on_the_way_back
+    assert ("remark" in text.split("\n\n")[1]) == rule.remark_in_rollback
 
 
 @pytest.mark.parametrize("rule", ALL, ids=name_of)

@@ -117,14 +117,6 @@ def test_a_folder_that_is_not_there_is_wrong_usage_in_json_too(tmp_path: Path) -
     assert answer.document["error"]["type"] == "ProjectNotFound"
 
 
-def test_settings_of_squawk_in_the_project_change_nothing(folder: Path) -> None:
-    rename = "ALTER TABLE users RENAME TO people;\n"
-    (folder / "sql/0004_people.sql").write_text(rename)
-    (folder.parent / ".squawk.toml").write_text('excluded_rules = ["renaming-table"]\n')
-    answer = turnback("lint", "4", "--json", folder=folder)
-    assert [item["id"] for item in answer.document["findings"]] == ["TB402"]
-
-
 def test_the_example_project_has_no_error() -> None:
     answer = turnback("lint", "--json", folder=ROOT / "migrations")
     assert answer.document["counts"]["error"] == 0

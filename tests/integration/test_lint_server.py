@@ -10,10 +10,10 @@ import pytest
 from turnback.migrations.discovery import load_project
 from turnback.migrations.model import Script
 from turnback.sql.lint.linter import lint
-from turnback.sql.lint.locks import locks
+from turnback.sql.lint.rules.transaction import locks
 from turnback.sql.lint.schema import Schema
-from turnback.sql.lint.step import Step, steps
-from turnback.sql.lint.work import work
+from turnback.sql.lint.step import LintStep, steps
+from turnback.sql.lint.work import slow_work
 
 from tests.integration.test_corpora import corpus
 
@@ -185,11 +185,11 @@ def test_what_lint_expects_is_what_the_server_does(sql: str, furnished: psycopg.
     assert unreadable is None
     seen = watch(furnished, sql)
     if not sql.startswith(NEW_FILE_ONLY):
-        assert {item.table for item in work(step)} == seen.touched
+        assert {item.table for item in slow_work(step)} == seen.touched
     assert strong(step) == seen.locked
 
 
-def strong(step: Step) -> dict[str, int]:
+def strong(step: LintStep) -> dict[str, int]:
     return {table: level for table, level in locks(step).items() if level >= STRONG["ShareLock"]}
 
 
@@ -221,9 +221,9 @@ def test_lint_knows_what_real_migrations_read_and_which_keys_lack_an_index(
     assert told == set(lacking)
 
 
-def compare(step: Step, seen: Seen) -> bool:
+def compare(step: LintStep, seen: Seen) -> bool:
     """Whether the two agree, but for the table that a foreign key points at and TB112's scan."""
-    expected = list(work(step))
+    expected = list(slow_work(step))
     targets = {item.constraint.references for item in expected if item.constraint}
     touched = {table for table in seen.touched if step.in_use(table)}
     ours = {item.table for item in expected}

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from turnback.cli.lint import github, human, markdown
 from turnback.errors import UnknownVersion
 from turnback.migrations.discovery import load_project
-from turnback.sql.lint import formats
-from turnback.sql.lint.catalogue import RULES, known
 from turnback.sql.lint.linter import lint
-from turnback.sql.lint.model import Finding, Report, Severity
-from turnback.sql.lint.squawk import hits
-from turnback.sql.lint.squawk_rules import LEFT_OUT, REPLACED, TAKEN
+from turnback.sql.lint.model import RULES, Finding, Report, Severity, known
 from turnback.sql.lint.writing import dotted_name, name
 from turnback.sql.statements import split
 
@@ -65,6 +62,9 @@ def places(report: Report) -> list[tuple[str, int, int]]:
         ("CREATE INDEX ON nobody_knows (a);", ["TB101"]),
         ("REINDEX TABLE users;", ["TB102"]),
         ("REINDEX TABLE CONCURRENTLY users;", []),
+        ("REINDEX (CONCURRENTLY) TABLE users;", []),
+        ("REINDEX (CONCURRENTLY off) TABLE users;", ["TB102"]),
+        ("REINDEX SYSTEM app;", []),
         ("ALTER TABLE users ALTER city SET NOT NULL;", ["TB103"]),
         ("ALTER TABLE users ALTER email SET NOT NULL;", []),
         ("ALTER TABLE users ALTER id SET NOT NULL;", []),
@@ -413,6 +413,41 @@ def test_a_rename_in_a_rollback_script_is_its_purpose(look: Look) -> None:
     assert ids(look(waived, rollback="ALTER TABLE users RENAME t TO city;")) == []
 
 
+def test_a_long_name_is_one_that_is_kept_in_the_catalog(look: Look) -> None:
+    long = "a" * 64
+    for sql in (f"SELECT '{long}', $$ {long} $$; -- {long}", f"SET my.{long} = '1';"):
+        assert ids(look(sql)) == []
+    assert places(look(f"SELECT /* {long} */ 1 AS {long};")) == [("TB304", 1, 84)]
+
+
+def test_a_column_that_fills_itself_is_not_required(look: Look) -> None:
+    for column in (
+        "int NOT NULL DEFAULT 1",
+        "int",
+        "int NOT NULL GENERATED ALWAYS AS (age) VIRTUAL",
+    ):
+        assert ids(look(f"ALTER TABLE users ADD plan {column};")) == []
+    found = look("ALTER TABLE users ADD a int NOT NULL, ADD b text, ADD c text NOT NULL;")
+    assert places(found) == [("TB112", 1, 23), ("TB112", 1, 55)]
+
+
+def test_a_domain_that_must_not_be_null_is_checked_before(look: Look) -> None:
+    [finding] = look("ALTER DOMAIN d ADD CONSTRAINT c NOT NULL;").findings
+    assert finding.rule.id == "TB111"
+    assert "ADD CONSTRAINT c CHECK (VALUE IS NOT NULL) NOT VALID;" in finding.safer
+
+
+def test_a_rename_that_no_query_can_see_is_not_reported(look: Look) -> None:
+    for sql in (
+        "ALTER INDEX users_pkey RENAME TO p;",
+        "ALTER TABLE users RENAME CONSTRAINT users_pkey TO p;",
+        "ALTER SEQUENCE s RENAME TO t;",
+    ):
+        assert ids(look(sql)) == []
+    for sql in ("ALTER VIEW v RENAME TO w;", "ALTER TABLE users SET SCHEMA app;"):
+        assert ids(look(sql)) == ["TB402"]
+
+
 # Places
 
 
@@ -522,28 +557,9 @@ def test_no_waiver_is_called_unused_in_a_file_that_cannot_be_read(look: Look) ->
     assert ids(look(f"{WAIVER}CREATE INDEX;")) == ["TB901"]
 
 
-# squawk
-
-
-def test_comments_of_squawk_switch_nothing_off(look: Look) -> None:
+def test_comments_of_other_linters_switch_nothing_off(look: Look) -> None:
     sql = "-- squawk-ignore-file\n-- squawk-ignore renaming-table\nALTER TABLE users RENAME TO u;"
     assert ids(look(sql)) == ["TB402"]
-
-
-def test_each_of_squawks_rules_has_one_fate() -> None:
-    assert not TAKEN.keys() & REPLACED.keys()
-    assert not (TAKEN.keys() | REPLACED.keys()) & LEFT_OUT.keys()
-    ours = {rule for text in (*TAKEN.values(), *REPLACED.values()) for rule in text.split(", ")}
-    assert ours <= set(RULES)
-
-
-def test_squawk_knows_each_rule_that_we_leave_out_by_name(project_factory: ProjectFactory) -> None:
-    project = load_project(project_factory({"sql/0001_a.sql": "VACUUM FULL t;"}, sums=False))
-    assert hits([project.migrations[0].forward]) == []
-
-
-def test_squawk_is_not_asked_about_nothing() -> None:
-    assert hits([]) == []
 
 
 # Words
@@ -602,7 +618,7 @@ def report_of(**changes: str) -> Report:
 
 
 def test_githubs_command_is_one_line_with_its_marks_escaped() -> None:
-    [line] = formats.github(report_of(message="50% of\r\nit: a,b"), "db/a,b:c")
+    [line] = github(report_of(message="50% of\r\nit: a,b"), "db/a,b:c")
     assert line == (
         "::error file=db/a%2Cb%3Ac/sql/0002_a.sql,line=3,col=7,title=TB101 index-blocks-writes"
         "::50%25 of%0D%0Ait: a,b%0ALong.%0ASELECT 1;%0Adocs/rules/TB101.md"
@@ -610,7 +626,7 @@ def test_githubs_command_is_one_line_with_its_marks_escaped() -> None:
 
 
 def test_the_comment_has_a_row_and_the_details_of_each_finding() -> None:
-    text = formats.markdown(report_of(), "migrations")
+    text = markdown(report_of(), "migrations")
     assert text.startswith("<!-- turnback lint -->\n### turnback lint: 1 error in 2 migrations")
     row = "| error | TB101 | `migrations/sql/0002_a.sql:3` | 50% of a\\|b, at \\*\\_&lt;x>\\_\\* |"
     assert row in text
@@ -620,12 +636,12 @@ def test_the_comment_has_a_row_and_the_details_of_each_finding() -> None:
 
 def test_the_comment_stays_below_the_limit_of_github() -> None:
     finding = report_of(why="x" * 500).findings[0]
-    text = formats.markdown(Report(1, (finding,) * 400), ".")
+    text = markdown(Report(1, (finding,) * 400), ".")
     assert len(text) < 65_536
     assert "more: run `turnback lint`" in text
 
 
 def test_a_report_without_findings_says_so() -> None:
-    assert list(formats.human(Report(3, ()))) == ["nothing found in 3 migrations."]
-    assert list(formats.github(Report(3, ()), ".")) == []
-    assert "nothing found in 3 migrations" in formats.markdown(Report(3, ()), ".")
+    assert list(human(Report(3, ()))) == ["nothing found in 3 migrations."]
+    assert list(github(Report(3, ()), ".")) == []
+    assert "nothing found in 3 migrations" in markdown(Report(3, ()), ".")

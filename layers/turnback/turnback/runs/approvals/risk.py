@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING
 from turnback.migrations.model import Project, Script
 from turnback.migrations.text import position
 from turnback.settings.approvals import ApprovalSettings
-from turnback.sql.lint.catalogue import known
-from turnback.sql.lint.nodes import (
+from turnback.sql.lint.model import known
+from turnback.sql.lint.schema import Schema
+from turnback.sql.lint.step import LintStep as Found
+from turnback.sql.lint.step import steps
+from turnback.sql.lint.work import slow_work
+from turnback.sql.tree import (
     Node,
     column_refs,
     commands,
@@ -21,10 +25,6 @@ from turnback.sql.lint.nodes import (
     table_name,
     walk,
 )
-from turnback.sql.lint.schema import Schema
-from turnback.sql.lint.step import Step as Found
-from turnback.sql.lint.step import steps
-from turnback.sql.lint.work import work
 
 if TYPE_CHECKING:
     from turnback.engine.run.plan import Plan, Step
@@ -176,7 +176,7 @@ def _altered(found: Found, in_use: Callable[[str], bool]) -> Iterator[str]:
     for command in commands(found.tree):
         if command["subtype"] == "AT_DropColumn":
             yield f"drops column {table}.{command['name']}, with its values"
-    for item in work(found):
+    for item in slow_work(found):
         if item.kind == "type" and item.does.startswith("rewrites"):
             yield f"changes the type of {table}.{item.column}, which {item.does}"
 

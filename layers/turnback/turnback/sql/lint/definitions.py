@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from turnback.sql.lint.nodes import (
+from turnback.sql.lint.schema import Column, Constraint, Index, Table, Type
+from turnback.sql.statements import json_value
+from turnback.sql.tree import (
     Node,
     column_refs,
     dotted,
@@ -10,9 +12,8 @@ from turnback.sql.lint.nodes import (
     inline_constraints,
     strings,
     table_name,
+    walk,
 )
-from turnback.sql.lint.schema import Column, Constraint, Index, Table, Type
-from turnback.sql.statements import json_value
 
 _KINDS = {
     "CONSTR_CHECK": "check",
@@ -126,3 +127,103 @@ def _named(kind: str, table: str, columns: tuple[str, ...]) -> str:
         return f"{plain}_pkey"
     shown = columns if kind != "check" or len(columns) == 1 else ()
     return "_".join([plain, *shown, ends[kind]])
+
+
+_UNBOUNDED = {
+    ("varchar", "text"),
+    ("text", "varchar"),
+    ("cidr", "inet"),
+    # Where the session's time zone is UTC, as it is on RDS unless someone sets another.
+    ("timestamp", "timestamptz"),
+    ("timestamptz", "timestamp"),
+}
+# The number is the most that fits, or the digits of a second; none is the highest.
+_WIDER = {
+    "varchar",
+    "varbit",
+    "timestamp",
+    "timestamptz",
+    "time",
+    "timetz",
+    "interval",
+}
+
+
+def rewrites(old: Type | None, column: Node) -> bool:
+    """Whether the change rewrites the table, as far as the scripts tell; unknown means yes.
+
+    Args:
+        old: the type so far, if a script tells it.
+        column: the parser's ColumnDef in ALTER COLUMN … TYPE.
+    """
+    new = type_of(column["typeName"])
+    if not _only_casts(column.get("raw_default"), new):
+        return True
+    if old is None:
+        return True
+    if old == new:
+        return False
+    if old.array or new.array:
+        return True
+    if (old.name, new.name) in _UNBOUNDED:
+        return bool(new.numbers)
+    if old.name != new.name:
+        return True
+    if not new.numbers:
+        return old.name not in _WIDER | {"numeric"}
+    if not old.numbers:
+        return True
+    if old.name == "numeric":
+        return not (_scale(old) == _scale(new) and new.numbers[0] >= old.numbers[0])
+    return old.name not in _WIDER or new.numbers < old.numbers
+
+
+def _scale(numeric: Type) -> int:
+    return numeric.numbers[1] if len(numeric.numbers) > 1 else 0
+
+
+def _only_casts(using: Node | None, new: Type) -> bool:
+    """Whether there is no USING, or one that says no more than the new type: ``a::text``."""
+    if using is None:
+        return True
+    cast = using.get("TypeCast")
+    return bool(cast and "ColumnRef" in cast["arg"] and type_of(cast["typeName"]) == new)
+
+
+# Of PostgreSQL's own functions, those that defaults are made of and that are not VOLATILE
+# (pg_proc.provolatile). A function that is not named here may be.
+_STEADY = """
+abs age array_append array_fill array_remove array_to_string btrim ceil ceiling char_length chr
+coalesce concat concat_ws current_database current_schema current_setting date_part date_trunc
+daterange decode digest encode extract floor format greatest initcap int4range int8range
+json_build_array json_build_object json_object jsonb_build_array jsonb_build_object
+jsonb_object left length lower lpad ltrim make_date make_interval make_time make_timestamp
+make_timestamptz md5 mod now nullif numrange overlay power repeat replace right round
+row_to_json rpad rtrim sha256 split_part statement_timestamp string_to_array substr substring
+timezone to_char to_date to_json to_jsonb to_number to_timestamp to_tsvector
+transaction_timestamp trim trunc tsrange tstzrange upper
+"""
+
+# Some that are.
+KNOWN = frozenset(
+    {
+        "clock_timestamp",
+        "gen_random_bytes",
+        "gen_random_uuid",
+        "nextval",
+        "random",
+        "timeofday",
+        "uuid_generate_v1",
+        "uuid_generate_v4",
+        "uuidv4",
+        "uuidv7",
+    }
+)
+
+
+def volatile(expression: Node) -> str:
+    """The function that may give each row another value; empty if there is none."""
+    for kind, node in walk({"expression": expression}):
+        if kind == "FuncCall" and (called := dotted(node["funcname"])) not in _STEADY.split():
+            return called
+    return ""

@@ -6,21 +6,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from turnback.errors import UnknownVersion
-from turnback.migrations.model import Migration, Project, Script
-from turnback.sql.lint.model import Finding, Report, in_order
-from turnback.sql.lint.rules.application import Uses, drops_what_was_used, uses
+from turnback.migrations.model import Migration, Project, Script, Waiver
+from turnback.migrations.text import position
+from turnback.sql.lint.model import RULES, Finding, Report, Rule, in_order, known
+from turnback.sql.lint.rules.application import Uses, drops_what_was_used, rename_rules, uses
+from turnback.sql.lint.rules.columns import column_rules
 from turnback.sql.lint.rules.data import data_rules
 from turnback.sql.lint.rules.indexes import foreign_keys_without_index, index_rules
+from turnback.sql.lint.rules.names import name_rules
 from turnback.sql.lint.rules.rewrites import rewrite_rules
 from turnback.sql.lint.rules.rollback import empty_rollback
 from turnback.sql.lint.rules.scans import scan_rules
 from turnback.sql.lint.rules.transaction import transaction_rules
 from turnback.sql.lint.schema import Schema
-from turnback.sql.lint.squawk import hits
-from turnback.sql.lint.squawk_rules import TAKEN
-from turnback.sql.lint.step import Step, steps
-from turnback.sql.lint.taken import taken
-from turnback.sql.lint.waivers import waive
+from turnback.sql.lint.step import LintStep, ScriptContext, steps
 
 
 @dataclass(slots=True)
@@ -28,7 +27,7 @@ class _Reading:
     """A script that is looked at, and what is found in it."""
 
     script: Script
-    steps: Sequence[Step]
+    steps: Sequence[LintStep]
     readable: bool
     findings: list[Finding] = field(default_factory=list)
 
@@ -46,7 +45,6 @@ def lint(project: Project, versions: Sequence[str] = (), *, since: str | None = 
 
     Raises:
         UnknownVersion: no such migration.
-        ConfigurationError: squawk is not installed.
     """
     wanted = _wanted(project, versions, since)
     release = frozenset(m.forward.path for m in wanted) if since is not None else frozenset[str]()
@@ -62,7 +60,7 @@ def lint(project: Project, versions: Sequence[str] = (), *, since: str | None = 
             for step in forward:
                 reading.findings += drops_what_was_used(step, before)
             readings.append(reading)
-            readings += _way_back(migration, forward, schema, release)
+            readings += _rollback_script(migration, forward, schema, release)
         # With a release named, all of it stands together; without, the file right before does.
         before = before if since is not None and migration.number in numbers else []
         before = [*before, (migration.forward.path, uses(forward))]
@@ -70,7 +68,6 @@ def lint(project: Project, versions: Sequence[str] = (), *, since: str | None = 
         if reading.steps and not reading.steps[0].scene.is_rollback:
             for step in reading.steps:
                 reading.findings += foreign_keys_without_index(step, schema)
-    _ask_squawk(readings)
     return _report(len(wanted), readings)
 
 
@@ -91,17 +88,20 @@ def _wanted(project: Project, versions: Sequence[str], since: str | None) -> lis
     ]
 
 
-def _in_script(found: Sequence[Step]) -> Iterator[Finding]:
+def _in_script(found: Sequence[LintStep]) -> Iterator[Finding]:
     for step in found:
         yield from index_rules(step)
         yield from scan_rules(step)
         yield from rewrite_rules(step)
         yield from data_rules(step)
+        yield from column_rules(step)
+        yield from rename_rules(step)
+        yield from name_rules(step)
     yield from transaction_rules(found)
 
 
-def _way_back(
-    migration: Migration, forward: Sequence[Step], schema: Schema, release: frozenset[str]
+def _rollback_script(
+    migration: Migration, forward: Sequence[LintStep], schema: Schema, release: frozenset[str]
 ) -> Iterable[_Reading]:
     """The rollback script, as the migration leaves the schema: the tables it made are new."""
     if migration.rollback is None:
@@ -117,14 +117,6 @@ def _way_back(
     yield reading
 
 
-def _ask_squawk(readings: Sequence[_Reading]) -> None:
-    readable = [reading for reading in readings if reading.steps]
-    for hit in hits([reading.script for reading in readable]):
-        if rule := TAKEN.get(hit.rule):
-            reading = readable[hit.script]
-            reading.findings += taken(rule, hit.offset, reading.steps)
-
-
 def _report(migrations: int, readings: Iterable[_Reading]) -> Report:
     left, waived = list[Finding](), list[Finding]()
     for reading in readings:
@@ -134,3 +126,74 @@ def _report(migrations: int, readings: Iterable[_Reading]) -> Report:
         left += kept
         waived += off
     return Report(migrations, in_order(left), in_order(waived))
+
+
+def waive(
+    script: Script, found: Sequence[LintStep], findings: Iterable[Finding], *, readable: bool
+) -> tuple[list[Finding], list[Finding]]:
+    """What is left of a script's findings, and what its waivers switch off.
+
+    A waiver is for the statement that follows it. In the header, where the rule finds nothing in
+    the first statement, it is for the whole file. One that switches nothing off is a finding, and
+    so is one of a rule that does not exist.
+
+    Args:
+        found: the script's statements.
+        readable: whether the rules could look at them.
+    """
+    left, waived = list(findings), list[Finding]()
+    scene = ScriptContext(script, True, False, frozenset())
+    for waiver in script.directives.waivers:
+        rule = known(waiver.rule)
+        if rule is None or not rule.waivable:
+            left.append(_unknown(scene, waiver, rule))
+            continue
+        covered = _covered(script, found, waiver, [f for f in left if f.rule is rule])
+        if not covered and readable:
+            left.append(_unused(scene, waiver, rule))
+        waived += covered
+        left = [finding for finding in left if finding not in covered]
+    return left, waived
+
+
+def _covered(
+    script: Script, found: Sequence[LintStep], waiver: Waiver, of_rule: list[Finding]
+) -> list[Finding]:
+    if not found:
+        return of_rule
+    for step in found:
+        begins = position(script.sql, step.statement.offset)[0]
+        ends = position(script.sql, step.statement.end)[0]
+        if ends < waiver.line:
+            continue
+        here = [f for f in of_rule if step.statement.offset <= f.offset <= step.statement.end]
+        in_header = step is found[0] and waiver.line < begins
+        return here if here or not in_header else of_rule
+    return []
+
+
+def _unknown(scene: ScriptContext, waiver: Waiver, rule: Rule | None) -> Finding:
+    what = f"There is no rule {waiver.rule}" if rule is None else f"{rule.id} cannot be waived"
+    return scene.finding(
+        "TB903",
+        _start(scene.script, waiver.line),
+        f"{what}.",
+        why="The waiver switches nothing off: what it was meant for is reported, or passes by "
+        "chance.",
+        safer=f"-- the rules: {', '.join(rule.id for rule in RULES.values() if rule.waivable)}",
+    )
+
+
+def _unused(scene: ScriptContext, waiver: Waiver, rule: Rule) -> Finding:
+    return scene.finding(
+        "TB902",
+        _start(scene.script, waiver.line),
+        f"{rule.id} finds nothing here to waive.",
+        why="What it was for has gone, or stands elsewhere. Left where it is, it would hide the "
+        "next one.",
+        safer="-- delete the line, or put it right before its statement",
+    )
+
+
+def _start(script: Script, line: int) -> int:
+    return sum(map(len, script.sql.splitlines(keepends=True)[: line - 1]))

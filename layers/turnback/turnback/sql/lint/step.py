@@ -9,23 +9,22 @@ from functools import cached_property
 from turnback.errors import TurnbackError
 from turnback.migrations.model import Script
 from turnback.migrations.text import position
-from turnback.sql.lint.catalogue import RULES
-from turnback.sql.lint.model import Finding
-from turnback.sql.lint.nodes import Node
+from turnback.sql.lint.model import RULES, Finding
 from turnback.sql.lint.replay import replay
 from turnback.sql.lint.schema import Schema, Table
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.script import prepare, syntax_error
 from turnback.sql.statements import Statement, split
+from turnback.sql.tree import Node
 
 
 @dataclass(frozen=True)
-class Scene:
+class ScriptContext:
     """What all statements of a script share.
 
     Attributes:
         in_transaction: whether the script runs as one transaction.
-        is_rollback: whether it is the way back.
+        is_rollback: whether it is a rollback script.
         fresh: paths of the scripts whose tables are new, so nobody uses them yet.
     """
 
@@ -50,15 +49,15 @@ class Scene:
         """A finding at an offset in characters from 0."""
         line, column = position(self.script.sql, offset)
         found, path = RULES[rule], self.script.path
-        remark = self.is_rollback and found.mild_on_the_way_back
+        remark = self.is_rollback and found.remark_in_rollback
         return Finding(found, path, line, column, offset, message, why, safer, remark)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class LintStep:
     """One statement, and the schema before it."""
 
-    scene: Scene
+    scene: ScriptContext
     statement: Statement
     schema: Schema
 
@@ -95,14 +94,14 @@ class Step:
 
 def steps(
     script: Script, schema: Schema, *, is_rollback: bool = False, fresh: frozenset[str]
-) -> tuple[Sequence[Step], Schema, Finding | None]:
+) -> tuple[Sequence[LintStep], Schema, Finding | None]:
     """The statements of a script as steps, the schema after them, and what keeps it from running.
 
     Args:
         schema: as the script finds it.
         fresh: paths of other scripts whose tables are new.
     """
-    scene = Scene(script, True, is_rollback, fresh | {script.path})
+    scene = ScriptContext(script, True, is_rollback, fresh | {script.path})
     try:
         runnable = prepare(script)
     except TurnbackError as error:
@@ -110,10 +109,10 @@ def steps(
     if runnable.statements is None:
         error_found = syntax_error(script)
         return (), schema, _unreadable(scene, error_found) if error_found else None
-    scene = Scene(script, not runnable.one_by_one, is_rollback, scene.fresh)
+    scene = ScriptContext(script, not runnable.one_by_one, is_rollback, scene.fresh)
     found = []
     for statement in runnable.statements:
-        found.append(Step(scene, statement, schema))
+        found.append(LintStep(scene, statement, schema))
         schema = replay(schema, statement, script.path)
     return found, schema, None
 
@@ -128,7 +127,7 @@ def _as_far_as_it_goes(schema: Schema, script: Script) -> Schema:
     return schema
 
 
-def _unreadable(scene: Scene, error: TurnbackError) -> Finding:
+def _unreadable(scene: ScriptContext, error: TurnbackError) -> Finding:
     lines = scene.script.sql.splitlines(keepends=True)
     offset = sum(map(len, lines[: (error.line or 1) - 1])) + (error.column or 1) - 1
     advice = f"; {error.hint}" if error.hint else ""

@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from turnback.sql.lint.backfill import is_batch
-from turnback.sql.lint.definitions import SERIALS, constraint_of, filled, index_name, type_of
-from turnback.sql.lint.nodes import (
+from turnback.sql.lint.definitions import (
+    SERIALS,
+    constraint_of,
+    filled,
+    index_name,
+    rewrites,
+    type_of,
+    volatile,
+)
+from turnback.sql.lint.schema import Constraint, Table
+from turnback.sql.lint.step import LintStep
+from turnback.sql.tree import (
     Node,
     commands,
     definition,
@@ -15,15 +24,12 @@ from turnback.sql.lint.nodes import (
     relations,
     strings,
     table_name,
+    walk,
 )
-from turnback.sql.lint.schema import Constraint, Table
-from turnback.sql.lint.step import Step
-from turnback.sql.lint.types import rewrites
-from turnback.sql.lint.volatile import volatile
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class SlowWork:
     """One piece of it.
 
     Attributes:
@@ -46,39 +52,39 @@ class Work:
     constraint: Constraint | None = None
 
 
-def work(step: Step) -> Iterator[Work]:
+def slow_work(step: LintStep) -> Iterator[SlowWork]:
     """What the statement does to every row of tables that were there before."""
     for item in _all(step):
         if step.in_use(item.table):
             yield item
 
 
-def _all(step: Step) -> Iterator[Work]:
+def _all(step: LintStep) -> Iterator[SlowWork]:
     tree = step.tree
     match step.kind:
         case "IndexStmt":
             table = table_name(tree["relation"])
             if not _is_there_or_empty(step, table):
-                yield Work("index", table, f"builds an index on {table}", node=tree)
+                yield SlowWork("index", table, f"builds an index on {table}", node=tree)
         case "AlterTableStmt" if tree.get("objtype", "OBJECT_TABLE") == "OBJECT_TABLE":
             yield from _altered(step)
         case "UpdateStmt" | "DeleteStmt":
             table = table_name(tree["relation"])
             if not is_batch(step):
                 verb = "updates" if step.kind == "UpdateStmt" else "deletes"
-                yield Work("rows", table, f"{verb} rows of {table}")
+                yield SlowWork("rows", table, f"{verb} rows of {table}")
         case "InsertStmt" | "CreateTableAsStmt":
             query = tree.get("selectStmt") or tree.get("query") or {}
             source = query.get("SelectStmt", {}).get("fromClause", [])
             for table in relations(source)[:1]:
-                yield Work("rows", table, f"copies the rows of {table}")
+                yield SlowWork("rows", table, f"copies the rows of {table}")
         case "RefreshMatViewStmt":
             table = table_name(tree["relation"])
             if not tree.get("skipData"):
-                yield Work("rows", table, f"computes {table} anew")
+                yield SlowWork("rows", table, f"computes {table} anew")
 
 
-def _is_there_or_empty(step: Step, table: str) -> bool:
+def _is_there_or_empty(step: LintStep, table: str) -> bool:
     """Whether IF NOT EXISTS finds the index, or ON ONLY leaves the partitions out."""
     tree, known = step.tree, step.table(table)
     if known and known.partitioned and not tree["relation"].get("inh"):
@@ -86,7 +92,7 @@ def _is_there_or_empty(step: Step, table: str) -> bool:
     return bool(tree.get("if_not_exists") and step.schema.owner_of_index(index_name(tree)))
 
 
-def _altered(step: Step) -> Iterator[Work]:
+def _altered(step: LintStep) -> Iterator[SlowWork]:
     name = table_name(step.tree["relation"])
     table = step.table(name) or Table(name, "")
     # A check that an earlier subcommand of the same statement validates is of no help: PostgreSQL
@@ -98,10 +104,10 @@ def _altered(step: Step) -> Iterator[Work]:
             case "AT_SetNotNull" if not table.never_null(command["name"]):
                 column = command["name"]
                 does = f"reads every row of {name} for NULL in {column}"
-                yield Work("not_null", name, does, column=column)
+                yield SlowWork("not_null", name, does, column=column)
             case "AT_ValidateConstraint":
                 does = f"reads every row of {name} for the constraint {command['name']}"
-                yield Work("validate", name, does)
+                yield SlowWork("validate", name, does)
             case "AT_AddConstraint" if kind == "Constraint":
                 yield from _constraint(table, node)
             case "AT_AddColumn" if kind == "ColumnDef":
@@ -110,15 +116,15 @@ def _altered(step: Step) -> Iterator[Work]:
                 column = command["name"]
                 known = table.column(column)
                 if rewrites(known.type if known else None, node):
-                    yield Work("type", name, f"rewrites {name}", at, node, column)
+                    yield SlowWork("type", name, f"rewrites {name}", at, node, column)
                 elif known and table.depends_on(column, known.type, type_of(node["typeName"])):
                     does = f"reads every row of {name} for the checks and indexes on {column}"
-                    yield Work("type", name, does, at, node, column)
+                    yield SlowWork("type", name, does, at, node, column)
             case "AT_SetUnLogged" | "AT_SetLogged" | "AT_SetTableSpace" | "AT_SetAccessMethod":
-                yield Work("rewrite", name, f"rewrites {name}")
+                yield SlowWork("rewrite", name, f"rewrites {name}")
 
 
-def _constraint(table: Table, node: Node) -> Iterator[Work]:
+def _constraint(table: Table, node: Node) -> Iterator[SlowWork]:
     if node.get("skip_validation") or node.get("indexname"):
         return
     at, name = node.get("location"), table.name
@@ -126,24 +132,24 @@ def _constraint(table: Table, node: Node) -> Iterator[Work]:
         for column in strings(node.get("keys", ())):
             if not table.never_null(column):
                 does = f"reads every row of {name} for NULL in {column}"
-                yield Work("not_null", name, does, at, column=column)
+                yield SlowWork("not_null", name, does, at, column=column)
         return
     found = constraint_of(node, table)
     if found is None:
         return
     if found.kind == "foreign":
         does = f"looks up every row of {name} in {found.references}"
-        yield Work("foreign", name, does, at, node, constraint=found)
+        yield SlowWork("foreign", name, does, at, node, constraint=found)
     elif found.kind == "check":
         proven = bool(filled(node)) and all(map(table.never_null, found.columns))
         if not proven:
             does = f"reads every row of {name} for a check"
-            yield Work("check", name, does, at, node, constraint=found)
+            yield SlowWork("check", name, does, at, node, constraint=found)
     else:
-        yield Work("unique", name, f"builds an index on {name}", at, node, constraint=found)
+        yield SlowWork("unique", name, f"builds an index on {name}", at, node, constraint=found)
 
 
-def _column(table: Table, node: Node) -> Iterator[Work]:
+def _column(table: Table, node: Node) -> Iterator[SlowWork]:
     """A new column without a default is empty: a foreign key on it reads nothing, a check does."""
     inner = {item["contype"]: item for item in inline_constraints(node)}
     column, at = node["colname"], node.get("location")
@@ -151,7 +157,7 @@ def _column(table: Table, node: Node) -> Iterator[Work]:
     computed = volatile(inner.get("CONSTR_DEFAULT", {}).get("raw_expr", {}))
     serial = type_of(node["typeName"]).name in SERIALS
     if stored or serial or computed or "CONSTR_IDENTITY" in inner:
-        yield Work("default", table.name, f"rewrites {table.name}", at, node, column)
+        yield SlowWork("default", table.name, f"rewrites {table.name}", at, node, column)
     for kind, constraint in inner.items():
         found = constraint_of(constraint, table, column)
         if found is None or (kind == "CONSTR_FOREIGN" and "CONSTR_DEFAULT" not in inner):
@@ -161,6 +167,56 @@ def _column(table: Table, node: Node) -> Iterator[Work]:
             "foreign": f"looks up every row of {table.name} in {found.references}",
             "check": f"reads every row of {table.name} for a check",
         }.get(found.kind, f"builds an index on {table.name}")
-        yield Work(
+        yield SlowWork(
             work_kind, table.name, does, constraint.get("location"), constraint, column, found
         )
+
+
+def is_batch(step: LintStep) -> bool:
+    """Whether the statement is bounded.
+
+    By a LIMIT in a subquery, by a range with both ends, by constants for a whole unique key, or by
+    a small list of them.
+    """
+    where = step.tree.get("whereClause")
+    if where is None:
+        return False
+    if any("limitCount" in node for _, node in walk(where)):
+        return True
+    equal, lower, upper = set[str](), set[str](), set[str]()
+    for part in _parts(where):
+        if "CurrentOfExpr" in part:
+            return True
+        _note(part.get("A_Expr", {}), equal, lower, upper)
+    if lower & upper:
+        return True
+    table = step.table(table_name(step.tree["relation"]))
+    keys = table.unique_keys() if table else ()
+    return any(set(key) <= equal for key in keys)
+
+
+def _parts(where: Node) -> list[Node]:
+    """The conditions that AND joins."""
+    inner = where.get("BoolExpr", {})
+    if inner.get("boolop") == "AND_EXPR":
+        return [part for item in inner["args"] for part in _parts(item)]
+    return [where]
+
+
+def _note(expression: Node, equal: set[str], lower: set[str], upper: set[str]) -> None:
+    fields = expression.get("lexpr", {}).get("ColumnRef", {}).get("fields", ())
+    column = (strings(fields) or [""])[-1]
+    if not column or "ColumnRef" in expression.get("rexpr", {}):
+        return
+    operator = (strings(expression.get("name", ())) or [""])[-1]
+    match expression.get("kind"), operator:
+        case "AEXPR_BETWEEN" | "AEXPR_BETWEEN_SYM", _:
+            lower.add(column)
+            upper.add(column)
+        case "AEXPR_IN" | "AEXPR_OP" | "AEXPR_OP_ANY", "=":
+            if not any(kind == "SelectStmt" for kind, _ in walk(expression.get("rexpr"))):
+                equal.add(column)
+        case "AEXPR_OP", "<" | "<=":
+            upper.add(column)
+        case "AEXPR_OP", ">" | ">=":
+            lower.add(column)

@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-from turnback.sql.lint.nodes import Node, strings, table_name
+from turnback.sql.lint.definitions import column_of
 from turnback.sql.lint.schema import Type
+from turnback.sql.lint.step import LintStep
 from turnback.sql.parser import SqlSyntaxError, parse_tree
+from turnback.sql.tokens import tokens
+from turnback.sql.tree import Node, commands, definition, strings, table_name
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*\Z")
 _ACTIONS = {"r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
@@ -60,23 +63,18 @@ def foreign_key(node: Node, columns: Iterable[str]) -> str:
 def condition(sql: str, start: int) -> str:
     """The text in the first pair of parentheses at or after an offset, without them.
 
-    Strings and quoted names are passed over; a text that ends before its pair is given as it is.
+    A text that ends before its pair is given as it is.
     """
-    opening = sql.find("(", start)
-    depth, quote = 0, ""
-    for place in range(opening, len(sql)):
-        character = sql[place]
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        elif character == "(":
+    depth, opening = 0, start
+    for token in tokens(sql, start):
+        if token.text == "(":
+            opening = token.end if depth == 0 else opening
             depth += 1
-        elif character == ")":
+        elif token.text == ")":
             depth -= 1
             if depth == 0:
-                return sql[opening + 1 : place]
-    return sql[opening + 1 :]
+                return sql[opening : token.start]
+    return sql[opening:]
 
 
 def concurrently(sql: str, keyword: str) -> str:
@@ -91,3 +89,17 @@ def type_sql(type_: Type) -> str:
     """A type as people write it."""
     plain = Type(_SHOWN.get(type_.name, type_.name), type_.numbers, type_.array)
     return str(plain) if "." not in type_.name else type_.name
+
+
+def all_wait(table: str) -> str:
+    """Whom an AccessExclusiveLock keeps waiting."""
+    return f"Whoever reads or writes {table} waits meanwhile"
+
+
+def new_column_type(step: LintStep, column: str) -> str:
+    """The type of a column that this statement adds, with a space before it."""
+    for command in commands(step.tree):
+        kind, node = definition(command)
+        if kind == "ColumnDef" and node.get("colname") == column:
+            return " " + type_sql(column_of(node).type)
+    return ""

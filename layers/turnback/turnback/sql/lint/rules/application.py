@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from turnback.sql.lint.model import Finding
-from turnback.sql.lint.nodes import commands, definition, joined, objects, table_name
-from turnback.sql.lint.step import Step
-from turnback.sql.lint.writing import dotted_name
+from turnback.sql.lint.step import LintStep
+from turnback.sql.lint.writing import dotted_name, name, type_sql
+from turnback.sql.tree import commands, definition, joined, objects, table_name
 
 # (table, column) → what a script did with it; the column is empty for the table itself.
 Uses = Mapping[tuple[str, str], str]
 
+# What queries name: a new name breaks them.
+_QUERIED = {"OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW"}
 
-def uses(found: Sequence[Step]) -> dict[tuple[str, str], str]:
+
+def uses(found: Sequence[LintStep]) -> dict[tuple[str, str], str]:
     """What a script makes or writes: the tables and columns that it counts on."""
     used: dict[tuple[str, str], str] = {}
     for step in found:
@@ -22,7 +25,7 @@ def uses(found: Sequence[Step]) -> dict[tuple[str, str], str]:
     return used
 
 
-def _uses(step: Step) -> Iterator[tuple[str, str, str]]:
+def _uses(step: LintStep) -> Iterator[tuple[str, str, str]]:
     tree = step.tree
     match step.kind:
         case "CreateStmt":
@@ -50,7 +53,7 @@ def _uses(step: Step) -> Iterator[tuple[str, str, str]]:
                     yield table, item["ResTarget"]["name"], "wrote"
 
 
-def drops_what_was_used(step: Step, before: Sequence[tuple[str, Uses]]) -> Iterator[Finding]:
+def drops_what_was_used(step: LintStep, before: Sequence[tuple[str, Uses]]) -> Iterator[Finding]:
     """TB401.
 
     Args:
@@ -74,7 +77,7 @@ def drops_what_was_used(step: Step, before: Sequence[tuple[str, Uses]]) -> Itera
             break
 
 
-def _drops(step: Step) -> Iterator[tuple[str, str]]:
+def _drops(step: LintStep) -> Iterator[tuple[str, str]]:
     if step.kind == "DropStmt" and step.tree["removeType"] == "OBJECT_TABLE":
         for parts in objects(step.tree):
             yield joined(parts), ""
@@ -89,3 +92,61 @@ def _drop_sql(table: str, column: str) -> str:
     if column:
         return f"ALTER TABLE {dotted_name(table)} DROP COLUMN {dotted_name(column)};"
     return f"DROP TABLE {dotted_name(table)};"
+
+
+def rename_rules(step: LintStep) -> Iterator[Finding]:
+    """TB402: a new name for what queries name; indexes and constraints may be renamed."""
+    if step.kind not in ("RenameStmt", "AlterObjectSchemaStmt"):
+        return
+    if step.scene.is_rollback or "relation" not in step.tree:
+        return
+    old = table_name(step.tree["relation"])
+    if not step.in_use(old):
+        return
+    kind = step.tree.get("renameType", step.tree.get("objectType", ""))
+    if kind == "OBJECT_COLUMN":
+        yield _column_renamed(step, old)
+    elif kind in _QUERIED:
+        yield _relation_renamed(step, old)
+
+
+def _why(what: str) -> str:
+    return (
+        f"Every statement of the running application that names {what} fails, from the commit "
+        "until the last of its processes is replaced. And after a rollback, those of the new one."
+    )
+
+
+def _column_renamed(step: LintStep, table: str) -> Finding:
+    old, new = step.tree["subname"], step.tree["newname"]
+    known = step.table(table)
+    column = known.column(old) if known else None
+    shown = f" {type_sql(column.type)}" if column else " …"
+    return step.finding(
+        "TB402",
+        f"{table}.{old} is renamed to {new}.",
+        why=_why(f"{table}.{old}"),
+        safer=f"ALTER TABLE {dotted_name(table)} ADD COLUMN {name(new)}{shown};\n"
+        "-- a trigger that keeps both equal, then fill the old rows in batches\n"
+        "-- a later release, when nothing uses the old one any more\n"
+        f"ALTER TABLE {dotted_name(table)} DROP COLUMN {name(old)};",
+    )
+
+
+def _relation_renamed(step: LintStep, old: str) -> Finding:
+    tree = step.tree
+    if "newschema" in tree:
+        new = joined([tree["newschema"], tree["relation"]["relname"]])
+    else:
+        schema, _, _ = old.rpartition(".")
+        new = f"{schema}.{tree['newname']}" if schema else tree["newname"]
+    return step.finding(
+        "TB402",
+        f"{old} is renamed to {new}.",
+        why=_why(old),
+        safer=f"{step.statement.sql};\n"
+        "-- in the same file: the old name goes on working, for writes too\n"
+        f"CREATE VIEW {dotted_name(old)} AS SELECT * FROM {dotted_name(new)};\n"
+        "-- a later release, when nothing uses the old name any more\n"
+        f"DROP VIEW {dotted_name(old)};",
+    )

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from turnback.sql.lint.model import Finding
-from turnback.sql.lint.nodes import table_name
-from turnback.sql.lint.step import Step
-from turnback.sql.lint.work import work
+from turnback.sql.lint.step import LintStep
+from turnback.sql.lint.work import slow_work
 from turnback.sql.lint.writing import dotted_name, name
+from turnback.sql.tokens import tokens
+from turnback.sql.tree import table_name
 
-_TAIL = re.compile(r"\bRETURNING\b.*\Z", re.IGNORECASE | re.DOTALL)
 
-
-def data_rules(step: Step) -> Iterator[Finding]:
-    """TB203."""
+def data_rules(step: LintStep) -> Iterator[Finding]:
+    """TB110 and TB203."""
+    if step.kind == "TruncateStmt" and step.tree.get("behavior") == "DROP_CASCADE":
+        yield from _truncate_cascade(step)
     if step.kind not in ("UpdateStmt", "DeleteStmt"):
         return
     verb = "UPDATE" if step.kind == "UpdateStmt" else "DELETE"
-    for item in work(step):
+    for item in slow_work(step):
         yield step.finding(
             "TB203",
             f"{verb} of {item.table} in one statement, however many rows it has.",
@@ -30,7 +30,7 @@ def data_rules(step: Step) -> Iterator[Finding]:
         )
 
 
-def _batches(step: Step, verb: str) -> str:
+def _batches(step: LintStep, verb: str) -> str:
     table = dotted_name(table_name(step.tree["relation"]))
     plain, condition = _split(step.statement.sql)
     joined = "fromClause" in step.tree or "usingClause" in step.tree
@@ -51,23 +51,44 @@ def _batches(step: Step, verb: str) -> str:
     )
 
 
-def _first(step: Step) -> str:
+def _first(step: LintStep) -> str:
     targets = step.tree.get("targetList", ())
     return name(targets[0]["ResTarget"]["name"]) if targets else "done"
 
 
 def _split(sql: str) -> tuple[str, str]:
-    """The statement before its WHERE, and the condition; the WHERE of a subquery is none."""
-    depth, quote = 0, ""
-    for place, character in enumerate(sql):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        elif character in "()":
-            depth += 1 if character == "(" else -1
-        elif depth == 0 and character in "wW" and re.match(r"(?i)where\b", sql[place:]):
-            if place and (sql[place - 1].isalnum() or sql[place - 1] == "_"):
-                continue
-            return sql[:place].rstrip(), _TAIL.sub("", sql[place + 5 :]).strip()
-    return _TAIL.sub("", sql).rstrip(), ""
+    """The statement before its WHERE, and the condition; the WHERE of a subquery does not count."""
+    depth, where, end = 0, None, len(sql)
+    for token in tokens(sql):
+        depth += (token.text == "(") - (token.text == ")")
+        if depth == 0 and token.is_word("WHERE") and where is None:
+            where = token
+        elif depth == 0 and token.is_word("RETURNING"):
+            end = token.start
+            break
+    if where is None:
+        return sql[:end].rstrip(), ""
+    return sql[: where.start].rstrip(), sql[where.end : end].strip()
+
+
+def _truncate_cascade(step: LintStep) -> Iterator[Finding]:
+    named = [table_name(item["RangeVar"]) for item in step.tree["relations"]]
+    if not any(map(step.in_use, named)):
+        return
+    hit = list(named)
+    for table in hit:
+        hit += [
+            other.name
+            for other in step.schema.tables.values()
+            if other.name not in hit and any(c.references == table for c in other.constraints)
+        ]
+    others = [table for table in hit if table not in named]
+    more = f": {', '.join(others)}, as far as the scripts tell" if others else ""
+    yield step.finding(
+        "TB110",
+        f"TRUNCATE of {', '.join(named)} with CASCADE.",
+        why=f"It empties every table whose foreign keys lead here as well{more}; one that is "
+        "added later is emptied too. Readers and writers of all of them wait until the commit, "
+        "and no rollback script brings the rows back.",
+        safer=f"TRUNCATE {', '.join(map(dotted_name, hit))};",
+    )

@@ -7,21 +7,30 @@ from collections.abc import Iterator
 
 from turnback.sql.lint.definitions import constraint_of, index_name
 from turnback.sql.lint.model import Finding
-from turnback.sql.lint.nodes import (
+from turnback.sql.lint.schema import Constraint, Schema, Table
+from turnback.sql.lint.step import LintStep
+from turnback.sql.lint.work import slow_work
+from turnback.sql.lint.writing import concurrently, dotted_name, name, names
+from turnback.sql.tree import (
     commands,
     definition,
     index_columns,
     inline_constraints,
     table_name,
 )
-from turnback.sql.lint.schema import Constraint, Schema, Table
-from turnback.sql.lint.step import Step
-from turnback.sql.lint.work import work
-from turnback.sql.lint.writing import concurrently, dotted_name, name, names
+
+_REINDEXED = {
+    "REINDEX_OBJECT_INDEX": "INDEX",
+    "REINDEX_OBJECT_TABLE": "TABLE",
+    "REINDEX_OBJECT_SCHEMA": "SCHEMA",
+    "REINDEX_OBJECT_DATABASE": "DATABASE",
+}
 
 
-def index_rules(step: Step) -> Iterator[Finding]:
-    """TB101, TB302 and TB303."""
+def index_rules(step: LintStep) -> Iterator[Finding]:
+    """TB101, TB102, TB302 and TB303."""
+    if step.kind == "ReindexStmt":
+        yield from _reindex(step)
     if step.kind != "IndexStmt":
         return
     yield from _blocking(step)
@@ -29,10 +38,10 @@ def index_rules(step: Step) -> Iterator[Finding]:
         yield from _concurrent(step)
 
 
-def _blocking(step: Step) -> Iterator[Finding]:
+def _blocking(step: LintStep) -> Iterator[Finding]:
     if step.tree.get("concurrent"):
         return
-    for item in work(step):
+    for item in slow_work(step):
         yield step.finding(
             "TB101",
             f"CREATE INDEX on {item.table} without CONCURRENTLY.",
@@ -42,7 +51,7 @@ def _blocking(step: Step) -> Iterator[Finding]:
         )
 
 
-def _concurrent_sql(step: Step, table: str) -> str:
+def _concurrent_sql(step: LintStep, table: str) -> str:
     known = step.table(table)
     if known and known.partitioned:
         return _by_partition(step, table)
@@ -54,7 +63,7 @@ def _concurrent_sql(step: Step, table: str) -> str:
     return "-- in a file of its own\n" + concurrently(sql, "INDEX")
 
 
-def _by_partition(step: Step, table: str) -> str:
+def _by_partition(step: LintStep, table: str) -> str:
     """CONCURRENTLY is not for partitioned tables (manual, CREATE INDEX)."""
     columns = tuple(index_columns(step.tree))
     called = index_name(step.tree)
@@ -70,7 +79,7 @@ def _by_partition(step: Step, table: str) -> str:
     )
 
 
-def _concurrent(step: Step) -> Iterator[Finding]:
+def _concurrent(step: LintStep) -> Iterator[Finding]:
     table = table_name(step.tree["relation"])
     if step.tree.get("if_not_exists"):
         sql = re.sub(
@@ -104,7 +113,7 @@ def _concurrent(step: Step) -> Iterator[Finding]:
         )
 
 
-def foreign_keys_without_index(step: Step, last: Schema) -> Iterator[Finding]:
+def foreign_keys_without_index(step: LintStep, last: Schema) -> Iterator[Finding]:
     """TB301: judged by the schema after the last script, where the index may have been added."""
     for node, table, found in _foreign_keys(step):
         now = last.find(table.name)
@@ -128,7 +137,7 @@ def foreign_keys_without_index(step: Step, last: Schema) -> Iterator[Finding]:
         )
 
 
-def _foreign_keys(step: Step) -> Iterator[tuple[dict[str, int], Table, Constraint]]:
+def _foreign_keys(step: LintStep) -> Iterator[tuple[dict[str, int], Table, Constraint]]:
     if step.kind not in ("CreateStmt", "AlterTableStmt"):
         return
     table = Table(table_name(step.tree["relation"]), "")
@@ -145,3 +154,16 @@ def _foreign_keys(step: Step) -> Iterator[tuple[dict[str, int], Table, Constrain
                 found := constraint_of(item, table, column)
             ):
                 yield item, table, found
+
+
+def _reindex(step: LintStep) -> Iterator[Finding]:
+    if step.tree["kind"] not in _REINDEXED or not step.statement.strong_outside:
+        return
+    yield step.finding(
+        "TB102",
+        "REINDEX without CONCURRENTLY.",
+        why="Whoever writes to the table waits until its index is built anew, and so does every "
+        "query that would use the index: minutes on a table of many gigabytes.",
+        safer="-- in a file of its own\n"
+        + concurrently(step.statement.sql, _REINDEXED[step.tree["kind"]]),
+    )

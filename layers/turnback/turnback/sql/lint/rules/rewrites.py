@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
-from turnback.sql.lint.definitions import SERIALS, type_of
+from turnback.sql.lint.definitions import KNOWN, SERIALS, type_of, volatile
 from turnback.sql.lint.model import Finding
-from turnback.sql.lint.nodes import inline_constraints, table_name, walk
-from turnback.sql.lint.rules.columns import all_wait, new_column_type
-from turnback.sql.lint.step import Step
-from turnback.sql.lint.volatile import KNOWN, volatile
-from turnback.sql.lint.work import Work, work
-from turnback.sql.lint.writing import NEXT, dotted_name, name, names, type_sql
+from turnback.sql.lint.step import LintStep
+from turnback.sql.lint.work import SlowWork, slow_work
+from turnback.sql.lint.writing import (
+    NEXT,
+    all_wait,
+    dotted_name,
+    name,
+    names,
+    new_column_type,
+    type_sql,
+)
+from turnback.sql.tokens import tokens
+from turnback.sql.tree import inline_constraints, table_name, walk
 
-_AFTER_DEFAULT = re.compile(
-    r"\s(?:NOT\s+NULL|NULL|UNIQUE|PRIMARY|REFERENCES|CHECK|CONSTRAINT|COLLATE|GENERATED)\b",
-    re.IGNORECASE,
+# What may follow a default in the definition of a column.
+_AFTER_DEFAULT = (
+    "NOT",
+    "NULL",
+    "UNIQUE",
+    "PRIMARY",
+    "REFERENCES",
+    "CHECK",
+    "CONSTRAINT",
+    "COLLATE",
+    "GENERATED",
 )
 
 
-def rewrite_rules(step: Step) -> Iterator[Finding]:
+def rewrite_rules(step: LintStep) -> Iterator[Finding]:
     """TB106 to TB109."""
     if step.kind in ("VacuumStmt", "ClusterStmt"):
         yield from _written_anew(step)
     if step.kind != "AlterTableStmt":
         return
-    for item in work(step):
+    for item in slow_work(step):
         match item.kind:
             case "type":
                 yield _type(step, item)
@@ -36,7 +50,7 @@ def rewrite_rules(step: Step) -> Iterator[Finding]:
                 yield _default(step, item)
 
 
-def _type(step: Step, item: Work) -> Finding:
+def _type(step: LintStep, item: SlowWork) -> Finding:
     assert item.node
     table, column = dotted_name(item.table), name(item.column)
     known = step.table(item.table)
@@ -60,7 +74,7 @@ def _type(step: Step, item: Work) -> Finding:
     )
 
 
-def _unique(step: Step, item: Work) -> Finding:
+def _unique(step: LintStep, item: SlowWork) -> Finding:
     assert item.constraint and item.node
     key, table = item.constraint, dotted_name(item.table)
     words = {"primary": "PRIMARY KEY", "unique": "UNIQUE"}.get(key.kind, "")
@@ -96,7 +110,7 @@ def _unique(step: Step, item: Work) -> Finding:
     )
 
 
-def _default(step: Step, item: Work) -> Finding:
+def _default(step: LintStep, item: SlowWork) -> Finding:
     assert item.node
     inner = {constraint["contype"]: constraint for constraint in inline_constraints(item.node)}
     written = type_of(item.node["typeName"]).name
@@ -130,19 +144,19 @@ def _default(step: Step, item: Work) -> Finding:
     )
 
 
-def _default_text(step: Step, start: int) -> str:
+def _default_text(step: LintStep, start: int) -> str:
     """A default as it was written: from behind DEFAULT to the end of its statement or column."""
-    sql = step.scene.script.sql[step.scene.offset(start) : step.statement.end]
-    text, depth = sql[len("DEFAULT") :], 0
-    for place, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        ends = character == "," or _AFTER_DEFAULT.match(text, place)
+    sql = step.scene.script.sql[: step.statement.end]
+    begin, depth = step.scene.offset(start) + len("DEFAULT"), 0
+    for token in tokens(sql, begin):
+        depth += (token.text in ("(", "[")) - (token.text in (")", "]"))
+        ends = token.text == "," or token.is_word(*_AFTER_DEFAULT)
         if depth < 0 or (depth == 0 and ends):
-            return text[:place].strip()
-    return text.strip()
+            return sql[begin : token.start].strip()
+    return sql[begin:].strip()
 
 
-def _written_anew(step: Step) -> Iterator[Finding]:
+def _written_anew(step: LintStep) -> Iterator[Finding]:
     if step.kind == "VacuumStmt" and not step.statement.strong_outside:
         return
     named = [table_name(node) for _, node in walk(step.tree) if "relname" in node]

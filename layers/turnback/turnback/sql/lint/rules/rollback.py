@@ -1,4 +1,4 @@
-"""The way back."""
+"""The rollback script."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from turnback.migrations.model import Migration
 from turnback.sql.lint.model import Finding
-from turnback.sql.lint.step import Scene, Step
+from turnback.sql.lint.step import LintStep, ScriptContext
 
 # What leaves neither the schema nor the data different.
 _CHANGES_NOTHING = frozenset(
@@ -27,7 +27,7 @@ _CHANGES_NOTHING = frozenset(
 
 
 def empty_rollback(
-    migration: Migration, forward: Sequence[Step], backward: Sequence[Step]
+    migration: Migration, forward: Sequence[LintStep], backward: Sequence[LintStep]
 ) -> Iterator[Finding]:
     """TB501."""
     if migration.rollback is None or backward or migration.forward.directives.irreversible:
@@ -37,10 +37,10 @@ def empty_rollback(
         return
     first = " ".join(changing[0].statement.sql.split()[:4])
     more = f", and {len(changing) - 1} more" if len(changing) > 1 else ""
-    yield Scene(migration.rollback, True, True, frozenset()).finding(
+    yield ScriptContext(migration.rollback, True, True, frozenset()).finding(
         "TB501",
         0,
-        f"There is no statement here, but {migration.forward.path} changes the database "
+        f"This rollback script has no statement, but {migration.forward.path} changes the database "
         f"({first} …{more}).",
         why="Rolled back, the history says that the migration is gone while its change is still "
         "there, and the next try to apply it fails or does it twice.",
@@ -49,5 +49,5 @@ def empty_rollback(
     )
 
 
-def _changes(step: Step) -> bool:
+def _changes(step: LintStep) -> bool:
     return step.kind not in _CHANGES_NOTHING or "intoClause" in step.tree

@@ -5,17 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from turnback.sql.lint.model import Finding
-from turnback.sql.lint.rules.columns import all_wait, new_column_type
-from turnback.sql.lint.step import Step
-from turnback.sql.lint.work import Work, work
-from turnback.sql.lint.writing import NEXT, condition, dotted_name, foreign_key, name
+from turnback.sql.lint.step import LintStep
+from turnback.sql.lint.work import SlowWork, slow_work
+from turnback.sql.lint.writing import (
+    NEXT,
+    all_wait,
+    condition,
+    dotted_name,
+    foreign_key,
+    name,
+    new_column_type,
+)
+from turnback.sql.tree import dotted
 
 
-def scan_rules(step: Step) -> Iterator[Finding]:
-    """TB103, TB104 and TB105."""
+def scan_rules(step: LintStep) -> Iterator[Finding]:
+    """TB103, TB104, TB105 and TB111."""
+    if step.kind == "AlterDomainStmt":
+        yield from _domain(step)
     if step.kind != "AlterTableStmt":
         return
-    for item in work(step):
+    for item in slow_work(step):
         match item.kind:
             case "not_null":
                 yield _not_null(step, item)
@@ -25,7 +35,7 @@ def scan_rules(step: Step) -> Iterator[Finding]:
                 yield _check(step, item)
 
 
-def _not_null(step: Step, item: Work) -> Finding:
+def _not_null(step: LintStep, item: SlowWork) -> Finding:
     table, column = dotted_name(item.table), name(item.column)
     check = name(f"{item.table.rpartition('.')[2]}_{item.column}_filled")
     return step.finding(
@@ -45,7 +55,7 @@ def _not_null(step: Step, item: Work) -> Finding:
     )
 
 
-def _foreign(step: Step, item: Work) -> Finding:
+def _foreign(step: LintStep, item: SlowWork) -> Finding:
     assert item.constraint and item.node
     key, table = item.constraint, dotted_name(item.table)
     add = ""
@@ -68,7 +78,7 @@ def _foreign(step: Step, item: Work) -> Finding:
     )
 
 
-def _check(step: Step, item: Work) -> Finding:
+def _check(step: LintStep, item: SlowWork) -> Finding:
     assert item.constraint and item.node
     table, called = dotted_name(item.table), name(item.constraint.name)
     script = step.scene.script.sql
@@ -90,4 +100,25 @@ def _check(step: Step, item: Work) -> Finding:
         f"{NEXT}\n"
         f"ALTER TABLE {table} VALIDATE CONSTRAINT {called};",
         at=item.at,
+    )
+
+
+def _domain(step: LintStep) -> Iterator[Finding]:
+    constraint = step.tree.get("def", {}).get("Constraint", {})
+    if not constraint or constraint.get("skip_validation"):
+        return
+    domain = dotted_name(dotted(step.tree["typeName"]))
+    called = name(constraint.get("conname", f"{domain.rpartition('.')[2]}_check"))
+    start = step.scene.offset(constraint.get("location", 0))
+    test = "VALUE IS NOT NULL"
+    if constraint.get("contype") == "CONSTR_CHECK":
+        test = condition(step.scene.script.sql[: step.statement.end], start)
+    yield step.finding(
+        "TB111",
+        f"The constraint {called} of the domain {domain} validates at once.",
+        why="Every row of every table with a column of this domain is read, and whoever writes to "
+        "one of them waits meanwhile: seconds for each gigabyte, of all of them together.",
+        safer=f"ALTER DOMAIN {domain} ADD CONSTRAINT {called} CHECK ({test}) NOT VALID;\n"
+        f"{NEXT}\n"
+        f"ALTER DOMAIN {domain} VALIDATE CONSTRAINT {called};",
     )
