@@ -1,0 +1,554 @@
+"""What a run knows about itself: the state of the state machine and the records in the bucket.
+
+JSON is read here and written here, and is typed everywhere else. The JSON keys are a contract with
+statemachine/release.asl.json and with the records of earlier runs, so they never change. Where an
+attribute has a better name than its key, the key stands beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from typing import Any, Self, TypeVar
+
+from turnback.errors import VerificationFailed
+
+T = TypeVar("T", bound="Stated")
+# Step Functions carries 256 KiB of state, SNS as much of a message.
+TEXT_LENGTH = 4000
+
+
+def key(name: str) -> Mapping[str, str]:
+    """Metadata of a field whose JSON key is not its name."""
+    return {"key": name}
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """A part of the state or of a record: JSON outside, typed inside."""
+
+    @classmethod
+    def from_state(cls, state: object) -> Self:
+        """Read it from parsed JSON. A key that is missing or null gets the field's default.
+
+        Raises:
+            VerificationFailed: a value has another type than its field, or a key without a
+                default is missing.
+        """
+        return _object(cls, state, cls.__name__)
+
+    def to_state(self) -> dict[str, Any]:
+        """As JSON: every field, whether it is set or not."""
+        return {_key(one): _written(getattr(self, one.name)) for one in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan(Stated):
+    """What Validate found; the plan itself is in the bucket (PlanRecord).
+
+    Attributes:
+        release: the release number.
+        sha256: of the artifact, hex; None for a run that has none.
+        plan_key: where the plan is.
+        migration_count: how many migrations the plan has.
+        decision: ``go``, ``nothing_to_do`` or ``dry_run``.
+        direction: ``up``, or ``down`` for a run that goes back to an older release.
+        rehearse: whether the release must be rehearsed.
+        approvals_needed: how many people must approve.
+        restore_policy: what follows a failed rollback: ``never``, ``approval`` or ``automatic``.
+        stop_application: whether the application is stopped around a rollback.
+    """
+
+    release: str = ""
+    sha256: str | None = None
+    plan_key: str = ""
+    migration_count: int = field(default=0, metadata=key("migrations"))
+    decision: str = "go"
+    direction: str = "up"
+    rehearse: bool = False
+    approvals_needed: int = field(default=0, metadata=key("approvals"))
+    restore_policy: str = field(default="never", metadata=key("restore"))
+    stop_application: bool = False
+
+    @property
+    def down(self) -> bool:
+        """Whether the run goes back to an older release."""
+        return self.direction == "down"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRehearsal(Stated):
+    """What the rehearsal found, in short.
+
+    Attributes:
+        status: ``proven``, or ``unproven`` where the policy allows that.
+        migration_count: how many migrations were rehearsed.
+        irreversible_count: how many of them are irreversible, as their headers say.
+        key: where the whole result is.
+    """
+
+    status: str = ""
+    migration_count: int = field(default=0, metadata=key("migrations"))
+    irreversible_count: int = field(default=0, metadata=key("irreversible"))
+    key: str = ""
+
+    @property
+    def proven(self) -> bool:
+        """Whether every rollback is proven."""
+        return self.status == "proven"
+
+
+@dataclass(frozen=True, slots=True)
+class RunApproval(Stated):
+    """The answer to a question: who approved (``by``), and the ``gate`` they let the run pass."""
+
+    decision: str = ""
+    gate: str = ""
+    by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunSnapshot(Stated):
+    """The run's snapshot.
+
+    Attributes:
+        kind: ``rds``, ``aurora``, ``dump`` or ``none``.
+        id: its identifier; None where none was taken.
+        state: ``creating``, ``available`` or ``not_taken``.
+        taken_at: when it was begun, ISO 8601.
+        encrypted: whether it is encrypted; None where that is unknown.
+        wait_seconds: until it is worth asking again.
+    """
+
+    kind: str = "none"
+    id: str | None = None
+    state: str = "not_taken"
+    taken_at: str | None = None
+    encrypted: bool | None = None
+    wait_seconds: int = 0
+
+    @property
+    def available(self) -> bool:
+        """Whether the database can be restored from it."""
+        return self.state == "available"
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress(Stated):
+    """How far Apply or RollBack is; one call does as much as its time allows.
+
+    Attributes:
+        done: whether nothing is left.
+        applied: how many migrations this call applied.
+        rolled_back: how many this call rolled back.
+        remaining: how many are left.
+        running: the migration that is running in the server without us, in words; or None.
+        wait_seconds: until the next call.
+        verified: what the schema is after a rollback, compared with the one before the run:
+            ``exact``, ``column_order``, ``names``, or ``unknown`` where nothing was kept to
+            compare with; None before the rollback is done.
+    """
+
+    done: bool = False
+    applied: int = 0
+    rolled_back: int = 0
+    remaining: int = 0
+    running: str | None = None
+    wait_seconds: int = 0
+    verified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableLoss(Stated):
+    """Rows written to one table since the snapshot."""
+
+    name: str
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreLoss(Stated):
+    """What a restore loses.
+
+    Attributes:
+        since: when the snapshot was begun, ISO 8601; None where that is unknown.
+        seconds: how long ago that was.
+        inserted: rows inserted since, in all tables; None where nothing was counted. So are
+            ``updated`` and ``deleted``.
+        approximate: True where rows were counted: the server never counts exactly.
+        reset: whether the server's counters were reset since.
+        tables: the tables with most of the rows.
+        others: what other runs did since, which a restore undoes as well.
+    """
+
+    since: str | None = None
+    seconds: int | None = None
+    inserted: int | None = None
+    updated: int | None = None
+    deleted: int | None = None
+    approximate: bool | None = None
+    reset: bool | None = None
+    tables: tuple[TableLoss, ...] = ()
+    others: tuple[str, ...] = ()
+
+    @property
+    def counted(self) -> bool:
+        """Whether rows were counted at all."""
+        return self.inserted is not None
+
+    @property
+    def known(self) -> bool:
+        """Whether rows were counted, by a server that has not reset its counters since."""
+        return self.counted and not self.reset
+
+    def to_state(self) -> dict[str, Any]:
+        """As JSON; what was not counted has no key."""
+        counted = ("inserted", "updated", "deleted", "approximate", "reset", "tables")
+        left_out = set() if self.counted else set(counted)
+        left_out |= set() if self.others else {"others"}
+        return {
+            name: value for name, value in Stated.to_state(self).items() if name not in left_out
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunAssessment(Stated):
+    """What to do after a rollback that did not bring the database back.
+
+    Attributes:
+        decision: ``as_before``: the database is as before the run; ``restore``; ``ask`` a person
+            whether to restore; ``no``: it cannot be restored.
+        reason: one sentence.
+        loss: what a restore would lose; None where nothing is known of it.
+    """
+
+    decision: str
+    reason: str
+    loss: RestoreLoss | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunApplication(Stated):
+    """The application as it was before anything was stopped.
+
+    Attributes:
+        enabled: whether there is anything to stop.
+        stopped: what each part was, in the words of recovery.application.
+    """
+
+    enabled: bool = False
+    stopped: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationProgress(Stated):
+    """How far stopping or starting the application is; ``waiting_for`` names the parts left."""
+
+    done: bool = False
+    waiting_for: tuple[str, ...] = ()
+    wait_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunRestore(Stated):
+    """How far the restore is.
+
+    Attributes:
+        state: ``restoring``, ``checking``, ``swapping`` or ``restored``.
+        detail: the same in words.
+        kept: where the old database is kept, or None.
+        restored_to: the time that the data is as of, ISO 8601, or None.
+        wait_seconds: until it is worth asking again.
+    """
+
+    state: str
+    detail: str = ""
+    kept: str | None = None
+    restored_to: str | None = None
+    wait_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunError(Stated):
+    """What stopped a step: one of our errors, or what AWS calls it. See TurnbackError."""
+
+    type: str
+    message: str
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    sqlstate: str | None = None
+    hint: str | None = None
+    version: str | None = None
+
+    @classmethod
+    def from_caught(cls, caught: object) -> Self | None:
+        """The error that a Catch put into the state, unwrapped; None where there is none.
+
+        A function that raises one of our errors reports it as JSON, with file and line. Anything
+        else (a timeout, a bug) is known by its name and whatever text there is.
+        """
+        if not isinstance(caught, Mapping) or not caught:
+            return None
+        found = {"type": str(caught.get("Error") or "Unknown"), "message": ""}
+        cause = caught.get("Cause") or ""
+        wrapped = _parsed(cause)
+        for name, theirs in (("message", "errorMessage"), ("type", "errorType")):
+            if theirs in wrapped:
+                found[name] = wrapped[theirs]
+        # Lambda wraps the text of an error; what ends a waiting task gives it as it is.
+        inner = _parsed(found["message"] or cause)
+        found |= inner if "message" in inner else {}
+        found["message"] = found["message"] or str(cause) or found["type"]
+        return cls(
+            **{
+                one.name: _fitting(found[one.name], one)
+                for one in fields(cls)
+                if found.get(one.name) is not None
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunState(Stated):
+    """The state of the state machine: the order, and what the steps so far left in it.
+
+    ``run``, ``target``, ``trigger`` and ``dry_run`` are as the execution was started, unchecked;
+    Order checks them.
+    """
+
+    run: str = ""
+    target: str = ""
+    trigger: str = ""
+    dry_run: bool = False
+    plan: RunPlan | None = None
+    rehearsal: RunRehearsal | None = None
+    approval: RunApproval | None = None
+    snapshot: RunSnapshot | None = None
+    apply: RunProgress | None = None
+    application: RunApplication | None = None
+    stopping: ApplicationProgress | None = None
+    starting: ApplicationProgress | None = None
+    roll_back: RunProgress | None = None
+    assessment: RunAssessment | None = None
+    restore_approval: RunApproval | None = None
+    restore: RunRestore | None = None
+    outcome: str | None = None
+    error: RunError | None = None
+    rollback_error: RunError | None = None
+    restore_error: RunError | None = None
+    application_error: RunError | None = None
+
+    @classmethod
+    def from_state(cls, state: object) -> Self:
+        """Read the state. Unlike anything else in it, the order may be of any type.
+
+        Raises:
+            VerificationFailed: a step's part of it is not what that step leaves.
+        """
+        if not isinstance(state, Mapping):
+            raise _unreadable(cls.__name__, "an object")
+        names = ("run", "target", "trigger")
+        given = {name: str(state[name]) for name in names if state.get(name) is not None}
+        dry_run = state.get("dry_run") is True
+        return _object(cls, {**state, **given, "dry_run": dry_run}, cls.__name__)
+
+    @property
+    def down(self) -> bool:
+        """Whether the run goes back to an older release."""
+        return self.plan is not None and self.plan.down
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMigration(Stated):
+    """One migration of the plan, and the script that is run for it."""
+
+    version: str
+    name: str = ""
+    file: str = ""
+    checksum: str = ""
+    in_transaction: bool = True
+    half_done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRecord(Stated):
+    """``runs/<run>/plan.json``: what the run may do. Empty where there is no plan yet.
+
+    Attributes:
+        version: of this record's form; 0 where there is no plan.
+        run: the run's id.
+        target: the database's name in turnback.
+        release: the release number.
+        source: ``repository`` and ``commit`` of the artifact, as far as it says them.
+        artifact: where the artifact is, with its SHA-256.
+        history: version and checksum of what was applied before the run, oldest first.
+        previous_release: the release before the run, or None.
+        approval_reasons: why people must approve.
+        destroys: version → the data that it destroys, which no rollback script brings back.
+        rollback_to: the release to go back to, of a run downwards.
+        floor: the version to go back to, of a run downwards.
+        undocumented: files whose header lacks a field.
+        direction: ``up`` or ``down``.
+        migrations: what the run may do, in this order.
+        notes: what a person should know.
+    """
+
+    version: int = 0
+    run: str = ""
+    target: str = ""
+    release: str | None = None
+    source: dict[str, Any] = field(default_factory=dict)
+    artifact: dict[str, Any] | None = None
+    history: tuple[tuple[str, ...], ...] = ()
+    previous_release: str | None = None
+    approval_reasons: tuple[str, ...] = ()
+    destroys: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    rollback_to: str | None = None
+    floor: str | None = None
+    undocumented: tuple[str, ...] | None = None
+    direction: str = "up"
+    migrations: tuple[PlannedMigration, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exists(self) -> bool:
+        """Whether the run was planned."""
+        return self.version > 0
+
+    @property
+    def down(self) -> bool:
+        """Whether the run goes back to an older release."""
+        return self.direction == "down"
+
+    @property
+    def versions(self) -> list[str]:
+        """The versions of the migrations, in the plan's order."""
+        return [migration.version for migration in self.migrations]
+
+
+@dataclass(frozen=True, slots=True)
+class DoneMigration(Stated):
+    """A migration that was applied or rolled back, and how long that took in milliseconds."""
+
+    version: str
+    name: str = ""
+    execution_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport(Stated):
+    """``runs/<run>/report.json``: what was done so far. Empty before anything was.
+
+    Attributes:
+        version: of this record's form; 0 where there is no report.
+        run: the run's id.
+        applied: migrations that were applied, whatever was undone since.
+        rolled_back: migrations that were rolled back, newest first.
+        errors: what stopped the steps, as of TurnbackError.to_dict.
+        verified: what the schema after the rollback is: see RunProgress; ``differs`` as well.
+        notes: sentences that a person should read.
+        loss: what the restore lost, as counted right before the swap.
+        approvals: how each question to people ended.
+        checklist: the checklist's answers.
+        worked: whether a step reported migrations at all; a dry run has only its approvals here.
+    """
+
+    version: int = 0
+    run: str = ""
+    applied: tuple[DoneMigration, ...] = ()
+    rolled_back: tuple[DoneMigration, ...] = ()
+    errors: tuple[dict[str, Any], ...] = ()
+    verified: str | None = None
+    notes: tuple[str, ...] = ()
+    loss: RestoreLoss | None = None
+    approvals: tuple[dict[str, Any], ...] = ()
+    checklist: tuple[dict[str, str], ...] = ()
+    worked: bool = False
+
+    @classmethod
+    def from_state(cls, state: object) -> Self:
+        """Read the report; see Stated."""
+        report = _object(cls, state, cls.__name__)
+        return replace(report, worked=isinstance(state, Mapping) and "applied" in state)
+
+    def to_state(self) -> dict[str, Any]:
+        """As JSON, without the migrations where no step reported any."""
+        left_out = {"worked"} | (set() if self.worked else {"applied", "rolled_back"})
+        return {
+            name: value for name, value in Stated.to_state(self).items() if name not in left_out
+        }
+
+
+def _key(one: Field[Any]) -> str:
+    return str(one.metadata.get("key", one.name))
+
+
+def _read(kind: Any, value: object, where: str) -> Any:
+    """A value of parsed JSON as this type."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:
+        [kind] = [part for part in parts if part is not type(None)]
+        return None if value is None else _read(kind, value, where)
+    if kind is RunError:
+        return RunError.from_caught(value)
+    if isinstance(kind, type) and issubclass(kind, Stated):
+        return _object(kind, value, where)
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_read(parts[0], item, where) for item in value)
+    if origin is dict and isinstance(value, Mapping):
+        return {str(name): _read(parts[1], item, f"{where}.{name}") for name, item in value.items()}
+    # JSON knows one kind of number, and bool is an int in Python.
+    if kind is Any or (isinstance(kind, type) and type(value) is kind):
+        return value
+    raise _unreadable(where, kind)
+
+
+def _object(kind: type[T], value: object, where: str) -> T:
+    if not isinstance(value, Mapping):
+        raise _unreadable(where, "an object")
+    hints, given = typing.get_type_hints(kind), {}
+    for one in fields(kind):
+        name = _key(one)
+        if value.get(name) is not None:
+            given[one.name] = _read(hints[one.name], value[name], f"{where}.{name}")
+        elif one.default is MISSING and one.default_factory is MISSING:
+            raise _unreadable(f"{where}.{name}", "there")
+    return kind(**given)
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, Stated):
+        return value.to_state()
+    if isinstance(value, tuple):
+        return [_written(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _written(item) for name, item in value.items()}
+    return value
+
+
+def _unreadable(where: str, kind: object) -> VerificationFailed:
+    wanted = kind.__name__ if isinstance(kind, type) else str(kind)
+    return VerificationFailed(
+        f"the record of this run cannot be read: {where} is not {wanted}",
+        hint="look for what wrote it; turnback status shows what is applied",
+    )
+
+
+def _parsed(text: object) -> dict[str, Any]:
+    try:
+        found = json.loads(str(text))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _fitting(value: Any, one: Field[Any]) -> Any:
+    if "int" in str(one.type):
+        return value if type(value) is int else None
+    return str(value)[:TEXT_LENGTH]
