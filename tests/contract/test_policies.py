@@ -1,0 +1,111 @@
+"""Each role's policies, as IAM would get them, for every combination of the template's conditions.
+
+Two judges: moto's copy of IAM's grammar, and IAM's published quotas (IAM User Guide, "IAM and AWS
+STS quotas": the inline policies of a role are 10,240 characters at most, white space not counted).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto.iam.policy_validation import IAMPolicyDocumentValidator
+from turnback.local.deploy import read_template
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = read_template(ROOT / "template.yaml")
+CONDITIONS: dict[str, Any] = TEMPLATE["Conditions"]
+ROLES = {
+    name: resource["Properties"]["Policies"]
+    for name, resource in TEMPLATE["Resources"].items()
+    if "Policies" in resource.get("Properties", {})
+}
+GONE = object()
+PSEUDO = {"AWS::Partition": "aws", "AWS::Region": "eu-central-1", "AWS::AccountId": "123456789012"}
+# Longer than most, so that sizes are honest.
+PARAMETERS = {
+    "AWS::StackName": "turnback-orders-production",
+    "DbInstanceIdentifier": "orders-production-2026-primary",
+    "DbClusterIdentifier": "orders-production-2026-cluster",
+    "DatabaseResourceId": "db-ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "DatabaseUser": "turnback_migrations",
+    "EventBus": "default",
+    **PSEUDO,
+}
+
+
+def arn(name: str) -> str:
+    return f"arn:aws:service:eu-central-1:123456789012:stack-resource/{name}-1A2B3C4D5E6F"
+
+
+def value_of(name: str) -> str:
+    return PARAMETERS.get(name) or arn(name)
+
+
+def rendered(node: Any, truth: Mapping[str, bool]) -> Any:
+    """A part of the template with its intrinsic functions replaced, as CloudFormation does."""
+    if isinstance(node, list):
+        return [value for item in node if (value := rendered(item, truth)) is not GONE]
+    if not isinstance(node, dict):
+        return node
+    if node.keys() == {"Ref"}:
+        return GONE if node["Ref"] == "AWS::NoValue" else value_of(node["Ref"])
+    if node.keys() == {"Fn::GetAtt"}:
+        return arn(".".join(node["Fn::GetAtt"]))
+    if node.keys() == {"Fn::Sub"}:
+        return re.sub(r"\$\{([\w.:]+)\}", lambda found: value_of(found[1]), node["Fn::Sub"])
+    if node.keys() == {"Fn::If"}:
+        condition, yes, no = node["Fn::If"]
+        return rendered(yes if truth[condition] else no, truth)
+    return {
+        key: value for key, item in node.items() if (value := rendered(item, truth)) is not GONE
+    }
+
+
+def conditions_in(node: Any) -> set[str]:
+    if isinstance(node, list):
+        return set().union(*(conditions_in(item) for item in node))
+    if isinstance(node, dict):
+        found = {node["Fn::If"][0]} if "Fn::If" in node else set()
+        return found.union(*(conditions_in(item) for item in node.values()))
+    return set()
+
+
+def policies_of(role: str) -> Iterator[tuple[dict[str, bool], list[Any]]]:
+    """Every combination of the conditions that a role's policies depend on."""
+    names = sorted(conditions_in(ROLES[role]))
+    for values in itertools.product([True, False], repeat=len(names)):
+        truth = dict(zip(names, values, strict=True))
+        yield truth, rendered(ROLES[role], truth)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_iam_accepts_every_policy_whatever_the_parameters_are(role: str) -> None:
+    for truth, policies in policies_of(role):
+        for policy in policies:
+            if isinstance(policy, str):
+                continue  # A managed policy of AWS, by its name.
+            assert policy["Version"] == "2012-10-17", truth
+            assert policy["Statement"], truth
+            IAMPolicyDocumentValidator(json.dumps(policy)).validate()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_inline_policies_of_a_role_fit_into_it(role: str) -> None:
+    for truth, policies in policies_of(role):
+        size = sum(len(json.dumps(policy, separators=(",", ":"))) for policy in policies)
+        assert size <= 10_240, (truth, size)
+
+
+def test_every_condition_is_one_of_the_template() -> None:
+    assert set().union(*(conditions_in(item) for item in ROLES.values())) <= set(CONDITIONS)
+
+
+def test_the_template_is_known_to_need_a_bucket_to_be_deployed() -> None:
+    """CloudFormation takes 51,200 bytes directly and 1 MB from S3 ("CloudFormation quotas")."""
+    assert (ROOT / "template.yaml").stat().st_size < 1_000_000
