@@ -6,9 +6,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from turnback.engine.look.impact import Size, judge
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project
+from turnback.rehearsal.impact import Size, judge
 from turnback.rehearsal.losses import keeps_values
 from turnback.rehearsal.proof import rehearse
 from turnback.rehearsal.shadow import PREFIX, Shadow

@@ -20,7 +20,7 @@ from turnback.errors import (
     InvalidMigration,
     TurnbackError,
 )
-from turnback.migrations import archive as limits
+from turnback.migrations import artifact as limits
 from turnback.migrations.artifact import Artifact, open_artifact, pack
 from turnback.migrations.discovery import load_project
 

@@ -61,7 +61,7 @@ def test_a_merge_conflict_is_called_one(mark: str) -> None:
     with pytest.raises(InvalidMigration, match="unresolved merge conflict") as caught:
         parse_sums(f"{A}  sql/0001_a.sql\n{mark}\n")
     assert caught.value.line == 2
-    assert "settle which migration comes first" in (caught.value.hint or "")
+    assert "decide which migration comes first" in (caught.value.hint or "")
 
 
 def test_a_file_named_twice_is_refused() -> None:

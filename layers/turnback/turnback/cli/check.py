@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import click
 
 from turnback.cli import options as opt
+from turnback.cli.database import has_own_database, open_engine
 from turnback.cli.output import Output, count, reported
-from turnback.errors import (
-    CheckFailed,
-    ChecksumMismatch,
-    InvalidMigration,
-    ProjectNotFound,
-    RollbackMissing,
-    TurnbackError,
-)
+from turnback.errors import CheckFailed, ChecksumMismatch, ProjectNotFound, TurnbackError
 from turnback.migrations.checksums import FILE, compare, scripts_of, write_sums
 from turnback.migrations.discovery import scan
-from turnback.migrations.headers import read_fields
-from turnback.migrations.model import Migration, Project
-from turnback.sql.script import prepare, syntax_error
+from turnback.migrations.model import Project
+from turnback.sql.check import check_migration, gaps
 
 
 @click.command(epilog="Example: turnback check --fix")
@@ -52,14 +44,14 @@ def check(
             hint="write the first one: turnback generate NAME",
         )
     for migration in project.migrations:
-        findings += _check_migration(migration)
+        findings += check_migration(migration)
     if fix:
-        # What is wrong with the sums is mended by writing them.
+        # Writing the sums anew fixes what is wrong with them.
         findings = [finding for finding in findings if finding.file != FILE]
         findings += _fix(project, directory, database_url, history_schema, out)
     elif all(finding.file != FILE for finding in findings):
         findings += compare(project)
-    notes = list(_gaps(project))
+    notes = gaps(project)
     for text in notes:
         out.note(f"note: {text}")
     out.document |= {
@@ -80,59 +72,12 @@ def check(
     return CheckFailed.exit_code
 
 
-def _check_migration(migration: Migration) -> list[TurnbackError]:
-    findings: list[TurnbackError] = []
-    if migration.rollback is None and migration.forward.directives.irreversible is None:
-        findings.append(
-            RollbackMissing(
-                "there is no rollback script",
-                file=migration.forward.path,
-                version=migration.version,
-                hint=f"write rollback/{migration.version}_rollback.sql, or say in the header: "
-                "-- turnback: irreversible because REASON",
-            )
-        )
-    for script in (migration.forward, migration.rollback, migration.verify):
-        if script is None:
-            continue
-        fields = read_fields(script.sql)
-        version, line = fields.get("version", (migration.version, 1))
-        if version.isdecimal() is False or int(version) != migration.number:
-            findings.append(
-                InvalidMigration(
-                    f"the header says version {version}, the name says {migration.version}",
-                    file=script.path,
-                    line=line,
-                    hint="make the two agree",
-                )
-            )
-        try:
-            runnable = prepare(script)
-        except TurnbackError as finding:
-            findings.append(finding)
-            continue
-        if runnable.statements is None and (error := syntax_error(script)):
-            findings.append(error)
-    return findings
-
-
-def _gaps(project: Project) -> list[str]:
-    numbers = [migration.number for migration in project.migrations]
-    return [
-        f"the numbers jump from {before} to {after}"
-        for before, after in itertools.pairwise(numbers)
-        if after - before > 1 and after < 10**7
-    ]
-
-
 def _fix(
     project: Project, directory: Path, url: str | None, schema: str, out: Output
 ) -> list[TurnbackError]:
     """Rewrite SHA256SUMS, unless an applied file would be changed by that."""
     blocked: list[TurnbackError] = []
-    if url or (directory.resolve().parent / ".turnback" / "postgres").exists():
-        from turnback.cli.database import open_engine
-
+    if url or has_own_database(directory):
         with open_engine(url, directory, schema, out) as engine:
             blocked = [
                 ChecksumMismatch(

@@ -33,6 +33,15 @@ def actor() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
+def has_own_database(directory: Path) -> bool:
+    """Whether the project has an embedded Postgres of its own already.
+
+    Args:
+        directory: the migrations; the embedded server is kept beside them, in ``.turnback/``.
+    """
+    return (directory.resolve().parent / ".turnback" / "postgres").exists()
+
+
 @contextlib.contextmanager
 def open_engine(
     url: str | None,

@@ -28,7 +28,7 @@ COMMANDS = {
     "repair": "history",
     "locks": "locks",
     "rehearse": "rehearse",
-    "checklist": "checklist",
+    "checklist": "rehearse",
     "up": "run",
     "down": "run",
     "release": "release",

@@ -1,51 +1,47 @@
-"""``rehearse``: prove each rollback on a shadow database, before it is needed."""
+"""``rehearse`` and ``checklist``: prove rollbacks on a shadow database, before they are needed."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from turnback.cli import options as opt
-from turnback.cli.database import open_engine
+from turnback.cli.database import has_own_database, open_engine
 from turnback.cli.output import Output, count, human_ms, reported
-from turnback.errors import UnknownVersion
+from turnback.engine import Engine
+from turnback.local.scratch import POSTGRES, scratch
+from turnback.local.server import EmbeddedServer
+from turnback.migrations.artifact import open_artifact
 from turnback.migrations.discovery import load_project
-
-if TYPE_CHECKING:
-    from turnback.engine.look.impact import Size
-    from turnback.migrations.model import Migration, Project
-    from turnback.rehearsal.shadow import Shadow
-    from turnback.rehearsal.trace import StatementTrace
-    from turnback.rehearsal.verdict import Rehearsed, Verdict
+from turnback.migrations.model import Migration, Project
+from turnback.rehearsal import proof
+from turnback.rehearsal.impact import Size, describe, sizes
+from turnback.rehearsal.shadow import Shadow
+from turnback.rehearsal.verdict import Rehearsed, Verdict
+from turnback.runs import checklist as answers
 
 _COLORS = {"exact": "green", "irreversible": "yellow", "column_order": "green", "names": "green"}
+_ANSWER_COLORS = {"yes": "green", "no": "red", "unknown": "yellow"}
 _SHOWN_DIFFERENCES = 20
 _BAR = 24
-# The table-level locks by what they conflict with (manual, 13.3.1).
-_STRENGTH = {
-    "ShareUpdateExclusiveLock": 1,
-    "ShareLock": 2,
-    "ShareRowExclusiveLock": 3,
-    "ExclusiveLock": 4,
-    "AccessExclusiveLock": 5,
-}
-
-
-@click.command(epilog="Example: turnback rehearse --all")
-@click.argument("versions", nargs=-1, type=opt.Version())
-@click.option("--all", "everything", is_flag=True, help="Every migration, not only the pending.")
-@click.option(
+_shadow_url = click.option(
     "--shadow-url",
     envvar="TURNBACK_SHADOW_URL",
     show_envvar=True,
     help="A server to make the shadow database on; a throw-away embedded Postgres if not given.",
 )
+
+
+@click.command(epilog="Example: turnback rehearse --all")
+@click.argument("versions", nargs=-1, type=opt.Version())
+@click.option("--all", "everything", is_flag=True, help="Every migration, not only the pending.")
+@_shadow_url
 @opt.database
 @opt.directory
 @opt.as_json
@@ -62,106 +58,63 @@ def rehearse(
 ) -> int:
     """Prove the rollbacks: up, down, up again on a shadow database.
 
-    Of each migration, or of VERSIONS; those that are pending if none are named. The schema must
-    come back identical, and each statement is watched: what it locks, rewrites and scans. With
-    --database-url the sizes of that database's tables are told with it; it is only read.
+    Rehearses the pending migrations, or VERSIONS. The schema must come back identical, and each
+    statement is traced: what it locks, rewrites and scans. With --database-url the sizes of that
+    database's tables are shown as well; it is only read.
 
     \b
     exact         the schema is back as it was
     column_order  the same columns in another order
     names         a constraint or an index has another name
-    differs       the schema is another one
+    differs       the schema is not as it was
     failed        the rollback script, or the migration, does not run
     missing       there is no rollback script
-    irreversible  said so in the header
+    irreversible  there is none, and the header says why
     """
-    from turnback.rehearsal.proof import rehearse as prove
-
     project = load_project(directory)
-    chosen = chosen_migrations(
-        project, versions, everything, database_url, history_schema, directory, out
-    )
+    if versions:
+        chosen = project.choose(versions)
+    elif everything or not (database_url or has_own_database(directory)):
+        chosen = list(project.migrations)
+    else:
+        with open_engine(database_url, directory, history_schema, out) as engine:
+            chosen = _pending(project, engine)
     if not chosen:
         out.document |= {"status": "nothing_to_do", "migrations": []}
         out.result("Nothing is pending. To rehearse every migration: turnback rehearse --all")
         return 0
     began = time.monotonic()
     with shadow_from(shadow_url, out) as shadow:
-        result = prove(project, chosen, shadow, listener=_Teller(out, began))
-    tables = {
-        table
-        for verdict in result.migrations
-        for statement in verdict.statements
-        for table in (*(relation for relation, _ in statement.locks), *statement.rewrites)
-    }
-    sizes = _sizes(database_url, history_schema, directory, tables, out)
+        result = proof.rehearse(project, chosen, shadow, listener=_Progress(out, began))
+    known: dict[str, Size] = {}
+    if database_url and (tables := result.tables()):
+        with open_engine(database_url, directory, history_schema, out) as engine:
+            known = sizes(engine.connection, tables)
     out.document |= result.to_dict()
-    out.document["sizes"] = {table: size.to_dict() for table, size in sizes.items()}
+    out.document["sizes"] = {table: size.to_dict() for table, size in known.items()}
     for verdict in result.migrations:
-        _impact(verdict, sizes, out)
+        _impact(verdict, known, out)
     return _close(result, began, out)
 
 
-def chosen_migrations(
-    project: Project,
-    versions: tuple[str, ...],
-    everything: bool,
-    url: str | None,
-    schema: str,
-    directory: Path,
-    out: Output,
-) -> list[Migration]:
-    """The migrations to rehearse: those named, everything, or what is pending in the database.
-
-    Raises:
-        UnknownVersion: one that is named is not there.
-    """
-    if versions:
-        found = [(version, project.find(version)) for version in versions]
-        for version, migration in found:
-            if migration is None:
-                raise UnknownVersion(
-                    f"there is no migration {version}", hint="turnback status shows every migration"
-                )
-        numbers = {int(version) for version in versions}
-        return [m for m in project.migrations if m.number in numbers]
-    has_database = url or (directory.resolve().parent / ".turnback" / "postgres").exists()
-    if everything or not has_database:
-        return list(project.migrations)
-    with open_engine(url, directory, schema, out) as engine:
-        waiting = {int(item.version) for item in engine.status(project) if item.pending}
-    return [m for m in project.migrations if m.number in waiting]
+def _pending(project: Project, engine: Engine) -> list[Migration]:
+    waiting = {int(item.version) for item in engine.status(project) if item.pending}
+    return [migration for migration in project.migrations if migration.number in waiting]
 
 
 @contextlib.contextmanager
 def shadow_from(url: str | None, out: Output) -> Iterator[Shadow]:
     """The shadow on the server of this address; without one, on a throw-away server."""
-    from turnback.rehearsal.shadow import Shadow
-
     if url:
         yield Shadow(url)
         return
-    from turnback.local.scratch import POSTGRES, scratch
-    from turnback.local.server import EmbeddedServer
-
     with scratch("shadow") as folder, EmbeddedServer.start(folder / POSTGRES, fast=True) as server:
         out.note("The shadow database is on a throw-away embedded Postgres.")
         yield Shadow(server.url())
 
 
-def _sizes(
-    url: str | None, schema: str, directory: Path, tables: set[str], out: Output
-) -> dict[str, Size]:
-    if not url or not tables:
-        return {}
-    from turnback.engine.look.impact import sizes
-
-    with open_engine(url, directory, schema, out) as engine:
-        return sizes(engine.connection, tables)
-
-
-class _Teller:
-    """Tells each verdict as it is found, with a bar and an estimate at a terminal."""
+class _Progress:
+    """Shows each verdict as it is found, with a bar and an estimate at a terminal."""
 
     def __init__(self, out: Output, began: float) -> None:
         self._out = out
@@ -199,32 +152,15 @@ class _Teller:
             click.echo(f"\r\033[K{text}", nl=False, err=True)
 
 
-def _impact(verdict: Verdict, sizes: dict[str, Size], out: Output) -> None:
-    told = [text for statement in verdict.statements for text in _told(statement, sizes)]
-    if not told and not verdict.loses_data:
+def _impact(verdict: Verdict, known: Mapping[str, Size], out: Output) -> None:
+    lines = [line for statement in verdict.statements for line in describe(statement, known)]
+    if not lines and not verdict.loses_data:
         return
     out.result(f"\n{verdict.version} {verdict.name}")
-    for text in told:
-        out.result(f"  {verdict.file}:{text}")
+    for line in lines:
+        out.result(f"  {verdict.file}:{line}")
     if verdict.loses_data:
         out.result(f"  its rollback throws away: {'; '.join(verdict.loses_data)}")
-
-
-def _told(statement: StatementTrace, sizes: dict[str, Size]) -> Iterator[str]:
-    from turnback.engine.look.impact import judge
-
-    # The strongest is what others feel; the document has them all.
-    strongest = dict(sorted(statement.locks, key=lambda lock: _STRENGTH.get(lock[1], 0)))
-    for relation, mode in sorted(strongest.items()):
-        size = sizes.get(relation)
-        does = [
-            *(["rewrites it"] if relation in statement.rewrites else []),
-            *(["reads all of it"] if relation in statement.scans else []),
-        ]
-        what = f": {', '.join(does)}" if does else ""
-        known = f" ({size})" if size else ""
-        risk = f"; {judge(mode, size, long_work=bool(does))}" if size else ""
-        yield f"{statement.line}: {mode} on {relation}{known}{what}{risk}"
 
 
 def _close(result: Rehearsed, began: float, out: Output) -> int:
@@ -238,5 +174,53 @@ def _close(result: Rehearsed, began: float, out: Output) -> int:
         out.result(f"\n{number} proven in {took}: up, down and up again.")
         return 0
     wrong = sum(not verdict.proven for verdict in result.migrations)
-    out.result(f"\n{number} rehearsed in {took}: {wrong} cannot be turned back from as they are.")
+    out.result(f"\n{number} rehearsed in {took}: {wrong} cannot be rolled back as written.")
     return 3
+
+
+@click.command(epilog="Example: turnback checklist 1.4.0.zip")
+@click.argument("artifact", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@_shadow_url
+@opt.database
+@opt.as_json
+@reported
+def checklist(
+    *,
+    artifact: Path,
+    shadow_url: str | None,
+    database_url: str | None,
+    history_schema: str,
+    out: Output,
+) -> int:
+    """Answer the checklist of a release from its artifact, each answer with its evidence.
+
+    The release is rehearsed for it: all of its migrations, or with --database-url those that are
+    pending there. What only a run on AWS can know says so; the run answers it in its report.
+    Exit code 3 when an answer is no.
+    """
+    with tempfile.TemporaryDirectory(prefix="turnback-") as folder:
+        opened = open_artifact(artifact, Path(folder))
+        project = opened.project
+        chosen = list(project.migrations)
+        if database_url:
+            with open_engine(database_url, project.folder, history_schema, out) as engine:
+                chosen = _pending(project, engine)
+        if not chosen:
+            out.document |= {"status": "nothing_to_do", "checklist": []}
+            out.result(f"Nothing of release {opened.release} is pending.")
+            return 0
+        with shadow_from(shadow_url, out) as shadow:
+            result = proof.rehearse(project, chosen, shadow)
+    known = answers.Evidence(opened.source, answers.undocumented(chosen), result.to_dict())
+    items = [item.to_dict() for item in answers.checklist(known)]
+    refused = any(item["answer"] == "no" for item in items)
+    out.document |= {
+        "status": "incomplete" if refused else "complete",
+        "release": opened.release,
+        "checklist": items,
+    }
+    for item in items:
+        word = click.style(f"{item['answer']:<8}", fg=_ANSWER_COLORS[item["answer"]])
+        out.result(f"  {word} {item['item']:<29} {item['evidence']}")
+    out.result(f"\nRelease {opened.release}: {answers.in_short(items).partition(';')[0]}.")
+    return 3 if refused else 0

@@ -119,8 +119,8 @@ def release(
 @contextmanager
 def _checked(artifact: Path, number: str | None) -> Iterator[Package]:
     """The artifact, packed if it is a folder, and checked as the functions check it."""
-    from turnback.cli.project import source_of
     from turnback.migrations.artifact import open_artifact, pack
+    from turnback.migrations.scaffold import source_of
 
     if number is not None:
         parse_release(number)

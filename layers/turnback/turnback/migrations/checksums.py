@@ -24,7 +24,7 @@ def parse_sums(text: str, *, path: str = FILE) -> dict[str, str]:
     """Path → checksum.
 
     Raises:
-        InvalidMigration: a line that is no checksum line, or a file named twice.
+        InvalidMigration: a line is not a checksum line, or a file is named twice.
     """
     sums: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -37,7 +37,7 @@ def parse_sums(text: str, *, path: str = FILE) -> dict[str, str]:
                 "unresolved merge conflict" if conflict else "not a checksum line",
                 file=path,
                 line=number,
-                hint="settle which migration comes first, renumber the other, then: "
+                hint="decide which migration comes first, renumber the other, then: "
                 "turnback check --fix"
                 if conflict
                 else "rewrite it: turnback check --fix",

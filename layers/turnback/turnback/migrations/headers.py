@@ -1,4 +1,4 @@
-"""The ``-- turnback:`` lines of a file: what its author asks of the engine."""
+"""The header of a file: its ``-- turnback:`` directives and its documentation fields."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KNOWN = "lock-timeout, statement-timeout, no-transaction, waive, irreversible"
 
 
 def read_directives(path: str, sql: str) -> Directives:
-    """What the directives of this file say.
+    """The directives of this file.
 
     A waiver may stand anywhere, before the statement it is for; everything else belongs in the
     header, the comment lines before the first statement.

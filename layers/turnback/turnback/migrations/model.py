@@ -1,10 +1,12 @@
-"""The words of a project as types: script, migration, project."""
+"""A project as types: scripts, migrations, directives."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from turnback.errors import UnknownVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,22 @@ class Project:
     sums: Mapping[str, str] | None = None
 
     def find(self, version: str) -> Migration | None:
-        """The migration of this version, compared as a number; None when there is none."""
+        """The migration of this version, compared as a number; None if it does not exist."""
         wanted = int(version)
         return next((m for m in self.migrations if m.number == wanted), None)
+
+    def choose(self, versions: Sequence[str]) -> list[Migration]:
+        """The migrations of these versions, oldest first.
+
+        Raises:
+            UnknownVersion: one of them does not exist.
+        """
+        for version in versions:
+            if self.find(version) is None:
+                raise UnknownVersion(
+                    f"there is no migration {version}",
+                    version=version,
+                    hint="turnback status shows every migration",
+                )
+        numbers = {int(version) for version in versions}
+        return [migration for migration in self.migrations if migration.number in numbers]

@@ -45,7 +45,7 @@ def parse_release(text: str) -> ReleaseNumber:
     """The release number in this text.
 
     Raises:
-        ConfigurationError: it is no semantic version.
+        ConfigurationError: it is not a semantic version.
     """
     match = _SEMVER.fullmatch(text)
     if not match or len(text) > 64:

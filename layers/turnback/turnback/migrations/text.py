@@ -14,13 +14,13 @@ def position(text: str, offset: int) -> tuple[int, int]:
 
 
 def decode(path: str, data: bytes) -> str:
-    """The text of a migration file, or a clear refusal.
+    """The text of a migration file, without a byte order mark; line ends are kept.
 
-    A NUL byte would cut the text off silently on its way through libpq, and a byte order mark is
-    a syntax error to the server: the first is refused, the second dropped. Line ends stay.
+    A NUL byte is refused: libpq would send nothing after it, without an error. A byte order mark is
+    removed: the server takes it for a syntax error.
 
     Raises:
-        InvalidMigration: not UTF-8, or with a NUL byte; with line and column.
+        InvalidMigration: it is not UTF-8, or has a NUL byte; with line and column.
     """
     for mark, name in ((codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16")):
         if data.startswith(mark):

@@ -1,1 +1,1 @@
-"""Finding out: shadow database, lock trace, fingerprint, proof."""
+"""Finding out on a shadow database: the proof of a rollback, the trace of locks, lost data."""

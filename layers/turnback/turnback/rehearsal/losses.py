@@ -1,4 +1,4 @@
-"""What data a script throws away that nothing in the project can bring back."""
+"""The data that a script destroys and that no other script brings back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WIDER = {
 
 
 def losses(statements: Iterable[Statement]) -> list[str]:
-    """What these statements throw away: tables, columns, rows; told in a few words each."""
+    """What these statements destroy: tables, columns, rows; a few words each."""
     found: list[str] = []
     for statement in statements:
         found.extend(_losses(statement))
@@ -33,7 +33,7 @@ def losses(statements: Iterable[Statement]) -> list[str]:
 def narrowed(
     before: Mapping[str, Mapping[str, str]], after: Mapping[str, Mapping[str, str]]
 ) -> list[str]:
-    """The columns whose type holds less than it did; by the objects of two fingerprints."""
+    """The columns whose type holds less than it did; from the objects of two fingerprints."""
     found = []
     for name in sorted(before.keys() & after.keys()):
         old, new = before[name].get("type"), after[name].get("type")

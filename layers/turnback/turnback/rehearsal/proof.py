@@ -1,4 +1,4 @@
-"""The proof: up, down, up again on a shadow database, and the schema must come back identical."""
+"""The proof of a rollback: up, down and up again on a shadow database, and the schema compared."""
 
 from __future__ import annotations
 
@@ -44,32 +44,32 @@ def rehearse(
     *,
     listener: Listener | None = None,
 ) -> Rehearsed:
-    """Prove the way back of these migrations, each on its own and all of them as a release.
+    """Prove the rollbacks of these migrations, each on its own and all of them as a release.
 
     Args:
         project: all migrations, from the first; those before the first chosen one are replayed.
         chosen: the migrations to prove, oldest first.
-        shadow: where to find out.
-        listener: told each verdict, its number from 1, and how many there are.
+        shadow: makes the shadow database.
+        listener: called with each verdict, its number from 1, and how many there are.
 
     Raises:
         MigrationFailed: a migration before the chosen ones does not run on an empty database.
         DatabaseUnreachable, DatabaseRefused: the shadow cannot be used.
     """
     result = Rehearsed()
-    stage = _Stage(project, shadow)
-    with stage:
-        stage.replay([m for m in project.migrations if chosen and m.number < chosen[0].number])
-        start = stage.look() if chosen else None
+    database = _ShadowDatabase(project, shadow)
+    with database:
+        database.replay([m for m in project.migrations if chosen and m.number < chosen[0].number])
+        start = database.state() if chosen else None
         before = start
         wanted = {migration.number for migration in chosen}
         for migration in project.migrations:
             if before is None or migration.number < chosen[0].number:
                 continue
             if migration.number not in wanted:
-                # A gap between chosen ones: not judged, but there.
-                stage.replay([migration])
-                before = stage.look()
+                # Not chosen, but between chosen ones: applied, and not judged.
+                database.replay([migration])
+                before = database.state()
                 continue
             found = Verdict(
                 migration.version,
@@ -77,7 +77,7 @@ def rehearse(
                 migration.forward.path,
                 migration.rollback.path if migration.rollback else None,
             )
-            after = _prove(stage, migration, before, found)
+            after = _prove(database, migration, before, found)
             result.migrations.append(found)
             if listener:
                 listener(found, len(result.migrations), len(chosen))
@@ -86,43 +86,45 @@ def rehearse(
             before = after
         else:
             if start is not None:
-                _prove_release(stage, chosen, start, result)
+                _prove_release(database, chosen, start, result)
     return result
 
 
-def _prove(stage: _Stage, migration: Migration, before: _State, found: Verdict) -> _State | None:
-    """Fill in the verdict; the state with the migration applied, None if it cannot be applied."""
+def _prove(
+    database: _ShadowDatabase, migration: Migration, before: _State, found: Verdict
+) -> _State | None:
+    """Fill in the verdict; returns the state with the migration applied, None if that fails."""
     try:
         step = step_up(migration)
-        found.statements, found.error = apply_traced(stage.engine, step)
+        found.statements, found.error = apply_traced(database.engine, step)
     except TurnbackError as error:
         found.error = error
     if found.error:
         found.forward = "failed"
         return None
-    applied = stage.look()
+    applied = database.state()
     if migration.rollback is None:
         reason = migration.forward.directives.irreversible
         found.rollback = "irreversible" if reason else "missing"
         return applied
     with contextlib.suppress(TurnbackError):
         found.loses_data = losses(prepare(migration.rollback).statements or ())
-    if not _roll_back(stage, migration, before, applied, found):
-        return stage.again_at(migration)
-    if not _apply_again(stage, migration, applied, found):
-        return stage.again_at(migration)
+    if not _roll_back(database, migration, before, applied, found):
+        return database.recreate_at(migration)
+    if not _apply_again(database, migration, applied, found):
+        return database.recreate_at(migration)
     return applied
 
 
 def _roll_back(
-    stage: _Stage, migration: Migration, before: _State, applied: _State, found: Verdict
+    database: _ShadowDatabase, migration: Migration, before: _State, applied: _State, found: Verdict
 ) -> bool:
     """Whether the rollback script ran."""
-    error = stage.down(migration)
+    error = database.down(migration)
     if error:
         found.rollback, found.error = "failed", error
         return False
-    now = stage.look()
+    now = database.state()
     found.differences = compare(before.schema, now.schema)
     found.rollback = verdict(found.differences)
     found.rows = changed_rows(before.rows, now.rows)
@@ -135,14 +137,16 @@ def _roll_back(
     return True
 
 
-def _apply_again(stage: _Stage, migration: Migration, applied: _State, found: Verdict) -> bool:
+def _apply_again(
+    database: _ShadowDatabase, migration: Migration, applied: _State, found: Verdict
+) -> bool:
     """Whether the migration ran a second time and gave the same schema."""
-    error = stage.up(migration)
+    error = database.up(migration)
     if error:
         found.reapply = "failed"
         found.error = found.error or error
         return False
-    differences = compare(applied.schema, fingerprint(stage.connection))
+    differences = compare(applied.schema, fingerprint(database.connection))
     # What the rollback left in another order or under another name is so the second time as well.
     hard = [difference for difference in differences if difference.softness == "hard"]
     found.reapply = "differs" if hard else "exact"
@@ -151,22 +155,22 @@ def _apply_again(stage: _Stage, migration: Migration, applied: _State, found: Ve
 
 
 def _prove_release(
-    stage: _Stage, chosen: Sequence[Migration], start: _State, result: Rehearsed
+    database: _ShadowDatabase, chosen: Sequence[Migration], start: _State, result: Rehearsed
 ) -> None:
-    """All of them are up: all down, newest first, as the staged rollback will do it."""
+    """Roll all of them back, newest first, as the staged rollback does, and compare the schema."""
     if any(verdict.rollback in ("missing", "irreversible") for verdict in result.migrations):
         return
     for migration in reversed(chosen):
-        error = stage.down(migration)
+        error = database.down(migration)
         if error:
             result.release, result.release_error = "failed", error
             return
-    result.release_differences = compare(start.schema, stage.look().schema)
+    result.release_differences = compare(start.schema, database.state().schema)
     result.release = verdict(result.release_differences)
 
 
-class _Stage:
-    """The shadow database of one rehearsal, made anew when a migration has spoilt it."""
+class _ShadowDatabase:
+    """The shadow database of one rehearsal, with an engine; recreated after a failed rollback."""
 
     def __init__(self, project: Project, shadow: Shadow) -> None:
         self._project = project
@@ -177,7 +181,7 @@ class _Stage:
         # and planning takes longer than looking.
         self.connection: Connection = None  # type: ignore[assignment]
 
-    def __enter__(self) -> _Stage:
+    def __enter__(self) -> _ShadowDatabase:
         self._open()
         return self
 
@@ -197,8 +201,8 @@ class _Stage:
             connect(url, application_name=APPLICATION, options=_OPTIONS)
         )
 
-    def look(self) -> _State:
-        """The shadow as it is now."""
+    def state(self) -> _State:
+        """The shadow database as it is now."""
         return _State(fingerprint(self.connection), row_state(self.connection))
 
     def replay(self, migrations: Sequence[Migration]) -> None:
@@ -212,18 +216,18 @@ class _Stage:
             report.error.message = f"the shadow cannot be built: {report.error.message}"
             raise report.error
 
-    def again_at(self, migration: Migration) -> _State:
-        """A new shadow database at this version; the state it is in."""
+    def recreate_at(self, migration: Migration) -> _State:
+        """Make a new shadow database at this version, and read its state."""
         self._open()
         self.replay([m for m in self._project.migrations if m.number <= migration.number])
-        return self.look()
+        return self.state()
 
     def up(self, migration: Migration) -> TurnbackError | None:
-        """Apply it the engine's way; what failed."""
+        """Apply it as the engine does; the error if it fails."""
         return self._run(step_up(migration))
 
     def down(self, migration: Migration) -> TurnbackError | None:
-        """Roll it back the engine's way; what failed."""
+        """Roll it back as the engine does; the error if it fails."""
         try:
             step = step_down(migration)
         except TurnbackError as error:
@@ -233,7 +237,7 @@ class _Stage:
         return self._run(step)
 
     def _run(self, step: Step) -> TurnbackError | None:
-        """The message that the engine would send, without asking first what nobody else changes."""
+        """Send the engine's message, without its checks: nobody else uses this database."""
         if step.runnable.one_by_one:
             return self.engine.up(Plan(step.direction, (step,))).error
         try:

@@ -1,4 +1,4 @@
-"""What rows the shadow has: seed data that migrations insert, and their rollbacks must undo."""
+"""The rows of the shadow: data that migrations insert and their rollbacks must remove."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OURS = ("migrations", "migration_log")
 
 
 def row_state(connection: Connection, history_schema: str = "public") -> dict[str, str]:
-    """Table → number and checksum of its rows, for the tables that have storage at all."""
+    """Table → number and checksum of its rows, for the tables that are not empty."""
     ours = ", ".join(literal(name) for name in OURS)
     query = (
         "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c "
@@ -34,13 +34,17 @@ def row_state(connection: Connection, history_schema: str = "public") -> dict[st
 
 
 def changed_rows(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """What differs between two states, told for people; a table is empty where it is absent."""
+    """What differs between two states, as text; a table that is not listed is empty."""
     differences = []
     for table in sorted(before.keys() | after.keys()):
         old, new = before.get(table, "0"), after.get(table, "0")
         if old == new:
             continue
         counts = old.split()[0], new.split()[0]
-        how = f"{counts[0]} → {counts[1]}" if counts[0] != counts[1] else "the same number, others"
+        how = (
+            f"{counts[0]} → {counts[1]}"
+            if counts[0] != counts[1]
+            else "the same number, other rows"
+        )
         differences.append(f"rows of {table}: {how}")
     return differences

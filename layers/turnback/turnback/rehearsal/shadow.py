@@ -1,4 +1,4 @@
-"""The shadow: a server where databases are made, used to find out, and thrown away."""
+"""Shadow databases: made on a server for one rehearsal, and dropped after it."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ class Shadow:
         )
         for (name,) in rows(send(admin, query)[0]):
             key = _key(str(name))
-            (taken,) = rows(send(admin, f"SELECT pg_catalog.pg_try_advisory_lock({key})")[0])
-            if taken[0] == "t":
+            (locked,) = rows(send(admin, f"SELECT pg_catalog.pg_try_advisory_lock({key})")[0])
+            if locked[0] == "t":
                 send(admin, f"DROP DATABASE IF EXISTS {identifier(str(name))} WITH (FORCE)")
                 send(admin, f"SELECT pg_catalog.pg_advisory_unlock({key})")
 

@@ -1,4 +1,4 @@
-"""What each statement locks, rewrites and scans, watched on the shadow database.
+"""Traces what each statement locks, rewrites and scans on the shadow database.
 
 Locks, rewrites and scans show on empty tables too, so no data is needed: ``pg_locks`` keeps what a
 transaction has locked until it ends, a rewritten table has another file, and the transaction's own
@@ -21,7 +21,7 @@ from turnback.errors import TurnbackError
 from turnback.sql.script import Runnable
 from turnback.sql.statements import Statement
 
-# Weak locks that every reader and writer takes; they are in nobody's way.
+# Weak locks that every reader and writer takes; they block nobody.
 _HARMLESS = {"AccessShareLock", "RowShareLock", "RowExclusiveLock"}
 _SQL_CHARACTERS = 400
 # What PostgreSQL takes for statements that commit in the middle of their work, where the
@@ -48,10 +48,10 @@ class StatementTrace:
     Attributes:
         line: where it begins in its file, from 1.
         ms: how long it took on the shadow.
-        locks: relation and mode of the locks it took first and that can be in somebody's way, on
-            tables that were there before the migration.
-        rewrites: tables it wrote anew.
-        scans: tables it read whole.
+        locks: relation and mode of the locks that it took first and that block others, on tables
+            that existed before the migration.
+        rewrites: tables it rewrote.
+        scans: tables it read completely.
         writes: tables in which it changed rows.
     """
 
@@ -75,7 +75,7 @@ class StatementTrace:
 
 
 @dataclass(slots=True)
-class _Seen:
+class _Effects:
     """The transaction as it was after the last statement."""
 
     locks: set[tuple[str, str]] = field(default_factory=set)
@@ -85,7 +85,7 @@ class _Seen:
 
 
 class Tracer:
-    """Runs the statements of one migration inside an open transaction, and looks after each.
+    """Runs the statements of one migration in an open transaction, and reads the effects of each.
 
     Args:
         connection: with a transaction open.
@@ -93,10 +93,10 @@ class Tracer:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._seen = _Seen()
-        self._seen = self._look(only="")
+        self._last = _Effects()
+        self._last = self._read(only="")
         # What the migration makes itself is locked, written and scanned by nobody else.
-        self._known = set(self._seen.files)
+        self._known = set(self._last.files)
 
     def run(self, runnable: Runnable, statement: Statement) -> StatementTrace:
         """Run a statement.
@@ -107,8 +107,8 @@ class Tracer:
         began = time.perf_counter()
         send(self._connection, statement.sql)
         ms = (time.perf_counter() - began) * 1000
-        before, after = self._seen, self._look()
-        self._seen = after
+        before, after = self._last, self._read()
+        self._last = after
         line, _ = runnable.position(statement.offset)
         return StatementTrace(
             line=line,
@@ -138,8 +138,8 @@ class Tracer:
             )
         )
 
-    def _look(self, only: str = _LOCKED) -> _Seen:
-        """What is so now; of the tables that this transaction has locked, or of all of them."""
+    def _read(self, only: str = _LOCKED) -> _Effects:
+        """Locks, files and counts of the tables that this transaction has locked, or of all."""
         query = (
             "SELECT c.oid::pg_catalog.regclass::text, "
             "(SELECT pg_catalog.string_agg(l.mode, ' ') FROM pg_catalog.pg_locks l "
@@ -152,16 +152,16 @@ class Tracer:
             f"WHERE c.relkind IN ('r', 'm', 'p') AND n.nspname NOT LIKE 'pg\\_%' "
             f"AND n.nspname <> 'information_schema' {only}"
         )
-        last = self._seen
-        seen = _Seen(set(), dict(last.files), dict(last.scans), dict(last.changes))
+        last = self._last
+        now = _Effects(set(), dict(last.files), dict(last.scans), dict(last.changes))
         for name, modes, node, scans, changes in rows(send(self._connection, query)[0]):
             relation = str(name)
-            seen.locks |= {(relation, mode) for mode in (modes or "").split()}
-            seen.files[relation] = str(node)
+            now.locks |= {(relation, mode) for mode in (modes or "").split()}
+            now.files[relation] = str(node)
             # They count from the session's last report on, not from the transaction's beginning.
-            seen.scans[relation] = int(scans or 0)
-            seen.changes[relation] = int(changes or 0)
-        return seen
+            now.scans[relation] = int(scans or 0)
+            now.changes[relation] = int(changes or 0)
+        return now
 
 
 def outside(runnable: Runnable, known: Iterable[str]) -> list[StatementTrace]:
@@ -184,11 +184,11 @@ def outside(runnable: Runnable, known: Iterable[str]) -> list[StatementTrace]:
 
 
 def apply_traced(engine: Engine, step: Step) -> tuple[list[StatementTrace], TurnbackError | None]:
-    """Apply a migration on the shadow; what its statements did, and what failed, if it did.
+    """Apply a migration on the shadow; the trace of its statements, and its error if it failed.
 
-    The same SQL in the same order with the same record as the engine sends in one message, only
-    one message a statement. What cannot run in a transaction, or only the server can read, goes the
-    engine's own way; for that the locks are those that the manual names.
+    The SQL, its order and the record are those of the engine, but each statement is a message of
+    its own. What cannot run in a transaction, or cannot be parsed here, is left to the engine; its
+    locks are then those that the manual names.
     """
     runnable = step.runnable
     if runnable.one_by_one or runnable.statements is None:

@@ -1,4 +1,4 @@
-"""What a rehearsal found out about a migration, and about the release as one."""
+"""The result of a rehearsal: for each migration, and for the release as a whole."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from turnback.errors import TurnbackError
 from turnback.rehearsal.trace import StatementTrace
 from turnback.schema.difference import Difference
 
-# What a release may be stopped for; the others are differences that nobody will miss.
+# Verdicts that can stop a release; the others do not change how the schema behaves.
 UNPROVEN = ("differs", "failed", "missing")
 
 
@@ -24,9 +24,9 @@ class Verdict:
         reapply: ``exact``, ``differs``, ``failed``; None where it was not tried.
         differences: of the schema after the rollback, to the one before the migration.
         reapply_differences: of the schema after the second time, to the one after the first.
-        suggestions: SQL that would set the rollback right, where that is mechanical.
-        rows: differences of rows that the rollback should have brought back.
-        loses_data: what the rollback throws away for good.
+        suggestions: SQL to add to the rollback script, where it follows from a difference.
+        rows: rows that the rollback should have restored.
+        loses_data: data that the rollback destroys.
         statements: what each statement of the forward script locks, rewrites and scans.
         error: what failed.
     """
@@ -48,7 +48,7 @@ class Verdict:
 
     @property
     def proven(self) -> bool:
-        """Whether the way back was seen to work, or is known not to exist for a reason."""
+        """Whether the rollback was seen to work, or is declared irreversible."""
         return (
             self.forward == "applied"
             and self.rollback not in UNPROVEN
@@ -82,7 +82,7 @@ class Rehearsed:
     Attributes:
         migrations: each on its own.
         release: all of them up, then all down, as the staged rollback does it; None where one of
-            them has no way back.
+            them has no rollback.
         release_differences: of the schema after all rollbacks, to the one before the release.
         release_error: what failed on the way.
     """
@@ -94,9 +94,18 @@ class Rehearsed:
 
     @property
     def proven(self) -> bool:
-        """Whether every migration and the release as one can be turned back from."""
-        alone = all(verdict.proven for verdict in self.migrations)
-        return alone and self.release not in UNPROVEN
+        """Whether every migration is proven, and the release as a whole can be rolled back."""
+        each = all(verdict.proven for verdict in self.migrations)
+        return each and self.release not in UNPROVEN
+
+    def tables(self) -> set[str]:
+        """The tables that a statement locks or rewrites."""
+        return {
+            table
+            for verdict in self.migrations
+            for statement in verdict.statements
+            for table in (*(relation for relation, _ in statement.locks), *statement.rewrites)
+        }
 
     def to_dict(self) -> dict[str, Any]:
         return {

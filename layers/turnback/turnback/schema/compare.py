@@ -41,7 +41,7 @@ _MADE_AT = re.compile(
     r"(?=::time(?:stamp)?(?:\(\d\))? with)"
 )
 _BODY = re.compile(r"(.*\nAS )(\$\w*\$)(.*)\2\s*", re.DOTALL)
-# Languages in which white space, comments and the case of words say nothing.
+# Languages in which white space, comments and the case of words have no meaning.
 _FREE_FORM = ("sql", "plpgsql")
 _TOKEN = re.compile(
     r"""(?P<verbatim> (?<!\w)[eE]'(?:[^'\\]|\\.|'')*'
@@ -55,7 +55,7 @@ _TOKEN = re.compile(
 
 
 def compare(expected: Fingerprint, actual: Fingerprint) -> list[Difference]:
-    """What is not as expected, sorted by object; the parts of a missing table are not told.
+    """What is not as expected, sorted by object; the parts of a missing table are not listed.
 
     Args:
         expected: the schema as it was.
@@ -68,10 +68,10 @@ def compare(expected: Fingerprint, actual: Fingerprint) -> list[Difference]:
     extra = [thing for thing in after if thing not in before]
     pairs = renamed(missing, extra, before, after)
     new_names = set(pairs.values())
-    names = Names(pairs)
+    names = OldNames(pairs)
     found = [
-        *_alone("missing", (thing for thing in missing if thing not in pairs), before, after),
-        *_alone("extra", (thing for thing in extra if thing not in new_names), after, before),
+        *_one_sided("missing", (thing for thing in missing if thing not in pairs), before, after),
+        *_one_sided("extra", (thing for thing in extra if thing not in new_names), after, before),
         *_column_order(before, after),
     ]
     for thing, attributes in before.items():
@@ -96,13 +96,13 @@ def verdict(
     return "column_order" if "column_order" in found else "exact"
 
 
-def _alone(
+def _one_sided(
     kind: Literal["missing", "extra"], things: Iterable[str], here: Objects, there: Objects
 ) -> Iterator[Difference]:
-    """Objects that one side has, but for the parts of a table that the other side has not."""
+    """Objects that only one side has, without the parts of a table that the other side lacks."""
     for thing in things:
         attributes = here[thing]
-        if _is_remark(thing, attributes):
+        if _always_exists(thing, attributes):
             for name, value in attributes.items():
                 old, new = (value, None) if kind == "missing" else (None, value)
                 yield Difference(thing, "changed", name, old, new)
@@ -116,8 +116,8 @@ def _alone(
         yield Difference(thing, kind)
 
 
-def _is_remark(thing: str, attributes: Mapping[str, str]) -> bool:
-    """Whether the object is there in any case, and listed for what is said of it."""
+def _always_exists(thing: str, attributes: Mapping[str, str]) -> bool:
+    """Whether the object exists on both sides, and is listed for its attributes only."""
     kind, _ = split(thing)
     return (
         (kind == "column" and "type" not in attributes)
@@ -132,7 +132,7 @@ def _kind(relation: str, objects: Objects) -> str | None:
 
 
 def _changes(
-    thing: str, before: Mapping[str, str], after: Mapping[str, str], names: Names
+    thing: str, before: Mapping[str, str], after: Mapping[str, str], names: OldNames
 ) -> Iterator[Difference]:
     for attribute in sorted({*before, *after} - {"position"}):
         old, new = before.get(attribute), after.get(attribute)
@@ -176,27 +176,29 @@ def _in_order(columns: Iterable[str], objects: Objects) -> list[str]:
 def renamed(
     missing: Iterable[str], extra: Iterable[str], before: Objects, after: Objects
 ) -> dict[str, str]:
-    """The missing objects that are there under another name, with that name.
+    """Each missing object that exists under another name, with that name.
 
     Args:
-        missing: objects of ``before`` that ``after`` has not.
-        extra: objects of ``after`` that ``before`` has not.
+        missing: objects of ``before`` that ``after`` does not have.
+        extra: objects of ``after`` that ``before`` does not have.
         before: all objects as they were.
         after: all objects as they are.
     """
     candidates = defaultdict(list)
     for thing in sorted(extra):
-        candidates[_essence(thing, after[thing])].append(thing)
+        candidates[_identity_without_name(thing, after[thing])].append(thing)
     found = {}
     for thing in sorted(missing):
-        essence = _essence(thing, before[thing])
+        essence = _identity_without_name(thing, before[thing])
         if essence and candidates[essence]:
             found[thing] = candidates[essence].pop(0)
     return found
 
 
-def _essence(thing: str, attributes: Mapping[str, str]) -> tuple[str | None, ...] | None:
-    """What an object is apart from its name; None where the name is all that tells it."""
+def _identity_without_name(
+    thing: str, attributes: Mapping[str, str]
+) -> tuple[str | None, ...] | None:
+    """An object apart from its name; None where only the name identifies it."""
     kind, name = split(thing)
     place = relation_of(thing, attributes)
     if kind in ("constraint", "index", "trigger") and "definition" in attributes:
@@ -208,7 +210,7 @@ def _essence(thing: str, attributes: Mapping[str, str]) -> tuple[str | None, ...
     return None
 
 
-class Names:
+class OldNames:
     """The old names of renamed objects, for texts that mention them."""
 
     def __init__(self, pairs: Mapping[str, str]) -> None:
@@ -239,7 +241,7 @@ def _literal(name: str) -> str:
 
 
 def cosmetic(expected: str, actual: str, language: str | None = None) -> bool:
-    """Whether two different definitions mean the same.
+    """Whether two definitions mean the same, though their texts differ.
 
     Args:
         expected: a definition, as the server writes it.

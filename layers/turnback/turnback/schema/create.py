@@ -1,4 +1,4 @@
-"""The statements that make an object again, from what the fingerprint knows of it."""
+"""Writes the SQL that creates an object, from its attributes in the fingerprint."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BEHIND = ("cast", "conversion", "event trigger", "access method")
 
 
 def created(thing: str, objects: Objects) -> str | None:
-    """SQL that makes an object with all its parts; None where that takes more than is known.
+    """SQL that creates an object with all its parts; None if the fingerprint knows too little.
 
     Args:
         thing: its name in the fingerprint.
@@ -91,10 +91,10 @@ def _table(name: str, table: Attributes, objects: Objects) -> list[str]:
         constraints, key=lambda each: each[1]["definition"].startswith("FOREIGN KEY")
     ):
         statements += _constraint(part, attributes, objects)
-    return statements + _furniture(name, objects)
+    return statements + _indexes_and_comments(name, objects)
 
 
-def _furniture(name: str, objects: Objects) -> list[str]:
+def _indexes_and_comments(name: str, objects: Objects) -> list[str]:
     """Indexes, triggers and comments on columns, of a table or materialized view."""
     statements = []
     for part, attributes in _parts(name, "index", objects):
@@ -155,7 +155,10 @@ def _sequence(name: str, sequence: Attributes, _: Objects) -> list[str]:
 def _view(name: str, view: Attributes, objects: Objects) -> list[str]:
     word = "MATERIALIZED VIEW" if "populated" in view else "VIEW"
     options = f" WITH ({view['storage parameters']})" if "storage parameters" in view else ""
-    return [f"CREATE {word} {name}{options} AS\n{view['definition']}", *_furniture(name, objects)]
+    return [
+        f"CREATE {word} {name}{options} AS\n{view['definition']}",
+        *_indexes_and_comments(name, objects),
+    ]
 
 
 def _defined(_: str, thing: Attributes, __: Objects) -> list[str]:
@@ -245,7 +248,7 @@ _CREATE_TRIGGER = ("CREATE CONSTRAINT TRIGGER ", "CREATE TRIGGER ")
 
 
 def comment(thing: str, text: str | None, objects: Objects) -> str:
-    """The statement that comments on an object; None takes the comment away."""
+    """The statement that comments on an object; None removes the comment."""
     kind, name = split(thing)
     words = kind.upper()
     if kind in IN_TABLE and kind != "column":
@@ -255,7 +258,7 @@ def comment(thing: str, text: str | None, objects: Objects) -> str:
 
 
 def column_definition(column: Attributes) -> str:
-    """What stands behind a column's name where it is made."""
+    """What follows a column's name in its definition."""
     parts = [column["type"]]
     if "collation" in column:
         parts.append(f"COLLATE {column['collation']}")
@@ -274,7 +277,7 @@ def column_definition(column: Attributes) -> str:
 
 
 def constraint_definition(constraint: Attributes) -> str:
-    """What stands behind ADD CONSTRAINT and the name."""
+    """What follows ADD CONSTRAINT and the name."""
     unproven = " NOT VALID" if constraint.get("validated") == "no" else ""
     return constraint["definition"] + unproven
 
@@ -313,7 +316,7 @@ def enabling(name: str, state: str) -> str:
 _PLAIN = ("table", "view", "materialized view", "foreign table", "column")
 _WORDS = {"server": "FOREIGN SERVER", "domain": "DOMAIN", "aggregate": "FUNCTION"}
 
-# What everybody may do with what is new.
+# What PUBLIC may do with a new object.
 _USUAL = {
     "function": "EXECUTE",
     "procedure": "EXECUTE",
@@ -325,16 +328,16 @@ _USUAL = {
 
 
 def granting(thing: str, role: str, before: str | None, now: str | None) -> str | None:
-    """SQL that gives a role the privileges on an object that it had.
+    """SQL that gives a role back its privileges on an object.
 
     Args:
         thing: the object's name in the fingerprint.
         role: who has them, as SQL names it.
-        before: the privileges it had, as the fingerprint tells them; None if the usual ones.
+        before: the privileges it had, as in the fingerprint; None for the default ones.
         now: those it has.
     """
     kind, name = split(thing)
-    # Somebody else than the owner granted them, or the object has another name elsewhere.
+    # They were granted by a role other than the owner, or the object has another name elsewhere.
     if " by " in role or kind in ("database", "default privileges"):
         return None
     column = f" ({last(name)})" if kind == "column" else ""

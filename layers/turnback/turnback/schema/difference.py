@@ -23,7 +23,7 @@ class Difference:
         object: its name in the fingerprint, such as ``column public.users.theme``.
         kind: the object is missing, or it is extra, or it has changed.
         attribute: what of it has changed; None for a missing or an extra one.
-        expected: what the attribute was; None where it was as usual.
+        expected: what the attribute was; None for its default.
         actual: what it is.
         softness: ``hard``, or why it matters less: only columns' order, only names, nothing at all.
     """
@@ -70,7 +70,7 @@ def excerpts(before: str | None, after: str | None) -> tuple[str, str]:
 
 
 def moves(before: list[str], after: list[str]) -> tuple[str, str]:
-    """Two orders of the same names, told by those that moved: what each came after, and comes.
+    """Two orders of the same names, as the names that moved and what each came after.
 
     Args:
         before: the names in one order.
@@ -78,7 +78,7 @@ def moves(before: list[str], after: list[str]) -> tuple[str, str]:
     """
     moved = set(before) - set(_longest_rise([after.index(name) for name in before], before))
 
-    def told(order: list[str]) -> str:
+    def shown(order: list[str]) -> str:
         places = [
             f"{name} after {order[place - 1]}" if place else f"{name} first"
             for place, name in enumerate(order)
@@ -86,7 +86,7 @@ def moves(before: list[str], after: list[str]) -> tuple[str, str]:
         ]
         return _clipped(", ".join(places))
 
-    return told(before), told(after)
+    return shown(before), shown(after)
 
 
 def _longest_rise(places: list[int], names: list[str]) -> list[str]:

@@ -79,14 +79,14 @@ class Fingerprint:
     Attributes:
         objects: each object's attributes by its name, which begins with its kind and is quoted as
             in SQL: ``table public.users``, ``column public.users.email``,
-            ``function public.f(integer)``. An attribute that is as usual is left out.
+            ``function public.f(integer)``. An attribute with its default value is left out.
     """
 
     objects: Mapping[str, Mapping[str, str]]
 
     @cached_property
     def digest(self) -> str:
-        """A SHA-256 of all of it, hex. It also tells apart what :func:`compare` calls cosmetic."""
+        """SHA-256 of the whole, hex; cosmetic differences change it too."""
         return hashlib.sha256(self._text().encode()).hexdigest()
 
     def to_json(self) -> str:
@@ -98,7 +98,7 @@ class Fingerprint:
         """The fingerprint that :meth:`to_json` wrote.
 
         Raises:
-            ValueError: it is none, or of a format that this version does not know.
+            ValueError: it is not a fingerprint, or has a format that this version does not know.
         """
         document = json.loads(text)
         if not isinstance(document, dict) or document.get("format") != _FORMAT:
@@ -131,7 +131,7 @@ def without_last(name: str) -> str:
 
 
 def relation_of(thing: str, attributes: Mapping[str, str]) -> str | None:
-    """The table, view, type or domain that an object is a part of, by name; None if of none."""
+    """The table, view, type or domain that an object is a part of, by name; else None."""
     kind, name = split(thing)
     if kind in IN_TABLE:
         return without_last(name)

@@ -37,7 +37,7 @@ _ALONE = ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",)
 _BEGIN, _END = "SAVEPOINT fingerprint", ("ROLLBACK TO SAVEPOINT fingerprint", "RELEASE fingerprint")
 _UNKNOWN_STATEMENT = "26000"
 _GROWTH = 4
-# What each session has prepared the questions as: planning them takes longer than answering them.
+# What each session has prepared: planning the queries takes longer than running them.
 _prepared: WeakKeyDictionary[Connection, _Prepared] = WeakKeyDictionary()
 _numbers = itertools.count(1)
 
@@ -98,16 +98,16 @@ class _Prepared:
 
 
 def _ask(connection: Connection) -> list[PGresult]:
-    """Ask as it was prepared in this session; the first time, prepare it in the same message."""
-    settings, *queries = questions(connection.info.server_version // 10_000)
+    """Run the queries as prepared in this session; the first time, prepare them in that message."""
+    settings, *questions = queries(connection.info.server_version // 10_000)
     alone = connection.pgconn.transaction_status == TransactionStatus.IDLE
     known = _prepared.pop(connection, None)
     prepared = known or _Prepared(f"turnback_fingerprint_{next(_numbers)}")
     name = prepared.name
     statements = [*(_ALONE if alone else (_BEGIN,)), settings]
     if known is None:
-        statements += (f"PREPARE {name}_{i} AS {query}" for i, query in enumerate(queries))
-    statements += (f"EXECUTE {name}_{i}" for i in range(len(queries)))
+        statements += (f"PREPARE {name}_{i} AS {query}" for i, query in enumerate(questions))
+    statements += (f"EXECUTE {name}_{i}" for i in range(len(questions)))
     if not alone:
         statements += _END
     try:
@@ -142,7 +142,7 @@ _VERSION_MARK = re.compile(r"  -- since (\d+)(?: until (\d+))?$")
 
 
 @cache
-def questions(major: int) -> tuple[str, ...]:
+def queries(major: int) -> tuple[str, ...]:
     """The statements for servers of a major version; the first makes settings of a transaction.
 
     Args:
@@ -178,7 +178,7 @@ def objects_of(results: Iterable[PGresult], history_schema: str) -> dict[str, di
     """The objects in the answers, by name.
 
     Args:
-        results: the answers to :func:`questions`, in their order.
+        results: the answers to :func:`queries`, in their order.
         history_schema: where turnback's own tables are; they are left out.
     """
     reading = _Reading(history_schema)
@@ -276,13 +276,13 @@ _ITEM = re.compile(r'^("(?:[^"]|"")*"|[^=]*)=([A-Za-z*]*)/(.*)$')
 
 
 def granted(items: str, usual: str | None, owner: str | None) -> dict[str, str]:
-    """What differs from the usual, an attribute for each role, such as ``grants to alice``.
+    """What differs from the default, an attribute for each role, such as ``grants to alice``.
 
     An access list that says the same as none at all has no attributes.
 
     Args:
         items: the access list, a line an entry: ``alice=rw*/postgres``.
-        usual: the list that holds where there is none, in the same form; None grants nothing.
+        usual: the list that applies where none is set, in the same form; None grants nothing.
         owner: who grants, unless an entry says otherwise.
     """
     now, before = _by_role(items, owner), _by_role(usual or "", owner)

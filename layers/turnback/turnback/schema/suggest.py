@@ -1,4 +1,4 @@
-"""The statements that set one attribute of an object back to what it was."""
+"""Writes the SQL that undoes a difference, where that follows from the difference alone."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _TABLE_FLAGS = {
 
 
 def altered(difference: Difference, objects: Objects) -> str | None:
-    """SQL that sets the attribute back; None where that is not one statement's work.
+    """SQL that sets the attribute back; None if there is no such statement.
 
     Args:
         difference: of the kind ``changed``.
@@ -224,7 +224,7 @@ def _type(name: str, difference: Difference, _: Objects) -> str | None:
         return None
     old, new = ((text or "").split(", ") for text in (difference.expected, difference.actual))
     if [value for value in old if value in new] != new:
-        return None  # a value that should not be there cannot be taken away
+        return None  # PostgreSQL cannot drop a value of an enum
     statements = []
     for place, value in enumerate(old):
         if value not in new:
@@ -250,8 +250,8 @@ def _extension(name: str, difference: Difference, _: Objects) -> str | None:
     return None
 
 
-def _again(name: str, difference: Difference, objects: Objects) -> str | None:
-    """For what is small enough to be dropped and made again."""
+def _recreated(name: str, difference: Difference, objects: Objects) -> str | None:
+    """For kinds that are dropped and created again."""
     if difference.attribute == "enabled":
         return None
     kind, _ = split(difference.object)
@@ -273,17 +273,17 @@ _ALTERS: dict[str, Callable[[str, Difference, Objects], str | None]] = {
     "type": _type,
     "domain": _domain,
     "extension": _extension,
-    "policy": _again,
-    "rule": _again,
+    "policy": _recreated,
+    "rule": _recreated,
 }
 
 
-# What is not dropped by a statement of its own.
+# Kinds without a DROP statement.
 _UNDROPPED = ("database", "default privileges", "setting")
 
 
 def suggest(difference: Difference, expected: Fingerprint) -> str | None:
-    """The SQL that would restore what was; None where it takes a person to say.
+    """The SQL that would undo a difference; None if it does not follow from the difference.
 
     Args:
         difference: one that was found against ``expected``.

@@ -41,7 +41,7 @@ SELECT con.tableoid AS _class,
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE con.contypid <> 0 AND e.objid = con.contypid
                       AND e.classid = t.tableoid AND e.deptype = 'e');
 
--- Indexes that belong to no constraint. Their definition is told without their name.
+-- Indexes that belong to no constraint. The definition is without the name.
 SELECT i.tableoid AS _class,
        i.oid AS _oid,
        x.indrelid AS _relation,
@@ -73,7 +73,7 @@ SELECT i.tableoid AS _class,
                       AND con.contype IN ('p', 'u', 'x'));
 
 -- Triggers, without their name in the definition. Of a partition's copy of its parent's trigger
--- the state is told where it is another.
+-- the state is an attribute where it is another.
 SELECT g.tableoid AS _class,
        g.oid AS _oid,
        g.tgrelid AS _relation,

@@ -36,7 +36,7 @@ SELECT o.tableoid AS _class,
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = o.tableoid
                       AND e.objid = o.oid AND e.deptype = 'e');
 
--- Operator classes; their operators and functions are told with their family.
+-- Operator classes; their operators and functions are attributes of their family.
 SELECT o.tableoid AS _class,
        o.oid AS _oid,
        format('operator class %I.%I USING %I', n.nspname, o.opcname, m.amname) AS _object,

@@ -1,5 +1,5 @@
 -- A stand-in for the embedded Postgres, whose build has no uuid-ossp: the same signatures. Random
--- uuids are real; those made of a time or a name are not to be had from the core and raise.
+-- uuids are real; those made of a time or a name are not available in the core and raise.
 
 CREATE FUNCTION uuid_generate_v4() RETURNS uuid LANGUAGE sql VOLATILE
     AS 'SELECT pg_catalog.gen_random_uuid()';

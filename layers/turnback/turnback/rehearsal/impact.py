@@ -1,16 +1,34 @@
-"""How big the tables of a database are, without waiting for any lock.
+"""What the statements of a migration mean for a database, by the sizes of its tables.
 
-From pg_class alone: pg_total_relation_size() opens the table, and so waits behind a migration that
-has it locked.
+The sizes are read from pg_class alone, which waits for no lock: pg_total_relation_size() opens the
+table, and so waits behind a migration that has it locked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from turnback.engine.session.message import Connection, rows, send
+from turnback.rehearsal.trace import StatementTrace
 from turnback.sql.quoting import literal
+
+# Table locks that conflict with writers or with each other, weakest first (manual, 13.3.1).
+_STRENGTH = (
+    "ShareUpdateExclusiveLock",
+    "ShareLock",
+    "ShareRowExclusiveLock",
+    "ExclusiveLock",
+    "AccessExclusiveLock",
+)
+# A smaller table is read or rewritten in well under a second.
+_SMALL_BYTES = 64 * 2**20
+_BLOCKS = {
+    "AccessExclusiveLock": "reads and writes",
+    "ExclusiveLock": "writes",
+    "ShareRowExclusiveLock": "writes",
+    "ShareLock": "writes",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +72,25 @@ def sizes(connection: Connection, tables: Iterable[str]) -> dict[str, Size]:
     }
 
 
-# Below this a table is read or rewritten in well under a second.
-_SMALL_BYTES = 64 * 2**20
-_BLOCKS = {
-    "AccessExclusiveLock": "reads and writes",
-    "ExclusiveLock": "writes",
-    "ShareRowExclusiveLock": "writes",
-    "ShareLock": "writes",
-}
+def describe(statement: StatementTrace, sizes: Mapping[str, Size]) -> Iterator[str]:
+    """The strongest lock on each table, what the statement does there, and the risk of it.
+
+    Args:
+        statement: as it was traced.
+        sizes: of the tables whose sizes are known.
+    """
+    order = {mode: place for place, mode in enumerate(_STRENGTH)}
+    strongest = dict(sorted(statement.locks, key=lambda lock: order.get(lock[1], -1)))
+    for relation, mode in sorted(strongest.items()):
+        size = sizes.get(relation)
+        does = [
+            *(["rewrites it"] if relation in statement.rewrites else []),
+            *(["reads all of it"] if relation in statement.scans else []),
+        ]
+        what = f": {', '.join(does)}" if does else ""
+        known = f" ({size})" if size else ""
+        risk = f"; {judge(mode, size, long_work=bool(does))}" if size else ""
+        yield f"{statement.line}: {mode} on {relation}{known}{what}{risk}"
 
 
 def judge(mode: str, size: Size, *, long_work: bool) -> str:

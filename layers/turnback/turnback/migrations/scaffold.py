@@ -1,0 +1,121 @@
+"""New folders and files of a project, and where its commits come from."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+from turnback.errors import ConfigurationError, ProjectNotFound
+from turnback.migrations.checksums import FILE, digest, scripts_of, write_sums
+from turnback.migrations.discovery import scan
+
+_HEADER = """\
+-- Migration: {name}
+-- Version: {version}
+-- Date: {date:%Y-%m-%d}
+
+"""
+_LONGEST_SLUG = 200
+
+
+def make_folders(folder: Path) -> list[str]:
+    """Make the folders of a project and its ``SHA256SUMS``; existing ones are left as they are.
+
+    Args:
+        folder: the project's folder.
+
+    Returns:
+        The paths that were made.
+
+    Raises:
+        ConfigurationError: a folder cannot be made.
+    """
+    made = []
+    for name in ("sql", "rollback", "verify"):
+        part = folder / name
+        if not part.is_dir():
+            try:
+                part.mkdir(parents=True)
+            except OSError as exc:
+                raise ConfigurationError(
+                    f"{part} cannot be made: {exc.strerror}", hint="choose another with --dir"
+                ) from exc
+            (part / ".gitkeep").touch()
+            made.append(str(part))
+    if not (folder / FILE).exists():
+        write_sums(folder, {})
+        made.append(str(folder / FILE))
+    return made
+
+
+def new_migration(folder: Path, name: str, *, timestamp: bool = False) -> tuple[str, list[str]]:
+    """Write the next forward script and its rollback script, and add them to ``SHA256SUMS``.
+
+    Args:
+        folder: the project's folder.
+        name: of the migration; letters and digits are kept.
+        timestamp: whether the version is the time (UTC) as 14 digits.
+
+    Returns:
+        The version, and the paths of the two files, relative to the folder.
+
+    Raises:
+        ConfigurationError: the name has neither letters nor digits, or is too long.
+        ProjectNotFound: there is no folder ``sql``.
+        InvalidMigration, DuplicateVersion: the project has an error already.
+    """
+    slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    if not slug or len(slug) > _LONGEST_SLUG:
+        raise ConfigurationError(
+            f"'{name}' gives no name for a file", hint="use letters and digits, such as add_users"
+        )
+    if not (folder / "sql").is_dir():
+        raise ProjectNotFound(
+            f"no folder 'sql' in {folder}", hint="make the folders first: turnback init"
+        )
+    project, findings = scan(folder)
+    if findings:
+        raise findings[0]
+    now = datetime.now(UTC)
+    version = _next_version([m.version for m in project.migrations], now if timestamp else None)
+    files = {
+        f"sql/{version}_{slug}.sql": slug,
+        f"rollback/{version}_rollback.sql": f"{slug} (rollback)",
+    }
+    sums = dict(project.sums or {s.path: s.checksum for s in scripts_of(project)})
+    for path, title in files.items():
+        text = _HEADER.format(name=title, version=version, date=now)
+        (folder / path).parent.mkdir(exist_ok=True)
+        with (folder / path).open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        sums[path] = digest(text.encode())
+    write_sums(folder, sums)
+    return version, list(files)
+
+
+def _next_version(versions: list[str], now: datetime | None) -> str:
+    last = versions[-1] if versions else "0000"
+    if now or len(last) == 14:
+        stamp = f"{now or datetime.now(UTC):%Y%m%d%H%M%S}"
+        return stamp if int(stamp) > int(last) else str(int(last) + 1)
+    return str(int(last) + 1).zfill(max(len(last), 4))
+
+
+def source_of(folder: Path) -> dict[str, str]:
+    """``commit`` and ``repository`` of the checkout that the folder is in, as far as git knows."""
+    commands = {
+        "commit": ["git", "-C", str(folder), "rev-parse", "HEAD"],
+        "repository": ["git", "-C", str(folder), "config", "--get", "remote.origin.url"],
+    }
+    source = {}
+    for key, command in commands.items():
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
+        except (OSError, subprocess.TimeoutExpired):
+            return {}
+        if done.returncode == 0 and done.stdout.strip():
+            # A token in the origin's address is kept out of the artifact.
+            source[key] = re.sub(r"://[^/@]*@", "://", done.stdout.strip())
+    return source

@@ -1,0 +1,60 @@
+"""What is wrong with a project's files, as far as that shows without a database."""
+
+from __future__ import annotations
+
+import itertools
+
+from turnback.errors import InvalidMigration, RollbackMissing, TurnbackError
+from turnback.migrations.headers import read_fields
+from turnback.migrations.model import Migration, Project, Script
+from turnback.sql.script import prepare, syntax_error
+
+
+def check_migration(migration: Migration) -> list[TurnbackError]:
+    """What is wrong with the scripts of a migration: a missing rollback, the header, the SQL."""
+    findings: list[TurnbackError] = []
+    if migration.rollback is None and migration.forward.directives.irreversible is None:
+        findings.append(
+            RollbackMissing(
+                "there is no rollback script",
+                file=migration.forward.path,
+                version=migration.version,
+                hint=f"write rollback/{migration.version}_rollback.sql, or say in the header: "
+                "-- turnback: irreversible because REASON",
+            )
+        )
+    for script in (migration.forward, migration.rollback, migration.verify):
+        if script is not None:
+            findings += _check_script(script, migration)
+    return findings
+
+
+def _check_script(script: Script, migration: Migration) -> list[TurnbackError]:
+    findings: list[TurnbackError] = []
+    version, line = read_fields(script.sql).get("version", (migration.version, 1))
+    if not version.isdecimal() or int(version) != migration.number:
+        findings.append(
+            InvalidMigration(
+                f"the header says version {version}, the name says {migration.version}",
+                file=script.path,
+                line=line,
+                hint="make the two agree",
+            )
+        )
+    try:
+        runnable = prepare(script)
+    except TurnbackError as finding:
+        return [*findings, finding]
+    if runnable.statements is None and (error := syntax_error(script)):
+        findings.append(error)
+    return findings
+
+
+def gaps(project: Project) -> list[str]:
+    """Where versions are left out, as remarks; versions that are times have gaps by nature."""
+    numbers = [migration.number for migration in project.migrations]
+    return [
+        f"the numbers jump from {before} to {after}"
+        for before, after in itertools.pairwise(numbers)
+        if after - before > 1 and after < 10**7
+    ]
