@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from turnback.aws.executions import Executions
+from turnback.aws.stepfunctions import Position, StateMachine
 
 from tests.conftest import ProjectFactory
 from tests.integration.moto_stack import Stack
@@ -36,11 +36,11 @@ def asked_to_stop(stack: Stack, run: str) -> bool:
     return bool(found["KeyCount"])
 
 
-def states_of(executions: Executions, run: str) -> set[str]:
+def states_of(executions: StateMachine, run: str) -> set[str]:
     """The states that a run has entered lately."""
     return {
         event["stateEnteredEventDetails"]["name"]
-        for event in executions.latest(run)
+        for event in executions.events(run, Position())[0]
         if "stateEnteredEventDetails" in event
     }
 
@@ -123,7 +123,7 @@ def test_a_run_that_waits_for_approval_is_refused_at_once(
     deployed = deploy(Approvals="one", ApproveAlways="yes", Approvers=approvers)
     stack = at_the_terminal(deployed, monkeypatch)
     run = released(project_factory(GOOD), "1.0.0")
-    found = Executions(stack.machine)
+    found = StateMachine(stack.machine)
     until(lambda: "AskApproval" in states_of(found, run))
     until(
         lambda: stack.client("s3").list_objects_v2(

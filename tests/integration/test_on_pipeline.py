@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from turnback.aws.job_runs import JobRuns
+from turnback.aws.stepfunctions import StateMachine
 from turnback.errors import AwsError
 from turnback.runtime import logger
 
@@ -194,7 +194,7 @@ def test_a_job_sent_twice_at_once_stores_one_artifact(
     piped: Piped, project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = piped()
-    monkeypatch.setattr(JobRuns, "start", lambda *_: True)
+    monkeypatch.setattr(StateMachine, "start", lambda *_: True)
     job = line.job(line.source(project_factory(GOOD)))
     run = line.call(job)["run"]
     stored = artifact_of(line, run)
@@ -207,15 +207,15 @@ def test_a_run_that_cannot_be_started_is_started_by_the_next_call(
     piped: Piped, database: str, project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = piped()
-    start, refusals = JobRuns.start, [3]
+    start, refusals = StateMachine.start, [3]
 
-    def throttled(self: JobRuns, name: str, order: Any) -> bool:
+    def throttled(self: StateMachine, name: str, order: Any) -> bool:
         refusals[0] -= 1
         if refusals[0] >= 0:
             raise AwsError("could not start the run: ThrottlingException: Rate exceeded")
         return start(self, name, order)
 
-    monkeypatch.setattr(JobRuns, "start", throttled)
+    monkeypatch.setattr(StateMachine, "start", throttled)
     answers = line.play(line.source(project_factory(GOOD)))
 
     assert "1 of 10 times: could not start the run: ThrottlingException" in answers[1].text

@@ -10,8 +10,9 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from turnback.aws import executions
+from turnback.aws import stepfunctions
 from turnback.aws.s3 import Bucket
+from turnback.aws.stepfunctions import Position, StateMachine
 from turnback.cli.follow import Follower, Look
 from turnback.cli.follow_display import Lines, Live
 from turnback.cli.output import Output
@@ -55,7 +56,7 @@ def spoilt(
         return read(**arguments)
 
     monkeypatch.setattr(real, "get_execution_history", history)
-    monkeypatch.setattr(executions, "client", lambda _: real)
+    monkeypatch.setattr(stepfunctions, "client", lambda _: real)
     return calls
 
 
@@ -159,8 +160,8 @@ def test_a_run_that_is_ended_from_outside_leaves_with_6(
     with another_run(database):
         run = released(project_factory(GOOD))
         arn = f"{stack.machine.replace(':stateMachine:', ':execution:')}:{run}"
-        found = executions.Executions(stack.machine)
-        until(lambda: len(found.latest(run)) > 1)
+        found = StateMachine(stack.machine)
+        until(lambda: len(found.events(run, Position())[0]) > 1)
         stack.client("stepfunctions").stop_execution(
             executionArn=arn, error="Stopped", cause="by hand"
         )
@@ -234,7 +235,7 @@ def test_what_a_run_is_at_is_read_from_the_bucket_while_it_applies(
     other = another_run(database)
     other.__enter__()
     run = released(project_factory(GOOD))
-    follower = Follower(run, executions.Executions(stack.machine), Bucket(stack.bucket), Eyes())
+    follower = Follower(run, StateMachine(stack.machine), Bucket(stack.bucket), Eyes())
     assert follower.follow().exit_code == 0
 
     found = next(look for look in seen if look.progress)

@@ -15,7 +15,7 @@ import pytest
 from aws_lambda_powertools.utilities.data_classes.code_pipeline_job_event import (
     CodePipelineJobEvent,
 )
-from turnback.aws.job_runs import JobRun
+from turnback.aws.stepfunctions import Execution
 from turnback.errors import AwsError, ConfigurationError, MigrationFailed
 from turnback.runs.pipeline.answers import MESSAGE_LENGTH, message_of
 from turnback.runs.pipeline.job import Credentials, Job, Parameters, Token
@@ -41,8 +41,8 @@ class Aws:
 
     source: bytes = b""
     status: str | None = None
-    error: str | None = None
-    cause: str | None = None
+    error: str = ""
+    cause: str = ""
     state: str = ""
     objects: dict[str, bytes] = field(default_factory=dict)
     started: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -61,10 +61,17 @@ class Aws:
     def execution_arn(self, name: str) -> str:
         return f"{MACHINE.replace(':stateMachine:', ':execution:')}:{name}"
 
-    def execution(self, name: str) -> JobRun | None:
+    def describe(self, name: str) -> Execution | None:
         if self.status is None:
             return None
-        return JobRun(self.execution_arn(name), self.status, self.error, self.cause)
+        return Execution(
+            name,
+            self.execution_arn(name),
+            self.status,
+            datetime(2026, 11, 22, 9, 15, tzinfo=UTC),
+            error=self.error,
+            cause=self.cause,
+        )
 
     def last_state(self, name: str) -> str:
         if self.deaf:

@@ -79,10 +79,10 @@ def _look(deployed: Stack, run: str) -> dict[str, Any]:
         return invoke(deployed.answer_function, {"run": run, "decision": LOOK})
     except ApprovalRefused:
         # Whoever may answer need not be allowed to list the runs, so this comes second.
-        from turnback.aws.executions import Executions
+        from turnback.aws.stepfunctions import StateMachine
         from turnback.cli.watch import find_run
 
-        whole = find_run(Executions(deployed.machine_arn), run, deployed)
+        whole = find_run(StateMachine(deployed.machine_arn), run, deployed)
         if whole == run:
             raise
         return invoke(deployed.answer_function, {"run": whole, "decision": LOOK})

@@ -26,8 +26,8 @@ from turnback.runs.watching.outcome import Outcome
 from turnback.runs.watching.story import Story
 
 if TYPE_CHECKING:
-    from turnback.aws.executions import Executions
     from turnback.aws.s3 import Bucket
+    from turnback.aws.stepfunctions import StateMachine
 
 # The run ended, but not by this.
 NOT_CANCELLED = CheckFailed.exit_code
@@ -50,11 +50,11 @@ def cancel(*, run: str, reason: str, stack: str, out: Output) -> int:
     Exit codes: 0 cancelled, 3 the run ended, or goes on, without having been cancelled,
     6 it was cancelled and could not be rolled back.
     """
-    from turnback.aws.executions import Executions, Position
     from turnback.aws.s3 import Bucket
+    from turnback.aws.stepfunctions import Position, StateMachine
 
     deployed = open_stack(stack, reading=True)
-    executions = Executions(deployed.machine_arn)
+    executions = StateMachine(deployed.machine_arn)
     name = find_run(executions, run, deployed)
     store = Bucket(deployed.bucket)
     out.document["run"] = name
@@ -99,14 +99,12 @@ def _ask_to_stop(out: Output, store: Bucket, run: str, reason: str) -> None:
         out.note(f"{run} was asked to stop before; waiting for it")
 
 
-def _wake(out: Output, stack: Stack, run: str, executions: Executions) -> None:
+def _wake(out: Output, stack: Stack, run: str, executions: StateMachine) -> None:
     """Let the question that the run waits with be looked at; it would not look before the hour."""
     from turnback.aws.invocation import invoke
 
     # What it has come to by now: a run that asks later sees for itself that it is to stop.
-    entered = [event for event in executions.latest(run) if "stateEnteredEventDetails" in event]
-    waits = entered and entered[-1]["stateEnteredEventDetails"]["name"] == "AskApproval"
-    if not waits or not stack.answer_function:
+    if executions.last_state(run) != "AskApproval" or not stack.answer_function:
         return
     try:
         invoke(stack.answer_function, {"run": run, "gate": "release", "decision": LOOK})

@@ -16,7 +16,7 @@ from turnback.runs.watching.story import Step, Story
 from turnback.store import Store
 
 if TYPE_CHECKING:
-    from turnback.aws.executions import Execution, Executions
+    from turnback.aws.stepfunctions import Execution, StateMachine
 
 POLL_S = 1.0
 # A laptop that was shut, a train in a tunnel: the run goes on all the same.
@@ -76,7 +76,7 @@ class Follower:
     """
 
     run: str
-    executions: Executions
+    executions: StateMachine
     store: Store
     display: Display
     clock: Callable[[], float] = time.monotonic
@@ -94,7 +94,7 @@ class Follower:
             AwsError: AWS refuses us, or could not be reached for five minutes; the run goes on.
         """
         from turnback.aws.clients import may_pass
-        from turnback.aws.executions import Position
+        from turnback.aws.stepfunctions import Position
 
         position, lost_at, pause = Position(), None, POLL_S
         while True:

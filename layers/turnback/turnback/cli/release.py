@@ -22,7 +22,7 @@ from turnback.errors import AwsError, ConfigurationError
 from turnback.migrations.release import parse_release
 
 if TYPE_CHECKING:
-    from turnback.aws.executions import Executions
+    from turnback.aws.stepfunctions import StateMachine
 
 # S3 events can be late by a minute (S3 user guide, "Event notifications").
 BEGIN_S = 180.0
@@ -80,7 +80,7 @@ def release(
     --watch it leaves with the run's exit code, as turnback watch does. --rollback-to needs no
     artifact: the rollback scripts are in the database, stored when their migrations were applied.
     """
-    from turnback.aws.executions import Executions
+    from turnback.aws.stepfunctions import StateMachine
 
     if (artifact is None) == (rollback_to is None):
         raise ConfigurationError(
@@ -106,7 +106,7 @@ def release(
     if not watching:
         out.result(f"watch it: turnback watch {run} --stack {deployed.name}")
         return 0
-    executions = Executions(deployed.machine_arn)
+    executions = StateMachine(deployed.machine_arn)
     try:
         _await_start(executions, run)
     except KeyboardInterrupt:
@@ -200,7 +200,7 @@ def _new_run() -> str:
     return f"r-{uuid.uuid4().hex[:20]}"
 
 
-def _await_start(executions: Executions, run: str) -> None:
+def _await_start(executions: StateMachine, run: str) -> None:
     deadline = time.monotonic() + BEGIN_S
     while executions.describe(run) is None:
         if time.monotonic() > deadline:

@@ -19,7 +19,7 @@ from turnback.runs.watching.outcome import outcome_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from turnback.aws.executions import Execution, Executions
+    from turnback.aws.stepfunctions import Execution, StateMachine
     from turnback.store import Store
 
 _COLORS = {
@@ -51,11 +51,11 @@ _UNDER_WAY = {
 @reported
 def runs(*, limit: int, stack: str, out: Output) -> None:
     """Show the runs of a stack, newest first. Step Functions keeps them for 90 days."""
-    from turnback.aws.executions import Executions
     from turnback.aws.s3 import Bucket
+    from turnback.aws.stepfunctions import StateMachine
 
     deployed = open_stack(stack, reading=True)
-    executions = Executions(deployed.machine_arn)
+    executions = StateMachine(deployed.machine_arn)
     store = Bucket(deployed.bucket)
     out.document |= {"stack": deployed.name, "target": deployed.target, "runs": []}
     if not out.as_json:
@@ -73,9 +73,9 @@ def runs(*, limit: int, stack: str, out: Output) -> None:
     out.result(f"{count(len(out.document['runs']), 'run')} of {deployed.target}.")
 
 
-def _row(execution: Execution, executions: Executions, store: Store) -> dict[str, Any]:
+def _row(execution: Execution, executions: StateMachine, store: Store) -> dict[str, Any]:
     order = execution.order
-    state = _state(executions, execution)
+    state = executions.last_state(execution.name)
     return {
         "run": execution.name,
         "release": _release(order, store, execution.name),
@@ -89,16 +89,6 @@ def _row(execution: Execution, executions: Executions, store: Store) -> dict[str
         "duration_ms": _milliseconds(execution),
         "error": execution.error or None,
     }
-
-
-def _state(executions: Executions, execution: Execution) -> str:
-    """The state that was entered last."""
-    entered = [
-        event["stateEnteredEventDetails"]["name"]
-        for event in executions.latest(execution.name)
-        if "stateEnteredEventDetails" in event
-    ]
-    return str(entered[-1]) if entered else ""
 
 
 def _word(execution: Execution, state: str) -> Status:

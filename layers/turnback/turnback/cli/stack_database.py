@@ -176,9 +176,9 @@ def refuse_while_running(stack: Stack, force: str | None, out: Output) -> None:
     Raises:
         ConfigurationError: a run goes on, and nobody said why that does not matter.
     """
-    from turnback.aws.executions import Executions
+    from turnback.aws.stepfunctions import StateMachine
 
-    running = Executions(stack.machine_arn).running()
+    running = StateMachine(stack.machine_arn).running()
     if not running:
         return
     named = ", ".join(running[:5])

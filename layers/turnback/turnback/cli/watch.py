@@ -19,7 +19,7 @@ from turnback.runs.status import Status
 from turnback.runs.watching.outcome import Outcome, error_from
 
 if TYPE_CHECKING:
-    from turnback.aws.executions import Executions
+    from turnback.aws.stepfunctions import StateMachine
 
 INTERRUPTED = 130
 # A prefix is looked for among so many of the newest runs.
@@ -48,15 +48,15 @@ def watch(*, run: str | None, stack: str, out: Output) -> int:
     Exit codes: 0 succeeded, 1 failed and taken back, 2 to 5 refused or taken back, by the class of
     its error, 6 a person is needed, or the run was ended from outside.
     """
-    from turnback.aws.executions import Executions
+    from turnback.aws.stepfunctions import StateMachine
 
     deployed = open_stack(stack, reading=True)
-    executions = Executions(deployed.machine_arn)
+    executions = StateMachine(deployed.machine_arn)
     outcome = watched(out, deployed, executions, find_run(executions, run, deployed))
     return outcome.exit_code if outcome else INTERRUPTED
 
 
-def find_run(executions: Executions, given: str | None, stack: Stack) -> str:
+def find_run(executions: StateMachine, given: str | None, stack: Stack) -> str:
     """The id of the run that is meant: given whole, or by a beginning that only it has.
 
     Args:
@@ -98,7 +98,7 @@ def find_run(executions: Executions, given: str | None, stack: Stack) -> str:
 def watched(
     out: Output,
     stack: Stack,
-    executions: Executions,
+    executions: StateMachine,
     run: str,
     *,
     on_interrupt: str = "the run goes on",

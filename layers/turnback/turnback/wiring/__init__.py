@@ -60,12 +60,11 @@ class Wiring(Invocation):
         import time
 
         from turnback.aws.codepipeline import JobResults, SourceArtifacts
-        from turnback.aws.job_runs import JobRuns
         from turnback.runs.pipeline.jobs import Jobs
 
         return Jobs(
             settings=PipelineSettings.read(self.environment),
-            machine=JobRuns(text(self.environment, "STATE_MACHINE_ARN")),
+            machine=self.machine,
             results=JobResults(),
             bucket=self.bucket(),
             source=lambda lent: SourceArtifacts(

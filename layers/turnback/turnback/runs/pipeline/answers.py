@@ -63,10 +63,10 @@ class Execution(Protocol):
     def status(self) -> str: ...
 
     @property
-    def error(self) -> str | None: ...
+    def error(self) -> str: ...
 
     @property
-    def cause(self) -> str | None: ...
+    def cause(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def failure_of(run: str, state: str, found: Execution) -> str:
         state: the state of the definition that it entered last.
         found: its execution, which has ended.
     """
-    end = outcome_of(found.status, state, found.error or "", found.cause or "")
+    end = outcome_of(found.status, state, found.error, found.cause)
     return message_of(f"the run {run} {end.sentence}", end.error or {}, run)
 
 

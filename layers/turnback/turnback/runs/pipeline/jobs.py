@@ -45,7 +45,7 @@ class Machine(Protocol):
     def execution_arn(self, name: str) -> str:
         """The ARN of the execution of this name, whether there is one or not."""
 
-    def execution(self, name: str) -> Execution | None:
+    def describe(self, name: str) -> Execution | None:
         """The execution of this name, or None."""
 
     def last_state(self, name: str) -> str:
@@ -116,7 +116,7 @@ class Jobs:
     def _begin(self, job: Job, parameters: Parameters) -> dict[str, Any]:
         run, now = job.run(), int(self.clock())
         try:
-            found = self.machine.execution(run)
+            found = self.machine.describe(run)
             if found is None:
                 sha256 = prepare(
                     job, parameters, source=self.source(job.credentials), store=self.bucket
@@ -138,7 +138,7 @@ class Jobs:
 
     def _follow(self, job: Job, parameters: Parameters, token: Token) -> dict[str, Any]:
         try:
-            found = self.machine.execution(token.run)
+            found = self.machine.describe(token.run)
             if found is None:
                 self._start(job, parameters, token)
         except AwsError as error:
