@@ -9,7 +9,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-
 	--no-header --python-version 3.11
 
 .DEFAULT_GOAL = help
-.PHONY: help setup demo test lint types template faults releases integration e2e unit bench picture requirements clean
+.PHONY: help setup demo test lint types template faults releases integration e2e unit bench picture retries requirements clean
 
 help:  ## What there is
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -85,6 +85,9 @@ bench: setup  ## Speed, as ratios to psql and dbmate in the same run, into bench
 picture: setup  ## docs/slack.png anew, from the last message of the last demo; needs Chromium
 	@test ! -f .turnback/slack.json || cp .turnback/slack.json docs/slack.json
 	$(BIN)/python -m turnback.demo.picture docs/slack.json docs/slack.png
+
+retries:  ## The Retry blocks of the state machine, from statemachine/retries.py
+	$(PYTHON) statemachine/retries.py
 
 requirements: setup  ## Compile the pinned requirements anew, to the newest versions
 	$(COMPILE) --upgrade pyproject.toml -o requirements/cli.txt

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,16 @@ def test_a_task_has_a_limit_a_retry_and_a_catch_for_everything(name: str) -> Non
         assert limit < task["TimeoutSeconds"] <= limit + 60
     assert any("Lambda.TooManyRequestsException" in r["ErrorEquals"] for r in task["Retry"])
     assert task["Catch"][-1]["ErrorEquals"] == ["States.ALL"]
+
+
+def test_the_retries_are_those_of_their_source() -> None:
+    source = runpy.run_path(str(ROOT / "statemachine" / "retries.py"))
+    text = (ROOT / MACHINE["DefinitionUri"]).read_text()
+    assert source["written"](text) == text, "run `make retries`"
+    announcing = {name for name in STATES if name.startswith("Announce")}
+    assert {name for name, state in STATES.items() if "Retry" in state} == (
+        announcing | set(source["STATES"])
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in TASKS if not name.startswith("Announce")])

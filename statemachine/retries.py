@@ -1,0 +1,88 @@
+"""Write the Retry blocks of release.asl.json; `make retries` does it, a contract test holds it.
+
+Each state names its retriers below. Step Functions tries them in this order and takes the first
+that lists the error. BackoffRate is 2 and the jitter full everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+DEFINITION = Path(__file__).with_name("release.asl.json")
+# Errors of Lambda's service, which say nothing of the function (Step Functions Developer Guide,
+# "Handle transient Lambda service exceptions").
+LAMBDA = [
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+]
+# A function that was stopped or killed. Every step can be repeated, so it is called again.
+STOPPED = ["States.Timeout", "Sandbox.Timedout", "Lambda.Unknown", "Runtime.ExitError"]
+# Name: errors, seconds before the first retry, attempts, and the longest wait in seconds.
+RETRIERS: dict[str, tuple[list[str], int, int, int | None]] = {
+    "announcement": ([*LAMBDA, "AwsError"], 1, 2, None),
+    "service": ([*LAMBDA, "DatabaseUnreachable", "AwsError"], 1, 5, 30),
+    "stopped": (STOPPED, 5, 3, 60),
+    "busy": (["RunnerBusy"], 1, 10, 60),
+    "busy, after a failure": (["RunnerBusy"], 5, 10, 60),
+    "locked": (["LockTimeout"], 2, 5, 60),
+    "application": (["ApplicationNotStopped"], 2, 2, None),
+    "application, to start": (["ApplicationNotStopped"], 2, 5, None),
+}
+TASK = ["service", "stopped"]
+# A question waits for people, not for the function: only the call that asks is retried.
+QUESTION = ["service"]
+STATES = {
+    "Validate": TASK,
+    "Rehearse": TASK,
+    "AskApproval": QUESTION,
+    "Snapshot": TASK,
+    "Apply": ["busy", "service", "locked", "stopped"],
+    "Verify": TASK,
+    "LookAtApplication": ["application", *TASK],
+    "StopApplication": ["application", *TASK],
+    "RollBack": ["busy", "service", "locked", "stopped"],
+    "Assess": ["busy, after a failure", *TASK],
+    "AskRestore": QUESTION,
+    "Restore": TASK,
+    "StartApplication": ["application, to start", *TASK],
+}
+_STATE = re.compile(r'^    "(\w+)": \{$.*?^    \}', re.MULTILINE | re.DOTALL)
+_RETRY = re.compile(r'^      "Retry": \[.*?^      \]', re.MULTILINE | re.DOTALL)
+
+
+def written(definition: str) -> str:
+    """The definition with its Retry blocks as this file has them."""
+
+    def state(match: re.Match[str]) -> str:
+        return _RETRY.sub(lambda _: _block(match[1]), match[0])
+
+    return _STATE.sub(state, definition)
+
+
+def _block(state: str) -> str:
+    names = ["announcement"] if state.startswith("Announce") else STATES[state]
+    return '      "Retry": [\n' + ",\n".join(map(_retrier, names)) + "\n      ]"
+
+
+def _retrier(name: str) -> str:
+    errors, first, attempts, longest = RETRIERS[name]
+    fields = {
+        "ErrorEquals": errors,
+        "IntervalSeconds": first,
+        "MaxAttempts": attempts,
+        "BackoffRate": 2,
+        **({"MaxDelaySeconds": longest} if longest else {}),
+        "JitterStrategy": "FULL",
+    }
+    lines = [
+        f"          {json.dumps(field)}: {json.dumps(value)}" for field, value in fields.items()
+    ]
+    return "        {\n" + ",\n".join(lines) + "\n        }"
+
+
+if __name__ == "__main__":
+    DEFINITION.write_text(written(DEFINITION.read_text()))
