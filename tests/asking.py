@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from aws_lambda_powertools.utilities.data_classes import LambdaFunctionUrlEvent
 from turnback.errors import AwsError
 from turnback.runs.approvals.questions import Questions
 from turnback.runs.approvals.record import Question
@@ -126,6 +127,11 @@ def asked(token: str = "token-1", **changes: Any) -> Question:
         "release": "1.4.0",
     }
     return Question(**{**fields, **changes})
+
+
+def called(event: Mapping[str, Any]) -> LambdaFunctionUrlEvent:
+    """An event as the function hands it on."""
+    return LambdaFunctionUrlEvent(dict(event))
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:

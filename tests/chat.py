@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from turnback.demo.webhook import Trouble, Webhook
+from turnback.runs.notifications.slack import Deadline
 from turnback.runs.status import Status, StatusEvent
-from turnback.runs.telling.http import Patience
 
 NEVER = Trouble(0)
 
@@ -51,8 +51,8 @@ class Clock:
         self.left -= seconds
 
     @property
-    def patience(self) -> Patience:
-        return Patience(lambda: self.left, self.sleep)
+    def deadline(self) -> Deadline:
+        return Deadline(lambda: self.left, self.sleep)
 
 
 @contextmanager

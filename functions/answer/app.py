@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from aws_lambda_powertools.utilities.data_classes.lambda_function_url_event import (
+    LambdaFunctionUrlEvent,
+)
 from turnback.runtime import Wiring, entry
 
 
 @entry
 def handler(wiring: Wiring) -> dict[str, Any]:
-    return wiring.approvals.answers.respond(wiring.event)
+    return wiring.approvals.answers.respond(LambdaFunctionUrlEvent(dict(wiring.event)))

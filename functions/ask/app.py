@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from turnback.runs.approvals.ask import Mail, ask
+from turnback.runs.approvals.ask import ask
 from turnback.runtime import Wiring, count, entry
 
 
@@ -14,10 +14,6 @@ def handler(wiring: Wiring) -> dict[str, Any]:
         wiring.event,
         questions=wiring.approvals.questions,
         records=wiring.records,
-        mail=Mail(wiring.approvals.links, wiring.approvals.topic),
-        execution_arn=wiring.event["execution"],
-        started_at=wiring.started_at,
-        environment=wiring.policy.environment,
-        channels=wiring.telling.channels,
-        untold=wiring.warn,
+        mail=wiring.approvals.mail,
+        announcer=wiring.notifications.announcer,
     )

@@ -13,7 +13,7 @@ def handler(wiring: Wiring) -> dict[str, Any]:
         target=wiring.target,
         environment=wiring.policy.environment,
         machine=wiring.machine,
-        channels=wiring.telling.channels,
+        channels=wiring.notifications.channels,
     )
     for refused in result["refused"]:
         logger.error("upload refused", **refused)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from turnback.runs.telling.chat import read_status
+from turnback.runs.status import read_status
 from turnback.runtime import Wiring, entry, logger
 
 
@@ -10,5 +10,5 @@ from turnback.runtime import Wiring, entry, logger
 def handler(wiring: Wiring) -> dict[str, Any]:
     status = read_status(wiring.event["Records"][0]["Sns"]["Message"])
     logger.append_keys(run=status["run"], target=status["target"])
-    done = wiring.telling.chat.tell(status)
+    done = wiring.notifications.chat.show(status)
     return {"status": status["status"], "done": done}

@@ -6,7 +6,7 @@ import json
 from urllib.parse import urlsplit
 
 import pytest
-from turnback.runs.approvals.link import read
+from turnback.runs.approvals.links import read
 
 from tests.asking import at_once
 from tests.integration.waiting_run import Waiting, waiting

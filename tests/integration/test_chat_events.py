@@ -14,8 +14,8 @@ from moto import mock_aws
 from turnback.aws.events import EventBus
 from turnback.aws.sns import Topic, by_protocol
 from turnback.errors import AwsError
+from turnback.runs.notifications.channels import Channels
 from turnback.runs.status import Status, StatusEvent
-from turnback.runs.telling.channels import Channels
 
 from tests.chat import ERROR, of_every_kind, status_event
 from tests.real_events import event

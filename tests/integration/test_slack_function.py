@@ -59,7 +59,7 @@ def deliver(message: dict[str, Any] | str, seconds: float = 60) -> dict[str, Any
 def test_the_event_in_events_becomes_one_message_by_webhook(slack: Webhook) -> None:
     for _ in range(2):
         result = load_handler("slack")(event("sns_status"), Context("slack", 60))
-    assert result == {"status": "rolled_back", "done": "told before"}
+    assert result == {"status": "rolled_back", "done": "already shown"}
     (message,) = slack.messages.values()
     assert message["blocks"][0]["text"]["text"] == "learning: 1.0.0 failed and was rolled back"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from turnback.runs.approvals.person import by_aws, triggered
+from turnback.runs.approvals.identity import by_aws, triggered
 from turnback.settings.approvals import Approver
 
 from tests.asking import ANN, BOB, CIA

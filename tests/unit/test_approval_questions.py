@@ -106,8 +106,8 @@ def test_an_answer_while_no_task_waits_counts_at_the_next_asking() -> None:
     desk.ask("token-1")
     desk.tasks.waiting = ""  # States.Timeout came first.
     standing = desk.answer(ANN, "approved")
-    assert not standing.heard
-    assert "next reminder" in standing.told()
+    assert not standing.delivered
+    assert "next reminder" in standing.sentence()
     assert desk.ask("token-2").outcome.decision == "approved"
     assert desk.tasks.ended == [("approved", ("ann",))]
 
@@ -118,9 +118,9 @@ def test_a_throttled_answer_is_kept_and_told_by_the_next_click_or_reminder() -> 
     desk.tasks.throttled = 1
     standing = desk.answer(ANN, "approved")
     assert standing.recorded
-    assert not standing.heard
+    assert not standing.delivered
     assert desk.tasks.ended == []
-    assert desk.answer(ANN, "approved").heard
+    assert desk.answer(ANN, "approved").delivered
     assert desk.tasks.ended == [("approved", ("ann",))]
 
 
@@ -253,7 +253,7 @@ def test_a_task_that_was_replaced_while_somebody_answered_is_the_one_that_is_tol
         return create(key, body)
 
     desk.store.create = and_meanwhile  # type: ignore[method-assign]
-    assert desk.answer(ANN, "approved").heard
+    assert desk.answer(ANN, "approved").delivered
     assert desk.tasks.ended == [("approved", ("ann",))]
 
 

@@ -12,10 +12,10 @@ import pytest
 from turnback.errors import ConfigurationError
 from turnback.runs.approvals.endpoint import Endpoint
 from turnback.runs.approvals.slack import BLOCK, send, sign, signing_secret
+from turnback.runs.reporting.chat import slack_message
 from turnback.runs.status import Status
-from turnback.runs.telling.slack_message import slack_message
 
-from tests.asking import NOW, RUN, Desk
+from tests.asking import NOW, RUN, Desk, called
 from tests.chat import NEVER, chatting, later, status
 from tests.real_events import event
 
@@ -45,7 +45,7 @@ def press(
     sent = body + tamper
     request["body"] = sent.decode() if plain else base64.b64encode(sent).decode()
     request["isBase64Encoded"] = not plain
-    return Endpoint(desk.questions, lambda: "", lambda: SECRET).respond(request)
+    return Endpoint(desk.questions, lambda: "", lambda: SECRET).respond(called(request))
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_request_without_a_signature_is_none_of_slacks(desk: Desk) -> None:
     request = event("slack_interaction")
     for value in ("", "v0=", "v1=00", "é"):
         request["headers"]["x-slack-signature"] = value
-        found = Endpoint(desk.questions, lambda: "", lambda: SECRET).respond(request)
+        found = Endpoint(desk.questions, lambda: "", lambda: SECRET).respond(called(request))
         assert found["statusCode"] == 403
     assert answers(desk) == []
 
@@ -115,7 +115,7 @@ def test_a_replay_within_the_five_minutes_counts_for_nothing() -> None:
 
 def test_without_a_signing_secret_nobody_presses_anything(desk: Desk) -> None:
     request = event("slack_interaction")
-    found = Endpoint(desk.questions, lambda: "", lambda: "").respond(request)
+    found = Endpoint(desk.questions, lambda: "", lambda: "").respond(called(request))
     assert found["statusCode"] == 503
     assert answers(desk) == []
 
@@ -247,7 +247,7 @@ def test_what_is_wrong_with_the_settings_is_said_to_the_log_not_to_strangers(des
     def broken() -> str:
         raise ConfigurationError("the secret is binary", hint="see arn:aws:secret")
 
-    found = Endpoint(desk.questions, lambda: "", broken).respond(event("slack_interaction"))
+    found = Endpoint(desk.questions, lambda: "", broken).respond(called(event("slack_interaction")))
     assert found["statusCode"] == 503
     assert "arn:" not in found["body"]
     assert "arn:aws:secret" in json.dumps(desk.log.lines)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from turnback.errors import AwsError, TurnbackError
+from turnback.runs.notifications.channels import DETAIL_TYPE, Channels, fitted
+from turnback.runs.reporting.amazon_q import notification
+from turnback.runs.reporting.mail import email_subject, email_text
+from turnback.runs.reporting.words import clock, duration, loss_of, next_step, title
 from turnback.runs.status import Status, StatusEvent
 from turnback.runs.summary import loss_in_words
-from turnback.runs.telling.amazon_q import notification
-from turnback.runs.telling.channels import DETAIL_TYPE, Channels, fitted
-from turnback.runs.telling.email_text import email_subject, email_text
-from turnback.runs.telling.words import clock, duration, loss_of, next_step, title
 
 from tests.chat import ERROR, LOSS, of_every_kind, row, status, status_event
 

@@ -251,10 +251,16 @@ def test_several_folders_of_migrations_must_be_told_apart(project_factory: Proje
         ({}, {"path": "db/x"}, "JobFailed", "no folder 'db/x/sql'", '"path"'),
         ({}, {"path": "../../etc"}, "ConfigurationError", "leaves the source", '"path"'),
         ({}, {"path": "/etc"}, "ConfigurationError", "leaves the source", '"path"'),
-        ({}, {"release": ""}, "JobFailed", "nobody says which release this is", '"release"'),
+        ({}, {"release": ""}, "JobFailed", "the release has no number", '"release"'),
         ({}, {"release": "v1"}, "ConfigurationError", "'v1' is not a release", "1.4.0"),
         ({}, {"mode": "apply"}, "ConfigurationError", "the mode 'apply'", '"mode"'),
-        ({}, {"realease": "1.4.0"}, "ConfigurationError", "'realease', which means", "release"),
+        (
+            {},
+            {"realease": "1.4.0"},
+            "ConfigurationError",
+            "'realease', which is unknown",
+            "release",
+        ),
         ({}, {"path": 3}, "ConfigurationError", "a 'path' that is not text", '"path"'),
         ({}, {"target": "other"}, "ConfigurationError", "releases to 'learning'", "correct"),
         ({}, {"artifact": "Build"}, "ConfigurationError", "it has: Source", "InputArtifacts"),
@@ -443,7 +449,7 @@ def test_while_aws_does_not_answer_the_job_goes_on_but_not_for_ever(status: str 
         asked = Job.read(CodePipelineJobEvent(changed))
     told = aws.answer(asked)
     assert told["answer"] == "failure"
-    assert f"nothing is known of the run {RUN}" in told["text"]
+    assert f"the state of the run {RUN} is unknown" in told["text"]
     assert "retry the stage" in told["text"]
 
 
@@ -464,7 +470,7 @@ def test_a_token_that_is_not_ours_fails_the_job(token: str) -> None:
     changed["CodePipeline.job"]["data"]["continuationToken"] = token
     told = Aws(status="RUNNING").answer(Job.read(CodePipelineJobEvent(changed)))
     assert told["kind"] == "ConfigurationError"
-    assert "none that turnback wrote" in told["text"]
+    assert "was not written by turnback" in told["text"]
     assert "no run was started" not in told["text"]
 
 

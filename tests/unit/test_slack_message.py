@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from turnback.runs.reporting.chat import slack_message
 from turnback.runs.status import Status
-from turnback.runs.telling.slack_message import slack_message
 
 from tests.chat import ERROR, LOSS, of_every_kind, row, status
 from tests.real_events import event

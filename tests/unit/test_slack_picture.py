@@ -11,8 +11,8 @@ from turnback.demo import picture
 from turnback.demo.picture import draw, main, marked, page
 from turnback.demo.webhook import readable
 from turnback.errors import ConfigurationError
+from turnback.runs.reporting.chat import slack_message
 from turnback.runs.status import Status
-from turnback.runs.telling.slack_message import slack_message
 
 from tests.chat import ERROR, of_every_kind, status
 

@@ -14,13 +14,11 @@ from urllib.parse import parse_qs
 import pytest
 from turnback.demo.webhook import CHANNEL, Trouble, Webhook
 from turnback.errors import ChatUnreachable, CheckFailed, ConfigurationError
-from turnback.runs.status import Status
-from turnback.runs.telling import http as chat_http
-from turnback.runs.telling.access import ChatAccess
-from turnback.runs.telling.chat import Chat, read_status
-from turnback.runs.telling.http import Patience
-from turnback.runs.telling.slack_message import slack_message
-from turnback.runs.telling.slack_thread import RunInChat, Shown
+from turnback.runs.notifications import slack as slack_module
+from turnback.runs.notifications.chat import Chat, MessageRecord, Posted
+from turnback.runs.notifications.slack import ChatAccess, Deadline
+from turnback.runs.reporting.chat import slack_message
+from turnback.runs.status import Status, read_status
 
 from tests.chat import NEVER, Clock, chatting, later, of_every_kind
 
@@ -74,12 +72,12 @@ def clock() -> Clock:
 
 @pytest.fixture
 def bot(slack: Webhook, store: Memory, clock: Clock) -> Chat:
-    return Chat(ChatAccess.from_secret(slack.bot_secret("s")), store, clock.patience)
+    return Chat(ChatAccess.from_secret(slack.bot_secret("s")), store, clock.deadline)
 
 
 @pytest.fixture
 def hook(slack: Webhook, store: Memory, clock: Clock) -> Chat:
-    return Chat(ChatAccess.from_secret(slack.address), store, clock.patience)
+    return Chat(ChatAccess.from_secret(slack.address), store, clock.deadline)
 
 
 def methods(slack: Webhook) -> list[str]:
@@ -92,7 +90,7 @@ def header(message: dict[str, Any]) -> str:
 
 def test_a_run_is_one_message_that_is_changed(bot: Chat, slack: Webhook) -> None:
     words = [Status.STARTED, Status.REHEARSED, Status.SNAPSHOT_TAKEN, Status.SUCCEEDED]
-    done = [bot.tell(EVENTS[word]) for word in words]
+    done = [bot.show(EVENTS[word]) for word in words]
 
     assert done == ["posted", "changed", "changed", "changed"]
     (message,) = slack.messages.values()
@@ -102,7 +100,7 @@ def test_a_run_is_one_message_that_is_changed(bot: Chat, slack: Webhook) -> None
 def test_the_name_of_the_message_is_kept_in_the_bucket(
     bot: Chat, slack: Webhook, store: Memory
 ) -> None:
-    bot.tell(EVENTS[Status.STARTED])
+    bot.show(EVENTS[Status.STARTED])
     kept = json.loads(store.objects[KEY])
     assert kept["ts"] in slack.messages
     assert kept["channel"] == CHANNEL
@@ -112,15 +110,15 @@ def test_the_name_of_the_message_is_kept_in_the_bucket(
 
 @pytest.mark.parametrize("word", Status)
 def test_a_status_delivered_twice_is_told_once(bot: Chat, slack: Webhook, word: Status) -> None:
-    bot.tell(EVENTS[word])
+    bot.show(EVENTS[word])
     before = list(slack.calls)
-    assert bot.tell(EVENTS[word]) == "told before"
+    assert bot.show(EVENTS[word]) == "already shown"
     assert slack.calls == before
 
 
 def test_an_older_status_never_takes_the_place_of_a_newer_one(bot: Chat, slack: Webhook) -> None:
     for word in reversed(Status):
-        bot.tell(EVENTS[word])
+        bot.show(EVENTS[word])
     assert methods(slack) == ["chat.postMessage"]
     (message,) = slack.messages.values()
     assert header(message) == "learning: 1.0.0 failed: a person is needed"
@@ -134,8 +132,8 @@ def test_deliveries_at_the_same_time_end_in_one_message_with_the_newest(
 
     def deliver(word: Status) -> str:
         left = threading.Event()
-        patience = Patience(lambda: 60.0, lambda _: left.wait(0.005) and None)
-        return Chat(access, store, patience).tell(EVENTS[word])
+        deadline = Deadline(lambda: 60.0, lambda _: left.wait(0.005) and None)
+        return Chat(access, store, deadline).show(EVENTS[word])
 
     with ThreadPoolExecutor(8) as pool:
         done = list(pool.map(deliver, [*words, *words]))
@@ -148,13 +146,13 @@ def test_deliveries_at_the_same_time_end_in_one_message_with_the_newest(
 
 @pytest.mark.parametrize(
     ("first", "done", "shown"),
-    [(Status.STARTED, "changed", "succeeded"), (Status.NEEDS_A_PERSON, "told before", "failed")],
+    [(Status.STARTED, "changed", "succeeded"), (Status.NEEDS_A_PERSON, "already shown", "failed")],
 )
 def test_a_delivery_that_is_overtaken_after_its_look_looks_again(
     bot: Chat, slack: Webhook, store: Memory, first: Status, done: str, shown: str
 ) -> None:
-    store.meanwhile = [lambda: bot.tell(EVENTS[first])]
-    assert bot.tell(EVENTS[Status.SUCCEEDED]) == done
+    store.meanwhile = [lambda: bot.show(EVENTS[first])]
+    assert bot.show(EVENTS[Status.SUCCEEDED]) == done
     assert methods(slack).count("chat.postMessage") == 1
     (message,) = slack.messages.values()
     assert shown in header(message)
@@ -162,8 +160,8 @@ def test_a_delivery_that_is_overtaken_after_its_look_looks_again(
 
 def test_what_waits_for_a_person_is_said_again_in_the_thread(bot: Chat, slack: Webhook) -> None:
     """Slack tells nobody that a message was changed."""
-    bot.tell(EVENTS[Status.STARTED])
-    bot.tell(EVENTS[Status.AWAITING_APPROVAL])
+    bot.show(EVENTS[Status.STARTED])
+    bot.show(EVENTS[Status.AWAITING_APPROVAL])
 
     assert methods(slack) == ["chat.postMessage", "chat.update", "chat.postMessage"]
     call = slack.calls[-1][1]
@@ -173,32 +171,32 @@ def test_what_waits_for_a_person_is_said_again_in_the_thread(bot: Chat, slack: W
 
 def test_a_question_put_again_is_a_reminder(bot: Chat, slack: Webhook) -> None:
     asked = EVENTS[Status.AWAITING_APPROVAL]
-    bot.tell(EVENTS[Status.STARTED])
-    bot.tell(asked)
+    bot.show(EVENTS[Status.STARTED])
+    bot.show(asked)
     again = {**asked["approval"], "reminders": 1}
-    bot.tell({**asked, "at": "2026-11-22T10:16:02.000+00:00", "approval": again})
+    bot.show({**asked, "at": "2026-11-22T10:16:02.000+00:00", "approval": again})
     assert methods(slack)[-4:] == ["chat.update", "chat.postMessage"] * 2
     assert slack.calls[-1][1]["text"].startswith("*Reminder: learning: 1.0.0 waits")
 
 
 def test_buttons_go_away_with_the_answer(bot: Chat, slack: Webhook) -> None:
-    bot.tell(EVENTS[Status.AWAITING_APPROVAL])
+    bot.show(EVENTS[Status.AWAITING_APPROVAL])
     (message,) = slack.messages.values()
     assert [block for block in message["blocks"] if block["type"] == "actions"]
-    bot.tell(EVENTS[Status.SNAPSHOT_TAKEN])
+    bot.show(EVENTS[Status.SNAPSHOT_TAKEN])
     (message,) = slack.messages.values()
     assert not [block for block in message["blocks"] if block["type"] == "actions"]
 
 
 def test_the_chat_shows_the_message_of_a_run_as_it_was_posted(bot: Chat, slack: Webhook) -> None:
-    bot.tell(EVENTS[Status.STARTED])
-    bot.tell(EVENTS[Status.NEEDS_A_PERSON])
+    bot.show(EVENTS[Status.STARTED])
+    bot.show(EVENTS[Status.NEEDS_A_PERSON])
     assert slack.message_of("r-1") == slack_message(EVENTS[Status.NEEDS_A_PERSON], buttons=True)
     assert slack.message_of("r-2") is None
 
 
 def test_a_press_carries_the_question_that_slack_sends_back(bot: Chat, slack: Webhook) -> None:
-    bot.tell(EVENTS[Status.AWAITING_APPROVAL])
+    bot.show(EVENTS[Status.AWAITING_APPROVAL])
     press = json.loads(parse_qs(slack.press("approve", "U1").decode())["payload"][0])
     (action,) = press["actions"]
     assert (action["block_id"], action["action_id"]) == ("turnback_approval", "approve")
@@ -208,9 +206,9 @@ def test_a_press_carries_the_question_that_slack_sends_back(bot: Chat, slack: We
 
 
 def test_a_message_that_somebody_deleted_is_posted_anew(bot: Chat, slack: Webhook) -> None:
-    bot.tell(EVENTS[Status.STARTED])
+    bot.show(EVENTS[Status.STARTED])
     slack.messages.clear()
-    assert bot.tell(EVENTS[Status.SUCCEEDED]) == "posted"
+    assert bot.show(EVENTS[Status.SUCCEEDED]) == "posted"
     (message,) = slack.messages.values()
     assert header(message) == "learning: 1.0.0 succeeded"
 
@@ -219,9 +217,9 @@ def test_a_message_that_somebody_deleted_is_posted_anew(bot: Chat, slack: Webhoo
 def test_a_message_that_may_not_be_changed_is_posted_anew(
     bot: Chat, slack: Webhook, error: str
 ) -> None:
-    bot.tell(EVENTS[Status.STARTED])
+    bot.show(EVENTS[Status.STARTED])
     slack.troubles = [Trouble(200, body=json.dumps({"ok": False, "error": error}))]
-    assert bot.tell(EVENTS[Status.SUCCEEDED]) == "posted"
+    assert bot.show(EVENTS[Status.SUCCEEDED]) == "posted"
     assert len(slack.messages) == 2
 
 
@@ -231,21 +229,21 @@ def test_a_bot_that_is_told_to_wait_waits(bot: Chat, slack: Webhook, clock: Cloc
         Trouble(500),
         Trouble(200, body=json.dumps({"ok": False, "error": "internal_error"})),
     ]
-    assert bot.tell(EVENTS[Status.STARTED]) == "posted"
-    assert clock.pauses == [3.0, 2.0, 1.0]
+    assert bot.show(EVENTS[Status.STARTED]) == "posted"
+    assert clock.pauses == [3.0, 2.0, 4.0]
 
 
 def test_a_bot_that_never_hears_back_ends_in_time_and_lets_the_next_try(
     bot: Chat, slack: Webhook, clock: Clock, store: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chat_http, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(slack_module, "TIMEOUT_S", 0.1)
     clock.left = 6.0
     slack.troubles = [NEVER] * 9
     with pytest.raises(ChatUnreachable, match="does not answer"):
-        bot.tell(EVENTS[Status.STARTED])
+        bot.show(EVENTS[Status.STARTED])
     slack.troubles.clear()
     clock.left = 60.0
-    assert bot.tell(EVENTS[Status.STARTED]) == "posted"
+    assert bot.show(EVENTS[Status.STARTED]) == "posted"
     assert json.loads(store.objects[KEY])["status"] == "started"
 
 
@@ -265,7 +263,7 @@ def test_a_wrong_token_or_channel_is_said_so_and_not_tried_again(
 ) -> None:
     slack.troubles = [Trouble(200, body=json.dumps({"ok": False, "error": error}))]
     with pytest.raises(ConfigurationError, match=f"{said}: {error}") as caught:
-        bot.tell(EVENTS[Status.STARTED])
+        bot.show(EVENTS[Status.STARTED])
     assert len(slack.calls) == 1
     assert "xoxb" not in str(caught.value) + str(caught.value.hint)
     assert "secret" in str(caught.value.hint)
@@ -274,26 +272,26 @@ def test_a_wrong_token_or_channel_is_said_so_and_not_tried_again(
 def test_the_token_is_what_slack_looks_at(slack: Webhook, store: Memory, clock: Clock) -> None:
     access = replace(ChatAccess.from_secret(slack.bot_secret()), bot_token="xoxb-other")
     with pytest.raises(ConfigurationError, match="invalid_auth"):
-        Chat(access, store, clock.patience).tell(EVENTS[Status.STARTED])
+        Chat(access, store, clock.deadline).show(EVENTS[Status.STARTED])
     assert slack.messages == {}
 
 
 @pytest.mark.parametrize("body", ["<html>proxy</html>", "[]", "", '"ok"'])
 def test_what_is_not_slack_is_said_so(bot: Chat, slack: Webhook, body: str) -> None:
     slack.troubles = [Trouble(200, body=body)]
-    with pytest.raises(ChatUnreachable, match="not Slack's Web API"):
-        bot.tell(EVENTS[Status.STARTED])
+    with pytest.raises(ChatUnreachable, match="not from Slack's Web API"):
+        bot.show(EVENTS[Status.STARTED])
 
 
 def test_an_error_that_is_unknown_is_repeated(bot: Chat, slack: Webhook) -> None:
     slack.troubles = [Trouble(200, body=json.dumps({"ok": False, "error": "moon_phase"}))]
     with pytest.raises(ChatUnreachable, match="moon_phase"):
-        bot.tell(EVENTS[Status.STARTED])
+        bot.show(EVENTS[Status.STARTED])
 
 
 def test_of_blocks_that_slack_refuses_the_text_is_told(bot: Chat, slack: Webhook) -> None:
     slack.troubles = [Trouble(200, body=json.dumps({"ok": False, "error": "invalid_blocks"}))]
-    assert bot.tell(EVENTS[Status.STARTED]) == "posted"
+    assert bot.show(EVENTS[Status.STARTED]) == "posted"
     (message,) = slack.messages.values()
     assert message["blocks"] == []
     assert message["text"] == "learning: 1.0.0 has started"
@@ -302,35 +300,35 @@ def test_of_blocks_that_slack_refuses_the_text_is_told(bot: Chat, slack: Webhook
 def test_a_delivery_whose_other_half_died_is_done_once_its_time_is_over(
     store: Memory, clock: Clock
 ) -> None:
-    dead = Shown(busy_until=(datetime.now(UTC) + timedelta(seconds=30)).isoformat())
+    dead = Posted(busy_until=(datetime.now(UTC) + timedelta(seconds=30)).isoformat())
     store.objects[KEY] = dead.to_json()
-    known = RunInChat(store, "r-1", clock.patience)
+    known = MessageRecord(store, "r-1", clock.deadline)
     with pytest.raises(ChatUnreachable, match="another status of r-1"):
         known.show(EVENTS[Status.STARTED], lambda shown: shown)
 
     after = replace(known, now=lambda: datetime.now(UTC) + timedelta(seconds=31))
     assert after.show(EVENTS[Status.STARTED], lambda shown: replace(shown, ts="1.1"))
-    assert Shown.read(store.objects[KEY]).ts == "1.1"
+    assert Posted.read(store.objects[KEY]).ts == "1.1"
 
 
 def test_a_webhook_tells_the_begin_what_waits_and_the_end(hook: Chat, slack: Webhook) -> None:
-    done = {word: hook.tell(EVENTS[word]) for word in Status}
-    quiet = {word for word, told in done.items() if told == "left out"}
+    done = {word: hook.show(EVENTS[word]) for word in Status}
+    quiet = {word for word, told in done.items() if told == "skipped"}
     assert quiet == {Status.REHEARSED, Status.SNAPSHOT_TAKEN, Status.APPLYING}
     assert set(methods(slack)) == {"webhook"}
     assert len(slack.messages) == len(Status) - 3
 
 
 def test_a_webhook_tells_nothing_twice_and_nothing_old(hook: Chat, slack: Webhook) -> None:
-    assert hook.tell(EVENTS[Status.SUCCEEDED]) == "posted"
-    assert hook.tell(EVENTS[Status.SUCCEEDED]) == "told before"
-    assert hook.tell(EVENTS[Status.STARTED]) == "told before"
+    assert hook.show(EVENTS[Status.SUCCEEDED]) == "posted"
+    assert hook.show(EVENTS[Status.SUCCEEDED]) == "already shown"
+    assert hook.show(EVENTS[Status.STARTED]) == "already shown"
     assert len(slack.messages) == 1
 
 
 def test_two_runs_are_two_messages(bot: Chat, slack: Webhook) -> None:
-    bot.tell(EVENTS[Status.STARTED])
-    bot.tell({**EVENTS[Status.STARTED], "run": "r-2"})
+    bot.show(EVENTS[Status.STARTED])
+    bot.show({**EVENTS[Status.STARTED], "run": "r-2"})
     assert len(slack.messages) == 2
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from turnback.errors import MigrationFailed, TurnbackError
-from turnback.runs.announce import announce
+from turnback.runs.announce import Announcer
 from turnback.runs.caught import error_of, settled
 from turnback.runs.records import Records
 from turnback.runs.status import Status, StatusEvent
@@ -49,15 +49,17 @@ def test_a_message_of_the_largest_artifact_fits_into_sns() -> None:
     records.write_plan({"release": "1.0.0", "migrations": steps})
     error = MigrationFailed("m" * 100_000, hint="h", file="f").machine_readable()
     cause = {"errorMessage": str(error), "errorType": "MigrationFailed", "stackTrace": ["t" * 999]}
-    told = announce(
-        Status.ROLLED_BACK,
-        {**event("announce")["state"], "error": {"Error": "E", "Cause": json.dumps(cause)}},
-        execution_arn="arn",
-        started_at=moment("2026-11-22T09:15:43.402Z"),
-        environment="production",
+    announcer = Announcer(
         records=records,
         channels=memory,
-        untold=lambda _: None,
+        environment="production",
+        execution_arn="arn",
+        started_at=moment("2026-11-22T09:15:43.402Z"),
+        warn=lambda _: None,
+    )
+    told = announcer.announce(
+        Status.ROLLED_BACK,
+        {**event("announce")["state"], "error": {"Error": "E", "Cause": json.dumps(cause)}},
     )
     ((message, attributes),) = memory.published
     assert len(message.encode()) < SNS_LIMIT

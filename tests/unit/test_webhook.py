@@ -1,4 +1,4 @@
-"""Posting to a chat: patient where it asks for patience, and silent about its address."""
+"""Posting to a chat: it waits where Slack asks it to, and silent about its address."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from collections.abc import Iterator
 import pytest
 from turnback.demo.webhook import Trouble, Webhook
 from turnback.errors import ChatUnreachable, ConfigurationError
-from turnback.runs.telling import http as chat_http
-from turnback.runs.telling.access import ChatAccess
-from turnback.runs.telling.http import retry_after
-from turnback.runs.telling.webhook import post
+from turnback.runs.notifications import slack
+from turnback.runs.notifications.slack import ChatAccess, post_to_webhook, retry_after
 
 from tests.chat import NEVER, Clock, chatting, later
 
@@ -22,14 +20,14 @@ def chat() -> Iterator[Webhook]:
 
 
 def test_a_message_arrives_as_json(chat: Webhook) -> None:
-    post(chat.address, {"text": "é"}, Clock().patience)
+    post_to_webhook(chat.address, {"text": "é"}, Clock().deadline)
     assert chat.calls == [("webhook", {"text": "é"})]
 
 
 def test_it_waits_as_long_as_the_chat_asks_and_tries_again(chat: Webhook) -> None:
     chat.troubles = [later(7), later()]
     clock = Clock()
-    post(chat.address, {"text": "a"}, clock.patience)
+    post_to_webhook(chat.address, {"text": "a"}, clock.deadline)
     assert clock.pauses == [7.0, 2.0]
     assert len(chat.calls) == 3
 
@@ -37,17 +35,17 @@ def test_it_waits_as_long_as_the_chat_asks_and_tries_again(chat: Webhook) -> Non
 def test_a_chat_in_trouble_is_tried_again_after_growing_pauses(chat: Webhook) -> None:
     chat.troubles = [Trouble(500), Trouble(503), Trouble(502)]
     clock = Clock()
-    post(chat.address, {"text": "a"}, clock.patience)
+    post_to_webhook(chat.address, {"text": "a"}, clock.deadline)
     assert clock.pauses == [1.0, 2.0, 4.0]
 
 
 def test_a_chat_that_never_answers_is_tried_again(
     chat: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chat_http, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(slack, "TIMEOUT_S", 0.2)
     chat.troubles = [NEVER]
     clock = Clock()
-    post(chat.address, {"text": "a"}, clock.patience)
+    post_to_webhook(chat.address, {"text": "a"}, clock.deadline)
     assert clock.pauses == [1.0]
     assert len(chat.messages) == 1
 
@@ -56,7 +54,7 @@ def test_it_does_not_wait_beyond_the_functions_own_time(chat: Webhook) -> None:
     chat.troubles = [later(60)]
     clock = Clock(30)
     with pytest.raises(ChatUnreachable, match="429") as caught:
-        post(chat.address, {"text": "a"}, clock.patience)
+        post_to_webhook(chat.address, {"text": "a"}, clock.deadline)
     assert clock.pauses == []
     assert "dead letter queue" in str(caught.value.hint)
 
@@ -67,8 +65,8 @@ def test_a_chat_that_stays_in_trouble_is_an_error_before_the_function_is_stopped
     chat.troubles = [Trouble(500)] * 99
     clock = Clock(60)
     with pytest.raises(ChatUnreachable, match="500"):
-        post(chat.address, {"text": "a"}, clock.patience)
-    assert clock.left > chat_http.RESERVE_S
+        post_to_webhook(chat.address, {"text": "a"}, clock.deadline)
+    assert clock.left > slack.RESERVE_S
     assert len(chat.calls) > 4
 
 
@@ -76,7 +74,7 @@ def test_a_chat_that_stays_in_trouble_is_an_error_before_the_function_is_stopped
 def test_a_revoked_webhook_is_said_so_and_not_tried_again(chat: Webhook, code: int) -> None:
     chat.troubles = [Trouble(code, body="no_service")]
     with pytest.raises(ConfigurationError, match=f"{code} no_service") as caught:
-        post(chat.address, {"text": "a"}, Clock().patience)
+        post_to_webhook(chat.address, {"text": "a"}, Clock().deadline)
     assert len(chat.calls) == 1
     assert "/services/" not in repr(caught.value) + str(caught.value) + str(caught.value.hint)
 
@@ -84,27 +82,27 @@ def test_a_revoked_webhook_is_said_so_and_not_tried_again(chat: Webhook, code: i
 def test_a_message_that_is_refused_is_an_error_and_not_tried_again(chat: Webhook) -> None:
     chat.troubles = [Trouble(400, body="invalid_token")]
     with pytest.raises(ChatUnreachable, match="400 invalid_token"):
-        post(chat.address, {"text": "a"}, Clock().patience)
+        post_to_webhook(chat.address, {"text": "a"}, Clock().deadline)
     assert len(chat.calls) == 1
 
 
 def test_of_a_message_whose_blocks_are_refused_the_text_arrives(chat: Webhook) -> None:
     chat.troubles = [Trouble(400, body="invalid_blocks")]
-    post(chat.address, {"text": "a", "blocks": [{"type": "nonsense"}]}, Clock().patience)
+    post_to_webhook(chat.address, {"text": "a", "blocks": [{"type": "nonsense"}]}, Clock().deadline)
     assert chat.calls[-1] == ("webhook", {"text": "a"})
 
 
 def test_what_the_chat_says_is_repeated_only_where_it_is_a_word(chat: Webhook) -> None:
     chat.troubles = [Trouble(400, body=f"<html>{chat.address}</html>")]
     with pytest.raises(ChatUnreachable) as caught:
-        post(chat.address, {"text": "a"}, Clock().patience)
+        post_to_webhook(chat.address, {"text": "a"}, Clock().deadline)
     assert str(caught.value) == "the chat answered 400"
 
 
 def test_a_chat_that_is_down_is_an_error_without_the_address() -> None:
     clock = Clock(20)
     with pytest.raises(ChatUnreachable) as caught:
-        post("http://127.0.0.1:1/services/sEcReT", {"text": "a"}, clock.patience)
+        post_to_webhook("http://127.0.0.1:1/services/sEcReT", {"text": "a"}, clock.deadline)
     assert "sEcReT" not in repr(caught.value) + str(caught.value)
     assert caught.value.__cause__ is None
     assert clock.pauses == [1.0, 2.0, 4.0]

@@ -11,8 +11,7 @@ from turnback.cli import options as opt
 from turnback.cli.output import Output, ask, may_ask, reported
 from turnback.cli.stack import Stack, open_stack, stack_option
 from turnback.errors import ApprovalRefused, ConfigurationError
-from turnback.runs.approvals.endpoint import LOOK
-from turnback.runs.approvals.record import APPROVED, DENIED
+from turnback.runs.approvals.record import APPROVED, DENIED, LOOK
 from turnback.runs.summary import loss_in_words
 
 

@@ -19,7 +19,7 @@ from turnback.errors import (
     RunCancelled,
     VerificationFailed,
 )
-from turnback.runs.approvals.endpoint import LOOK
+from turnback.runs.approvals.record import LOOK
 from turnback.runs.records import Records
 from turnback.runs.status import Status
 from turnback.runs.watching.outcome import Outcome

@@ -148,7 +148,7 @@ def _await(
     out: Output,
     pause_s: float,
 ) -> RdsSnapshot:
-    from turnback.runs.telling.words import duration
+    from turnback.runs.reporting.words import duration
 
     began, told, told_at = time.monotonic(), "", 0.0
     try:

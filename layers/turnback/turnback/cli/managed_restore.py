@@ -142,7 +142,7 @@ def _tell_loss(database: StackDatabase, source: Source, out: Output) -> dict[str
     from turnback.aws.s3 import Bucket
     from turnback.recovery.contents import WORDS, counters, written_since
     from turnback.runs.records import Records
-    from turnback.runs.telling.words import duration
+    from turnback.runs.reporting.words import duration
 
     as_of = source.as_of
     if as_of is None:

@@ -72,7 +72,7 @@ def carry_out(
     """
     from turnback.aws.clients import may_pass
     from turnback.recovery.model import RestoreState
-    from turnback.runs.telling.words import duration
+    from turnback.runs.reporting.words import duration
 
     began = pace.clock()
     told, told_at, detail = "", began, "nothing was begun"

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from turnback.errors import ConfigurationError
+
 # SNS takes 256 KiB; a release of thousands of migrations is in the report, not in the message.
 LISTED = 500
+REQUIRED = ("run", "target", "status", "environment", "at", "trigger", "summary")
 
 
 class Status(StrEnum):
@@ -126,3 +130,34 @@ class StatusEvent:
             "target": self.target,
             "release": self.release or "",
         }
+
+
+def read_status(message: str) -> dict[str, Any]:
+    """A status event from the text of a message of the topic.
+
+    Raises:
+        ConfigurationError: it is not one; somebody else publishes to the topic.
+    """
+    try:
+        event = json.loads(message)
+        missing = [name for name in REQUIRED if not isinstance(event.get(name), str)]
+        if not missing:
+            Status(event["status"])
+            datetime.fromisoformat(event["at"])
+    except (ValueError, AttributeError, TypeError) as error:
+        raise _not_ours(f"not a status event: {type(error).__name__}") from error
+    if missing:
+        raise _not_ours(f"a status event without {', '.join(missing)}")
+    empty: dict[str, Any] = {
+        name: [] if field.default == () else field.default
+        for name, field in StatusEvent.__dataclass_fields__.items()
+        if name not in REQUIRED and name != "release"
+    }
+    return {**empty, "release": None, **event}
+
+
+def _not_ours(what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"a message of the topic is {what}",
+        hint="only turnback may publish to its status topic; look who else does",
+    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from turnback.runs.reporting.words import clock
 from turnback.runs.status import Status
-from turnback.runs.telling.words import clock
 
 _LISTED = 5
 _WORDS = ("inserted", "updated", "deleted")

@@ -1,4 +1,4 @@
-"""Where a run's statuses are told."""
+"""Where a run's statuses are published."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from turnback.settings.reading import Environment, text
 
 
 @dataclass(frozen=True, slots=True)
-class TellingSettings:
-    """Where a run's statuses are told.
+class NotificationSettings:
+    """Where a run's statuses are published.
 
     Attributes:
         topic_arn: the status topic: JSON for machines, text for e-mail.
@@ -22,7 +22,7 @@ class TellingSettings:
     event_bus: str
 
     @classmethod
-    def read(cls, environment: Environment) -> TellingSettings:
+    def read(cls, environment: Environment) -> NotificationSettings:
         """The places as the stack's parameters name them.
 
         Raises:

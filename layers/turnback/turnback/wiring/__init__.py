@@ -16,8 +16,8 @@ from turnback.settings.pipeline import PipelineSettings
 from turnback.wiring.approvals import Approvals
 from turnback.wiring.database import Database
 from turnback.wiring.invocation import Invocation
+from turnback.wiring.notifications import Notifications
 from turnback.wiring.recovery import Recovery
-from turnback.wiring.telling import Telling
 
 if TYPE_CHECKING:
     from turnback.aws.stepfunctions import StateMachine
@@ -38,9 +38,9 @@ class Wiring(Invocation):
         return Recovery(self, self.database)
 
     @functools.cached_property
-    def telling(self) -> Telling:
-        """Where the run is told."""
-        return Telling(self)
+    def notifications(self) -> Notifications:
+        """Where the run's status is published."""
+        return Notifications(self)
 
     @functools.cached_property
     def approvals(self) -> Approvals:

@@ -9,9 +9,8 @@ from turnback.settings import text
 from turnback.wiring.invocation import Invocation
 
 if TYPE_CHECKING:
-    from turnback.aws.sns import Topic
+    from turnback.runs.approvals.ask import ApprovalMail
     from turnback.runs.approvals.endpoint import Endpoint
-    from turnback.runs.approvals.link import LinkMaker
     from turnback.runs.approvals.questions import Questions
     from turnback.runs.validate import Gate
 
@@ -43,18 +42,17 @@ class Approvals:
         return gate(ApprovalSettings.read(self._of.environment))
 
     @property
-    def links(self) -> LinkMaker:
-        """Makes the links by which people answer."""
-        from turnback.runs.approvals.link import LinkMaker
-
-        return LinkMaker(text(self._of.environment, "ANSWER_URL"), self._approval_key)
-
-    @property
-    def topic(self) -> Topic:
-        """Where each approver's own link is sent."""
+    def mail(self) -> ApprovalMail:
+        """Sends each approver a link of their own."""
         from turnback.aws.sns import Topic
+        from turnback.runs.approvals.ask import ApprovalMail
+        from turnback.runs.approvals.links import LinkMaker
 
-        return Topic(text(self._of.environment, "APPROVAL_TOPIC_ARN"))
+        environment = self._of.environment
+        return ApprovalMail(
+            LinkMaker(text(environment, "ANSWER_URL"), self._approval_key),
+            Topic(text(environment, "APPROVAL_TOPIC_ARN")),
+        )
 
     @property
     def answers(self) -> Endpoint:

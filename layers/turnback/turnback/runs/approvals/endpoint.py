@@ -1,4 +1,4 @@
-"""What comes to the function that takes answers: Slack, a link, or the command line.
+"""The function that records answers: from Slack, from a link, or from the command line.
 
 A request over the function's public address and an invocation by whoever IAM lets invoke it come
 to the same handler. Only the first has a ``requestContext``, which Lambda itself puts there and no
@@ -8,30 +8,48 @@ client can leave out, so nobody passes for the second from outside (Lambda Devel
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs
 
 from turnback.errors import ApprovalRefused, ConfigurationError, TurnbackError
-from turnback.runs.approvals.link import Link, read
+from turnback.runs.approvals.identity import by_aws, by_name, by_slack
+from turnback.runs.approvals.links import Link, read
 from turnback.runs.approvals.page import answered_page, notice, question_page
-from turnback.runs.approvals.person import by_aws, by_name, by_slack
 from turnback.runs.approvals.questions import Questions
-from turnback.runs.approvals.record import APPROVED, DENIED
-from turnback.runs.approvals.slack import Press, pressed, reply, send, whisper
+from turnback.runs.approvals.record import APPROVED, DENIED, LOOK
+from turnback.runs.approvals.slack import Press, ephemeral, pressed, reply, send
+from turnback.runs.reporting.words import sentence
 
 # A message of Slack with all its blocks is far below.
 LARGEST = 512 * 1024
-LOOK = "look"
 _DIRECT = {"run", "gate", "decision", "person", "comment"}
 _OVER_HTTP = {"requestContext", "rawPath", "rawQueryString", "headers", "body", "version"}
 
 
+class UrlEvent(Protocol):
+    """Powertools' LambdaFunctionUrlEvent, as far as it is read: the event, and its parts."""
+
+    def __getitem__(self, key: str, /) -> Any: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def get(self, key: object, /) -> Any: ...
+
+    @property
+    def http_method(self) -> str: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def decoded_body(self) -> str | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The function that takes answers.
+    """Records answers, and replies.
 
     Attributes:
         questions: the stack's questions.
@@ -43,7 +61,7 @@ class Endpoint:
     key: Callable[[], str]
     slack_secret: Callable[[], str]
 
-    def respond(self, event: Mapping[str, Any]) -> dict[str, Any]:
+    def respond(self, event: UrlEvent) -> dict[str, Any]:
         """Do what an event asks.
 
         Args:
@@ -51,18 +69,18 @@ class Endpoint:
                 ``run``, ``gate``, ``decision``, ``person`` and ``comment``.
 
         Returns:
-            An answer of HTTP; to the command line, how the question stands.
+            An HTTP response; to the command line, how the question stands.
 
         Raises:
-            TurnbackError: to the command line only: the answer does not count, says why.
+            TurnbackError: to the command line only: the answer does not count, and why.
         """
-        if not _OVER_HTTP & event.keys():
+        if not _OVER_HTTP & set(event):
             return self._direct(event)
         try:
             return self._http(event)
         except ApprovalRefused as error:
             self.questions.log.warning(error.message, refused=True)
-            return notice(403, "This does not count", _sentence(error.message), _hint(error))
+            return notice(403, "This does not count", sentence(error.message), _hint(error))
         except TurnbackError as error:
             self.questions.log.warning(error.message, error=error.to_dict())
             return notice(
@@ -72,20 +90,20 @@ class Endpoint:
                 "Try again in a minute; or, in a terminal, turnback approve.",
             )
 
-    def _direct(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        strange = sorted(event.keys() - _DIRECT)
-        if strange or not isinstance(event.get("run"), str):
+    def _direct(self, event: UrlEvent) -> dict[str, Any]:
+        unknown = sorted(set(event) - _DIRECT)
+        if unknown or not isinstance(event.get("run"), str):
             raise ConfigurationError(
-                f"this is no answer: {strange[0] if strange else 'run'!r}",
+                f"this is not an answer: {unknown[0] if unknown else 'run'!r}",
                 hint='invoke it with {"run", "gate", "decision", "person", "comment"}',
             )
         run, gate = event["run"], event.get("gate") or None
         if event.get("decision") == LOOK:
             return self.questions.look(run, gate).to_dict()
-        told = event.get("person")
-        if isinstance(told, str):
-            told = {"arn": told}
-        who = [str(name) for name in (told or {}).values() if name]
+        caller = event.get("person")
+        if isinstance(caller, str):
+            caller = {"arn": caller}
+        who = [str(name) for name in (caller or {}).values() if name]
         person = by_aws(self.questions.settings.approvers, who)
         if person is None:
             raise ApprovalRefused(
@@ -102,42 +120,41 @@ class Endpoint:
             identities=who,
         ).to_dict()
 
-    def _http(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        request = event.get("requestContext") or {}
-        method = str((request.get("http") or {}).get("method") or "")
-        headers = {name.lower(): str(value) for name, value in (event.get("headers") or {}).items()}
-        body = _body(event)
+    def _http(self, event: UrlEvent) -> dict[str, Any]:
+        if "requestContext" not in set(event):
+            return notice(404, "Nothing here", "Use the whole link from the message.")
+        method, body = event.http_method, _body(event)
         if len(body) > LARGEST:
-            return notice(413, "Too long", "This is no answer.")
-        if method == "POST" and "x-slack-signature" in headers:
-            return self._slack(headers, body)
+            return notice(413, "Too long", "This is not an answer.")
+        if method == "POST" and "x-slack-signature" in event.headers:
+            return self._slack(event.headers, body)
         token = parse_qs(str(event.get("rawQueryString") or "")).get("t", [""])[0]
         if not token:
             return notice(404, "Nothing here", "Use the whole link from the message.")
         if method in ("GET", "HEAD"):
             return self._show(read(token, self.key()))
         if method == "POST":
-            form = parse_qs(body.decode("utf-8", errors="replace"))
+            form = parse_qs(body.decode())
             decision = form.get("decision", [""])[0]
             if decision not in (APPROVED, DENIED):
                 return notice(400, "No answer", "Press one of the two buttons.")
             comment = form.get("comment", [""])[0]
-            return self._act(read(token, self.key()), decision, comment)
-        return notice(405, "Not this way", "A link is opened, and answered by a button.")
+            return self._answer(read(token, self.key()), decision, comment)
+        return notice(405, "Wrong method", "Open the link, and answer with a button.")
 
     def _show(self, link: Link) -> dict[str, Any]:
-        """Only shows: programs that look at links in messages must not answer by that."""
+        """Only shows: a program that opens the links in messages must not answer by that."""
         record = self.questions.record(link.run, link.gate)
         if record.used(link.nonce):
             return self._used(link)
         if self.questions.now() >= link.expires_at:
             return _expired(link)
-        standing = self.questions.look(link.run, link.gate)
-        if standing.outcome is not None:
-            return notice(409, "Decided already", _sentence(standing.told()))
-        return question_page(standing, link.person)
+        status = self.questions.look(link.run, link.gate)
+        if status.outcome is not None:
+            return notice(409, "Decided already", sentence(status.sentence()))
+        return question_page(status, link.person)
 
-    def _act(self, link: Link, decision: str, comment: str) -> dict[str, Any]:
+    def _answer(self, link: Link, decision: str, comment: str) -> dict[str, Any]:
         record = self.questions.record(link.run, link.gate)
         person = by_name(self.questions.settings.approvers, link.person)
         if person is None:
@@ -146,16 +163,16 @@ class Endpoint:
             return _expired(link)
         if not record.use(link.nonce):
             return self._used(link)
-        standing = self.questions.answer(record, person, decision, "link", comment=comment)
-        return answered_page(standing)
+        status = self.questions.answer(record, person, decision, "link", comment=comment)
+        return answered_page(status)
 
     def _used(self, link: Link) -> dict[str, Any]:
-        standing = self.questions.look(link.run, link.gate)
+        status = self.questions.look(link.run, link.gate)
         return notice(
             410,
             "This link has been used",
             "A link counts once.",
-            _sentence(standing.told()),
+            sentence(status.sentence()),
         )
 
     def _slack(self, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
@@ -164,15 +181,15 @@ class Endpoint:
             record = self.questions.record(press.run, press.gate)
             if not record.use(press.once):
                 raise ApprovalRefused("this request was used before")
-            self._take(press)
+            self._record(press)
         except TurnbackError as error:
-            # To Slack it is a request that was received; to the one who pressed, a word.
+            # Slack gets a 200, for the request was received; who pressed gets the reason.
             self.questions.log.warning(error.message, error=error.to_dict(), user=press.user)
-            text = " ".join((_sentence(error.message), _hint(error)))
-            send(press.reply_to, whisper(text), self.questions.log.warning)
+            text = " ".join((sentence(error.message), _hint(error)))
+            send(press.reply_to, ephemeral(text), self.questions.log.warning)
         return {"statusCode": 200, "headers": {"Content-Type": "text/plain"}, "body": ""}
 
-    def _take(self, press: Press) -> None:
+    def _record(self, press: Press) -> None:
         person = by_slack(self.questions.settings.approvers, press.user)
         if person is None:
             raise ApprovalRefused(
@@ -181,16 +198,14 @@ class Endpoint:
                 "Approvers",
             )
         record = self.questions.record(press.run, press.gate)
-        standing = self.questions.answer(record, person, press.decision, "slack")
-        send(press.reply_to, reply(press, standing), self.questions.log.warning)
+        status = self.questions.answer(record, person, press.decision, "slack")
+        send(press.reply_to, reply(press, status), self.questions.log.warning)
 
 
-def _body(event: Mapping[str, Any]) -> bytes:
-    text = str(event.get("body") or "")
-    if not event.get("isBase64Encoded"):
-        return text.encode(errors="replace")
+def _body(event: UrlEvent) -> bytes:
+    """The body's bytes; empty where they are not what Lambda says they are."""
     try:
-        return base64.b64decode(text, validate=True)
+        return (event.decoded_body or "").encode()
     except ValueError:
         return b""
 
@@ -205,9 +220,5 @@ def _expired(link: Link) -> dict[str, Any]:
     )
 
 
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
-
-
 def _hint(error: TurnbackError) -> str:
-    return _sentence(error.hint) if error.hint else ""
+    return sentence(error.hint) if error.hint else ""

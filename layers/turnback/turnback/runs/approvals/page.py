@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping
 from hashlib import sha256
-from html import escape
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from turnback.runs.approvals.record import APPROVED, DENIED
-from turnback.runs.approvals.standing import Standing
+from turnback.runs.approvals.record import QuestionStatus
 from turnback.runs.summary import loss_in_words
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 LISTED = 50
 
@@ -45,62 +48,56 @@ HEADERS = {
 }
 
 
-def response(status: int, title: str, body: str) -> dict[str, Any]:
-    """A page as a Function URL returns it.
+def notice(status: int, title: str, *sentences: str) -> dict[str, Any]:
+    """A page that says something, and asks nothing.
 
     Args:
         status: of HTTP.
-        title: plain text.
-        body: HTML.
+        title: the headline.
+        sentences: what it says; empty ones are left out.
     """
-    html = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
-        f"<body><main><h1>{escape(title)}</h1>\n{body}\n</main></body></html>\n"
-    )
-    return {"statusCode": status, "headers": HEADERS, "body": html}
+    return _page(status, {"title": title, "sentences": sentences})
 
 
-def notice(status: int, title: str, *sentences: str) -> dict[str, Any]:
-    """A page that says something, and asks nothing."""
-    return response(
-        status, title, "\n".join(f"<p>{escape(text)}</p>" for text in sentences if text)
-    )
-
-
-def question_page(standing: Standing, person: str) -> dict[str, Any]:
+def question_page(status: QuestionStatus, person: str) -> dict[str, Any]:
     """The question, with two buttons. Nothing happens before one is pressed.
 
     The form goes to the page's own address, which carries the link.
     """
-    question = standing.question
-    title = f"{question.target} {question.release}: approve the {question.gate}?"
-    return response(
-        200,
-        title,
-        f"<p>Hello {escape(person)}, {escape(_what(standing))}.</p>\n"
-        + _facts(standing)
-        + _list("Why you are asked", question.reasons)
-        + _loss(standing)
-        + _said(standing)
-        + '<form method="post">'
-        '<p><label for="comment">A word with it, for the report</label>'
-        '<input id="comment" name="comment" maxlength="500" autocomplete="off"></p>'
-        f'<button name="decision" value="{APPROVED}">Approve</button>'
-        f'<button name="decision" value="{DENIED}" class="no">Deny</button>'
-        "</form>",
-    )
+    question = status.question
+    restore = question.gate == "restore"
+    page: dict[str, Any] = {
+        "title": f"{question.target} {question.release}: approve the {question.gate}?",
+        "sentences": [f"Hello {person}, {_question(status)}."],
+        "facts": {
+            "Run": status.run,
+            "Started by": question.trigger,
+            "Needs": f"{question.persons} of the approvers",
+            "Asked": question.asked_at.isoformat(timespec="seconds"),
+            "Until": question.expires_at.isoformat(timespec="seconds"),
+        },
+        "reasons": question.reasons,
+        "loss": loss_in_words(question.loss) if restore else "",
+        "tables": [
+            f"{row['name']}: {row['inserted']} inserted, {row['updated']} updated, "
+            f"{row['deleted']} deleted"
+            for row in (question.loss or {}).get("tables", [])
+        ],
+        "answers": _answers(status),
+        "buttons": True,
+    }
+    return _page(200, page)
 
 
-def answered_page(standing: Standing) -> dict[str, Any]:
+def answered_page(status: QuestionStatus) -> dict[str, Any]:
     """What became of an answer."""
-    title = "Recorded" if standing.recorded else "Nothing new"
-    return response(200, title, f"<p>{escape(standing.told())}.</p>\n" + _said(standing))
+    title = "Recorded" if status.recorded else "Nothing new"
+    page = {"title": title, "sentences": [f"{status.sentence()}."], "answers": _answers(status)}
+    return _page(200, page)
 
 
-def _what(standing: Standing) -> str:
-    question = standing.question
+def _question(status: QuestionStatus) -> str:
+    question = status.question
     if question.gate == "restore":
         return (
             f"release {question.release} failed on the database {question.target} and could not be "
@@ -109,47 +106,31 @@ def _what(standing: Standing) -> str:
     return f"shall release {question.release} be applied to the database {question.target}"
 
 
-def _facts(standing: Standing) -> str:
-    question = standing.question
-    facts = {
-        "Run": standing.run,
-        "Started by": question.trigger,
-        "Needs": f"{question.persons} of the approvers",
-        "Asked": question.asked_at.isoformat(timespec="seconds"),
-        "Until": question.expires_at.isoformat(timespec="seconds"),
-    }
-    rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts.items())
-    return f"<dl>{rows}</dl>\n"
-
-
-def _loss(standing: Standing) -> str:
-    question = standing.question
-    if question.gate != "restore":
-        return ""
-    words = escape(loss_in_words(question.loss))
-    tables = [
-        f"{row['name']}: {row['inserted']} inserted, {row['updated']} updated, "
-        f"{row['deleted']} deleted"
-        for row in (question.loss or {}).get("tables", [])
+def _answers(status: QuestionStatus) -> list[str]:
+    return [
+        f"{answer.person} {answer.decision} at {answer.at} by {answer.way}"
+        + (f": {answer.comment}" if answer.comment else "")
+        for answer in status.answers
     ]
-    return f'<div class="loss"><h2>What is lost</h2><p>{words}.</p>{_list("", tables)}</div>\n'
 
 
-def _said(standing: Standing) -> str:
-    return _list(
-        "What was said so far",
-        [
-            f"{answer.person} {answer.decision} at {answer.at} by {answer.way}"
-            + (f": {answer.comment}" if answer.comment else "")
-            for answer in standing.answers
-        ],
+def _page(status: int, page: Mapping[str, Any]) -> dict[str, Any]:
+    """A page as a Function URL returns it."""
+    return {"statusCode": status, "headers": HEADERS, "body": _template().render(page)}
+
+
+@functools.cache
+def _template() -> Template:
+    # Here, because a press of a button in Slack needs no page, and has three seconds.
+    from jinja2 import Environment, FileSystemLoader
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-
-
-def _list(title: str, items: Sequence[str]) -> str:
-    if not items:
-        return ""
-    more = [f"and {len(items) - LISTED} more"] if len(items) > LISTED else []
-    rows = "".join(f"<li>{escape(item)}</li>" for item in [*items[:LISTED], *more])
-    heading = f"<h2>{escape(title)}</h2>" if title else ""
-    return f"{heading}<ul>{rows}</ul>\n"
+    return environment.get_template(
+        "page.html", globals={"style": Markup(_STYLE), "listed": LISTED}
+    )

@@ -1,23 +1,23 @@
-"""Questions to people: putting one, taking an answer, and telling the run how it ended."""
+"""Questions to people: asking one, recording an answer, deciding it, and notifying the run."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from turnback.errors import ApprovalRefused, AwsError
-from turnback.runs.approvals.person import triggered
-from turnback.runs.approvals.policy import (
-    counted,
-    error_of_outcome,
-    failed,
-    judge,
-    too_few,
-    used_before,
+from turnback.errors import (
+    ApprovalDenied,
+    ApprovalExpired,
+    ApprovalRefused,
+    AwsError,
+    ConfigurationError,
+    RunCancelled,
+    TurnbackError,
 )
+from turnback.runs.approvals.identity import triggered
 from turnback.runs.approvals.record import (
     APPROVED,
     DENIED,
@@ -26,8 +26,8 @@ from turnback.runs.approvals.record import (
     Outcome,
     Question,
     QuestionRecord,
+    QuestionStatus,
 )
-from turnback.runs.approvals.standing import Standing
 from turnback.runs.records import Records
 from turnback.settings.approvals import ApprovalSettings, Approver
 from turnback.store import ObjectStore
@@ -48,7 +48,7 @@ class Tasks(Protocol):
 
 
 class Log(Protocol):
-    """Where it is written who said what."""
+    """The log of who answered what."""
 
     def info(self, msg: object, **fields: Any) -> None: ...
 
@@ -63,7 +63,7 @@ class Questions:
         store: the bucket.
         tasks: the tasks that wait for an answer.
         settings: who may answer, and how long they have.
-        log: where it is written who said what.
+        log: gets who answered what.
         now: the clock.
     """
 
@@ -90,22 +90,22 @@ class Questions:
             hint="turnback runs shows the runs and what they wait for",
         )
 
-    def put(self, question: Question, run: str) -> Standing:
-        """Put a question, or put it again for a task that has taken the place of the last one.
+    def put(self, question: Question, run: str) -> QuestionStatus:
+        """Ask a question, or ask it again for a task that has taken the place of the last one.
 
-        When it was asked first, until when it can be answered and what for stay as they were.
-        An answer that came while no task waited counts now. What was said to another execution
-        does not: it was said about something else.
+        What is asked, since when and until when stay as they were. An answer that came while no
+        task waited counts now. An answer to another execution does not: it was about something
+        else.
 
         Raises:
-            AwsError: the run could not be told of the outcome; to be tried again.
+            AwsError: the run could not be notified of the outcome; to be tried again.
         """
         record = QuestionRecord(self.store, run, question.gate)
         known = record.question()
         if known is not None and known.execution != question.execution:
             used = failed(used_before(run), (), self.now())
-            self._tell_run(question.token, used, record)
-            return Standing(run, question, (), (), used)
+            self._notify_run(question.token, used, record)
+            return QuestionStatus(run, question, (), (), used)
         if known is not None:
             again = int(known.token != question.token)
             question = replace(known, token=question.token, reminders=known.reminders + again)
@@ -117,17 +117,17 @@ class Questions:
         else:
             outcome = self._outcome(record, question, waiting=True)
         if outcome:
-            self._tell_run(question.token, outcome, record)
-        return self._standing(record, question, outcome)
+            self._notify_run(question.token, outcome, record)
+        return self._status(record, question, outcome)
 
-    def look(self, run: str, gate: str | None = None) -> Standing:
-        """How a question stands; what is due meanwhile (a cancelled run, its time over) is done.
+    def look(self, run: str, gate: str | None = None) -> QuestionStatus:
+        """How a question stands, with what has happened since: a cancelled run, an expiry.
 
         Raises:
             ApprovalRefused: no question was put.
         """
         record = self.record(run, gate)
-        return self._settled(record)
+        return self._decided(record)
 
     def answer(
         self,
@@ -138,15 +138,15 @@ class Questions:
         *,
         comment: str = "",
         identities: Iterable[str] = (),
-    ) -> Standing:
-        """Take the answer of a person, and tell the run if that decides it.
+    ) -> QuestionStatus:
+        """Record the answer of a person, and notify the run if that decides it.
 
         Args:
             record: of the question.
-            person: who answers; that it is them is known by now.
+            person: who answers, already identified.
             decision: ``approved`` or ``denied``.
             way: ``slack``, ``link`` or ``command``.
-            comment: what they say with it.
+            comment: what they write with it.
             identities: further names that AWS has for them.
 
         Raises:
@@ -154,7 +154,7 @@ class Questions:
         """
         question = record.question()
         if question is None or decision not in (APPROVED, DENIED):
-            raise ApprovalRefused(f"{decision[:20]!r} is no answer to this")
+            raise ApprovalRefused(f"{decision[:20]!r} is not an answer to this")
         if triggered(question.trigger, person, identities):
             raise ApprovalRefused(
                 f"this run was triggered by {person.name}, and nobody decides on their own run",
@@ -167,13 +167,13 @@ class Questions:
             way=way,
             comment=" ".join(comment.split())[:COMMENT_LENGTH],
         )
-        standing = self._settled(record)
-        if standing.outcome is not None:
-            said = {(answer.person, answer.decision) for answer in standing.answers}
+        status = self._decided(record)
+        if status.outcome is not None:
+            said = {(answer.person, answer.decision) for answer in status.answers}
             if (person.name, decision) in said:
-                return standing
+                return status
             raise ApprovalRefused(
-                f"too late: {standing.told()}",
+                f"too late: {status.sentence()}",
                 hint=f"to stop a run that goes on: turnback cancel {record.run}",
             )
         recorded = record.add(given)
@@ -187,22 +187,22 @@ class Questions:
             comment=given.comment,
             recorded=recorded,
         )
-        return replace(self._settled(record), recorded=recorded)
+        return replace(self._decided(record), recorded=recorded)
 
-    def _settled(self, record: QuestionRecord) -> Standing:
+    def _decided(self, record: QuestionRecord) -> QuestionStatus:
         question = record.question()
         assert question is not None
         outcome = self._outcome(record, question)
-        heard = True
+        delivered = True
         if outcome:
-            # The task may have been replaced since: whoever asks again sees the outcome then.
+            # The task may have been replaced since; the next reminder then finds the outcome.
             latest = record.question() or question
             try:
-                heard = self._tell_run(latest.token, outcome, record)
+                delivered = self._notify_run(latest.token, outcome, record)
             except AwsError as error:
-                heard = False
+                delivered = False
                 self.log.warning(error.message, run=record.run, gate=record.gate)
-        return replace(self._standing(record, question, outcome), heard=heard)
+        return replace(self._status(record, question, outcome), delivered=delivered)
 
     def _outcome(
         self, record: QuestionRecord, question: Question, *, waiting: bool = False
@@ -217,7 +217,7 @@ class Questions:
                 cancelled=record.cancelled(),
             )
             known = record.decide(judged) if judged else None
-        # Before the run is told: from then on its next steps write the report.
+        # Before the run is notified: from then on its next steps write the report.
         if known and (known is judged or waiting):
             self._report(record, question, known)
         return known
@@ -245,17 +245,117 @@ class Questions:
             by=list(outcome.by),
         )
 
-    def _tell_run(self, token: str, outcome: Outcome, record: QuestionRecord) -> bool:
+    def _notify_run(self, token: str, outcome: Outcome, record: QuestionRecord) -> bool:
         if outcome.decision == APPROVED:
             output = {"decision": APPROVED, "gate": record.gate, "by": list(outcome.by)}
             return self.tasks.send_success(token, output)
         cause = str(error_of_outcome(outcome).machine_readable())
         return self.tasks.send_failure(token, outcome.decision, cause)
 
-    def _standing(
+    def _status(
         self, record: QuestionRecord, question: Question, outcome: Outcome | None
-    ) -> Standing:
+    ) -> QuestionStatus:
         answers = record.answers()
         counting = counted(question, answers, self.settings.approvers)
         names = tuple(answer.person for answer in counting if answer.decision == APPROVED)
-        return Standing(record.run, question, tuple(answers), names, outcome)
+        return QuestionStatus(record.run, question, tuple(answers), names, outcome)
+
+
+def judge(
+    question: Question,
+    answers: Sequence[Answer],
+    approvers: Sequence[Approver],
+    *,
+    now: datetime,
+    cancelled: Mapping[str, Any] | None = None,
+) -> Outcome | None:
+    """How the question ends, or None while it is open.
+
+    One denial ends it. A person counts once, however often and in whichever way they approve, and
+    only while they are an approver. Who triggered the run never counts.
+
+    Args:
+        question: what is asked.
+        answers: the answers, oldest first.
+        approvers: who may answer.
+        now: the time.
+        cancelled: who cancelled the run, or None.
+    """
+    if cancelled is not None:
+        by = str(cancelled.get("by") or "somebody")
+        why = f": {cancelled['reason']}" if cancelled.get("reason") else ""
+        error: TurnbackError = RunCancelled(f"{by} cancelled the run{why}", hint="release it again")
+        return failed(error, (by,), now)
+    counting = counted(question, answers, approvers)
+    for answer in counting:
+        if answer.decision == DENIED:
+            why = f": {answer.comment}" if answer.comment else ""
+            error = ApprovalDenied(
+                f"{answer.person} denied the {question.gate}{why}",
+                hint=f"talk to {answer.person}, then release again",
+            )
+            return failed(error, (answer.person,), now)
+    names = tuple(answer.person for answer in counting)
+    if len(names) >= question.persons:
+        return Outcome(APPROVED, names, now.isoformat(timespec="milliseconds"))
+    if now >= question.expires_at:
+        minutes = int((question.expires_at - question.asked_at).total_seconds() // 60)
+        answered = f"only {', '.join(names)} approved" if names else "nobody answered"
+        error = ApprovalExpired(
+            f"the {question.gate} was not approved within {minutes} minutes: {answered}",
+            hint="release again when the approvers are there, or raise ApprovalTimeoutMinutes",
+        )
+        return failed(error, names, now)
+    return None
+
+
+def too_few(question: Question, approvers: Sequence[Approver]) -> ConfigurationError | None:
+    """Why the question can never be approved, or None if it can be."""
+    may = [person for person in approvers if not triggered(question.trigger, person)]
+    if len(may) >= question.persons:
+        return None
+    return ConfigurationError(
+        f"{question.persons} must approve the {question.gate}, but besides whoever triggered the "
+        f"run the approvers are {len(may)}",
+        hint="name more of them in the stack's parameter Approvers",
+    )
+
+
+def used_before(run: str) -> ConfigurationError:
+    """Another execution has asked under this run's id: its answers are not about this one."""
+    return ConfigurationError(
+        f"another execution has asked for approval as the run {run}, and nobody was asked now",
+        hint="release again: every run needs an id of its own",
+    )
+
+
+def counted(
+    question: Question, answers: Sequence[Answer], approvers: Sequence[Approver]
+) -> list[Answer]:
+    """The answers that count: one of each person, a denial before an approval."""
+    known = {person.name: person for person in approvers}
+    found: dict[str, Answer] = {}
+    for answer in answers:
+        person = known.get(answer.person)
+        if person is None or triggered(question.trigger, person):
+            continue
+        if answer.person not in found or answer.decision == DENIED:
+            found[answer.person] = answer
+    return list(found.values())
+
+
+def failed(error: TurnbackError, by: tuple[str, ...], now: datetime) -> Outcome:
+    """The outcome that ends the run with this error."""
+    at = now.isoformat(timespec="milliseconds")
+    return Outcome(type(error).__name__, by, at, error.message, error.hint or "")
+
+
+def error_of_outcome(outcome: Outcome) -> TurnbackError:
+    """The error that an outcome ends the run with."""
+    return _ERRORS[outcome.decision](outcome.message, hint=outcome.hint or None)
+
+
+_ERRORS: dict[str, type[TurnbackError]] = {
+    error.__name__: error
+    for error in (ApprovalDenied, ApprovalExpired, ConfigurationError, RunCancelled)
+}

@@ -1,4 +1,4 @@
-"""What is kept of a question to people: when it was put, who said what, and how it ended.
+"""The record of a question to people: when it was asked, the answers, and how it ended.
 
 Every object is written by one side only, or created only where there is none yet; S3 does the
 latter in one step, so two answers at once never overwrite each other, and a question has exactly
@@ -20,6 +20,8 @@ from turnback.store import ObjectStore
 
 GATES = ("release", "restore")
 APPROVED, DENIED = "approved", "denied"
+# Where the command line gives no decision, but asks how the question stands.
+LOOK = "look"
 _ANSWER = re.compile(r"[0-9a-f]{32}\.json")
 
 
@@ -68,7 +70,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one person said.
+    """The answer of one person.
 
     Attributes:
         person: the approver's name.
@@ -122,14 +124,14 @@ class QuestionRecord:
         return Question.of(fields) if fields else None
 
     def write(self, question: Question) -> None:
-        """Keep what is asked, in place of what was; only the one who asks does that."""
+        """Keep what is asked, in place of what was; only ``ask`` does that."""
         self.store.write(f"{self._key}.json", json.dumps(question.to_dict(), indent=2).encode())
 
     def answers(self) -> list[Answer]:
-        """What was said, in the order it was.
+        """The answers, oldest first.
 
-        An answer stands under a name that only it can have. Whoever may write some other name
-        everywhere below ``runs/``, to cancel a run for example, can therefore answer nothing.
+        The key of an answer follows from its content. Who may write one other key below ``runs/``,
+        to cancel a run for example, can therefore not answer.
         """
         keys = self.store.keys(f"{self._key}/")
         own = [key for key in keys if _ANSWER.fullmatch(key.removeprefix(f"{self._key}/"))]
@@ -142,7 +144,7 @@ class QuestionRecord:
         return sorted(found, key=lambda answer: (answer.at, answer.person))
 
     def add(self, answer: Answer) -> bool:
-        """Keep an answer; False where this person has said the same before."""
+        """Keep an answer; False where this person has given the same before."""
         return self._create(self._answer(answer.person, answer.decision), asdict(answer))
 
     def outcome(self) -> Outcome | None:
@@ -154,7 +156,7 @@ class QuestionRecord:
         return Outcome(**{**fields, "by": tuple(fields["by"])})
 
     def decide(self, outcome: Outcome) -> Outcome:
-        """End it so, unless it has ended; how it has ended."""
+        """End it with this outcome, unless it has ended; returns the outcome that counts."""
         if self._create(f"{self._key}/outcome.json", asdict(outcome)):
             return outcome
         return self.outcome() or outcome
@@ -170,8 +172,8 @@ class QuestionRecord:
     def cancelled(self) -> dict[str, Any] | None:
         """Who cancelled the run before it changed anything, or None.
 
-        Once a restore is in question, the database is between two states: nothing is won by
-        leaving it there.
+        Once a restore is in question, the database is between two states, and cancelling would
+        leave it there.
         """
         return self._read(f"runs/{self.run}/cancel.json") if self.gate == "release" else None
 
@@ -183,7 +185,7 @@ class QuestionRecord:
 
     def _create(self, key: str, fields: Mapping[str, Any]) -> bool:
         body = json.dumps({**fields, "id": str(uuid.uuid4())}).encode()
-        # A try whose answer got lost finds what it wrote itself.
+        # A second try, after a lost response, finds what the first one wrote.
         return self.store.create(key, body) or self.store.read(key) == body
 
     def _read(self, key: str) -> dict[str, Any] | None:
@@ -193,3 +195,53 @@ class QuestionRecord:
 
 def _digest(*parts: str) -> str:
     return sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionStatus:
+    """What was answered to a question, and how it ended.
+
+    Attributes:
+        run: the run's id.
+        question: what is asked.
+        answers: the answers, oldest first.
+        approved_by: the approvers whose approval counts.
+        outcome: how it ended, or None.
+        recorded: whether the answer just given is new.
+        delivered: whether the run has received the outcome; if not, it does at its next reminder.
+    """
+
+    run: str
+    question: Question
+    answers: tuple[Answer, ...]
+    approved_by: tuple[str, ...]
+    outcome: Outcome | None = None
+    recorded: bool = False
+    delivered: bool = True
+
+    def sentence(self) -> str:
+        """The same in one sentence, without its full stop."""
+        what = f"the {self.question.gate} of {self.run}"
+        if self.outcome is None:
+            said = ", ".join(self.approved_by) or "nobody"
+            needed = self.question.persons
+            return f"{what} waits: {len(self.approved_by)} of {needed} have approved ({said})"
+        later = "" if self.delivered else "; the run goes on at its next reminder, within the hour"
+        if self.outcome.decision == APPROVED:
+            return f"{what} is approved by {', '.join(self.outcome.by)}{later}"
+        return f"{what} is not approved: {self.outcome.message}{later}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the command line gets it, without the token of the task."""
+        question = self.question.to_dict()
+        del question["token"]
+        return {
+            "run": self.run,
+            "gate": self.question.gate,
+            "recorded": self.recorded,
+            "told": self.sentence(),
+            "question": question,
+            "answers": [asdict(answer) for answer in self.answers],
+            "approved_by": list(self.approved_by),
+            "outcome": asdict(self.outcome) if self.outcome else None,
+        }

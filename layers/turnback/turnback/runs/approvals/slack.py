@@ -1,4 +1,4 @@
-"""Buttons in Slack: believing a press of one, and showing what became of it.
+"""Buttons in Slack: verifying a press, and updating the message after it.
 
 Slack signs each request with the app's signing secret, over the time and the exact bytes of the
 body (Slack API, "Verifying requests from Slack").
@@ -17,14 +17,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from turnback.errors import ApprovalRefused, ConfigurationError
-from turnback.runs.approvals.record import APPROVED, DENIED
-from turnback.runs.approvals.standing import Standing
-from turnback.runs.telling.slack_message import escape
-from turnback.runs.telling.words import cut
+from turnback.runs.approvals.record import APPROVED, DENIED, QuestionStatus
+from turnback.runs.reporting.chat import escape
+from turnback.runs.reporting.words import cut
 
 # A request may be this old, in seconds, before it counts as a replay.
 OLDEST_S = 300
-# Slack waits three seconds for our answer; what follows it must leave most of them.
+# Slack waits three seconds for our response; this call is made before it.
 REPLY_S = 1.0
 BLOCK, ANSWERS = "turnback_approval", "turnback_answers"
 _ACTIONS = {"approve": APPROVED, "deny": DENIED}
@@ -39,10 +38,10 @@ class Press:
         run, gate: of the question.
         decision: ``approved`` or ``denied``.
         user: who pressed it, by Slack's id.
-        user_name: the same for people.
-        reply_to: where the message can be changed from; or "".
-        message: the message that the button stands in.
-        once: tells this press from any other, and a replay of it not.
+        user_name: the same, readable.
+        reply_to: the address that changes the message; or "".
+        message: the message with the button.
+        once: the same for a replay of this press, and different for any other.
     """
 
     run: str
@@ -71,16 +70,16 @@ def sign(secret: str, timestamp: str, body: bytes) -> str:
 
 
 def pressed(headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> Press:
-    """The press in a request, once it is sure that Slack sent it, and sent it now.
+    """The press in a request that Slack signed, not longer than five minutes ago.
 
     Args:
-        headers: of the request, their names in small letters.
+        headers: of the request, their names in lower case.
         body: its bytes as they came.
         secret: the app's signing secret.
         now: the time.
 
     Raises:
-        ApprovalRefused: it is forged, too old, or no press of ours.
+        ApprovalRefused: it is forged, too old, or not a press of our buttons.
         ConfigurationError: there is no secret.
     """
     if not secret:
@@ -116,44 +115,44 @@ def _press(body: bytes, signature: str) -> Press:
             once=f"slack {signature}",
         )
     except (KeyError, IndexError, TypeError, ValueError, StopIteration):
-        raise ApprovalRefused("this is no button of turnback") from None
+        raise ApprovalRefused("this is not a button of turnback") from None
 
 
-def reply(press: Press, standing: Standing) -> dict[str, Any]:
-    """The message as it is after an answer: with who said what, and without buttons at the end."""
-    said = [
+def reply(press: Press, status: QuestionStatus) -> dict[str, Any]:
+    """The message after an answer: with all answers, and without buttons once it is decided."""
+    answers = [
         f"{escape(answer.person)} {answer.decision}"
         + (f": {escape(answer.comment)}" if answer.comment else "")
-        for answer in standing.answers
+        for answer in status.answers
     ]
-    text = cut("\n".join([*said, escape(standing.told())]), _TEXT_LENGTH)
+    text = cut("\n".join([*answers, escape(status.sentence())]), _TEXT_LENGTH)
     note = {
         "type": "context",
         "block_id": ANSWERS,
         "elements": [{"type": "mrkdwn", "text": text}],
     }
-    gone = {ANSWERS} if standing.outcome is None else {ANSWERS, BLOCK}
+    gone = {ANSWERS} if status.outcome is None else {ANSWERS, BLOCK}
     blocks = press.message.get("blocks") or []
     kept = [block for block in blocks if block.get("block_id") not in gone]
     return {
         "replace_original": True,
-        "text": str(press.message.get("text") or escape(standing.told())),
+        "text": str(press.message.get("text") or escape(status.sentence())),
         "blocks": [*kept[:49], note],
     }
 
 
-def whisper(text: str) -> dict[str, Any]:
-    """A message that only the one who pressed sees."""
+def ephemeral(text: str) -> dict[str, Any]:
+    """A message that only the person who pressed sees."""
     return {"response_type": "ephemeral", "replace_original": False, "text": escape(text)}
 
 
 def send(address: str, message: Mapping[str, Any], warn: Callable[[str], object]) -> None:
-    """Send it to the address that came with a press; what fails is only said, as it is no answer.
+    """Send it to the address that came with a press. A failure is only logged: the answer counts.
 
     Args:
         address: from a request that Slack signed.
         message: what to send.
-        warn: where to say that it failed.
+        warn: logs that it failed.
     """
     host = urlsplit(address)
     local = host.scheme == "http" and host.hostname == "127.0.0.1"

@@ -1,4 +1,4 @@
-"""A job of CodePipeline: what its event says, and what we keep in it between two calls."""
+"""A job of CodePipeline: its event, and the token that is kept in it between two calls."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class JobEvent(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What the pipeline lends us, for its own artifacts only; never shown."""
+    """The pipeline's temporary credentials, for its own artifacts only; never shown."""
 
     access_key_id: str = field(repr=False)
     secret_access_key: str = field(repr=False)
@@ -63,7 +63,7 @@ class Job:
         user_parameters: the text in the action's configuration.
         sources: the input artifacts, in the order of the action.
         credentials: to read them with.
-        continuation_token: what we answered the last time; None in the first call.
+        continuation_token: from our last answer; None in the first call.
     """
 
     id: str
@@ -95,7 +95,7 @@ class Job:
         )
 
     def run(self) -> str:
-        """The run of this job, which is also its execution's name; of a retried stage another."""
+        """The run of this job, which is also its execution's name; a retried stage has another."""
         where = [[source.bucket, source.key] for source in self.sources]
         return f"r-{sha256(json.dumps([self.id, where]).encode()).hexdigest()[:20]}"
 
@@ -103,7 +103,7 @@ class Job:
         """The input artifact of this name; the first, if none is named.
 
         Raises:
-            ConfigurationError: there is none.
+            ConfigurationError: there is no such artifact.
         """
         found = next((item for item in self.sources if name in ("", item.name)), None)
         if found is None:
@@ -118,15 +118,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What the action's UserParameters say; all of them may be left out.
+    """The action's UserParameters; all of them are optional.
 
     Attributes:
-        path: the folder of the migrations in the source; searched for, if not given.
+        path: the folder of the migrations in the source; searched for by default.
         release: the release's number, where the source has no ``release.json``.
         target: a name to be compared with the stack's target.
-        mode: ``migrate``, or ``rehearse``: find everything out and change nothing.
+        mode: ``migrate``, or ``rehearse``: check everything and change nothing.
         artifact: the name of the input artifact; the first, if not given.
-        pipeline: the pipeline's name, to be told; CodePipeline does not send it.
+        pipeline: the pipeline's name, which CodePipeline does not send.
         execution: its execution: ``#{codepipeline.PipelineExecutionId}``.
         repository: where the source comes from, for ``release.json``.
         commit: the source's commit; its revision, if not given.
@@ -147,7 +147,7 @@ class Parameters:
         """What this text asks for.
 
         Raises:
-            ConfigurationError: it is no JSON object of texts, or names what there is not.
+            ConfigurationError: it is not a JSON object of texts, or has an unknown name.
         """
         try:
             found = json.loads(text) if text.strip() else {}
@@ -158,9 +158,7 @@ class Parameters:
         known = {item.name for item in fields(cls)}
         for name, value in found.items():
             if name not in known:
-                raise _wrong(
-                    f"have {name!r}, which means nothing; known: {', '.join(sorted(known))}"
-                )
+                raise _wrong(f"have {name!r}, which is unknown; known: {', '.join(sorted(known))}")
             if not isinstance(value, str):
                 raise _wrong(f"have a {name!r} that is not text")
         read = cls(**{name: value.strip() for name, value in found.items() if value.strip()})
@@ -191,11 +189,11 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What we tell ourselves from one call to the next, through CodePipeline.
+    """What one call passes on to the next, through CodePipeline.
 
     Attributes:
         run: the run's id.
-        sha256: of the artifact that was stored for it; empty once there was an execution.
+        sha256: of the artifact that was stored for it; empty if the execution was there before.
         started: when the job came first, seconds since 1970.
         execution: ARN of the run's execution.
         tries: how often in a row AWS gave no answer about the run.
@@ -216,13 +214,13 @@ class Token:
         """The token in this text.
 
         Raises:
-            ConfigurationError: it is none of ours.
+            ConfigurationError: it is not one of ours.
         """
         try:
-            told = json.loads(text)
-            token = cls(**{item.name: told[item.name] for item in fields(cls)})
+            kept = json.loads(text)
+            token = cls(**{item.name: kept[item.name] for item in fields(cls)})
             ours = (
-                told["version"] == 1
+                kept["version"] == 1
                 and _RUN.fullmatch(token.run)
                 and _SHA256.fullmatch(token.sha256)
                 and type(token.started) is type(token.tries) is int
@@ -259,5 +257,5 @@ def _wrong(what: str) -> ConfigurationError:
 
 def _not_ours() -> ConfigurationError:
     return ConfigurationError(
-        "the job's continuation token is none that turnback wrote", hint="retry the stage"
+        "the job's continuation token was not written by turnback", hint="retry the stage"
     )

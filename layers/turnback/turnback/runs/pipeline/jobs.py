@@ -1,9 +1,9 @@
-"""Answering CodePipeline's jobs: start a run, and tell of it until it has ended.
+"""Answering CodePipeline's jobs: start a run, and report on it until it has ended.
 
 Each call answers and ends; CodePipeline calls again, about every half a minute, with the token of
-the answer before. A run is started only after the job took that first answer, so a job that is
-over by then (its pipeline was stopped, or it waited too long) starts nothing; and the next call
-starts what this one could not.
+the answer before. A run is started only after CodePipeline took that first answer, so a job that
+has ended by then (its pipeline was stopped, or it waited too long) starts nothing. If the start
+fails, the next call tries again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from turnback.runs.watching.progress import Progress, progress_key
 from turnback.settings.pipeline import PipelineSettings
 from turnback.store import ObjectStore
 
-# So often in a row AWS may give no answer about a run, before the job is given up.
+# So many calls in a row may fail to reach AWS before the job is failed.
 TRIES = 10
 
 
@@ -90,11 +90,11 @@ class Jobs:
 
         Returns:
             ``job``; ``run``, None where there is none; ``answer``: ``continue``, ``success`` or
-            ``failure``; whether CodePipeline ``took`` it, which it does not once the job is over;
+            ``failure``; whether CodePipeline ``took`` it, which it does not once the job has ended;
             ``text``.
 
         Raises:
-            AwsError: CodePipeline does not take answers at the moment.
+            AwsError: CodePipeline accepts no answers at the moment.
         """
         try:
             parameters = Parameters.parse(job.user_parameters)
@@ -104,8 +104,8 @@ class Jobs:
                     f"the action say {parameters.target!r}",
                     hint="correct them, or name the function of that target's stack",
                 )
-            told = job.continuation_token
-            token = Token.parse(told) if told is not None else None
+            kept = job.continuation_token
+            token = Token.parse(kept) if kept is not None else None
         except TurnbackError as error:
             begun = job.continuation_token is not None
             return self._fail(job, None, refusal_of(error, begun=begun), "ConfigurationError")
@@ -125,8 +125,8 @@ class Jobs:
         except TurnbackError as error:
             return self._fail(job, None, refusal_of(error), _kind(error))
         if found is not None:
-            # The same job, sent again: nothing of it is needed any more.
-            return self._tell(job, parameters, Token(run, "", now, found.arn), found)
+            # The same job, sent again: its source is not needed any more.
+            return self._report(job, parameters, Token(run, "", now, found.arn), found)
         answer = self._go_on(job, token, Doing(f"run {run}: started"))
         if answer["took"]:
             try:
@@ -144,10 +144,10 @@ class Jobs:
         except AwsError as error:
             return self._try_again(job, token, error.message)
         if found is None:
-            return self._try_again(job, token, "its execution is not to be seen yet")
-        return self._tell(job, parameters, token, found)
+            return self._try_again(job, token, "its execution is not visible yet")
+        return self._report(job, parameters, token, found)
 
-    def _tell(
+    def _report(
         self, job: Job, parameters: Parameters, token: Token, found: Execution
     ) -> dict[str, Any]:
         run, records = token.run, Records(self.bucket, token.run)
@@ -184,10 +184,10 @@ class Jobs:
     def _try_again(self, job: Job, token: Token, reason: str) -> dict[str, Any]:
         run, tries = token.run, token.tries + 1
         if tries >= TRIES:
-            hint = f"look whether it goes on: turnback watch {run}; retry the stage once it ended"
-            outcome = f"nothing is known of the run {run}, asked {tries} times"
+            hint = f"check it: turnback watch {run}; retry the stage once it has ended"
+            outcome = f"the state of the run {run} is unknown after {tries} attempts"
             return self._fail(job, run, message_of(outcome, {"message": reason, "hint": hint}))
-        doing = Doing(f"run {run}: asked {tries} of {TRIES} times: {reason}"[:SUMMARY_LENGTH])
+        doing = Doing(f"run {run}: attempt {tries} of {TRIES} failed: {reason}"[:SUMMARY_LENGTH])
         return self._go_on(job, replace(token, tries=tries), doing)
 
     def _go_on(self, job: Job, token: Token, doing: Doing) -> dict[str, Any]:

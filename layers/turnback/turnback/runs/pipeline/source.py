@@ -14,7 +14,7 @@ from turnback.migrations.checksums import digest
 from turnback.runs.pipeline.job import EXAMPLE, Job, Parameters, Source, artifact_key
 from turnback.store import ObjectStore
 
-# A whole repository may come along; what is extracted of it has its own, lower, limits.
+# The source may be a whole repository; what is extracted has its own, lower limits.
 MAX_SOURCE_BYTES = 512 * 1024 * 1024
 USUAL_FOLDER = "migrations"
 WHERE = f"say where the migrations are, in the UserParameters of the action: {EXAMPLE}"
@@ -42,10 +42,10 @@ def prepare(job: Job, parameters: Parameters, *, source: SourceStore, store: Obj
         The artifact's SHA-256, hex.
 
     Raises:
-        InvalidArtifact: it is no zip, has no migrations, or no release number.
+        InvalidArtifact: it is not a zip, has no migrations, or no release number.
         ChecksumMismatch: a file is not what SHA256SUMS says.
         ConfigurationError: the action has no such input.
-        AwsError: it cannot be read, or not be stored.
+        AwsError: it cannot be read or stored.
     """
     found = job.source(parameters.artifact)
     with tempfile.TemporaryDirectory(prefix="turnback-") as name:
@@ -78,7 +78,7 @@ def canonical(folder: Path, parameters: Parameters, found: Source, written: date
             f"{MANIFEST} says release {artifact.release}, the UserParameters of the action say "
             f"{parameters.release}",
             file=MANIFEST,
-            hint="let only one of the two name the release",
+            hint="name the release in only one of the two",
         )
     return pack(
         artifact.project.folder,
@@ -98,7 +98,7 @@ def _look(archive: Path, parameters: Parameters) -> tuple[str, bool]:
     except (zipfile.BadZipFile, EOFError) as error:
         raise InvalidArtifact(
             f"the source artifact is not a zip file: {error}",
-            hint="let the source action put out a zip: OutputArtifactFormat CODE_ZIP, and for S3 "
+            hint="make the source action produce a zip: OutputArtifactFormat CODE_ZIP, and for S3 "
             "an object that is a zip",
         ) from error
     path = parameters.folder or _folder(names)
@@ -109,7 +109,7 @@ def _look(archive: Path, parameters: Parameters) -> tuple[str, bool]:
     described = MANIFEST in names or _inside(path, MANIFEST) in names
     if not described and not parameters.release:
         raise InvalidArtifact(
-            f"nobody says which release this is: there is no {MANIFEST} in the source, and no "
+            f"the release has no number: there is no {MANIFEST} in the source, and no "
             "release in the UserParameters of the action",
             hint=f"add it to the UserParameters: {EXAMPLE}",
         )

@@ -1,4 +1,4 @@
-"""Publishing a status: to the topic, to the event bus, and to Amazon Q's own topic."""
+"""Publishing a status: to the topic, to the event bus, and to Amazon Q's topic."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from turnback.errors import TurnbackError
+from turnback.runs.reporting.amazon_q import notification
+from turnback.runs.reporting.mail import email_subject, email_text
+from turnback.runs.reporting.words import is_worth_a_message
 from turnback.runs.status import LISTED, StatusEvent
-from turnback.runs.telling.amazon_q import notification
-from turnback.runs.telling.email_text import email_subject, email_text
-from turnback.runs.telling.words import is_worth_a_message
 
 DETAIL_TYPE = "Run status"
 # SNS and EventBridge take 256 KiB (SNS API, "Publish"; EventBridge guide, "PutEvents event entry
@@ -21,7 +21,7 @@ REASONS = 20
 
 
 class StatusTopic(Protocol):
-    """The status topic, with a text of its own for e-mail."""
+    """The status topic, with a separate text for e-mail."""
 
     def publish(
         self, message: str, attributes: Mapping[str, str], *, subject: str = "", email: str = ""
@@ -38,7 +38,7 @@ class Bus(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """Everywhere that a status is told.
+    """Everywhere that a status is published.
 
     Attributes:
         topic: the status topic, which the chat function listens to as well.
@@ -51,36 +51,35 @@ class Channels:
     amazon_q: StatusTopic | None = None
 
     def publish(self, event: StatusEvent) -> list[TurnbackError]:
-        """Tell a status everywhere; what one place refuses, the others hear all the same.
+        """Publish a status everywhere; a failure in one place does not stop the others.
 
         Returns:
-            The errors of the bus and of Amazon Q's topic, which are worth a line in the log and
-            no second try of all.
+            The errors of the bus and of Amazon Q's topic: to be logged, not to be retried.
 
         Raises:
-            TurnbackError: the status topic did not take it.
+            TurnbackError: the status topic did not accept it.
         """
         fitting = fitted(event)
-        untold: list[TurnbackError] = []
+        failed: list[TurnbackError] = []
         if self.bus is not None:
             resources = [event.execution_arn] if event.execution_arn else []
             try:
                 self.bus.put(DETAIL_TYPE, fitting.to_json(), resources)
             except TurnbackError as error:
-                untold.append(error)
+                failed.append(error)
         plain: dict[str, Any] = json.loads(fitting.to_json())
         if self.amazon_q is not None and is_worth_a_message(plain):
             try:
                 self.amazon_q.publish(json.dumps(notification(plain)), event.attributes())
             except TurnbackError as error:
-                untold.append(error)
+                failed.append(error)
         self.topic.publish(
             fitting.to_json(),
             event.attributes(),
             subject=email_subject(plain),
             email=email_text(plain),
         )
-        return untold
+        return failed
 
 
 def fitted(event: StatusEvent) -> StatusEvent:
@@ -106,5 +105,5 @@ def fitted(event: StatusEvent) -> StatusEvent:
 
 def _size(event: StatusEvent) -> int:
     """Bytes of the message to the topic: the larger one, for its JSON is a string within JSON."""
-    told = event.to_json()
-    return len(json.dumps({"default": told, "email": email_text(json.loads(told))}))
+    text = event.to_json()
+    return len(json.dumps({"default": text, "email": email_text(json.loads(text))}))

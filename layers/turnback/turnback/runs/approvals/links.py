@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
 import json
 import secrets
@@ -12,11 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+from itsdangerous import BadData, URLSafeSerializer
+
 from turnback.errors import ApprovalRefused, ConfigurationError
 from turnback.runs.approvals.record import Question
 
 # What the signature is for: the key signs nothing else, and a later form of link gets another.
-_PURPOSE = b"turnback approval link 1\n"
+_SALT = "turnback approval link 2"
 _KEY_LENGTH = 32
 _TOKEN_LENGTH = 2000
 
@@ -65,43 +68,53 @@ def sign(link: Link, key: str) -> str:
         ConfigurationError: the key is too short to be one.
     """
     parts = [link.run, link.gate, link.person, int(link.expires_at.timestamp()), link.nonce]
-    body = json.dumps(parts, separators=(",", ":")).encode()
-    return f"{_encoded(body)}.{_encoded(_signature(body, key))}"
+    return str(_serializer(key).dumps(parts))
 
 
 def read(token: str, key: str) -> Link:
     """The link in a text.
 
     Raises:
-        ApprovalRefused: nobody with the key made it, or it was changed.
+        ApprovalRefused: it was changed, or was not made with the key.
         ConfigurationError: the key is too short to be one.
     """
-    body, _, signature = token[:_TOKEN_LENGTH].partition(".")
+    serializer, token = _serializer(key), token[:_TOKEN_LENGTH]
     try:
-        told, signed = _decoded(body), _decoded(signature)
-    except (binascii.Error, ValueError):
-        told, signed = b"", b""
-    # In constant time: nobody learns from our answer how much of a guess was right.
-    if not hmac.compare_digest(_signature(told, key), signed):
+        parts = serializer.loads(token)
+    except (BadData, UnicodeError):
+        parts = _read_old_form(token, key)
+    if parts is None:
         raise ApprovalRefused(
             "this link is not genuine: it was changed, or it is not from here",
             hint="use the whole link from the message, or turnback approve",
         )
-    run, gate, person, expires, nonce = json.loads(told)
+    run, gate, person, expires, nonce = parts
     return Link(run, gate, person, datetime.fromtimestamp(expires, UTC), nonce)
 
 
-def _signature(body: bytes, key: str) -> bytes:
+def _serializer(key: str) -> URLSafeSerializer:
     if len(key) < _KEY_LENGTH:
         raise ConfigurationError(
             f"the key of the approval links has less than {_KEY_LENGTH} characters",
             hint="let the stack make it: the secret ApprovalKey",
         )
-    return hmac.digest(key.encode(), _PURPOSE + body, "sha256")
+    options = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
+    return URLSafeSerializer(key, salt=_SALT, signer_kwargs=options)
 
 
-def _encoded(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+def _read_old_form(token: str, key: str) -> list[str | int] | None:
+    """A link that the release before this one made: such a link is good for 24 hours at most.
+
+    To be removed with the next release.
+    """
+    body, _, signature = token.partition(".")
+    try:
+        text, signed = _decoded(body), _decoded(signature)
+    except (binascii.Error, ValueError):
+        return None
+    expected = hmac.digest(key.encode(), b"turnback approval link 1\n" + text, "sha256")
+    # In constant time: the answer must not show how much of a guess was right.
+    return list(json.loads(text)) if hmac.compare_digest(expected, signed) else None
 
 
 def _decoded(text: str) -> bytes:

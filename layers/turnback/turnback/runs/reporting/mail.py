@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from turnback.runs.telling.steps import steps
-from turnback.runs.telling.words import (
+from turnback.runs.reporting.steps import steps
+from turnback.runs.reporting.words import (
     clock,
     cut,
     duration,

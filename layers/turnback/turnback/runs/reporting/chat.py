@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from turnback.runs.checklist import in_short
+from turnback.runs.reporting.steps import steps
+from turnback.runs.reporting.words import clock, cut, duration, loss_of, next_step, title, where
 from turnback.runs.status import Status
-from turnback.runs.telling.steps import steps
-from turnback.runs.telling.words import clock, cut, duration, loss_of, next_step, title, where
 
 # Slack's limits: https://docs.slack.dev/reference/block-kit/blocks
 HEADER_LENGTH = 150

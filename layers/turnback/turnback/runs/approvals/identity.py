@@ -1,4 +1,4 @@
-"""Who somebody is, whichever way AWS, Slack or a link names them.
+"""Which approver somebody is, by the name that AWS, Slack or a link has for them.
 
 One person has several names in AWS: the user id ``AIDA…``, the ARN of the user, and for an assumed
 role the role's id with the session's name, or the ARN of the session, or the role alone. None of
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from turnback.settings.approvals import Approver
 
-# What is in front of the identity in a run's trigger: `upload:AWS:AIDA…`, `release:arn:aws:…`.
+# What precedes the identity in a run's trigger: `upload:AWS:AIDA…`, `release:arn:aws:…`.
 _WAYS = re.compile(r"^(?:upload|release|manual|restore|cancel):(?:AWS:)?|^AWS:", re.IGNORECASE)
 _ARN = re.compile(r"arn:aws[a-z-]*:(?:iam|sts)::(\d*):([a-z-]+)/(.+)")
 _ID = re.compile(r"(A[A-Z0-9]{11,})(?::(.+))?")
@@ -30,14 +30,14 @@ def by_name(approvers: Iterable[Approver], name: str) -> Approver | None:
 
 
 def by_aws(approvers: Sequence[Approver], identities: Iterable[str]) -> Approver | None:
-    """The approver whom AWS knows by one of these; the one named exactly before one by role.
+    """The approver with one of these identities; an exact match comes before a role.
 
     Args:
-        identities: user id and ARN of the caller, as STS tells them.
+        identities: user id and ARN of the caller, from STS.
     """
-    told = list(identities)
+    known = list(identities)
     for forms in (_exact, _all):
-        theirs = {form for identity in told for form in forms(identity)}
+        theirs = {form for identity in known for form in forms(identity)}
         for person in approvers:
             if theirs & {form for identity in person.aws for form in _exact(identity)}:
                 return person
@@ -47,13 +47,13 @@ def by_aws(approvers: Sequence[Approver], identities: Iterable[str]) -> Approver
 def triggered(trigger: str, person: Approver, identities: Iterable[str] = ()) -> bool:
     """Whether this person started the run, as far as their names can be compared.
 
-    Where in doubt it is them: a session or a user of IAM that bears their name or e-mail address
-    counts, whatever the role or the account.
+    In doubt it is: a session or an IAM user with their name or e-mail address counts, whatever
+    the role or the account.
 
     Args:
         trigger: what started the run, and who, as in the order.
-        person: who wants to answer.
-        identities: further names of them, as STS tells them now.
+        person: the approver who answers.
+        identities: further identities of them, from STS.
     """
     who = _WAYS.sub("", trigger.strip())
     starter = _all(who)
@@ -95,7 +95,7 @@ def _all(identity: str) -> set[str]:
 
 
 def _session(identity: str) -> str:
-    """The session's or the user's name in an identity, in small letters; empty without one."""
+    """The session's or the user's name in an identity, in lower case; empty without one."""
     text = _WAYS.sub("", identity.strip())
     found = _ARN.fullmatch(text)
     if found and found[2] == "assumed-role":

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from turnback.runs.telling.steps import steps
-from turnback.runs.telling.words import cut, loss_of, next_step, title, where
+from turnback.runs.reporting.steps import steps
+from turnback.runs.reporting.words import cut, loss_of, next_step, title, where
 
 TITLE_LENGTH = 250
 DESCRIPTION_LENGTH = 3000

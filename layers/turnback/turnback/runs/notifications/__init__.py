@@ -1,0 +1,1 @@
+"""Sending a run's status: to topics, to the event bus, to Slack."""
