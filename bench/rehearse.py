@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 from page import heading, publish, table
-from turnback.local.binaries import binaries
+from turnback.local.programs import binaries
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from corpus import write_project
 from page import heading, publish, table
-from turnback.local.build import build_layer
+from turnback.local.deploy import build_layer
 from turnback.local.scratch import scratch
 from turnback.migrations.artifact import open_artifact, pack
 

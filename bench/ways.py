@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpus import backward, forward, write_dbmate_project, write_project, write_script
-from turnback.local.binaries import binaries
+from turnback.local.programs import binaries
 
 TURNBACK = str(Path(sys.executable).with_name("turnback"))
 PSQL = str(binaries() / "psql")

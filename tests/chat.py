@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from turnback.demo.webhook import Trouble, Webhook
+from turnback.demo.slack import FailedResponse, LocalSlack
 from turnback.runs.notifications.slack import Deadline
 from turnback.runs.status import Status, StatusEvent
 
-NEVER = Trouble(0)
+NEVER = FailedResponse(0)
 
 ERROR = {
     "type": "MigrationFailed",
@@ -34,9 +34,9 @@ LOSS = {
 }
 
 
-def later(seconds: int = 0, body: str = "") -> Trouble:
+def later(seconds: int = 0, body: str = "") -> FailedResponse:
     """429, asking for so many seconds; for none, without a Retry-After."""
-    return Trouble(429, {"Retry-After": str(seconds)} if seconds else {}, body)
+    return FailedResponse(429, {"Retry-After": str(seconds)} if seconds else {}, body)
 
 
 class Clock:
@@ -56,9 +56,9 @@ class Clock:
 
 
 @contextmanager
-def chatting() -> Iterator[Webhook]:
+def chatting() -> Iterator[LocalSlack]:
     """Slack on 127.0.0.1 for as long as the block lasts."""
-    with Webhook() as chat:
+    with LocalSlack() as chat:
         yield chat
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from turnback.local.binaries import binaries
+from turnback.local.programs import binaries
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
 

@@ -1,4 +1,4 @@
-"""The demo as a user runs it: told, ended well, and gone without a trace."""
+"""The demo as a user runs it: what it prints, how it ends, and that it leaves nothing."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from turnback.local.cluster import read_running
 from turnback.local.scratch import POSTGRES, processes_of, scratch
+from turnback.local.server import read_running
 
 ROOT = Path(__file__).parents[2]
 # Settings that must neither be used nor reach a function.
@@ -48,12 +48,12 @@ def start(temporary: Path, *arguments: str, cwd: Path = ROOT) -> subprocess.Pope
 
 def read_until(demo: subprocess.Popen[str], part: str) -> None:
     assert demo.stdout
-    told = []
+    printed = []
     for line in demo.stdout:
-        told.append(line)
+        printed.append(line)
         if part in line:
             return
-    raise AssertionError("".join(told))
+    raise AssertionError("".join(printed))
 
 
 def scratch_of(temporary: Path) -> Path:
@@ -62,33 +62,35 @@ def scratch_of(temporary: Path) -> Path:
 
 def test_the_demo_shows_its_releases_and_leaves_nothing(temporary):
     demo = start(temporary)
-    told, _ = demo.communicate()
-    assert demo.returncode == 0, told
-    pipeline = re.findall(r"│ succeeded +release 1\.0\.0: (.*)", told)
+    printed, _ = demo.communicate()
+    assert demo.returncode == 0, printed
+    pipeline = re.findall(r"│ succeeded +release 1\.0\.0: (.*)", printed)
     assert pipeline == [
         "10 migrations would be applied, nothing was changed; the schema is at 0",
         "10 migrations done; the schema is at 0010",
     ]
-    assert "SNS told: started, rehearsed, snapshot_taken, succeeded" in told
-    assert f"All {len(list((ROOT / 'migrations' / 'sql').iterdir()))} migrations" in told
-    assert "It leaves with the exit code 3" in told
-    assert "SNS told: started, refused" in told
-    assert re.search(r"rollback/\d+_rollback\.sql forgets: index .*: missing after rollback", told)
-    assert "says: 1.1.0 was refused, user_preferences_name_idx" in told
+    assert "SNS published: started, rehearsed, snapshot_taken, succeeded" in printed
+    assert f"All {len(list((ROOT / 'migrations' / 'sql').iterdir()))} migrations" in printed
+    assert "It exits with code 3" in printed
+    assert "SNS published: started, refused" in printed
+    assert re.search(
+        r"rollback/\d+_rollback\.sql forgets: index .*: missing after rollback", printed
+    )
+    assert "says: 1.1.0 was refused, user_preferences_name_idx" in printed
     asked_twice = "awaiting_approval, snapshot_taken, awaiting_approval, restored"
-    assert f"SNS told: started, rehearsed, {asked_twice}" in told
-    assert told.count("ann presses Approve in Slack") == 1
-    assert told.count("ann follows the link and says yes") == 1
-    assert re.search(r"│ failed +the run r-\w+ failed, and the database was restored", told)
-    assert told.count("pg_dump --schema-only is as before") == 2
-    assert re.search(r"All \d+ rows in \d+ tables are as before", told)
-    assert re.search(r"All \d+ rows in \d+ tables are as at the snapshot", told)
-    assert "the 6 rows written since the snapshot are lost" in told
-    assert re.search(r"They are still to be had, .*: learning_before_\w+", told)
-    assert re.search(r"│ What failed at sql/\d+_node_titles\.sql:7", told)
+    assert f"SNS published: started, rehearsed, {asked_twice}" in printed
+    assert printed.count("ann presses Approve in Slack") == 1
+    assert printed.count("ann follows the link and says yes") == 1
+    assert re.search(r"│ failed +the run r-\w+ failed, and the database was restored", printed)
+    assert printed.count("pg_dump --schema-only is as before") == 2
+    assert re.search(r"All \d+ rows in \d+ tables are as before", printed)
+    assert re.search(r"All \d+ rows in \d+ tables are as at the snapshot", printed)
+    assert "the 6 rows written since the snapshot were announced as lost" in printed
+    assert re.search(r"They can still be recovered from .*: learning_before_\w+", printed)
+    assert re.search(r"│ What failed at sql/\d+_node_titles\.sql:7", printed)
     shown = json.loads((ROOT / ".turnback" / "slack.json").read_text())
     assert "1.2.0 failed and was restored" in json.dumps(shown)
-    assert "Its endpoint is the one it had" in told
+    assert "It has the same endpoint as before" in printed
     assert list(temporary.iterdir()) == []
 
 
@@ -111,8 +113,8 @@ def test_a_kept_demo_runs_until_it_is_interrupted(temporary):
     demo = start(temporary, "--keep")
     read_until(demo, "Ctrl-C stops everything.")
     demo.send_signal(signal.SIGINT)
-    told, _ = demo.communicate()
-    assert demo.returncode == 0, told
+    printed, _ = demo.communicate()
+    assert demo.returncode == 0, printed
     assert list(temporary.iterdir()) == []
 
 
@@ -134,7 +136,7 @@ def test_what_a_killed_demo_leaves_is_gone_with_the_next_one(temporary):
 
 def test_outside_a_checkout_the_demo_says_so(temporary):
     demo = start(temporary, cwd=temporary)
-    told, _ = demo.communicate()
+    printed, _ = demo.communicate()
     assert demo.returncode == 2
-    assert "no template.yaml" in told
-    assert "make demo" in told
+    assert "no template.yaml" in printed
+    assert "make demo" in printed

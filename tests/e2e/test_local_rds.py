@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from turnback.demo.managed import make_managed
-from turnback.local.aws import REGION, LocalAws
+from turnback.demo.scenarios import create_instance_stack
+from turnback.local.aws import REGION, LocalAws, local_aws_python
 from turnback.local.database import Database, make_database
-from turnback.local.environment import local_aws_python
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
 
@@ -114,7 +113,7 @@ def world(project_factory: ProjectFactory) -> Iterator[World]:
             "StateMachineArn": machine["stateMachineArn"],
             "TopicArn": topic["TopicArn"],
         }
-        make_managed(aws, database, "prod", LIVE, outputs)
+        create_instance_stack(aws, database, "prod", LIVE, outputs)
         yield World(aws, database, folder)
 
 

@@ -14,12 +14,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from turnback.demo.next_release import ROWS, write_release
+from turnback.demo.releases import ROWS, write_release
 from turnback.engine.session.lock import lock_key
-from turnback.local.aws import LocalAws
+from turnback.local.aws import LocalAws, local_aws_python
 from turnback.local.database import Database, make_database, run_sql
 from turnback.local.deploy import deploy
-from turnback.local.environment import local_aws_python
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
 
@@ -126,6 +125,6 @@ def test_it_leaves_with_how_the_run_ended(deployed):
         code, told = deployed.release(fine, "1.2.0")
     assert (code, "RunnerBusy" in told) == (4, True), told
 
-    lost = write_release(ROOT / "migrations", deployed.folder / "lost", mended=True)
+    lost = write_release(ROOT / "migrations", deployed.folder / "lost", complete=True)
     code, told = deployed.release(lost.folder, "1.3.0")
     assert (code, "a person is needed" in told) == (6, True), told

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
-from turnback.local.account import server_account
-from turnback.local.cluster import make_cluster
-from turnback.local.server import EmbeddedServer
+from turnback.local.programs import server_account
+from turnback.local.server import EmbeddedServer, make_cluster
 
 TABLESPACE = "tiny"
 _FILE_SYSTEM_MB = 32

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from turnback.local.build import build_layer
+from turnback.local.deploy import build_layer
 from turnback.local.scratch import scratch
 
 from tests.integration.moto_stack import Stack, deployed

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from turnback.demo.pipeline import Answer, LocalPipeline, SourceArtifact
+from turnback.demo.codepipeline import JobResult, LocalCodePipeline, SourceArtifact
 
 from tests.integration.moto_stack import TARGET, Stack
 
@@ -46,7 +46,7 @@ class Pipeline:
     """
 
     stack: Stack
-    codepipeline: LocalPipeline
+    codepipeline: LocalCodePipeline
 
     def source(self, folder: Path | None = None, **files: str | bytes) -> SourceArtifact:
         """A zip of files, a project among them below ``migrations``, in the pipeline's bucket."""
@@ -79,7 +79,7 @@ class Pipeline:
         """Where the function finds CodePipeline."""
         self.stack.set_variables(FUNCTION, AWS_ENDPOINT_URL_CODEPIPELINE=address)
 
-    def play(self, source: SourceArtifact, **changed: str) -> list[Answer]:
+    def play(self, source: SourceArtifact, **changed: str) -> list[JobResult]:
         """The answers to one action, from the first to the last."""
         parameters = {**PARAMETERS, **changed}
         return list(self.codepipeline.action(self.call, source, parameters, poll_s=0.05))
@@ -89,7 +89,7 @@ class Pipeline:
 def pipeline(stack: Stack) -> Iterator[Pipeline]:
     """A pipeline in front of a deployed stack."""
     stack.client("s3").create_bucket(Bucket=BUCKET)
-    with LocalPipeline() as codepipeline:
+    with LocalCodePipeline() as codepipeline:
         line = Pipeline(stack, codepipeline)
         line.answers_go_to(codepipeline.address)
         yield line

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from turnback.local.cluster import read_running
 from turnback.local.scratch import scratch
+from turnback.local.server import read_running
 from turnback.migrations.artifact import open_artifact
 from turnback.migrations.checksums import compare
 from turnback.migrations.discovery import load_project

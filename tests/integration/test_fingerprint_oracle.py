@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from turnback.engine.session.message import Connection
-from turnback.local.binaries import binaries, clean_environment
+from turnback.local.programs import binaries, clean_environment
 from turnback.schema.read import fingerprint
 from turnback.sql.statements import split
 

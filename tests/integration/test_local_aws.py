@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 from turnback.errors import AwsError
 from turnback.local import emulator
-from turnback.local.aws import LocalAws
-from turnback.local.environment import local_aws_python
+from turnback.local.aws import LocalAws, local_aws_python
 from turnback.local.scratch import processes_of, scratch
 
 ROOT = Path(__file__).parents[2]

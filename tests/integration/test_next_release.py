@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from turnback.demo.next_release import ROWS, write_release
+from turnback.demo.releases import ROWS, write_release
 from turnback.engine import Engine, RunContext
 from turnback.errors import MigrationIncomplete, RollbackFailed
 from turnback.local.database import reread, rows_of, run_sql, schema_of
@@ -28,7 +28,7 @@ def name(database: str) -> str:
 def test_release_1_2_0_can_be_turned_back_from_while_there_are_no_rows(
     server: EmbeddedServer, database: str, name: str, tmp_path: Path
 ) -> None:
-    release = write_release(MIGRATIONS, tmp_path / "new", mended=True)
+    release = write_release(MIGRATIONS, tmp_path / "new", complete=True)
     before = schema_of(server, name)
     with Engine(database, context=RunContext(run="r-2", release="1.2.0")) as engine:
         assert engine.up(engine.plan_up(load_project(release.folder))).error is None
@@ -41,7 +41,7 @@ def test_on_real_rows_its_third_migration_fails_and_the_rollback_of_its_second(
     server: EmbeddedServer, database: str, name: str, tmp_path: Path
 ) -> None:
     run_sql(server, name, ROWS)
-    release = write_release(MIGRATIONS, tmp_path / "new", mended=True)
+    release = write_release(MIGRATIONS, tmp_path / "new", complete=True)
     with Engine(database, context=RunContext(run="r-2", release="1.2.0")) as engine:
         failed = engine.up(engine.plan_up(load_project(release.folder))).error
         assert isinstance(failed, MigrationIncomplete)

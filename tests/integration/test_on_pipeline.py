@@ -153,7 +153,7 @@ def test_calls_that_come_after_the_end_change_nothing(
     for old in reversed(seen):
         late = line.call(old)
         assert (late["answer"], late["took"]) == ("success", False)
-    assert line.codepipeline.answers == ended
+    assert line.codepipeline.results == ended
     assert executions(line) == [ended[-1].variables["run"]]
 
 
@@ -285,7 +285,7 @@ def test_neither_the_event_nor_a_credential_is_ever_logged_or_answered(
     ours = [found for found in lines if found["function"] == "on_pipeline"]
     assert {found.get("run") for found in ours if found["message"] == "done"} - {None}
     assert all(found["job"] for found in ours if found["message"] == "done")
-    answers = json.dumps([dict(answer.details) for answer in line.codepipeline.answers])
+    answers = json.dumps([dict(answer.details) for answer in line.codepipeline.results])
     everything = logged.getvalue() + capsys.readouterr().out + answers + json.dumps(told)
     for secret in (LENT["secret_access_key"], LENT["session_token"], "artifactCredentials"):
         assert secret not in everything

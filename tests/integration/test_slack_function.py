@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from turnback.demo.webhook import Trouble, Webhook
+from turnback.demo.slack import FailedResponse, LocalSlack
 from turnback.runs.status import Status
 
 from tests.chat import chatting, of_every_kind
@@ -21,7 +21,7 @@ EVENTS = of_every_kind()
 
 
 @pytest.fixture
-def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalSlack]:
     """A chat, and a bucket; the function's secret holds the chat's webhook."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "testing",
@@ -40,7 +40,7 @@ def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
 
 
 @pytest.fixture
-def bot(slack: Webhook) -> Webhook:
+def bot(slack: LocalSlack) -> LocalSlack:
     """The same with a bot in the secret."""
     boto3.client("secretsmanager").put_secret_value(
         SecretId="slack", SecretString=slack.bot_secret("signing")
@@ -56,7 +56,7 @@ def deliver(message: dict[str, Any] | str, seconds: float = 60) -> dict[str, Any
     return dict(load_handler("slack")(notice, Context("slack", seconds)))
 
 
-def test_the_event_in_events_becomes_one_message_by_webhook(slack: Webhook) -> None:
+def test_the_event_in_events_becomes_one_message_by_webhook(slack: LocalSlack) -> None:
     for _ in range(2):
         result = load_handler("slack")(event("sns_status"), Context("slack", 60))
     assert result == {"status": "rolled_back", "done": "already shown"}
@@ -64,7 +64,7 @@ def test_the_event_in_events_becomes_one_message_by_webhook(slack: Webhook) -> N
     assert message["blocks"][0]["text"]["text"] == "learning: 1.0.0 failed and was rolled back"
 
 
-def test_a_run_is_one_message_by_a_bot_and_its_name_is_in_the_bucket(bot: Webhook) -> None:
+def test_a_run_is_one_message_by_a_bot_and_its_name_is_in_the_bucket(bot: LocalSlack) -> None:
     done = [deliver(EVENTS[word])["done"] for word in Status]
 
     assert done == ["posted", *["changed"] * (len(Status) - 1)]
@@ -75,14 +75,14 @@ def test_a_run_is_one_message_by_a_bot_and_its_name_is_in_the_bucket(bot: Webhoo
     assert title == "learning: 1.0.0 failed: a person is needed"
 
 
-def test_a_question_has_buttons_that_the_answer_function_knows(bot: Webhook) -> None:
+def test_a_question_has_buttons_that_the_answer_function_knows(bot: LocalSlack) -> None:
     load_handler("slack")(event("sns_awaiting_approval"), Context("slack", 60))
     (message,) = bot.messages.values()
     (row,) = [block for block in message["blocks"] if block["type"] == "actions"]
     assert [button["action_id"] for button in row["elements"]] == ["approve", "deny"]
 
 
-def test_statuses_out_of_order_end_with_the_newest(bot: Webhook) -> None:
+def test_statuses_out_of_order_end_with_the_newest(bot: LocalSlack) -> None:
     for word in (Status.REHEARSED, Status.STARTED, Status.SUCCEEDED, Status.SNAPSHOT_TAKEN):
         deliver(EVENTS[word])
     (message,) = bot.messages.values()
@@ -90,17 +90,17 @@ def test_statuses_out_of_order_end_with_the_newest(bot: Webhook) -> None:
 
 
 def test_a_chat_that_is_down_fails_the_call_so_that_lambda_tries_again(
-    slack: Webhook, capsys: pytest.CaptureFixture[str]
+    slack: LocalSlack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    slack.troubles = [Trouble(503)]
+    slack.failures = [FailedResponse(503)]
     with pytest.raises(Exception, match="ChatUnreachable") as caught:
         deliver(EVENTS[Status.STARTED], seconds=8)
     assert "/services/" not in str(caught.value) + capsys.readouterr().out
     assert deliver(EVENTS[Status.STARTED])["done"] == "posted"
 
 
-def test_a_revoked_webhook_fails_the_call_at_once_with_what_to_do(slack: Webhook) -> None:
-    slack.troubles = [Trouble(404, body="no_service")]
+def test_a_revoked_webhook_fails_the_call_at_once_with_what_to_do(slack: LocalSlack) -> None:
+    slack.failures = [FailedResponse(404, body="no_service")]
     with pytest.raises(Exception, match="ConfigurationError") as caught:
         deliver(EVENTS[Status.STARTED])
     assert "make a new webhook" in str(caught.value)
@@ -108,7 +108,9 @@ def test_a_revoked_webhook_fails_the_call_at_once_with_what_to_do(slack: Webhook
 
 
 @pytest.mark.parametrize("message", ["", "{", "[1]", '{"status": "succeeded"}'])
-def test_what_is_no_status_fails_the_call_and_posts_nothing(slack: Webhook, message: str) -> None:
+def test_what_is_no_status_fails_the_call_and_posts_nothing(
+    slack: LocalSlack, message: str
+) -> None:
     with pytest.raises(Exception, match="a message of the topic is"):
         deliver(message)
     assert slack.calls == []

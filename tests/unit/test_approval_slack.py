@@ -188,7 +188,7 @@ def test_who_triggered_the_run_gets_a_word(chat: Any) -> None:
 def test_an_answer_counts_though_slack_does_not_show_it(
     desk: Desk, chat: Any, trouble: Any
 ) -> None:
-    chat.troubles = [trouble]
+    chat.failures = [trouble]
     assert press(desk, reply_to(chat))["statusCode"] == 200
     assert desk.tasks.ended == [("approved", ("ann",))]
     assert "not updated" in json.dumps(desk.log.lines)

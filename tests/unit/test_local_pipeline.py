@@ -10,45 +10,45 @@ from urllib.error import HTTPError
 
 import pytest
 from turnback.aws.codepipeline import JobResults
-from turnback.demo.pipeline import LocalPipeline, SourceArtifact
+from turnback.demo.codepipeline import LocalCodePipeline, SourceArtifact
 from turnback.errors import AwsError
 
 SOURCE = SourceArtifact("bucket", "key", "A", "B", "C")
 
 
 @pytest.fixture
-def pipeline(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalPipeline]:
+def pipeline(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCodePipeline]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    with LocalPipeline() as running:
+    with LocalCodePipeline() as running:
         monkeypatch.setenv("AWS_ENDPOINT_URL_CODEPIPELINE", running.address)
         yield running
 
 
-def new(pipeline: LocalPipeline) -> str:
+def new(pipeline: LocalCodePipeline) -> str:
     return str(pipeline.job(SOURCE, "")["CodePipeline.job"]["id"])
 
 
-def test_a_job_takes_one_answer(pipeline: LocalPipeline) -> None:
+def test_a_job_takes_one_answer(pipeline: LocalCodePipeline) -> None:
     job, results = new(pipeline), JobResults()
     assert results.go_on(job, "token", "at work", 40, "r-1")
     assert not results.succeed(job, {"run": "r-1"}, "done", "r-1")
-    (answer,) = pipeline.answers
+    (answer,) = pipeline.results
     assert (answer.kind, answer.token, answer.percent) == ("continue", "token", 40)
     assert pipeline.refused == [(job, "InvalidJobStateException")]
 
 
-def test_a_job_that_nobody_knows_takes_none(pipeline: LocalPipeline) -> None:
+def test_a_job_that_nobody_knows_takes_none(pipeline: LocalCodePipeline) -> None:
     assert not JobResults().fail("c0d76431-b0e7-4f6a-97e3-e8ee786eb6f6", "JobFailed", "x", None)
     assert [error for _, error in pipeline.refused] == ["JobNotFoundException"]
 
 
-def test_variables_and_failures_arrive_as_they_were_said(pipeline: LocalPipeline) -> None:
+def test_variables_and_failures_arrive_as_they_were_said(pipeline: LocalCodePipeline) -> None:
     results = JobResults()
     assert results.succeed(new(pipeline), {"release": "1.4.0"}, "döne", "r-1")
     assert results.fail(new(pipeline), "JobFailed", "lösch\nhint: x", "r-2")
-    good, bad = pipeline.answers
+    good, bad = pipeline.results
     assert (good.kind, good.text, dict(good.variables)) == ("success", "döne", {"release": "1.4.0"})
     assert (bad.kind, bad.text, bad.details["type"]) == ("failure", "lösch\nhint: x", "JobFailed")
 
@@ -63,7 +63,7 @@ def test_variables_and_failures_arrive_as_they_were_said(pipeline: LocalPipeline
     ],
 )
 def test_what_codepipeline_refuses_is_refused(
-    pipeline: LocalPipeline, changed: dict[str, Any]
+    pipeline: LocalCodePipeline, changed: dict[str, Any]
 ) -> None:
     job = new(pipeline)
     request = urllib.request.Request(
@@ -78,9 +78,9 @@ def test_what_codepipeline_refuses_is_refused(
         pass
     with refused.value as answer:
         assert json.loads(answer.read())["__type"] == "ValidationException"
-    assert pipeline.answers == []
+    assert pipeline.results == []
 
 
-def test_a_function_that_does_not_answer_is_told(pipeline: LocalPipeline) -> None:
-    with pytest.raises(AwsError, match="did not answer"):
+def test_a_function_that_reports_no_result_is_an_error(pipeline: LocalCodePipeline) -> None:
+    with pytest.raises(AwsError, match="reported no result"):
         list(pipeline.action(lambda _: None, SOURCE, ""))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from turnback.demo import picture
 from turnback.demo.picture import draw, main, marked, page
-from turnback.demo.webhook import readable
+from turnback.demo.slack import readable
 from turnback.errors import ConfigurationError
 from turnback.runs.reporting.chat import slack_message
 from turnback.runs.status import Status

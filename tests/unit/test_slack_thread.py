@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from turnback.demo.webhook import CHANNEL, Trouble, Webhook
+from turnback.demo.slack import CHANNEL, FailedResponse, LocalSlack
 from turnback.errors import ChatUnreachable, CheckFailed, ConfigurationError
 from turnback.runs.notifications import slack as slack_module
 from turnback.runs.notifications.chat import Chat, MessageRecord, Posted
@@ -55,7 +55,7 @@ class Memory:
 
 
 @pytest.fixture
-def slack() -> Iterator[Webhook]:
+def slack() -> Iterator[LocalSlack]:
     with chatting() as server:
         yield server
 
@@ -71,16 +71,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def bot(slack: Webhook, store: Memory, clock: Clock) -> Chat:
+def bot(slack: LocalSlack, store: Memory, clock: Clock) -> Chat:
     return Chat(ChatAccess.from_secret(slack.bot_secret("s")), store, clock.deadline)
 
 
 @pytest.fixture
-def hook(slack: Webhook, store: Memory, clock: Clock) -> Chat:
+def hook(slack: LocalSlack, store: Memory, clock: Clock) -> Chat:
     return Chat(ChatAccess.from_secret(slack.address), store, clock.deadline)
 
 
-def methods(slack: Webhook) -> list[str]:
+def methods(slack: LocalSlack) -> list[str]:
     return [method for method, _ in slack.calls]
 
 
@@ -88,7 +88,7 @@ def header(message: dict[str, Any]) -> str:
     return str(message["blocks"][0]["text"]["text"])
 
 
-def test_a_run_is_one_message_that_is_changed(bot: Chat, slack: Webhook) -> None:
+def test_a_run_is_one_message_that_is_changed(bot: Chat, slack: LocalSlack) -> None:
     words = [Status.STARTED, Status.REHEARSED, Status.SNAPSHOT_TAKEN, Status.SUCCEEDED]
     done = [bot.show(EVENTS[word]) for word in words]
 
@@ -98,7 +98,7 @@ def test_a_run_is_one_message_that_is_changed(bot: Chat, slack: Webhook) -> None
 
 
 def test_the_name_of_the_message_is_kept_in_the_bucket(
-    bot: Chat, slack: Webhook, store: Memory
+    bot: Chat, slack: LocalSlack, store: Memory
 ) -> None:
     bot.show(EVENTS[Status.STARTED])
     kept = json.loads(store.objects[KEY])
@@ -109,14 +109,14 @@ def test_the_name_of_the_message_is_kept_in_the_bucket(
 
 
 @pytest.mark.parametrize("word", Status)
-def test_a_status_delivered_twice_is_told_once(bot: Chat, slack: Webhook, word: Status) -> None:
+def test_a_status_delivered_twice_is_told_once(bot: Chat, slack: LocalSlack, word: Status) -> None:
     bot.show(EVENTS[word])
     before = list(slack.calls)
     assert bot.show(EVENTS[word]) == "already shown"
     assert slack.calls == before
 
 
-def test_an_older_status_never_takes_the_place_of_a_newer_one(bot: Chat, slack: Webhook) -> None:
+def test_an_older_status_never_takes_the_place_of_a_newer_one(bot: Chat, slack: LocalSlack) -> None:
     for word in reversed(Status):
         bot.show(EVENTS[word])
     assert methods(slack) == ["chat.postMessage"]
@@ -125,7 +125,7 @@ def test_an_older_status_never_takes_the_place_of_a_newer_one(bot: Chat, slack: 
 
 
 def test_deliveries_at_the_same_time_end_in_one_message_with_the_newest(
-    slack: Webhook, store: Memory
+    slack: LocalSlack, store: Memory
 ) -> None:
     access = ChatAccess.from_secret(slack.bot_secret())
     words = [Status.STARTED, Status.REHEARSED, Status.SNAPSHOT_TAKEN, Status.SUCCEEDED]
@@ -149,7 +149,7 @@ def test_deliveries_at_the_same_time_end_in_one_message_with_the_newest(
     [(Status.STARTED, "changed", "succeeded"), (Status.NEEDS_A_PERSON, "already shown", "failed")],
 )
 def test_a_delivery_that_is_overtaken_after_its_look_looks_again(
-    bot: Chat, slack: Webhook, store: Memory, first: Status, done: str, shown: str
+    bot: Chat, slack: LocalSlack, store: Memory, first: Status, done: str, shown: str
 ) -> None:
     store.meanwhile = [lambda: bot.show(EVENTS[first])]
     assert bot.show(EVENTS[Status.SUCCEEDED]) == done
@@ -158,7 +158,7 @@ def test_a_delivery_that_is_overtaken_after_its_look_looks_again(
     assert shown in header(message)
 
 
-def test_what_waits_for_a_person_is_said_again_in_the_thread(bot: Chat, slack: Webhook) -> None:
+def test_what_waits_for_a_person_is_said_again_in_the_thread(bot: Chat, slack: LocalSlack) -> None:
     """Slack tells nobody that a message was changed."""
     bot.show(EVENTS[Status.STARTED])
     bot.show(EVENTS[Status.AWAITING_APPROVAL])
@@ -169,7 +169,7 @@ def test_what_waits_for_a_person_is_said_again_in_the_thread(bot: Chat, slack: W
     assert "turnback approve r-1" in call["text"]
 
 
-def test_a_question_put_again_is_a_reminder(bot: Chat, slack: Webhook) -> None:
+def test_a_question_put_again_is_a_reminder(bot: Chat, slack: LocalSlack) -> None:
     asked = EVENTS[Status.AWAITING_APPROVAL]
     bot.show(EVENTS[Status.STARTED])
     bot.show(asked)
@@ -179,7 +179,7 @@ def test_a_question_put_again_is_a_reminder(bot: Chat, slack: Webhook) -> None:
     assert slack.calls[-1][1]["text"].startswith("*Reminder: learning: 1.0.0 waits")
 
 
-def test_buttons_go_away_with_the_answer(bot: Chat, slack: Webhook) -> None:
+def test_buttons_go_away_with_the_answer(bot: Chat, slack: LocalSlack) -> None:
     bot.show(EVENTS[Status.AWAITING_APPROVAL])
     (message,) = slack.messages.values()
     assert [block for block in message["blocks"] if block["type"] == "actions"]
@@ -188,14 +188,14 @@ def test_buttons_go_away_with_the_answer(bot: Chat, slack: Webhook) -> None:
     assert not [block for block in message["blocks"] if block["type"] == "actions"]
 
 
-def test_the_chat_shows_the_message_of_a_run_as_it_was_posted(bot: Chat, slack: Webhook) -> None:
+def test_the_chat_shows_the_message_of_a_run_as_it_was_posted(bot: Chat, slack: LocalSlack) -> None:
     bot.show(EVENTS[Status.STARTED])
     bot.show(EVENTS[Status.NEEDS_A_PERSON])
     assert slack.message_of("r-1") == slack_message(EVENTS[Status.NEEDS_A_PERSON], buttons=True)
     assert slack.message_of("r-2") is None
 
 
-def test_a_press_carries_the_question_that_slack_sends_back(bot: Chat, slack: Webhook) -> None:
+def test_a_press_carries_the_question_that_slack_sends_back(bot: Chat, slack: LocalSlack) -> None:
     bot.show(EVENTS[Status.AWAITING_APPROVAL])
     press = json.loads(parse_qs(slack.press("approve", "U1").decode())["payload"][0])
     (action,) = press["actions"]
@@ -205,7 +205,7 @@ def test_a_press_carries_the_question_that_slack_sends_back(bot: Chat, slack: We
         slack.press("no button", "U1")
 
 
-def test_a_message_that_somebody_deleted_is_posted_anew(bot: Chat, slack: Webhook) -> None:
+def test_a_message_that_somebody_deleted_is_posted_anew(bot: Chat, slack: LocalSlack) -> None:
     bot.show(EVENTS[Status.STARTED])
     slack.messages.clear()
     assert bot.show(EVENTS[Status.SUCCEEDED]) == "posted"
@@ -215,33 +215,33 @@ def test_a_message_that_somebody_deleted_is_posted_anew(bot: Chat, slack: Webhoo
 
 @pytest.mark.parametrize("error", ["cant_update_message", "edit_window_closed"])
 def test_a_message_that_may_not_be_changed_is_posted_anew(
-    bot: Chat, slack: Webhook, error: str
+    bot: Chat, slack: LocalSlack, error: str
 ) -> None:
     bot.show(EVENTS[Status.STARTED])
-    slack.troubles = [Trouble(200, body=json.dumps({"ok": False, "error": error}))]
+    slack.failures = [FailedResponse(200, body=json.dumps({"ok": False, "error": error}))]
     assert bot.show(EVENTS[Status.SUCCEEDED]) == "posted"
     assert len(slack.messages) == 2
 
 
-def test_a_bot_that_is_told_to_wait_waits(bot: Chat, slack: Webhook, clock: Clock) -> None:
-    slack.troubles = [
+def test_a_bot_that_is_told_to_wait_waits(bot: Chat, slack: LocalSlack, clock: Clock) -> None:
+    slack.failures = [
         later(3, json.dumps({"ok": False, "error": "ratelimited"})),
-        Trouble(500),
-        Trouble(200, body=json.dumps({"ok": False, "error": "internal_error"})),
+        FailedResponse(500),
+        FailedResponse(200, body=json.dumps({"ok": False, "error": "internal_error"})),
     ]
     assert bot.show(EVENTS[Status.STARTED]) == "posted"
     assert clock.pauses == [3.0, 2.0, 4.0]
 
 
 def test_a_bot_that_never_hears_back_ends_in_time_and_lets_the_next_try(
-    bot: Chat, slack: Webhook, clock: Clock, store: Memory, monkeypatch: pytest.MonkeyPatch
+    bot: Chat, slack: LocalSlack, clock: Clock, store: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slack_module, "TIMEOUT_S", 0.1)
     clock.left = 6.0
-    slack.troubles = [NEVER] * 9
+    slack.failures = [NEVER] * 9
     with pytest.raises(ChatUnreachable, match="does not answer"):
         bot.show(EVENTS[Status.STARTED])
-    slack.troubles.clear()
+    slack.failures.clear()
     clock.left = 60.0
     assert bot.show(EVENTS[Status.STARTED]) == "posted"
     assert json.loads(store.objects[KEY])["status"] == "started"
@@ -259,9 +259,9 @@ def test_a_bot_that_never_hears_back_ends_in_time_and_lets_the_next_try(
     ],
 )
 def test_a_wrong_token_or_channel_is_said_so_and_not_tried_again(
-    bot: Chat, slack: Webhook, error: str, said: str
+    bot: Chat, slack: LocalSlack, error: str, said: str
 ) -> None:
-    slack.troubles = [Trouble(200, body=json.dumps({"ok": False, "error": error}))]
+    slack.failures = [FailedResponse(200, body=json.dumps({"ok": False, "error": error}))]
     with pytest.raises(ConfigurationError, match=f"{said}: {error}") as caught:
         bot.show(EVENTS[Status.STARTED])
     assert len(slack.calls) == 1
@@ -269,7 +269,7 @@ def test_a_wrong_token_or_channel_is_said_so_and_not_tried_again(
     assert "secret" in str(caught.value.hint)
 
 
-def test_the_token_is_what_slack_looks_at(slack: Webhook, store: Memory, clock: Clock) -> None:
+def test_the_token_is_what_slack_looks_at(slack: LocalSlack, store: Memory, clock: Clock) -> None:
     access = replace(ChatAccess.from_secret(slack.bot_secret()), bot_token="xoxb-other")
     with pytest.raises(ConfigurationError, match="invalid_auth"):
         Chat(access, store, clock.deadline).show(EVENTS[Status.STARTED])
@@ -277,20 +277,22 @@ def test_the_token_is_what_slack_looks_at(slack: Webhook, store: Memory, clock: 
 
 
 @pytest.mark.parametrize("body", ["<html>proxy</html>", "[]", "", '"ok"'])
-def test_what_is_not_slack_is_said_so(bot: Chat, slack: Webhook, body: str) -> None:
-    slack.troubles = [Trouble(200, body=body)]
+def test_what_is_not_slack_is_said_so(bot: Chat, slack: LocalSlack, body: str) -> None:
+    slack.failures = [FailedResponse(200, body=body)]
     with pytest.raises(ChatUnreachable, match="not from Slack's Web API"):
         bot.show(EVENTS[Status.STARTED])
 
 
-def test_an_error_that_is_unknown_is_repeated(bot: Chat, slack: Webhook) -> None:
-    slack.troubles = [Trouble(200, body=json.dumps({"ok": False, "error": "moon_phase"}))]
+def test_an_error_that_is_unknown_is_repeated(bot: Chat, slack: LocalSlack) -> None:
+    slack.failures = [FailedResponse(200, body=json.dumps({"ok": False, "error": "moon_phase"}))]
     with pytest.raises(ChatUnreachable, match="moon_phase"):
         bot.show(EVENTS[Status.STARTED])
 
 
-def test_of_blocks_that_slack_refuses_the_text_is_told(bot: Chat, slack: Webhook) -> None:
-    slack.troubles = [Trouble(200, body=json.dumps({"ok": False, "error": "invalid_blocks"}))]
+def test_of_blocks_that_slack_refuses_the_text_is_told(bot: Chat, slack: LocalSlack) -> None:
+    slack.failures = [
+        FailedResponse(200, body=json.dumps({"ok": False, "error": "invalid_blocks"}))
+    ]
     assert bot.show(EVENTS[Status.STARTED]) == "posted"
     (message,) = slack.messages.values()
     assert message["blocks"] == []
@@ -311,7 +313,7 @@ def test_a_delivery_whose_other_half_died_is_done_once_its_time_is_over(
     assert Posted.read(store.objects[KEY]).ts == "1.1"
 
 
-def test_a_webhook_tells_the_begin_what_waits_and_the_end(hook: Chat, slack: Webhook) -> None:
+def test_a_webhook_tells_the_begin_what_waits_and_the_end(hook: Chat, slack: LocalSlack) -> None:
     done = {word: hook.show(EVENTS[word]) for word in Status}
     quiet = {word for word, told in done.items() if told == "skipped"}
     assert quiet == {Status.REHEARSED, Status.SNAPSHOT_TAKEN, Status.APPLYING}
@@ -319,14 +321,14 @@ def test_a_webhook_tells_the_begin_what_waits_and_the_end(hook: Chat, slack: Web
     assert len(slack.messages) == len(Status) - 3
 
 
-def test_a_webhook_tells_nothing_twice_and_nothing_old(hook: Chat, slack: Webhook) -> None:
+def test_a_webhook_tells_nothing_twice_and_nothing_old(hook: Chat, slack: LocalSlack) -> None:
     assert hook.show(EVENTS[Status.SUCCEEDED]) == "posted"
     assert hook.show(EVENTS[Status.SUCCEEDED]) == "already shown"
     assert hook.show(EVENTS[Status.STARTED]) == "already shown"
     assert len(slack.messages) == 1
 
 
-def test_two_runs_are_two_messages(bot: Chat, slack: Webhook) -> None:
+def test_two_runs_are_two_messages(bot: Chat, slack: LocalSlack) -> None:
     bot.show(EVENTS[Status.STARTED])
     bot.show({**EVENTS[Status.STARTED], "run": "r-2"})
     assert len(slack.messages) == 2

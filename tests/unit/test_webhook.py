@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from turnback.demo.webhook import Trouble, Webhook
+from turnback.demo.slack import FailedResponse, LocalSlack
 from turnback.errors import ChatUnreachable, ConfigurationError
 from turnback.runs.notifications import slack
 from turnback.runs.notifications.slack import ChatAccess, post_to_webhook, retry_after
@@ -14,44 +14,44 @@ from tests.chat import NEVER, Clock, chatting, later
 
 
 @pytest.fixture
-def chat() -> Iterator[Webhook]:
+def chat() -> Iterator[LocalSlack]:
     with chatting() as server:
         yield server
 
 
-def test_a_message_arrives_as_json(chat: Webhook) -> None:
+def test_a_message_arrives_as_json(chat: LocalSlack) -> None:
     post_to_webhook(chat.address, {"text": "é"}, Clock().deadline)
     assert chat.calls == [("webhook", {"text": "é"})]
 
 
-def test_it_waits_as_long_as_the_chat_asks_and_tries_again(chat: Webhook) -> None:
-    chat.troubles = [later(7), later()]
+def test_it_waits_as_long_as_the_chat_asks_and_tries_again(chat: LocalSlack) -> None:
+    chat.failures = [later(7), later()]
     clock = Clock()
     post_to_webhook(chat.address, {"text": "a"}, clock.deadline)
     assert clock.pauses == [7.0, 2.0]
     assert len(chat.calls) == 3
 
 
-def test_a_chat_in_trouble_is_tried_again_after_growing_pauses(chat: Webhook) -> None:
-    chat.troubles = [Trouble(500), Trouble(503), Trouble(502)]
+def test_a_chat_in_trouble_is_tried_again_after_growing_pauses(chat: LocalSlack) -> None:
+    chat.failures = [FailedResponse(500), FailedResponse(503), FailedResponse(502)]
     clock = Clock()
     post_to_webhook(chat.address, {"text": "a"}, clock.deadline)
     assert clock.pauses == [1.0, 2.0, 4.0]
 
 
 def test_a_chat_that_never_answers_is_tried_again(
-    chat: Webhook, monkeypatch: pytest.MonkeyPatch
+    chat: LocalSlack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slack, "TIMEOUT_S", 0.2)
-    chat.troubles = [NEVER]
+    chat.failures = [NEVER]
     clock = Clock()
     post_to_webhook(chat.address, {"text": "a"}, clock.deadline)
     assert clock.pauses == [1.0]
     assert len(chat.messages) == 1
 
 
-def test_it_does_not_wait_beyond_the_functions_own_time(chat: Webhook) -> None:
-    chat.troubles = [later(60)]
+def test_it_does_not_wait_beyond_the_functions_own_time(chat: LocalSlack) -> None:
+    chat.failures = [later(60)]
     clock = Clock(30)
     with pytest.raises(ChatUnreachable, match="429") as caught:
         post_to_webhook(chat.address, {"text": "a"}, clock.deadline)
@@ -60,9 +60,9 @@ def test_it_does_not_wait_beyond_the_functions_own_time(chat: Webhook) -> None:
 
 
 def test_a_chat_that_stays_in_trouble_is_an_error_before_the_function_is_stopped(
-    chat: Webhook,
+    chat: LocalSlack,
 ) -> None:
-    chat.troubles = [Trouble(500)] * 99
+    chat.failures = [FailedResponse(500)] * 99
     clock = Clock(60)
     with pytest.raises(ChatUnreachable, match="500"):
         post_to_webhook(chat.address, {"text": "a"}, clock.deadline)
@@ -71,29 +71,29 @@ def test_a_chat_that_stays_in_trouble_is_an_error_before_the_function_is_stopped
 
 
 @pytest.mark.parametrize("code", [403, 404, 410])
-def test_a_revoked_webhook_is_said_so_and_not_tried_again(chat: Webhook, code: int) -> None:
-    chat.troubles = [Trouble(code, body="no_service")]
+def test_a_revoked_webhook_is_said_so_and_not_tried_again(chat: LocalSlack, code: int) -> None:
+    chat.failures = [FailedResponse(code, body="no_service")]
     with pytest.raises(ConfigurationError, match=f"{code} no_service") as caught:
         post_to_webhook(chat.address, {"text": "a"}, Clock().deadline)
     assert len(chat.calls) == 1
     assert "/services/" not in repr(caught.value) + str(caught.value) + str(caught.value.hint)
 
 
-def test_a_message_that_is_refused_is_an_error_and_not_tried_again(chat: Webhook) -> None:
-    chat.troubles = [Trouble(400, body="invalid_token")]
+def test_a_message_that_is_refused_is_an_error_and_not_tried_again(chat: LocalSlack) -> None:
+    chat.failures = [FailedResponse(400, body="invalid_token")]
     with pytest.raises(ChatUnreachable, match="400 invalid_token"):
         post_to_webhook(chat.address, {"text": "a"}, Clock().deadline)
     assert len(chat.calls) == 1
 
 
-def test_of_a_message_whose_blocks_are_refused_the_text_arrives(chat: Webhook) -> None:
-    chat.troubles = [Trouble(400, body="invalid_blocks")]
+def test_of_a_message_whose_blocks_are_refused_the_text_arrives(chat: LocalSlack) -> None:
+    chat.failures = [FailedResponse(400, body="invalid_blocks")]
     post_to_webhook(chat.address, {"text": "a", "blocks": [{"type": "nonsense"}]}, Clock().deadline)
     assert chat.calls[-1] == ("webhook", {"text": "a"})
 
 
-def test_what_the_chat_says_is_repeated_only_where_it_is_a_word(chat: Webhook) -> None:
-    chat.troubles = [Trouble(400, body=f"<html>{chat.address}</html>")]
+def test_what_the_chat_says_is_repeated_only_where_it_is_a_word(chat: LocalSlack) -> None:
+    chat.failures = [FailedResponse(400, body=f"<html>{chat.address}</html>")]
     with pytest.raises(ChatUnreachable) as caught:
         post_to_webhook(chat.address, {"text": "a"}, Clock().deadline)
     assert str(caught.value) == "the chat answered 400"

@@ -93,7 +93,7 @@ def open_url(url: str | None, directory: Path, out: Output) -> Iterator[str]:
         out.document["database"] = describe(url)
         yield url
         return
-    from turnback.local.postgres import project_server
+    from turnback.local.project_server import project_server
 
     place = directory.resolve().parent
     out.note(f"No --database-url and no DATABASE_URL: the embedded Postgres of {place}")

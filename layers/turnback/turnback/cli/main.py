@@ -39,7 +39,7 @@ COMMANDS = {
     "backup": "backup",
     "snapshots": "backup",
     "restore": "restore",
-    "demo": "turnback.demo.demo",
+    "demo": "turnback.demo.command",
 }
 
 

@@ -1,14 +1,20 @@
-"""The local AWS, started and stopped: everything it writes stays in one temporary folder."""
+"""Start and stop the local AWS, in an environment and a temporary folder of its own."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import hashlib
 import http.client
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,7 +23,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
-from turnback.errors import AwsError
+from turnback.errors import AwsError, ConfigurationError
 from turnback.local import emulator
 from turnback.local.scratch import MARK
 
@@ -36,12 +42,12 @@ class LocalAws:
         Args:
             process: the emulator, leader of its process group.
             port: where it listens on 127.0.0.1.
-            log: what it says.
+            log: its log file.
         """
         self.endpoint = f"http://127.0.0.1:{port}"
         self.log = log
         self._process = process
-        # Of the user's own settings, none is read: neither files nor variables.
+        # The user's own settings are not read: neither files nor variables.
         nothing = {
             "profile": (None, None, None, None),
             "config_file": (None, None, os.devnull, None),
@@ -58,7 +64,7 @@ class LocalAws:
     def start(cls, python: Path, folder: Path) -> Self:
         """Start one on a free port of 127.0.0.1.
 
-        It ends with us, however we end: it watches a pipe that only we hold.
+        It ends when this process ends, however that happens: it watches a pipe that only we hold.
 
         Args:
             python: the interpreter of its environment.
@@ -105,7 +111,7 @@ class LocalAws:
                 connection.close()
         raise AwsError(
             f"The local AWS did not start:\n{self.log.read_text(errors='replace')[-2000:]}",
-            hint="Remove .turnback/local-aws to have its environment made anew.",
+            hint="Remove .turnback/local-aws; the next start makes its environment again.",
         )
 
     def client(self, service: str) -> Any:
@@ -117,7 +123,7 @@ class LocalAws:
         )
 
     def variables(self) -> dict[str, str]:
-        """What the command line needs in its environment to work with this AWS and no other."""
+        """The environment variables that make the command line use this AWS."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": "test",
@@ -125,8 +131,8 @@ class LocalAws:
             "AWS_REGION": REGION,
         }
 
-    def last_words(self, group: str) -> list[str]:
-        """The last log lines of the functions, for who has to find out what happened.
+    def newest_log_lines(self, group: str) -> list[str]:
+        """The newest log lines of the functions.
 
         Args:
             group: the log group they write to.
@@ -137,8 +143,8 @@ class LocalAws:
     def stop(self) -> None:
         """End the emulator and every function that still runs."""
         with contextlib.suppress(ProcessLookupError):
-            # Everything it keeps is thrown away, so there is nothing to end gently; and on
-            # SIGTERM it would leave the functions running.
+            # Its data is thrown away, so it need not shut down cleanly; and on SIGTERM it would
+            # leave the functions running.
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         if self._process.stdin:
@@ -157,7 +163,7 @@ class LocalAws:
 
 
 def _environment(folder: Path, home: Path, port: int) -> dict[str, str]:
-    """All that the emulator sees; nothing of the user's environment reaches a function."""
+    """The emulator's whole environment; nothing of the user's reaches a function."""
     return {
         MARK: os.fspath(folder),
         "PATH": os.defpath,
@@ -170,9 +176,9 @@ def _environment(folder: Path, home: Path, port: int) -> dict[str, str]:
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "LAMBDA_EXECUTOR": "local",
-        # The roles of the template are enforced, so that one that lacks something fails here.
+        # The template's roles are enforced, so that a missing permission fails here.
         "AUTH": "true",
-        # A machine that has Docker is to do the same as one that has not.
+        # The same behaviour with and without Docker.
         "DOCKER_HOST": f"unix://{home}/no-docker",
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "MINISTACK_REGION": REGION,
@@ -185,3 +191,65 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+REQUIREMENTS = "requirements/local-aws.txt"
+
+
+def local_aws_python(root: Path, say: Callable[[str], None]) -> Path:
+    """The interpreter of the local AWS's environment, made in ``.turnback`` on first use.
+
+    Made again when the requirements or our interpreter change. It is a separate environment because
+    ministack pins libraries that ours cannot share.
+
+    Args:
+        root: the checkout.
+        say: called before the part that takes long.
+
+    Raises:
+        ConfigurationError: the environment cannot be made.
+    """
+    requirements = root / REQUIREMENTS
+    wanted = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
+    home = root / ".turnback"
+    home.mkdir(exist_ok=True)
+    folder = home / "local-aws"
+    stamp = folder / "made-from"
+    with (home / "local-aws.lock").open("w") as lock:
+        # Two demos at the same time make it once.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (stamp.exists() and stamp.read_text() == wanted):
+            say(f"Making the environment of the local AWS from {REQUIREMENTS} (once)")
+            _make(folder, requirements, wanted)
+    return folder / "bin" / "python"
+
+
+def _make(folder: Path, requirements: Path, wanted: str) -> None:
+    for left in folder.parent.glob(f"{folder.name}.new-*"):
+        shutil.rmtree(left)
+    new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}.new-"))
+    try:
+        _run([sys.executable, "-m", "venv", new])
+        _run(
+            [
+                *(new / "bin" / "python", "-m", "pip", "install", "--quiet"),
+                *("--disable-pip-version-check", "--require-hashes", "-r", requirements),
+            ]
+        )
+        (new / "made-from").write_text(wanted)
+        if folder.exists():
+            shutil.rmtree(folder)
+        # Only the interpreter is used, and it finds its environment wherever that was moved.
+        new.rename(folder)
+    finally:
+        if new.exists():
+            shutil.rmtree(new)
+
+
+def _run(command: list[Path | str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise ConfigurationError(
+            f"The environment of the local AWS could not be made:\n{done.stderr.strip()[-2000:]}",
+            hint="It needs the package registry; try again when that can be reached.",
+        )

@@ -1,4 +1,4 @@
-"""A database in an embedded server for something that is not us: a role of its own, a password."""
+"""A database in an embedded server with its own role and password, and what it contains."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import subprocess
 from dataclasses import dataclass, field
 
 from turnback.errors import DatabaseRefused
-from turnback.local.binaries import binaries, clean_environment
+from turnback.local.programs import binaries, clean_environment
 from turnback.local.server import EmbeddedServer
 
-# Each row that this returns is run as a statement of its own.
+# Each row that this returns is run as a statement.
 _COUNT_ROWS = r"""
 SELECT format(
     'SELECT %L, count(*) || '' '' || md5(coalesce(string_agg(t::text, '','' ORDER BY t::text), '
@@ -39,7 +39,7 @@ class Database:
         return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/{self.name}"
 
     def as_secret(self) -> str:
-        """What RDS writes into Secrets Manager for a database."""
+        """The secret that RDS keeps in Secrets Manager for a database."""
         return json.dumps(
             {
                 "engine": "postgres",
@@ -55,7 +55,7 @@ class Database:
 def make_database(server: EmbeddedServer, name: str) -> Database:
     """Make a database and the role that owns it.
 
-    The role may make databases, since a dump is restored into a new one, and nothing else.
+    The role may only create databases, because a dump is restored into a new one.
 
     Args:
         server: a server that listens on TCP.
@@ -65,7 +65,7 @@ def make_database(server: EmbeddedServer, name: str) -> Database:
         DatabaseRefused: the server refuses.
     """
     password = secrets.token_urlsafe(24)
-    # By standard input: a password in the arguments would be seen by everyone on this machine.
+    # By standard input: everyone on this machine could see a password in the arguments.
     _run(
         [
             *("psql", "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--file", "-"),
@@ -78,7 +78,7 @@ def make_database(server: EmbeddedServer, name: str) -> Database:
 
 
 def run_sql(server: EmbeddedServer, name: str, sql: str) -> None:
-    """Run statements in a database, as its superuser, all or none.
+    """Run statements in a database as superuser, in one transaction.
 
     Raises:
         DatabaseRefused: the server refuses.
@@ -95,15 +95,15 @@ def run_sql(server: EmbeddedServer, name: str, sql: str) -> None:
 def schema_of(server: EmbeddedServer, name: str) -> str:
     """The schema of a database as pg_dump writes it; the same for the same schema."""
     dumped = _run(["pg_dump", "--schema-only", "--dbname", server.socket_url(name)])
-    # A random word that guards the script against being fed to psql by an attacker.
+    # A random key that keeps an attacker from injecting psql commands.
     return re.sub(r"^\\(un)?restrict .*\n", "", dumped, flags=re.MULTILINE)
 
 
 def reread(server: EmbeddedServer, schema: str) -> str:
-    """What ``schema_of`` says of a database that was made from this schema.
+    """What ``schema_of`` returns for a database made from this schema.
 
-    PostgreSQL does not write every expression as it reads it: ``kind IN ('a', 'b')`` on a varchar
-    comes back from its first dump with its casts moved, and stays so from then on.
+    PostgreSQL does not write every expression as it reads it: the first dump of ``kind IN ('a',
+    'b')`` on a varchar has its casts moved; later dumps are stable.
     """
     server_url, name = server.socket_url(), "reread"
     _run(["psql", "--no-psqlrc", "--quiet", "--command", f"CREATE DATABASE {name}", server_url])

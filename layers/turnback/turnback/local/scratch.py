@@ -1,7 +1,7 @@
-"""A temporary folder for one run, and the certainty that nothing of a killed run stays.
+"""A temporary folder for one run, removed even if the run is killed.
 
-The folder is locked while its run lives, and a lock goes with its process, however that ended. So
-the next run knows which folders are left over: it ends what still runs in them and removes them.
+The folder is locked while its run lives, and a process's locks end with it. So the next run knows
+which folders are left over: it ends the processes in them and removes them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from turnback.local.cluster import read_running
+from turnback.local.server import read_running
 
-# A process with this in its environment belongs to the run of that folder.
+# A process with this variable in its environment belongs to that folder's run.
 MARK = "TURNBACK_SCRATCH"
 # Where a run keeps its Postgres, so that the next one finds it.
 POSTGRES = "postgres/data"
@@ -27,9 +27,9 @@ POSTGRES = "postgres/data"
 
 @contextlib.contextmanager
 def scratch(kind: str) -> Iterator[Path]:
-    """A fresh folder; at the end, what runs in it is ended and it is removed.
+    """A new folder; at the end, its processes are ended and it is removed.
 
-    What killed runs of the same kind left behind is removed at the beginning.
+    Folders that killed runs of the same kind left are removed first.
 
     Args:
         kind: a word that is part of the folder's name.
@@ -38,7 +38,7 @@ def scratch(kind: str) -> Iterator[Path]:
     _sweep(prefix)
     folder, lock = _locked_folder(prefix)
     try:
-        # As root, Postgres runs as another account, which has to come through.
+        # As root, Postgres runs as another account, which must be able to enter.
         folder.chmod(0o711)
         yield folder
     finally:

@@ -1,4 +1,4 @@
-"""One embedded Postgres server: started, addressed, stopped.
+"""An embedded Postgres server: make its data directory, start it, connect to it, stop it.
 
 The server is spawned directly (``pg_ctl`` takes five times as long), in a session of its own, so
 that Ctrl-C reaches the command and not the server under it.
@@ -8,27 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
 from turnback.errors import ConfigurationError, DatabaseUnreachable
-from turnback.local.account import Account, server_account
-from turnback.local.binaries import binaries_for, clean_environment
-from turnback.local.cluster import (
-    PASSWORD_FILE,
-    UNSAFE,
-    Running,
-    make_cluster,
-    read_running,
-)
+from turnback.local.programs import Account, binaries_for, clean_environment, server_account
 from turnback.rehearsal.extensions import control_path
 
 START_SECONDS = 60.0
@@ -50,14 +44,14 @@ class EmbeddedServer:
         fast: bool = False,
         process: subprocess.Popen[bytes] | None = None,
     ) -> None:
-        """Describe a server that runs; :meth:`start` starts one.
+        """Describe a running server; :meth:`start` starts one.
 
         Args:
             data_dir: its data directory.
             running: what its ``postmaster.pid`` says.
-            tcp: whether :meth:`url` leads over TCP.
+            tcp: whether :meth:`url` uses TCP.
             fast: whether the data may be lost when it stops.
-            process: the server, when it is a child of ours.
+            process: the server, if it is a child process.
         """
         self.data_dir = data_dir
         self.pid = running.pid
@@ -69,12 +63,12 @@ class EmbeddedServer:
 
     @classmethod
     def start(cls, data_dir: Path, *, tcp: bool = False, fast: bool = False) -> Self:
-        """Start a server, after making its data directory when there is none.
+        """Start a server; makes its data directory if it does not exist.
 
         Args:
             data_dir: made when missing; as root, its parents must be open to other accounts.
-            tcp: listen on a free port of 127.0.0.1 as well, where a password is asked.
-            fast: never wait for the disk; a crash loses the data. For throw-away servers.
+            tcp: also listen on a free port of 127.0.0.1, with a password.
+            fast: never wait for the disk; a crash loses the data. For temporary servers.
 
         Raises:
             ConfigurationError: the programs are missing, or the folder cannot be used.
@@ -86,7 +80,7 @@ class EmbeddedServer:
         if account and not account.enters(data_dir.parent):
             raise ConfigurationError(
                 f"The account of the embedded Postgres cannot reach {data_dir.parent}.",
-                hint="Postgres does not run as root: choose a folder that is open to others.",
+                hint="Postgres does not run as root: choose a folder that others can enter.",
             )
         if not (data_dir / "PG_VERSION").exists():
             make_cluster(data_dir, account, fast=fast)
@@ -96,9 +90,9 @@ class EmbeddedServer:
             if running is None:
                 try:
                     return cls._spawn(data_dir, account, tcp=tcp, fast=fast)
-                except _Taken:
+                except _InUse:
                     running = None
-            # One that is just stopping, or that a killed command left starting.
+            # A server that is stopping, or that a killed command left starting.
             if time.monotonic() > deadline:
                 raise DatabaseUnreachable(
                     f"Another server holds {data_dir}.",
@@ -116,7 +110,7 @@ class EmbeddedServer:
             "listen_addresses": "127.0.0.1" if tcp else "",
             "port": str(port),
             "unix_socket_directories": os.fspath(socket_dir),
-            # Statements can hold secrets, and the client is told of their errors anyway.
+            # Statements can contain secrets, and the client receives their errors anyway.
             "log_min_error_statement": "panic",
             "extension_control_path": control_path(data_dir),
             **(UNSAFE if fast else {}),
@@ -151,7 +145,7 @@ class EmbeddedServer:
     def url(self, dbname: str = "postgres") -> str:
         """The address of a database in this server, for the superuser ``postgres``.
 
-        Over TCP it holds the password.
+        Over TCP it contains the password.
         """
         if not self._tcp:
             return self.socket_url(dbname)
@@ -160,12 +154,12 @@ class EmbeddedServer:
         return f"postgresql://postgres:{password}@127.0.0.1:{self.port}/{name}"
 
     def socket_url(self, dbname: str = "postgres") -> str:
-        """The address for programs of this machine, which needs no password."""
+        """The address for programs on this machine, without a password."""
         host = quote(os.fspath(self.socket_dir), safe="")
         return f"postgresql://postgres@/{quote(dbname, safe='')}?host={host}&port={self.port}"
 
     def stop(self) -> None:
-        """Stop the server, and wait until it is gone; one that is gone already is fine."""
+        """Stop the server and wait for it; does nothing if it has stopped already."""
         how = signal.SIGQUIT if self._fast else signal.SIGINT
         if self._process:
             self._process.send_signal(how)
@@ -179,7 +173,7 @@ class EmbeddedServer:
         _remove_socket_dir(self.data_dir, self.socket_dir)
 
     def _stop_found(self, how: signal.Signals) -> None:
-        """Stop a server that is no child of ours; its number could be another program's by now."""
+        """Stop a server that is not a child process; its pid may have been reused."""
         deadline = time.monotonic() + STOP_SECONDS
         sent = False
         while (running := read_running(self.data_dir)) and running.pid == self.pid:
@@ -191,7 +185,7 @@ class EmbeddedServer:
             time.sleep(0.01)
 
     def disown(self) -> None:
-        """Let the server go on without us: it is not awaited, and not warned about."""
+        """Leave the server running: it is not waited for, and Python does not warn about it."""
         if self._process:
             self._process.returncode = 0
 
@@ -207,8 +201,8 @@ class EmbeddedServer:
         self.stop()
 
 
-class _Taken(Exception):
-    """The data directory, or the port, is still another server's."""
+class _InUse(Exception):
+    """Another server still uses the data directory or the port."""
 
 
 def _await_ready(data_dir: Path, process: subprocess.Popen[bytes], log: Path) -> Running:
@@ -222,10 +216,10 @@ def _await_ready(data_dir: Path, process: subprocess.Popen[bytes], log: Path) ->
         time.sleep(0.003)
     said = log.read_text(errors="replace").strip()
     if any(sign in said for sign in ("already exists", "still in use", "Address already in use")):
-        raise _Taken
+        raise _InUse
     raise DatabaseUnreachable(
         f"The embedded Postgres did not start on {data_dir}:\n{said[-2000:]}",
-        hint=f"Its log is {log}. A database of your own is named by --database-url.",
+        hint=f"See its log, {log}, or name your own database with --database-url.",
     )
 
 
@@ -249,3 +243,119 @@ def _socket_dir(data_dir: Path, account: Account | None) -> Path:
 def _remove_socket_dir(data_dir: Path, socket_dir: Path) -> None:
     if socket_dir != data_dir:
         shutil.rmtree(socket_dir, ignore_errors=True)
+
+
+PASSWORD_FILE = "turnback.password"
+# Settings that make a server fast and lose its data in a crash; never for data that is kept.
+UNSAFE = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_locks_per_transaction": "1024",
+    "autovacuum": "off",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What ``postmaster.pid`` says about the server of a data directory."""
+
+    pid: int
+    port: int
+    socket_dir: Path
+    ready: bool
+
+
+def make_cluster(data_dir: Path, account: Account | None, *, fast: bool) -> None:
+    """Make a data directory, UTF-8, with the superuser ``postgres``.
+
+    It is made under a temporary name and renamed when complete, so that a killed command leaves no
+    incomplete directory. The socket needs no password; TCP does, and the password is made here and
+    kept in the directory.
+
+    Args:
+        data_dir: must not exist; its parent must.
+        account: who will run the server; None is ourselves.
+        fast: do not wait for the disk.
+
+    Raises:
+        ConfigurationError: initdb refuses.
+    """
+    for left in data_dir.parent.glob(f"{data_dir.name}.new-*"):
+        shutil.rmtree(left)
+    work = Path(tempfile.mkdtemp(dir=data_dir.parent, prefix=f"{data_dir.name}.new-"))
+    try:
+        work.chmod(0o711)
+        new, password = work / "data", work / PASSWORD_FILE
+        password.touch(mode=0o600)
+        password.write_text(secrets.token_urlsafe(24))
+        new.mkdir(mode=0o700)
+        if account:
+            account.owns(new)
+            account.owns(password)
+        done = subprocess.run(
+            [
+                binaries_for(account) / "initdb",
+                *("--pgdata", new, "--username", "postgres", "--pwfile", password),
+                *("--auth-local", "trust", "--auth-host", "scram-sha-256"),
+                *("--encoding", "UTF8", "--no-instructions"),
+                # The same order of text on every system, whatever its C library has.
+                *("--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C"),
+                *("--set", "timezone=UTC", "--set", "log_timezone=UTC"),
+                *(("--no-sync", "--set", "scram_iterations=1") if fast else ()),
+            ],
+            cwd="/",
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=[] if account else None,
+        )
+        if done.returncode:
+            raise ConfigurationError(
+                f"initdb could not make {data_dir}: {done.stderr.strip() or done.stdout.strip()}",
+                hint="Name your own server with --database-url.",
+            )
+        password.rename(new / PASSWORD_FILE)
+        new.rename(data_dir)
+    finally:
+        shutil.rmtree(work)
+
+
+def read_running(data_dir: Path) -> Running | None:
+    """The server that runs on a data directory, or None.
+
+    A ``postmaster.pid`` that a killed server or a reboot left behind is removed: its number may
+    by now be another program's, and Postgres would then refuse to start.
+    """
+    path = data_dir / "postmaster.pid"
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    pid = int(lines[0]) if lines and lines[0].isdigit() else 0
+    if not pid and time.time() - path.stat().st_mtime < 1:
+        return Running(pid, 0, data_dir, ready=False)  # just being written
+    if not pid or os.fspath(data_dir) not in _command_line(pid):
+        path.unlink(missing_ok=True)
+        for lock in data_dir.glob(".s.PGSQL.*.lock"):
+            lock.unlink()  # of the socket; it names the same number
+        return None
+    if len(lines) < 8:
+        return Running(pid, 0, data_dir, ready=False)
+    return Running(pid, int(lines[3]), Path(lines[4]), ready=lines[7].strip() == "ready")
+
+
+def _command_line(pid: int) -> str:
+    """The command line of a process; empty if it does not exist or is a zombie."""
+    if Path("/proc/self/cmdline").exists():
+        try:
+            return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes())
+        except OSError:
+            return ""
+    found = subprocess.run(
+        ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True
+    )
+    return found.stdout

@@ -1,25 +1,30 @@
-"""CodePipeline on this machine, as a Lambda action sees it: jobs go out, results come back.
+"""A local CodePipeline for Lambda actions: it hands out jobs and receives their results.
 
-The local AWS has no CodePipeline. This one knows the two calls that a function answers with, takes
-each job's answer once, and calls the function again, as a new job, while it gets a token. A
-function speaks to it where ``AWS_ENDPOINT_URL_CODEPIPELINE`` is its address.
+The local AWS has no CodePipeline. This one implements the two calls that report a result, accepts
+one result a job, and starts a new job while the result has a continuation token. Functions reach it
+by ``AWS_ENDPOINT_URL_CODEPIPELINE``.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import threading
 import time
 import uuid
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from botocore.parsers import RpcV2CBORParser
 
-from turnback.demo.listener import Listener, QuietHandler
+from turnback.demo.http_server import Listener, QuietHandler
 from turnback.errors import AwsError
+from turnback.local.aws import LocalAws
 
 POLL_SECONDS = 0.5
 # Its API reference, PutJobSuccessResult and PutJobFailureResult.
@@ -28,17 +33,17 @@ _VARIABLE = re.compile(r"[A-Za-z0-9@_-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a function answered to one call.
+class JobResult:
+    """The result that a function reported for one job.
 
     Attributes:
         job: the job's id.
         kind: ``continue``, ``success`` or ``failure``.
         text: the summary, or the message of the failure.
-        percent: how far it is, where that was said.
+        percent: progress, if reported.
         variables: the output variables.
-        token: with what it wants to be called again.
-        details: the whole answer.
+        token: continuation token, if there is another job to come.
+        details: the execution or failure details.
     """
 
     job: str
@@ -52,7 +57,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class SourceArtifact:
-    """An input artifact, and the credentials that open it."""
+    """An input artifact, and the credentials to read it."""
 
     bucket: str
     key: str
@@ -62,16 +67,16 @@ class SourceArtifact:
     revision: str | None = None
 
 
-class LocalPipeline(Listener):
+class LocalCodePipeline(Listener):
     """A CodePipeline that listens on 127.0.0.1 while its ``with`` block runs.
 
     Attributes:
-        answers: every answer that was taken, in order.
-        refused: every answer that was not, with the error's name.
+        results: every accepted result, in order.
+        refused: every other result, with the error's name.
     """
 
     def __init__(self) -> None:
-        self.answers: list[Answer] = []
+        self.results: list[JobResult] = []
         self.refused: list[tuple[str, str]] = []
         self._open: dict[str, bool] = {}
         self._lock = threading.Lock()
@@ -83,9 +88,9 @@ class LocalPipeline(Listener):
                 as_json = "json" in self.headers.get("Content-Type", "")
                 name = self.headers.get("X-Amz-Target", self.path).replace("/", ".")
                 request = json.loads(body) if as_json else _from_cbor(body)
-                error = pipeline._take(name.rsplit(".", 1)[-1], request)
-                told = {"__type": error, "message": f"the local CodePipeline: {error}"}
-                answer = (json.dumps if as_json else _to_cbor)(told if error else {})
+                error = pipeline._accept(name.rsplit(".", 1)[-1], request)
+                response = {"__type": error, "message": f"the local CodePipeline: {error}"}
+                answer = (json.dumps if as_json else _to_cbor)(response if error else {})
                 kind = f"application/{'x-amz-json-1.1' if as_json else 'cbor'}"
                 sent = answer.encode() if isinstance(answer, str) else answer
                 headers = {"Content-Type": kind, "smithy-protocol": "rpc-v2-cbor"}
@@ -95,7 +100,7 @@ class LocalPipeline(Listener):
 
     @property
     def address(self) -> str:
-        """For the function's variable ``AWS_ENDPOINT_URL_CODEPIPELINE``."""
+        """The value for the function's variable ``AWS_ENDPOINT_URL_CODEPIPELINE``."""
         return self.root
 
     def job(
@@ -106,7 +111,7 @@ class LocalPipeline(Listener):
         Args:
             source: its input artifact.
             parameters: the action's UserParameters; a mapping becomes JSON.
-            token: of a job that goes on.
+            token: of the job that this one continues.
         """
         job = str(uuid.uuid4())
         with self._lock:
@@ -145,17 +150,17 @@ class LocalPipeline(Listener):
         parameters: str | Mapping[str, str],
         *,
         poll_s: float = POLL_SECONDS,
-    ) -> Iterator[Answer]:
-        """Play one action to its end: each answer as it comes, the last one is final.
+    ) -> Iterator[JobResult]:
+        """Play one action to its end; yields each result, the last one is final.
 
         Args:
-            invoke: calls the function with an event, and returns when it is done.
+            invoke: calls the function with an event and waits for it.
             source: the input artifact.
             parameters: the action's UserParameters.
-            poll_s: seconds between an answer and the next call.
+            poll_s: seconds between a result and the next job.
 
         Raises:
-            AwsError: the function did not answer a call.
+            AwsError: the function reported no result.
         """
         token: str | None = None
         while True:
@@ -164,25 +169,25 @@ class LocalPipeline(Listener):
             job = event["CodePipeline.job"]["id"]
             with self._lock:
                 self._open[job] = False
-                answer = next((item for item in self.answers if item.job == job), None)
-            if answer is None:
+                result = next((item for item in self.results if item.job == job), None)
+            if result is None:
                 raise AwsError(
-                    "The function did not answer its job.",
-                    hint="The log of OnPipelineFunction says why.",
+                    "The function reported no result for its job.",
+                    hint="See the log of OnPipelineFunction.",
                 )
-            yield answer
-            if answer.kind != "continue":
+            yield result
+            if result.kind != "continue":
                 return
-            token = answer.token
+            token = result.token
             time.sleep(poll_s)
 
     def revoke(self, job: str) -> None:
-        """End a job, as stopping its pipeline does: it takes no answer any more."""
+        """End a job, as stopping its pipeline does; a result for it is refused."""
         with self._lock:
             self._open[job] = False
 
-    def _take(self, operation: str, request: dict[str, Any]) -> str:
-        """Keep an answer; return the name of the error, or an empty string."""
+    def _accept(self, operation: str, request: dict[str, Any]) -> str:
+        """Record a result; returns the name of the error, or an empty string."""
         job = str(request.get("jobId"))
         with self._lock:
             if job not in self._open:
@@ -195,7 +200,7 @@ class LocalPipeline(Listener):
                 self.refused.append((job, error))
                 return error
             self._open[job] = False
-            self.answers.append(_answer(operation, job, request))
+            self.results.append(_result(operation, job, request))
         return ""
 
 
@@ -214,11 +219,11 @@ def _is_valid(operation: str, request: Mapping[str, Any]) -> bool:
     )
 
 
-def _answer(operation: str, job: str, request: Mapping[str, Any]) -> Answer:
+def _result(operation: str, job: str, request: Mapping[str, Any]) -> JobResult:
     details = request.get("executionDetails") or request.get("failureDetails") or {}
     token = request.get("continuationToken")
     kind = "failure" if operation == "PutJobFailureResult" else "continue" if token else "success"
-    return Answer(
+    return JobResult(
         job=job,
         kind=kind,
         text=str(details.get("summary") or details.get("message") or ""),
@@ -242,3 +247,94 @@ def _to_cbor(fields: Mapping[str, str]) -> bytes:
         encoded = text.encode()
         body += bytes([0x78, len(encoded)]) + encoded
     return body
+
+
+NAME = "local-pipeline"
+KEY = "learning/Source/source.zip"
+
+
+def attach(aws: LocalAws, pipeline: LocalCodePipeline, function: str) -> None:
+    """Make a function report its results to this pipeline.
+
+    Args:
+        aws: where the function is.
+        pipeline: which is running.
+        function: the function's physical name.
+    """
+    functions = aws.client("lambda")
+    found = functions.get_function_configuration(FunctionName=function)
+    # The local AWS returns numbers of the template as numbers.
+    known = found.get("Environment", {}).get("Variables", {})
+    variables = {name: str(value) for name, value in known.items()}
+    functions.update_function_configuration(
+        FunctionName=function,
+        Environment={"Variables": {**variables, "AWS_ENDPOINT_URL_CODEPIPELINE": pipeline.address}},
+    )
+
+
+def calling(aws: LocalAws, function: str) -> Callable[[dict[str, Any]], None]:
+    """A callable that invokes a function and waits for it, for ``LocalPipeline.action``.
+
+    Args:
+        aws: where the function is.
+        function: the function's physical name.
+    """
+    functions = aws.client("lambda")
+
+    def call(event: dict[str, Any]) -> None:
+        functions.invoke(FunctionName=function, Payload=json.dumps(event))["Payload"].read()
+
+    return call
+
+
+def repository(migrations: Path, release: str | None = None) -> bytes:
+    """The zip that a source action makes from a repository with these migrations.
+
+    Args:
+        migrations: the folder.
+        release: for ``release.json``; without it, the action must name the release.
+    """
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("README.md", "# An application, with its migrations\n")
+        if release is not None:
+            archive.writestr("release.json", json.dumps({"format": 1, "release": release}))
+        for path in sorted(migrations.rglob("*")):
+            if path.is_file():
+                archive.write(path, f"migrations/{path.relative_to(migrations).as_posix()}")
+    return body.getvalue()
+
+
+def put_source(aws: LocalAws, archive: bytes, revision: str | None = None) -> SourceArtifact:
+    """Upload a source artifact; returns it with credentials of the pipeline's role.
+
+    The functions' own roles may not read the pipeline's bucket.
+
+    Args:
+        aws: where the bucket is.
+        archive: the zip.
+        revision: the commit it was made from.
+    """
+    s3, iam = aws.client("s3"), aws.client("iam")
+    anybody = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    may = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{NAME}/*"}
+    with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket=NAME)
+    with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_role(RoleName=NAME, AssumeRolePolicyDocument=_policy(anybody))
+    iam.put_role_policy(RoleName=NAME, PolicyName="artifacts", PolicyDocument=_policy(may))
+    role = iam.get_role(RoleName=NAME)["Role"]["Arn"]
+    lent = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="job")["Credentials"]
+    s3.put_object(Bucket=NAME, Key=KEY, Body=archive)
+    return SourceArtifact(
+        bucket=NAME,
+        key=KEY,
+        access_key_id=lent["AccessKeyId"],
+        secret_access_key=lent["SecretAccessKey"],
+        session_token=lent["SessionToken"],
+        revision=revision,
+    )
+
+
+def _policy(statement: Mapping[str, object]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})

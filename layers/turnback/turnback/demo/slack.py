@@ -1,6 +1,6 @@
-"""Slack on this machine: an incoming webhook and the Web API, which keep what is posted.
+"""A local Slack: an incoming webhook and the Web API, which keep what is posted.
 
-A test, or whoever wants to see what happens, lets it answer 429, 500, or never.
+Tests make it answer 429, 500, or never.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
-from turnback.demo.listener import Listener, QuietHandler
+from turnback.demo.http_server import Listener, QuietHandler
 from turnback.errors import CheckFailed
 
 TOKEN = "xoxb-local"
@@ -24,13 +24,13 @@ BUTTON_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """An answer that is none of Slack's good ones.
+class FailedResponse:
+    """A response other than success.
 
     Attributes:
-        status: of HTTP; 0 for no answer at all.
-        headers: such as Retry-After.
-        body: what it says.
+        status: of HTTP; 0 for no response at all.
+        headers: for example Retry-After.
+        body: the response body.
     """
 
     status: int
@@ -38,21 +38,21 @@ class Trouble:
     body: str = ""
 
 
-class Webhook(Listener):
+class LocalSlack(Listener):
     """A chat that listens on 127.0.0.1 while its ``with`` block runs."""
 
     def __init__(self) -> None:
         self._got: queue.Queue[dict[str, Any]] = queue.Queue()
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self.troubles: list[Trouble] = []
-        """Answers laid ready: each request takes one, before it is done."""
+        self.failures: list[FailedResponse] = []
+        """Responses for the next requests; each request takes one."""
         self.calls: list[tuple[str, dict[str, Any]]] = []
-        """Every request: the method (``webhook``, ``chat.postMessage``, …) and what it said."""
+        """Every request: the method (``webhook``, ``chat.postMessage``, …) and its body."""
         self.messages: dict[str, dict[str, Any]] = {}
-        """What the channel shows: the messages by their ``ts``, as they were changed last."""
-        self.whispers: list[str] = []
-        """What only the one who pressed a button sees."""
+        """The channel's messages by their ``ts``, as they are now."""
+        self.ephemeral: list[str] = []
+        """The texts that only the person who pressed a button sees."""
         chat = self
 
         class Handler(QuietHandler):
@@ -60,13 +60,13 @@ class Webhook(Listener):
                 body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
                 kind, _, name = self.path.strip("/").partition("/")
                 method = name if kind == "api" else "press" if kind == "actions" else "webhook"
-                trouble = chat._received(method, body)
-                if trouble and not trouble.status:
+                failure = chat._record(method, body)
+                if failure and not failure.status:
                     chat._ended.wait()
                     self.close_connection = True
                     return
-                if trouble:
-                    self.answer(trouble.status, trouble.body.encode(), trouble.headers)
+                if failure:
+                    self.answer(failure.status, failure.body.encode(), failure.headers)
                 elif method == "webhook":
                     chat._keep(body)
                     self.answer(200, b"ok", {})
@@ -74,32 +74,32 @@ class Webhook(Listener):
                     chat._pressed(name, body)
                     self.answer(200, b"ok", {})
                 else:
-                    told = chat._api(method, body, self.headers.get("Authorization", ""))
+                    response = chat._api(method, body, self.headers.get("Authorization", ""))
                     self.answer(
-                        200, json.dumps(told).encode(), {"Content-Type": "application/json"}
+                        200, json.dumps(response).encode(), {"Content-Type": "application/json"}
                     )
 
         super().__init__(Handler)
 
     @property
     def address(self) -> str:
-        """Where a webhook posts to."""
+        """The URL of the webhook."""
         return f"{self.root}/services/local"
 
     def bot_secret(self, signing_secret: str = "") -> str:
-        """The secret of a bot in this chat, as Secrets Manager is to hold it.
+        """The bot's secret, as stored in Secrets Manager.
 
         Args:
-            signing_secret: with it, messages have buttons.
+            signing_secret: if given, messages have buttons.
         """
         fields = {"bot_token": TOKEN, "channel": CHANNEL, "api": f"{self.root}/api/"}
         return json.dumps(fields | ({"signing_secret": signing_secret} if signing_secret else {}))
 
     def next_message(self, seconds: float) -> dict[str, Any] | None:
-        """The oldest message or change of one not yet asked for, or None.
+        """The next new or changed message, or None.
 
         Args:
-            seconds: how long to wait for one.
+            seconds: how long to wait.
         """
         try:
             return self._got.get(timeout=seconds)
@@ -107,18 +107,18 @@ class Webhook(Listener):
             return None
 
     def message_of(self, run: str) -> dict[str, Any] | None:
-        """What the channel shows of a run now: its first message, as it was changed last."""
+        """The channel's first message about a run, as it is now."""
         for message in list(self.messages.values()):
             if run in json.dumps(message.get("blocks", [])):
                 return {"text": message["text"], "blocks": message["blocks"]}
         return None
 
     def press(self, action: str, user: str) -> bytes:
-        """The body that Slack posts when somebody presses a button of the newest question.
+        """The body that Slack posts when somebody presses a button of the newest message.
 
         Args:
             action: its ``action_id``.
-            user: who presses it, by Slack's id.
+            user: Slack's id of who presses it.
 
         Raises:
             CheckFailed: no message has such a button.
@@ -138,10 +138,10 @@ class Webhook(Listener):
         raise CheckFailed(f"No message in the chat has a button {action!r}.", findings=[])
 
     def await_button(self, action: str, user: str) -> bytes:
-        """As ``press``, once there is such a button.
+        """Like ``press``, but wait for the button to appear.
 
         Raises:
-            CheckFailed: none came in a minute.
+            CheckFailed: it did not appear within a minute.
         """
         deadline = time.monotonic() + BUTTON_SECONDS
         while True:
@@ -157,12 +157,12 @@ class Webhook(Listener):
             self._keep({name: body[name] for name in ("text", "blocks") if name in body}, ts)
         else:
             with self._lock:
-                self.whispers.append(str(body.get("text", "")))
+                self.ephemeral.append(str(body.get("text", "")))
 
-    def _received(self, method: str, body: dict[str, Any]) -> Trouble | None:
+    def _record(self, method: str, body: dict[str, Any]) -> FailedResponse | None:
         with self._lock:
             self.calls.append((method, body))
-            return self.troubles.pop(0) if self.troubles else None
+            return self.failures.pop(0) if self.failures else None
 
     def _keep(self, message: dict[str, Any], ts: str = "") -> str:
         with self._lock:
@@ -193,7 +193,7 @@ class Webhook(Listener):
 
 
 def readable(message: dict[str, Any]) -> list[str]:
-    """The lines of a Block Kit message as a chat shows them, without its markup."""
+    """The lines of a Block Kit message as text, without markup."""
     lines: list[str] = []
     for block in message.get("blocks", []):
         for part in (block.get("text"), *block.get("elements", [])):
@@ -202,7 +202,7 @@ def readable(message: dict[str, Any]) -> list[str]:
                 # A button.
                 text = f"[{text['text']}]"
             lines += _plain(text).splitlines()
-        # Side by side in the chat: a name over its value.
+        # Slack shows a field's name above its value.
         lines += [": ".join(_plain(part["text"]).splitlines()) for part in block.get("fields", [])]
         lines.append("")
     return lines[:-1] or [str(message.get("text", ""))]

@@ -1,4 +1,4 @@
-"""The embedded Postgres: the project's own when no database is named, or a throw-away server."""
+"""The project's embedded Postgres, used when no database is named."""
 
 from __future__ import annotations
 
@@ -11,24 +11,20 @@ from pathlib import Path
 from typing import Self
 
 from turnback.errors import ConfigurationError, DatabaseUnreachable
-from turnback.local.account import server_account, state_folder
-from turnback.local.binaries import binaries
-from turnback.local.cluster import Running, read_running
-from turnback.local.server import START_SECONDS, EmbeddedServer
-
-__all__ = ["EmbeddedServer", "binaries", "project_server"]
+from turnback.local.programs import server_account, state_folder
+from turnback.local.server import START_SECONDS, EmbeddedServer, Running, read_running
 
 
 def project_server(folder: Path, *, say: Callable[[str], None] = lambda _: None) -> EmbeddedServer:
-    """The project's own server, for when no database is named; durable, over a unix socket.
+    """The project's embedded server; durable, over a unix socket.
 
-    It lives in ``.turnback/postgres`` of the folder, is made on first use, is shared by the
-    commands that run at the same time, and is stopped by the last that leaves. What a killed
-    command left behind, a running server or a stale lock file, is taken over.
+    Its data is in ``.turnback/postgres``. It is made on first use, shared by commands that run at
+    the same time, and stopped by the last one. A running server or a stale lock file that a killed
+    command left is reused.
 
     Args:
         folder: the project's folder.
-        say: told, in a sentence, what takes long or is not where one would look.
+        say: called with a sentence about what takes long or is in an unexpected place.
 
     Raises:
         ConfigurationError: the folder or the programs cannot be used.
@@ -67,17 +63,17 @@ def _project_home(folder: Path, say: Callable[[str], None]) -> Path:
     except OSError as error:
         raise ConfigurationError(
             f"The project's own Postgres cannot live in {home}: {error.strerror}.",
-            hint="Name a database by --database-url or DATABASE_URL.",
+            hint="Name a database with --database-url or DATABASE_URL.",
         ) from error
     if account and not account.enters(home):
         home = state_folder(account, "postgres", folder)
-        say(f"{folder} is closed to the account of Postgres: its data is in {home}")
+        say(f"The account of Postgres cannot enter {folder}: its data is in {home}")
     return home
 
 
 @contextlib.contextmanager
 def _starting(path: Path) -> Iterator[None]:
-    """Let one command at a time find out whether the server runs, and start it."""
+    """Let one command at a time check for the server and start it."""
     path.touch(mode=0o600)
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -97,27 +93,27 @@ def _await_running(data_dir: Path) -> Running | None:
 
 
 class _SharedServer(EmbeddedServer):
-    """A server whose users each hold a lock file together; the last of them stops it."""
+    """A server whose users share a lock on a file; the last one stops it."""
 
     _lease: int | None = None
 
     def leased(self, lease: int) -> Self:
-        """Take over the descriptor of the lock file, locked together with the other users."""
+        """Take over the descriptor of the shared lock file."""
         self._lease = lease
         return self
 
     def stop(self) -> None:
-        """Leave the server, and stop it when nobody else uses it."""
+        """Leave the server; stops it if nobody else uses it."""
         lease, self._lease = self._lease, None
         if lease is None:
             return
         try:
-            # Who gets the lock alone is the last one; who comes now waits until it is free again.
+            # Only the last user can get an exclusive lock; a new one waits until it is released.
             fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.disown()
         else:
             super().stop()
         finally:
-            # The lock goes with its descriptor, after a kill -9 too.
+            # Closing the descriptor releases the lock; so does kill -9.
             os.close(lease)

@@ -1,4 +1,4 @@
-"""A stand-in that listens on this machine while a ``with`` block lasts."""
+"""A local HTTP server that runs while a ``with`` block lasts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Self
 
 
 class QuietHandler(BaseHTTPRequestHandler):
-    """Answers a request, and says nothing: the output is the demo's."""
+    """Answers a request and logs nothing."""
 
     def answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        """Send a whole answer."""
+        """Send a complete response."""
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
@@ -21,11 +21,11 @@ class QuietHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Listener:
-    """A server on a free port of 127.0.0.1, in a thread of its own."""
+    """A server on a free port of 127.0.0.1, in its own thread."""
 
     def __init__(self, handler: type[QuietHandler]) -> None:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -33,7 +33,7 @@ class Listener:
 
     @property
     def root(self) -> str:
-        """Where it listens."""
+        """Its base URL."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:

