@@ -82,9 +82,9 @@ unit: setup
 bench: setup  ## Speed, as ratios to psql and dbmate in the same run, into bench/README.md
 	$(BIN)/python bench
 
-picture: setup  ## docs/slack.png anew, from the last message of the last demo; needs Chromium
+picture: setup  ## Draw docs/slack.svg from the last message of the last demo
 	@test ! -f .turnback/slack.json || cp .turnback/slack.json docs/slack.json
-	$(BIN)/python -m turnback.demo.picture docs/slack.json docs/slack.png
+	$(BIN)/python -m turnback.demo.picture docs/slack.json docs/slack.svg
 
 retries:  ## The Retry blocks of the state machine, from statemachine/retries.py
 	$(PYTHON) statemachine/retries.py

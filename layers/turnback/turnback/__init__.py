@@ -1,3 +1,3 @@
-"""PostgreSQL migrations on AWS that you can always turn back from."""
+"""PostgreSQL migrations on AWS, with rollbacks proven before you need them."""
 
 __version__ = "0.1.0"

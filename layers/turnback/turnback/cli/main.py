@@ -77,7 +77,7 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, message="turnback %(version)s")
 def cli() -> None:
-    """PostgreSQL migrations that you can always turn back from.
+    """PostgreSQL migrations on AWS, with rollbacks proven before you need them.
 
     The database is named by --database-url or DATABASE_URL; without either, it is the project's
     own embedded Postgres in .turnback/.

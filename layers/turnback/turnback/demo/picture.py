@@ -1,187 +1,186 @@
-"""A chat message as a picture: Block Kit to HTML that looks like Slack, and a browser's shot of it.
+"""Draw a Slack message as SVG, for the documentation.
 
-For the documentation only: ``python -m turnback.demo.picture MESSAGE.json PICTURE.png``. Slack's
-own look is at https://app.slack.com/block-kit-builder, where the same JSON can be pasted.
+``python -m turnback.demo.picture MESSAGE.json PICTURE.svg``. The same message always gives the same
+bytes, so that a test can compare docs/slack.svg with docs/slack.json. To see Slack's own rendering,
+paste the JSON into https://app.slack.com/block-kit-builder.
 """
 
 from __future__ import annotations
 
-import html
 import json
 import re
-import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
-from turnback.errors import ConfigurationError, TurnbackError
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--force-device-scale-factor=2",
-)
-WIDTH = 760
-SECONDS = 60
-
-PAGE = """<!doctype html>
-<html><head><meta charset="utf-8"><style>
-* {{ box-sizing: border-box; }}
-body {{ margin: 0; padding: 20px 24px; width: {width}px; background: #fff; color: #1d1c1d;
-  font: 15px/1.46 Lato, "Liberation Sans", "Helvetica Neue", Arial, "DejaVu Sans", sans-serif; }}
-.message {{ display: flex; gap: 10px; }}
-.message + .message {{ margin-top: 22px; }}
-.face {{ flex: none; width: 36px; height: 36px; border-radius: 6px; background: #1f4e5f;
-  color: #fff; font-size: 22px; line-height: 36px; text-align: center; }}
-.body {{ flex: 1; min-width: 0; }}
-.who b {{ font-weight: 900; }}
-.app {{ margin: 0 6px; padding: 1px 4px; border-radius: 3px; background: #e8e8e8; color: #616061;
-  font-size: 10px; font-weight: 700; }}
-.when {{ color: #616061; font-size: 12px; }}
-h1 {{ margin: 8px 0 4px; font-size: 18px; line-height: 1.35; }}
-.section, .fields, .actions {{ margin: 8px 0; overflow-wrap: anywhere; }}
-.fields {{ display: grid; grid-template-columns: 1fr 1fr; gap: 8px 16px; }}
-code {{ padding: 2px 3px 1px; border: 1px solid #dcdcdc; border-radius: 3px; background: #f7f7f7;
-  color: #c01343; font: 12px/1.5 "DejaVu Sans Mono", monospace; }}
-pre {{ margin: 4px 0; padding: 8px; border: 1px solid #dcdcdc; border-radius: 4px;
-  background: #f8f8f8; white-space: pre-wrap; font: 12px/1.5 "DejaVu Sans Mono", monospace; }}
-.context {{ margin: 8px 0 0; color: #616061; font-size: 12px; }}
-.button {{ display: inline-block; margin-right: 8px; padding: 4px 12px; border: 1px solid #bbb;
-  border-radius: 4px; font-size: 13px; font-weight: 700; }}
-.primary {{ border-color: #007a5a; background: #007a5a; color: #fff; }}
-.danger {{ border-color: #e01e5a; background: #e01e5a; color: #fff; }}
-</style></head><body>{messages}
-<script>document.body.dataset.height = Math.ceil(document.body.getBoundingClientRect().height)
-</script></body></html>
-"""
+WIDTH, LEFT, RIGHT = 760, 70, 736
+BUTTON_COLORS = {"primary": "#007a5a", "danger": "#e01e5a"}
+STYLE = """\
+text { font-family: Helvetica, Arial, "Liberation Sans", "DejaVu Sans", sans-serif;
+  font-size: 14px; fill: #1d1c1d; white-space: pre }
+.header { font-size: 18px; font-weight: bold }
+.bold { font-weight: bold }
+.context { font-size: 12px; fill: #616061 }
+.code, .block { font-family: "DejaVu Sans Mono", Menlo, monospace; font-size: 12px }
+.code { fill: #c01343 }
+.button { font-size: 13px; font-weight: bold; fill: #fff }"""
+# Widths of Helvetica's characters, as parts of 15 pixels; all others are 0.56 wide. Text is drawn
+# at 14 pixels, which leaves room for a wider font in its place.
+_WIDTHS = {
+    **dict.fromkeys("ijl'", 0.22),
+    **dict.fromkeys(" fIt.,:;!/|[]", 0.28),
+    **dict.fromkeys('r()-`"', 0.34),
+    **dict.fromkeys("ABCDEFGHKLNPQRSTUVXYZw", 0.72),
+    **dict.fromkeys("mMW%@…", 0.94),
+}
+_MARKUP = re.compile(r"`(?P<code>[^`\n]+)`|(?<!\w)\*(?P<bold>[^*\n]+)\*(?!\w)")
 
 
-def page(messages: Sequence[Mapping[str, Any]]) -> str:
-    """An HTML page with these messages one under the other."""
-    return PAGE.format(width=WIDTH, messages="".join(map(_message, messages)))
+@dataclass(slots=True)
+class _Canvas:
+    """Collects the elements from top to bottom; ``y`` is the base line of the last text."""
+
+    y: float = 38
+    elements: list[str] = field(default_factory=list)
+
+    def text(self, spans: list[tuple[str, str]], left: float, y: float, kind: str = "") -> None:
+        inner = "".join(
+            f'<tspan class="{style}">{escape(text)}</tspan>' if style else escape(text)
+            for style, text in spans
+        )
+        cls = f' class="{kind}"' if kind else ""
+        self.elements.append(f'<text x="{left:g}" y="{y:g}"{cls}>{inner}</text>')
+
+    def box(self, left: float, top: float, size: tuple[float, float], style: str) -> None:
+        width, height = size
+        self.elements.append(
+            f'<rect x="{left:g}" y="{top:g}" width="{width:g}" height="{height:g}" rx="4" {style}/>'
+        )
+
+    def paragraphs(
+        self, text: str, left: float = LEFT, right: float = RIGHT, kind: str = ""
+    ) -> None:
+        """Text with Slack's markup, wrapped; every second part between ``` is a block of code."""
+        parts = re.split(r"\n?```(.*?)```\n?", unescape(text), flags=re.DOTALL)
+        for number, part in enumerate(parts):
+            block = number % 2 == 1
+            inset = 10 if block else 0
+            lines = [
+                wrapped
+                for line in part.split("\n" if part else "\0")
+                for wrapped in wrap(line, right - left - 2 * inset, "block" if block else kind)
+            ]
+            height = 18 if block or kind == "context" else 21
+            if block:
+                size = (right - left, height * len(lines) + 12)
+                self.box(left, self.y + 8, size, 'fill="#f8f8f8" stroke="#dcdcdc"')
+                self.y += 10
+            for spans in lines if part else []:
+                self.y += height
+                self.text(spans, left + inset, self.y, "block" if block else kind)
+            self.y += 10 if block else 0
 
 
-def draw(messages: Sequence[Mapping[str, Any]], picture: Path) -> None:
-    """Write the messages as a PNG, as high as they are.
+def draw(message: Mapping[str, Any]) -> str:
+    """A message of Block Kit, or with only a text, as an SVG document."""
+    canvas = _Canvas()
+    canvas.box(24, 20, (36, 36), 'fill="#1f4e5f"')
+    canvas.text([("button", "↩")], 35, 43)
+    canvas.text([("bold", "turnback"), ("context", "  APP")], LEFT, 33)
+    for block in message.get("blocks") or [{"type": "section", "text": message}]:
+        _draw_block(canvas, block)
+    height = round(canvas.y + 24)
+    body = "\n".join(canvas.elements)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+        f'width="{WIDTH}" height="{height}">\n<style>\n{STYLE}\n</style>\n'
+        f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>\n{body}\n</svg>\n'
+    )
+
+
+def wrap(text: str, width: float, kind: str = "") -> Iterator[list[tuple[str, str]]]:
+    """The lines of a paragraph, each as (style, text) spans.
 
     Args:
-        messages: of Block Kit, as they were posted.
-        picture: the file.
-
-    Raises:
-        ConfigurationError: there is no Chromium here, or it drew nothing.
+        text: without line breaks; its markup becomes styles.
+        width: of the lines, in pixels.
+        kind: of the text: a class of the style sheet. A ``block`` has no markup.
     """
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if browser is None:
-        raise ConfigurationError(
-            f"there is none of {', '.join(BROWSERS)} here",
-            hint="install Chromium (apt install chromium); nothing but the picture needs it",
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "message.html")
-        source.write_text(page(messages), encoding="utf-8")
-        address, data = source.as_uri(), f"--user-data-dir={folder}/profile"
-        seen = _run([browser, *FLAGS, data, f"--window-size={WIDTH},800", "--dump-dom", address])
-        height = re.search(r'data-height="(\d+)"', seen)
-        if height is None:
-            raise ConfigurationError("the browser did not show the page", hint=seen[:500])
-        shot = Path(folder, "shot.png")
-        size = f"--window-size={WIDTH},{height[1]}"
-        told = _run([browser, *FLAGS, data, size, f"--screenshot={shot}", address])
-        if not shot.is_file():
-            raise ConfigurationError("the browser drew no picture", hint=told[:500])
-        shutil.copyfile(shot, picture)
+    line: list[tuple[str, str]] = []
+    used = 0.0
+    for style, part in [("", text)] if kind == "block" else _styled(text):
+        for word in re.findall(r" *[^ ]+| +$", part):
+            rest = word
+            while rest:
+                size = _width(rest, style or kind)
+                if used + size <= width:
+                    line.append((style, rest))
+                    used += size
+                    break
+                # A word that is wider than a line is cut.
+                fits = 0 if line else max(int(len(rest) * width / size), 1)
+                if fits:
+                    line.append((style, rest[:fits]))
+                yield line
+                line, used, rest = [], 0.0, rest[fits:].lstrip(" ")
+    yield line
 
 
-def main(arguments: Sequence[str]) -> int:
-    """The command: a file with one message, or a list of them, and the picture to write."""
-    if len(arguments) != 2:
-        sys.stderr.write("usage: python -m turnback.demo.picture MESSAGE.json PICTURE.png\n")
-        return 2
-    try:
-        read = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-        draw(read if isinstance(read, list) else [read], Path(arguments[1]))
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"{arguments[0]}: {error}\n")
-        return 2
-    except TurnbackError as error:
-        sys.stderr.write(f"{error}\n{error.hint}\n")
-        return error.exit_code
-    return 0
+def main(arguments: list[str]) -> None:
+    """Read a message and write its picture."""
+    message = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+    Path(arguments[1]).write_text(draw(message), encoding="utf-8")
 
 
-def _run(command: Sequence[str]) -> str:
-    try:
-        done = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=SECONDS, errors="replace"
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ConfigurationError(
-            f"{command[0]} did not end in {SECONDS} s", hint="try again on a machine less busy"
-        ) from error
-    return done.stdout or done.stderr
+def _styled(text: str) -> Iterator[tuple[str, str]]:
+    at = 0
+    for found in _MARKUP.finditer(text):
+        yield "", text[at : found.start()]
+        yield str(found.lastgroup), found[str(found.lastgroup)]
+        at = found.end()
+    yield "", text[at:]
 
 
-def _message(message: Mapping[str, Any]) -> str:
-    blocks = "".join(map(_block, message.get("blocks") or ()))
-    shown = blocks or f'<div class="section">{marked(str(message.get("text", "")))}</div>'
-    return (
-        '<div class="message"><div class="face">↩</div><div class="body">'
-        '<div class="who"><b>turnback</b><span class="app">APP</span>'
-        f"</div>{shown}</div></div>"
-    )
+def _width(text: str, style: str) -> float:
+    if style in ("code", "block"):
+        return len(text) * 7.25
+    size = {"header": 18, "context": 12}.get(style, 15)
+    wider = 1.08 if style in ("header", "bold") else 1.0
+    return sum(_WIDTHS.get(character, 0.56) for character in text) * size * wider
 
 
-def _block(block: Mapping[str, Any]) -> str:
-    kind = block["type"]
-    if kind == "header":
-        return f"<h1>{html.escape(block['text']['text'])}</h1>"
-    if kind == "context":
-        told = " ".join(marked(item["text"]) for item in block["elements"])
-        return f'<div class="context">{told}</div>'
-    if kind == "actions":
-        return f'<div class="actions">{"".join(map(_button, block["elements"]))}</div>'
-    if "fields" in block:
-        told = "".join(f"<div>{marked(item['text'])}</div>" for item in block["fields"])
-        return f'<div class="fields">{told}</div>'
-    return f'<div class="section">{marked(block["text"]["text"])}</div>'
-
-
-def _button(button: Mapping[str, Any]) -> str:
-    style = html.escape(button.get("style", ""))
-    return f'<span class="button {style}">{html.escape(button["text"]["text"])}</span>'
-
-
-def marked(text: str) -> str:
-    """Slack's markup as HTML: ``*bold*``, `` `code` ``, blocks of code, lines."""
-    safe = html.escape(html.unescape(text), quote=False)
-    parts = re.split(r"```(.*?)```\n?", safe, flags=re.DOTALL)
-    return "".join(
-        f"<pre>{part}</pre>" if index % 2 else _inline(part) for index, part in enumerate(parts)
-    )
-
-
-def _inline(text: str) -> str:
-    parts = re.split(r"`([^`\n]+)`", text)
-    told = "".join(
-        f"<code>{part}</code>"
-        if index % 2
-        else re.sub(r"(?<!\w)\*([^*\n]+)\*(?!\w)", r"<b>\1</b>", part)
-        for index, part in enumerate(parts)
-    )
-    return told.strip("\n").replace("\n", "<br>")
+def _draw_block(canvas: _Canvas, block: Mapping[str, Any]) -> None:
+    canvas.y += 8
+    if block["type"] == "header":
+        canvas.paragraphs(block["text"]["text"], kind="header")
+    elif block["type"] == "context":
+        canvas.paragraphs(" ".join(item["text"] for item in block["elements"]), kind="context")
+    elif block["type"] == "actions":
+        left = float(LEFT)
+        for button in block["elements"]:
+            label = button["text"]["text"]
+            width = _width(label, "bold") + 20
+            color = BUTTON_COLORS.get(button.get("style", ""), "#616061")
+            canvas.box(left, canvas.y + 6, (width, 28), f'fill="{color}"')
+            canvas.text([("button", label)], left + 12, canvas.y + 25)
+            left += width + 8
+        canvas.y += 34
+    elif "fields" in block:
+        middle = (LEFT + RIGHT) / 2
+        for number in range(0, len(block["fields"]), 2):
+            top = lowest = canvas.y
+            for column, item in enumerate(block["fields"][number : number + 2]):
+                canvas.y = top
+                left = middle + 8 if column else LEFT
+                canvas.paragraphs(item["text"], left, RIGHT if column else middle - 8)
+                lowest = max(lowest, canvas.y)
+            canvas.y = lowest + 4
+    else:
+        canvas.paragraphs(block["text"]["text"])
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])
