@@ -17,8 +17,9 @@ from moto import mock_aws
 from psycopg.conninfo import conninfo_to_dict
 from turnback.aws import cloudformation
 from turnback.aws.cloudformation import StackDescription
-from turnback.cli.shelf import find, open_shelf
+from turnback.cli.recovery import Where, open_bucket, open_dumps
 from turnback.errors import ConfigurationError
+from turnback.recovery.dumps.catalog import find_dump
 from turnback.recovery.dumps.dump import DumpSnapshots
 from turnback.recovery.endpoint import Endpoint
 
@@ -317,15 +318,15 @@ def test_the_dumps_of_a_stack_are_those_of_its_target_in_its_bucket(
     database: str, make_stack: Callable[[str], None], tmp_path: Path
 ) -> None:
     make_stack("dump")
-    shelf = open_shelf(None, "prod", tmp_path)
-    record = dump(database, shelf.store, "r-1")
-    other = DumpSnapshots(Endpoint.from_url(database), shelf.store, lambda: 60)
+    dumps = open_dumps(Where(tmp_path, stack="prod"))
+    record = dump(database, dumps.store, "r-1")
+    other = DumpSnapshots(Endpoint.from_url(database), dumps.store, lambda: 60)
     other.record("other", "r-2", {})
     assert record.id.startswith("s3://")
-    assert find("r-1", shelf)[1] == record
-    assert find(record.id, shelf)[1] == record
+    assert dumps.record("r-1") == record
+    assert find_dump(record.id, lambda: dumps, open_bucket)[1] == record
     with pytest.raises(ConfigurationError, match="there is no snapshot 'r-2'"):
-        find("r-2", shelf)
+        dumps.find("r-2")
 
 
 def test_a_stack_without_snapshots_says_so(
@@ -333,4 +334,4 @@ def test_a_stack_without_snapshots_says_so(
 ) -> None:
     make_stack("none")
     with pytest.raises(ConfigurationError, match="of the kind none"):
-        open_shelf(None, "prod", tmp_path)
+        open_dumps(Where(tmp_path, stack="prod"))

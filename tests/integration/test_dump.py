@@ -16,7 +16,7 @@ from moto import mock_aws
 from turnback.errors import ConfigurationError, DatabaseRefused, SnapshotFailed, TurnbackError
 from turnback.recovery.contents import counters, written_since
 from turnback.recovery.dumps import programs
-from turnback.recovery.dumps.catalog import DumpCatalog, DumpKeeper, read_record
+from turnback.recovery.dumps.catalog import DumpCatalog, read_record
 from turnback.recovery.dumps.dump import DumpSnapshots
 from turnback.recovery.dumps.store import FolderStore
 from turnback.recovery.endpoint import Endpoint
@@ -287,12 +287,12 @@ def test_a_dump_lies_in_a_bucket_of_s3_with_its_tags(
         assert record.encrypted == s3.head_object(Bucket="dumps", Key=key).get(
             "ServerSideEncryption"
         )
-        catalog = DumpCatalog(store)
-        assert list(catalog.list("orders")) == [record]
-        assert list(catalog.list("other")) == []
+        catalog = DumpCatalog(store, "orders")
+        assert list(catalog.records()) == [record]
+        assert list(DumpCatalog(store, "other").records()) == []
         assert restore(filled, store, request(record)).state is RestoreState.RESTORED
         assert contents(filled) == before
-        DumpKeeper(catalog, "orders").delete(record.id)
+        catalog.delete(record.id)
         assert list(store.keys("")) == []
     for name, _ in others(admin, filled):
         admin.execute(f"DROP DATABASE {name}".encode())
@@ -302,18 +302,18 @@ def test_the_catalog_lists_what_can_be_restored_newest_first(filled: str) -> Non
     store = Memory()
     dumps = [dump(filled, store, f"r-{number}") for number in (2, 1, 3)]
     store.objects["snapshots/orders/r-4.dump"] = b"never read back, so it has no record"
-    catalog = DumpCatalog(store)
-    assert list(catalog.list("orders")) == dumps[::-1]
-    assert list(catalog.list()) == dumps[::-1]
-    kept = list(DumpKeeper(catalog, "orders").kept())
+    catalog = DumpCatalog(store, "orders")
+    assert list(catalog.records()) == dumps[::-1]
+    assert list(DumpCatalog(store).records()) == dumps[::-1]
+    kept = list(catalog.kept())
     assert [(one.run, one.available) for one in kept] == [
         ("r-3", True),
         ("r-1", True),
         ("r-2", True),
     ]
-    DumpKeeper(catalog, "orders").delete(dumps[1].id)
-    DumpKeeper(catalog, "orders").delete(dumps[1].id)
-    assert [one.run for one in catalog.list("orders")] == ["r-3", "r-2"]
+    catalog.delete(dumps[1].id)
+    catalog.delete(dumps[1].id)
+    assert [one.run for one in catalog.list()] == ["r-3", "r-2"]
     assert read_record(store, "snapshots/orders/r-1.dump") is None
 
 

@@ -22,9 +22,9 @@ from moto.rds import models
 from psycopg.conninfo import conninfo_to_dict
 from turnback.aws import cloudformation, rds_clusters, rds_instances, rds_snapshots
 from turnback.aws.cloudformation import StackDescription
-from turnback.cli import managed_restore
+from turnback.cli import restore
 from turnback.cli.main import cli
-from turnback.cli.restoring import Pace
+from turnback.recovery.by_hand import Pace
 
 from tests.conftest import ProjectFactory
 from tests.integration.command_line import Answer
@@ -151,7 +151,7 @@ MakeWorld = Callable[..., World]
 
 def set_pace(monkeypatch: pytest.MonkeyPatch, pace: Pace) -> None:
     """Let restores be looked at so often; the stack's own pace is seconds."""
-    monkeypatch.setattr(managed_restore, "pace_of", lambda _: pace)
+    monkeypatch.setattr(restore, "pace_of", lambda _: pace)
 
 
 @pytest.fixture
@@ -328,7 +328,7 @@ def test_ctrl_c_says_that_everything_is_left_as_it_is(
     make_world()
     set_pace(monkeypatch, Pace(0.0, sleep=interrupt))
     done = CliRunner().invoke(cli, ["restore", "r-1", "--stack", "prod", "--yes"])
-    assert "The same command goes on from there." in done.stderr
+    assert "The same command continues from there." in done.stderr
     assert "being restored" in done.stderr
 
 
@@ -356,7 +356,7 @@ def test_a_restore_that_the_run_itself_began_is_ended(make_world: MakeWorld) -> 
     )
     answer = turnback("restore", "r-1", "--stack", "prod", "--yes", "--json")
     assert answer.code == 0, answer.err
-    assert "it goes on where it was" in answer.err
+    assert "began this restore; it is continued" in answer.err
     assert world.names() == {LIVE, "orders-before-r-1"}
 
 
@@ -380,7 +380,7 @@ def test_nothing_takes_the_name_unseen_unless_that_is_said(make_world: MakeWorld
     assert world.rds.changes == []
     answer = turnback("restore", "r-1", "--stack", "prod", "--yes", "--no-check")
     assert answer.code == 0, answer.err
-    assert "nobody looks at it" in answer.out
+    assert "it is not checked" in answer.out
 
 
 def test_a_database_url_is_taken_in_place_of_the_secret(
@@ -439,9 +439,9 @@ def test_what_passes_is_waited_out(make_world: MakeWorld) -> None:
     [
         (("r-none",), "there is no snapshot 'r-none'"),
         (("no_name!",), "there is no snapshot 'no_name!'"),
-        (("--until", "yesterday"), "is no point in time"),
+        (("--until", "yesterday"), "is not a point in time"),
         (("--until", "2026-11-22T15:04:05"), "has no time zone"),
-        (("--until", "2126-11-22T15:04:05Z"), "has not come yet"),
+        (("--until", "2126-11-22T15:04:05Z"), "is in the future"),
         (("r-1", "--into", "look"), "--into is for dumps"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
-from turnback.recovery.managed.by_hand import Asked, asked_for
+from turnback.recovery.managed.by_hand import RestoreAttempt, find_attempt
 from turnback.recovery.managed.database import RESTORED_BY
 
 SOURCE, OTHER = "turnback-orders-r-1", "turnback-orders-r-2"
@@ -36,32 +36,34 @@ class World:
             name: Thing(name, {RESTORED_BY: run} if run else {}) for name, run in named.items()
         }
 
-    def asked(self, source: str = SOURCE, *, own: str | None = None, again: bool = False) -> Asked:
-        return asked_for(self.things.get, "orders", source, own=own, again=again)
+    def attempt(
+        self, source: str = SOURCE, *, own: str | None = None, again: bool = False
+    ) -> RestoreAttempt:
+        return find_attempt(self.things.get, "orders", source, own=own, again=again)
 
     def put(self, name: str, run: str = "") -> None:
         self.things[name] = Thing(name, {RESTORED_BY: run} if run else {})
 
 
-FIRST = World(orders="").asked().run
+FIRST = World(orders="").attempt().run
 
 
 def test_the_same_source_has_the_same_name_and_another_source_another() -> None:
     world = World(orders="")
-    assert world.asked() == world.asked() == Asked(FIRST)
-    assert world.asked(OTHER).run != FIRST
+    assert world.attempt() == world.attempt() == RestoreAttempt(FIRST)
+    assert world.attempt(OTHER).run != FIRST
 
 
 def test_what_is_being_made_is_gone_on_with() -> None:
     world = World(orders="")
     world.put(f"orders-restored-{FIRST}", FIRST)
-    assert world.asked() == Asked(FIRST, begun=True)
+    assert world.attempt() == RestoreAttempt(FIRST, begun=True)
 
 
 def test_something_else_under_the_name_is_not_taken_for_it() -> None:
     world = World(orders="")
     world.put(f"orders-restored-{FIRST}", "somebody")
-    assert world.asked() == Asked(FIRST)
+    assert world.attempt() == RestoreAttempt(FIRST)
 
 
 @pytest.mark.parametrize("old", ["orders", f"orders-before-{FIRST}"])
@@ -69,56 +71,56 @@ def test_between_the_names_of_the_first_rename_it_is_gone_on_with(old: str) -> N
     world = World()
     world.put(old)
     world.put(f"orders-restored-{FIRST}", FIRST)
-    assert world.asked() == Asked(FIRST, begun=True)
+    assert world.attempt() == RestoreAttempt(FIRST, begun=True)
 
 
 def test_in_the_second_rename_where_neither_name_is_there_it_is_gone_on_with() -> None:
     world = World()
     world.put(f"orders-before-{FIRST}")
-    assert world.asked() == Asked(FIRST, begun=True)
+    assert world.attempt() == RestoreAttempt(FIRST, begun=True)
     # The second restore of the same source, with the first one's old one still kept.
     world.put(f"orders-before-{FIRST}-2", FIRST)
-    assert world.asked() == Asked(f"{FIRST}-2", begun=True)
+    assert world.attempt() == RestoreAttempt(f"{FIRST}-2", begun=True)
 
 
 def test_what_is_done_is_done_unless_it_is_wanted_again() -> None:
     world = World(orders=FIRST)
     world.put(f"orders-before-{FIRST}")
-    assert world.asked() == Asked(FIRST, begun=True, done=True)
-    assert world.asked(again=True) == Asked(f"{FIRST}-2")
+    assert world.attempt() == RestoreAttempt(FIRST, begun=True, done=True)
+    assert world.attempt(again=True) == RestoreAttempt(f"{FIRST}-2")
     # The old one was deleted, as the command says.
     del world.things[f"orders-before-{FIRST}"]
-    assert world.asked(again=True) == Asked(f"{FIRST}-2")
+    assert world.attempt(again=True) == RestoreAttempt(f"{FIRST}-2")
 
 
 def test_what_was_restored_from_another_source_since_is_restored_anew() -> None:
-    other = World(orders="").asked(OTHER).run
+    other = World(orders="").attempt(OTHER).run
     world = World(orders=other)
     world.put(f"orders-before-{FIRST}")
     world.put(f"orders-before-{other}", FIRST)
-    assert world.asked() == Asked(f"{FIRST}-2")
-    assert world.asked(OTHER).done
+    assert world.attempt() == RestoreAttempt(f"{FIRST}-2")
+    assert world.attempt(OTHER).done
 
 
 def test_what_has_not_settled_yet_is_not_restored_again() -> None:
     world = World()
     world.things["orders"] = Thing("orders", {RESTORED_BY: f"{FIRST}-2"}, status="renaming")
-    assert world.asked(again=True) == Asked(f"{FIRST}-2", begun=True, done=True)
+    assert world.attempt(again=True) == RestoreAttempt(f"{FIRST}-2", begun=True, done=True)
 
 
 def test_again_goes_on_with_what_again_began() -> None:
     world = World(orders=FIRST)
     world.put(f"orders-before-{FIRST}")
     world.put(f"orders-restored-{FIRST}-2", f"{FIRST}-2")
-    assert world.asked(again=True) == Asked(f"{FIRST}-2", begun=True)
+    assert world.attempt(again=True) == RestoreAttempt(f"{FIRST}-2", begun=True)
 
 
 def test_the_runs_own_restore_is_ended_under_its_names() -> None:
     world = World(orders="")
     world.put("orders-restored-r-1", "r-1")
-    assert world.asked(own="r-1") == Asked("r-1", begun=True)
+    assert world.attempt(own="r-1") == RestoreAttempt("r-1", begun=True)
     gone = World()
     gone.put("orders-before-r-1")
-    assert gone.asked(own="r-1") == Asked("r-1", begun=True)
-    assert World(orders="r-1").asked(own="r-1") == Asked("r-1", begun=True, done=True)
-    assert World(orders="r-1").asked(own="r-1", again=True) == Asked(FIRST)
+    assert gone.attempt(own="r-1") == RestoreAttempt("r-1", begun=True)
+    assert World(orders="r-1").attempt(own="r-1") == RestoreAttempt("r-1", begun=True, done=True)
+    assert World(orders="r-1").attempt(own="r-1", again=True) == RestoreAttempt(FIRST)

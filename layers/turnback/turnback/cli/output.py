@@ -6,7 +6,6 @@ import functools
 import json
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, ParamSpec
 
 import click
@@ -102,16 +101,6 @@ def human_ms(milliseconds: int | None) -> str:
     if milliseconds < 60_000:
         return f"{milliseconds / 1000:.1f} s"
     return f"{milliseconds // 60_000} min {milliseconds % 60_000 // 1000} s"
-
-
-def clock(moment: str) -> str:
-    """``2026-11-22 18:30:12 UTC``."""
-    return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def human_size(size: int) -> str:
-    """A size for people: ``17 kB``, ``4711 MB``."""
-    return f"{-(-size // 1000)} kB" if size < 10_000_000 else f"{size // 1_000_000} MB"
 
 
 def count(number: int, noun: str) -> str:

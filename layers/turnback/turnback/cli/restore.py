@@ -1,29 +1,38 @@
-"""``restore``: a snapshot in place of the database, and how much is lost by it."""
+"""``restore``: a snapshot in place of the database, and what is lost by it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+import contextlib
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from turnback.cli import options as opt
-from turnback.cli.backup import NO_LIMIT_S
 from turnback.cli.database import new_run
-from turnback.cli.output import Output, clock, human_ms, human_size, reported
-from turnback.cli.restoring import carry_out, confirm
-from turnback.cli.shelf import find, open_shelf
-from turnback.cli.shelf import stack as stack_option
+from turnback.cli.output import Output, ask, may_ask, reported
+from turnback.cli.recovery import (
+    StackDatabase,
+    Where,
+    managed_database,
+    open_bucket,
+    open_dumps,
+    open_endpoint,
+    pace_of,
+    refuse_while_running,
+    stack_option,
+    timed,
+)
 from turnback.cli.stack import open_stack
-from turnback.cli.stack_database import managed_database, open_endpoint, refuse_while_running
 from turnback.errors import ConfigurationError
+from turnback.runs.reporting.words import clock, duration
 
 if TYPE_CHECKING:
-    from turnback.recovery.dumps.catalog import DumpRecord
-    from turnback.recovery.dumps.restore import RestoreDump
-    from turnback.recovery.endpoint import Endpoint
+    from turnback.recovery.by_hand import Loss, Restore
+    from turnback.recovery.dumps.by_hand import DumpRestore
+    from turnback.recovery.managed.by_hand import ManagedRestore
 
 _TABLES_SHOWN = 5
 
@@ -81,30 +90,27 @@ def restore(
     terminal it needs --yes. With a stack whose SnapshotKind is rds or aurora, a new instance or
     cluster takes the old one's name and endpoint. Cut off, the same command goes on where it was.
     """
-    from turnback.recovery.dumps.restore import RestoreDump
-    from turnback.recovery.model import RestoreRequest, Snapshot, SnapshotState
-
-    del history_schema  # the record knows where the history was
-    out.document |= {"database": None, "snapshot": None, "loss": None, "error": None}
+    del history_schema  # the record of a dump, or the stack, names it
+    out.document |= {"database": None, "snapshot": None, "until": None, "loss": None, "error": None}
     if (snapshot is None) == (until is None):
         raise ConfigurationError(
             "name a snapshot, or a point in time with --until; one of them",
             hint="turnback snapshots lists the snapshots",
         )
-    managed = managed_database(stack, database_url)
+    where = Where(directory, database_url, stack)
+    managed = managed_database(where)
     if managed:
-        from turnback.cli.managed_restore import Wish, restore_managed
-
         if into:
             raise ConfigurationError(
                 "--into is for dumps; RDS restores into a new instance or cluster",
                 hint="docs/restore-rds.md says how to have one beside, without a swap",
             )
-        restore_managed(
-            managed,
-            Wish(snapshot, until, dry_run, yes, not no_check, again, force),
-            out,
+        out.document["stack"] = managed.stack.name
+        restoring: Restore = _of_rds(
+            managed, snapshot, until, check=not no_check, again=again, out=out
         )
+        refuse_while_running(managed.stack, force, out)
+        _replace(restoring, managed, dry_run=dry_run, yes=yes, out=out)
         return
     if snapshot is None or no_check or again:
         raise ConfigurationError(
@@ -113,85 +119,142 @@ def restore(
         )
     if stack and not into:
         refuse_while_running(open_stack(stack, reading=True), force, out)
-    store, record = find(snapshot, open_shelf(None, stack, directory))
-    out.document["snapshot"] = record.to_dict()
-    with open_endpoint(database_url, stack, directory, out) as endpoint:
-        restoring = RestoreDump(endpoint, store, lambda: NO_LIMIT_S)
-        chosen = Snapshot("dump", record.id, SnapshotState.AVAILABLE)
+    with _of_dump(where, snapshot, out) as from_dump:
         if into:
-            _beside(restoring, chosen, record, into, out, dry_run=dry_run)
+            from_dump.beside(into, dry_run=dry_run)
+            out.document |= {"status": "dry_run"} if dry_run else {"status": "restored"}
+            if dry_run:
+                out.result(f'It would be restored into "{into}", and needs {from_dump.room} there.')
+                out.note("Dry run; nothing was changed.")
+                return
+            taken_at = from_dump.record.taken_at
+            out.document |= {"into": into, "restored_to": taken_at}
+            out.result(f'The dump of {clock(taken_at)} is in "{into}"; nothing was swapped.')
             return
-        restoring.look()
-        out.document["loss"] = _tell_loss(endpoint, record, out)
-        run = restoring.unfinished(record) or new_run()
-        names = restoring.names(run)
-        if dry_run:
-            out.document |= {"status": "dry_run", "kept": names.kept}
-            out.result(f'  restores into "{names.successor}", needs {_room(record)} there')
-            out.result(f'  swaps it with "{names.current}", which is kept as "{names.kept}"')
-            out.note("Dry run; nothing was changed.")
-            return
-        place = f'"{names.current}" on {out.document["database"]}'
-        confirm("the snapshot", place, yes=yes, out=out)
-        request = RestoreRequest(record.target, run, chosen, None, _check(endpoint, record))
-        done = carry_out(restoring, request, out)
-    out.document |= {"status": "restored", "run": run, "kept": done.kept}
-    out.document["restored_to"] = done.restored_to
-    out.note(
-        f'The old database takes no sessions. To look at it: ALTER DATABASE "{done.kept}" '
-        "WITH ALLOW_CONNECTIONS true"
-    )
-    out.note(f'When nobody needs it any more: DROP DATABASE "{done.kept}"')
+        _replace(from_dump, None, dry_run=dry_run, yes=yes, out=out)
 
 
-def _beside(
-    restoring: RestoreDump,
-    chosen: Any,
-    record: DumpRecord,
-    name: str,
-    out: Output,
+def _of_rds(
+    database: StackDatabase,
+    snapshot: str | None,
+    until: str | None,
     *,
-    dry_run: bool,
+    check: bool,
+    again: bool,
+    out: Output,
+) -> ManagedRestore:
+    from turnback.recovery.managed.by_hand import ManagedRestore, ManagedSource, point_in_time
+
+    if check and not database.known:
+        raise ConfigurationError(
+            f"the stack {database.stack.name} does not say how its database is reached, so the "
+            "restored one could not be checked before it takes the old one's place",
+            hint="give --database-url or DATABASE_URL; or --no-check, and look at it yourself",
+        )
+    access = database.access(out)
+    source = ManagedSource(
+        access.catalog.find(snapshot) if snapshot else None,
+        point_in_time(until) if until else None,
+    )
+    if source.snapshot:
+        out.document["snapshot"] = dict(source.snapshot.document)
+    else:
+        out.document["until"] = source.taken_at
+
+    def report(text: str) -> None:
+        out.note(f"  {text}")
+
+    return ManagedRestore(access, source, check=check, again=again, report=report)
+
+
+@contextlib.contextmanager
+def _of_dump(where: Where, snapshot: str, out: Output) -> Iterator[DumpRestore]:
+    from turnback.recovery.dumps.by_hand import DumpRestore
+    from turnback.recovery.dumps.catalog import find_dump
+
+    store, record = find_dump(snapshot, lambda: open_dumps(where), open_bucket)
+    out.document["snapshot"] = record.to_dict()
+    with open_endpoint(where, out) as endpoint:
+        yield DumpRestore(endpoint, store, record, new_run())
+
+
+def _replace(
+    restoring: Restore, database: StackDatabase | None, *, dry_run: bool, yes: bool, out: Output
 ) -> None:
-    if not 0 < len(name.encode()) <= 63 or "\0" in name:
-        raise ConfigurationError("the name of a database has 1 to 63 bytes", hint="see --into")
-    run = f"{record.run} into {name}"
-    restoring.look((name, run))
+    """Show what would be done and lost, ask, and restore."""
+    from turnback.aws.clients import may_pass
+    from turnback.recovery.by_hand import restore_to_end
+
+    plan = restoring.plan()
+    request = plan.request
+    out.document |= {"run": request.run, "kept": plan.kept, "already": plan.done}
+    for warning in plan.warnings:
+        out.note(f"warning: {warning}")
+    if plan.done:
+        out.note(
+            f"note: {plan.place} was restored from it before, and contains what was written since; "
+            "--again restores it once more"
+        )
+    else:
+        if plan.begun:
+            out.result("An earlier command began this restore; it is continued.")
+        for step in plan.steps:
+            out.result(step)
+        loss = restoring.loss()
+        out.document["loss"] = loss.to_dict()
+        _show_loss(loss, out)
     if dry_run:
         out.document["status"] = "dry_run"
-        out.result(f'  restores into "{name}", needs {_room(record)} there')
         out.note("Dry run; nothing was changed.")
         return
-    restoring.beside(chosen, name, run)
-    out.document |= {"status": "restored", "into": name, "restored_to": record.taken_at}
-    out.result(f'The dump of {clock(record.taken_at)} is in "{name}"; nothing was swapped.')
+    if not plan.done:
+        _confirm(plan.place, yes=yes, out=out)
+    source = request.snapshot.id if request.snapshot else request.until
+    out.note(f"Restoring {source} …")
+    began = time.monotonic()
+    done = restore_to_end(
+        restoring.restorer, request, timed(out), pace=pace_of(database), may_pass=may_pass
+    )
+    out.result(f"Restored in {duration(time.monotonic() - began)}: {done.detail}")
+    out.document |= {"status": "restored", "kept": done.kept, "restored_to": done.restored_to}
+    for line in restoring.removal(done.kept) if done.kept else ():
+        out.note(line)
 
 
-def _tell_loss(endpoint: Endpoint, record: DumpRecord, out: Output) -> dict[str, Any]:
-    """What was written since the snapshot, as far as the server counts it."""
-    from turnback.recovery.contents import WORDS, counters, written_since
+def _show_loss(loss: Loss, out: Output) -> None:
+    """What was written since, as far as the server counts it."""
+    from turnback.recovery.contents import WORDS
 
-    seconds = (datetime.now(UTC) - datetime.fromisoformat(record.taken_at)).total_seconds()
-    written = written_since(record.counters, counters(endpoint))
-    loss = {"since": record.taken_at, "seconds": max(int(seconds), 0), **written}
-    ago = human_ms(loss["seconds"] * 1000)
-    out.result(f'"{record.database}" as of {clock(record.taken_at)}, {ago} ago.')
-    out.result("Lost is what was written since, in rows; the server never counts exactly:")
-    if written["reset"]:
-        out.note("note: it has begun to count anew since; what it counts now is shown, all of it")
-    for row in [*written["tables"][:_TABLES_SHOWN], {"name": "in all", **written}]:
+    if loss.since is None:
+        out.result("A restore loses what was written since the snapshot; its time is not known.")
+        return
+    out.result(
+        f"A restore loses what was written since {clock(loss.since)}, "
+        f"{duration(loss.seconds or 0)} ago."
+    )
+    if loss.written is None:
+        problem = f": {loss.problem}" if loss.problem else ""
+        out.result(f"  The number of rows is not known{problem}.")
+        return
+    if loss.written["reset"]:
+        out.note("note: the server's counters were reset since; what they count now is shown")
+    tables = loss.written["tables"]
+    for row in [*tables[:_TABLES_SHOWN], {"name": "in all", **loss.written}]:
         numbers = ", ".join(f"{row[word]} {word}" for word in WORDS)
         out.result(f"  {row['name']}: {numbers}")
-    if record.database != endpoint.name:
-        out.note(f'warning: the snapshot is of "{record.database}", not of "{endpoint.name}"')
-    return loss
+    out.result("  The numbers of rows are approximate.")
 
 
-def _check(endpoint: Endpoint, record: DumpRecord) -> Callable[[Any], None]:
-    from turnback.recovery.contents import expects_version
+def _confirm(place: str, *, yes: bool, out: Output) -> None:
+    """Ask whether to replace the database, unless --yes said so already.
 
-    return expects_version(endpoint, record.schema_version, record.history_schema)
-
-
-def _room(record: DumpRecord) -> str:
-    return f"about {human_size(record.database_bytes)}"
+    Raises:
+        ConfigurationError: the answer was no, or nobody can be asked.
+    """
+    if yes:
+        return
+    if not may_ask(out.as_json):
+        raise ConfigurationError(
+            f"this would put another database in place of {place}", hint="if that is meant: --yes"
+        )
+    ask(f"Put it in place of {place}?")

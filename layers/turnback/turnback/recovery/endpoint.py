@@ -155,6 +155,13 @@ class Endpoint:
             name=place.name or self.name,
         )
 
+    @property
+    def address(self) -> str:
+        """``host:port/database``, for people."""
+        from turnback.engine.session.connection import describe
+
+        return describe(self.conninfo())
+
     def _parameters(self) -> dict[str, str]:
         parameters = {
             "host": self.host,

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any, Protocol
+
+# In the tags of what turnback makes on AWS: retention touches nothing without it.
+CREATED_BY = "turnback"
+
+# A version as tags have it: no history there, and nobody could ask the database.
+NO_HISTORY = "none"
+UNKNOWN = "unknown"
 
 
 class SnapshotState(StrEnum):
@@ -40,6 +47,64 @@ class Snapshot:
     def to_dict(self) -> dict[str, Any]:
         """As the state machine carries it."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotEntry:
+    """A snapshot as a list shows it.
+
+    Attributes:
+        kind: ``dump``, ``rds`` or ``aurora``.
+        id: the address of the dump, or the identifier in RDS.
+        run: the run it was taken for.
+        source: the database, instance or cluster it is of.
+        taken_at: ISO 8601; None while it is being taken.
+        release: the release of that run, or the one that was applied last; None without one.
+        version: the version last applied, ``none`` without a history, None if it is not known.
+        details: more about it, in short phrases.
+        document: for ``--json``.
+    """
+
+    kind: str
+    id: str
+    run: str | None
+    source: str
+    taken_at: str | None
+    release: str | None
+    version: str | None
+    details: Sequence[str]
+    document: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def contents(self) -> str:
+        """Release and version: ``release 1.4.0, version 0009``."""
+        release = f"release {self.release}" if self.release else "no release"
+        return f"{release}, {version_text(self.version)}"
+
+
+def version_text(version: str | None) -> str:
+    """A version as a person reads it."""
+    if version == NO_HISTORY:
+        return "no history"
+    return "no known version" if version in (None, "", UNKNOWN) else f"version {version}"
+
+
+class SnapshotList(Protocol):
+    """The snapshots of one place."""
+
+    @property
+    def address(self) -> str:
+        """Where they are, as the end of a sentence: ``in /backups/``."""
+
+    def list(self) -> Sequence[SnapshotEntry]:
+        """All of them, newest first."""
+
+    def find(self, name: str) -> SnapshotEntry:
+        """The snapshot with this id, or of this run.
+
+        Raises:
+            ConfigurationError: there is no such snapshot, or it cannot be restored.
+        """
 
 
 class SnapshotTaker(Protocol):

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from turnback.errors import TurnbackError
 
 
-class Kept(Protocol):
+class KeptSnapshot(Protocol):
     """A snapshot of ours, of this target, that is kept somewhere."""
 
     @property
@@ -35,10 +35,10 @@ class Kept(Protocol):
         """Whether a restore can come from it."""
 
 
-class Keeper(Protocol):
+class SnapshotKeeper(Protocol):
     """Where the snapshots of one target are kept."""
 
-    def kept(self) -> Iterable[Kept]:
+    def kept(self) -> Iterable[KeptSnapshot]:
         """Those that turnback took of this target, and no others, in any order."""
 
     def delete(self, identifier: str) -> None:
@@ -46,8 +46,8 @@ class Keeper(Protocol):
 
 
 def to_remove(
-    kept: Iterable[Kept], *, days: int, least: int, needed: Collection[str], now: datetime
-) -> list[Kept]:
+    kept: Iterable[KeptSnapshot], *, days: int, least: int, needed: Collection[str], now: datetime
+) -> list[KeptSnapshot]:
     """The snapshots that may go, oldest first.
 
     Never among them: the newest available one, the ``least`` newest ones, one younger than
@@ -82,7 +82,7 @@ class Retention:
         needed: asks which runs go on, or may be taken up again.
     """
 
-    keeper: Keeper
+    keeper: SnapshotKeeper
     days: int
     least: int
     needed: Callable[[], Collection[str]]

@@ -7,16 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from turnback.errors import SnapshotFailed
-from turnback.recovery.model import SnapshotState, SnapshotTaker
+from turnback.recovery.model import CREATED_BY, SnapshotState, SnapshotTaker
 from turnback.runs.order import Order
 from turnback.runs.records import Records
 from turnback.settings import Policy, SnapshotSettings
 
 if TYPE_CHECKING:
     from turnback.recovery.retention import Retention
-
-# In the tags of what turnback makes on AWS: retention touches nothing without it.
-CREATED_BY = "turnback"
 
 
 def take_snapshot(

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from turnback.aws.stepfunctions import StateMachine
     from turnback.recovery.application import ApplicationPart, Hook
     from turnback.recovery.model import Restorer, SnapshotTaker
-    from turnback.recovery.retention import Keeper, Retention
+    from turnback.recovery.retention import Retention, SnapshotKeeper
 
 
 class Recovery:
-    """What there is to come back by, for one invocation."""
+    """Snapshots and restores, for one invocation."""
 
     def __init__(self, invocation: Invocation, database: Database) -> None:
         self._of = invocation
@@ -34,7 +34,7 @@ class Recovery:
 
     @property
     def snapshots(self) -> SnapshotTaker:
-        """The way snapshots are taken."""
+        """Takes snapshots of the configured kind."""
         from turnback.recovery.model import NoSnapshots
 
         settings = self.snapshot_settings
@@ -89,7 +89,7 @@ class Recovery:
 
     @property
     def restores(self) -> Restorer:
-        """The way the database is restored: from what its snapshots are."""
+        """Restores from snapshots of the configured kind."""
         settings = self.snapshot_settings
         if settings.kind == "dump":
             from turnback.recovery.dumps.restore import RestoreDump
@@ -112,7 +112,7 @@ class Recovery:
 
     @property
     def application_settings(self) -> ApplicationSettings:
-        """What is stopped around a way back."""
+        """What is stopped during a rollback."""
         return ApplicationSettings.read(self._of.environment)
 
     def application_part(self, kind: str, name: str) -> ApplicationPart:
@@ -128,17 +128,17 @@ class Recovery:
         return FunctionPart(name, ReservedConcurrency(name))
 
     def emergency_hook(self, arn: str) -> Hook:
-        """The hook for what turnback cannot stop."""
+        """The hook for what turnback itself cannot stop."""
         from turnback.aws.hooks import FunctionHook, StateMachineHook
 
         return StateMachineHook(arn) if ":states:" in arn else FunctionHook(arn)
 
-    def _keeper(self) -> Keeper:
+    def _keeper(self) -> SnapshotKeeper:
         target = self._of.order.target
         if self.snapshot_settings.kind == "dump":
-            from turnback.recovery.dumps.catalog import DumpCatalog, DumpKeeper
+            from turnback.recovery.dumps.catalog import DumpCatalog
 
-            return DumpKeeper(DumpCatalog(self._of.bucket()), target)
+            return DumpCatalog(self._of.bucket(), target)
         from turnback.aws.rds_snapshots import SnapshotsOf
 
         return SnapshotsOf(target, self._rds_snapshots())

@@ -3,79 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from turnback.errors import RestoreFailed
+from turnback.errors import ConfigurationError, RestoreFailed
+from turnback.recovery.dumps.store import FolderStore
+from turnback.recovery.model import NO_HISTORY, SnapshotEntry
 from turnback.store import Store
 
-
-class DumpCatalog:
-    """The dumps of a store."""
-
-    def __init__(self, store: Store, prefix: str = "snapshots/") -> None:
-        """Look in this store.
-
-        Args:
-            store: the bucket, or the folder.
-            prefix: what the keys of all dumps begin with.
-        """
-        self._store = store
-        self._prefix = prefix
-
-    def list(self, target: str | None = None) -> Sequence[DumpRecord]:
-        """The dumps of a target, or of all, newest first; only those that were read back.
-
-        Raises:
-            RestoreFailed: a record cannot be read.
-        """
-        begin = f"{self._prefix}{target}/" if target is not None else self._prefix
-        keys = [key for key in self._store.keys(begin) if key.endswith(record_key(".dump"))]
-        found = [read_record(self._store, key.removesuffix(record_key(""))) for key in keys]
-        # A record may be removed by another session between the list and the look.
-        return sorted(
-            (record for record in found if record), key=lambda record: record.taken_at, reverse=True
-        )
-
-    def delete(self, dump: DumpRecord) -> None:
-        """Remove a dump. Its record goes first: what is recorded can be restored."""
-        key = key_of(self._store, dump.id)
-        self._store.delete(record_key(key))
-        self._store.delete(key)
-
-
-@dataclass(frozen=True, slots=True)
-class KeptDump:
-    """A dump as the rule of retention sees it."""
-
-    id: str
-    run: str
-    taken_at: datetime
-    available: bool = True
-
-
-class DumpKeeper:
-    """The dumps of one target, for the rule of retention (recovery/retention.py, Keeper)."""
-
-    def __init__(self, catalog: DumpCatalog, target: str) -> None:
-        self._catalog = catalog
-        self._target = target
-
-    def kept(self) -> Iterator[KeptDump]:
-        """Those that were read back, newest first."""
-        for dump in self._catalog.list(self._target):
-            yield KeptDump(dump.id, dump.run, datetime.fromisoformat(dump.taken_at))
-
-    def delete(self, identifier: str) -> None:
-        """Remove one; one that is gone already is no error."""
-        for dump in self._catalog.list(self._target):
-            if dump.id == identifier:
-                self._catalog.delete(dump)
-
-
 VERSION = 2
+_S3 = re.compile(r"s3://(?P<bucket>[^/]+)(?:/(?P<key>.*))?")
+_DUMPS = "snapshots/"
+
+# Opens a bucket by its name.
+OpenBucket = Callable[[str], Store]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +66,25 @@ class DumpRecord:
         shown = asdict(self)
         del shown["counters"]
         return {"kind": "dump", **shown}
+
+    def entry(self) -> SnapshotEntry:
+        """The dump as lists show it."""
+        size = f"{human_size(self.bytes)} of a database of {human_size(self.database_bytes)}"
+        return SnapshotEntry(
+            kind="dump",
+            id=self.id,
+            run=self.run,
+            source=self.database,
+            taken_at=self.taken_at,
+            release=self.release,
+            version=self.schema_version or NO_HISTORY,
+            details=(
+                size,
+                f"{self.entries} objects",
+                f"encrypted ({self.encrypted})" if self.encrypted else "not encrypted",
+            ),
+            document=self.to_dict(),
+        )
 
     def write(self, store: Store, key: str) -> None:
         """Put it beside the dump with this key."""
@@ -172,3 +136,144 @@ def key_of(store: Store, address: str) -> str:
             hint="nothing was changed; a run restores its own snapshot only",
         )
     return address.removeprefix(store.prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDump:
+    """A dump as the rule of retention sees it."""
+
+    id: str
+    run: str
+    taken_at: datetime
+    available: bool = True
+
+
+class DumpCatalog:
+    """The dumps of a store, of one target or of all: SnapshotList, and KeptSnapshots."""
+
+    def __init__(self, store: Store, target: str | None = None, prefix: str = _DUMPS) -> None:
+        """Look in this store.
+
+        Args:
+            store: the bucket, or the folder.
+            target: whose dumps; None for all.
+            prefix: what the keys of all dumps begin with.
+        """
+        self.store = store
+        self.target = target
+        self.prefix = prefix
+
+    @property
+    def address(self) -> str:
+        """``in`` a folder, or ``in s3://bucket/prefix``."""
+        return f"in {self.store.prefix}{self.prefix}"
+
+    def records(self) -> Sequence[DumpRecord]:
+        """What is known of each dump, newest first; only those that were read back.
+
+        Raises:
+            RestoreFailed: a record cannot be read.
+        """
+        begin = f"{self.prefix}{self.target}/" if self.target is not None else self.prefix
+        keys = [key for key in self.store.keys(begin) if key.endswith(record_key(".dump"))]
+        found = [read_record(self.store, key.removesuffix(record_key(""))) for key in keys]
+        # A record may be removed by another session between the list and the look.
+        return sorted(
+            (record for record in found if record), key=lambda record: record.taken_at, reverse=True
+        )
+
+    def list(self) -> Sequence[SnapshotEntry]:
+        """The dumps, newest first."""
+        return [record.entry() for record in self.records()]
+
+    def find(self, name: str) -> SnapshotEntry:
+        """The dump with this address, or of this run.
+
+        Raises:
+            ConfigurationError: there is no such dump, or there are several.
+        """
+        return self.record(name).entry()
+
+    def record(self, name: str) -> DumpRecord:
+        """As ``find``: what is known of the dump."""
+        records = self.records()
+        matching = [record for record in records if name in (record.run, record.id)]
+        if not matching:
+            newest = f"; the newest is {records[0].run}" if records else ""
+            raise ConfigurationError(
+                f"there is no snapshot {name!r} {self.address}, and no file of this name",
+                hint=f"turnback snapshots lists those there are{newest}",
+            )
+        if len(matching) > 1:
+            raise ConfigurationError(
+                f"there are several snapshots {name!r}",
+                hint="name one by its address: " + ", ".join(record.id for record in matching),
+            )
+        return matching[0]
+
+    def kept(self) -> Iterator[KeptDump]:
+        """The dumps, for the rule of retention."""
+        for record in self.records():
+            yield KeptDump(record.id, record.run, datetime.fromisoformat(record.taken_at))
+
+    def delete(self, identifier: str) -> None:
+        """Remove a dump; no error if it does not exist."""
+        for record in self.records():
+            if record.id == identifier:
+                key = key_of(self.store, record.id)
+                # Its record goes first: what is recorded can be restored.
+                self.store.delete(record_key(key))
+                self.store.delete(key)
+
+
+def open_catalog(place: str, bucket: OpenBucket) -> DumpCatalog:
+    """The dumps of a folder, or of ``s3://bucket/prefix``.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    found = _S3.fullmatch(place)
+    if found:
+        key = (found["key"] or "").strip("/")
+        return DumpCatalog(bucket(found["bucket"]), prefix=f"{key}/" if key else "")
+    if "://" in place:
+        raise ConfigurationError(
+            f"{place} is neither a folder nor s3://bucket/prefix", hint="name one of these"
+        )
+    return DumpCatalog(FolderStore(Path(place)), prefix="")
+
+
+def find_dump(
+    name: str, catalog: Callable[[], DumpCatalog], bucket: OpenBucket
+) -> tuple[Store, DumpRecord]:
+    """The dump with this path, ``s3://`` address or run, and the store it is in.
+
+    Args:
+        name: as a person gave it.
+        catalog: opens the catalog to look in, where the name is no address.
+        bucket: opens a bucket.
+
+    Raises:
+        ConfigurationError: there is no such dump, or it has no record.
+    """
+    found = _S3.fullmatch(name)
+    if found:
+        store, key = bucket(found["bucket"]), found["key"] or ""
+    elif Path(name).is_file():
+        store, key = FolderStore(Path(name).parent), Path(name).name
+    else:
+        opened = catalog()
+        return opened.store, opened.record(name)
+    record = read_record(store, key)
+    if record is None:
+        raise ConfigurationError(
+            f"there is no record beside {name} ({Path(name).name}.json), so it is not known "
+            "whether the dump is complete",
+            hint="copy the record as well; docs/backup.md says how to restore without one",
+        )
+    return store, record
+
+
+def human_size(size: int) -> str:
+    """A size for people: ``17 kB``, ``4711 MB``."""
+    return f"{-(-size // 1000)} kB" if size < 10_000_000 else f"{size // 1_000_000} MB"

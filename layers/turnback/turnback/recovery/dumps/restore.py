@@ -133,6 +133,8 @@ class RestoreDump:
             RestoreFailed: a right is missing; names the statement that gives it.
         """
         with open_maintenance(self._endpoint, "turnback restore") as connection:
+            # Raises where there is no such database.
+            read_properties(connection, self._endpoint.name)
             refuse_missing_rights(
                 connection, self._endpoint.user, self._endpoint.name, swaps=beside is None
             )

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Literal, Protocol
 
-from turnback.errors import SnapshotFailed
-from turnback.recovery.model import Snapshot, SnapshotState, snapshot_identifier
+from turnback.errors import ConfigurationError, SnapshotFailed
+from turnback.recovery.model import (
+    NO_HISTORY,
+    UNKNOWN,
+    Snapshot,
+    SnapshotEntry,
+    SnapshotState,
+    snapshot_identifier,
+)
+
+# As RDS names snapshots; those that it takes by itself begin with rds:.
+_IDENTIFIER = re.compile(r"(?:rds:|awsbackup:)?[A-Za-z][A-Za-z0-9-]{0,254}")
 
 # States of an instance or a cluster that it does not leave by itself (RDS User Guide, "Viewing
 # DB instance status"; Aurora User Guide, "Viewing DB cluster status").
@@ -30,7 +41,7 @@ def has_ended(status: str) -> bool:
     return status in ENDED or status.startswith("incompatible-")
 
 
-class Source(Protocol):
+class SnapshotSource(Protocol):
     """The instance or cluster that a snapshot is taken of."""
 
     @property
@@ -42,8 +53,28 @@ class Source(Protocol):
         """Whether its storage is; a snapshot is what its source is."""
 
 
-class Taken(Protocol):
+class ManagedSnapshot(Protocol):
     """A snapshot as RDS describes it."""
+
+    @property
+    def id(self) -> str:
+        """Its identifier."""
+
+    @property
+    def source(self) -> str:
+        """The instance or cluster it is of, by the name at that time."""
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Its tags."""
+
+    @property
+    def gigabytes(self) -> int | None:
+        """Size of the storage; None for a cluster."""
+
+    @property
+    def percent(self) -> int | None:
+        """How far it is."""
 
     @property
     def status(self) -> str:
@@ -65,11 +96,14 @@ class Taken(Protocol):
 class SnapshotService(Protocol):
     """The part of RDS that is needed, for an instance or for a cluster."""
 
-    def source(self) -> Source:
+    def source(self) -> SnapshotSource:
         """What snapshots are taken of; SnapshotFailed when there is no such thing."""
 
-    def find(self, identifier: str) -> Taken | None:
+    def find(self, identifier: str) -> ManagedSnapshot | None:
         """The snapshot of this name, or None."""
+
+    def of_target(self, target: str) -> Sequence[ManagedSnapshot]:
+        """The snapshots that turnback took of a target."""
 
     def create(
         self, identifier: str, tags: Mapping[str, str]
@@ -154,3 +188,92 @@ class ManagedSnapshots:
                 hint="delete old snapshots, lower SnapshotRetentionDays, or ask AWS for a higher "
                 "quota; nothing was changed",
             )
+
+
+class ManagedCatalog:
+    """The snapshots that turnback took of one target in RDS: SnapshotList."""
+
+    def __init__(self, kind: str, service: SnapshotService, target: str) -> None:
+        """Look there.
+
+        Args:
+            kind: ``rds`` or ``aurora``.
+            service: RDS.
+            target: the database's name in turnback.
+        """
+        self._kind = kind
+        self._service = service
+        self._target = target
+
+    @property
+    def address(self) -> str:
+        """Whose snapshots, and where."""
+        return f"of {self._target} in RDS"
+
+    def list(self) -> Sequence[SnapshotEntry]:
+        """The snapshots, newest first; one that RDS has not dated yet is the newest."""
+        return [self.entry(one) for one in self._newest_first()]
+
+    def find(self, name: str) -> SnapshotEntry:
+        """The snapshot with this identifier, RDS' own as well, or of this run.
+
+        Raises:
+            ConfigurationError: there is no such snapshot, or it is not available.
+        """
+        found = self._service.find(name) if _IDENTIFIER.fullmatch(name) else None
+        if found is None:
+            known = self._newest_first()
+            found = next((one for one in known if one.run == name), None)
+        if found is None:
+            newest = f"; the newest is {known[0].id}" if known else ""
+            raise ConfigurationError(
+                f"there is no snapshot {name!r}, and none of a run of this name",
+                hint=f"turnback snapshots --stack STACK lists those there are{newest}",
+            )
+        if found.status != "available":
+            raise ConfigurationError(
+                f"the snapshot {found.id} is {found.status}; a restore needs it to be available",
+                hint="turnback snapshots --stack STACK shows how far it is",
+            )
+        return self.entry(found)
+
+    def entry(self, snapshot: ManagedSnapshot) -> SnapshotEntry:
+        """A snapshot as lists show it."""
+        tags = snapshot.tags
+        taken_at = snapshot.taken_at.isoformat() if snapshot.taken_at else None
+        release, version = _known(tags.get("release")), tags.get("schema_version")
+        details = [snapshot.status, "encrypted" if snapshot.encrypted else "not encrypted"]
+        if snapshot.gigabytes:
+            details.append(f"{snapshot.gigabytes} GiB of storage")
+        return SnapshotEntry(
+            kind=self._kind,
+            id=snapshot.id,
+            run=snapshot.run,
+            source=snapshot.source,
+            taken_at=taken_at,
+            release=release,
+            version=None if version in (None, "", UNKNOWN) else version,
+            details=details,
+            document={
+                "kind": self._kind,
+                "id": snapshot.id,
+                "source": snapshot.source,
+                "target": tags.get("target"),
+                "run": snapshot.run,
+                "release": release,
+                "schema_version": _known(version),
+                "state": snapshot.status,
+                "taken_at": taken_at,
+                "encrypted": snapshot.encrypted,
+                "gigabytes": snapshot.gigabytes,
+            },
+        )
+
+    def _newest_first(self) -> Sequence[ManagedSnapshot]:
+        undated = datetime.max.replace(tzinfo=UTC)
+        found = self._service.of_target(self._target)
+        return sorted(found, key=lambda one: one.taken_at or undated, reverse=True)
+
+
+def _known(tag: str | None) -> str | None:
+    return None if tag in (None, "", NO_HISTORY, UNKNOWN) else tag

@@ -1,0 +1,190 @@
+"""Dumps that a person takes and restores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from turnback.errors import ConfigurationError
+from turnback.recovery.by_hand import (
+    BackupPlan,
+    Loss,
+    Report,
+    RestorePlan,
+    expected_history,
+    loss_since,
+)
+from turnback.recovery.contents import counters, expects_version
+from turnback.recovery.dumps.catalog import DumpCatalog, DumpRecord, human_size
+from turnback.recovery.dumps.dump import DumpSnapshots
+from turnback.recovery.dumps.restore import RestoreDump
+from turnback.recovery.endpoint import Endpoint
+from turnback.recovery.model import (
+    NO_HISTORY,
+    RestoreRequest,
+    Snapshot,
+    SnapshotEntry,
+    SnapshotState,
+)
+from turnback.store import Store
+
+# A command has no time limit of its own; a week is longer than any dump takes.
+_NO_LIMIT_S = 7 * 24 * 3600.0
+_REPORT_EVERY_S = 5.0
+
+
+class DumpBackup:
+    """A dump of one database into one catalog."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        catalog: DumpCatalog,
+        run: str,
+        target: str | None,
+        history_schema: str,
+    ) -> None:
+        """Dump this database.
+
+        Args:
+            endpoint: the database.
+            catalog: where the dump goes.
+            run: the id of this backup.
+            target: names the folder; the catalog's target, or else the database, if not given.
+            history_schema: schema of the history tables.
+        """
+        self._endpoint = endpoint
+        self._catalog = catalog
+        self._run = run
+        self._schema = history_schema
+        self._target = target or catalog.target or _folder_name(endpoint.name)
+
+    def plan(self) -> BackupPlan:
+        """Size and version of what would be dumped."""
+        snapshots = self._snapshots(lambda _: None)
+        address = f"{self._catalog.store.prefix}{snapshots.key(self._target, self._run)}"
+        with snapshots.source() as source:
+            size = human_size(source.bytes)
+            document = {
+                "id": address,
+                "database_bytes": source.bytes,
+                "server_version": source.server_version,
+                "schema_version": source.schema_version,
+            }
+        return BackupPlan(
+            [f"{self._endpoint.name}: {size} would be dumped to", f"  {address}"], document
+        )
+
+    def take(self, report: Report) -> SnapshotEntry:
+        """Dump, read back, and write the record."""
+        record = self._snapshots(report).record(self._target, self._run, {"run": self._run})
+        return record.entry()
+
+    def _snapshots(self, report: Report) -> DumpSnapshots:
+        reported_at = time.monotonic()
+
+        def tell(written: int) -> None:
+            nonlocal reported_at
+            if time.monotonic() >= reported_at + _REPORT_EVERY_S:
+                reported_at = time.monotonic()
+                report(f"{human_size(written)} written")
+
+        return DumpSnapshots(
+            self._endpoint,
+            self._catalog.store,
+            lambda: _NO_LIMIT_S,
+            history_schema=self._schema,
+            limit_megabytes=0,
+            prefix=self._catalog.prefix,
+            tell=tell,
+        )
+
+
+class DumpRestore:
+    """A restore of one dump, in place of a database or beside it."""
+
+    def __init__(self, endpoint: Endpoint, store: Store, record: DumpRecord, run: str) -> None:
+        """Restore this dump.
+
+        Args:
+            endpoint: the database.
+            store: where the dump is.
+            record: what is known of the dump.
+            run: the id of this restore, unless an earlier one is continued.
+        """
+        self.restorer = RestoreDump(endpoint, store, lambda: _NO_LIMIT_S)
+        self._endpoint = endpoint
+        self.record = record
+        self._run = run
+        self._snapshot = Snapshot("dump", record.id, SnapshotState.AVAILABLE)
+
+    def plan(self) -> RestorePlan:
+        """See Restore."""
+        self.restorer.look()
+        record, endpoint = self.record, self._endpoint
+        unfinished = self.restorer.unfinished(record)
+        run = unfinished or self._run
+        names = self.restorer.names(run)
+        warnings = []
+        if record.database != endpoint.name:
+            warnings.append(f'the snapshot is of "{record.database}", not of "{endpoint.name}"')
+        return RestorePlan(
+            kept=names.kept,
+            steps=[
+                f'1. "{names.successor}": a new database, filled from the dump; needs {self.room}',
+                f"2. it must answer{expected_history(record.schema_version or NO_HISTORY)}",
+                f'3. it swaps names with "{names.current}", which ends every session',
+                f'4. "{names.kept}" is the old database; it is kept',
+            ],
+            place=f'"{names.current}"',
+            warnings=warnings,
+            request=RestoreRequest(
+                record.target,
+                run,
+                self._snapshot,
+                None,
+                expects_version(endpoint, record.schema_version, record.history_schema),
+            ),
+            begun=unfinished is not None,
+        )
+
+    @property
+    def room(self) -> str:
+        """How much disk the restore needs in the server."""
+        return f"about {human_size(self.record.database_bytes)}"
+
+    def loss(self) -> Loss:
+        """See Restore."""
+        record = self.record
+        return loss_since(record.taken_at, record.counters, lambda: counters(self._endpoint))
+
+    def removal(self, kept: str) -> Sequence[str]:
+        """See Restore."""
+        return [
+            "The old database takes no sessions. To look at it: "
+            f'ALTER DATABASE "{kept}" WITH ALLOW_CONNECTIONS true',
+            f'When nobody needs it any more: DROP DATABASE "{kept}"',
+        ]
+
+    def beside(self, name: str, *, dry_run: bool) -> None:
+        """Restore into a new database of this name, and swap nothing.
+
+        Args:
+            name: of the new database.
+            dry_run: whether only to find out what would refuse it.
+
+        Raises:
+            ConfigurationError: the name cannot be used.
+            RestoreFailed: it cannot be restored.
+        """
+        if not 0 < len(name.encode()) <= 63 or "\0" in name:
+            raise ConfigurationError("the name of a database has 1 to 63 bytes", hint="see --into")
+        run = f"{self.record.run} into {name}"
+        self.restorer.look((name, run))
+        if not dry_run:
+            self.restorer.beside(self._snapshot, name, run)
+
+
+def _folder_name(database: str) -> str:
+    """The name of a database as the name of a folder."""
+    return "".join(letter if letter.isalnum() or letter in "_-" else "_" for letter in database)
