@@ -84,7 +84,7 @@ def rehearse(
         out.result("Nothing is pending. To rehearse every migration: turnback rehearse --all")
         return 0
     began = time.monotonic()
-    with shadow_from(shadow_url, out) as shadow:
+    with _shadow(shadow_url, out) as shadow:
         result = proof.rehearse(project, chosen, shadow, listener=_Progress(out, began))
     known: dict[str, Size] = {}
     if database_url and (tables := result.tables()):
@@ -103,7 +103,7 @@ def _pending(project: Project, engine: Engine) -> list[Migration]:
 
 
 @contextlib.contextmanager
-def shadow_from(url: str | None, out: Output) -> Iterator[Shadow]:
+def _shadow(url: str | None, out: Output) -> Iterator[Shadow]:
     """The shadow on the server of this address; without one, on a throw-away server."""
     if url:
         yield Shadow(url)
@@ -209,7 +209,7 @@ def checklist(
             out.document |= {"status": "nothing_to_do", "checklist": []}
             out.result(f"Nothing of release {opened.release} is pending.")
             return 0
-        with shadow_from(shadow_url, out) as shadow:
+        with _shadow(shadow_url, out) as shadow:
             result = proof.rehearse(project, chosen, shadow)
     known = answers.Evidence(opened.source, answers.undocumented(chosen), result.to_dict())
     items = [item.to_dict() for item in answers.checklist(known)]

@@ -81,11 +81,11 @@ def in_short(items: Sequence[Mapping[str, Any]]) -> str:
 def _reviewed(known: Evidence) -> Item:
     commit = known.source.get("commit")
     if not commit:
-        told = "release.json names no commit, and nobody approved the run in turnback"
-        return Item("schema changes reviewed", "unknown", told)
+        evidence = "release.json names no commit, and nobody approved the run in turnback"
+        return Item("schema changes reviewed", "unknown", evidence)
     where = f" of {known.source['repository']}" if known.source.get("repository") else ""
-    told = f"commit {str(commit)[:12]}{where}; who reviewed it, that repository knows"
-    return Item("schema changes reviewed", "unknown", told)
+    evidence = f"commit {str(commit)[:12]}{where}; the repository knows who reviewed it"
+    return Item("schema changes reviewed", "unknown", evidence)
 
 
 def _tested(rehearsal: Mapping[str, Any]) -> Item:
@@ -106,11 +106,13 @@ def _proven(rehearsal: Mapping[str, Any]) -> Item:
     if rehearsal.get("status") != "proven":
         wrong = [row["version"] for row in rows if row["rollback"] in ("differs", "failed")]
         missing = [row["version"] for row in rows if row["rollback"] == "missing"]
-        told = [
+        reasons = [
             *([f"of {_some(wrong)} it does not restore"] if wrong else []),
             *([f"{_some(missing)} has none"] if missing else []),
         ]
-        return Item("rollback proven", "no", "; ".join(told) or "the rehearsal found a difference")
+        return Item(
+            "rollback proven", "no", "; ".join(reasons) or "the rehearsal found a difference"
+        )
     if one_way:
         return Item("rollback proven", "no", f"irreversible, as its header says: {_some(one_way)}")
     return Item("rollback proven", "yes", f"{len(rows)} taken up, down and up again, compared")
@@ -132,12 +134,12 @@ def _assessed(rehearsal: Mapping[str, Any]) -> Item:
     locks = {lock["relation"] for item in statements for lock in item["locks"]}
     rewrites = {table for item in statements for table in item["rewrites"]}
     scans = {table for item in statements for table in item["scans"]}
-    told = [
+    effects = [
         f"{verb} {_some(sorted(tables))}"
         for verb, tables in (("locks", locks), ("rewrites", rewrites), ("reads all of", scans))
         if tables
     ]
-    evidence = "; ".join(told) or "locks, rewrites and scans no table that is there already"
+    evidence = "; ".join(effects) or "locks, rewrites and scans no existing table"
     return Item("performance impact assessed", "yes", f"traced: {evidence}")
 
 

@@ -76,7 +76,8 @@ def moves(before: list[str], after: list[str]) -> tuple[str, str]:
         before: the names in one order.
         after: the names in the other.
     """
-    moved = set(before) - set(_longest_rise([after.index(name) for name in before], before))
+    blocks = SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
+    moved = set(before).difference(*(before[at : at + size] for at, _, size in blocks))
 
     def shown(order: list[str]) -> str:
         places = [
@@ -87,15 +88,6 @@ def moves(before: list[str], after: list[str]) -> tuple[str, str]:
         return _clipped(", ".join(places))
 
     return shown(before), shown(after)
-
-
-def _longest_rise(places: list[int], names: list[str]) -> list[str]:
-    """The most names that can stay where they are, by their places in the other order."""
-    best: list[list[int]] = []
-    for at, place in enumerate(places):
-        rises = (rise for rise in best if places[rise[-1]] < place)
-        best.append([*max(rises, key=len, default=[]), at])
-    return [names[at] for at in max(best, key=len, default=[])]
 
 
 def _first_lines(old: list[str], new: list[str]) -> tuple[str, str]:

@@ -58,15 +58,19 @@ def fingerprint(connection: Connection, *, history_schema: str = "public") -> Fi
         DatabaseUnreachable: the connection broke.
     """
     try:
-        results = _ask(connection)
-    except ServerError as error:
-        if error.sqlstate != _UNKNOWN_STATEMENT:
-            raise _refused(error) from error
-        # A script has made the session forget its prepared statements (DISCARD ALL).
         try:
             results = _ask(connection)
-        except ServerError as again:
-            raise _refused(again) from again
+        except ServerError as error:
+            if error.sqlstate != _UNKNOWN_STATEMENT:
+                raise
+            # A script has made the session forget its prepared statements (DISCARD ALL).
+            results = _ask(connection)
+    except ServerError as error:
+        raise DatabaseRefused(
+            f"the schema cannot be read: {error.message}",
+            sqlstate=error.sqlstate,
+            hint="run it again when nobody else changes the schema",
+        ) from error
     objects = objects_of(results, history_schema)
     prepared = _prepared[connection]
     prepared.objects = prepared.objects or len(objects)
@@ -74,14 +78,6 @@ def fingerprint(connection: Connection, *, history_schema: str = "public") -> Fi
         # Plans for a small catalog are slow on a big one: they are made anew the next time.
         del _prepared[connection]
     return Fingerprint(objects)
-
-
-def _refused(error: ServerError) -> DatabaseRefused:
-    return DatabaseRefused(
-        f"the schema cannot be read: {error.message}",
-        sqlstate=error.sqlstate,
-        hint="run it again when nobody else changes the schema",
-    )
 
 
 @dataclass(slots=True)
