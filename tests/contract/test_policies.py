@@ -25,6 +25,11 @@ ROLES = {
     for name, resource in TEMPLATE["Resources"].items()
     if "Policies" in resource.get("Properties", {})
 }
+# Policies beside a function count for its role.
+for resource in TEMPLATE["Resources"].values():
+    if resource["Type"] == "AWS::IAM::Policy":
+        [role] = resource["Properties"]["Roles"]
+        ROLES[role["Ref"].removesuffix("Role")].append(resource["Properties"]["PolicyDocument"])
 GONE = object()
 PSEUDO = {"AWS::Partition": "aws", "AWS::Region": "eu-central-1", "AWS::AccountId": "123456789012"}
 # Longer than most, so that sizes are honest.
@@ -104,6 +109,62 @@ def test_the_inline_policies_of_a_role_fit_into_it(role: str) -> None:
 
 def test_every_condition_is_one_of_the_template() -> None:
     assert set().union(*(conditions_in(item) for item in ROLES.values())) <= set(CONDITIONS)
+
+
+def test_the_application_function_never_stops_turnback_and_no_function_of_others() -> None:
+    policy = TEMPLATE["Resources"]["ApplicationSparesTurnback"]["Properties"]["PolicyDocument"]
+    functions = {
+        name
+        for name, resource in TEMPLATE["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+    [statement] = rendered(policy, {"HasSlack": True})["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert set(statement["Resource"]) == {arn(f"{name}.Arn") for name in functions}
+
+
+def test_a_restored_database_can_be_connected_to_with_an_iam_token() -> None:
+    policies = rendered(ROLES["RestoreFunction"], dict.fromkeys(CONDITIONS, False))
+    connect = [
+        statement["Resource"]
+        for policy in policies
+        for statement in policy["Statement"]
+        if statement["Action"] == "rds-db:connect"
+    ]
+    assert any(resource.endswith(":dbuser:*/turnback_migrations") for resource in connect)
+
+
+# What the parameters may look like: value, and whether CloudFormation takes it.
+VALUES = [
+    ("DbInstanceIdentifier", "", True),
+    ("DbInstanceIdentifier", "orders-2", True),
+    ("DbInstanceIdentifier", "Orders", False),
+    ("DbInstanceIdentifier", "orders--2", False),
+    ("DbInstanceIdentifier", "orders-", False),
+    ("DbClusterIdentifier", "2orders", False),
+    ("Approvers", "[]", True),
+    ("Approvers", '[{"name":"ann","slack":"U012"}]', True),
+    ("Approvers", '[{"name":"ann"},\n {"name":"bob"}]', True),
+    ("Approvers", "[{", False),
+    ("Approvers", "ann", False),
+]
+
+
+@pytest.mark.parametrize(("parameter", "value", "accepted"), VALUES)
+def test_a_parameter_is_refused_before_anything_is_made(
+    parameter: str, value: str, accepted: bool
+) -> None:
+    # CloudFormation matches the whole value ("Parameters", AllowedPattern).
+    pattern = TEMPLATE["Parameters"][parameter]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, value)) is accepted
+
+
+def test_every_rule_compares_parameters_of_the_template() -> None:
+    rules = json.dumps(TEMPLATE["Rules"])
+    assert set(re.findall(r'"Ref": "(\w+)"', rules)) <= set(TEMPLATE["Parameters"])
+    # The only functions that CloudFormation knows in a rule ("Rule-specific intrinsic functions").
+    known = {"And", "Contains", "EachMemberEquals", "EachMemberIn", "Equals", "Not", "Or"}
+    assert set(re.findall(r'"Fn::(\w+)"', rules)) <= known
 
 
 def test_the_template_is_known_to_need_a_bucket_to_be_deployed() -> None:

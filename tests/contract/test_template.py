@@ -253,7 +253,9 @@ def test_the_variables_that_are_read_are_the_variables_that_are_set() -> None:
 
 
 def test_every_reference_is_to_something_that_is_there() -> None:
-    known = set(RESOURCES) | set(TEMPLATE["Parameters"])
+    # SAM makes a role for each function, under this name.
+    roles = {f"{name}Role" for name in FUNCTIONS}
+    known = set(RESOURCES) | set(TEMPLATE["Parameters"]) | roles
     for node in objects(TEMPLATE):
         if isinstance(node.get("Ref"), str) and not node["Ref"].startswith("AWS::"):
             assert node["Ref"] in known
