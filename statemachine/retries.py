@@ -19,12 +19,20 @@ LAMBDA = [
     "Lambda.SdkClientException",
     "Lambda.TooManyRequestsException",
 ]
+# Lambda makes a function inactive that nobody called for weeks. The first call fails, and wakes it
+# within a minute or two (Lambda Developer Guide, "Lambda function states").
+ASLEEP = [
+    "Lambda.ResourceNotReadyException",
+    "Lambda.ResourceConflictException",
+    "Lambda.ClientExecutionTimeoutException",
+]
 # A function that was stopped or killed. Every step can be repeated, so it is called again.
 STOPPED = ["States.Timeout", "Sandbox.Timedout", "Lambda.Unknown", "Runtime.ExitError"]
 # Name: errors, seconds before the first retry, attempts, and the longest wait in seconds.
 RETRIERS: dict[str, tuple[list[str], int, int, int | None]] = {
     "announcement": ([*LAMBDA, "AwsError"], 1, 2, None),
     "service": ([*LAMBDA, "DatabaseUnreachable", "AwsError"], 1, 5, 30),
+    "asleep": (ASLEEP, 15, 12, 30),
     "stopped": (STOPPED, 5, 3, 60),
     "busy": (["RunnerBusy"], 1, 10, 60),
     "busy, after a failure": (["RunnerBusy"], 5, 10, 60),
@@ -32,19 +40,19 @@ RETRIERS: dict[str, tuple[list[str], int, int, int | None]] = {
     "application": (["ApplicationNotStopped"], 2, 2, None),
     "application, to start": (["ApplicationNotStopped"], 2, 5, None),
 }
-TASK = ["service", "stopped"]
+TASK = ["service", "asleep", "stopped"]
 # A question waits for people, not for the function: only the call that asks is retried.
-QUESTION = ["service"]
+QUESTION = ["service", "asleep"]
 STATES = {
     "Validate": TASK,
     "Rehearse": TASK,
     "AskApproval": QUESTION,
     "Snapshot": TASK,
-    "Apply": ["busy", "service", "locked", "stopped"],
+    "Apply": ["busy", "locked", *TASK],
     "Verify": TASK,
     "LookAtApplication": ["application", *TASK],
     "StopApplication": ["application", *TASK],
-    "RollBack": ["busy", "service", "locked", "stopped"],
+    "RollBack": ["busy", "locked", *TASK],
     "Assess": ["busy, after a failure", *TASK],
     "AskRestore": QUESTION,
     "Restore": TASK,
@@ -64,7 +72,7 @@ def written(definition: str) -> str:
 
 
 def _block(state: str) -> str:
-    names = ["announcement"] if state.startswith("Announce") else STATES[state]
+    names = ["announcement", "asleep"] if state.startswith("Announce") else STATES[state]
     return '      "Retry": [\n' + ",\n".join(map(_retrier, names)) + "\n      ]"
 
 

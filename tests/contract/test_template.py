@@ -112,6 +112,10 @@ def test_a_task_has_a_limit_a_retry_and_a_catch_for_everything(name: str) -> Non
         # Later than the function's own, whose error says more.
         assert limit < task["TimeoutSeconds"] <= limit + 60
     assert any("Lambda.TooManyRequestsException" in r["ErrorEquals"] for r in task["Retry"])
+    # An idle function in a VPC is woken by a call that fails: at least three minutes of tries.
+    [asleep] = [r for r in task["Retry"] if "Lambda.ResourceNotReadyException" in r["ErrorEquals"]]
+    assert asleep["MaxAttempts"] * asleep["IntervalSeconds"] >= 180
+    assert "Lambda.ResourceConflictException" in asleep["ErrorEquals"]
     assert task["Catch"][-1]["ErrorEquals"] == ["States.ALL"]
 
 
