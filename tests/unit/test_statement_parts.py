@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from turnback.engine.outside.parts import parts
-from turnback.sql.naming import makes, takes_away, writes_rows
 from turnback.sql.statements import Statement, split
+from turnback.sql.tree import makes, takes_away, writes_rows
 
 
 def one(sql: str) -> Statement:
@@ -50,7 +50,7 @@ def test_a_statement_is_cut_into_one_for_each_thing(sql: str, pieces: list[str] 
 @pytest.mark.parametrize(
     ("sql", "names"),
     [
-        ("CREATE TABLE s.t (id int)", {"t"}),
+        ("CREATE TABLE s.t (id int)", {"s.t"}),
         ("CREATE TABLE t AS SELECT 1", {"t"}),
         ("CREATE VIEW v AS SELECT 1", {"v"}),
         ("CREATE INDEX i ON t (id)", {"i"}),
@@ -59,11 +59,14 @@ def test_a_statement_is_cut_into_one_for_each_thing(sql: str, pieces: list[str] 
         ("ALTER TABLE t RENAME TO u", {"u"}),
         ("ALTER TABLE t RENAME a TO b", {"t.b"}),
         ("CREATE TRIGGER x AFTER INSERT ON t EXECUTE FUNCTION f()", {"t.x"}),
-        ("CREATE FUNCTION s.f() RETURNS int LANGUAGE sql RETURN 1", {"f"}),
-        ("CREATE TYPE s.y AS ENUM ()", {"y"}),
+        ("CREATE FUNCTION s.f() RETURNS int LANGUAGE sql RETURN 1", {"s.f"}),
+        ("CREATE TYPE s.y AS ENUM ()", {"s.y"}),
         ("CREATE DOMAIN d AS int", {"d"}),
         ("CREATE SEQUENCE q", {"q"}),
         ("CREATE SCHEMA s", {"s"}),
+        ("CREATE INDEX i ON s.t (id)", {"s.i"}),
+        ("ALTER TYPE s.y RENAME TO z", {"s.z"}),
+        ("ALTER SCHEMA s RENAME TO r", {"r"}),
         ("DROP TABLE t", set()),
     ],
 )
@@ -74,14 +77,18 @@ def test_what_a_statement_makes(sql: str, names: set[str]) -> None:
 @pytest.mark.parametrize(
     ("sql", "names"),
     [
-        ("DROP TABLE s.t, u", ["t", "u"]),
-        ("DROP TRIGGER x ON s.t", ["t.x"]),
-        ("DROP FUNCTION s.f(int)", ["f"]),
-        ("DROP TYPE s.y", ["y"]),
+        ("DROP TABLE s.t, public.u", ["s.t", "u"]),
+        ("DROP TRIGGER x ON s.t", ["s.t.x"]),
+        ("DROP FUNCTION s.f(int)", ["s.f"]),
+        ("DROP TYPE s.y", ["s.y"]),
         ("DROP SCHEMA s", ["s"]),
         ("ALTER TABLE t DROP COLUMN c, DROP CONSTRAINT k, ADD d int", ["t.c", "t.k", ""]),
         ("ALTER TABLE u RENAME TO t", ["u"]),
         ("ALTER TABLE t RENAME b TO a", ["t.b"]),
+        ("ALTER TABLE s.t RENAME TO u", ["s.t"]),
+        ("ALTER TYPE s.y RENAME TO z", ["s.y"]),
+        ("ALTER SCHEMA s RENAME TO r", ["s"]),
+        ("ALTER FUNCTION s.f() RENAME TO g", ["s.f"]),
         ("CREATE TABLE t ()", []),
     ],
 )

@@ -13,7 +13,7 @@ _TOKEN = re.compile(
       |(?P<tag>\$(?:[A-Za-z_\x80-\U0010ffff][\w\x80-\U0010ffff]*)?\$).*?(?P=tag))
   | (?P<quoted>(?:[uU]&)?"(?:[^"]|"")*")
   | (?P<word>[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*)
-  | (?P<number>\d[\w.]*)
+  | (?P<number>\d\w*(?:\.\d\w*)?)
   | (?P<space>\s+)
   | (?P<sign>.)
     """,

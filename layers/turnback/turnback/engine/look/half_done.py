@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from turnback.engine.session.message import Connection, rows, send
-from turnback.sql.naming import makes, writes_rows
 from turnback.sql.quoting import identifier
 from turnback.sql.statements import Statement
+from turnback.sql.tree import makes, writes_rows
 
 
 @dataclass(frozen=True, slots=True)

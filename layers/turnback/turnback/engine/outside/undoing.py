@@ -21,9 +21,10 @@ from turnback.engine.run.plan import Step
 from turnback.engine.session.events import Event, Listener
 from turnback.engine.session.message import Connection, ServerError, rows, send
 from turnback.errors import RollbackFailed
-from turnback.sql.naming import holds_rows, makes, takes_away, target, targets, writes_rows
+from turnback.sql.destroys import drops_with_rows
 from turnback.sql.quoting import literal, relation_name
 from turnback.sql.statements import Statement
+from turnback.sql.tree import makes, takes_away, target, targets, writes_rows
 
 # Appendix A of the manual: undefined_table, _column, _object, _function, and no such schema or
 # database.
@@ -195,7 +196,7 @@ class Undoing:
         made = self.half.made(self.work)
         script = frozenset().union(*map(makes, self.step.runnable.statements or ()))
         known = made | self.half.never_made(self.work) | script
-        for name in holds_rows(statement):
+        for name in drops_with_rows(statement):
             table, _, column = name.partition(".")
             # The table of a column may have another name by now.
             columns = {one.rpartition(".")[2] for one in made} if column else set()

@@ -11,10 +11,10 @@ from turnback.migrations.model import Project, Script
 from turnback.migrations.text import position
 from turnback.settings.approvals import ApprovalSettings
 from turnback.sql.lint.model import known
-from turnback.sql.lint.schema import Schema
 from turnback.sql.lint.step import LintStep as Found
 from turnback.sql.lint.step import steps
 from turnback.sql.lint.work import slow_work
+from turnback.sql.tables import Schema
 from turnback.sql.tree import (
     Node,
     column_refs,

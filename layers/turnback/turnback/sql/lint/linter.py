@@ -18,8 +18,8 @@ from turnback.sql.lint.rules.rewrites import rewrite_rules
 from turnback.sql.lint.rules.rollback import empty_rollback
 from turnback.sql.lint.rules.scans import scan_rules
 from turnback.sql.lint.rules.transaction import transaction_rules
-from turnback.sql.lint.schema import Schema
 from turnback.sql.lint.step import LintStep, ScriptContext, steps
+from turnback.sql.tables import Schema
 
 
 @dataclass(slots=True)

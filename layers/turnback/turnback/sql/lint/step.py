@@ -10,11 +10,11 @@ from turnback.errors import TurnbackError
 from turnback.migrations.model import Script
 from turnback.migrations.text import position
 from turnback.sql.lint.model import RULES, Finding
-from turnback.sql.lint.replay import replay
-from turnback.sql.lint.schema import Schema, Table
 from turnback.sql.parser import SqlSyntaxError
+from turnback.sql.replay import replay
 from turnback.sql.script import prepare, syntax_error
 from turnback.sql.statements import Statement, split
+from turnback.sql.tables import Schema, Table
 from turnback.sql.tree import Node
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from turnback.sql.lint.definitions import (
+from turnback.sql.definitions import (
     SERIALS,
     constraint_of,
     filled,
@@ -14,8 +14,8 @@ from turnback.sql.lint.definitions import (
     type_of,
     volatile,
 )
-from turnback.sql.lint.schema import Constraint, Table
 from turnback.sql.lint.step import LintStep
+from turnback.sql.tables import Constraint, Table
 from turnback.sql.tree import (
     Node,
     commands,

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-from turnback.sql.lint.definitions import column_of
-from turnback.sql.lint.schema import Type
+from turnback.sql.definitions import column_of
 from turnback.sql.lint.step import LintStep
 from turnback.sql.parser import SqlSyntaxError, parse_tree
+from turnback.sql.tables import Type
 from turnback.sql.tokens import tokens
 from turnback.sql.tree import Node, commands, definition, strings, table_name
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from turnback.sql.lint.definitions import SERIALS, column_of, type_of
+from turnback.sql.definitions import SERIALS, column_of, type_of
 from turnback.sql.lint.model import Finding
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.writing import NEXT, dotted_name, name, type_sql

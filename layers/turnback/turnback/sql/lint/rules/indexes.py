@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from turnback.sql.lint.definitions import constraint_of, index_name
+from turnback.sql.definitions import constraint_of, index_name
 from turnback.sql.lint.model import Finding
-from turnback.sql.lint.schema import Constraint, Schema, Table
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.work import slow_work
 from turnback.sql.lint.writing import concurrently, dotted_name, name, names
+from turnback.sql.tables import Constraint, Schema, Table
 from turnback.sql.tree import (
     commands,
     definition,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from turnback.sql.lint.definitions import KNOWN, SERIALS, type_of, volatile
+from turnback.sql.definitions import KNOWN, SERIALS, type_of, volatile
 from turnback.sql.lint.model import Finding
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.work import SlowWork, slow_work

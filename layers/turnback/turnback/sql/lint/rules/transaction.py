@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from turnback.sql.lint.model import Finding
-from turnback.sql.lint.schema import Constraint
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.work import SlowWork, slow_work
 from turnback.sql.lint.writing import NEXT
+from turnback.sql.tables import Constraint
 from turnback.sql.tree import (
     Node,
     commands,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from turnback.sql.lint.schema import Column, Constraint, Index, Table, Type
 from turnback.sql.statements import json_value
+from turnback.sql.tables import Column, Constraint, Index, Table, Type
 from turnback.sql.tree import (
     Node,
     column_refs,
@@ -75,7 +75,8 @@ def constraint_of(node: Node, table: Table, column: str | None = None) -> Constr
     name = node.get("conname") or node.get("indexname") or _named(kind, table.name, columns)
     target = table_name(node["pktable"]) if kind == "foreign" else ""
     validated = not node.get("skip_validation", False)
-    return Constraint(name, kind, columns, validated, filled(node), target)
+    on_delete = node.get("fk_del_action", "a")
+    return Constraint(name, kind, columns, validated, filled(node), target, on_delete)
 
 
 def filled(node: Node) -> tuple[str, ...]:

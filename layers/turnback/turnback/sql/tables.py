@@ -1,4 +1,4 @@
-"""The schema as the chain of forward scripts builds it: enough to tell new from in use.
+"""The tables as the chain of forward scripts builds them: enough to tell new from in use.
 
 It is read from the scripts alone. What a DO block, a function or a person does is not in it, so a
 table that it does not know counts as one that is there and in use.
@@ -45,6 +45,8 @@ class Constraint:
         validated: whether PostgreSQL has read every row for it.
         filled: the columns a check proves to be not null.
         references: the table a foreign key points at.
+        on_delete: the parser's letter for what a foreign key does to its rows when theirs are
+            deleted: ``a`` nothing, ``c`` delete, ``n`` set null, ``d`` set default.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Constraint:
     validated: bool = True
     filled: tuple[str, ...] = ()
     references: str = ""
+    on_delete: str = "a"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class Table:
     Attributes:
         born: path of the script that made it.
         partitioned: whether its rows are in partitions.
+        parents: the tables it inherits from, or is a partition of.
     """
 
     name: str
@@ -97,6 +101,7 @@ class Table:
     columns: Mapping[str, Column] = field(default_factory=dict)
     constraints: tuple[Constraint, ...] = ()
     indexes: tuple[Index, ...] = ()
+    parents: tuple[str, ...] = ()
 
     def column(self, name: str) -> Column | None:
         """The column of this name."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from turnback.sql.lint.definitions import column_of, constraint_of, index_of, type_of
-from turnback.sql.lint.schema import Schema, Table
+from turnback.sql.definitions import column_of, constraint_of, index_of, type_of
 from turnback.sql.statements import Statement
+from turnback.sql.tables import Schema, Table
 from turnback.sql.tree import (
     Node,
     commands,
@@ -56,7 +56,8 @@ def _create(schema: Schema, tree: Node, born: str) -> Schema:
     name = table_name(tree["relation"])
     if tree.get("if_not_exists") and schema.find(name):
         return schema
-    table = Table(name, born, "partspec" in tree)
+    parents = tuple(table_name(item["RangeVar"]) for item in tree.get("inhRelations", ()))
+    table = Table(name, born, "partspec" in tree, parents=parents)
     elements = tree.get("tableElts", ())
     for element in elements:
         if column := element.get("ColumnDef"):
@@ -89,7 +90,13 @@ def _alter(schema: Schema, tree: Node) -> Schema:
         return schema
     for command in commands(tree):
         table = _altered(table, command)
-    return schema.with_table(table)
+    schema = schema.with_table(table)
+    for command in commands(tree):
+        if command["subtype"] == "AT_AttachPartition":
+            child = schema.find(table_name(definition(command)[1]["name"]))
+            if child:
+                schema = schema.with_table(replace(child, parents=(*child.parents, table.name)))
+    return schema
 
 
 def _altered(table: Table, command: Node) -> Table:
@@ -150,6 +157,9 @@ def _drop(schema: Schema, tree: Node) -> Schema:
         name = joined(parts)
         if tree["removeType"] in ("OBJECT_TABLE", "OBJECT_MATVIEW"):
             schema = schema.without(name)
+        elif tree["removeType"] == "OBJECT_SCHEMA":
+            for inside in [key for key in schema.tables if key.startswith(f"{name}.")]:
+                schema = schema.without(inside)
         elif tree["removeType"] == "OBJECT_INDEX" and (table := schema.owner_of_index(name)):
             kept = tuple(index for index in table.indexes if index.name != parts[-1])
             schema = schema.with_table(replace(table, indexes=kept))

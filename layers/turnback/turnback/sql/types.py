@@ -1,0 +1,93 @@
+"""Which values survive a change of a column's type (manual, 8, and by trying)."""
+
+from __future__ import annotations
+
+from turnback.sql.definitions import type_of
+from turnback.sql.tables import Type
+from turnback.sql.tree import Node
+
+_TEXT = {"text", "varchar"}
+_INTEGERS = {"int2", "int4", "int8", "numeric"}
+# From → to: each value can be changed back, or the change fails.
+_LOSSLESS = {
+    "bool": {"int4"},
+    "bytea": set[str](),
+    "bpchar": set[str](),
+    "cidr": {"inet"},
+    "citext": set[str](),
+    "date": {"timestamp", "timestamptz"},
+    "float4": {"float8"},
+    "float8": set[str](),
+    "inet": set[str](),
+    "int2": _INTEGERS | {"float4", "float8"},
+    "int4": _INTEGERS | {"float8"},
+    "int8": _INTEGERS,
+    "interval": set[str](),
+    "json": set[str](),
+    "jsonb": {"json"},
+    "name": set[str](),
+    "numeric": set[str](),
+    "text": {"citext"},
+    "time": {"interval"},
+    "timestamp": {"timestamptz"},
+    "timestamptz": {"timestamp"},
+    "timetz": set[str](),
+    "uuid": set[str](),
+    "varbit": set[str](),
+    "varchar": {"citext"},
+    "xml": set[str](),
+}
+# Their number is the most that fits; a value that is longer makes an assignment fail, but an
+# explicit cast cuts it (manual, 8.3).
+_LENGTHS = {"bpchar", "varchar", "bit", "varbit"}
+# Their number is how many digits of a second are kept; what is more is rounded away.
+_DIGITS = {"time", "timetz", "timestamp", "timestamptz", "interval"}
+
+
+def keeps_values(old: Type | None, column: Node) -> bool | None:
+    """Whether each value survives ALTER COLUMN … TYPE, or makes it fail; None if nobody knows.
+
+    Args:
+        old: the type so far; None if no script tells it.
+        column: the parser's ColumnDef.
+    """
+    new = type_of(column["typeName"])
+    using = column.get("raw_default")
+    cast = using.get("TypeCast") if using else None
+    if using is not None and not (cast and "ColumnRef" in cast["arg"]):
+        # Values are computed. Only the column itself is as good as no USING.
+        return None if "ColumnRef" in using else False
+    if cast and type_of(cast["typeName"]) != new:
+        return False
+    if old is None:
+        return None
+    if old.name == new.name and old.array == new.array:
+        return _same_name(old, new, explicit=cast is not None)
+    if old.array or new.array:
+        return None if old.name == new.name else False
+    if new.name not in _LOSSLESS.keys() | _TEXT or old.name not in _LOSSLESS:
+        # A type of the project's own: an enum, a domain. As text it can be read back.
+        return True if new.name == "text" else None
+    if new.name in _TEXT:
+        return not (new.numbers and cast)
+    if new.name in _DIGITS and new.numbers and old.name != "date":
+        return False
+    if new.name == "numeric" and new.numbers:
+        return old.name in _INTEGERS and _scale(new) >= 0
+    return new.name in _LOSSLESS[old.name]
+
+
+def _same_name(old: Type, new: Type, *, explicit: bool) -> bool:
+    if not new.numbers or old.numbers == new.numbers:
+        return True
+    if new.name in _LENGTHS:
+        return not explicit or (bool(old.numbers) and new.numbers >= old.numbers)
+    if not old.numbers:
+        return new.name not in _DIGITS | {"numeric"} or new.numbers[0] == 6
+    if new.name == "numeric":
+        return _scale(new) >= _scale(old)
+    return new.numbers >= old.numbers
+
+
+def _scale(numeric: Type) -> int:
+    return numeric.numbers[1] if len(numeric.numbers) > 1 else 0
