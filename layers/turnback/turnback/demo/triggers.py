@@ -131,7 +131,7 @@ def _approve_in_slack(environment: Environment) -> None:
 
 def _approve_by_mail(environment: Environment) -> None:
     """Follow the link in the mail to a page that has two buttons."""
-    mail = environment.approver.next_mail(" restored ")
+    mail = environment.approver.next_mail("the restore from its snapshot")
     environment.transcript.say(f"{NAME} has received a mail:")
     # The link contains a signed token that nobody reads.
     lines = (

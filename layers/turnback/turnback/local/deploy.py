@@ -53,12 +53,14 @@ def deploy(
     bucket.create_bucket(Bucket=BUCKET)
     for name, resource in body["Resources"].items():
         _upload_code(bucket, template.parent, name, resource)
+    # By address, as the SAM CLI does: a body may have 51,200 bytes only.
+    key = _put(bucket, json.dumps(body).encode())
     cloud = aws.client("cloudformation")
     cloud.create_change_set(
         StackName=stack,
         ChangeSetName="create",
         ChangeSetType="CREATE",
-        TemplateBody=json.dumps(body),
+        TemplateURL=f"{aws.endpoint}/{BUCKET}/{key}",
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
         Parameters=[
             {"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()
