@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -45,6 +47,20 @@ def test_a_command_is_called_by_its_name_and_says_what_it_does(name: str) -> Non
     first = found.help.splitlines()[0]
     assert first.endswith(".")
     assert first[0].isupper()
+
+
+def test_the_help_lists_every_command_with_a_sentence_of_one_line_and_imports_none() -> None:
+    program = (
+        "import sys\n"
+        "from turnback.cli.main import COMMANDS, cli\n"
+        "cli.main(['--help'], standalone_mode=False)\n"
+        "print('imported', *sorted({module for module, _ in COMMANDS.values()} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "imported"
+    for name, (_, summary) in COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(summary)}$", done.stdout, re.MULTILINE)
+        assert summary[0].isupper() and summary.endswith(".")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

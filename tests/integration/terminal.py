@@ -22,9 +22,10 @@ from click.testing import CliRunner
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from turnback.aws import cloudformation
 from turnback.aws.s3 import Bucket
-from turnback.cli import follow, release
 from turnback.cli.main import cli
 from turnback.engine.session import lock
+from turnback.runs import release
+from turnback.runs.watching import follow
 from turnback.runtime import logger
 
 from tests.integration.moto_stack import REGION, TARGET, Stack

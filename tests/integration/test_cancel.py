@@ -165,7 +165,7 @@ def test_a_run_that_is_over_is_left_alone(
 
     assert answer.code == 3
     assert answer.document["cancelled"] is False
-    assert f"the run {run} is over: it succeeded" in answer.err
+    assert f"the run {run} has ended: it succeeded" in answer.err
     assert not asked_to_stop(stack, run)
     assert tables(database) == {"users", "nodes", "edges"}
 
@@ -190,7 +190,7 @@ def test_a_run_on_its_way_back_is_left_alone(
     answer = turnback("cancel", run)
 
     assert answer.code == 3
-    assert "has failed and is on its way back (Roll back): left alone" in answer.out
+    assert "has failed and is being rolled back (Roll back): not touched" in answer.out
     assert not asked_to_stop(stack, run)
     stack.ended(run)
     assert tables(database) == set()

@@ -332,10 +332,10 @@ def test_the_command_line_says_how_to_take_the_half_back_and_does_it(
     answer = turnback("up", "--json", url=database, folder=folder)
     assert answer.code == 6
     assert answer.document["error"]["type"] == "MigrationIncomplete"
-    assert "turnback down 0001 takes back what was done" in answer.document["error"]["hint"]
+    assert "turnback down 0001 undoes what was done" in answer.document["error"]["hint"]
 
     stands = turnback("status", url=database, folder=folder)
-    assert "half done: of its statements stay 1" in stands.out
+    assert "half done (statements done: 1)" in stands.out
     told = turnback("health", "--json", url=database, folder=folder)
     assert (told.code, told.document["problems"][-1]) == (
         3,

@@ -232,7 +232,7 @@ def test_a_stack_of_something_else_is_refused(
     answer = turnback("release", folder, "--release", "1.0.0", "--stack", "network")
 
     assert answer.code == 2
-    assert "the stack network is not one of turnback: it has no output BucketName" in answer.err
+    assert "the stack network is not a stack of turnback: it has no output BucketName" in answer.err
 
 
 def test_nothing_is_released_to_a_stack_that_is_being_changed(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -10,14 +12,16 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from rich.console import Console
 from turnback.aws import stepfunctions
 from turnback.aws.s3 import Bucket
 from turnback.aws.stepfunctions import Position, StateMachine
-from turnback.cli.follow import Follower, Look
-from turnback.cli.follow_display import Lines, Live
+from turnback.cli.display import Lines
+from turnback.cli.live import LiveDisplay
 from turnback.cli.output import Output
 from turnback.engine import Engine, Event, RunContext
 from turnback.migrations.discovery import load_project
+from turnback.runs.watching.follow import Follower, RunView
 from turnback.runs.watching.progress import Progress, ProgressRecord, progress_key
 from turnback.runs.watching.story import Story
 
@@ -118,7 +122,7 @@ def test_ctrl_c_leaves_the_run_alone_and_says_how_to_watch_again(
     assert answer.code == 130
     run = answer.document["run"]
     assert answer.document["status"] == "running"
-    assert f"the run goes on; watch it again: turnback watch {run} --stack turnback" in answer.err
+    assert f"the run continues; watch it again: turnback watch {run} --stack turnback" in answer.err
     assert stack.ended(run).status == "SUCCEEDED"
 
 
@@ -132,7 +136,7 @@ def test_a_lost_connection_is_waited_for(
 
     assert answer.code == 0
     assert len(calls) > 4
-    assert answer.err.count("the run goes on, asking again") == 1
+    assert answer.err.count("the run continues, retrying") == 1
     assert "connected again" in answer.err
     assert answer.out.count("Validate") == 1
 
@@ -214,10 +218,10 @@ def test_a_bucket_that_takes_no_progress_does_not_stop_the_engine() -> None:
 def test_what_a_run_is_at_is_read_from_the_bucket_while_it_applies(
     stack: Stack, database: str, project_factory: ProjectFactory
 ) -> None:
-    seen: list[Look] = []
+    seen: list[RunView] = []
 
     class Eyes:
-        def show(self, look: Look) -> None:
+        def show(self, look: RunView) -> None:
             seen.append(look)
             step = look.story.current
             if step and step.name == "Apply" and not look.progress:
@@ -251,21 +255,41 @@ def story_at(name: str) -> Story:
     return story
 
 
-def test_a_terminal_is_redrawn_in_place(capsys: pytest.CaptureFixture[str]) -> None:
-    live, story = Live(Output("watch", as_json=False)), story_at("Apply")
+def test_a_terminal_is_redrawn_in_place() -> None:
+    terminal = io.StringIO()
+    console = Console(file=terminal, force_terminal=True, color_system=None, width=80)
+    live, story = LiveDisplay(console, animate=False), story_at("Apply")
     for done, percent in ((3, 40), (4, 80)):
         text = f"building index: {percent} %"
         told = Progress(BEGAN.isoformat(), (), (), "0004", "tags", text, percent)
-        live.show(Look("r-1", story, BEGAN + timedelta(seconds=done), 8, told, done))
-    first, _, second = capsys.readouterr().out.partition("\x1b[")
+        live.show(RunView("r-1", story, BEGAN + timedelta(seconds=done), 8, told, done))
+    first, second = (
+        [line.rstrip() for line in terminal.getvalue().splitlines() if f"{percent} %" in line]
+        for percent in (40, 80)
+    )
+    live.close()
+    shown = terminal.getvalue()
 
-    lines = first.splitlines()
-    assert lines[0].split()[1:4] == ["Apply", "3.0", "s"]
-    assert "] 3 of 8 migrations" in lines[1]
-    assert lines[2].strip() == "0004 tags"
-    assert "building index: 40 %" in lines[3]
-    assert second.startswith("4F\x1b[J")
-    assert lines[1].count("█") == 9 and lines[3].count("█") == 10
+    assert first[-1].endswith("building index: 40 %")
+    assert second[-1].endswith("building index: 80 %")
+    assert re.search(r"Apply +3\.0 s", shown) and re.search(r"Apply +4\.0 s", shown)
+    assert re.search(r"━{9} +3 of 8 migrations", shown)
+    assert re.search(r"━{12} +4 of 8 migrations", shown)
+    assert "0004 tags" in shown
+    # What was drawn is erased, line by line, before it is drawn again and at the end.
+    erased = "\x1b[1A\x1b[2K" * 3
+    assert first[-1] in shown.split(erased)[0] and shown.endswith("\x1b[1A\x1b[2K")
+
+
+def test_a_line_that_is_too_long_for_the_terminal_is_cut() -> None:
+    terminal = io.StringIO()
+    console = Console(file=terminal, force_terminal=True, color_system=None, width=40)
+    live = LiveDisplay(console, animate=False)
+    told = Progress(BEGAN.isoformat(), (), (), "0004", "tags", "waiting " * 20, None)
+    live.show(RunView("r-1", story_at("Apply"), BEGAN, 8, told, 3))
+    live.close()
+    lines = [line for line in terminal.getvalue().splitlines() if "waiting" in line]
+    assert lines and all(line.endswith("…") and len(line) == 40 for line in lines)
 
 
 def test_a_pipe_gets_each_thing_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -273,7 +297,7 @@ def test_a_pipe_gets_each_thing_once(capsys: pytest.CaptureFixture[str]) -> None
     for percent in (40, 41, 49, 50, 50):
         text = f"building index: {percent} %"
         told = Progress(BEGAN.isoformat(), (), (), "0004", "tags", text, percent)
-        lines.show(Look("r-1", story, BEGAN, 8, told, 3))
+        lines.show(RunView("r-1", story, BEGAN, 8, told, 3))
 
     assert capsys.readouterr().out.splitlines() == [
         "  3 of 8 migrations: 0004 tags: building index: 40 %",
@@ -284,5 +308,5 @@ def test_a_pipe_gets_each_thing_once(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_run_that_waits_for_a_person_says_how_to_answer(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    Lines(Output("watch", as_json=False)).show(Look("r-1", story_at("AskApproval"), BEGAN))
+    Lines(Output("watch", as_json=False)).show(RunView("r-1", story_at("AskApproval"), BEGAN))
     assert "turnback approve r-1" in capsys.readouterr().out

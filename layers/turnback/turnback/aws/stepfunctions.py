@@ -121,11 +121,14 @@ class StateMachine:
             str(row["name"]) for row in rows if "stopDate" not in row or row["stopDate"] > limit
         }
 
-    def events(self, name: str, position: Position) -> tuple[list[dict[str, Any]], Position]:
+    def events(
+        self, name: str, position: Position | None = None
+    ) -> tuple[list[dict[str, Any]], Position]:
         """The events since a position, oldest first, and the new position.
 
         Only the last page is read again, however long the run is.
         """
+        position = position or Position()
         found: list[dict[str, Any]] = []
         page = position.page
         while True:

@@ -1,4 +1,4 @@
-"""``approve``: what a run asks of people, who said what, and one's own answer."""
+"""``approve``: show what a run asks and who answered what, and answer."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from typing import Any
 
 import click
 
+from turnback.aws.cloudformation import Stack, open_stack
+from turnback.aws.invocation import invoke
+from turnback.aws.stepfunctions import StateMachine
+from turnback.aws.sts import caller
 from turnback.cli import options as opt
 from turnback.cli.output import Output, ask, may_ask, reported
-from turnback.cli.stack import Stack, open_stack, stack_option
+from turnback.cli.watch import find_run
 from turnback.errors import ApprovalRefused, ConfigurationError
 from turnback.runs.approvals.record import APPROVED, DENIED, LOOK
 from turnback.runs.summary import loss_in_words
@@ -17,10 +21,10 @@ from turnback.runs.summary import loss_in_words
 
 @click.command(epilog="Example: turnback approve r-4a7d1e --comment 'talked to the team'")
 @click.argument("run", type=opt.Given())
-@click.option("--deny", is_flag=True, help="Say no: the run ends, whoever said yes before.")
-@click.option("--comment", default="", help="A word with it; kept with the run and its report.")
-@click.option("--show", is_flag=True, help="Only show what is asked and who said what.")
-@stack_option
+@click.option("--deny", is_flag=True, help="Deny: the run ends, whoever approved before.")
+@click.option("--comment", default="", help="A comment; kept with the run and its report.")
+@click.option("--show", is_flag=True, help="Only show what is asked and who answered what.")
+@opt.stack
 @opt.yes
 @opt.as_json
 @reported
@@ -29,13 +33,13 @@ def approve(
 ) -> int:
     """Approve a run that waits for people, or deny it.
 
-    RUN is the run's id, or enough of its beginning. What is asked, why, and who said what is shown
-    first. You answer as whoever your AWS credentials say you are; nobody decides on a run that
-    they triggered, and a second answer of yours counts no more than the first.
+    RUN is the run's id, or enough of its beginning. It first shows what is asked, why, and who
+    answered what. You answer as the identity of your AWS credentials; nobody can approve a run
+    that they started, and a second answer from you changes nothing.
 
     \b
-    Exit codes: 0 your answer counts, 3 it does not: the run is decided already, you triggered it,
-    or you are none of the approvers.
+    Exit codes: 0 your answer counts, 3 it does not: the run is decided already, you started it,
+    or you are not an approver.
     """
     deployed = open_stack(stack, reading=True)
     if not deployed.answer_function:
@@ -43,21 +47,18 @@ def approve(
             f"the stack {deployed.name} has no function that takes answers",
             hint="deploy the template of this version of turnback",
         )
-    standing = _look(deployed, run)
-    _show(standing, out)
-    out.document |= {"status": _status(standing), **standing}
+    state = _question_of(deployed, run)
+    _show(state, out)
+    out.document |= {"status": _status(state), **state}
     if show:
         return 0
     wanted = DENIED if deny else APPROVED
-    if standing["outcome"] is None and not yes and may_ask(out.as_json):
+    if state["outcome"] is None and not yes and may_ask(out.as_json):
         ask(f"{'Deny' if deny else 'Approve'} it?")
-    from turnback.aws.invocation import invoke
-    from turnback.aws.sts import caller
-
     who = caller()
     order = {
-        "run": standing["run"],
-        "gate": standing["gate"],
+        "run": state["run"],
+        "gate": state["gate"],
         "decision": wanted,
         "person": {"arn": who.arn, "user_id": who.user_id},
         "comment": comment,
@@ -70,45 +71,40 @@ def approve(
     return 0
 
 
-def _look(deployed: Stack, run: str) -> dict[str, Any]:
-    """How the run's question stands; the run may be named by its beginning."""
-    from turnback.aws.invocation import invoke
-
+def _question_of(deployed: Stack, run: str) -> dict[str, Any]:
+    """The state of the run's question; the run may be given by its beginning."""
     try:
         return invoke(deployed.answer_function, {"run": run, "decision": LOOK})
     except ApprovalRefused:
-        # Whoever may answer need not be allowed to list the runs, so this comes second.
-        from turnback.aws.stepfunctions import StateMachine
-        from turnback.cli.watch import find_run
-
+        # Second, because an approver may not be allowed to list the runs.
         whole = find_run(StateMachine(deployed.machine_arn), run, deployed)
         if whole == run:
             raise
         return invoke(deployed.answer_function, {"run": whole, "decision": LOOK})
 
 
-def _status(standing: Mapping[str, Any]) -> str:
-    outcome = standing["outcome"]
+def _status(state: Mapping[str, Any]) -> str:
+    outcome = state["outcome"]
     if outcome is None:
         return "waits"
     return APPROVED if outcome["decision"] == APPROVED else "refused"
 
 
-def _show(standing: Mapping[str, Any], out: Output) -> None:
-    question = standing["question"]
-    what = "restore of the database" if standing["gate"] == "restore" else "release"
+def _show(state: Mapping[str, Any], out: Output) -> None:
+    question = state["question"]
+    what = "restore of the database" if state["gate"] == "restore" else "release"
     title = f"{question['target']} {question['release']}: {what}"
     out.result(click.style(title, bold=True))
-    out.result(f"  run         {standing['run']}, started by {question['trigger']}")
+    out.result(f"  run         {state['run']}, started by {question['trigger']}")
     out.result(f"  needs       {question['persons']} of the approvers")
     out.result(f"  until       {question['expires_at']}")
     for reason in question["reasons"]:
         out.result(f"  because     {reason}")
-    if standing["gate"] == "restore":
+    if state["gate"] == "restore":
         lost = loss_in_words(question["loss"])
         out.result(f"  {click.style('loses', fg='yellow')}       {lost}")
-    for answer in standing["answers"]:
+    for answer in state["answers"]:
         word = f": {answer['comment']}" if answer["comment"] else ""
         said = f"{answer['person']} {answer['decision']} at {answer['at']} by {answer['way']}"
         out.result(f"  said        {said}{word}")
-    out.result(standing["told"])
+    out.result(state["told"])

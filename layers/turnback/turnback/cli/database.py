@@ -1,4 +1,4 @@
-"""Which database a command works on, and an engine for it."""
+"""The database of a command, an engine for it, and what the engine reports."""
 
 from __future__ import annotations
 
@@ -10,17 +10,31 @@ import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from turnback.cli.output import Output
+import click
+
+from turnback.cli.output import Output, human_ms
+from turnback.engine import Engine, Options, RunContext
+from turnback.engine.session.connection import describe
+from turnback.engine.session.events import Event
 from turnback.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from turnback.engine import Engine, Options
+_DONE = {"applied": ("green", "applied"), "rolled_back": ("yellow", "rolled back")}
+_NOTES = {
+    "waiting": "waiting for another run: {text}",
+    "orphan": "ended the idle session of a run that is gone: {text}",
+    "progress": "{what}: {text}",
+    "retrying": "{what} did not get its lock: {text}",
+    "skipped": "{what}: {text}",
+    "lost": "{what}: {text}",
+    "resumed": "{what} continues where it stopped: {text} already",
+    "recognised": "{what}: an earlier run has done this already: {text}",
+    "notice": "notice: {text}",
+}
 
 
 def new_run() -> str:
-    """An id for a run of this command: its time, and something to tell two of a second apart."""
+    """A new run id: the time and a random part."""
     return f"r-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
@@ -34,7 +48,7 @@ def actor() -> str:
 
 
 def has_own_database(directory: Path) -> bool:
-    """Whether the project has an embedded Postgres of its own already.
+    """Whether the project has an embedded Postgres already.
 
     Args:
         directory: the migrations; the embedded server is kept beside them, in ``.turnback/``.
@@ -51,18 +65,15 @@ def open_engine(
     *,
     options: Options | None = None,
 ) -> Iterator[Engine]:
-    """An engine for the named database, or for the project's own embedded Postgres.
+    """An engine for the named database, or for the project's embedded Postgres.
 
     Args:
         url: the database's address; None or empty for the embedded one.
         directory: the migrations; the embedded server is kept beside them, in ``.turnback/``.
         schema: schema of the history tables.
-        out: gets ``run`` and ``database`` of its document, and what the engine tells.
-        options: how patient the engine is.
+        out: gets ``run`` and ``database`` of its document, and the engine's events.
+        options: the engine's timeouts.
     """
-    from turnback.cli.progress import Progress
-    from turnback.engine import Engine, RunContext
-
     run = new_run()
     out.document["run"] = run
     with contextlib.ExitStack() as stack:
@@ -72,27 +83,26 @@ def open_engine(
             context=RunContext(run=run, actor=actor()),
             history_schema=schema,
             options=options,
-            listener=Progress(out),
+            listener=EventPrinter(out),
         )
         yield stack.enter_context(engine)
 
 
 @contextlib.contextmanager
 def open_url(url: str | None, directory: Path, out: Output) -> Iterator[str]:
-    """The address of the named database, or of the project's own, which runs for the block.
+    """The address of the named database, or of the project's, which runs for the block.
 
     Args:
         url: the database's address; None or empty for the embedded one.
         directory: the migrations; the embedded server is kept beside them, in ``.turnback/``.
         out: gets ``database`` of its document, and what takes long.
     """
-    from turnback.engine.session.connection import describe
-
     if url:
         _check_scheme(url)
         out.document["database"] = describe(url)
         yield url
         return
+    # Not needed with a database of the user's own.
     from turnback.local.project_server import project_server
 
     place = directory.resolve().parent
@@ -108,3 +118,19 @@ def _check_scheme(url: str) -> None:
             f"'{url.split('://', 1)[0]}' is not PostgreSQL",
             hint="the address has the form postgresql://user:password@host:5432/database",
         )
+
+
+class EventPrinter:
+    """Prints the events of an engine: finished migrations as results, the rest as notes."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+
+    def __call__(self, event: Event) -> None:
+        what = f"{event.version} {event.name}" if event.version else ""
+        if event.kind in _DONE:
+            color, word = _DONE[event.kind]
+            took = human_ms(event.execution_ms)
+            self._out.result(f"  {click.style(f'{word:<11}', fg=color)} {what}  {took}")
+        elif event.kind in _NOTES:
+            self._out.note("  " + _NOTES[event.kind].format(what=what, text=event.text))

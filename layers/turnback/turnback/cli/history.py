@@ -1,4 +1,4 @@
-"""``status``, ``health`` and ``repair``: what the database says, and setting it right."""
+"""``status``, ``health`` and ``repair``: show the history, and correct it."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def status(
     directory: Path,
     out: Output,
 ) -> None:
-    """Show where each migration stands. Writes nothing.
+    """Show the status of each migration. Writes nothing.
 
     \b
     pending      has not run
     applied      the database has it
-    failed       its last try failed; up tries it again, or goes on where a half of it stays
-    rolled_back  was taken back; up applies it again
-    missing      the database has it, but its file is gone
+    failed       its last attempt failed; up retries it, or continues where it stopped
+    rolled_back  was rolled back; up applies it again
+    missing      the database has it, but its files are gone
     changed      the database has it, but its file was edited since
     """
     project = load_project(directory)
@@ -60,8 +60,8 @@ def status(
             out.result(f"              {item.error.splitlines()[0]}")
         if item.version in half:
             done = ", ".join(map(str, half[item.version]))
-            out.result(f"              half done: of its statements stay {done}; up goes on there,")
-            out.result("              and down takes the half back")
+            out.result(f"              half done (statements done: {done}); up continues there,")
+            out.result("              and down undoes them")
     out.result(f"{count(len(found), 'migration')}, {pending} pending.")
 
 
@@ -105,7 +105,7 @@ def health(
     "--accept-checksum",
     "change",
     flag_value="accept-checksum",
-    help="The edited file is right: record its checksum.",
+    help="The edited file is correct: record its checksum.",
 )
 @click.option(
     "--applied",
@@ -134,9 +134,10 @@ def repair(
     directory: Path,
     out: Output,
 ) -> None:
-    """Set the history of one migration right, after the database was changed by hand.
+    """Correct the history of one migration, after the database was changed by hand.
 
-    Runs no SQL of yours: it only writes what is true now, and who said so, when and why.
+    Runs no SQL of yours. Afterwards the history states what is true now, and who recorded it,
+    when and why.
     """
     if change is None:
         raise ConfigurationError(

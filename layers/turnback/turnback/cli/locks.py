@@ -1,21 +1,20 @@
-"""``locks``: who holds what, who waits for whom, and ending a session that is in the way."""
+"""``locks``: show who holds locks and who waits for whom; end a blocking session."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from turnback.cli import options as opt
 from turnback.cli.database import open_engine
 from turnback.cli.output import Output, ask, count, human_ms, may_ask, reported
+from turnback.engine import Engine
+from turnback.engine.look.sessions import Session, idle_in_transaction, sessions
+from turnback.engine.look.sessions import terminate as end_session
+from turnback.engine.session.message import asking
 from turnback.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from turnback.engine import Engine
-    from turnback.engine.look.sessions import Session
 
 _WATCH_S = 2.0
 
@@ -27,7 +26,7 @@ _WATCH_S = 2.0
 @click.option(
     "--terminate-idle",
     type=opt.Duration(),
-    help="End what sits idle in a transaction for longer than this; never a run of turnback.",
+    help="End sessions idle in a transaction for longer than this; never a run of turnback.",
 )
 @click.option("--watch", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")
 @opt.yes
@@ -46,14 +45,13 @@ def locks(
 ) -> None:
     """Show who holds locks and who waits for whom, as a tree. Reads only.
 
-    A session is ended only with --terminate or --terminate-idle; what would be ended is shown
-    first, and asked for at a terminal. Without a terminal, --yes is needed.
+    Sessions are ended only with --terminate or --terminate-idle, after they are shown and you are
+    asked. Without a terminal, --yes is required.
     """
     if watch and (out.as_json or terminate or terminate_idle):
-        raise ConfigurationError("--watch goes with no other action", hint="use it alone")
-    from turnback.engine.look.sessions import idle_in_transaction, sessions
-    from turnback.engine.session.message import asking
-
+        raise ConfigurationError(
+            "--watch cannot be combined with --json or with ending a session", hint="use it alone"
+        )
     with open_engine(database_url, directory, history_schema, out) as engine, asking():
         while True:
             found = sessions(engine.connection)
@@ -81,14 +79,14 @@ def locks(
 
 def _show(found: list[Session], out: Output) -> None:
     if not found:
-        out.result("No session has a transaction open, none waits.")
+        out.result("No session has an open transaction, and none is waiting.")
         return
     by_pid = {session.pid: session for session in found}
     waiting = {pid: [s for s in found if pid in s.waits_for] for pid in by_pid}
     roots = [s for s in found if not any(pid in by_pid for pid in s.waits_for)]
     shown: set[int] = set()
-    # Sessions that wait for each other in a circle have no root: the server ends one of them
-    # after deadlock_timeout, and until then each is shown on its own.
+    # A deadlock has no root; the server ends one of its sessions after deadlock_timeout. Until then
+    # each is shown on its own.
     for root in [*roots, *found]:
         if root.pid not in shown:
             _tree(root, waiting, 0, shown, out)
@@ -128,12 +126,10 @@ def _end(engine: Engine, chosen: list[Session], yes: bool, out: Output) -> None:
     what = ", ".join(f"pid {session.pid} ({session.user})" for session in chosen)
     if not yes:
         if not may_ask(out.as_json):
-            raise ConfigurationError(f"this would end {what}", hint="if that is meant: --yes")
+            raise ConfigurationError(f"this would end {what}", hint="confirm with --yes")
         ask(f"End {what}? Their open transactions are rolled back.")
-    from turnback.engine.look.sessions import terminate
-
     for session in chosen:
-        if terminate(engine.connection, session.pid):
+        if end_session(engine.connection, session.pid):
             out.document["terminated"].append(session.pid)
             out.result(f"  ended pid {session.pid}")
         else:

@@ -1,4 +1,4 @@
-"""The entry point: finds the command, and turns every error into words and an exit code."""
+"""The entry point: finds the command, and turns every error into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ import click
 from turnback import __version__
 from turnback.errors import ConfigurationError
 
-# Command → module. A module is imported only when its command runs: `turnback status` must not
-# pay for what `turnback demo` needs.
+# Command → its module and summary. A module is imported only when its command runs, and none by
+# `turnback --help`: `turnback status` must not pay for what `turnback demo` needs.
 COMMANDS = {
-    "init": "project",
-    "generate": "project",
-    "check": "check",
-    "lint": "lint",
-    "package": "project",
-    "status": "history",
-    "health": "history",
-    "repair": "history",
-    "locks": "locks",
-    "rehearse": "rehearse",
-    "checklist": "rehearse",
-    "up": "run",
-    "down": "run",
-    "release": "release",
-    "runs": "runs",
-    "watch": "watch",
-    "approve": "approve",
-    "cancel": "cancel",
-    "backup": "backup",
-    "snapshots": "backup",
-    "restore": "restore",
-    "demo": "turnback.demo.command",
+    "init": ("turnback.cli.project", "Create the folders of a project."),
+    "generate": ("turnback.cli.project", "Write the next numbered pair of files."),
+    "check": ("turnback.cli.check", "Check files and checksums, without a database."),
+    "lint": ("turnback.cli.lint", "Find what the migrations will block, and for how long."),
+    "package": ("turnback.cli.project", "Make the artifact of a release."),
+    "status": ("turnback.cli.history", "Show the status of each migration."),
+    "health": ("turnback.cli.history", "Show what happened last, and what is wrong."),
+    "repair": ("turnback.cli.history", "Correct the history after a change by hand."),
+    "locks": ("turnback.cli.locks", "Show who holds locks and who waits for whom."),
+    "rehearse": ("turnback.cli.rehearse", "Prove each rollback on a shadow database."),
+    "checklist": ("turnback.cli.rehearse", "Answer the checklist of a release, with evidence."),
+    "up": ("turnback.cli.run", "Apply the pending migrations."),
+    "down": ("turnback.cli.run", "Roll back migrations, newest first."),
+    "release": ("turnback.cli.release", "Release an artifact to the database of a stack."),
+    "runs": ("turnback.cli.runs", "Show the runs of a stack, newest first."),
+    "watch": ("turnback.cli.watch", "Follow a run until it ends."),
+    "approve": ("turnback.cli.approve", "Approve or deny a run that waits for people."),
+    "cancel": ("turnback.cli.cancel", "Stop a run, and report the result."),
+    "backup": ("turnback.cli.backup", "Take a dump or a snapshot, and verify it."),
+    "snapshots": ("turnback.cli.backup", "List the snapshots that can be restored."),
+    "restore": ("turnback.cli.restore", "Restore a snapshot, and keep the old database."),
+    "demo": ("turnback.demo.command", "Show three releases on this machine."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands by name and imports them on use."""
+    """A group that imports a command when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
@@ -52,10 +52,12 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        name = COMMANDS[cmd_name]
-        module = importlib.import_module(name if "." in name else f"turnback.cli.{name}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -79,8 +81,8 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """PostgreSQL migrations on AWS, with rollbacks proven before you need them.
 
-    The database is named by --database-url or DATABASE_URL; without either, it is the project's
-    own embedded Postgres in .turnback/.
+    The database is named by --database-url or DATABASE_URL; without either, it is an embedded
+    Postgres in .turnback/.
 
     \b
     Exit codes: 0 done, 1 failed and rolled back, 2 wrong usage, 3 a check found something,
@@ -103,9 +105,9 @@ def _say_as_json(exc: click.ClickException) -> None:
 
 
 def _leave(code: int) -> NoReturn:
-    """End the process now: taking psycopg and its libraries apart again takes 40 ms of CPU.
+    """End the process now: unloading psycopg and its libraries would take 40 ms of CPU.
 
-    Everything that was started has been stopped by then, and nothing is registered with atexit.
+    Everything that was started has stopped by then, and nothing is registered with atexit.
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(BrokenPipeError, ValueError):
@@ -116,10 +118,10 @@ def _leave(code: int) -> NoReturn:
 def main() -> None:
     """Run the command line and leave with its exit code.
 
-    SIGTERM ends it as Ctrl-C does: what runs in the server is cancelled, what we started stops.
+    SIGTERM ends it as Ctrl-C does: statements on the server are cancelled, what we started stops.
     """
     signal.signal(signal.SIGTERM, _terminated)
-    # Thousands of syntax trees without a cycle among them are not worth looking through.
+    # The garbage collector would search thousands of syntax trees, which have no cycles.
     gc.set_threshold(100_000, 50, 1000)
     try:
         code = cli.main(standalone_mode=False)
@@ -132,7 +134,7 @@ def main() -> None:
         click.echo("interrupted", err=True)
         code = 130
     except BrokenPipeError:
-        # The reader of our output has gone (turnback status | head): nothing left to say to it.
+        # The reader of our output has gone (turnback status | head).
         sys.stderr.close()
         code = 0
     _leave(code if isinstance(code, int) else 0)

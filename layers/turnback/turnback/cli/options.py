@@ -13,7 +13,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 class Duration(click.ParamType[float]):
-    """A time with its unit, in seconds: ``500ms``, ``2s``, ``10min``, ``1h``."""
+    """A time with a unit, converted to seconds: ``500ms``, ``2s``, ``10min``, ``1h``."""
 
     name = "time"
 
@@ -24,7 +24,7 @@ class Duration(click.ParamType[float]):
             return value
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)", str(value))
         if not match:
-            self.fail(f"'{value}' is no time; write 500ms, 2s, 10min or 1h", param, ctx)
+            self.fail(f"'{value}' is not a time; write 500ms, 2s, 10min or 1h", param, ctx)
         return float(match[1]) * _UNITS[match[2]]
 
 
@@ -35,12 +35,12 @@ class Version(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not re.fullmatch(r"[0-9]{1,20}", str(value)):
-            self.fail(f"'{value}' is no version; versions are digits, for example 0004", param, ctx)
+            self.fail(f"'{value}' is not a version; write digits, for example 0004", param, ctx)
         return str(value)
 
 
 class SchemaName(click.ParamType[str]):
-    """The name of a schema, as Postgres would keep it."""
+    """The name of a schema, not longer than PostgreSQL keeps it."""
 
     name = "schema"
 
@@ -53,15 +53,15 @@ class SchemaName(click.ParamType[str]):
 class Given(click.ParamType[str]):
     """A text that is not empty.
 
-    A shell passes an empty one for a variable that is not set, and nobody means the embedded
-    Postgres, or the database in place of one beside it, by that.
+    A shell passes an empty text for a variable that is not set; that must not select the embedded
+    Postgres, or replace the database instead of restoring beside it.
     """
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not str(value).strip():
-            self.fail("it is empty; is a variable of the shell not set?", param, ctx)
+            self.fail("it is empty; is a shell variable not set?", param, ctx)
         return str(value)
 
 
@@ -98,7 +98,7 @@ database = together(
         type=Given(),
         envvar="DATABASE_URL",
         show_envvar=True,
-        help="The database; the project's own embedded Postgres if not given.",
+        help="The database; the project's embedded Postgres if not given.",
     ),
     click.option(
         "--history-schema",
@@ -116,14 +116,14 @@ patience = together(
         type=Duration(),
         default="2s",
         show_default=True,
-        help="How long a statement may wait for a lock; others queue behind it for as long.",
+        help="How long a statement may wait for a lock; other sessions queue behind it.",
     ),
     click.option(
         "--lock-retry-for",
         type=Duration(),
         default="1min",
         show_default=True,
-        help="For how long to try again when a lock was not to be had.",
+        help="How long to retry when a lock is not available.",
     ),
     click.option(
         "--wait",
@@ -136,7 +136,17 @@ patience = together(
 
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
-# For scripts that give --yes to every command.
+# For scripts that pass --yes to every command.
 never_asks = click.option(
-    "--yes", is_flag=True, expose_value=False, help="Do not ask; it never does."
+    "--yes", is_flag=True, expose_value=False, help="Do not ask (it never does)."
+)
+
+stack = click.option(
+    "--stack",
+    "stack",
+    envvar="TURNBACK_STACK",
+    default="turnback",
+    show_default=True,
+    show_envvar=True,
+    help="The CloudFormation stack; its Region is AWS_REGION, or that of the AWS profile.",
 )

@@ -1,4 +1,4 @@
-"""What a command says: to a person, or as one JSON document to a machine."""
+"""The output of a command: text for people, or one JSON document."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Output:
         click.echo(text, err=True)
 
     def fail(self, error: TurnbackError) -> int:
-        """Tell the error; returns the exit code."""
+        """Print the error; returns the exit code."""
         self.document.setdefault("status", _STATUS_OF_EXIT.get(error.exit_code, "needs_a_person"))
         self.document["error"] = error.to_dict()
         if isinstance(error, CheckFailed):
@@ -78,7 +78,7 @@ def reported(command: Callable[P, int | None]) -> Callable[P, int]:
 
 
 def may_ask(as_json: bool) -> bool:
-    """Whether there is a person at a terminal who could answer a question."""
+    """Whether somebody at a terminal could answer a question."""
     return not as_json and sys.stdin.isatty() and sys.stderr.isatty()
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from turnback.aws.cloudformation import Stack, open_stack
 from turnback.cli import options as opt
 from turnback.cli.database import open_url
 from turnback.cli.output import Output
-from turnback.cli.stack import Stack, open_stack
 from turnback.errors import ConfigurationError
 from turnback.runs.reporting.words import duration
 

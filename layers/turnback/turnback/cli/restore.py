@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from turnback.aws.cloudformation import open_stack
 from turnback.cli import options as opt
 from turnback.cli.database import new_run
 from turnback.cli.output import Output, ask, may_ask, reported
@@ -25,7 +26,6 @@ from turnback.cli.recovery import (
     stack_option,
     timed,
 )
-from turnback.cli.stack import open_stack
 from turnback.errors import ConfigurationError
 from turnback.runs.reporting.words import clock, duration
 

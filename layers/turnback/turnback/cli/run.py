@@ -1,23 +1,20 @@
-"""``up`` and ``down``: run migrations, or take them back."""
+"""``up`` and ``down``: apply migrations, or roll them back."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from turnback.cli import options as opt
 from turnback.cli.database import open_engine
 from turnback.cli.output import Output, ask, count, human_ms, may_ask, reported
+from turnback.engine import Engine, Options, Plan, Report
 from turnback.errors import ChecksumMismatch, MigrationIncomplete, TurnbackError
 from turnback.migrations.checksums import compare
 from turnback.migrations.discovery import load_project
-
-if TYPE_CHECKING:
-    from turnback.engine import Engine, Options, Plan, Report
-    from turnback.migrations.model import Project
+from turnback.migrations.model import Project
 
 
 @click.command(epilog="Example: turnback up --dry-run")
@@ -25,9 +22,15 @@ if TYPE_CHECKING:
 @opt.database
 @opt.directory
 @click.option("--dry-run", is_flag=True, help="Print the plan and the exact SQL; change nothing.")
-@click.option("--out-of-order", is_flag=True, help="Run pending ones older than applied ones too.")
 @click.option(
-    "--allow-missing-rollback", is_flag=True, help="Run migrations that have no way back as well."
+    "--out-of-order",
+    is_flag=True,
+    help="Also run migrations older than applied ones.",
+)
+@click.option(
+    "--allow-missing-rollback",
+    is_flag=True,
+    help="Also run migrations without a rollback script.",
 )
 @opt.never_asks
 @opt.patience
@@ -49,8 +52,8 @@ def up(
 ) -> int:
     """Apply the pending migrations, all or up to VERSION.
 
-    Each runs in one message together with its record in the history, so that a crash keeps both
-    or neither. It stops at the first that fails; that one is rolled back whole.
+    Each is sent in one message together with its record in the history, so that a crash keeps both
+    or neither. It stops at the first that fails, which is rolled back completely.
     """
     out.document |= {"run": None, "database": None, "applied": [], "error": None}
     project = load_project(directory)
@@ -71,7 +74,7 @@ def up(
         report = engine.up(plan)
         out.document["applied"] = [done.to_dict() for done in report.applied]
         if isinstance(report.error, MigrationIncomplete):
-            _tell_the_way_back(project, report.error)
+            _add_rollback_hint(project, report.error)
         return _close(report, "applied", len(report.applied), began, out)
 
 
@@ -99,11 +102,11 @@ def down(
 ) -> int:
     """Roll back every migration after VERSION, newest first; 0 rolls back all of them.
 
-    One that failed half way outside a transaction is taken back before all others: what has
-    nothing to undo in its rollback script is skipped, and told.
+    A migration that failed half way outside a transaction is undone first; statements of its
+    rollback script that have nothing to undo are skipped and reported.
 
-    The rollback script of the folder is used; where it is gone, the one that was stored in the
-    database when its migration was applied. It stops at the first that fails.
+    The rollback script of the folder is used; if it is gone, the one stored in the database when
+    its migration was applied. It stops at the first that fails.
     """
     out.document |= {"run": None, "database": None, "rolled_back": [], "error": None}
     project = _project_or_none(directory)
@@ -123,28 +126,24 @@ def down(
         return _close(report, "rolled back", len(report.rolled_back), began, out)
 
 
-def _tell_the_way_back(project: Project, error: MigrationIncomplete) -> None:
-    """Add to the hint how to take back the half that stays, where there is a way."""
+def _add_rollback_hint(project: Project, error: MigrationIncomplete) -> None:
+    """Add to the hint how to undo what was done, if there is a rollback script."""
     migration = project.find(error.version) if error.version else None
     if migration is None or migration.rollback is None:
         return
     before = [m.version for m in project.migrations if m.number < migration.number]
-    back = f"turnback down {before[-1] if before else 0} takes back what was done"
+    back = f"turnback down {before[-1] if before else 0} undoes what was done"
     error.hint = f"{error.hint}; or {back}" if error.hint else back
 
 
 def _options(lock_timeout: float, lock_retry_for: float, wait: float) -> Options:
-    from turnback.engine import Options
-
     return Options(
         lock_timeout_ms=int(lock_timeout * 1000), lock_retry_s=lock_retry_for, runner_wait_s=wait
     )
 
 
 def _project_or_none(directory: Path) -> Project:
-    """The project; an empty one where there is no folder, for the stored scripts are enough."""
-    from turnback.migrations.model import Project
-
+    """The project; empty if there is no folder, because the stored scripts are enough."""
     if not directory.exists():
         return Project(directory, ())
     return load_project(directory)
@@ -155,7 +154,7 @@ def _warn_of_checksums(project: Project, out: Output) -> None:
         return
     for finding in compare(project):
         if isinstance(finding, ChecksumMismatch):
-            out.note(f"warning: {finding}; if this is meant: turnback check --fix")
+            out.note(f"warning: {finding}; if this is intended: turnback check --fix")
 
 
 def _show(engine: Engine, plan: Plan, out: Output) -> int:
@@ -169,7 +168,7 @@ def _show(engine: Engine, plan: Plan, out: Output) -> int:
     for step in out.document["plan"]:
         way = "" if step["in_transaction"] else ", statement by statement, outside a transaction"
         if step.get("half_done"):
-            way += "; half done: what has nothing to undo is skipped"
+            way += "; half done: statements with nothing to undo are skipped"
         out.result(f"-- {plan.direction} {step['version']} {step['name']} ({step['file']}{way})")
         for message in step["sql"]:
             out.result(message)

@@ -1,30 +1,31 @@
-"""``watch``: a run, live; and what every command says about a run that it waited for."""
+"""``watch``: follow a run; and what every command prints about a run that it waited for."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 import click
 
+from turnback.aws.clients import may_pass
+from turnback.aws.cloudformation import Stack, open_stack
+from turnback.aws.s3 import Bucket
+from turnback.aws.stepfunctions import StateMachine
 from turnback.cli import options as opt
-from turnback.cli.follow import Follower
-from turnback.cli.follow_display import Lines, Live
+from turnback.cli.display import Lines
 from turnback.cli.output import Output, human_ms, reported
-from turnback.cli.stack import Stack, open_stack, stack_option
 from turnback.errors import AwsError, ConfigurationError
 from turnback.runs.records import Records
 from turnback.runs.status import Status
+from turnback.runs.watching.follow import Display, Follower
 from turnback.runs.watching.outcome import Outcome, error_from
 
-if TYPE_CHECKING:
-    from turnback.aws.stepfunctions import StateMachine
-
 INTERRUPTED = 130
-# A prefix is looked for among so many of the newest runs.
+# The number of newest runs that are searched for a prefix.
 _SEARCHED = 2000
-_COLORS = {
+COLORS = {
     Status.SUCCEEDED: "green",
     Status.REFUSED: "yellow",
     Status.ROLLED_BACK: "yellow",
@@ -35,32 +36,30 @@ _COLORS = {
 
 @click.command(epilog="Example: turnback watch r-4a7d1e --stack turnback")
 @click.argument("run", required=False, type=opt.Given())
-@stack_option
+@opt.stack
 @opt.as_json
 @reported
 def watch(*, run: str | None, stack: str, out: Output) -> int:
-    """Follow a run until it ends, and leave with its exit code.
+    """Follow a run until it ends, and exit with its exit code.
 
-    RUN is the run's id, or enough of its beginning; without it, the newest run. Also for a run that
-    has ended: its steps are shown as they were. Ctrl-C leaves the run alone.
+    RUN is the run's id, or enough of its beginning; without it, the newest run. A run that has
+    ended is shown with its steps. Ctrl-C does not stop the run.
 
     \b
-    Exit codes: 0 succeeded, 1 failed and taken back, 2 to 5 refused or taken back, by the class of
-    its error, 6 a person is needed, or the run was ended from outside.
+    Exit codes: 0 succeeded, 1 failed and rolled back, 2 to 5 refused or rolled back, by the class
+    of its error, 6 a person is needed, or the run was ended from outside.
     """
-    from turnback.aws.stepfunctions import StateMachine
-
     deployed = open_stack(stack, reading=True)
-    executions = StateMachine(deployed.machine_arn)
-    outcome = watched(out, deployed, executions, find_run(executions, run, deployed))
+    machine = StateMachine(deployed.machine_arn)
+    outcome = watched(out, deployed, machine, find_run(machine, run, deployed))
     return outcome.exit_code if outcome else INTERRUPTED
 
 
-def find_run(executions: StateMachine, given: str | None, stack: Stack) -> str:
-    """The id of the run that is meant: given whole, or by a beginning that only it has.
+def find_run(machine: StateMachine, given: str | None, stack: Stack) -> str:
+    """The id of a run, from its id or a unique beginning of it.
 
     Args:
-        executions: the stack's runs.
+        machine: the stack's state machine.
         given: what the user wrote; None is the newest run.
         stack: the stack.
 
@@ -68,7 +67,7 @@ def find_run(executions: StateMachine, given: str | None, stack: Stack) -> str:
         ConfigurationError: there is no such run, or more than one.
     """
     if given is None:
-        newest = next(executions.names(), None)
+        newest = next(machine.names(), None)
         if newest is None:
             raise ConfigurationError(
                 f"the stack {stack.name} has had no run yet",
@@ -76,7 +75,7 @@ def find_run(executions: StateMachine, given: str | None, stack: Stack) -> str:
             )
         return newest
     found = []
-    for number, name in enumerate(executions.names()):
+    for number, name in enumerate(machine.names()):
         if name == given:
             return name
         if name.startswith(given):
@@ -98,48 +97,57 @@ def find_run(executions: StateMachine, given: str | None, stack: Stack) -> str:
 def watched(
     out: Output,
     stack: Stack,
-    executions: StateMachine,
+    machine: StateMachine,
     run: str,
     *,
-    on_interrupt: str = "the run goes on",
+    on_interrupt: str = "the run continues",
 ) -> Outcome | None:
-    """Show a run until it has ended, and say how; None when the user had seen enough before.
+    """Show a run until it has ended, and print how; None if the user pressed Ctrl-C before.
 
     Args:
-        out: where to.
+        out: where it is printed.
         stack: the stack.
-        executions: its runs.
+        machine: its state machine.
         run: the run's id.
-        on_interrupt: what to say to who does not want to wait.
+        on_interrupt: printed after Ctrl-C.
 
     Raises:
-        AwsError: the run cannot be looked at any more; it goes on all the same.
+        AwsError: the run cannot be read any more; it continues anyway.
     """
-    from turnback.aws.s3 import Bucket
-
     again = f"turnback watch {run} --stack {stack.name}"
-    stream = sys.stderr if out.as_json else sys.stdout
-    display = Live(out) if stream.isatty() else Lines(out)
+    display = _display(out)
     store = Bucket(stack.bucket)
-    follower = Follower(run, executions, store, display)
+    follower = Follower(run, machine, store, display, may_pass)
     out.document["run"] = run
     try:
         outcome = follower.follow()
     except KeyboardInterrupt:
-        display.close()
         out.document |= {"status": "running", "error": None}
+        display.close()
         out.note(f"\n{on_interrupt}; watch it again: {again}")
         return None
     except AwsError as error:
-        display.close()
-        error.hint = f"{error.hint or ''}; the run goes on all the same: {again}".lstrip("; ")
+        error.hint = f"{error.hint or ''}; the run continues anyway: {again}".lstrip("; ")
         raise
-    display.close()
-    _tell(out, follower, outcome, Records(store, run))
+    finally:
+        display.close()
+    _print_outcome(out, follower, outcome, Records(store, run))
     return outcome
 
 
-def _tell(out: Output, follower: Follower, outcome: Outcome, records: Records) -> None:
+def _display(out: Output) -> Display:
+    stream = sys.stderr if out.as_json else sys.stdout
+    if not stream.isatty():
+        return Lines(out)
+    # rich takes 60 ms to import.
+    from rich.console import Console
+
+    from turnback.cli.live import LiveDisplay
+
+    return LiveDisplay(Console(stderr=out.as_json))
+
+
+def _print_outcome(out: Output, follower: Follower, outcome: Outcome, records: Records) -> None:
     story = follower.story
     release = _release(follower)
     took = None
@@ -149,18 +157,22 @@ def _tell(out: Output, follower: Follower, outcome: Outcome, records: Records) -
         "release": release,
         "status": outcome.status.value,
         "execution": outcome.execution,
-        "started_at": story.began.isoformat(timespec="milliseconds") if story.began else None,
+        "started_at": _iso(story.began),
         "duration_ms": took,
         "steps": [step.to_dict() for step in story.steps],
         "error": outcome.error,
     }
     what = f"release {release}" if release else f"run {follower.run}"
-    line = click.style(f"{what} {outcome.sentence}", fg=_COLORS[outcome.status], bold=True)
+    line = click.style(f"{what} {outcome.sentence}", fg=COLORS[outcome.status], bold=True)
     out.result(f"{line} ({human_ms(took)})" if took is not None else line)
     if outcome.error:
         out.fail(error_from(outcome.error))
     if outcome.status is Status.NEEDS_A_PERSON:
-        _leftovers(out, records)
+        _print_applied(out, records)
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.isoformat(timespec="milliseconds") if at else None
 
 
 def _release(follower: Follower) -> str | None:
@@ -170,14 +182,14 @@ def _release(follower: Follower) -> str | None:
     return str(release) if release else None
 
 
-def _leftovers(out: Output, records: Records) -> None:
-    """Say what of the run is still in the database, as far as its report knows."""
+def _print_applied(out: Output, records: Records) -> None:
+    """Print which migrations of the run are still applied, according to its report."""
     report = records.report()
     undone = set(_versions(report.get("rolled_back", [])))
     left = [version for version in _versions(report.get("applied", [])) if version not in undone]
     out.document["left_applied"] = left
     shown = ", ".join(left[:20]) + (f" and {len(left) - 20} more" if len(left) > 20 else "")
-    out.result(f"still applied of this run, by its report: {shown or 'nothing'}")
+    out.result(f"still applied of this run, according to its report: {shown or 'nothing'}")
     out.result("look at the database: turnback status and turnback health --database-url URL")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from turnback.errors import VerificationFailed
@@ -117,6 +117,18 @@ class Records:
     def fingerprint(self) -> dict[str, Any]:
         """The schema as it was before the run; empty where that was not kept."""
         return self._read(self.fingerprint_key)
+
+    def request_cancel(self, by: str, reason: str, create: Callable[[str, bytes], bool]) -> bool:
+        """Ask the run to stop; returns whether nobody had asked before.
+
+        Args:
+            by: who asks.
+            reason: why; may be empty.
+            create: stores an object unless it exists.
+        """
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        request = {"by": by, "at": at, "reason": reason}
+        return create(f"runs/{self.run}/cancel.json", json.dumps(request, indent=2).encode())
 
     def cancelled(self) -> str | None:
         """Who cancelled this run and why, as a sentence; None as long as nobody did."""

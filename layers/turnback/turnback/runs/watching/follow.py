@@ -1,12 +1,12 @@
-"""Following a run while it runs: asks what is new, hands it to a display, says how it ended."""
+"""Following a run: poll for news, pass it to a display, return how the run ended."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from turnback.errors import AwsError
 from turnback.runs.records import Records
@@ -15,30 +15,52 @@ from turnback.runs.watching.progress import Progress, progress_key
 from turnback.runs.watching.story import Step, Story
 from turnback.store import Store
 
-if TYPE_CHECKING:
-    from turnback.aws.stepfunctions import Execution, StateMachine
-
 POLL_S = 1.0
-# A laptop that was shut, a train in a tunnel: the run goes on all the same.
-PATIENCE_S = 300.0
+# A lost connection is retried for so long; the run continues anyway.
+RETRY_S = 300.0
 LONGEST_PAUSE_S = 15.0
-# The history may lag behind the execution's status by so many looks.
-SILENT = 5
-# In which something goes on that the engine tells of.
-_AT_WORK = {"Apply", "RollBack"}
+# The history may lag behind the execution's status by so many polls.
+LAG = 5
+# The steps whose progress the engine reports.
+_REPORTING = {"Apply", "RollBack"}
+
+
+class Execution(Protocol):
+    """An execution of the state machine."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def stopped(self) -> datetime | None: ...
+    @property
+    def order(self) -> Mapping[str, Any]: ...
+    @property
+    def error(self) -> str: ...
+    @property
+    def cause(self) -> str: ...
+
+
+class Executions(Protocol):
+    """The executions of a state machine."""
+
+    def describe(self, name: str) -> Execution | None:
+        """The execution of this name, or None."""
+
+    def events(self, name: str, position: Any = None) -> tuple[list[dict[str, Any]], Any]:
+        """The events since a position, oldest first, and the new position."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class RunView:
     """What is known of a run at one moment.
 
     Attributes:
         run: its id.
         story: its steps so far.
         now: this moment.
-        planned: how many migrations the plan has; None before there is one.
-        progress: how far the engine is in the current step; None where it does not work.
-        done: how many migrations the current step has finished, over all its calls.
+        planned: the number of migrations in the plan; None before there is a plan.
+        progress: the engine's progress in the current step; None if it is not working.
+        done: the number of migrations that the current step has finished, over all its calls.
     """
 
     run: str
@@ -50,16 +72,16 @@ class Look:
 
 
 class Display(Protocol):
-    """Where what is followed is shown."""
+    """Shows a run."""
 
-    def show(self, look: Look) -> None:
+    def show(self, view: RunView) -> None:
         """Show what is new."""
 
     def note(self, text: str) -> None:
-        """Say something that is not of the run."""
+        """Show a remark that is not about the run."""
 
     def close(self) -> None:
-        """Leave the terminal as it is to stay."""
+        """Remove what would be redrawn."""
 
 
 @dataclass(slots=True)
@@ -71,14 +93,16 @@ class Follower:
         executions: where it is executed.
         store: the bucket with its records.
         display: where it is shown.
-        clock: seconds of a clock that only goes forward.
+        is_temporary: whether an error may go away by itself.
+        clock: seconds of a monotonic clock.
         sleep: waits for so many seconds.
     """
 
     run: str
-    executions: StateMachine
+    executions: Executions
     store: Store
     display: Display
+    is_temporary: Callable[[AwsError], bool] = lambda _: False
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     story: Story = field(default_factory=Story)
@@ -91,63 +115,60 @@ class Follower:
         """Show the run until it has ended.
 
         Raises:
-            AwsError: AWS refuses us, or could not be reached for five minutes; the run goes on.
+            AwsError: AWS refuses us, or was unreachable for five minutes; the run continues.
         """
-        from turnback.aws.clients import may_pass
-        from turnback.aws.stepfunctions import Position
-
-        position, lost_at, pause = Position(), None, POLL_S
+        position, lost_at, pause = None, None, POLL_S
         while True:
             try:
-                # Before its events: how it ended is then among them.
+                # Before its events, so that they include how it ended.
                 self.execution = self.executions.describe(self.run)
                 events, position = self.executions.events(self.run, position)
                 self.story.read(events)
                 self._end_without_event(self.execution, bool(events))
-                look = self._look()
+                view = self._view()
             except AwsError as error:
                 lost_at = self.clock() if lost_at is None else lost_at
-                if not may_pass(error) or self.clock() - lost_at > PATIENCE_S:
+                if not self.is_temporary(error) or self.clock() - lost_at > RETRY_S:
                     raise
                 if pause == POLL_S:
-                    self.display.note(f"{error.message}; the run goes on, asking again")
+                    self.display.note(f"{error.message}; the run continues, retrying")
                 self.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_S)
                 continue
             if lost_at is not None:
                 self.display.note("connected again")
                 lost_at, pause = None, POLL_S
-            self.display.show(look)
+            self.display.show(view)
             if self.story.outcome:
                 return self.story.outcome
             self.sleep(POLL_S)
 
     def _end_without_event(self, execution: Execution | None, more: bool) -> None:
-        """Take an execution for ended that says so, when no event of it does."""
+        """End the story if the execution has ended and no event says so."""
         if execution is None or execution.stopped is None or self.story.outcome or more:
             return
         self._silent += 1
-        if self._silent > SILENT:
+        if self._silent > LAG:
             self.story.end(execution.status, execution.error, execution.cause, execution.stopped)
 
-    def _look(self) -> Look:
+    def _view(self) -> RunView:
         step = self.story.current
         now = datetime.now(UTC)
-        if step is None or step.name not in _AT_WORK:
-            return Look(self.run, self.story, now)
+        if step is None or step.name not in _REPORTING:
+            return RunView(self.run, self.story, now)
         try:
             report, progress = self._records()
         except AwsError as error:
             if not self._unreadable:
                 self._unreadable = True
                 self.display.note(f"{error.message}; the progress of migrations is not shown")
-            return Look(self.run, self.story, now)
+            return RunView(self.run, self.story, now)
         kind = "rolled_back" if _is_down(self.story, step) else "applied"
         known = {row["version"] for row in report.get(kind, [])}
         if progress:
             known |= set(getattr(progress, kind))
         planned = self._planned if step.name == "Apply" else len(report.get("applied", [])) or None
-        return Look(self.run, self.story, now, planned, _fresh(progress, step), len(known))
+        return RunView(self.run, self.story, now, planned, _current(progress, step), len(known))
 
     def _records(self) -> tuple[dict[str, Any], Progress | None]:
         records = Records(self.store, self.run)
@@ -162,8 +183,8 @@ def _is_down(story: Story, step: Step) -> bool:
     return step.name == "RollBack" or plan.get("direction") == "down"
 
 
-def _fresh(progress: Progress | None, step: Step) -> Progress | None:
-    """The progress, unless it is of a step before."""
+def _current(progress: Progress | None, step: Step) -> Progress | None:
+    """The progress, unless it belongs to an earlier step."""
     if progress is None or not progress.at or datetime.fromisoformat(progress.at) < step.began:
         return None
     return progress

@@ -1,0 +1,89 @@
+"""A run on a terminal, redrawn in place. Only imported when such a display starts."""
+
+from __future__ import annotations
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from turnback.cli.display import (
+    QUESTIONS,
+    human_s,
+    migration_at_work,
+    migrations_of,
+    question,
+    step_lines,
+)
+from turnback.runs.watching.follow import RunView
+from turnback.runs.watching.story import Step, in_one_line
+
+_WIDTH = 24
+
+
+class LiveDisplay:
+    """The steps that have ended, and below them the current one, which is redrawn."""
+
+    def __init__(self, console: Console, *, animate: bool = True) -> None:
+        """Start drawing.
+
+        Args:
+            console: a terminal.
+            animate: redraw between the calls of ``show`` too, so that the spinner turns.
+        """
+        self._shown = 0
+        self._spinner = Spinner("dots")
+        self._live = Live(console=console, transient=True, auto_refresh=animate)
+        self._live.start()
+
+    def show(self, view: RunView) -> None:
+        """Redraw what has changed."""
+        closed = [step for step in view.story.steps if step.closed]
+        for step in closed[self._shown :]:
+            for line in step_lines(step):
+                self._live.console.print(Text.from_ansi(line))
+        self._shown = len(closed)
+        step_now = view.story.current
+        self._live.update(self._rows(view, step_now) if step_now else Text(), refresh=True)
+
+    def note(self, text: str) -> None:
+        """Print a line above the current step."""
+        self._live.console.print(text, markup=False, highlight=False)
+
+    def close(self) -> None:
+        """Remove what would be redrawn."""
+        self._live.stop()
+
+    def _rows(self, view: RunView, step: Step) -> RenderableType:
+        seconds = max((view.now - step.began).total_seconds(), 0)
+        head = Table.grid(padding=(0, 1))
+        text = f"{step.title:<22} {human_s(seconds):>10}  {step.result}"
+        head.add_row(self._spinner, _line(text))
+        rows: list[RenderableType] = [head]
+        if step.retried or step.failure:
+            error = step.failure or step.retried[-1]
+            rows.append(_line(f"    try {step.tries}: {error['type']}: {in_one_line(error)}"))
+        if view.planned:
+            rows.append(_bar(view.done, view.planned, migrations_of(view)))
+        if view.progress and view.progress.version:
+            rows.append(_line(f"    {migration_at_work(view)}"))
+        if view.progress and view.progress.text:
+            percent, text = view.progress.percent, view.progress.text
+            rows.append(_line(f"    {text}") if percent is None else _bar(percent, 100, text))
+        if step.name in QUESTIONS:
+            rows.append(_line(f"    {question(view, step)}"))
+        return Group(*rows)
+
+
+def _line(text: str) -> Text:
+    return Text(text, no_wrap=True, overflow="ellipsis")
+
+
+def _bar(done: int, total: int, text: str) -> Table:
+    row = Table.grid(padding=(0, 1))
+    row.add_row(
+        "   ", ProgressBar(total=total, completed=min(done, total), width=_WIDTH), _line(text)
+    )
+    return row
