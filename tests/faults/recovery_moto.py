@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
 from moto.stepfunctions.parser.asl.component.common.catch.catcher_decl import CatcherDecl
 from moto.stepfunctions.parser.asl.component.common.catch.catcher_outcome import (
@@ -30,17 +28,6 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
         env.program_state_event.wait(min(wait_seconds, 0.05))
 
     patch.setattr(WaitFunction, "_wait_interval", wait)
-    # A client costs more than what it is used for.
-    make, made, lock = boto3.client, dict[Any, Any](), threading.Lock()
-
-    def client(service_name: str, *arguments: Any, **options: Any) -> Any:
-        key = (service_name, options.get("region_name"), options.get("aws_access_key_id"))
-        with lock:
-            if key not in made:
-                made[key] = make(service_name, *arguments, **options)
-            return made[key]
-
-    patch.setattr(boto3, "client", client)
 
 
 def mend(patch: pytest.MonkeyPatch) -> None:

@@ -165,17 +165,14 @@ class Ground:
 
     def failures(self, name: str, state: str) -> list[int]:
         """How often a state of a run failed, each time that it was entered."""
-        arn = f"{self.stack.machine.replace(':stateMachine:', ':execution:')}:{name}"
-        pages = self.stack.client("stepfunctions").get_paginator("get_execution_history")
         entries: list[int] = []
         inside = False
-        for page in pages.paginate(executionArn=arn):
-            for event in page["events"]:
-                if "stateEnteredEventDetails" in event:
-                    inside = event["stateEnteredEventDetails"]["name"] == state
-                    entries += [0] if inside else []
-                elif event["type"] in TASK_FAILED and inside:
-                    entries[-1] += 1
+        for event in self.stack.execution(name).to_history_output()["events"]:
+            if "stateEnteredEventDetails" in event:
+                inside = event["stateEnteredEventDetails"]["name"] == state
+                entries += [0] if inside else []
+            elif event["type"] in TASK_FAILED and inside:
+                entries[-1] += 1
         return entries
 
 

@@ -21,9 +21,9 @@ from tests.faults.recovery_faults import MOMENTS, Fault, failures_of
 from tests.faults.recovery_judge import untrue
 from tests.faults.recovery_stack import Ended, Ground, ground
 from tests.faults.table import Table
-from tests.integration.conftest import postgres_layer
+from tests.integration.conftest import postgres_layer, shared_clients
 
-__all__ = ["postgres_layer"]
+__all__ = ["postgres_layer", "shared_clients"]
 
 
 def projects_in(folder: Path) -> ProjectFactory:

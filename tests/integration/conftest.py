@@ -13,8 +13,17 @@ from turnback.local.scratch import scratch
 
 from tests.integration.moto_stack import Stack, deployed
 from tests.integration.releases import Deploy
+from tests.integration.shared_clients import share_clients
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_clients() -> Iterator[None]:
+    """Clients are made once."""
+    with pytest.MonkeyPatch.context() as patch:
+        share_clients(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,10 @@ from __future__ import annotations
 import functools
 import io
 import json
-import os
 import threading
-import time
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +26,13 @@ from moto import mock_aws
 from moto.awslambda.models import LambdaFunction
 from moto.core.responses import EmptyResult
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.utils import json_path
+from moto.stepfunctions.parser.backend.execution import (
+    BaseExecutionWorkerCommunication,
+    Execution,
+)
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from moto.stepfunctions.responses import StepFunctionResponse
-from turnback.aws.clients import LIMITS
 from turnback.local.deploy import read_template
 from turnback.migrations.artifact import pack
 
@@ -42,19 +45,13 @@ TARGET = "learning"
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 DEADLINE_S = 60
-# What boto3 reads when it makes a client.
-SETTINGS = (
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL",
-    "AWS_MAX_ATTEMPTS",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-)
 # moto parses a definition when it is made and again for each execution; ours takes it a second of
 # CPU. What comes of it keeps no state.
 PARSE = functools.lru_cache(AmazonStateLanguageParser.parse)
+# So it does with each path that a state reads, for which it makes a parser.
+JSON_PATH = functools.cache(json_path.parse)
+# Notified when an execution has ended, instead of asking moto for it again and again.
+_ENDS = threading.Condition()
 
 
 def functions() -> dict[str, dict[str, Any]]:
@@ -138,20 +135,20 @@ class Stack:
 
     def ended(self, run: str) -> Run:
         """The run, once it has ended."""
-        states = self.client("stepfunctions")
-        arn = f"{self.machine.replace(':stateMachine:', ':execution:')}:{run}"
-        deadline = time.monotonic() + DEADLINE_S
-        while (found := states.describe_execution(executionArn=arn))["status"] == "RUNNING":
-            assert time.monotonic() < deadline, f"{run} has not ended"
-            time.sleep(0.02)
-        entered = [
+        found = self.execution(run)
+        with _ENDS:
+            assert _ENDS.wait_for(lambda: hasattr(found, "ended"), DEADLINE_S), f"{run} goes on"
+        states = [
             item["stateEnteredEventDetails"]["name"]
-            for item in states.get_execution_history(executionArn=arn)["events"]
+            for item in found.to_history_output()["events"]
             if "stateEnteredEventDetails" in item
         ]
-        return Run(
-            found["status"], found.get("error"), found.get("cause"), self.messages(), entered
-        )
+        return Run(found.status, found.error, found.cause, self.messages(), states)
+
+    def execution(self, run: str) -> Execution:
+        """moto's record of a run: an answer over its API costs it more than a step."""
+        arn = f"{self.machine.replace(':stateMachine:', ':execution:')}:{run}"
+        return stepfunctions_parser_backends[ACCOUNT][REGION].describe_execution(arn)
 
     def messages(self) -> list[dict[str, Any]]:
         """The status events published since the last call, in order."""
@@ -187,6 +184,14 @@ class Stack:
         return dict(json.loads(body["Body"].read()))
 
 
+def note_end(worker: BaseExecutionWorkerCommunication) -> None:
+    """The end of an execution, once moto has written down all of it."""
+    worker._reflect_execution_status()
+    with _ENDS:
+        worker.execution.ended = True
+        _ENDS.notify_all()
+
+
 def keep_cause(response: StepFunctionResponse) -> EmptyResult:
     """SendTaskFailure as AWS has it: with its cause, which moto drops."""
     response.stepfunction_backend.send_task_failure(
@@ -195,28 +200,6 @@ def keep_cause(response: StepFunctionResponse) -> EmptyResult:
         cause=response._get_param("cause"),
     )
     return EmptyResult()
-
-
-def kept(make: Callable[..., Any]) -> Callable[..., Any]:
-    """Clients that are made once for a test: each costs as much CPU as all of a handler's work."""
-    made: dict[tuple[Any, ...], Any] = {}
-    # The session that all threads share is not made for that (boto3 guide, "Multithreading").
-    lock = threading.Lock()
-
-    def client(*service: str, **options: Any) -> Any:
-        names = [*SETTINGS, *(f"AWS_ENDPOINT_URL_{name.upper()}" for name in service)]
-        settings = tuple(map(os.environ.get, names))
-        key = (*service, options.get("region_name"), "config" in options, settings)
-        with lock:
-            if set(options) - {"region_name", "config"}:
-                return make(*service, **options)
-            if options.get("config", LIMITS) is not LIMITS:
-                return make(*service, **options)
-            if key not in made:
-                made[key] = make(*service, **options)
-            return made[key]
-
-    return client
 
 
 @contextmanager
@@ -249,8 +232,9 @@ def deployed(
 
     monkeypatch.setattr(LambdaFunction, "_invoke_lambda", invoke)
     monkeypatch.setattr(StepFunctionResponse, "send_task_failure", keep_cause)
+    monkeypatch.setattr(BaseExecutionWorkerCommunication, "terminated", note_end)
     monkeypatch.setattr(AmazonStateLanguageParser, "parse", PARSE)
-    monkeypatch.setattr(boto3, "client", kept(boto3.client))
+    monkeypatch.setattr(json_path, "parse", JSON_PATH)
     with mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
         yield _deploy(database, parameters)
 
