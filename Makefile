@@ -9,7 +9,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-
 	--no-header --python-version 3.11
 
 .DEFAULT_GOAL = help
-.PHONY: help setup demo test lint types template faults releases integration e2e unit bench picture retries requirements clean
+.PHONY: help setup demo test slow lint types template faults releases integration e2e unit bench picture retries requirements clean
 
 help:  ## What there is
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -32,7 +32,10 @@ demo: setup  ## Releases that succeed, are refused and are restored, on this mac
 	@$(BIN)/turnback demo
 
 # The longest first, so that two at a time end together.
-test: faults releases integration e2e template unit types lint  ## All that .ci/run runs
+test: integration faults releases e2e template types unit lint  ## All that .ci/run runs
+
+slow: setup  ## What takes too long for `make test`: every place of every fault, real projects
+	$(BIN)/python -m pytest -q -m slow tests
 
 lint: setup
 	$(BIN)/ruff check .
@@ -103,5 +106,5 @@ clean:  ## Remove all that is made again; the project's own database in .turnbac
 		.pytest_cache .mypy_cache .ruff_cache layers/turnback/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-faults: setup  ## Kill, cut, freeze and fill up everything at every step, and tell what held
+faults: setup  ## Kill, cut, freeze and fill up everything, at some steps of each kind
 	$(BIN)/python -m pytest -q tests/faults

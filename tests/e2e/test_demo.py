@@ -121,6 +121,8 @@ def test_an_interrupted_demo_stops_everything_it_started(temporary, name):
     assert list(temporary.iterdir()) == []
 
 
+# Its releases are those of the demo that is not kept.
+@pytest.mark.slow
 def test_a_kept_demo_runs_until_it_is_interrupted(temporary):
     demo = start(temporary, "--keep")
     read_until(demo, "Ctrl-C stops everything.")

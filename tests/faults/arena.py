@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import queue
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,9 @@ from tests.faults.the_run import VERSIONS
 PATIENT = Options(lock_timeout_ms=2000, lock_retry_s=20, runner_wait_s=30)
 AS_IF = "the next run ended as one that was never disturbed"
 _numbers = itertools.count(1)
+
+# Prime, so that what comes regularly, as the moments of a message do, is met in every phase.
+_EACH = 7
 
 Act = Callable[[Link], None]
 Place = tuple[int, When]
@@ -54,6 +57,21 @@ class Course:
             for when in moments
             if kind in only and (when is When.BEFORE or kind in "QS")
         ]
+
+
+Sweep = Callable[[Course, Sequence[Place]], Sequence[Place]]
+
+
+def every_place(_: Course, places: Sequence[Place]) -> Sequence[Place]:
+    """All of them."""
+    return places
+
+
+def some_places(course: Course, places: Sequence[Place]) -> Sequence[Place]:
+    """The first of each kind of message and moment, and of the others one in seven."""
+    kinds = {(course.seen[at - 1], when): (at, when) for at, when in reversed(places)}
+    chosen = {*kinds.values(), *places[::_EACH]}
+    return [place for place in places if place in chosen]
 
 
 class Arena:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from turnback.local.server import EmbeddedServer
 
-from tests.faults.arena import Arena
+from tests.faults.arena import Arena, Sweep, every_place, some_places
 from tests.faults.table import Table
 
 _TABLE = pytest.StashKey[Table]()
@@ -36,3 +36,9 @@ def arena(server: EmbeddedServer, table: Table) -> Iterator[Arena]:
     """Databases in the session's server, whose clients and sessions can be hurt."""
     with Arena(server, table) as made:
         yield made
+
+
+@pytest.fixture(params=["some", pytest.param("every", marks=pytest.mark.slow)])
+def sweep(request: pytest.FixtureRequest) -> Sweep:
+    """At which of a course's places a fault is tried: at every one by ``make slow``."""
+    return every_place if request.param == "every" else some_places

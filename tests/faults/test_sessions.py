@@ -12,7 +12,7 @@ from turnback.engine.session import lock
 
 from tests.conftest import ProjectFactory
 from tests.faults.aftermath import wrong
-from tests.faults.arena import Arena, Course, in_process
+from tests.faults.arena import Arena, Course, Sweep, in_process
 from tests.faults.command import start_up
 from tests.faults.proxy import Fault, Link, Proxy, When
 from tests.faults.the_run import VERSIONS, mixed, plain
@@ -29,18 +29,19 @@ def batch_steps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_after_a_cut_at_any_message_the_next_run_completes_the_work(
-    arena: Arena, project_factory: ProjectFactory
+    arena: Arena, project_factory: ProjectFactory, sweep: Sweep
 ) -> None:
     course = arena.course(project_factory(mixed()))
 
     def try_at(course: Course, at: int, when: When) -> list[str]:
         return arena.once(course, at, when, Link.cut)
 
-    arena.each("connection cut", course, course.places(*EVERY_MOMENT), try_at)
+    places = sweep(course, course.places(*EVERY_MOMENT))
+    arena.each("connection cut", course, places, try_at)
 
 
 def test_after_a_cut_at_any_batch_the_next_run_completes_the_work(
-    arena: Arena, project_factory: ProjectFactory, batch_steps: int
+    arena: Arena, project_factory: ProjectFactory, batch_steps: int, sweep: Sweep
 ) -> None:
     course = arena.course(project_factory(plain()))
 
@@ -48,12 +49,12 @@ def test_after_a_cut_at_any_batch_the_next_run_completes_the_work(
         return arena.once(course, at, when, Link.cut)
 
     fault = f"connection cut, batches of {batch_steps}"
-    arena.each(fault, course, course.places(*EVERY_MOMENT), try_at)
+    arena.each(fault, course, sweep(course, course.places(*EVERY_MOMENT)), try_at)
 
 
 @pytest.mark.parametrize("files", [mixed, plain])
 def test_after_its_session_was_terminated_at_any_message_the_next_run_completes_the_work(
-    arena: Arena, project_factory: ProjectFactory, files: Files
+    arena: Arena, project_factory: ProjectFactory, files: Files, sweep: Sweep
 ) -> None:
     course = arena.course(project_factory(files()))
 
@@ -66,12 +67,12 @@ def test_after_its_session_was_terminated_at_any_message_the_next_run_completes_
 
         return arena.once(course, at, when, terminate)
 
-    places = course.places(*EVERY_MOMENT, only="QS")
+    places = sweep(course, course.places(*EVERY_MOMENT, only="QS"))
     arena.each("pg_terminate_backend of ours", course, places, try_at)
 
 
 def test_after_a_kill_of_the_client_at_any_message_the_next_run_completes_the_work(
-    arena: Arena, project_factory: ProjectFactory
+    arena: Arena, project_factory: ProjectFactory, sweep: Sweep
 ) -> None:
     course = arena.course(project_factory(mixed()))
 
@@ -86,11 +87,12 @@ def test_after_a_kill_of_the_client_at_any_message_the_next_run_completes_the_wo
 
         return arena.once(course, at, when, lambda _: running[0].kill(), command)
 
-    arena.each("kill -9 of turnback up", course, course.places(When.AFTER), try_at)
+    places = sweep(course, course.places(When.AFTER))
+    arena.each("kill -9 of turnback up", course, places, try_at)
 
 
 def test_a_frozen_client_at_any_message_does_not_stop_the_next_run(
-    arena: Arena, project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch
+    arena: Arena, project_factory: ProjectFactory, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     course = arena.course(project_factory(mixed()))
     monkeypatch.setattr(lock, "ORPHAN_S", 0)
@@ -114,4 +116,4 @@ def test_a_frozen_client_at_any_message_does_not_stop_the_next_run(
     places = [(at, When.AFTER) for at in pipeline]
     # The last but one gives the lock back, where one migration is left out.
     places += [place for place in course.places(When.AFTER) if place[0] < len(course.seen) - 1]
-    arena.each("frozen client", course, places, try_at)
+    arena.each("frozen client", course, sweep(course, places), try_at)

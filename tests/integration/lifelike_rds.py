@@ -12,6 +12,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from botocore.exceptions import ClientError
 from moto.rds.models import rds_backends
 
@@ -36,6 +37,14 @@ RENAME = {
     "modify_db_instance": (INSTANCE, "DBInstanceIdentifier", "NewDBInstanceIdentifier"),
     "modify_db_cluster": (CLUSTER, "DBClusterIdentifier", "NewDBClusterIdentifier"),
 }
+
+
+def one_in_five(count: int) -> list[Any]:
+    """The numbers of a restore's calls: one in five, and by ``make slow`` the others as well."""
+    return [
+        number if number % 5 == 1 else pytest.param(number, marks=pytest.mark.slow)
+        for number in range(1, count + 1)
+    ]
 
 
 class Crash(BaseException):

@@ -16,6 +16,8 @@ import pytest
 
 from tests.integration.command_line import fingerprint, history, query, turnback
 
+pytestmark = pytest.mark.slow
+
 CORPORA = Path(__file__).resolve().parents[3] / "shared/corpora"
 
 

@@ -62,7 +62,14 @@ def follow(url: str, scripts: list[tuple[str, str]]) -> Iterator[tuple[str, bool
             said, known = said_now, known_now
 
 
-@pytest.mark.parametrize("name", ["the example", "gitness", "cratesio"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "the example",
+        pytest.param("gitness", marks=pytest.mark.slow),
+        pytest.param("cratesio", marks=pytest.mark.slow),
+    ],
+)
 def test_every_migration_changes_both_or_neither(name: str, database: str) -> None:
     if name == "the example":
         files = sorted(EXAMPLE.glob("*.sql"))
@@ -95,7 +102,7 @@ def everything(database: str, admin: psycopg.Connection) -> Iterator[str]:
         admin.execute(f"DROP ROLE {role}".encode())
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_walk_of_random_changes_changes_both_or_neither(seed: int, everything: str) -> None:
     walk = random.Random(seed).sample(CASES, 60)
     changes = [case.sql for case in walk if not any(word in case.sql for word in LEFT_OUT)]
