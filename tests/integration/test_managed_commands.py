@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from moto import mock_aws
 from moto.rds import models
 from psycopg.conninfo import conninfo_to_dict
-from turnback.aws import cloudformation, rds_clusters, rds_instances, rds_snapshots
+from turnback.aws import cloudformation, rds_databases, rds_snapshots
 from turnback.aws.cloudformation import StackDescription
 from turnback.cli import restore
 from turnback.cli.main import cli
@@ -69,7 +69,7 @@ class World:
         made = boto3.client("secretsmanager", region_name=REGION).create_secret(
             Name="database", SecretString=json.dumps(secret)
         )
-        for module in (rds_instances, rds_clusters, rds_snapshots):
+        for module in (rds_databases, rds_snapshots):
             monkeypatch.setattr(module, "client", lambda _: self.rds)
         # What leads to a server: the names of RDS lead nowhere here.
         address = property(lambda _: str(login["host"]))

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
-from turnback.aws.clients import client, telling
+from turnback.aws.clients import telling
 from turnback.aws.rds_databases import (
-    SETTINGS_TAG,
+    ApiNames,
+    Databases,
     RdsDatabase,
     Row,
     begun,
-    finished,
+    differing,
     needed,
-    row_of,
+    security_groups,
     tags_like,
-    tags_of,
 )
 from turnback.aws.rds_instances import Instances
 
@@ -38,88 +37,30 @@ _MEMBER = (
 )
 
 
-class Clusters:
-    """Aurora clusters of this account and Region."""
+class Clusters(Databases):
+    """Aurora clusters of this account and Region, and their instances."""
+
+    names = ApiNames(
+        noun="cluster",
+        prefix="DBCluster",
+        resource="DbClusterResourceId",
+        status="Status",
+        restore_snapshot="restore_db_cluster_from_snapshot",
+        snapshot="SnapshotIdentifier",
+        restore_time="restore_db_cluster_to_point_in_time",
+        source="SourceDBClusterIdentifier",
+        restored="DBClusterIdentifier",
+        time="RestoreToTime",
+    )
 
     def __init__(self, *, rds: Any = None) -> None:
-        """Clusters by this client of RDS; by one of this Region, if not given."""
-        self._rds = rds or client("rds")
+        """See Databases."""
+        super().__init__(rds=rds)
         self._instances = Instances(rds=self._rds)
-
-    def find(self, identifier: str) -> RdsDatabase | None:
-        """The cluster of this name, or None."""
-        row = self._row(identifier)
-        return RdsDatabase.of_cluster(row) if row else None
-
-    def restore_snapshot(
-        self, identifier: str, like: str, snapshot: str, tags: Mapping[str, str]
-    ) -> str | None:
-        """Begin a new cluster from a snapshot, with the settings of another."""
-        old = needed(self._row(like), like)
-        return begun(
-            f"restore {identifier} from {snapshot}",
-            self._rds.restore_db_cluster_from_snapshot,
-            DBClusterIdentifier=identifier,
-            SnapshotIdentifier=snapshot,
-            Engine=old["Engine"],
-            Tags=tags_like(old, tags),
-            **_settings(old),
-        )
-
-    def restore_time(
-        self, identifier: str, like: str, until: datetime, tags: Mapping[str, str]
-    ) -> str | None:
-        """Begin a new cluster as another was at a time, with its settings."""
-        old = needed(self._row(like), like)
-        return begun(
-            f"restore {identifier} as {like} was at {until.isoformat()}",
-            self._rds.restore_db_cluster_to_point_in_time,
-            DBClusterIdentifier=identifier,
-            SourceDBClusterIdentifier=like,
-            RestoreToTime=until,
-            Tags=tags_like(old, tags),
-            **_settings(old),
-        )
-
-    def finish(self, identifier: str, like: str) -> str | None:
-        """Give it the settings that a restore does not take; None when it has them."""
-        new = needed(self._row(identifier), identifier)
-        if SETTINGS_TAG["Key"] in tags_of(new):
-            return None
-        old = needed(self._row(like), like)
-        changes = {
-            name: old[name] for name in _LATER if old.get(name) and old[name] != new.get(name)
-        }
-        return finished(
-            self._rds,
-            self._rds.modify_db_cluster,
-            {"DBClusterIdentifier": identifier},
-            like,
-            new["DBClusterArn"],
-            changes,
-        )
-
-    def rename(self, identifier: str, new: str) -> str | None:
-        """Begin to rename a cluster; its instances keep their names."""
-        return begun(
-            f"rename {identifier} to {new}",
-            self._rds.modify_db_cluster,
-            passes=("DBClusterNotFound",),
-            DBClusterIdentifier=identifier,
-            NewDBClusterIdentifier=new,
-            ApplyImmediately=True,
-        )
-
-    def by_hand(self, identifier: str, new: str) -> str:
-        """The command that renames a cluster."""
-        return (
-            f"aws rds modify-db-cluster --db-cluster-identifier {identifier} "
-            f"--new-db-cluster-identifier {new} --apply-immediately"
-        )
 
     def members(self, cluster: str) -> list[RdsDatabase]:
         """The instances of a cluster: the writer, then the others by their promotion tiers."""
-        row = self._row(cluster)
+        row = self.row(cluster)
         if row is None:
             return []
         writers = {
@@ -138,7 +79,7 @@ class Clusters:
                 item["DBInstanceIdentifier"],
             )
         )
-        return [RdsDatabase.of_instance(item) for item in found]
+        return [self._instances.read(item) for item in found]
 
     def member(self, identifier: str) -> RdsDatabase | None:
         """One instance, of whatever cluster, or None."""
@@ -173,25 +114,29 @@ class Clusters:
         """Begin to rename an instance of a cluster."""
         return self._instances.rename(identifier, new)
 
-    def _row(self, identifier: str) -> Row | None:
-        return row_of(self._rds.describe_db_clusters, "DBClusters", DBClusterIdentifier=identifier)
+    def _endpoint(self, row: Row) -> tuple[str | None, int | None]:
+        return row.get("Endpoint"), row.get("Port")
 
+    def _settings(self, old: Row) -> dict[str, Any]:
+        scaling = old.get("ServerlessV2ScalingConfiguration")
+        return {
+            "Port": old.get("Port"),
+            "DBSubnetGroupName": old.get("DBSubnetGroup"),
+            "VpcSecurityGroupIds": security_groups(old),
+            "DBClusterParameterGroupName": old.get("DBClusterParameterGroup"),
+            "EngineMode": old.get("EngineMode"),
+            "ServerlessV2ScalingConfiguration": scaling or None,
+            # "aurora" is not shown, and is the default.
+            "StorageType": old.get("StorageType"),
+            "EnableIAMDatabaseAuthentication": old.get("IAMDatabaseAuthenticationEnabled"),
+            "EnableCloudwatchLogsExports": old.get("EnabledCloudwatchLogsExports") or None,
+            "DeletionProtection": old.get("DeletionProtection"),
+            "CopyTagsToSnapshot": old.get("CopyTagsToSnapshot"),
+            "NetworkType": old.get("NetworkType"),
+        }
 
-def _settings(old: Row) -> dict[str, Any]:
-    """The arguments of a restore that make the new one as the old one is; None is left out."""
-    scaling = old.get("ServerlessV2ScalingConfiguration")
-    return {
-        "Port": old.get("Port"),
-        "DBSubnetGroupName": old.get("DBSubnetGroup"),
-        "VpcSecurityGroupIds": [group["VpcSecurityGroupId"] for group in old["VpcSecurityGroups"]],
-        "DBClusterParameterGroupName": old.get("DBClusterParameterGroup"),
-        "EngineMode": old.get("EngineMode"),
-        "ServerlessV2ScalingConfiguration": scaling or None,
-        # "aurora" is not shown, and is the default.
-        "StorageType": old.get("StorageType"),
-        "EnableIAMDatabaseAuthentication": old.get("IAMDatabaseAuthenticationEnabled"),
-        "EnableCloudwatchLogsExports": old.get("EnabledCloudwatchLogsExports") or None,
-        "DeletionProtection": old.get("DeletionProtection"),
-        "CopyTagsToSnapshot": old.get("CopyTagsToSnapshot"),
-        "NetworkType": old.get("NetworkType"),
-    }
+    def _snapshot_settings(self, old: Row) -> dict[str, Any]:
+        return {"Engine": old["Engine"], **self._settings(old)}
+
+    def _changes(self, new: Row, old: Row) -> dict[str, Any]:
+        return differing(_LATER, new, old)

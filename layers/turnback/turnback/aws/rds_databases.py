@@ -1,11 +1,12 @@
-"""RDS: instances and clusters as they stand, and what RDS answers when something is begun."""
+"""RDS: what instances and clusters have in common; tokens for IAM authentication."""
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
 
@@ -14,8 +15,8 @@ from turnback.errors import RestoreFailed
 
 Row = Mapping[str, Any]
 
-# On what has the settings that a restore does not take.
-SETTINGS_TAG = {"Key": "turnback-settings", "Value": "copied"}
+# On a restored one that has the settings which a restore does not take.
+_SETTINGS_TAG = {"Key": "turnback-settings", "Value": "copied"}
 
 # What passes, or what a look at RDS will explain: the names of the API's errors without "Fault".
 _PASSES = {
@@ -75,42 +76,6 @@ class RdsDatabase:
     changing: bool
     has_managed_password: bool
 
-    @classmethod
-    def of_instance(cls, row: Row) -> RdsDatabase:
-        """From a row of DescribeDBInstances."""
-        endpoint = row.get("Endpoint") or {}
-        return cls(
-            id=str(row["DBInstanceIdentifier"]),
-            resource=str(row.get("DbiResourceId") or row["DBInstanceIdentifier"]),
-            status=str(row["DBInstanceStatus"]),
-            host=endpoint.get("Address"),
-            port=endpoint.get("Port"),
-            **_either(row),
-        )
-
-    @classmethod
-    def of_cluster(cls, row: Row) -> RdsDatabase:
-        """From a row of DescribeDBClusters."""
-        return cls(
-            id=str(row["DBClusterIdentifier"]),
-            resource=str(row.get("DbClusterResourceId") or row["DBClusterIdentifier"]),
-            status=str(row["Status"]),
-            host=row.get("Endpoint"),
-            port=row.get("Port"),
-            **_either(row),
-        )
-
-
-def _either(row: Row) -> dict[str, Any]:
-    """What the rows of instances and clusters call alike."""
-    return {
-        "tags": tags_of(row),
-        "engine": str(row["Engine"]),
-        "restorable_until": row.get("LatestRestorableTime"),
-        "changing": bool(row.get("PendingModifiedValues")),
-        "has_managed_password": bool(row.get("MasterUserSecret")),
-    }
-
 
 def tags_of(row: Row) -> dict[str, str]:
     """The tags in a row of RDS."""
@@ -163,53 +128,14 @@ def begun(
     return None
 
 
-def finished(
-    rds: Any,
-    modify: Callable[..., Any],
-    which: Mapping[str, str],
-    like: str,
-    arn: str,
-    changes: Mapping[str, Any],
-) -> str | None:
-    """Give a restored one the settings that a restore does not take, and mark that it has them.
-
-    Args:
-        rds: a client of RDS.
-        modify: its method that modifies one.
-        which: the argument that names the restored one.
-        like: the identifier of the old one.
-        arn: of the restored one.
-        changes: what to modify.
-
-    Returns:
-        None when there was nothing to modify, or why it is asked again.
-
-    Raises:
-        RestoreFailed, AwsError: see ``begun``.
-    """
-    (identifier,) = which.values()
-    if changes:
-        action = f"give {identifier} the settings of {like}"
-        if reason := begun(action, modify, ApplyImmediately=True, **which, **changes):
-            return reason
-    # RDS shows some values in another form than it was given them: without a mark, the same
-    # modification would be sent for ever.
-    with telling(f"tag {identifier}"):
-        rds.add_tags_to_resource(ResourceName=arn, Tags=[SETTINGS_TAG])
-    return f"{identifier} gets the settings of {like}" if changes else None
+def security_groups(row: Row) -> list[str]:
+    """The identifiers of its security groups."""
+    return [group["VpcSecurityGroupId"] for group in row["VpcSecurityGroups"]]
 
 
-def row_of(call: Callable[..., Any], rows: str, **which: str) -> Row | None:
-    """The one row that a describe of one identifier gives; None where there is none."""
-    (name,) = which.values()
-    with telling(f"describe {name}"):
-        try:
-            found = call(**which)[rows]
-        except ClientError as error:
-            if code_of(error).removesuffix("Fault") in ("DBInstanceNotFound", "DBClusterNotFound"):
-                return None
-            raise
-    return dict(found[0]) if found else None
+def differing(names: Iterable[str], new: Row, old: Row) -> dict[str, Any]:
+    """The fields of the old one, among these, that the new one has otherwise."""
+    return {name: old[name] for name in names if old.get(name) and old[name] != new.get(name)}
 
 
 def needed(row: Row | None, identifier: str) -> Row:
@@ -224,6 +150,175 @@ def needed(row: Row | None, identifier: str) -> Row:
             hint="somebody renames or deletes in RDS at the same time; then turnback restore RUN",
         )
     return row
+
+
+@dataclass(frozen=True, slots=True)
+class ApiNames:
+    """What the API calls instances, or clusters.
+
+    Attributes:
+        noun: as the methods and the command line have it: ``instance``.
+        prefix: as the names of arguments and fields have it: ``DBInstance``.
+        resource: the field with the identifier that no rename changes.
+        status: the field with its status.
+        restore_snapshot: the method that restores a snapshot.
+        snapshot: its argument that names the snapshot.
+        restore_time: the method that restores to a point in time.
+        source: its argument that names the one to restore.
+        restored: its argument that names the new one.
+        time: its argument for the time.
+    """
+
+    noun: str
+    prefix: str
+    resource: str
+    status: str
+    restore_snapshot: str
+    snapshot: str
+    restore_time: str
+    source: str
+    restored: str
+    time: str
+
+
+class Databases(abc.ABC):
+    """Instances, or clusters, that are restored, modified and renamed."""
+
+    names: ClassVar[ApiNames]
+
+    def __init__(self, *, rds: Any = None) -> None:
+        """Those of this account and Region.
+
+        Args:
+            rds: a client of RDS; one of this Region, if not given.
+        """
+        self._rds = rds or client("rds")
+        self._identifier = f"{self.names.prefix}Identifier"
+
+    def find(self, identifier: str) -> RdsDatabase | None:
+        """The one of this name, or None."""
+        row = self.row(identifier)
+        return self.read(row) if row else None
+
+    def row(self, identifier: str) -> Row | None:
+        """The one of this name as RDS describes it, or None."""
+        names = self.names
+        with telling(f"describe {identifier}"):
+            try:
+                describe = getattr(self._rds, f"describe_db_{names.noun}s")
+                found = describe(**{self._identifier: identifier})[f"{names.prefix}s"]
+            except ClientError as error:
+                if code_of(error).removesuffix("Fault") == f"{names.prefix}NotFound":
+                    return None
+                raise
+        return dict(found[0]) if found else None
+
+    def read(self, row: Row) -> RdsDatabase:
+        """What there is to know of a row."""
+        identifier = str(row[self._identifier])
+        host, port = self._endpoint(row)
+        return RdsDatabase(
+            id=identifier,
+            resource=str(row.get(self.names.resource) or identifier),
+            status=str(row[self.names.status]),
+            tags=tags_of(row),
+            host=host,
+            port=port,
+            engine=str(row["Engine"]),
+            restorable_until=row.get("LatestRestorableTime"),
+            changing=bool(row.get("PendingModifiedValues")),
+            has_managed_password=bool(row.get("MasterUserSecret")),
+        )
+
+    def restore_snapshot(
+        self, identifier: str, like: str, snapshot: str, tags: Mapping[str, str]
+    ) -> str | None:
+        """Begin a new one from a snapshot, with the settings of another; see ``begun``."""
+        old = needed(self.row(like), like)
+        return begun(
+            f"restore {identifier} from {snapshot}",
+            getattr(self._rds, self.names.restore_snapshot),
+            Tags=tags_like(old, tags),
+            **{self._identifier: identifier, self.names.snapshot: snapshot},
+            **self._snapshot_settings(old),
+        )
+
+    def restore_time(
+        self, identifier: str, like: str, until: datetime, tags: Mapping[str, str]
+    ) -> str | None:
+        """Begin a new one as another was at a time, with its settings; see ``begun``."""
+        old, names = needed(self.row(like), like), self.names
+        return begun(
+            f"restore {identifier} as {like} was at {until.isoformat()}",
+            getattr(self._rds, names.restore_time),
+            Tags=tags_like(old, tags),
+            **{names.source: like, names.restored: identifier},
+            **{names.time: until, **self._settings(old)},
+        )
+
+    def finish(self, identifier: str, like: str) -> str | None:
+        """Give it the settings that a restore does not take, and mark that it has them.
+
+        Returns:
+            None when it has them, or why to ask again.
+
+        Raises:
+            RestoreFailed, AwsError: see ``begun``.
+        """
+        new = needed(self.row(identifier), identifier)
+        if _SETTINGS_TAG["Key"] in tags_of(new):
+            return None
+        changes = self._changes(new, needed(self.row(like), like))
+        if changes:
+            action = f"give {identifier} the settings of {like}"
+            changes = {self._identifier: identifier, "ApplyImmediately": True, **changes}
+            if reason := begun(action, self._modify, **changes):
+                return reason
+        # RDS shows some values in another form than it was given them: without a mark, the same
+        # modification would be sent for ever.
+        with telling(f"tag {identifier}"):
+            arn = new[f"{self.names.prefix}Arn"]
+            self._rds.add_tags_to_resource(ResourceName=arn, Tags=[_SETTINGS_TAG])
+        return f"{identifier} gets the settings of {like}" if changes else None
+
+    def rename(self, identifier: str, new: str) -> str | None:
+        """Begin to rename it; the instances of a cluster keep their names."""
+        return begun(
+            f"rename {identifier} to {new}",
+            self._modify,
+            passes=(f"{self.names.prefix}NotFound",),
+            ApplyImmediately=True,
+            **{self._identifier: identifier, f"New{self._identifier}": new},
+        )
+
+    def by_hand(self, identifier: str, new: str) -> str:
+        """The command that renames it."""
+        noun = self.names.noun
+        return (
+            f"aws rds modify-db-{noun} --db-{noun}-identifier {identifier} "
+            f"--new-db-{noun}-identifier {new} --apply-immediately"
+        )
+
+    @property
+    def _modify(self) -> Callable[..., Any]:
+        modify: Callable[..., Any] = getattr(self._rds, f"modify_db_{self.names.noun}")
+        return modify
+
+    @abc.abstractmethod
+    def _endpoint(self, row: Row) -> tuple[str | None, int | None]:
+        """Host and port; None before it has them."""
+
+    @abc.abstractmethod
+    def _settings(self, old: Row) -> dict[str, Any]:
+        """The arguments of a restore that copy the old one's settings; None is left out."""
+
+    def _snapshot_settings(self, old: Row) -> dict[str, Any]:
+        """The same for a restore from a snapshot."""
+        return self._settings(old)
+
+    @abc.abstractmethod
+    def _changes(self, new: Row, old: Row) -> dict[str, Any]:
+        """What a modification has to set, because a restore does not."""
 
 
 def auth_token(host: str, port: int, user: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Literal
@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from botocore.exceptions import ClientError
 
 from turnback.aws.clients import client, code_of, telling
+from turnback.aws.rds_databases import tags_of
 from turnback.errors import SnapshotFailed
 
 _EXISTS = {"DBSnapshotAlreadyExists", "DBClusterSnapshotAlreadyExistsFault"}
@@ -29,8 +30,6 @@ _NO_SOURCE = {
     "DBInstanceNotFoundFault": "there is no such DB instance; correct DbInstanceIdentifier",
     "DBClusterNotFoundFault": "there is no such DB cluster; correct DbClusterIdentifier",
 }
-
-Answer = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +70,10 @@ class RdsSnapshot:
         """The run it was taken for, by its tags."""
         return self.tags.get("run")
 
-
-@dataclass(frozen=True, slots=True)
-class KeptSnapshot:
-    """A snapshot of ours that a restore could come from, or one on its way there."""
-
-    id: str
-    run: str
-    taken_at: datetime
-    available: bool
+    @property
+    def available(self) -> bool:
+        """Whether a restore can come from it."""
+        return self.status == "available"
 
 
 class _Snapshots:
@@ -95,6 +89,10 @@ class _Snapshots:
     _delete: ClassVar[str]
     # Whether a snapshot says how large its source's storage is.
     _has_size: ClassVar[bool]
+    # Of the source: its rows, the method that describes it, and the field with its status.
+    _sources: ClassVar[str]
+    _describe_source: ClassVar[str]
+    _status: ClassVar[str]
 
     def __init__(self, source: str, *, rds: Any = None) -> None:
         """Snapshots of this instance or cluster.
@@ -105,6 +103,22 @@ class _Snapshots:
         """
         self._source = source
         self._rds = rds or client("rds")
+
+    def source(self) -> SnapshotSource:
+        """What snapshots are taken of.
+
+        Raises:
+            SnapshotFailed: there is no such instance or cluster.
+        """
+        with telling(f"describe {self._source}"):
+            try:
+                describe = getattr(self._rds, self._describe_source)
+                row = describe(**{self._source_name: self._source})[self._sources][0]
+            except ClientError as error:
+                if refusal := _refusal(error):
+                    raise refusal from error
+                raise
+        return SnapshotSource(str(row[self._status]), bool(row.get("StorageEncrypted")))
 
     def find(self, identifier: str) -> RdsSnapshot | None:
         """The snapshot of this name; None when there is none."""
@@ -158,14 +172,6 @@ class _Snapshots:
             and one.run
         ]
 
-    def kept(self, target: str) -> list[KeptSnapshot]:
-        """Those of a target that have a time: what retention looks at."""
-        return [
-            KeptSnapshot(one.id, one.tags["run"], one.taken_at, one.status == "available")
-            for one in self.of_target(target)
-            if one.taken_at
-        ]
-
     def delete(self, identifier: str) -> None:
         """Delete a snapshot; one that is gone is no error."""
         with telling(f"delete the snapshot {identifier}"):
@@ -175,20 +181,11 @@ class _Snapshots:
                 if code_of(error) not in _ABSENT:
                     raise
 
-    def _described(self, describe: Callable[..., Answer], **which: str) -> Answer:
-        with telling(f"describe {self._source}"):
-            try:
-                return describe(**which)
-            except ClientError as error:
-                if refusal := _refusal(error):
-                    raise refusal from error
-                raise
-
     def _read(self, row: Mapping[str, Any]) -> RdsSnapshot:
         return RdsSnapshot(
             id=str(row[self._name]),
             status=str(row["Status"]),
-            tags={tag["Key"]: tag["Value"] for tag in row.get("TagList") or []},
+            tags=tags_of(row),
             taken_at=row.get("SnapshotCreateTime"),
             encrypted=bool(row.get(self._encryption)),
             source=str(row.get(self._source_name) or ""),
@@ -208,12 +205,9 @@ class InstanceSnapshots(_Snapshots):
     _create = "create_db_snapshot"
     _delete = "delete_db_snapshot"
     _has_size = True
-
-    def source(self) -> SnapshotSource:
-        """The instance; SnapshotFailed when there is no such instance."""
-        answer = self._described(self._rds.describe_db_instances, DBInstanceIdentifier=self._source)
-        row = answer["DBInstances"][0]
-        return SnapshotSource(str(row["DBInstanceStatus"]), bool(row.get("StorageEncrypted")))
+    _sources = "DBInstances"
+    _describe_source = "describe_db_instances"
+    _status = "DBInstanceStatus"
 
 
 class ClusterSnapshots(_Snapshots):
@@ -227,12 +221,9 @@ class ClusterSnapshots(_Snapshots):
     _create = "create_db_cluster_snapshot"
     _delete = "delete_db_cluster_snapshot"
     _has_size = False
-
-    def source(self) -> SnapshotSource:
-        """The cluster; SnapshotFailed when there is no such cluster."""
-        answer = self._described(self._rds.describe_db_clusters, DBClusterIdentifier=self._source)
-        row = answer["DBClusters"][0]
-        return SnapshotSource(str(row["Status"]), bool(row.get("StorageEncrypted")))
+    _sources = "DBClusters"
+    _describe_source = "describe_db_clusters"
+    _status = "Status"
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,9 +233,9 @@ class SnapshotsOf:
     target: str
     service: InstanceSnapshots | ClusterSnapshots
 
-    def kept(self) -> list[KeptSnapshot]:
+    def kept(self) -> list[RdsSnapshot]:
         """Those of this target, whatever their state."""
-        return self.service.kept(self.target)
+        return self.service.of_target(self.target)
 
     def delete(self, identifier: str) -> None:
         """Delete one; one that is gone is no error."""
@@ -252,7 +243,7 @@ class SnapshotsOf:
 
 
 def _refusal(error: ClientError) -> SnapshotFailed | None:
-    """The error of ours for one that no later try can mend."""
+    """The error for one that a later call would get again; else None."""
     code = code_of(error)
     if code not in _NO_SOURCE:
         return None

@@ -23,12 +23,12 @@ class KeptSnapshot(Protocol):
         """What it is deleted by."""
 
     @property
-    def run(self) -> str:
+    def run(self) -> str | None:
         """The run that it was taken for."""
 
     @property
-    def taken_at(self) -> datetime:
-        """When it was taken, with a time zone."""
+    def taken_at(self) -> datetime | None:
+        """When it was taken, with a time zone; None before that is known."""
 
     @property
     def available(self) -> bool:
@@ -63,11 +63,10 @@ def to_remove(
     """
     if days == 0:
         return []
-    newest_first = sorted(
-        (one for one in kept if one.available), key=lambda one: one.taken_at, reverse=True
-    )
+    dated = [(one.taken_at, one) for one in kept if one.available and one.taken_at]
+    newest_first = sorted(dated, key=lambda pair: pair[0], reverse=True)
     limit = now - timedelta(days=days)
-    old = [one for one in newest_first[max(least, 1) :] if one.taken_at < limit]
+    old = [one for taken_at, one in newest_first[max(least, 1) :] if taken_at < limit]
     return [one for one in reversed(old) if one.run not in needed]
 
 
