@@ -366,7 +366,7 @@ def test_a_restored_one_of_another_version_does_not_take_the_name(make_world: Ma
     answer = turnback("restore", "r-1", "--stack", "prod", "--yes", "--json")
     assert answer.code == 6
     assert "at version 0002, and the snapshot was taken at 0009" in answer.err
-    assert f"{LIVE} is as it was" in answer.err
+    assert f"{LIVE} is unchanged" in answer.err
     assert LIVE in world.names()
     assert not any("before" in name for name in world.names())
 
@@ -419,7 +419,7 @@ def test_a_database_is_not_replaced_under_a_run(make_world: MakeWorld) -> None:
     command = ("restore", "r-1", "--stack", "prod", "--yes", "--json")
     answer = turnback(*command)
     assert answer.code == 2
-    assert "a run of prod goes on: r-9" in answer.err
+    assert "a run of prod is not finished: r-9" in answer.err
     assert world.rds.changes == []
     answer = turnback(*command, "--force", "r-9 waits for this restore")
     assert answer.code == 0, answer.err

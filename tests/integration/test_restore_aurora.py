@@ -314,7 +314,7 @@ def test_an_instance_that_will_never_be_there_is_an_error() -> None:
             break
         world.advance()
     world.rds.show(INSTANCE, "one-restored-r-1", "incompatible-parameters")
-    with pytest.raises(RestoreFailed, match="incompatible-parameters; orders is as it was"):
+    with pytest.raises(RestoreFailed, match="incompatible-parameters; orders is unchanged"):
         world.until_restored()
 
 
@@ -331,7 +331,7 @@ def test_a_new_cluster_that_will_never_be_there_is_an_error() -> None:
     world = World()
     world.advance()
     world.rds.show(CLUSTER, NEW, "inaccessible-encryption-credentials")
-    with pytest.raises(RestoreFailed, match="orders is as it was"):
+    with pytest.raises(RestoreFailed, match="orders is unchanged"):
         world.advance()
 
 

@@ -289,7 +289,7 @@ def test_a_restored_one_that_is_not_the_expected_one_is_left_beside_the_old_one(
 ) -> None:
     world = World()
     world.refusing = [error]
-    with pytest.raises(RestoreFailed, match=f"stands as {NEW}, and {LIVE} is as it was"):
+    with pytest.raises(RestoreFailed, match=f"is named {NEW}, and {LIVE} is unchanged"):
         world.until_restored()
     assert world.names() == {LIVE, NEW}
 
@@ -317,7 +317,7 @@ def test_a_new_one_that_will_never_be_there_is_an_error(status: str) -> None:
     world = World()
     world.advance()
     world.rds.show(INSTANCE, NEW, status)
-    with pytest.raises(RestoreFailed, match=f"{NEW} is {status}; {LIVE} is as it was"):
+    with pytest.raises(RestoreFailed, match=f"{NEW} is {status}; {LIVE} is unchanged"):
         world.advance()
 
 
@@ -339,7 +339,7 @@ def test_an_old_one_that_cannot_be_renamed_is_an_error_that_says_where_the_data_
         try:
             world.advance()
         except RestoreFailed as error:
-            assert f"stands as {NEW}" in error.message
+            assert f"is named {NEW}" in error.message
             assert "stopped" in error.message
             break
     assert world.names() == {LIVE, NEW}
@@ -355,7 +355,7 @@ def test_a_stranger_under_the_freed_name_is_an_error_that_says_how_to_end_it() -
     world.client.modify_db_instance(DBInstanceIdentifier="stranger", NewDBInstanceIdentifier=LIVE)
     stranger = {**world.row(LIVE), "DbiResourceId": "db-STRANGER"}
     world.rds._views[LIVE] = [stranger]
-    with pytest.raises(RestoreFailed, match=f"kept as {KEPT}.* stands as {NEW}") as caught:
+    with pytest.raises(RestoreFailed, match=f"kept as {KEPT}.* is named {NEW}") as caught:
         world.advance()
     assert f"--new-db-instance-identifier {LIVE}" in str(caught.value.hint)
 
@@ -365,7 +365,7 @@ def test_a_new_one_lost_between_the_renames_is_an_error_that_says_how_to_go_back
     while KEPT not in world.names():
         world.advance()
     world.rds.show(INSTANCE, NEW, "failed")
-    with pytest.raises(RestoreFailed, match=f"nothing stands under {LIVE}") as caught:
+    with pytest.raises(RestoreFailed, match=f"no instance is named {LIVE}") as caught:
         world.advance()
     assert f"--db-instance-identifier {KEPT} --new-db-instance-identifier {LIVE}" in str(
         caught.value.hint

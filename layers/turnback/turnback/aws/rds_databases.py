@@ -27,8 +27,8 @@ _PASSES = {
     "InvalidDBClusterState": "RDS is busy with the cluster",
     "InvalidDBSnapshotState": "the snapshot is not available",
     "InvalidDBClusterSnapshotState": "the snapshot is not available",
-    "DBInstanceAlreadyExists": "the name is taken as yet",
-    "DBClusterAlreadyExists": "the name is taken as yet",
+    "DBInstanceAlreadyExists": "the name is still in use",
+    "DBClusterAlreadyExists": "the name is still in use",
 }
 _QUOTA = "delete what is not needed, or ask AWS for a higher quota, then turnback restore RUN"
 _GONE = "restore from another snapshot or to a point in time: docs/restore-rds.md"
@@ -85,7 +85,7 @@ def tags_of(row: Row) -> dict[str, str]:
 def tags_like(row: Row, tags: Mapping[str, str]) -> list[dict[str, str]]:
     """The tags of another one, and some of one's own.
 
-    AWS lets nobody write its own (``aws:``), and turnback's tell of another restore.
+    AWS reserves its own (``aws:``), and turnback's belong to another restore.
     """
     copied = {
         key: value
@@ -146,8 +146,8 @@ def needed(row: Row | None, identifier: str) -> Row:
     """
     if row is None:
         raise RestoreFailed(
-            f"{identifier} has gone while its settings were to be copied",
-            hint="somebody renames or deletes in RDS at the same time; then turnback restore RUN",
+            f"{identifier} disappeared before its settings were copied",
+            hint="it was renamed or deleted in RDS at the same time; then turnback restore RUN",
         )
     return row
 

@@ -173,7 +173,7 @@ class _Snapshots:
         ]
 
     def delete(self, identifier: str) -> None:
-        """Delete a snapshot; one that is gone is no error."""
+        """Delete a snapshot; no error if it does not exist."""
         with telling(f"delete the snapshot {identifier}"):
             try:
                 getattr(self._rds, self._delete)(**{self._name: identifier})
@@ -238,7 +238,7 @@ class SnapshotsOf:
         return self.service.of_target(self.target)
 
     def delete(self, identifier: str) -> None:
-        """Delete one; one that is gone is no error."""
+        """Delete one; no error if it does not exist."""
         self.service.delete(identifier)
 
 

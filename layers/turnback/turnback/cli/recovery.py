@@ -174,7 +174,7 @@ class StackDatabase:
         """Where it is, or a restored one that is not in its place yet, and how to get in.
 
         Raises:
-            ConfigurationError: nobody says so.
+            ConfigurationError: it is not known.
             AwsError: the secret cannot be read.
         """
         from turnback.aws.rds_databases import auth_token
@@ -303,11 +303,11 @@ def refuse_while_running(stack: Stack, force: str | None, out: Output) -> None:
 
     Args:
         stack: whose runs.
-        force: why it is right all the same; None where nobody said so.
-        out: where to tell.
+        force: why that does not matter; None to refuse.
+        out: gets a warning.
 
     Raises:
-        ConfigurationError: a run goes on, and nobody said why that does not matter.
+        ConfigurationError: a run is not finished, and no reason was given.
     """
     from turnback.aws.stepfunctions import StateMachine
 
@@ -317,9 +317,9 @@ def refuse_while_running(stack: Stack, force: str | None, out: Output) -> None:
     named = ", ".join(running[:5])
     if not force:
         raise ConfigurationError(
-            f"a run of {stack.name} goes on: {named}",
+            f"a run of {stack.name} is not finished: {named}",
             hint=f"turnback watch {running[0]} shows it, turnback cancel {running[0]} stops it; or "
             "say why it does not matter: --force REASON",
         )
-    out.note(f"warning: {named} goes on; restored all the same, because: {force}")
+    out.note(f"warning: {named} is not finished; restored anyway, because: {force}")
     out.document["forced"] = {"runs": running, "reason": force}

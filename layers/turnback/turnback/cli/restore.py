@@ -59,7 +59,9 @@ _TABLES_SHOWN = 5
 )
 @click.option("--again", is_flag=True, help="Of RDS: restore once more from the same snapshot.")
 @click.option(
-    "--force", metavar="REASON", help="Although a run of the stack goes on; say why that is right."
+    "--force",
+    metavar="REASON",
+    help="Restore although a run is not finished; say why.",
 )
 @stack_option
 @click.option("--dry-run", is_flag=True, help="Say what is lost and what would be done; only look.")
@@ -88,7 +90,8 @@ def restore(
     dump, or its s3:// address. It is restored into a new database beside the old one and checked;
     then the two swap names, which ends every session. Says first what is lost, and asks; without a
     terminal it needs --yes. With a stack whose SnapshotKind is rds or aurora, a new instance or
-    cluster takes the old one's name and endpoint. Cut off, the same command goes on where it was.
+    cluster takes the old one's name and endpoint. Repeat the command to continue after an
+    interruption.
     """
     del history_schema  # the record of a dump, or the stack, names it
     out.document |= {"database": None, "snapshot": None, "until": None, "loss": None, "error": None}

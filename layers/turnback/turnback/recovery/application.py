@@ -1,4 +1,4 @@
-"""The application, stopped while its database goes back, and started with what fits it.
+"""The application, stopped while its database is restored, and started with what fits it.
 
 What each part was is looked up before any is stopped, and kept by the caller: a call that is
 repeated after half of them were stopped must not take the 0 it finds for what there was.
@@ -65,7 +65,7 @@ def look(names: Sequence[tuple[str, str]], parts: Parts) -> list[PartState]:
     for kind, name in names:
         with failures.of(kind, name):
             found.append({"kind": kind, "name": name, **parts(kind, name).look()})
-    failures.tell()
+    failures.raise_any()
     return found
 
 
@@ -91,7 +91,7 @@ def stop(stopped: Sequence[PartState], parts: Parts, since: datetime, now: datet
         with failures.of(kind, name):
             if not parts(kind, name).stop(before, since, now):
                 working.append(f"{kind} {name}")
-    failures.tell()
+    failures.raise_any()
     return working
 
 
@@ -118,7 +118,7 @@ def start(stopped: Sequence[PartState], parts: Parts, release: str | None) -> li
         with failures.of(kind, name, hint=part.by_hand(before)):
             if not part.start(before, release):
                 waiting.append(f"{kind} {name}")
-    failures.tell()
+    failures.raise_any()
     return waiting
 
 
@@ -135,7 +135,7 @@ class Service(Protocol):
         """What of its scaler is suspended; None without a scaler."""
 
     def set_scaling(self, suspended: Mapping[str, bool]) -> None:
-        """Suspend the scaler or let it go on."""
+        """Suspend the scaler, or resume it."""
 
     def tagged(self, task_definition: str, release: str) -> str | None:
         """The newest revision of the family that is tagged with this release."""
@@ -198,7 +198,7 @@ class ServicePart:
             f"aws ecs update-service --cluster {cluster} --service {service} "
             f"--desired-count {before['desired']}"
         )
-        return command + (" (and let its scaler go on)" if before["scaling"] is not None else "")
+        return command + (" (and resume its scaler)" if before["scaling"] is not None else "")
 
 
 class FunctionPart:
@@ -214,7 +214,7 @@ class FunctionPart:
     def stop(self, before: PartState, since: datetime, now: datetime) -> bool:
         if self._function.reserved() != 0:
             self._function.reserve(0)
-        # Lambda does not say what still works; what began before can go on for its timeout.
+        # Lambda does not say what still works; an invocation may run until its timeout.
         return (now - since).total_seconds() >= float(before["timeout_s"])
 
     def start(self, before: PartState, release: str | None) -> bool:
@@ -266,8 +266,8 @@ class HookPart:
             arn: the hook's address.
             hook: calls it.
             memory: keeps what it answered.
-            order: what it is told of the run.
-            release: the release that failed, which it is told on ``stop``.
+            order: what it gets of the run.
+            release: the release that failed; it gets this on ``stop``.
         """
         self._arn = arn
         self._hook = hook
@@ -290,8 +290,8 @@ class HookPart:
     def _called(self, action: str, release: str | None, previous: Any) -> bool:
         if self._memory.answer(action):
             return True
-        told = {**self._order, "action": action, "release": release, "previous": previous}
-        done, answer = self._hook.call(told)
+        order = {**self._order, "action": action, "release": release, "previous": previous}
+        done, answer = self._hook.call(order)
         if done:
             self._memory.keep_answer(action, answer)
         return done
@@ -302,11 +302,11 @@ class HookPart:
 
 
 class _Failures:
-    """What failed of several things that are all tried, told as one error at the end."""
+    """What failed of several things that are all tried, raised as one error at the end."""
 
     def __init__(self, message: str) -> None:
         self._message = message
-        self._told: list[str] = []
+        self._messages: list[str] = []
         self._hints: list[str] = []
         self._first: AwsError | None = None
 
@@ -316,12 +316,12 @@ class _Failures:
             yield
         except AwsError as error:
             self._first = self._first or error
-            self._told.append(f"{kind} {name}: {error.message}")
+            self._messages.append(f"{kind} {name}: {error.message}")
             self._hints.append(hint or error.hint or "")
 
-    def tell(self) -> None:
+    def raise_any(self) -> None:
         if self._first is not None:
             hints = [hint for hint in dict.fromkeys(self._hints) if hint]
             raise ApplicationNotStopped(
-                f"{self._message}: {'; '.join(self._told)}", hint="; ".join(hints) or None
+                f"{self._message}: {'; '.join(self._messages)}", hint="; ".join(hints) or None
             ) from self._first

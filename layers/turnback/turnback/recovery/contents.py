@@ -25,7 +25,7 @@ SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
                                         json_build_array(n_tup_ins, n_tup_upd, n_tup_del))
           FROM pg_catalog.pg_stat_all_tables
          WHERE schemaname NOT LIKE 'pg\\_%' AND schemaname <> 'information_schema'
-           -- The history's own rows are no loss: they tell of the run that is taken back.
+           -- The history's own rows are not a loss: they describe the run that is undone.
            AND NOT (relname IN ('migrations', 'migration_log') AND to_regclass(
                     pg_catalog.quote_ident(schemaname) || '.migration_health') IS NOT NULL)), '{}'),
        (SELECT oid::bigint FROM pg_catalog.pg_database
@@ -36,8 +36,8 @@ SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
 def counters(database: Endpoint | Connection) -> dict[str, Any]:
     """The rows inserted, updated and deleted in each table since the server began to count.
 
-    Taken once with the snapshot and once before a restore, the difference tells what a restore
-    would lose; see ``written_since`` for what that is worth.
+    Taken once with the snapshot and once before a restore, the difference shows what a restore
+    would lose; see ``written_since`` for how exact that is.
 
     Args:
         database: where it is, or an open session with it.
@@ -47,7 +47,7 @@ def counters(database: Endpoint | Connection) -> dict[str, Any]:
         the sums ``inserted``, ``updated``, ``deleted``, and ``tables``: name → the three numbers.
 
     Raises:
-        DatabaseUnreachable, DatabaseRefused: there is no answer, or it is no.
+        DatabaseUnreachable, DatabaseRefused: it cannot be connected to, or refuses.
     """
     if isinstance(database, Endpoint):
         from turnback.engine.session.connection import connect
@@ -62,7 +62,7 @@ def counters(database: Endpoint | Connection) -> dict[str, Any]:
         raise DatabaseRefused(
             f"the row counters cannot be read: {error}",
             sqlstate=error.sqlstate,
-            hint="they tell how much a restore would lose; look at the server's log",
+            hint="they show how much a restore would lose; look at the server's log",
         ) from error
     assert row is not None
     at, reset, tables, database_oid = row
@@ -92,8 +92,8 @@ def written_since(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str
 
     Returns:
         ``inserted``, ``updated``, ``deleted``, ``approximate`` (always True), ``reset`` (whether
-        the server has counted anew since, so that all it counts now is told) and ``tables``: those
-        written most, twenty at most, each with its ``name`` and the three numbers.
+        the server has counted anew since, so that all it counts now is included) and ``tables``:
+        those written most, twenty at most, each with its ``name`` and the three numbers.
     """
     old = before.get("tables") or {}
     reset = any(before.get(name) != now.get(name) for name in ("stats_reset", "oid"))
@@ -132,7 +132,7 @@ def version_of(endpoint: Endpoint, history_schema: str) -> str | None:
     """The version last applied to this database; None where there is no history.
 
     Raises:
-        DatabaseUnreachable, DatabaseRefused: there is no answer, or it is no.
+        DatabaseUnreachable, DatabaseRefused: it cannot be connected to, or refuses.
     """
     with connect(
         endpoint.conninfo(), application_name="turnback check", options=Options()
@@ -155,7 +155,7 @@ def expect_version(endpoint: Endpoint, version: str | None, found: str | None) -
 
 
 def last_applied(connection: Connection, schema: str) -> str | None:
-    """The version last applied, by number; None where there is no history of ours."""
+    """The version last applied, by number; None if there is no history of turnback."""
     table = f"{identifier(schema)}.migrations"
     row = connection.execute(
         "SELECT pg_catalog.obj_description(pg_catalog.to_regclass(%s), 'pg_class')", [table]

@@ -38,7 +38,7 @@ class Endpoint:
             certificates: path of the certificate authorities to trust.
 
         Raises:
-            ConfigurationError: a field is nowhere, or the port is no number.
+            ConfigurationError: a field is missing, or the port is not a number.
         """
 
         def needed(name: str) -> str:
@@ -52,7 +52,7 @@ class Endpoint:
 
         port = str(secret.get("port") or instead.get("port") or 5432)
         if not port.isascii() or not port.isdigit():
-            raise ConfigurationError("the port in the database's secret is no number")
+            raise ConfigurationError("the port in the database's secret is not a number")
         return cls(
             host=needed("host"),
             port=int(port),
@@ -84,7 +84,7 @@ class Endpoint:
             place: where it is, in what that differs from the settings.
 
         Raises:
-            ConfigurationError: a field is nowhere, or the port is no number.
+            ConfigurationError: a field is missing, or the port is not a number.
         """
         fields: dict[str, Any] = {
             "host": settings.host,

@@ -35,7 +35,7 @@ class Snapshot:
         id: the identifier in RDS, or the ``s3://`` address of the dump; None when none is taken.
         state: how far it is.
         taken_at: ISO 8601 time that its data is as of, in UTC; None where that is not known yet.
-        encrypted: whether it is encrypted at rest; None where nobody says so.
+        encrypted: whether it is encrypted at rest; None if it is not known.
     """
 
     kind: str
@@ -111,7 +111,7 @@ class SnapshotTaker(Protocol):
     """One way to take snapshots."""
 
     def take(self, target: str, run: str, tags: Mapping[str, str]) -> Snapshot:
-        """Begin this run's snapshot, or tell how far the one already begun is.
+        """Begin this run's snapshot, or return how far the one already begun is.
 
         Args:
             target: the database's name in turnback.
@@ -119,15 +119,15 @@ class SnapshotTaker(Protocol):
             tags: what to write on it.
 
         Raises:
-            SnapshotFailed: there is none, and there will be none.
+            SnapshotFailed: it cannot be taken.
         """
 
 
 class NoSnapshots:
-    """The snapshot kind ``none``: for databases that nobody would miss."""
+    """The snapshot kind ``none``: for databases that can be lost."""
 
     def take(self, target: str, run: str, tags: Mapping[str, str]) -> Snapshot:
-        """Nothing, and say so."""
+        """Take nothing, and say so."""
         del target, run, tags
         return Snapshot("none", None, SnapshotState.NOT_TAKEN)
 
@@ -206,7 +206,7 @@ class Restorer(Protocol):
         does not wait for AWS; it says how far things are.
 
         Raises:
-            RestoreFailed: it cannot end well; says what stands and what to do.
+            RestoreFailed: it cannot succeed; says which databases there are, and what to do.
         """
 
 

@@ -42,7 +42,7 @@ class SnapshotKeeper(Protocol):
         """Those that turnback took of this target, and no others, in any order."""
 
     def delete(self, identifier: str) -> None:
-        """Remove one; one that is gone already is no error."""
+        """Remove one; no error if it does not exist."""
 
 
 def to_remove(
@@ -58,7 +58,7 @@ def to_remove(
         kept: the snapshots of one target that turnback took.
         days: for how many days they are kept; 0 keeps all.
         least: how many of the newest available ones are kept, however old they are.
-        needed: the runs that go on, or may be taken up again.
+        needed: the runs that are not finished, or may be resumed.
         now: the time.
     """
     if days == 0:
@@ -78,7 +78,7 @@ class Retention:
         keeper: where they are kept.
         days: for how many days; 0 keeps all.
         least: how many of the newest are kept in any case.
-        needed: asks which runs go on, or may be taken up again.
+        needed: returns the runs that are not finished, or may be resumed.
     """
 
     keeper: SnapshotKeeper
@@ -90,13 +90,13 @@ class Retention:
         """Remove what may go; the identifiers of what was removed.
 
         Raises:
-            TurnbackError: a snapshot could not be listed or removed, or nobody knows which runs
-                need theirs; what was not removed is still there.
+            TurnbackError: a snapshot could not be listed or removed, or the runs that
+                need theirs are not known; what was not removed is still there.
         """
         return list(self._removals(now))
 
     def report(self, now: datetime | None = None) -> dict[str, Any]:
-        """Prune and tell how it went; nothing that goes wrong here stops a run.
+        """Prune and report the result; no failure here stops a run.
 
         Returns:
             ``removed``, the identifiers, and ``error``, what kept it from removing more, or None.
@@ -110,7 +110,7 @@ class Retention:
         return {"removed": removed, "error": None}
 
     def _removals(self, now: datetime | None) -> Iterator[str]:
-        """Remove one at a time, and tell each after it is gone."""
+        """Remove one at a time, and yield each after it is gone."""
         if self.days == 0:
             return
         rule = partial(to_remove, days=self.days, least=self.least, now=now or datetime.now(UTC))

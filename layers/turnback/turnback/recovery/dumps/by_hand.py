@@ -83,7 +83,7 @@ class DumpBackup:
     def _snapshots(self, report: Report) -> DumpSnapshots:
         reported_at = time.monotonic()
 
-        def tell(written: int) -> None:
+        def written_so_far(written: int) -> None:
             nonlocal reported_at
             if time.monotonic() >= reported_at + _REPORT_EVERY_S:
                 reported_at = time.monotonic()
@@ -96,7 +96,7 @@ class DumpBackup:
             history_schema=self._schema,
             limit_megabytes=0,
             prefix=self._catalog.prefix,
-            tell=tell,
+            report=written_so_far,
         )
 
 

@@ -101,7 +101,7 @@ def read_record(store: Store, key: str) -> DumpRecord | None:
     """The record of the dump with this key; None where there is none.
 
     Raises:
-        RestoreFailed: it is no record of a dump, or of a newer turnback.
+        RestoreFailed: it is not the record of a dump, or of a newer turnback.
     """
     body = store.read(record_key(key))
     if body is None:

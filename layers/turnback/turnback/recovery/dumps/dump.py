@@ -50,7 +50,7 @@ class DumpSnapshots:
         history_schema: str = "public",
         limit_megabytes: int = DUMP_LIMIT_MEGABYTES,
         prefix: str = "snapshots/",
-        tell: Callable[[int], None] = lambda _: None,
+        report: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Dump this database into this bucket.
 
@@ -61,7 +61,7 @@ class DumpSnapshots:
             history_schema: schema of the history tables.
             limit_megabytes: size of the database from which no dump is begun; 0 is without limit.
             prefix: what the key of every dump begins with.
-            tell: told, now and then, how many bytes were written.
+            report: called now and then with the number of bytes written.
         """
         self._endpoint = endpoint
         self._store = store
@@ -69,7 +69,7 @@ class DumpSnapshots:
         self._history_schema = history_schema
         self._limit = limit_megabytes
         self._prefix = prefix
-        self._tell = tell
+        self._report = report
 
     def key(self, target: str, run: str) -> str:
         """Where the dump of this run is."""
@@ -80,7 +80,7 @@ class DumpSnapshots:
 
         Raises:
             SnapshotFailed: too large, too slow, refused, or it does not read back.
-            DatabaseUnreachable, DatabaseRefused: there is no answer, or it is no.
+            DatabaseUnreachable, DatabaseRefused: it cannot be connected to, or refuses.
         """
         record = self.record(target, run, tags)
         encrypted = True if record.encrypted else None
@@ -148,7 +148,7 @@ class DumpSnapshots:
                     writer.send(chunk)
                     digest.update(chunk)
                     size += len(chunk)
-                    self._tell(size)
+                    self._report(size)
                 if process.wait() != 0:
                     # Raised inside the block, so that the upload is aborted and leaves nothing.
                     raise self._failed(tail(complaints), late=late.is_set())
@@ -236,7 +236,7 @@ def open_source(
 
     Raises:
         SnapshotFailed: it is larger than a dump is good for, or pg_dump is too old for it.
-        DatabaseUnreachable, DatabaseRefused: there is no answer, or it is no.
+        DatabaseUnreachable, DatabaseRefused: it cannot be connected to, or refuses.
     """
     with connect(
         endpoint.conninfo(), application_name="turnback dump", options=Options()

@@ -93,7 +93,7 @@ def tail(file: IO[bytes], length: int = 2000) -> str:
 
 @contextmanager
 def ended_in_time(process: subprocess.Popen[bytes], seconds: float) -> Iterator[threading.Event]:
-    """Kill the process before the time is over, or when the block fails; tell if it was late."""
+    """Kill the process before the time is over, or if the block fails; set if it was late."""
     late = threading.Event()
 
     def stop() -> None:

@@ -145,8 +145,8 @@ class RestoreDump:
             if found is not None and not found.is_left_of(run):
                 raise ConfigurationError(
                     f'there is a database "{name}" already',
-                    hint="nothing was changed; give --into another name, or drop it if nobody "
-                    "needs it",
+                    hint="nothing was changed; give --into another name, or drop it if it "
+                    "is not needed",
                 )
 
     def names(self, run: str) -> Names:
@@ -157,7 +157,7 @@ class RestoreDump:
         """The run of a restore of this dump that was cut off before the swap; None without one.
 
         One that was cut off before it could mark its database, by the command line, counts as well:
-        what it made is empty, and nobody else would ever drop it.
+        what it made is empty, and nothing else would ever drop it.
         """
         with open_maintenance(self._endpoint, "turnback restore") as connection:
             found = connection.execute(
@@ -183,7 +183,7 @@ class RestoreDump:
         """What is known of a snapshot.
 
         Raises:
-            RestoreFailed: it is no dump, or there is no record of it.
+            RestoreFailed: it is not a dump, or has no record.
         """
         if snapshot is None or snapshot.kind != "dump" or snapshot.id is None:
             raise RestoreFailed(
@@ -258,7 +258,7 @@ class RestoreDump:
         if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
             return RestoreFailed(
                 f"the session with the server was lost: {str(error).strip()}",
-                hint="the old database was not touched; restore again, and it goes on from here",
+                hint="the old database was not touched; restore again, and it continues from here",
             )
         return RestoreFailed(
             f"the server refuses a step of the restore: {str(error).strip()}",

@@ -77,7 +77,7 @@ def read_properties(connection: Connection, database: str) -> Properties:
     ).fetchone()
     if row is None:
         raise RestoreFailed(
-            f'there is no database "{database}" in this server to put the restored one in place of',
+            f'there is no database "{database}" in this server for the restored one to replace',
             hint="make one, even an empty one, of this name; then restore again",
         )
     fields, owner, encoding, tablespace, comment = row
@@ -185,8 +185,9 @@ def open_maintenance(endpoint: Endpoint, application: str) -> Connection:
         except DatabaseRefused as error:
             refusals.append(error.message)
     raise RestoreFailed(
-        f"a restore is led from another database, and none lets us in: {'; '.join(refusals)}",
-        hint=f"nothing was changed; let {endpoint.user} connect to the database postgres",
+        "a restore is run from another database, and none can be connected to: "
+        + "; ".join(refusals),
+        hint=f"nothing was changed; allow {endpoint.user} to connect to the database postgres",
     )
 
 

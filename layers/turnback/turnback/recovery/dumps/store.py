@@ -65,7 +65,7 @@ class FolderStore:
         yield from (name for name in names if name.startswith(prefix))
 
     def delete(self, key: str) -> None:
-        """Remove the file; well if there is none."""
+        """Remove the file; no error if it does not exist."""
         (self._folder / key).unlink(missing_ok=True)
 
 

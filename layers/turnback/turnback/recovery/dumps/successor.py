@@ -107,7 +107,7 @@ class Mark:
 
 
 def read_mark(comment: str | None) -> Mark | None:
-    """The mark in a comment; None when it is somebody else's comment, or none."""
+    """The mark in a comment; None for any other comment."""
     try:
         fields = json.loads(comment or "")
         if fields.pop("what") != _KIND:
@@ -118,7 +118,7 @@ def read_mark(comment: str | None) -> Mark | None:
 
 
 def run_by_hand(successor: str) -> str | None:
-    """The run of the command line that restores into this database; None if the name tells none."""
+    """The run of the command line that restores into this database; None for any other name."""
     found = _BY_HAND.search(successor)
     return None if found is None else "r-{}T{}Z-{}".format(*found.groups())
 
@@ -135,11 +135,11 @@ def _derived(database: str, word: str, run: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FoundDatabase:
-    """A database that has a name of ours.
+    """A database that has a name of a restore.
 
     Attributes:
         comment: of the database.
-        mark: what its comment says of a restore; None where it is somebody else's.
+        mark: what its comment says about a restore; None for a database that no restore made.
         open: whether it takes sessions.
     """
 
@@ -174,10 +174,10 @@ def find_database(connection: Connection, name: str) -> FoundDatabase | None:
 
 
 def name_in_use(name: str) -> RestoreFailed:
-    """That a name of ours is somebody else's."""
+    """The error for a name that another database has."""
     return RestoreFailed(
-        f'there is a database "{name}" already, and it is not of this restore',
-        hint="nothing was changed; rename or drop it if nobody needs it, then restore again",
+        f'there is a database "{name}" already, and this restore did not make it',
+        hint="nothing was changed; rename or drop it if it is not needed, then restore again",
     )
 
 
@@ -227,7 +227,7 @@ def make_successor(
         whole = replace(mark, state=COMPLETE, taken_at=record.taken_at)
         connection.execute(f"COMMENT ON DATABASE {name} IS {literal(whole.text())}".encode())
     except BaseException:
-        # Half a database helps nobody, and fills the disk.
+        # A half-filled database is of no use, and fills the disk.
         if not connection.closed:
             _drop(connection, endpoint.name, run)
         raise
@@ -285,7 +285,7 @@ def fill(
     """Restore a dump into an empty database.
 
     The first error ends it (--exit-on-error): what follows from it is only noise. With a server
-    before 17 one error is sure to come, and harmless: there it goes on, and any other is a failure
+    before 17 one error is certain, and harmless: there it continues, and any other is a failure
     at the end. It is not one transaction (--single-transaction): that would hold a lock on every
     object, of which a server has few (max_locks_per_transaction), and a half filled database is
     dropped anyway.

@@ -78,7 +78,7 @@ def find_attempt(
     """Find the restore that was begun and not ended, or name a new one.
 
     The name of a restore by hand is made of what it restores, so that the same command finds what
-    an earlier one began, and goes on there. A number tells restores of the same source apart.
+    an earlier one began, and continues there. A number tells restores of the same source apart.
 
     Args:
         find: the instance or cluster of a name in RDS.
@@ -88,14 +88,14 @@ def find_attempt(
         again: whether to restore once more what was restored from this source already.
     """
     first = f"hand-{sha256(source.encode()).hexdigest()[:10]}"
-    stands = find(live)
-    owner = stands.tags.get(RESTORED_BY, "") if stands else ""
+    current = find(live)
+    owner = current.tags.get(RESTORED_BY, "") if current else ""
     number = re.fullmatch(rf"{first}(?:-(\d+))?", owner)
     is_ours = bool(number or (own and owner == own))
-    # Before it has settled, the command that restored it again was cut off.
-    if stands and is_ours and not (again and is_ready(stands)):
+    # While its rename is not finished, the command that restored it again was cut off.
+    if current and is_ours and not (again and is_ready(current)):
         return RestoreAttempt(owner, begun=True, done=True)
-    if own and owner != own and _is_under_way(find, live, own, gone=stands is None):
+    if own and owner != own and _is_under_way(find, live, own, gone=current is None):
         return RestoreAttempt(own, begun=True)
     start = int(number[1] or 1) + 1 if number else 1
     for count in itertools.count(start):
@@ -104,10 +104,10 @@ def find_attempt(
             return RestoreAttempt(run, begun=True)
         if find(kept_name(live, run)) is None:
             break
-        # Its old one is kept: it has ended, unless its second rename goes on, and neither of
-        # the names is there.
+        # Its old one is kept: it has ended, unless its second rename is still running and
+        # neither name exists.
         before = run
-    if stands is None and count > start:
+    if current is None and count > start:
         return RestoreAttempt(before, begun=True)
     return RestoreAttempt(run)
 
@@ -322,7 +322,7 @@ class ManagedRestore:
                 f"1. {new}: a new {access.noun}, {where}, with the settings of {live}",
                 f"2. {check}; until here {live} answers as before",
                 f"3. {live} becomes {kept}; for some minutes nothing answers at its endpoint",
-                f"4. {new} becomes {live}; the endpoint stays as it is",
+                f"4. {new} becomes {live}; the endpoint does not change",
                 f"5. {kept} is kept, with all its data",
             ],
             place=f"{live}, of the stack {access.stack}",

@@ -1,4 +1,4 @@
-"""Instances and clusters of RDS as they stand: whose they are, and what may be done with them."""
+"""Instances and clusters of RDS: which restore made them, and whether they can be used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 
 from turnback.recovery.managed.snapshots import has_ended
 
-# On what a restore made: the run. It stays with an instance or a cluster when that is renamed.
+# The run that restored an instance or a cluster. A rename keeps the tag.
 RESTORED_BY = "turnback-restored-by"
 # On an instance of a restored cluster: the name that it is to have in the end.
 INSTEAD_OF = "turnback-instead-of"
@@ -28,7 +28,7 @@ class ManagedDatabase(Protocol):
 
     @property
     def resource(self) -> str:
-        """The identifier that stays when it is renamed."""
+        """The identifier that no rename changes."""
 
     @property
     def status(self) -> str:

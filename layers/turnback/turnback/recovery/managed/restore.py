@@ -31,7 +31,7 @@ class SwapService(Protocol):
     """
 
     def find(self, identifier: str) -> ManagedDatabase | None:
-        """What stands under this name, or None."""
+        """The instance or cluster of this name, or None."""
 
     def restore_snapshot(
         self, identifier: str, like: str, snapshot: str, tags: Mapping[str, str]
@@ -79,8 +79,8 @@ class Swap:
         """Do the next step.
 
         Args:
-            prepare: adds to the restored one what it lacks, given it and the old one, and tells
-                how far that is; None when it is whole.
+            prepare: adds to the restored one what it lacks, given it and the old one, and returns
+                how far that is; None when it is complete.
 
         Returns:
             How far it is; None when the restored one has the name and is there.
@@ -123,7 +123,7 @@ class Swap:
     def lost(self, standing: ManagedDatabase) -> RestoreFailed:
         """The error for a new one that will never be there; nothing was renamed."""
         return RestoreFailed(
-            f"the restored {standing.id} is {standing.status}; {self.live} is as it was",
+            f"the restored {standing.id} is {standing.status}; {self.live} is unchanged",
             hint=f"look at its events in RDS, delete {standing.id}, then turnback restore RUN",
         )
 
@@ -201,8 +201,8 @@ class Swap:
             )
         except (RestoreFailed, DatabaseRefused) as error:
             raise RestoreFailed(
-                f"{error.message}; the restored {self._what} stands as {new.id}, and {self.live} "
-                "is as it was",
+                f"{error.message}; the restored {self._what} is named {new.id}, and {self.live} "
+                "is unchanged",
                 hint=f"{error.hint or 'look at it'}; then rename by hand, or delete {new.id}",
             ) from error
         return None
@@ -210,7 +210,7 @@ class Swap:
     def _first_rename(self, live: ManagedDatabase) -> RestoreProgress:
         if is_lost(live):
             raise RestoreFailed(
-                f"the restored {self._what} stands as {self.new}, but {self.live} is "
+                f"the restored {self._what} is named {self.new}, but {self.live} is "
                 f"{live.status}, and RDS cannot rename it",
                 hint=f"bring it back to 'available' and turnback restore RUN, or let the "
                 f"application connect to {self.new}",
@@ -221,7 +221,7 @@ class Swap:
         reason = self._renamed(
             self.live,
             self.kept,
-            f"{self.live} is as it was, the restored {self._what} stands as {self.new}",
+            f"{self.live} is unchanged, the restored {self._what} is named {self.new}",
             f"end it by hand: {self._service.by_hand(self.live, self.kept)}, then "
             f"{self._service.by_hand(self.new, self.live)}",
         )
@@ -234,7 +234,7 @@ class Swap:
         if live is not None and live.resource != kept.resource and live.status != "renaming":
             raise RestoreFailed(
                 f"a {self._what} that the restore did not make took the name {self.live}; the old "
-                f"one is kept as {self.kept}, the restored one stands as {self.new}",
+                f"one is kept as {self.kept}, the restored one is named {self.new}",
                 hint=self._end_by_hand(),
             )
         if live is not None or new is None:
@@ -243,27 +243,27 @@ class Swap:
             )
         if not is_of(new, self.request.run) or is_lost(new):
             raise RestoreFailed(
-                f"nothing stands under {self.live}: the old one is kept as {self.kept}, and "
+                f"no {self._what} is named {self.live}: the old one is kept as {self.kept}, and "
                 f"{self.new} is {new.status if is_lost(new) else 'not the restored one'}",
-                hint=f"take the old one back: {self._service.by_hand(self.kept, self.live)}",
+                hint=f"undo the first rename: {self._service.by_hand(self.kept, self.live)}",
             )
         if not is_ready(new):
             return self.swapping(f"the old one is kept; {self.new} is {new.status}", kept=True)
         reason = self._renamed(
             self.new,
             self.live,
-            f"nothing stands under {self.live}: the old one is kept as {self.kept}, the restored "
-            f"one stands as {self.new}",
+            f"no {self._what} is named {self.live}: the old one is kept as {self.kept}, the "
+            f"restored one is named {self.new}",
             f"end it by hand: {self._service.by_hand(self.new, self.live)}",
         )
         return self.swapping(reason or f"{self.new} is being renamed to {self.live}", kept=True)
 
-    def _renamed(self, old: str, new: str, stands: str, hint: str) -> str | None:
-        """Begin a rename; an error says what stands, because nothing else will."""
+    def _renamed(self, old: str, new: str, names: str, hint: str) -> str | None:
+        """Begin a rename; an error names both databases, because nothing else will."""
         try:
             return self._service.rename(old, new)
         except (RestoreFailed, AwsError) as error:
-            raise type(error)(f"{error.message}; {stands}", hint=hint) from error
+            raise type(error)(f"{error.message}; {names}", hint=hint) from error
 
     def _settling(self, live: ManagedDatabase) -> RestoreProgress | None:
         if is_lost(live):
@@ -279,7 +279,7 @@ class Swap:
     def _end_by_hand(self) -> str:
         back = self._service.by_hand(self.kept, self.live)
         return f"free the name {self.live}, then {self._service.by_hand(self.new, self.live)}; " + (
-            f"or take the old one back: {back}"
+            f"or undo the first rename: {back}"
         )
 
 
@@ -287,7 +287,7 @@ class RestoreInstance:
     """Restores one DB instance, from a snapshot or to a point in time.
 
     New instance, its settings, the look at it, old one's name away, new one's name in: at every
-    call it looks at what stands in RDS and does the next step.
+    call it looks at what there is in RDS and does the next step.
     """
 
     def __init__(self, service: SwapService, instance: str) -> None:

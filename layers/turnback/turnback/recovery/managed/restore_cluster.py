@@ -80,7 +80,7 @@ class RestoreCluster:
         wanted = self._service.members(old.id)
         if not wanted and not made:
             raise RestoreFailed(
-                f"the cluster {old.id} has no instance, so a restored one would answer nobody",
+                f"the cluster {old.id} has no instance, so a restored one could not answer",
                 hint="add an instance to it in RDS, then turnback restore RUN",
             )
         waiting: list[str] = []

@@ -97,7 +97,7 @@ class SnapshotService(Protocol):
     """The part of RDS that is needed, for an instance or for a cluster."""
 
     def source(self) -> SnapshotSource:
-        """What snapshots are taken of; SnapshotFailed when there is no such thing."""
+        """What snapshots are taken of; SnapshotFailed if it does not exist."""
 
     def find(self, identifier: str) -> ManagedSnapshot | None:
         """The snapshot of this name, or None."""
@@ -136,7 +136,7 @@ class ManagedSnapshots:
         self._prune = prune
 
     def take(self, target: str, run: str, tags: Mapping[str, str]) -> Snapshot:
-        """Begin the run's snapshot, or tell how far it is."""
+        """Begin the run's snapshot, or return how far it is."""
         identifier = snapshot_identifier(target, run)
         taken = self._service.find(identifier)
         if taken is None:
