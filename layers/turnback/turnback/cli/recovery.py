@@ -18,18 +18,19 @@ from turnback.cli import options as opt
 from turnback.cli.database import open_url
 from turnback.cli.output import Output
 from turnback.errors import ConfigurationError
+from turnback.recovery.dumps.catalog import DumpCatalog, open_catalog
+from turnback.recovery.endpoint import Endpoint
+from turnback.runs.records import Records
 from turnback.runs.reporting.words import duration
+from turnback.settings import DatabaseSettings, SnapshotSettings
+from turnback.settings.recovery import RestoreSettings
 
 if TYPE_CHECKING:
     from turnback.aws.rds_clusters import Clusters
     from turnback.aws.rds_instances import Instances
     from turnback.recovery.by_hand import Pace, Report
-    from turnback.recovery.dumps.catalog import DumpCatalog
-    from turnback.recovery.endpoint import Endpoint
     from turnback.recovery.managed.by_hand import ManagedAccess
     from turnback.recovery.model import Place, Restorer
-    from turnback.settings import SnapshotSettings
-    from turnback.settings.recovery import RestoreSettings
     from turnback.store import Store
 
 _MANAGED = ("rds", "aurora")
@@ -93,15 +94,11 @@ class StackDatabase:
         Raises:
             ConfigurationError: a parameter is missing.
         """
-        from turnback.settings import SnapshotSettings
-
         return SnapshotSettings.read(self._environment)
 
     @property
     def restore_settings(self) -> RestoreSettings:
         """How the stack restores."""
-        from turnback.settings.recovery import RestoreSettings
-
         return RestoreSettings.read(self._environment)
 
     @property
@@ -134,7 +131,6 @@ class StackDatabase:
         from turnback.aws.rds_snapshots import ClusterSnapshots, InstanceSnapshots
         from turnback.aws.s3 import Bucket
         from turnback.recovery.managed.by_hand import ManagedAccess
-        from turnback.runs.records import Records
 
         databases: Instances | Clusters
         if self.kind == "rds":
@@ -179,8 +175,6 @@ class StackDatabase:
         """
         from turnback.aws.rds_databases import auth_token
         from turnback.aws.secretsmanager import secret_fields
-        from turnback.recovery.endpoint import Endpoint
-        from turnback.settings import DatabaseSettings
 
         if self._url:
             found = Endpoint.from_url(self._url)
@@ -223,8 +217,6 @@ def open_endpoint(where: Where, out: Output) -> Iterator[Endpoint]:
     Raises:
         ConfigurationError: the stack does not say how its database is reached.
     """
-    from turnback.recovery.endpoint import Endpoint
-
     if where.url or not where.stack:
         with open_url(where.url, where.directory, out) as found:
             yield Endpoint.from_url(found)
@@ -240,8 +232,6 @@ def open_dumps(where: Where) -> DumpCatalog:
     Raises:
         ConfigurationError: there is no such bucket or stack, or the stack makes no dumps.
     """
-    from turnback.recovery.dumps.catalog import DumpCatalog, open_catalog
-
     if where.place or not where.stack:
         own = where.directory.resolve().parent / ".turnback" / "snapshots"
         return open_catalog(where.place or str(own), open_bucket)

@@ -50,8 +50,6 @@ def counters(database: Endpoint | Connection) -> dict[str, Any]:
         DatabaseUnreachable, DatabaseRefused: it cannot be connected to, or refuses.
     """
     if isinstance(database, Endpoint):
-        from turnback.engine.session.connection import connect
-
         with connect(
             database.conninfo(), application_name="turnback counters", options=Options()
         ) as opened:

@@ -56,14 +56,20 @@ class DumpBackup:
         self._endpoint = endpoint
         self._catalog = catalog
         self._run = run
-        self._schema = history_schema
         self._target = target or catalog.target or _folder_name(endpoint.name)
+        self._snapshots = DumpSnapshots(
+            endpoint,
+            catalog.store,
+            lambda: _NO_LIMIT_S,
+            history_schema=history_schema,
+            limit_megabytes=0,
+            prefix=catalog.prefix,
+        )
 
     def plan(self) -> BackupPlan:
         """Size and version of what would be dumped."""
-        snapshots = self._snapshots(lambda _: None)
-        address = f"{self._catalog.store.prefix}{snapshots.key(self._target, self._run)}"
-        with snapshots.source() as source:
+        address = f"{self._catalog.store.prefix}{self._snapshots.key(self._target, self._run)}"
+        with self._snapshots.source() as source:
             size = human_size(source.bytes)
             document = {
                 "id": address,
@@ -77,10 +83,6 @@ class DumpBackup:
 
     def take(self, report: Report) -> SnapshotEntry:
         """Dump, read back, and write the record."""
-        record = self._snapshots(report).record(self._target, self._run, {"run": self._run})
-        return record.entry()
-
-    def _snapshots(self, report: Report) -> DumpSnapshots:
         reported_at = time.monotonic()
 
         def written_so_far(written: int) -> None:
@@ -89,15 +91,8 @@ class DumpBackup:
                 reported_at = time.monotonic()
                 report(f"{human_size(written)} written")
 
-        return DumpSnapshots(
-            self._endpoint,
-            self._catalog.store,
-            lambda: _NO_LIMIT_S,
-            history_schema=self._schema,
-            limit_megabytes=0,
-            prefix=self._catalog.prefix,
-            report=written_so_far,
-        )
+        tags = {"run": self._run}
+        return self._snapshots.record(self._target, self._run, tags, written_so_far).entry()
 
 
 class DumpRestore:

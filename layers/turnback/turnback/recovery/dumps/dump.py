@@ -50,7 +50,6 @@ class DumpSnapshots:
         history_schema: str = "public",
         limit_megabytes: int = DUMP_LIMIT_MEGABYTES,
         prefix: str = "snapshots/",
-        report: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Dump this database into this bucket.
 
@@ -61,7 +60,6 @@ class DumpSnapshots:
             history_schema: schema of the history tables.
             limit_megabytes: size of the database from which no dump is begun; 0 is without limit.
             prefix: what the key of every dump begins with.
-            report: called now and then with the number of bytes written.
         """
         self._endpoint = endpoint
         self._store = store
@@ -69,7 +67,6 @@ class DumpSnapshots:
         self._history_schema = history_schema
         self._limit = limit_megabytes
         self._prefix = prefix
-        self._report = report
 
     def key(self, target: str, run: str) -> str:
         """Where the dump of this run is."""
@@ -86,15 +83,28 @@ class DumpSnapshots:
         encrypted = True if record.encrypted else None
         return Snapshot("dump", record.id, SnapshotState.AVAILABLE, record.taken_at, encrypted)
 
-    def record(self, target: str, run: str, tags: Mapping[str, str]) -> DumpRecord:
-        """As ``take``, and what is known of the dump."""
+    def record(
+        self,
+        target: str,
+        run: str,
+        tags: Mapping[str, str],
+        report: Callable[[int], None] = lambda _: None,
+    ) -> DumpRecord:
+        """As ``take``, and what is known of the dump.
+
+        Args:
+            target: the database's name in turnback.
+            run: the run the dump belongs to.
+            tags: what to write on it.
+            report: called now and then with the number of bytes written.
+        """
         key = self.key(target, run)
         known = read_record(self._store, key)
         if known is not None:
             return known
         with self.source() as source:
             schema = {"schema_version": source.schema_version} if source.schema_version else {}
-            size, written, encrypted = self._dump(source, key, {**tags, **schema})
+            size, written, encrypted = self._dump(source, key, {**tags, **schema}, report)
         entries, read = self._read_back(key)
         if written != read:
             raise SnapshotFailed(
@@ -126,7 +136,11 @@ class DumpSnapshots:
         return open_source(self._endpoint, self._history_schema, self._limit)
 
     def _dump(
-        self, source: DumpSource, key: str, tags: Mapping[str, str]
+        self,
+        source: DumpSource,
+        key: str,
+        tags: Mapping[str, str],
+        report: Callable[[int], None],
     ) -> tuple[int, str, str | None]:
         size, digest = 0, sha256()
         with (
@@ -148,7 +162,7 @@ class DumpSnapshots:
                     writer.send(chunk)
                     digest.update(chunk)
                     size += len(chunk)
-                    self._report(size)
+                    report(size)
                 if process.wait() != 0:
                     # Raised inside the block, so that the upload is aborted and leaves nothing.
                     raise self._failed(tail(complaints), late=late.is_set())
