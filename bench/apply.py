@@ -32,7 +32,7 @@ from ways import TURNBACK, psql, turnback
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "migrations"
 
-# Prints the seconds the one message took, so that Python's own start can be told from it.
+# Prints the seconds the one message took, so that Python's start-up time can be subtracted.
 LIMIT = """
 import sys, time
 import psycopg

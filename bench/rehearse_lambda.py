@@ -2,7 +2,7 @@
 
 A process as Lambda runs it: the layer's server in ``/tmp``, one CPU, what the function does with an
 artifact of small migrations (a table of five columns and an index each). A function of 1,024 MB
-gets 1024/1769 of a CPU, so the seconds there are told from the CPU time of the process and of its
+gets 1024/1769 of a CPU, so its seconds are derived from the CPU time of the process and of its
 server; memory is the most that all of them had at once (proportional set size).
 
     python bench/rehearse_lambda.py --size 300 --write

@@ -1,4 +1,4 @@
-"""The tools that are compared: how each is told to go up, to find nothing to do, to go down."""
+"""The tools that are compared: the commands to apply, to find nothing to do, to roll back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The application, stopped around a way back and started again."""
+"""Stop the application before a rollback, and start it again."""
 
 from datetime import UTC, datetime
 from typing import Any

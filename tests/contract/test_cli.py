@@ -63,6 +63,16 @@ def test_the_help_lists_every_command_with_a_sentence_of_one_line_and_imports_no
         assert summary[0].isupper() and summary.endswith(".")
 
 
+@pytest.mark.parametrize("module", ["history", "run", "locks", "check"])
+def test_a_command_that_draws_nothing_and_needs_no_aws_imports_neither(module: str) -> None:
+    program = (
+        f"import sys, turnback.cli.{module}\n"
+        "print(sorted({'rich', 'boto3', 'jinja2', 'slack_sdk'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_shows_an_example_of_itself(name: str) -> None:
     epilog = command(name).epilog or ""

@@ -29,7 +29,7 @@ def first_release(environment: Environment) -> None:
     migrations = environment.root / "migrations"
     environment.transcript.step("Release 1.0.0, by a pipeline: the example project in migrations/")
     rehearsed = pipeline_stage(environment, "Rehearse", "rehearse", migrations, "1.0.0")
-    environment.expect(rehearsed.kind == "success", "The pipeline goes on to its next stage")
+    environment.expect(rehearsed.kind == "success", "The pipeline continues with its next stage")
     environment.expect_final_status("succeeded")
     result = pipeline_stage(environment, "Migrate", "migrate", migrations, "1.0.0")
     environment.expect(result.kind == "success", "The pipeline has succeeded")
