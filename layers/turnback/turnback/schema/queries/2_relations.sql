@@ -28,12 +28,10 @@ SELECT c.tableoid AS _class,
        CASE WHEN c.reloftype <> 0 THEN format_type(c.reloftype, NULL) END AS "of type",
        CASE WHEN c.relam <> 0 AND m.amname <> 'heap' THEN m.amname END AS "access method",
        s.spcname AS tablespace,
-       CASE WHEN c.reloptions IS NOT NULL
-            THEN array_to_string(ARRAY(SELECT unnest(c.reloptions) ORDER BY 1), ', ')
-            END AS "storage parameters",
-       CASE WHEN t.reloptions IS NOT NULL
-            THEN array_to_string(ARRAY(SELECT 'toast.' || unnest(t.reloptions) ORDER BY 1), ', ')
-            END AS "toast storage parameters",
+       nullif(array_to_string(ARRAY(
+              SELECT o FROM unnest(c.reloptions) AS o WHERE o !~ '^pg_' ORDER BY 1), ', '), '') AS "storage parameters",
+       nullif(array_to_string(ARRAY(
+              SELECT 'toast.' || o FROM unnest(t.reloptions) AS o WHERE o !~ '^pg_' ORDER BY 1), ', '), '') AS "toast storage parameters",
        CASE c.relreplident WHEN 'n' THEN 'nothing' WHEN 'f' THEN 'full' WHEN 'i' THEN 'index'
             END AS "replica identity",
        CASE WHEN c.relrowsecurity THEN 'enabled' END AS "row security",

@@ -32,8 +32,8 @@ SELECT c.tableoid AS _class,
                       WHEN 'e' THEN 'external' WHEN 'x' THEN 'extended' END END AS storage,
        CASE a.attcompression WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4' END AS compression,
        CASE WHEN a.attstattarget >= 0 THEN a.attstattarget END AS "statistics target",
-       CASE WHEN a.attoptions IS NOT NULL
-            THEN array_to_string(ARRAY(SELECT unnest(a.attoptions) ORDER BY 1), ', ') END AS options,
+       nullif(array_to_string(ARRAY(
+              SELECT o FROM unnest(a.attoptions) AS o WHERE o !~ '^pg_' ORDER BY 1), ', '), '') AS options,
        CASE WHEN NOT a.attislocal THEN 'yes' END AS inherited,
        CASE WHEN c.relkind IN ('r', 'p', 'f', 'c')
             THEN row_number() OVER (PARTITION BY a.attrelid ORDER BY a.attnum) END AS position

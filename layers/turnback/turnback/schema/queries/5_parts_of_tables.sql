@@ -18,9 +18,8 @@ SELECT con.tableoid AS _class,
        CASE WHEN NOT x.indisvalid THEN 'no' END AS "index valid",
        CASE WHEN x.indisclustered THEN 'yes' END AS clustered,
        CASE WHEN x.indisreplident THEN 'yes' END AS "replica identity",
-       CASE WHEN i.reloptions IS NOT NULL
-            THEN array_to_string(ARRAY(SELECT unnest(i.reloptions) ORDER BY 1), ', ')
-            END AS "storage parameters",
+       nullif(array_to_string(ARRAY(
+              SELECT o FROM unnest(i.reloptions) AS o WHERE o !~ '^pg_' ORDER BY 1), ', '), '') AS "storage parameters",
        s.spcname AS tablespace,
        (SELECT string_agg(DISTINCT g.tgrelid::regclass || ' ' ||
                    CASE g.tgenabled WHEN 'D' THEN 'disabled' WHEN 'A' THEN 'always'
