@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from turnback.engine.engine import Engine
 from turnback.engine.run import transaction
@@ -64,7 +64,7 @@ def rehearse(
         before = start
         wanted = {migration.number for migration in chosen}
         for migration in project.migrations:
-            if before is None or migration.number < chosen[0].number:
+            if before is None or not chosen[0].number <= migration.number <= chosen[-1].number:
                 continue
             if migration.number not in wanted:
                 # Not chosen, but between chosen ones: applied, and not judged.
@@ -113,7 +113,8 @@ def _prove(
         return database.recreate_at(migration)
     if not _apply_again(database, migration, applied, found):
         return database.recreate_at(migration)
-    return applied
+    # The rows are those of the second time: their defaults (a time, a number) are new.
+    return replace(applied, rows=row_state(database.connection))
 
 
 def _roll_back(
@@ -157,10 +158,14 @@ def _apply_again(
 def _prove_release(
     database: _ShadowDatabase, chosen: Sequence[Migration], start: _State, result: Rehearsed
 ) -> None:
-    """Roll all of them back, newest first, as the staged rollback does, and compare the schema."""
-    if any(verdict.rollback in ("missing", "irreversible") for verdict in result.migrations):
+    """Roll all of them back, newest first, as the staged rollback does, and compare the schema.
+
+    What lies between them is rolled back with them.
+    """
+    release = database.between(chosen[0], chosen[-1])
+    if any(migration.rollback is None for migration in release):
         return
-    for migration in reversed(chosen):
+    for migration in reversed(release):
         error = database.down(migration)
         if error:
             result.release, result.release_error = "failed", error
@@ -204,6 +209,10 @@ class _ShadowDatabase:
     def state(self) -> _State:
         """The shadow database as it is now."""
         return _State(fingerprint(self.connection), row_state(self.connection))
+
+    def between(self, first: Migration, last: Migration) -> list[Migration]:
+        """The migrations from one to another, both included."""
+        return [m for m in self._project.migrations if first.number <= m.number <= last.number]
 
     def replay(self, migrations: Sequence[Migration]) -> None:
         """Apply migrations that are not judged.
