@@ -45,7 +45,7 @@ def client(service: str) -> Any:
         ConfigurationError: there is no Region, or no such profile.
     """
     region = os.environ.get("AWS_REGION") or None
-    with telling(f"use {service}"):
+    with aws_errors(f"use {service}"):
         return boto3.client(service, region_name=region, config=LIMITS)
 
 
@@ -55,11 +55,11 @@ def code_of(error: ClientError) -> str:
 
 
 @contextmanager
-def telling(action: str) -> Iterator[None]:
-    """Turn what boto3 raises inside into an error of ours that says what was being done.
+def aws_errors(action: str) -> Iterator[None]:
+    """Raise what boto3 raises in the block as an error of ours that names the action.
 
     Args:
-        action: what is being done, as the end of "could not …".
+        action: what the block does, as the end of "could not …".
 
     Raises:
         ConfigurationError: no Region, no credentials, no such profile.
@@ -95,11 +95,11 @@ def may_pass(error: AwsError) -> bool:
     """Whether the same call may succeed in a moment: no answer, a throttled or a failing service.
 
     Args:
-        error: raised by ``telling``.
+        error: raised in a block of aws_errors().
     """
     cause = error.__cause__
     while isinstance(cause, AwsError):
-        # Somebody on the way added what stands meanwhile.
+        # A caller on the way added what is there meanwhile.
         cause = cause.__cause__
     if isinstance(cause, ClientError):
         status = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -111,9 +111,9 @@ def may_pass(error: AwsError) -> bool:
 
 def _advice(code: str) -> str:
     if code in _EXPIRED:
-        return "the credentials have expired; sign in again, for example by aws sso login"
+        return "the credentials have expired; sign in again, for example with aws sso login"
     if code in _UNKNOWN:
         return "AWS does not know these credentials; " + _SET_CREDENTIALS
     if "Denied" in code:
         return "check the role: aws sts get-caller-identity says which one is used"
-    return "try again; nothing else is known"
+    return "try again; turnback knows nothing else about it"

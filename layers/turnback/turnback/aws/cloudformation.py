@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from turnback.aws.clients import client, code_of, telling
+from turnback.aws.clients import aws_errors, client, code_of
 from turnback.errors import AwsError, ConfigurationError
 
 # A name, or an ARN (CloudFormation's API reference, CreateStack).
@@ -48,7 +48,7 @@ def describe_stack(name: str) -> StackDescription | None:
         AwsError: CloudFormation cannot be reached, or refuses us.
     """
     cloud = client("cloudformation")
-    with telling(f"describe the stack {name}"):
+    with aws_errors(f"describe the stack {name}"):
         try:
             found = cloud.describe_stacks(StackName=name)["Stacks"][0]
         except ClientError as error:
@@ -72,7 +72,7 @@ def list_stacks() -> list[StackDescription]:
         AwsError: CloudFormation cannot be reached, or refuses us.
     """
     cloud = client("cloudformation")
-    with telling("list the stacks"):
+    with aws_errors("list the stacks"):
         pages = cloud.get_paginator("describe_stacks").paginate()
         return [_described(found, cloud) for page in pages for found in page["Stacks"]]
 

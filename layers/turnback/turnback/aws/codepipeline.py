@@ -1,4 +1,4 @@
-"""Jobs of CodePipeline: their results, and their artifacts read with what the job lends."""
+"""Jobs of CodePipeline: their results, and their artifacts, read with the job's credentials."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from turnback.aws.clients import LIMITS, client, code_of, telling
+from turnback.aws.clients import LIMITS, aws_errors, client, code_of
 from turnback.errors import AwsError, InvalidArtifact
 
 _CHUNK = 1024 * 1024
-# Answers for a job that is over: stopped, timed out, or answered before.
+# Errors for a job that has ended: stopped, timed out, or answered before.
 _OVER = {"InvalidJobStateException", "JobNotFoundException"}
 
 
 class JobResults:
-    """CodePipeline, as far as it takes results; each method says whether the job still took it."""
+    """Results of jobs; each method returns whether the job was still waiting for one."""
 
     def __init__(self) -> None:
         self._pipelines = client("codepipeline")
 
     def go_on(self, job: str, token: str, summary: str, percent: int | None, run: str) -> bool:
-        """The job goes on: ask again, with this token.
+        """The job continues: CodePipeline is to ask again, with this token.
 
         Raises:
             AwsError: CodePipeline does not answer, or refuses us.
@@ -60,7 +60,7 @@ class JobResults:
         details = {"type": kind, "message": message}
         if run is not None:
             details["externalExecutionId"] = run
-        with telling(f"answer the job {job}"):
+        with aws_errors(f"answer the job {job}"):
             try:
                 self._pipelines.put_job_failure_result(jobId=job, failureDetails=details)
             except ClientError as error:
@@ -68,7 +68,7 @@ class JobResults:
         return True
 
     def _success(self, **answer: Any) -> bool:
-        with telling(f"answer the job {answer['jobId']}"):
+        with aws_errors(f"answer the job {answer['jobId']}"):
             try:
                 self._pipelines.put_job_success_result(**answer)
             except ClientError as error:
@@ -77,7 +77,7 @@ class JobResults:
 
 
 class SourceArtifacts:
-    """A pipeline's artifacts, read with the credentials of one of its jobs and no others."""
+    """A pipeline's artifacts, read with the credentials of one of its jobs only."""
 
     def __init__(self, access_key_id: str, secret_access_key: str, session_token: str) -> None:
         session = boto3.session.Session(
@@ -89,16 +89,16 @@ class SourceArtifacts:
         self._s3 = session.client("s3", config=LIMITS)
 
     def download(self, bucket: str, key: str, into: Path, *, most: int) -> datetime:
-        """Store an artifact as a file; say when it was written.
+        """Write an artifact to a file, and return when the artifact was written.
 
         Args:
             bucket: the pipeline's bucket.
             key: the artifact.
             into: the file.
-            most: bytes; a larger artifact is refused.
+            most: the largest size in bytes that is accepted.
 
         Raises:
-            AwsError: it is not there, or may not be read.
+            AwsError: it does not exist, or may not be read.
             InvalidArtifact: it is too large.
         """
         place = f"s3://{bucket}/{key}"
@@ -112,11 +112,11 @@ class SourceArtifacts:
                     _refuse_larger(size, most, place)
                     file.write(chunk)
         except ClientError as error:
-            said = error.response.get("Error", {}).get("Message", "")
+            message = error.response.get("Error", {}).get("Message", "")
             raise AwsError(
-                f"could not read the source artifact {place}: {code_of(error)}: {said}",
-                hint="retry the stage; if that fails too, let the pipeline's role read the "
-                "artifact and use the key that it is encrypted with",
+                f"could not read the source artifact {place}: {code_of(error)}: {message}",
+                hint="retry the stage; if that fails too, allow the pipeline's role to read the "
+                "artifact and to use the key that it is encrypted with",
             ) from error
         except BotoCoreError as error:
             raise AwsError(
@@ -130,7 +130,7 @@ def _refuse_larger(size: int, most: int, place: str) -> None:
     if size > most:
         raise InvalidArtifact(
             f"the source artifact {place} is {size:,} bytes or more; at most {most:,} are read",
-            hint="give the action an artifact with little besides the migrations",
+            hint="give the action an artifact with little more than the migrations",
         )
 
 

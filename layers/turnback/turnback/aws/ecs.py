@@ -1,14 +1,14 @@
-"""ECS: how many tasks a service runs, of which task definition, and who else changes that."""
+"""ECS: how many tasks a service runs, of which task definition, and its scaler."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from turnback.aws.clients import client, telling
+from turnback.aws.clients import aws_errors, client
 from turnback.errors import AwsError
 
-# One page of ListTaskDefinitions; a release older than this many deployments is not looked for.
+# One page of ListTaskDefinitions; a release older than this many deployments is not found.
 REVISIONS = 100
 RELEASE_TAG = "turnback:release"
 
@@ -31,9 +31,9 @@ class EcsService:
         """``desired``, ``running`` (pending ones too), ``task_definition``, ``controller``.
 
         Raises:
-            AwsError: there is no such active service, or its scheduler knows no desired count.
+            AwsError: there is no such active service, or it is a daemon without a desired count.
         """
-        with telling(f"describe the ECS service {self._name}"):
+        with aws_errors(f"describe the ECS service {self._name}"):
             answer = self._ecs.describe_services(
                 cluster=self._which["cluster"], services=[self._which["service"]]
             )
@@ -47,7 +47,7 @@ class EcsService:
         if service.get("schedulingStrategy") == "DAEMON":
             raise AwsError(
                 f"the ECS service {self._name} is a daemon: it has no desired count to set to 0",
-                hint="stop it by the emergency hook instead",
+                hint="stop it with the emergency hook instead",
             )
         return {
             "desired": int(service["desiredCount"]),
@@ -57,14 +57,14 @@ class EcsService:
         }
 
     def set_desired(self, desired: int, task_definition: str | None = None) -> None:
-        """Set the number of tasks, and the task definition where one is given."""
+        """Set the number of tasks, and the task definition if one is given."""
         change = {"taskDefinition": task_definition} if task_definition else {}
-        with telling(f"set the ECS service {self._name} to {desired} tasks"):
+        with aws_errors(f"set the ECS service {self._name} to {desired} tasks"):
             self._ecs.update_service(**self._which, desiredCount=desired, **change)
 
     def scaling(self) -> dict[str, bool] | None:
-        """What of its scaler is suspended, in the words of the API; None without a scaler."""
-        with telling(f"describe the scaler of the ECS service {self._name}"):
+        """Which parts of its scaler are suspended; None without a scaler."""
+        with aws_errors(f"describe the scaler of the ECS service {self._name}"):
             found = self._scaling.describe_scalable_targets(
                 ServiceNamespace="ecs",
                 ResourceIds=[self._target["ResourceId"]],
@@ -81,8 +81,8 @@ class EcsService:
         return {name: bool(now.get(name)) for name in names}
 
     def set_scaling(self, suspended: Mapping[str, bool]) -> None:
-        """Suspend the scaler or let it go on; its limits stay as they are."""
-        with telling(f"change the scaler of the ECS service {self._name}"):
+        """Suspend or resume the scaler; its limits do not change."""
+        with aws_errors(f"change the scaler of the ECS service {self._name}"):
             self._scaling.register_scalable_target(**self._target, SuspendedState=dict(suspended))
 
     def tagged(self, task_definition: str, release: str) -> str | None:
@@ -93,7 +93,7 @@ class EcsService:
             release: the value of the tag ``turnback:release``.
         """
         family = task_definition.rpartition("/")[2].partition(":")[0]
-        with telling(f"look for the task definition of release {release}"):
+        with aws_errors(f"look for the task definition of release {release}"):
             arns = self._ecs.list_task_definitions(
                 familyPrefix=family, status="ACTIVE", sort="DESC", maxResults=REVISIONS
             )["taskDefinitionArns"]

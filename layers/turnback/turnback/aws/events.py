@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from turnback.aws.clients import client, telling
+from turnback.aws.clients import aws_errors, client
 from turnback.errors import AwsError
 
 SOURCE = "turnback"
-# PutEvents answers 200 and refuses the entry: boto3 retries that not.
+# PutEvents answers 200 and refuses the entry, which boto3 does not retry.
 PASSING = {"ThrottlingException", "InternalException", "InternalFailure"}
 PAUSES_S = (0.2, 0.6)
 
@@ -28,10 +28,10 @@ class EventBus:
         Args:
             detail_type: what kind of event it is.
             detail: a JSON object.
-            resources: ARNs that it is about.
+            resources: ARNs that it concerns.
 
         Raises:
-            AwsError: the bus did not take it.
+            AwsError: the bus did not accept it.
         """
         entry = {
             "Source": SOURCE,
@@ -41,14 +41,14 @@ class EventBus:
             "Resources": list(resources),
         }
         for pause in (*PAUSES_S, None):
-            with telling(f"put the status on the event bus {self._name}"):
-                (told,) = self._events.put_events(Entries=[entry])["Entries"]
-            if "ErrorCode" not in told:
+            with aws_errors(f"put the status on the event bus {self._name}"):
+                (answer,) = self._events.put_events(Entries=[entry])["Entries"]
+            if "ErrorCode" not in answer:
                 return
-            if pause is None or told["ErrorCode"] not in PASSING:
+            if pause is None or answer["ErrorCode"] not in PASSING:
                 raise AwsError(
-                    f"the event bus {self._name} did not take the status: "
-                    f"{told['ErrorCode']}: {told.get('ErrorMessage', '')}",
+                    f"the event bus {self._name} did not accept the status: "
+                    f"{answer['ErrorCode']}: {answer.get('ErrorMessage', '')}",
                     hint="see the parameter EventBus; the run goes on without it",
                 )
             self._sleep(pause)

@@ -1,4 +1,4 @@
-"""Hooks: a Lambda function or a state machine of the user's, asked to do what turnback cannot."""
+"""Hooks: the user's Lambda function or state machine, for what turnback cannot do itself."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from turnback.aws.clients import LIMITS, client, telling
+from turnback.aws.clients import LIMITS, aws_errors, client
 from turnback.errors import AwsError
 
-# Below the time that the function `application` has; a client that asked again on a slow answer
-# would have the hook do its work twice.
-_PATIENCE = LIMITS.merge(Config(read_timeout=120, retries={"total_max_attempts": 1}))
+# Below the timeout of the function `application`. Without retries: asking again after a slow answer
+# would make the hook do its work twice.
+_CONFIG = LIMITS.merge(Config(read_timeout=120, retries={"total_max_attempts": 1}))
 
 
 class FunctionHook:
-    """A Lambda function, invoked and awaited."""
+    """A Lambda function, invoked synchronously."""
 
     def __init__(self, arn: str) -> None:
         self._arn = arn
-        self._lambda = boto3.client("lambda", config=_PATIENCE)
+        self._lambda = boto3.client("lambda", config=_CONFIG)
 
     def call(self, order: Mapping[str, Any]) -> tuple[bool, Any]:
-        """Whether it has done it, and what it answered.
+        """Call it; return whether it is done, and its answer.
 
         Raises:
             AwsError: it could not be invoked, or it failed.
         """
-        with telling(f"invoke the emergency hook {self._arn}"):
+        with aws_errors(f"invoke the emergency hook {self._arn}"):
             answer = self._lambda.invoke(FunctionName=self._arn, Payload=json.dumps(order))
             body = answer["Payload"].read().decode()
         if "FunctionError" in answer:
@@ -44,21 +44,21 @@ class FunctionHook:
 
 
 class StateMachineHook:
-    """A standard state machine: one execution for each run and action, asked for until it ended."""
+    """A standard state machine: one execution for each run and action, polled until it ends."""
 
     def __init__(self, arn: str) -> None:
         self._arn = arn
         self._states = client("stepfunctions")
 
     def call(self, order: Mapping[str, Any]) -> tuple[bool, Any]:
-        """Whether its execution has ended well, and the output.
+        """Start or look at its execution; return whether it has succeeded, and its output.
 
         Raises:
             AwsError: it could not be started, or it ended in failure.
         """
         name = execution_name(str(order["run"]), str(order["action"]))
-        with telling(f"start the emergency hook {self._arn}"):
-            # An earlier call may have started it: its name is kept for 90 days.
+        with aws_errors(f"start the emergency hook {self._arn}"):
+            # An earlier call may have started it: its name is reserved for 90 days.
             with suppress(self._states.exceptions.ExecutionAlreadyExists):
                 self._states.start_execution(
                     stateMachineArn=self._arn, name=name, input=json.dumps(order)

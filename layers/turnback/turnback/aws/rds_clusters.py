@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from turnback.aws.clients import telling
+from turnback.aws.clients import aws_errors
 from turnback.aws.rds_databases import (
     ApiNames,
     Databases,
@@ -69,7 +69,7 @@ class Clusters(Databases):
             if member.get("IsClusterWriter")
         }
         which = [{"Name": "db-cluster-id", "Values": [cluster]}]
-        with telling(f"list the instances of {cluster}"):
+        with aws_errors(f"list the instances of {cluster}"):
             pages = self._rds.get_paginator("describe_db_instances").paginate(Filters=which)
             found = [item for page in pages for item in page["DBInstances"]]
         found.sort(

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
 
-from turnback.aws.clients import client, code_of, telling
+from turnback.aws.clients import aws_errors, client, code_of
 from turnback.errors import RestoreFailed
 
 Row = Mapping[str, Any]
@@ -114,7 +114,7 @@ def begun(
         AwsError: anything else, throttling among it.
     """
     arguments = {name: value for name, value in what.items() if value is not None}
-    with telling(action):
+    with aws_errors(action):
         try:
             call(**arguments)
         except ClientError as error:
@@ -203,7 +203,7 @@ class Databases(abc.ABC):
     def row(self, identifier: str) -> Row | None:
         """The one of this name as RDS describes it, or None."""
         names = self.names
-        with telling(f"describe {identifier}"):
+        with aws_errors(f"describe {identifier}"):
             try:
                 describe = getattr(self._rds, f"describe_db_{names.noun}s")
                 found = describe(**{self._identifier: identifier})[f"{names.prefix}s"]
@@ -276,7 +276,7 @@ class Databases(abc.ABC):
                 return reason
         # RDS shows some values in another form than it was given them: without a mark, the same
         # modification would be sent for ever.
-        with telling(f"tag {identifier}"):
+        with aws_errors(f"tag {identifier}"):
             arn = new[f"{self.names.prefix}Arn"]
             self._rds.add_tags_to_resource(ResourceName=arn, Tags=[_SETTINGS_TAG])
         return f"{identifier} gets the settings of {like}" if changes else None
@@ -323,6 +323,6 @@ class Databases(abc.ABC):
 
 def auth_token(host: str, port: int, user: str) -> str:
     """A password for IAM authentication, good for 15 minutes."""
-    with telling("make an IAM token for the database"):
+    with aws_errors("make an IAM token for the database"):
         token = client("rds").generate_db_auth_token(DBHostname=host, Port=port, DBUsername=user)
     return str(token)

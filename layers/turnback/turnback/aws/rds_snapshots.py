@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from botocore.exceptions import ClientError
 
-from turnback.aws.clients import client, code_of, telling
+from turnback.aws.clients import aws_errors, client, code_of
 from turnback.aws.rds_databases import tags_of
 from turnback.errors import SnapshotFailed
 
@@ -110,7 +110,7 @@ class _Snapshots:
         Raises:
             SnapshotFailed: there is no such instance or cluster.
         """
-        with telling(f"describe {self._source}"):
+        with aws_errors(f"describe {self._source}"):
             try:
                 describe = getattr(self._rds, self._describe_source)
                 row = describe(**{self._source_name: self._source})[self._sources][0]
@@ -122,7 +122,7 @@ class _Snapshots:
 
     def find(self, identifier: str) -> RdsSnapshot | None:
         """The snapshot of this name; None when there is none."""
-        with telling(f"describe the snapshot {identifier}"):
+        with aws_errors(f"describe the snapshot {identifier}"):
             try:
                 answer = getattr(self._rds, self._describe)(**{self._name: identifier})
             except ClientError as error:
@@ -140,7 +140,7 @@ class _Snapshots:
         Raises:
             SnapshotFailed: there is nothing to take one of.
         """
-        with telling(f"create the snapshot {identifier}"):
+        with aws_errors(f"create the snapshot {identifier}"):
             try:
                 getattr(self._rds, self._create)(
                     **{self._name: identifier, self._source_name: self._source},
@@ -160,7 +160,7 @@ class _Snapshots:
 
     def of_target(self, target: str) -> list[RdsSnapshot]:
         """The snapshots that turnback took of a target: by their names and their tags."""
-        with telling("list the snapshots"):
+        with aws_errors("list the snapshots"):
             pages = self._rds.get_paginator(self._describe).paginate(SnapshotType="manual")
             found = [self._read(row) for page in pages for row in page[self._rows]]
         return [
@@ -174,7 +174,7 @@ class _Snapshots:
 
     def delete(self, identifier: str) -> None:
         """Delete a snapshot; no error if it does not exist."""
-        with telling(f"delete the snapshot {identifier}"):
+        with aws_errors(f"delete the snapshot {identifier}"):
             try:
                 getattr(self._rds, self._delete)(**{self._name: identifier})
             except ClientError as error:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from botocore.exceptions import ClientError
 
-from turnback.aws.clients import client, code_of, telling
+from turnback.aws.clients import aws_errors, client, code_of
 from turnback.errors import AwsError
 
 # S3 takes 10,000 parts: 16 MiB each allow a dump of 156 GiB with two parts in memory at most.
@@ -20,15 +20,15 @@ _OVERTAKEN = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 
 class Bucket:
-    """One bucket, and what turnback does with it."""
+    """One bucket; store.ObjectStore describes its methods."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._s3 = client("s3")
 
     def read(self, key: str) -> bytes | None:
-        """The object's bytes, or None when there is no such object."""
-        with telling(f"read s3://{self.name}/{key}"):
+        """The object's bytes, or None if it does not exist."""
+        with aws_errors(f"read s3://{self.name}/{key}"):
             try:
                 return bytes(self._s3.get_object(Bucket=self.name, Key=key)["Body"].read())
             except ClientError as error:
@@ -38,36 +38,36 @@ class Bucket:
 
     @property
     def prefix(self) -> str:
-        """What stands before a key in an address."""
+        """The address without the key."""
         return f"s3://{self.name}/"
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """The keys that begin so, sorted by their bytes."""
-        with telling(f"list s3://{self.name}/{prefix}"):
+        """The keys with this prefix, sorted by their bytes."""
+        with aws_errors(f"list s3://{self.name}/{prefix}"):
             pages = self._s3.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self.name, Prefix=prefix):
                 yield from (str(found["Key"]) for found in page.get("Contents", []))
 
     def delete(self, key: str) -> None:
-        """Remove the object; well if there is none."""
-        with telling(f"delete s3://{self.name}/{key}"):
+        """Remove the object; no error if it does not exist."""
+        with aws_errors(f"delete s3://{self.name}/{key}"):
             self._s3.delete_object(Bucket=self.name, Key=key)
 
     def write(self, key: str, body: bytes) -> None:
-        """Store the object, in place of one that is there."""
-        with telling(f"write s3://{self.name}/{key}"):
+        """Store the object, replacing one of the same key."""
+        with aws_errors(f"write s3://{self.name}/{key}"):
             self._s3.put_object(Bucket=self.name, Key=key, Body=body)
 
     def write_file(self, key: str, file: Path) -> str | None:
-        """Store a file, and return the object's version; None in a bucket that keeps none."""
-        with telling(f"write s3://{self.name}/{key}"), file.open("rb") as body:
+        """Store a file, and return the object's version; None in a bucket without versions."""
+        with aws_errors(f"write s3://{self.name}/{key}"), file.open("rb") as body:
             answer = self._s3.put_object(Bucket=self.name, Key=key, Body=body)
         version = answer.get("VersionId")
         return str(version) if version else None
 
     def read_tagged(self, key: str) -> tuple[bytes, str] | None:
-        """The object's bytes with their tag, which ``swap`` asks for; None where there is none."""
-        with telling(f"read s3://{self.name}/{key}"):
+        """The object's bytes and the tag that swap() asks for, or None."""
+        with aws_errors(f"read s3://{self.name}/{key}"):
             try:
                 answer = self._s3.get_object(Bucket=self.name, Key=key)
                 return bytes(answer["Body"].read()), str(answer["ETag"])
@@ -77,17 +77,17 @@ class Bucket:
                 raise
 
     def swap(self, key: str, body: bytes, tag: str | None) -> bool:
-        """Store the object unless somebody was faster; say whether it was stored.
+        """Store the object unless it was changed since it was read; return whether it was stored.
 
         S3 compares and writes in one step (its user guide, "conditional writes").
 
         Args:
             key: the object's key.
             body: its new bytes.
-            tag: of the object that was read; None where there was none.
+            tag: of the object that was read; None if there was none.
         """
         condition = {"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}
-        with telling(f"write s3://{self.name}/{key}"):
+        with aws_errors(f"write s3://{self.name}/{key}"):
             try:
                 self._s3.put_object(Bucket=self.name, Key=key, Body=body, **condition)
             except ClientError as error:
@@ -97,14 +97,14 @@ class Bucket:
         return True
 
     def create(self, key: str, body: bytes) -> bool:
-        """Store the object if there is none; say whether it was stored."""
+        """Store the object unless the key exists; return whether it was stored."""
         return self.swap(key, body, None)
 
     def download(self, key: str, version_id: str | None, into: Path) -> None:
-        """Store the object, in exactly this version, as a file.
+        """Write one version of the object to a file.
 
         Raises:
-            AwsError: there is no such object or version, or it may not be read.
+            AwsError: the object or the version does not exist, or may not be read.
         """
         with into.open("wb") as file:
             for chunk in self.stream(key, version_id):
@@ -113,13 +113,13 @@ class Bucket:
     def stream(self, key: str, version_id: str | None = None) -> Iterator[bytes]:
         """The object in chunks of 1 MiB."""
         version = {"VersionId": version_id} if version_id else {}
-        with telling(f"read s3://{self.name}/{key}"):
+        with aws_errors(f"read s3://{self.name}/{key}"):
             try:
                 body = self._s3.get_object(Bucket=self.name, Key=key, **version)["Body"]
             except ClientError as error:
                 if code_of(error) in _ABSENT:
                     raise AwsError(
-                        f"s3://{self.name}/{key} is not there"
+                        f"s3://{self.name}/{key} does not exist"
                         + (f" in version {version_id}" if version_id else ""),
                         hint="upload the artifact again",
                     ) from error
@@ -127,12 +127,12 @@ class Bucket:
             yield from body.iter_chunks(1024 * 1024)
 
     def upload(self, key: str, tags: Mapping[str, str]) -> Upload:
-        """An object to be written piece by piece; see Upload."""
+        """An object to be written in pieces; see Upload."""
         return Upload(self._s3, self.name, key, tags)
 
 
 class Upload:
-    """An object written piece by piece, there only when the ``with`` block ends well."""
+    """An object written in pieces; it exists only if the ``with`` block ends without an error."""
 
     def __init__(self, s3: Any, bucket: str, key: str, tags: Mapping[str, str]) -> None:
         self._s3 = s3
@@ -144,7 +144,7 @@ class Upload:
         self.encryption: str | None = None
 
     def __enter__(self) -> Upload:
-        with telling(f"begin writing {self._name}"):
+        with aws_errors(f"begin writing {self._name}"):
             begun = self._s3.create_multipart_upload(**self._where, Tagging=urlencode(self._tags))
         self._where["UploadId"] = begun["UploadId"]
         return self
@@ -157,7 +157,7 @@ class Upload:
 
     def _flush(self) -> None:
         number = len(self._parts) + 1
-        with telling(f"write part {number} of {self._name}"):
+        with aws_errors(f"write part {number} of {self._name}"):
             part = self._s3.upload_part(**self._where, PartNumber=number, Body=bytes(self._buffer))
         self._parts.append({"PartNumber": number, "ETag": part["ETag"]})
         self._buffer.clear()
@@ -170,11 +170,11 @@ class Upload:
     ) -> None:
         if kind is None:
             self._flush()
-            with telling(f"finish writing {self._name}"):
+            with aws_errors(f"finish writing {self._name}"):
                 answer = self._s3.complete_multipart_upload(
                     **self._where, MultipartUpload={"Parts": self._parts}
                 )
             self.encryption = answer.get("ServerSideEncryption")
         else:
-            with telling(f"abort writing {self._name}"):
+            with aws_errors(f"abort writing {self._name}"):
                 self._s3.abort_multipart_upload(**self._where)

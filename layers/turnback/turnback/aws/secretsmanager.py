@@ -1,11 +1,11 @@
-"""Secrets, read where they are used and kept nowhere."""
+"""Secrets, read where they are used and never stored."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from turnback.aws.clients import client, telling
+from turnback.aws.clients import aws_errors, client
 from turnback.errors import ConfigurationError
 
 
@@ -16,7 +16,7 @@ def secret_text(arn: str) -> str:
         ConfigurationError: the secret is binary.
         AwsError: it cannot be read.
     """
-    with telling("read the secret"):
+    with aws_errors("read the secret"):
         answer = client("secretsmanager").get_secret_value(SecretId=arn)
     if "SecretString" not in answer:
         raise ConfigurationError("the secret is binary; it must be text", hint=f"see {arn}")
@@ -27,7 +27,7 @@ def secret_fields(arn: str) -> dict[str, Any]:
     """The fields of a secret that is a JSON object, as RDS writes it.
 
     Raises:
-        ConfigurationError: the secret is no JSON object; its content is not repeated.
+        ConfigurationError: the secret is not a JSON object; the message does not repeat it.
         AwsError: it cannot be read.
     """
     try:
@@ -36,7 +36,7 @@ def secret_fields(arn: str) -> dict[str, Any]:
         fields = None
     if not isinstance(fields, dict):
         raise ConfigurationError(
-            "the database's secret is no JSON object",
+            "the database's secret is not a JSON object",
             hint='it must be like {"host", "port", "username", "password", "dbname"}',
         )
     return fields

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from turnback.aws.clients import client, telling
+from turnback.aws.clients import aws_errors, client
 
 
 class Topic:
@@ -17,12 +17,12 @@ class Topic:
         self._sns = client("sns")
 
     def subscribers(self) -> int:
-        """How many have confirmed that they want to hear.
+        """How many subscriptions are confirmed.
 
         Raises:
-            AwsError: SNS does not say.
+            AwsError: SNS does not answer, or refuses us.
         """
-        with telling("count the subscribers of the topic"):
+        with aws_errors("count the subscribers of the topic"):
             pages = self._sns.get_paginator("list_subscriptions_by_topic").paginate(
                 TopicArn=self._arn
             )
@@ -41,7 +41,7 @@ class Topic:
             email: what subscribers by e-mail get instead of the message.
 
         Raises:
-            AwsError: SNS did not take it.
+            AwsError: SNS did not accept it.
         """
         values = {
             name: {"DataType": "String", "StringValue": value}
@@ -52,10 +52,10 @@ class Topic:
         if email:
             more["MessageStructure"] = "json"
             message = by_protocol(message, email)
-        with telling("publish the status"):
+        with aws_errors("publish the status"):
             self._sns.publish(TopicArn=self._arn, Message=message, MessageAttributes=values, **more)
 
 
 def by_protocol(message: str, email: str) -> str:
-    """The message as SNS wants it where e-mail differs (SNS API, "Publish", MessageStructure)."""
+    """One message for e-mail and one for the rest (SNS API, "Publish", MessageStructure)."""
     return json.dumps({"default": message, "email": email})

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
 
-from turnback.aws.clients import client, code_of, telling
+from turnback.aws.clients import aws_errors, client, code_of
 
 # For how long an execution that ended without success can be redriven (Step Functions Developer
 # Guide, "Redriving executions").
@@ -71,7 +71,7 @@ class StateMachine:
 
         A name is reserved for 90 days, so starting twice under one name starts once.
         """
-        with telling(f"start the run {name}"):
+        with aws_errors(f"start the run {name}"):
             try:
                 self._states.start_execution(
                     stateMachineArn=self._arn, name=name, input=json.dumps(order)
@@ -83,7 +83,7 @@ class StateMachine:
     def describe(self, name: str) -> Execution | None:
         """The execution of this name; None if it does not exist, or is not visible yet."""
         arn = self.execution_arn(name)
-        with telling(f"look at the run {name}"):
+        with aws_errors(f"look at the run {name}"):
             try:
                 found = self._states.describe_execution(executionArn=arn)
             except ClientError as error:
@@ -103,7 +103,7 @@ class StateMachine:
 
     def names(self) -> Iterator[str]:
         """The names of the executions, newest first; pages are requested as they are read."""
-        with telling("list the runs"):
+        with aws_errors("list the runs"):
             pages = self._states.get_paginator("list_executions")
             for page in pages.paginate(stateMachineArn=self._arn):
                 rows = sorted(page["executions"], key=lambda row: row["startDate"], reverse=True)
@@ -146,7 +146,7 @@ class StateMachine:
 
     def last_state(self, name: str) -> str:
         """The state that the execution entered last; empty if it entered none."""
-        with telling(f"look at the run {name}"):
+        with aws_errors(f"look at the run {name}"):
             events = self._states.get_execution_history(
                 executionArn=self.execution_arn(name),
                 maxResults=_NEWEST,
@@ -158,7 +158,7 @@ class StateMachine:
         return str(newest["stateEnteredEventDetails"]["name"]) if newest else ""
 
     def _listed(self, statuses: Iterable[str]) -> list[dict[str, Any]]:
-        with telling("list the runs"):
+        with aws_errors("list the runs"):
             pages = self._states.get_paginator("list_executions")
             return [
                 row
@@ -169,7 +169,7 @@ class StateMachine:
 
     def _history(self, name: str, page: str | None) -> dict[str, Any] | None:
         where = {"nextToken": page} if page else {}
-        with telling(f"look at the run {name}"):
+        with aws_errors(f"look at the run {name}"):
             try:
                 answer: dict[str, Any] = self._states.get_execution_history(
                     executionArn=self.execution_arn(name), maxResults=_PAGE, **where
@@ -212,7 +212,7 @@ class WaitingTasks:
         )
 
     def _send(self, call: Any, **what: str) -> bool:
-        with telling("tell the run of the answer"):
+        with aws_errors("give the answer to the run"):
             try:
                 call(**what)
             except ClientError as error:

@@ -1,10 +1,10 @@
-"""Who we are to AWS."""
+"""The AWS identity of this process."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from turnback.aws.clients import client, telling
+from turnback.aws.clients import aws_errors, client
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class Caller:
 
 
 def caller() -> Caller:
-    """Who we are; it needs no permission.
+    """The identity behind our credentials; asking needs no permission.
 
     Raises:
         ConfigurationError: there are no credentials.
         AwsError: STS cannot be reached, or does not know us.
     """
-    with telling("ask AWS who we are"):
+    with aws_errors("ask AWS who we are"):
         found = client("sts").get_caller_identity()
     return Caller(str(found["Arn"]), str(found["UserId"]), str(found["Account"]))

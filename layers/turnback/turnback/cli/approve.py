@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from turnback.aws.cloudformation import Stack, open_stack
-from turnback.aws.invocation import invoke
+from turnback.aws.functions import invoke
 from turnback.aws.stepfunctions import StateMachine
 from turnback.aws.sts import caller
 from turnback.cli import options as opt

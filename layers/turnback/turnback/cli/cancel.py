@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from turnback.aws.cloudformation import Stack, open_stack
-from turnback.aws.invocation import invoke
+from turnback.aws.functions import invoke
 from turnback.aws.s3 import Bucket
 from turnback.aws.stepfunctions import StateMachine
 from turnback.aws.sts import caller
