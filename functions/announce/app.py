@@ -10,6 +10,6 @@ from turnback.runtime import Wiring, count, entry
 def handler(wiring: Wiring) -> dict[str, Any]:
     count(f"runs_{wiring.event['status']}")
     event = wiring.notifications.announcer.announce(
-        Status(wiring.event["status"]), {**wiring.state, "run": wiring.run}
+        Status(wiring.event["status"]), {**wiring.event["state"], "run": wiring.run_id}
     )
     return {"status": event.status, "summary": event.summary}

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from aws_lambda_powertools.utilities.data_classes.s3_event import S3Event
 from turnback.runs.upload import start_runs
 from turnback.runtime import Wiring, count, entry, logger
 
@@ -9,7 +10,7 @@ from turnback.runtime import Wiring, count, entry, logger
 @entry
 def handler(wiring: Wiring) -> dict[str, Any]:
     result = start_runs(
-        wiring.event,
+        S3Event(dict(wiring.event)),
         target=wiring.target,
         environment=wiring.policy.environment,
         machine=wiring.machine,

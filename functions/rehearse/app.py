@@ -1,4 +1,4 @@
-"""Up, down, up on a shadow database: whether the release can be turned back from."""
+"""Up, down, up on a shadow database: whether the release can be rolled back."""
 
 from typing import Any
 
@@ -8,12 +8,6 @@ from turnback.runtime import Wiring, count, entry
 
 @entry
 def handler(wiring: Wiring) -> dict[str, Any]:
-    result = rehearse_release(
-        wiring.live_order,
-        artifacts=wiring.artifacts,
-        records=wiring.records,
-        policy=wiring.policy,
-        shadow_server=wiring.shadow_server,
-    )
-    count("migrations_rehearsed", result["migrations"])
-    return result
+    result = rehearse_release(wiring.run, wiring.shadow_server)
+    count("migrations_rehearsed", result.migration_count)
+    return result.to_state()

@@ -1,4 +1,4 @@
-"""The run's snapshot: take one, or ask whether it is there."""
+"""The run's snapshot: take one, or ask whether it is available."""
 
 from typing import Any
 
@@ -8,13 +8,7 @@ from turnback.runtime import Wiring, entry
 
 @entry
 def handler(wiring: Wiring) -> dict[str, Any]:
+    recovery = wiring.recovery
     return take_snapshot(
-        wiring.live_order,
-        release=wiring.release,
-        records=wiring.records,
-        count=wiring.database.counters,
-        snapshots=wiring.recovery.snapshots,
-        retention=wiring.recovery.retention,
-        settings=wiring.recovery.snapshot_settings,
-        policy=wiring.policy,
-    )
+        wiring.run, recovery.snapshots, recovery.snapshot_settings, recovery.retention
+    ).to_state()

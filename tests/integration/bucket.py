@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from turnback.engine import Engine, Event, Options, RunContext
 from turnback.engine.session.events import silent
 from turnback.migrations.artifact import pack
+from turnback.recovery.contents import counters, written_since
+from turnback.recovery.model import Place
 from turnback.runs.apply import apply, verify
-from turnback.runs.order import ArtifactLocation, Order
+from turnback.runs.order import Order
 from turnback.runs.records import Records
 from turnback.runs.roll_back import roll_back
-from turnback.runs.validate import validate
+from turnback.runs.run import Run
+from turnback.runs.state import ArtifactLocation, RunPlan, RunProgress, RunState
+from turnback.runs.validate import Gate, StackSettings, validate
 from turnback.settings import Policy
 
 QUICK = Options(lock_timeout_ms=500, lock_retry_s=1, runner_wait_s=1)
@@ -41,60 +48,70 @@ class MemoryBucket:
 
 
 @dataclass
+class Database:
+    """The database of a run, as the functions use it."""
+
+    url: str
+    order: Order
+    listener: Callable[[Event], None] = silent
+    runner_wait_s: float = 1.0
+
+    def connect(self, release: str | None) -> Engine:
+        context = RunContext(run=self.order.run, release=release, actor=self.order.trigger)
+        return Engine(self.url, context=context, options=QUICK, listener=self.listener)
+
+    def connect_at(self, place: Place) -> AbstractContextManager[Any]:
+        assert place == Place()
+        return self.connect(None)
+
+    def counters(self) -> dict[str, Any]:
+        with psycopg.connect(self.url) as connection:
+            return counters(connection)
+
+    def written(self, before: Mapping[str, Any]) -> dict[str, Any]:
+        return written_since(before, self.counters())
+
+
+@dataclass
 class Release:
-    """One run, step by step, on a real database."""
+    """One run, step by step, on a real database; ``state`` is the state machine's."""
 
     database: str
     bucket: MemoryBucket
     order: Order
     listener: Callable[[Event], None] = silent
+    state: dict[str, Any] = field(default_factory=dict)
 
     @property
     def records(self) -> Records:
         return Records(self.bucket, self.order.run)
 
-    @property
-    def policy(self) -> Policy:
-        return Policy.read(POLICY)
-
-    def connect(self, order: Order, release: str | None) -> Engine:
-        context = RunContext(run=order.run, release=release or None, actor=order.trigger)
-        return Engine(self.database, context=context, options=QUICK, listener=self.listener)
-
-    def validate(self, **more: Any) -> dict[str, Any]:
-        return validate(
-            self.order,
-            target=TARGET,
+    def step(self, keep_going: Callable[[], bool] = lambda: True) -> Run:
+        return Run(
+            order=Order.from_state({**self.order.to_state(), **self.state}),
+            state=RunState.from_state(self.state),
+            records=self.records,
             artifacts=self.bucket,
-            records=self.records,
-            connect=self.connect,
-            policy=self.policy,
-            snapshot_kind="none",
-            **more,
+            database=Database(self.database, self.order, self.listener),
+            policy=Policy.read(POLICY),
+            keep_going=keep_going,
+            now=datetime.now(UTC),
         )
 
-    def apply(self, **more: Any) -> dict[str, Any]:
-        return apply(
-            self.order,
-            artifacts=self.bucket,
-            records=self.records,
-            connect=self.connect,
-            policy=self.policy,
-            **{"keep_going": lambda: True, **more},
-        )
+    def validate(self, gate: Gate = lambda *_: (0, []), restore: str = "never") -> RunPlan:
+        stack = StackSettings(TARGET, snapshot_kind="none", restore_policy=restore)
+        found = validate(self.step(), stack, gate)
+        self.state["plan"] = found.to_state()
+        return found
 
-    def verify(self) -> dict[str, Any]:
-        return verify(self.order, artifacts=self.bucket, records=self.records, connect=self.connect)
+    def apply(self, **more: Any) -> RunProgress:
+        return apply(self.step(**more))
 
-    def roll_back(self, **more: Any) -> dict[str, Any]:
-        return roll_back(
-            self.order,
-            release="1.0.0",
-            records=self.records,
-            connect=self.connect,
-            wait_s=1,
-            **{"keep_going": lambda: True, **more},
-        )
+    def verify(self) -> int:
+        return verify(self.step())
+
+    def roll_back(self, **more: Any) -> RunProgress:
+        return roll_back(self.step(**more))
 
     def record(self, name: str) -> dict[str, Any]:
         """A JSON document of the run; empty where there is none."""

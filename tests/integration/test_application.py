@@ -275,7 +275,7 @@ def test_tasks_that_go_on_are_waited_for_and_given_up_on(
     assert do("stop", {"application": looked})["waiting_for"] == ["ecs main/orders"]
     began(world, "2026-01-01T00:00:00+00:00")
     error = failed("stop", {"application": looked})
-    assert error["message"] == "still at work after 10 minutes: ecs main/orders"
+    assert error["message"] == "still running after 10 minutes: ecs main/orders"
     assert "ApplicationStopMinutes" in error["hint"]
 
 

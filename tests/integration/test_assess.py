@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import Any
 import psycopg
 import pytest
 from turnback.errors import RestoreFailed, RollbackFailed, RunnerBusy, TurnbackError
-from turnback.recovery.contents import counters, written_since
+from turnback.recovery.contents import counters
 from turnback.recovery.model import Place, RestoreProgress, Restorer, RestoreRequest, RestoreState
-from turnback.runs.assess import Assessment, assess
-from turnback.runs.order import Order
-from turnback.runs.restore import restore
+from turnback.runs.restore import assess, restore
+from turnback.runs.state import RunAssessment, RunRestore
 from turnback.runs.status import Status
 from turnback.runs.told import loss
 from turnback.settings.recovery import RestoreSettings
@@ -48,24 +46,9 @@ def snapshot_of(run: Release) -> dict[str, Any]:
     return {"snapshot": {**taken, "taken_at": datetime.now(UTC).isoformat()}}
 
 
-def counted(run: Release) -> Callable[[Any], dict[str, Any]]:
-    def written(before: Any) -> dict[str, Any]:
-        with psycopg.connect(run.database) as connection:
-            return written_since(before, counters(connection))
-
-    return written
-
-
-def assessed(run: Release, state: dict[str, Any], policy: str = "automatic") -> Assessment:
-    return assess(
-        run.order,
-        state,
-        policy=policy,
-        records=run.records,
-        connect=run.connect,
-        written=counted(run),
-        now=datetime.now(UTC),
-    )
+def assessed(run: Release, state: dict[str, Any], policy: str = "automatic") -> RunAssessment:
+    run.state |= state
+    return assess(run.step(), policy)
 
 
 @pytest.fixture
@@ -102,7 +85,7 @@ def test_without_others_the_policy_automatic_restores(
     run, state = failing(database, bucket, project_factory(NO_WAY_BACK), tmp_path)
     found = assessed(run, state)
     assert found.decision == "restore"
-    assert found.loss is not None and "others" not in found.loss
+    assert found.loss is not None and not found.loss.others
 
 
 def test_what_another_run_released_since_is_named_and_never_restored_away_by_policy(
@@ -115,7 +98,7 @@ def test_what_another_run_released_since_is_named_and_never_restored_away_by_pol
     assert found.decision == "ask"
     assert "run r-3 (release 1.2.0): 0004" in found.reason
     assert found.loss is not None
-    assert found.loss["others"] == ["run r-3 (release 1.2.0): 0004"]
+    assert found.loss.others == ("run r-3 (release 1.2.0): 0004",)
 
 
 def test_what_another_run_took_back_since_is_named_as_well(
@@ -132,10 +115,8 @@ def test_what_another_run_took_back_since_is_named_as_well(
     state_of_back = snapshot_of(back)
     released(release_of(database, bucket, "r-4", project_factory(GOOD), "1.1.1", tmp_path))
     found = assessed(back, state_of_back)
-    assert (found.decision, (found.loss or {}).get("others")) == (
-        "ask",
-        ["run r-4 (release 1.1.1): 0003"],
-    )
+    assert found.decision == "ask"
+    assert found.loss is not None and found.loss.others == ("run r-4 (release 1.1.1): 0003",)
 
 
 def test_a_run_that_left_nothing_is_not_restored_because_of_another_run(
@@ -200,7 +181,7 @@ def test_nothing_is_decided_while_a_statement_of_the_run_works_still(
     database: str, bucket: MemoryBucket, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
     run, state = failing(database, bucket, project_factory(NO_WAY_BACK), tmp_path)
-    with run.connect(run.order, None) as engine:
+    with run.step().database.connect(None) as engine:
         engine.connection.execute("SELECT pg_advisory_lock(%s)", [lock_number()])
         with pytest.raises(RunnerBusy, match="this very run"):
             assessed(run, state)
@@ -242,7 +223,7 @@ def test_a_restore_whose_old_database_has_no_name_any_more_gets_time_to_end(
         datetime.now(UTC) - timedelta(minutes=RestoreSettings.read({}).timeout_minutes + 1),
     )
     answer = restored(run, state, Renaming("old-before-r-2"))
-    assert answer["state"] == "swapping"
+    assert answer.state == "swapping"
     with pytest.raises(RestoreFailed, match="did not end"):
         restored(run, state, Renaming(None))
 
@@ -274,29 +255,20 @@ def restored(
     run: Release,
     state: dict[str, Any],
     shelf: Restorer | None = None,
-    at: Callable[[Order], Any] | None = None,
-) -> dict[str, Any]:
-    def there(order: Order) -> Any:
-        return at(order) if at else run.connect(order, None)
-
-    return restore(
-        run.order,
-        state,
-        restores=shelf or Shelf(),
-        settings=RestoreSettings.read({}),
-        records=run.records,
-        connect=run.connect,
-        connect_at=lambda order, _: there(order),
-        written=counted(run),
-        now=datetime.now(UTC),
-    )
+    at: Any = None,
+) -> RunRestore:
+    run.state |= state
+    step = run.step()
+    if at:
+        step.database.connect_at = lambda _: nullcontext(at)
+    return restore(step, shelf or Shelf(), RestoreSettings.read({}))
 
 
 def test_what_another_run_did_after_the_question_stops_the_restore(
     database: str, bucket: MemoryBucket, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
     run, state = failing(database, bucket, project_factory(NO_WAY_BACK), tmp_path)
-    state["assessment"] = assessed(run, state, "approval").to_dict()
+    state["assessment"] = assessed(run, state, "approval").to_state()
     released(release_of(database, bucket, "r-3", project_factory(FOURTH), "1.2.0", tmp_path))
 
     shelf = Shelf()
@@ -304,7 +276,7 @@ def test_what_another_run_did_after_the_question_stops_the_restore(
         restored(run, state, shelf)
     assert not shelf.swapped
     # A person who was told of it may decide so; then the restored history is what counts.
-    state["assessment"] = assessed(run, state, "approval").to_dict()
+    state["assessment"] = assessed(run, state, "approval").to_state()
     with pytest.raises(RestoreFailed, match="is not the one before the run"):
         restored(run, state, shelf)
 
@@ -313,13 +285,13 @@ def test_what_was_written_while_a_person_thought_is_told_as_lost_too(
     database: str, bucket: MemoryBucket, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
     run, state = failing(database, bucket, project_factory(NO_WAY_BACK), tmp_path)
-    state["assessment"] = assessed(run, state, "approval").to_dict()
+    state["assessment"] = assessed(run, state, "approval").to_state()
     with psycopg.connect(database) as connection:
         connection.execute("INSERT INTO users SELECT n, 'late' FROM generate_series(1, 7) n")
         connection.execute("SELECT pg_stat_force_next_flush()")
     before = SimpleNamespace(entries=lambda: run_before(run))
     shelf = Shelf()
-    restored(run, state, shelf, at=lambda _: nullcontext(before))
+    restored(run, state, shelf, at=before)
 
     assert shelf.swapped
     told = run.record("report")["loss"]
@@ -330,7 +302,7 @@ def test_what_was_written_while_a_person_thought_is_told_as_lost_too(
 
 def run_before(run: Release) -> list[Any]:
     """The history before the run, as the restored database has it."""
-    with run.connect(run.order, None) as engine:
+    with run.step().database.connect(None) as engine:
         planned = {version for version, _ in run.record("plan")["history"]}
         return [entry for entry in engine.entries() if entry.version in planned]
 

@@ -218,7 +218,7 @@ def test_a_run_that_cannot_be_started_is_started_by_the_next_call(
     monkeypatch.setattr(StateMachine, "start", throttled)
     answers = line.play(line.source(project_factory(GOOD)))
 
-    assert "1 of 10 times: could not start the run: ThrottlingException" in answers[1].text
+    assert "attempt 1 of 10 failed: could not start the run: ThrottlingException" in answers[1].text
     assert answers[-1].kind == "success"
     assert tables(database) == {"users", "nodes", "edges"}
 
@@ -251,7 +251,7 @@ def test_a_job_whose_artifact_may_not_be_read_says_so_and_is_read_with_its_own_c
         (only,) = line.play(source)
 
     assert (only.kind, only.details["type"]) == ("failure", "PermissionError")
-    assert "AccessDenied" in only.text and "let the pipeline's role read" in only.text
+    assert "AccessDenied" in only.text and "allow the pipeline's role to read" in only.text
     assert f"Credential={LENT['access_key_id']}/" in asked[0]["Authorization"]
     assert asked[0]["X-Amz-Security-Token"] == LENT["session_token"]
 

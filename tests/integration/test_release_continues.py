@@ -72,6 +72,7 @@ def test_applying_again_after_an_answer_that_was_lost_changes_nothing(
         "remaining": 0,
         "running": None,
         "wait_seconds": 0,
+        "verified": None,
     }
     assert health(database) == before
 
@@ -102,8 +103,10 @@ def test_what_another_run_holds_was_not_changed_by_this_one(deploy: Deploy, data
         result = stack.invoke("roll_back", rollback_of(stack, "r-never"))
     assert result == {
         "done": True,
+        "applied": 0,
         "rolled_back": 0,
         "remaining": 0,
+        "running": None,
         "wait_seconds": 0,
         "verified": "unknown",
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from turnback.engine import Event
 from turnback.errors import (
     ConfigurationError,
     ReleaseTooOld,
@@ -51,7 +52,7 @@ def test_everything_after_the_release_is_rolled_back_newest_first(
     run = run_back_to(database, released, "r-down", "1.0.0")
     answer = run.validate(gate=lambda _, plan: (len(plan.steps), ["why"]), restore="approval")
 
-    assert answer == {
+    assert answer.to_state() == {
         "release": "1.0.0",
         "sha256": None,
         "plan_key": "runs/r-down/plan.json",
@@ -70,8 +71,8 @@ def test_everything_after_the_release_is_rolled_back_newest_first(
     assert plan["approval_reasons"] == ["why"]
 
     done = run.apply()
-    assert (done["done"], done["applied"], done["rolled_back"]) == (True, 0, 3)
-    assert run.verify() == {"verified": 3}
+    assert (done.done, done.applied, done.rolled_back) == (True, 0, 3)
+    assert run.verify() == 3
     assert tables(database) == {"a"}
     assert [row["version"] for row in run.record("report")["rolled_back"]] == [
         "0004",
@@ -86,7 +87,7 @@ def test_only_what_is_above_the_release_goes(database: str, released: MemoryBuck
     run.validate()
     run.apply()
     assert tables(database) == {"a", "b", "c"}
-    assert run_back_to(database, released, "r-2", "1.1.0").validate()["decision"] == "nothing_to_do"
+    assert run_back_to(database, released, "r-2", "1.1.0").validate().decision == "nothing_to_do"
 
 
 def test_a_release_lower_than_the_one_that_was_rolled_back_may_be_released_again(
@@ -98,10 +99,10 @@ def test_a_release_lower_than_the_one_that_was_rolled_back_may_be_released_again
     down = run_back_to(database, released, "r-down", "1.0.0")
     down.validate()
     down.apply()
-    assert again.validate()["migrations"] == 2
+    assert again.validate().migration_count == 2
     again.apply()
     assert tables(database) == {"a", "b", "c"}
-    with down.connect(down.order, None) as engine:
+    with down.step().database.connect(None) as engine:
         assert engine.last_release() == "1.1.5"
 
 
@@ -136,7 +137,7 @@ def test_a_dry_run_writes_the_plan_and_changes_nothing(
 ) -> None:
     order = Order("r-dry", "learning", None, "a test", dry_run=True, rollback_to="1.0.0")
     run = Release(database, released, order)
-    assert run.validate()["decision"] == "dry_run"
+    assert run.validate().decision == "dry_run"
     assert len(run.record("plan")["migrations"]) == 3
     assert set(health(database).values()) == {"applied"}
 
@@ -159,11 +160,11 @@ def test_a_run_downwards_goes_on_where_it_was_and_tells_how_far_it_is(
     )
     calls = iter([True])
     answer = run.apply(keep_going=lambda: next(calls, False))
-    assert (answer["done"], answer["rolled_back"], answer["remaining"]) == (False, 1, 3)
+    assert (answer.done, answer.rolled_back, answer.remaining) == (False, 1, 3)
     with pytest.raises(VerificationFailed, match="0002 is still applied"):
         run.verify()
-    assert run.apply()["rolled_back"] == 3
-    assert run.verify() == {"verified": 4}
+    assert run.apply().rolled_back == 3
+    assert run.verify() == 4
     assert [row for row in told if row[0] == "rolled_back"] == [
         ("rolled_back", "0005", 1, 4),
         ("rolled_back", "0004", 2, 4),
@@ -181,8 +182,8 @@ def test_an_artifact_that_says_rollback_to_is_such_a_run(
     archive = pack(folder, "1.0.0", tmp_path / "down.zip", rollback_to="1.0.0")
     released.write("artifacts/learning/1.0.0.zip", archive.read_bytes())
     answer = run.validate()
-    assert (answer["direction"], answer["migrations"]) == ("down", 3)
-    assert answer["sha256"]
+    assert (answer.direction, answer.migration_count) == ("down", 3)
+    assert answer.sha256
     run.apply()
     assert tables(database) == {"a"}
 
@@ -199,20 +200,20 @@ def test_a_run_that_was_cancelled_says_how_far_it_came(
     slow |= {"rollback/0002_rollback.sql": "DROP TABLE p;\n"}
     run = release_of(database, bucket, "r-c", project_factory(slow), "1.0.0", tmp_path)
     run.validate()
-    answers = iter([None, None])
 
-    def asked() -> str | None:
-        return next(answers, run.records.cancelled())
+    def cancel(event: Event) -> None:
+        if (event.kind, event.version) == ("applied", "0003"):
+            bucket.write("runs/r-c/cancel.json", b'{"by": "ada", "reason": "too late"}')
 
-    bucket.write("runs/r-c/cancel.json", b'{"by": "ada", "reason": "too late"}')
+    run.listener = cancel
     with pytest.raises(RunCancelled) as caught:
-        run.apply(cancelled=asked)
+        run.apply()
     assert "cancelled by ada: too late" in caught.value.message
     assert "3 of 4 migrations were applied, the next is 0004" in caught.value.message
     report = run.record("report")
     assert [row["version"] for row in report["applied"]] == ["0001", "0002", "0003"]
     assert report["errors"][0]["type"] == "RunCancelled"
-    assert run.roll_back()["verified"] == "exact"
+    assert run.roll_back().verified == "exact"
     assert tables(database) == set()
 
 

@@ -7,11 +7,14 @@ from pathlib import Path
 import psycopg
 import pytest
 from turnback.errors import (
+    ChecksumMismatch,
     DatabaseRefused,
     MigrationFailed,
     MigrationIncomplete,
     VerificationFailed,
 )
+from turnback.migrations.artifact import pack
+from turnback.runs.state import RunProgress
 
 from tests.conftest import ProjectFactory
 from tests.integration.bucket import MemoryBucket, Release, release_of
@@ -74,20 +77,14 @@ def test_a_release_that_stopped_half_way_is_taken_back_and_proven_to_be(
     run = failed(make(SECOND | HALF), MigrationIncomplete)
     answer = run.roll_back()
 
-    assert answer == {
-        "done": True,
-        "rolled_back": 2,
-        "remaining": 0,
-        "wait_seconds": 0,
-        "verified": "exact",
-    }
+    assert answer == RunProgress(done=True, rolled_back=2, verified="exact")
     report = run.record("report")
     assert [row["version"] for row in report["rolled_back"]] == ["0003", "0002"]
     assert (report["verified"], report["notes"]) == ("exact", [])
     assert tables(database) == {"users"}
     assert health(database) == {"0001": "applied", "0002": "rolled_back", "0003": "rolled_back"}
     assert execute(database, "SELECT count(*) FROM users") == [(100,)]
-    assert run.roll_back()["verified"] == "exact"
+    assert run.roll_back().verified == "exact"
 
 
 def test_a_rollback_that_leaves_something_over_is_found_out(make) -> None:
@@ -108,7 +105,7 @@ def test_columns_that_come_back_in_another_order_are_as_before_and_told(make) ->
         "rollback/0002_rollback.sql": "ALTER TABLE users ADD COLUMN id int;\n",
     }
     run = failed(make(second | FAILS), MigrationFailed)
-    assert run.roll_back()["verified"] == "column_order"
+    assert run.roll_back().verified == "column_order"
     (note,) = run.record("report")["notes"]
     assert "as before the run, but for the order of columns" in note and "users" in note
 
@@ -120,7 +117,7 @@ def test_names_that_came_back_otherwise_are_as_before_and_told(database: str, ma
         "rollback/0002_rollback.sql": "ALTER TABLE users ADD CHECK (id > 0);\n",
     }
     run = failed(make(second | FAILS), MigrationFailed)
-    assert run.roll_back()["verified"] == "names"
+    assert run.roll_back().verified == "names"
     (note,) = run.record("report")["notes"]
     assert "positive" in note
 
@@ -128,7 +125,7 @@ def test_names_that_came_back_otherwise_are_as_before_and_told(database: str, ma
 def test_without_a_fingerprint_the_report_says_so_and_claims_nothing(make) -> None:
     run = make(SECOND)
     run.validate()
-    assert run.roll_back()["verified"] == "unknown"
+    assert run.roll_back().verified == "unknown"
     assert "changed nothing" in run.record("report")["notes"][0]
 
 
@@ -145,6 +142,33 @@ def test_the_fingerprint_is_of_the_schema_before_the_run_and_is_kept_once(make) 
     del run.bucket.objects["runs/r-next/fingerprint.json"]
     run.apply()
     assert run.record("fingerprint") == {}
+
+
+def test_after_the_first_change_no_fingerprint_is_taken_for_the_schema_before(make) -> None:
+    third = {
+        "sql/0003_index.sql": "CREATE INDEX CONCURRENTLY users_email ON users (email);\n",
+        "rollback/0003_rollback.sql": "DROP INDEX CONCURRENTLY users_email;\n",
+    }
+    run = make(SECOND | third)
+    run.validate()
+    calls = iter([True])
+    assert run.apply(keep_going=lambda: next(calls, False)).remaining == 1
+    del run.bucket.objects["runs/r-next/fingerprint.json"]
+    assert run.apply().done
+    assert run.record("fingerprint") == {}
+    assert run.roll_back().verified == "unknown"
+
+
+def test_an_artifact_that_was_replaced_after_validate_is_not_applied(
+    database: str, make, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    run = make(SECOND)
+    run.validate()
+    other = pack(project_factory(BASE | FAILS), "1.1.0", tmp_path / "other.zip")
+    run.bucket.write(run.order.location.key, other.read_bytes())
+    with pytest.raises(ChecksumMismatch, match="the artifact's SHA-256 is"):
+        run.apply()
+    assert health(database) == {"0001": "applied"}
 
 
 def test_a_schema_that_cannot_be_read_stops_the_run_before_its_first_change(
@@ -174,7 +198,7 @@ def test_what_an_earlier_run_left_half_done_is_not_called_as_before(make) -> Non
     run = failed(make(HALF | second, "r-second", "1.1.1"), MigrationIncomplete)
     assert run.record("fingerprint")["half_done"] == ["0003"]
 
-    assert run.roll_back()["verified"] == "unknown"
+    assert run.roll_back().verified == "unknown"
     (note,) = run.record("report")["notes"]
     assert "0003 was half done before this run" in note and "tags" in note
 
@@ -185,5 +209,5 @@ def test_a_run_that_did_nothing_in_what_was_half_done_before_leaves_it_so(
     failed(make(HALF, "r-first"), MigrationIncomplete)
     run = failed(make(HALF, "r-second", "1.1.1"), MigrationIncomplete)
     answer = run.roll_back()
-    assert (answer["rolled_back"], answer["verified"]) == (0, "exact")
+    assert (answer.rolled_back, answer.verified) == (0, "exact")
     assert tables(database) == {"users", "tags"}

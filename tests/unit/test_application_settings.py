@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from turnback.aws.hooks import execution_name
 from turnback.errors import ConfigurationError
-from turnback.settings.application import ApplicationSettings
+from turnback.settings.recovery import ApplicationSettings
 
 FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:orders"
 MACHINE = "arn:aws:states:eu-central-1:123456789012:stateMachine:stop"

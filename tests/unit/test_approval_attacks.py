@@ -95,7 +95,7 @@ def test_an_execution_under_the_name_of_another_run_touches_no_record_of_it() ->
         _ = Wiring(told, None, {}, Desk().log).order
     assert "execution's name" in str(caught.value.hint)
     # What is told of it, and kept of it, is told and kept under its own name.
-    assert Wiring(told, None, {}, Desk().log).run == state["run"]
+    assert Wiring(told, None, {}, Desk().log).run_id == state["run"]
     assert Wiring(event("validate"), None, {}, Desk().log).order.run == state["run"]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from turnback.migrations.model import Migration, Script
 from turnback.runs.checklist import Evidence, checklist, in_short, undocumented
+from turnback.runs.state import RehearsalRecord, RunSnapshot
 
 STATEMENT = {
     "locks": [{"relation": "users", "mode": "AccessExclusiveLock"}],
@@ -25,19 +26,19 @@ def row(**changes: Any) -> dict[str, Any]:
     }
 
 
-def rehearsed(status: str = "proven", **changes: Any) -> dict[str, Any]:
-    return {"status": status, "migrations": [row(**changes)]}
+def rehearsed(status: str = "proven", **changes: Any) -> RehearsalRecord:
+    return RehearsalRecord.from_state({"status": status, "migrations": [row(**changes)]})
 
 
 GOOD = Evidence(
     source={"repository": "git@example.com:learning.git", "commit": "8c7e0b1d2f3a45678901"},
     undocumented=[],
     rehearsal=rehearsed(),
-    snapshot={"state": "available", "kind": "rds", "id": "turnback-learning-r-1"},
+    snapshot=RunSnapshot("rds", "turnback-learning-r-1", "available"),
     alarms=2,
     audience=3,
 )
-NOTHING = Evidence(source={}, undocumented=None, rehearsal={})
+NOTHING = Evidence(source={}, undocumented=None, rehearsal=RehearsalRecord())
 
 
 def answers(known: Evidence) -> dict[str, tuple[str, str]]:
@@ -84,13 +85,13 @@ def test_what_was_not_rehearsed_is_not_tested(item: str) -> None:
         (rehearsed(rollback="irreversible"), "irreversible, as its header says: 0001"),
     ],
 )
-def test_a_rollback_that_is_not_proven_says_why(rehearsal: dict[str, Any], said: str) -> None:
+def test_a_rollback_that_is_not_proven_says_why(rehearsal: RehearsalRecord, said: str) -> None:
     known = Evidence(source={}, undocumented=[], rehearsal=rehearsal)
     assert answers(known)["rollback proven"] == ("no", said)
 
 
 def test_alarms_that_nobody_hears_are_not_in_place() -> None:
-    known = Evidence(source={}, undocumented=[], rehearsal={}, alarms=0, audience=0)
+    known = Evidence(source={}, undocumented=[], rehearsal=RehearsalRecord(), alarms=0, audience=0)
     found = answers(known)
     assert found["alarms in place"][0] == found["stakeholders told"][0] == "no"
 
@@ -103,7 +104,7 @@ def test_a_header_without_a_date_is_told_with_its_file() -> None:
         Migration("0002", "b", Script("sql/0002_b.sql", dateless, "")),
     ]
     assert undocumented(files) == ["sql/0002_b.sql"]
-    known = Evidence(source={}, undocumented=undocumented(files), rehearsal={})
+    known = Evidence(source={}, undocumented=undocumented(files), rehearsal=RehearsalRecord())
     answer, evidence = answers(known)["documentation header present"]
     assert (answer, evidence.endswith("sql/0002_b.sql")) == ("no", True)
 

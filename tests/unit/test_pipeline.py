@@ -21,7 +21,7 @@ from turnback.runs.pipeline.answers import MESSAGE_LENGTH, message_of
 from turnback.runs.pipeline.job import Credentials, Job, Parameters, Token
 from turnback.runs.pipeline.jobs import TRIES, Jobs
 from turnback.runs.watching.progress import Progress
-from turnback.settings.pipeline import PipelineSettings
+from turnback.settings.environment import PipelineSettings
 
 from tests.conftest import ProjectFactory
 from tests.real_events import event

@@ -13,9 +13,11 @@ from turnback.errors import AwsError, ConfigurationError, SnapshotFailed
 from turnback.recovery.managed.snapshots import ManagedSnapshots
 from turnback.recovery.model import Snapshot, SnapshotState, snapshot_identifier
 from turnback.recovery.retention import Retention
-from turnback.runs.order import ArtifactLocation, Order
+from turnback.runs.order import Order
 from turnback.runs.records import Records
-from turnback.runs.snapshot import schema_version, take_snapshot
+from turnback.runs.run import Run
+from turnback.runs.snapshot import take_snapshot
+from turnback.runs.state import ArtifactLocation, PlanRecord, RunPlan, RunState
 from turnback.settings import Policy, SnapshotSettings
 
 ORDER = Order("r-1", "orders", ArtifactLocation("b", "k"))
@@ -106,9 +108,32 @@ class Memory:
 def begun() -> Records:
     """The records of a run that was planned, and whose snapshot was begun at START."""
     records = Records(Memory(), "r-1")
-    records.write_plan({"history": [["0006", "a"], ["0007", "b"]]})
+    records.write_plan(PlanRecord(1, history=(("0006", "a"), ("0007", "b"))))
     records.began("snapshot", START)
     return records
+
+
+class Counting:
+    """A database whose counters say which minute it is."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def counters(self) -> dict[str, Any]:
+        return {"inserted": self.now.minute}
+
+
+def run_at(now: datetime, records: Records) -> Run:
+    return Run(
+        order=ORDER,
+        state=RunState(plan=RunPlan("1.0.0")),
+        records=records,
+        artifacts=Memory(),
+        database=Counting(now),
+        policy=Policy("production", snapshot_required=True, rollback_required=True),
+        keep_going=lambda: True,
+        now=now,
+    )
 
 
 def take(
@@ -121,16 +146,11 @@ def take(
     retention: Retention | None = None,
 ) -> dict[str, object]:
     return take_snapshot(
-        ORDER,
-        release="1.0.0",
-        records=begun(),
-        count=lambda: {"inserted": 1},
-        snapshots=ManagedSnapshots(kind, rds, encryption_required=encryption_required, prune=prune),
-        retention=retention,
-        settings=SnapshotSettings(kind, "i", "c", poll_seconds=30, timeout_minutes=120),
-        policy=Policy("production", snapshot_required=True, rollback_required=True),
-        now=START + timedelta(minutes=minutes),
-    )
+        run_at(START + timedelta(minutes=minutes), begun()),
+        ManagedSnapshots(kind, rds, encryption_required=encryption_required, prune=prune),
+        SnapshotSettings(kind, "i", "c", poll_seconds=30, timeout_minutes=120),
+        retention,
+    ).to_state()
 
 
 def test_the_first_call_begins_one_and_says_when_to_ask_again() -> None:
@@ -142,6 +162,7 @@ def test_the_first_call_begins_one_and_says_when_to_ask_again() -> None:
         "taken_at": "2026-11-22T09:00:00+00:00",
         "encrypted": True,
         "wait_seconds": 30,
+        "retention": None,
     }
     assert rds.created == ["turnback-orders-r-1"]
     assert rds.tags == TAGS
@@ -264,7 +285,7 @@ def test_one_that_takes_too_long_is_an_error_that_names_the_parameter() -> None:
 
 def test_retention_waits_for_the_snapshot_and_its_failure_is_only_told() -> None:
     denied = Retention(Keeper(AwsError("could not list the snapshots")), 35, 3, set)
-    assert "retention" not in take(Rds("creating"), retention=denied)
+    assert take(Rds("creating"), retention=denied)["retention"] is None
     assert take(Rds("available"), retention=denied)["retention"] == {
         "removed": [],
         "error": "could not list the snapshots",
@@ -275,10 +296,11 @@ def test_retention_waits_for_the_snapshot_and_its_failure_is_only_told() -> None
     }
 
 
-def test_the_schema_version_is_the_last_of_the_history_before_the_run() -> None:
-    assert schema_version({"history": [["0001", "a"], ["0002", "b"]]}) == "0002"
-    assert schema_version({"history": []}) is None
-    assert schema_version({}) is None
+def test_the_schema_version_of_an_empty_database_is_none() -> None:
+    rds, records = Rds(None, "creating"), Records(Memory(), "r-1")
+    settings = SnapshotSettings("rds", "i", "c", poll_seconds=30, timeout_minutes=120)
+    take_snapshot(run_at(START, records), ManagedSnapshots("rds", rds), settings)
+    assert rds.tags["schema_version"] == "none"
 
 
 @pytest.mark.parametrize(
@@ -318,20 +340,11 @@ def test_the_limit_counts_from_the_first_call_and_not_from_the_run_which_may_wai
 ):
     records = Records(Memory(), "r-1")
     late = START + timedelta(days=2)
-    policy = Policy("production", snapshot_required=True, rollback_required=True)
     settings = SnapshotSettings("rds", "i", "c", poll_seconds=30, timeout_minutes=120)
 
     def call(minutes: int) -> dict[str, Any]:
-        return take_snapshot(
-            ORDER,
-            release="1.0.0",
-            records=records,
-            count=lambda: {"inserted": minutes},
-            snapshots=ManagedSnapshots("rds", Rds("creating")),
-            settings=settings,
-            policy=policy,
-            now=late + timedelta(minutes=minutes),
-        )
+        run = run_at(late + timedelta(minutes=minutes), records)
+        return take_snapshot(run, ManagedSnapshots("rds", Rds("creating")), settings).to_state()
 
     assert call(0)["state"] == "creating"
     assert call(120)["state"] == "creating"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from turnback.errors import MigrationFailed, VerificationFailed
+from turnback.runs.order import Order
 from turnback.runs.state import (
     PlanRecord,
     RestoreLoss,
@@ -92,6 +93,14 @@ def test_what_is_not_a_state_is_named_and_refused(state: Any, named: str) -> Non
 def test_an_order_of_any_type_can_still_be_announced() -> None:
     state = RunState.from_state({"run": 7, "target": ["a"], "trigger": None, "dry_run": "yes"})
     assert (state.run, state.target, state.trigger, state.dry_run) == ("7", "['a']", "", False)
+
+
+def test_after_validate_only_the_validated_bytes_of_the_artifact_will_do() -> None:
+    artifact = {"bucket": "b", "key": "artifacts/learning/1.0.0.zip"}
+    state = {"run": "r-1", "target": "learning", "artifact": artifact}
+    assert Order.from_state(state).location.sha256 is None
+    pinned = Order.from_state({**state, "plan": {"sha256": "ab" * 32}})
+    assert pinned.location.sha256 == "ab" * 32
 
 
 def test_an_error_keeps_its_place_through_the_wrappings_of_lambda() -> None:

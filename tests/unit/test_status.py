@@ -10,6 +10,7 @@ from turnback.errors import MigrationFailed, TurnbackError
 from turnback.runs.announce import Announcer
 from turnback.runs.caught import error_of, settled
 from turnback.runs.records import Records
+from turnback.runs.state import PlannedMigration, PlanRecord
 from turnback.runs.status import Status, StatusEvent
 from turnback.wiring.invocation import moment
 
@@ -45,8 +46,8 @@ def test_the_event_in_events_has_exactly_the_fields_of_the_message() -> None:
 def test_a_message_of_the_largest_artifact_fits_into_sns() -> None:
     memory = Memory()
     records = Records(memory, "r-1")
-    steps = [{"version": f"{n:020}", "name": "n" * 255} for n in range(6600)]
-    records.write_plan({"release": "1.0.0", "migrations": steps})
+    steps = tuple(PlannedMigration(f"{n:020}", "n" * 255) for n in range(6600))
+    records.write_plan(PlanRecord(1, release="1.0.0", migrations=steps))
     error = MigrationFailed("m" * 100_000, hint="h", file="f").machine_readable()
     cause = {"errorMessage": str(error), "errorType": "MigrationFailed", "stackTrace": ["t" * 999]}
     announcer = Announcer(

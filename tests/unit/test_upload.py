@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 
+from aws_lambda_powertools.utilities.data_classes.s3_event import S3Event
 from turnback.runs.order import Order
 from turnback.runs.upload import orders, run_id
 
@@ -11,7 +12,7 @@ from tests.real_events import event
 
 
 def order_of(upload: dict[str, object]) -> Order:
-    (found,) = orders(upload, "learning")
+    (found,) = orders(S3Event(upload), "learning")
     assert isinstance(found, Order)
     return found
 
@@ -28,7 +29,7 @@ def test_an_upload_is_an_order_for_exactly_this_version() -> None:
 def test_the_same_event_is_the_same_run_whenever_it_comes() -> None:
     late = deepcopy(event("s3_upload"))
     late["Records"][0]["eventTime"] = "2026-11-23T00:00:00.000Z"
-    assert order_of(event("s3_upload")).to_dict() == order_of(late).to_dict()
+    assert order_of(event("s3_upload")).to_state() == order_of(late).to_state()
 
 
 def test_another_version_key_or_bucket_is_another_run() -> None:
@@ -58,5 +59,5 @@ def test_without_versions_the_sequencer_tells_uploads_apart() -> None:
 def test_what_is_no_upload_is_no_order() -> None:
     removed = deepcopy(event("s3_upload"))
     removed["Records"][0]["eventName"] = "ObjectRemoved:Delete"
-    assert list(orders(removed, "learning")) == []
-    assert list(orders(event("s3_test_event"), "learning")) == []
+    assert list(orders(S3Event(removed), "learning")) == []
+    assert list(orders(S3Event(event("s3_test_event")), "learning")) == []

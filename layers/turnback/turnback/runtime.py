@@ -1,6 +1,6 @@
-"""What every Lambda function stands on: logs, metrics, and errors that leave as JSON.
+"""The base of every Lambda function: logs, metrics, and errors as JSON.
 
-The one module besides the functions that knows Powertools.
+The only module besides the functions that imports Powertools.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ metrics = Metrics(namespace="turnback", service="turnback")
 def entry(handle: Callable[[Wiring], dict[str, Any]]) -> Handler:
     """Make a Lambda handler: a run id in every log line, our errors as JSON, metrics written.
 
-    Lambda reports an exception by its class and its text only, so one of ours leaves as JSON that
-    carries file and line on into the state machine. Events are never logged.
+    Lambda reports an exception by its class and its text only, so the text of ours is JSON, which
+    brings file and line into the state machine. Events are never logged.
     """
 
     @functools.wraps(handle)
@@ -58,9 +58,9 @@ def entry(handle: Callable[[Wiring], dict[str, Any]]) -> Handler:
             if metrics.metric_set:
                 metrics.add_metadata(key="run", value=state.get("run"))
                 metrics.flush_metrics()
-        # An answer of HTTP has a page in it, which is no line for a log.
-        told = {name: value for name, value in result.items() if name not in ("headers", "body")}
-        logger.info("done", result=told)
+        # The body of an HTTP answer is a page, which does not belong into a log.
+        logged = {name: value for name, value in result.items() if name not in ("headers", "body")}
+        logger.info("done", result=logged)
         return result
 
     return handler

@@ -96,7 +96,7 @@ def _report(out: Output, outcome: Outcome, records: Records) -> int:
     if not cancelled:
         out.result(f"too late: the run {outcome.sentence}")
         return NOT_CANCELLED if outcome.status is not Status.NEEDS_A_PERSON else _code(outcome)
-    undone = [str(row["version"]) for row in records.report().get("rolled_back", [])]
+    undone = [row.version for row in records.report().rolled_back]
     out.document["rolled_back"] = undone
     if undone:
         out.result(f"cancelled; rolled back: {', '.join(undone[:20])}")

@@ -25,6 +25,7 @@ from turnback.rehearsal.impact import Size, describe, sizes
 from turnback.rehearsal.shadow import Shadow
 from turnback.rehearsal.verdict import Rehearsed, Verdict
 from turnback.runs import checklist as answers
+from turnback.runs.state import RehearsalRecord
 
 _COLORS = {"exact": "green", "irreversible": "yellow", "column_order": "green", "names": "green"}
 _ANSWER_COLORS = {"yes": "green", "no": "red", "unknown": "yellow"}
@@ -211,7 +212,8 @@ def checklist(
             return 0
         with _shadow(shadow_url, out) as shadow:
             result = proof.rehearse(project, chosen, shadow)
-    known = answers.Evidence(opened.source, answers.undocumented(chosen), result.to_dict())
+    rehearsal = RehearsalRecord.from_state(result.to_dict())
+    known = answers.Evidence(opened.source, answers.undocumented(chosen), rehearsal)
     items = [item.to_dict() for item in answers.checklist(known)]
     refused = any(item["answer"] == "no" for item in items)
     out.document |= {

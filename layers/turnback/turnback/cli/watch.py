@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 import click
 
@@ -185,13 +183,9 @@ def _release(follower: Follower) -> str | None:
 def _print_applied(out: Output, records: Records) -> None:
     """Print which migrations of the run are still applied, according to its report."""
     report = records.report()
-    undone = set(_versions(report.get("rolled_back", [])))
-    left = [version for version in _versions(report.get("applied", [])) if version not in undone]
+    undone = {row.version for row in report.rolled_back}
+    left = [row.version for row in report.applied if row.version not in undone]
     out.document["left_applied"] = left
     shown = ", ".join(left[:20]) + (f" and {len(left) - 20} more" if len(left) > 20 else "")
     out.result(f"still applied of this run, according to its report: {shown or 'nothing'}")
     out.result("look at the database: turnback status and turnback health --database-url URL")
-
-
-def _versions(rows: Iterable[Any]) -> list[str]:
-    return [str(row["version"]) for row in rows]

@@ -1,1 +1,1 @@
-"""The steps of a run as use cases, and how a run is told."""
+"""The steps of a run as use cases, and how a run is reported."""

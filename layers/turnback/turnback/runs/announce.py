@@ -13,6 +13,7 @@ from turnback.runs.caught import error_of, settled
 from turnback.runs.checklist import Evidence, checklist
 from turnback.runs.order import Order
 from turnback.runs.records import Records
+from turnback.runs.state import RunSnapshot
 from turnback.runs.status import Status, StatusEvent
 from turnback.runs.summary import progress_of, summary
 
@@ -75,7 +76,7 @@ class Announcer:
         self, status: Status, state: Mapping[str, Any], approval: dict[str, Any] | None
     ) -> StatusEvent:
         now = datetime.now(UTC)
-        plan, report = self.records.plan(), self.records.report()
+        plan, report = self.records.plan().to_state(), self.records.report().to_state()
         error = settled(error_of(state.get("error")), status)
         rows = told.migrations(status, plan, report, error)
         known = {**_order(state), "release": plan.get("release")}
@@ -116,7 +117,7 @@ class Announcer:
             source=plan.get("source") or {},
             undocumented=plan.get("undocumented"),
             rehearsal=self.records.rehearsal(),
-            snapshot=state.get("snapshot") or {},
+            snapshot=RunSnapshot.from_state(state.get("snapshot") or {}),
             alarms=subscribers.get("alarms"),
             audience=subscribers.get("statuses"),
         )

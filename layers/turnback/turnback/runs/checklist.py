@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from turnback.migrations.headers import read_fields
 from turnback.migrations.model import Migration
+from turnback.runs.state import RehearsalRecord, RunSnapshot
 
 Answer = Literal["yes", "no", "unknown"]
 FIELDS = ("migration", "version", "date")
@@ -17,7 +18,7 @@ NOT_REHEARSED = "the release was not rehearsed"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One line: what is asked, what the answer is, and how that is known."""
+    """One line: the question, the answer, and the evidence for it."""
 
     item: str
     answer: Answer
@@ -29,21 +30,21 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of a release; None is what cannot be known from here.
+    """What is known of a release; None is what cannot be known here.
 
     Attributes:
         source: ``repository`` and ``commit`` of the artifact, as far as it says them.
         undocumented: files of the release whose header lacks a field.
-        rehearsal: the rehearsal's result, as of Rehearsed.to_dict; empty where there was none.
-        snapshot: ``kind``, ``id`` and ``state``; empty where none was taken.
+        rehearsal: the rehearsal's result; empty where there was none.
+        snapshot: the run's snapshot.
         alarms: how many subscribe to the alarms.
         audience: how many subscribe to the statuses.
     """
 
-    source: Mapping[str, Any]
+    source: Mapping[str, str]
     undocumented: Sequence[str] | None
-    rehearsal: Mapping[str, Any]
-    snapshot: Mapping[str, Any] | None = None
+    rehearsal: RehearsalRecord
+    snapshot: RunSnapshot | None = None
     alarms: int | None = None
     audience: int | None = None
 
@@ -58,7 +59,7 @@ def checklist(known: Evidence) -> list[Item]:
         _assessed(known.rehearsal),
         _watched(known.alarms),
         _documented(known.undocumented),
-        _told(known.audience),
+        _published(known.audience),
     ]
 
 
@@ -71,11 +72,10 @@ def undocumented(migrations: Sequence[Migration]) -> list[str]:
     ]
 
 
-def in_short(items: Sequence[Mapping[str, Any]]) -> str:
+def in_short(items: Sequence[Mapping[str, str]]) -> str:
     """One line: how many are answered with yes, and which are not."""
-    yes = sum(item["answer"] == "yes" for item in items)
-    others = [f"{item['item']}: {item['answer']}" for item in items if item["answer"] != "yes"]
-    return "; ".join([f"{yes} of {len(items)} yes", *others])
+    rest = [f"{item['item']}: {item['answer']}" for item in items if item["answer"] != "yes"]
+    return "; ".join([f"{len(items) - len(rest)} of {len(items)} yes", *rest])
 
 
 def _reviewed(known: Evidence) -> Item:
@@ -88,52 +88,52 @@ def _reviewed(known: Evidence) -> Item:
     return Item("schema changes reviewed", "unknown", evidence)
 
 
-def _tested(rehearsal: Mapping[str, Any]) -> Item:
-    rows = rehearsal.get("migrations", [])
+def _tested(rehearsal: RehearsalRecord) -> Item:
+    rows = rehearsal.migrations
     if not rows:
         return Item("migration tested", "no", NOT_REHEARSED)
-    failed = [row["version"] for row in rows if row["forward"] != "applied"]
+    failed = [row.version for row in rows if row.forward != "applied"]
     if failed:
         return Item("migration tested", "no", f"{_some(failed)} does not run on the shadow")
     return Item("migration tested", "yes", f"{len(rows)} applied on a shadow database")
 
 
-def _proven(rehearsal: Mapping[str, Any]) -> Item:
-    rows = rehearsal.get("migrations", [])
+def _proven(rehearsal: RehearsalRecord) -> Item:
+    rows = rehearsal.migrations
     if not rows:
         return Item("rollback proven", "no", NOT_REHEARSED)
-    one_way = [row["version"] for row in rows if row["rollback"] == "irreversible"]
-    if rehearsal.get("status") != "proven":
-        wrong = [row["version"] for row in rows if row["rollback"] in ("differs", "failed")]
-        missing = [row["version"] for row in rows if row["rollback"] == "missing"]
+    one_way = [row.version for row in rows if row.rollback == "irreversible"]
+    if rehearsal.status != "proven":
+        wrong = [row.version for row in rows if row.rollback in ("differs", "failed")]
+        missing = [row.version for row in rows if row.rollback == "missing"]
         reasons = [
             *([f"of {_some(wrong)} it does not restore"] if wrong else []),
             *([f"{_some(missing)} has none"] if missing else []),
         ]
-        return Item(
-            "rollback proven", "no", "; ".join(reasons) or "the rehearsal found a difference"
-        )
+        evidence = "; ".join(reasons) or "the rehearsal found a difference"
+        return Item("rollback proven", "no", evidence)
     if one_way:
         return Item("rollback proven", "no", f"irreversible, as its header says: {_some(one_way)}")
-    return Item("rollback proven", "yes", f"{len(rows)} taken up, down and up again, compared")
+    evidence = f"{len(rows)} applied, rolled back and applied again, and compared"
+    return Item("rollback proven", "yes", evidence)
 
 
-def _saved(snapshot: Mapping[str, Any] | None) -> Item:
+def _saved(snapshot: RunSnapshot | None) -> Item:
     if snapshot is None:
-        return Item("backup taken", "unknown", "the run takes it, before anything is changed")
-    if snapshot.get("state") == "available":
-        return Item("backup taken", "yes", f"{snapshot['kind']} snapshot {snapshot['id']}")
+        return Item("backup taken", "unknown", "the run takes one before it changes anything")
+    if snapshot.available:
+        return Item("backup taken", "yes", f"{snapshot.kind} snapshot {snapshot.id}")
     return Item("backup taken", "no", "no snapshot was taken")
 
 
-def _assessed(rehearsal: Mapping[str, Any]) -> Item:
-    rows = rehearsal.get("migrations", [])
+def _assessed(rehearsal: RehearsalRecord) -> Item:
+    rows = rehearsal.migrations
     if not rows:
         return Item("performance impact assessed", "no", NOT_REHEARSED)
-    statements = [statement for row in rows for statement in row["statements"]]
-    locks = {lock["relation"] for item in statements for lock in item["locks"]}
-    rewrites = {table for item in statements for table in item["rewrites"]}
-    scans = {table for item in statements for table in item["scans"]}
+    statements = [statement for row in rows for statement in row.statements]
+    locks = {lock.relation for item in statements for lock in item.locks}
+    rewrites = {table for item in statements for table in item.rewrites}
+    scans = {table for item in statements for table in item.scans}
     effects = [
         f"{verb} {_some(sorted(tables))}"
         for verb, tables in (("locks", locks), ("rewrites", rewrites), ("reads all of", scans))
@@ -145,7 +145,7 @@ def _assessed(rehearsal: Mapping[str, Any]) -> Item:
 
 def _watched(alarms: int | None) -> Item:
     if alarms is None:
-        return Item("alarms in place", "unknown", "the stack knows who hears its alarms")
+        return Item("alarms in place", "unknown", "the stack knows who subscribes to its alarms")
     if alarms == 0:
         return Item("alarms in place", "no", "nobody subscribes to the alarms: AlarmTopicArn")
     return Item("alarms in place", "yes", f"subscribers of the alarms: {alarms}")
@@ -160,9 +160,9 @@ def _documented(files: Sequence[str] | None) -> Item:
     return Item(name, "yes", "each has Migration, Version and Date")
 
 
-def _told(audience: int | None) -> Item:
+def _published(audience: int | None) -> Item:
     if audience is None:
-        return Item("stakeholders told", "unknown", "the run tells them, on the stack's topic")
+        return Item("stakeholders told", "unknown", "the run publishes to the stack's topic")
     if audience == 0:
         return Item("stakeholders told", "no", "published, but nobody subscribes to the topic")
     return Item("stakeholders told", "yes", f"published to the topic's subscribers: {audience}")

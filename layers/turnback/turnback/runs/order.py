@@ -4,38 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Self
 
 from turnback.errors import ConfigurationError
 from turnback.migrations.release import parse_release
+from turnback.runs.state import ArtifactLocation, Stated
 
+ARTIFACT_KEY = re.compile(r"artifacts/(?P<target>[^/]+)/(?P<release>[^/]+)\.zip")
 # Both become parts of S3 keys and of snapshot identifiers.
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 _TARGET = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
 
 @dataclass(frozen=True, slots=True)
-class ArtifactLocation:
-    """Exactly one version of one object, and its SHA-256 where that is known beforehand."""
-
-    bucket: str
-    key: str
-    version_id: str | None = None
-    sha256: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One run: an artifact, to be applied to a target; or a release, to come back to.
+class Order(Stated):
+    """One run: an artifact to apply to a target, or a release to go back to.
 
     Attributes:
         run: the run's id, which is the execution's name.
         target: the database's name in turnback.
-        artifact: the release's zip; None only where ``rollback_to`` says what to do.
+        artifact: the release's zip; None only with ``rollback_to``.
         trigger: what started the run, and who: ``upload:AWS:AIDA…``.
         dry_run: whether to stop at the plan.
-        rollback_to: the release to come back to; the scripts for it are in the database.
+        rollback_to: the release to go back to; the scripts for it are in the database.
     """
 
     run: str
@@ -46,63 +38,70 @@ class Order:
     rollback_to: str | None = None
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Order:
+    def from_state(cls, state: object) -> Self:
         """The order in the state machine's state.
 
         Raises:
             ConfigurationError: the execution was started with something else; names the field.
         """
-        rollback_to = state.get("rollback_to") or None
+        rollback_to = _text(state, "rollback_to")
         if rollback_to is not None:
-            if not isinstance(rollback_to, str):
-                raise _wrong("rollback_to")
             parse_release(rollback_to)
         return cls(
             run=_matching(state, "run", _RUN),
             target=_matching(state, "target", _TARGET),
             artifact=_location(state, required=rollback_to is None),
-            trigger=str(state.get("trigger") or "manual"),
-            dry_run=state.get("dry_run") is True,
+            trigger=str(_field(state, "trigger") or "manual"),
+            dry_run=_field(state, "dry_run") is True,
             rollback_to=rollback_to,
         )
 
     @property
     def location(self) -> ArtifactLocation:
-        """The artifact, where there must be one.
+        """The artifact, of a run that needs one.
 
         Raises:
-            ConfigurationError: this run comes back to a release, and has none.
+            ConfigurationError: this run goes back to a release, and has none.
         """
         if self.artifact is None:
             raise _wrong("artifact")
         return self.artifact
 
-    def to_dict(self) -> dict[str, Any]:
-        """As the state machine takes it."""
-        return asdict(self)
+
+def _field(state: object, name: str) -> object:
+    return state.get(name) if isinstance(state, Mapping) else None
 
 
-def _location(state: Mapping[str, Any], *, required: bool) -> ArtifactLocation | None:
-    artifact = state.get("artifact")
+def _text(state: object, name: str, where: str = "") -> str | None:
+    value = _field(state, name) or None
+    if value is None or isinstance(value, str):
+        return value
+    raise _wrong(where + name)
+
+
+def _location(state: object, *, required: bool) -> ArtifactLocation | None:
+    artifact = _field(state, "artifact")
     if artifact is None and not required:
         return None
     if not isinstance(artifact, Mapping):
         raise _wrong("artifact")
-    for name in ("bucket", "key"):
-        if not isinstance(artifact.get(name), str) or not artifact[name]:
-            raise _wrong(f"artifact.{name}")
+    bucket = _text(artifact, "bucket", "artifact.")
+    key = _text(artifact, "key", "artifact.")
+    if bucket is None or key is None:
+        raise _wrong("artifact.key" if bucket else "artifact.bucket")
+    # Once it is validated, only these bytes are accepted, even without versions in the bucket.
+    validated = _text(_field(state, "plan"), "sha256", "plan.")
     return ArtifactLocation(
-        bucket=artifact["bucket"],
-        key=artifact["key"],
-        version_id=artifact.get("version_id"),
-        # Once validated, only these bytes will do, even where the bucket keeps no versions.
-        sha256=artifact.get("sha256") or (state.get("plan") or {}).get("sha256"),
+        bucket=bucket,
+        key=key,
+        version_id=_text(artifact, "version_id", "artifact."),
+        sha256=_text(artifact, "sha256", "artifact.") or validated,
     )
 
 
-def _matching(state: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str:
-    value = state.get(name)
-    if not isinstance(value, str) or not pattern.fullmatch(value):
+def _matching(state: object, name: str, pattern: re.Pattern[str]) -> str:
+    value = _text(state, name)
+    if value is None or not pattern.fullmatch(value):
         raise _wrong(name)
     return value
 
@@ -111,5 +110,5 @@ def _wrong(name: str) -> ConfigurationError:
     return ConfigurationError(
         f"the execution's input has no usable {name!r}",
         hint='start it with {"run", "target", "artifact": {"bucket", "key"}}, upload a zip, or '
-        'name the release to come back to: {"run", "target", "rollback_to"}',
+        'name the release to go back to: {"run", "target", "rollback_to"}',
     )

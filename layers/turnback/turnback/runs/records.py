@@ -1,14 +1,25 @@
-"""What a run leaves in the bucket: its plan and its report, too large for the state machine."""
+"""The records of a run in the bucket: what is too large for the state machine."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from turnback.errors import VerificationFailed
+from turnback.errors import TurnbackError, VerificationFailed
+from turnback.runs.state import (
+    ApplicationRecord,
+    CancelRecord,
+    DoneMigration,
+    PlanRecord,
+    RehearsalRecord,
+    RestoreLoss,
+    RunError,
+    RunReport,
+    StepRecord,
+)
 from turnback.store import Store
 
 
@@ -18,7 +29,11 @@ class Finished(Protocol):
     @property
     def version(self) -> str: ...
 
-    def to_dict(self) -> dict[str, Any]: ...
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def execution_ms(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,31 +45,26 @@ class Records:
 
     @property
     def plan_key(self) -> str:
-        """Where the plan is."""
-        return f"runs/{self.run}/plan.json"
+        """The key of the plan."""
+        return self._key("plan")
 
     @property
     def report_key(self) -> str:
-        """Where the report is."""
-        return f"runs/{self.run}/report.json"
+        """The key of the report."""
+        return self._key("report")
 
     @property
     def rehearsal_key(self) -> str:
-        """Where the result of the rehearsal is."""
-        return f"runs/{self.run}/rehearsal.json"
+        """The key of the rehearsal's result."""
+        return self._key("rehearsal")
 
-    @property
-    def fingerprint_key(self) -> str:
-        """Where the fingerprint of the schema before the run is."""
-        return f"runs/{self.run}/fingerprint.json"
-
-    def write_plan(self, plan: dict[str, Any]) -> None:
+    def write_plan(self, plan: PlanRecord) -> None:
         """Keep the plan."""
-        self.store.write(self.plan_key, json.dumps(plan, indent=2).encode())
+        self._write("plan", plan.to_state())
 
-    def plan(self) -> dict[str, Any]:
+    def plan(self) -> PlanRecord:
         """The plan; empty before there is one."""
-        return self._read(self.plan_key)
+        return PlanRecord.from_state(self._read("plan"))
 
     def planned(self) -> list[str]:
         """The versions that this run may apply, oldest first.
@@ -63,60 +73,53 @@ class Records:
             VerificationFailed: the plan is gone.
         """
         plan = self.plan()
-        if not plan:
+        if not plan.exists:
             raise VerificationFailed(
                 f"the plan of this run is not at {self.plan_key}", hint="release again"
             )
-        return [step["version"] for step in plan["migrations"]]
+        return plan.versions
 
-    def write_rehearsal(self, rehearsal: dict[str, Any]) -> None:
-        """Keep what the rehearsal found."""
-        self.store.write(self.rehearsal_key, json.dumps(rehearsal, indent=2).encode())
+    def write_rehearsal(self, rehearsal: Mapping[str, Any]) -> None:
+        """Keep the rehearsal's result, as of turnback rehearse --json."""
+        self._write("rehearsal", rehearsal)
 
-    def rehearsal(self) -> dict[str, Any]:
-        """What the rehearsal found; empty where there was none."""
-        return self._read(self.rehearsal_key)
+    def rehearsal(self) -> RehearsalRecord:
+        """The rehearsal's result; empty where there was none."""
+        return RehearsalRecord.from_state(self._read("rehearsal"))
 
-    def write_counters(self, counters: dict[str, Any]) -> None:
-        """Keep the counters of written rows, as of the snapshot."""
-        self.store.write(f"runs/{self.run}/counters.json", json.dumps(counters).encode())
+    def write_counters(self, counters: Mapping[str, Any]) -> None:
+        """Keep the counters of written rows, as of the snapshot; see recovery.counters."""
+        self._write("counters", counters)
 
     def counters(self) -> dict[str, Any]:
         """The counters of written rows, as of the snapshot; empty where there are none."""
-        return self._read(f"runs/{self.run}/counters.json")
+        return self._read("counters")
 
     def has_begun(self, step: str) -> bool:
         """Whether this step of the run was called before."""
-        return bool(self._read(f"runs/{self.run}/{step}.json"))
+        return StepRecord.from_state(self._read(step)).began is not None
 
     def began(self, step: str, now: datetime) -> datetime:
-        """When this step of the run began: now, when this is its first call.
+        """When this step of the run began; ``now`` if this is its first call.
 
         Args:
             step: ``snapshot`` or ``restore``.
             now: the time.
         """
-        key = f"runs/{self.run}/{step}.json"
-        known = self._read(key)
-        if known:
-            return datetime.fromisoformat(known["began"])
-        self.store.write(key, json.dumps({"began": now.isoformat()}).encode())
+        known = StepRecord.from_state(self._read(step))
+        if known.began:
+            return datetime.fromisoformat(known.began)
+        self._write(step, StepRecord(now.isoformat()).to_state())
         return now
 
-    def write_fingerprint(self, fingerprint: dict[str, Any]) -> None:
-        """Keep the schema as it was before the run; what was kept before stays.
+    def write_fingerprint(self, fingerprint: str) -> None:
+        """Keep the schema as it was before the run; see schema_before. The first one is final."""
+        if self.fingerprint() is None:
+            self.store.write(self._key("fingerprint"), fingerprint.encode())
 
-        Args:
-            fingerprint: as of Fingerprint.to_json; with ``half_done``, the versions that an
-                earlier run had left half done.
-        """
-        if self.store.read(self.fingerprint_key) is None:
-            body = json.dumps(fingerprint, separators=(",", ":"), ensure_ascii=False)
-            self.store.write(self.fingerprint_key, body.encode())
-
-    def fingerprint(self) -> dict[str, Any]:
-        """The schema as it was before the run; empty where that was not kept."""
-        return self._read(self.fingerprint_key)
+    def fingerprint(self) -> bytes | None:
+        """The schema as it was before the run; None where that was not kept."""
+        return self.store.read(self._key("fingerprint"))
 
     def request_cancel(self, by: str, reason: str, create: Callable[[str, bytes], bool]) -> bool:
         """Ask the run to stop; returns whether nobody had asked before.
@@ -127,77 +130,94 @@ class Records:
             create: stores an object unless it exists.
         """
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        request = {"by": by, "at": at, "reason": reason}
-        return create(f"runs/{self.run}/cancel.json", json.dumps(request, indent=2).encode())
+        request = CancelRecord(by, at, reason).to_state()
+        return create(self._key("cancel"), json.dumps(request, indent=2).encode())
 
     def cancelled(self) -> str | None:
-        """Who cancelled this run and why, as a sentence; None as long as nobody did."""
-        found = self._read(f"runs/{self.run}/cancel.json")
-        if not found:
+        """Who cancelled this run and why, as a sentence; None if nobody did."""
+        if not self._read("cancel"):
             return None
-        reason = f": {found['reason']}" if found.get("reason") else ""
-        return f"the run was cancelled by {found.get('by') or 'someone'}{reason}"
+        found = CancelRecord.from_state(self._read("cancel"))
+        reason = f": {found.reason}" if found.reason else ""
+        return f"the run was cancelled by {found.by or 'someone'}{reason}"
 
-    def report(self) -> dict[str, Any]:
+    def application(self) -> ApplicationRecord:
+        """When stopping the application began, and what the hook answered."""
+        return ApplicationRecord.from_state(self._read("application"))
+
+    def write_application(self, record: ApplicationRecord) -> None:
+        """Keep when stopping the application began, and what the hook answered."""
+        self._write("application", record.to_state())
+
+    def report(self) -> RunReport:
         """What was done so far; empty before anything was."""
-        return self._read(self.report_key)
+        return RunReport.from_state(self._read("report"))
 
     def add(
         self,
         *,
         applied: Iterable[Finished] = (),
         rolled_back: Iterable[Finished] = (),
-        error: dict[str, Any] | None = None,
+        error: TurnbackError | None = None,
         verified: str | None = None,
         notes: Iterable[str] = (),
     ) -> None:
-        """Add to the report; a run's steps come in several calls, each with a part.
+        """Add to the report. A run's steps come in several calls, each with a part.
 
         Args:
             applied: migrations applied since the last call.
             rolled_back: migrations rolled back since the last call.
-            error: what stopped the step, as of TurnbackError.to_dict.
-            verified: what the schema after the rollback is to the one before the run: ``exact``,
-                ``column_order``, ``names``, ``differs`` or ``unknown``.
+            error: what stopped the step.
+            verified: what the schema after the rollback is; see RunReport.
             notes: sentences that a person should read.
         """
-        report: dict[str, Any] = {
-            "version": 1,
-            "run": self.run,
-            "applied": [],
-            "rolled_back": [],
-            "errors": [],
-        }
-        report |= self.report()
-        for name, finished in (("applied", applied), ("rolled_back", rolled_back)):
-            rows = {row["version"]: row for row in report[name]}
-            rows |= {done.version: done.to_dict() for done in finished}
-            report[name] = list(rows.values())
-        if error is not None:
-            report["errors"] = [*report["errors"], error]
-        if verified is not None:
-            report["verified"] = verified
-        told = report.get("notes", [])
-        report["notes"] = [*told, *(note for note in notes if note not in told)]
-        self.store.write(self.report_key, json.dumps(report, indent=2).encode())
+        report = self.report()
+        self._write_report(
+            replace(
+                report,
+                worked=True,
+                applied=_merged(report.applied, applied),
+                rolled_back=_merged(report.rolled_back, rolled_back),
+                errors=(*report.errors, *([_error(error)] if error else ())),
+                verified=verified or report.verified,
+                notes=tuple(dict.fromkeys((*report.notes, *notes))),
+            )
+        )
 
-    def add_loss(self, loss: dict[str, Any]) -> None:
+    def add_loss(self, loss: RestoreLoss) -> None:
         """Add to the report what the restore lost, as counted right before the swap."""
-        report = {"version": 1, "run": self.run, **self.report(), "loss": loss}
-        self.store.write(self.report_key, json.dumps(report, indent=2).encode())
+        self._write_report(replace(self.report(), loss=loss))
 
     def add_approval(self, approval: dict[str, Any]) -> None:
         """Add to the report how a question to people ended; one of each gate."""
-        report = {"version": 1, "run": self.run, "approvals": [], **self.report()}
-        others = [row for row in report["approvals"] if row["gate"] != approval["gate"]]
-        report["approvals"] = [*others, approval]
-        self.store.write(self.report_key, json.dumps(report, indent=2).encode())
+        report = self.report()
+        kept = [row for row in report.approvals if row["gate"] != approval["gate"]]
+        self._write_report(replace(report, approvals=(*kept, approval)))
 
     def write_checklist(self, items: list[dict[str, str]]) -> None:
         """Add the checklist's answers to the report."""
-        report = {"version": 1, "run": self.run, **self.report(), "checklist": items}
-        self.store.write(self.report_key, json.dumps(report, indent=2).encode())
+        self._write_report(replace(self.report(), checklist=tuple(items)))
 
-    def _read(self, key: str) -> dict[str, Any]:
-        body = self.store.read(key)
+    def _write_report(self, report: RunReport) -> None:
+        self._write("report", replace(report, version=1, run=self.run).to_state())
+
+    def _key(self, name: str) -> str:
+        return f"runs/{self.run}/{name}.json"
+
+    def _read(self, name: str) -> dict[str, Any]:
+        body = self.store.read(self._key(name))
         return dict(json.loads(body)) if body else {}
+
+    def _write(self, name: str, content: Mapping[str, Any]) -> None:
+        self.store.write(self._key(name), json.dumps(content, indent=2).encode())
+
+
+def _error(error: TurnbackError) -> RunError:
+    return RunError.from_state({**error.to_dict(), "version": error.version})
+
+
+def _merged(known: Iterable[DoneMigration], done: Iterable[Finished]) -> tuple[DoneMigration, ...]:
+    """Each migration once, with what was said of it last."""
+    rows = {row.version: row for row in known}
+    rows |= {one.version: DoneMigration(one.version, one.name, one.execution_ms) for one in done}
+    return tuple(rows.values())

@@ -1,4 +1,4 @@
-"""Rehearse: prove the way back of a release on a shadow database, before anything is touched."""
+"""Rehearse: prove the rollbacks of a release on a shadow database, before anything is touched."""
 
 from __future__ import annotations
 
@@ -6,88 +6,76 @@ import gc
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from turnback.errors import MigrationFailed, RollbackUnproven
-from turnback.runs.artifacts import fetched
-from turnback.runs.order import Order
-from turnback.runs.records import Records
+from turnback.runs.run import Run
+from turnback.runs.state import RunRehearsal
 from turnback.settings import Policy
-from turnback.store import ObjectStore
 
 if TYPE_CHECKING:
     from turnback.rehearsal.verdict import Rehearsed, Verdict
 
-# Of so many the message tells; the record in the bucket has them all.
+# So many the message lists; the record in the bucket has them all.
 LISTED = 20
 HINT = "run turnback rehearse on your machine: it shows the same"
 
 
 def rehearse_release(
-    order: Order,
-    *,
-    artifacts: ObjectStore,
-    records: Records,
-    policy: Policy,
-    shadow_server: Callable[[], AbstractContextManager[str]],
-) -> dict[str, Any]:
-    """Take the planned migrations up, down and up again, and keep what was found.
+    run: Run, shadow_server: Callable[[], AbstractContextManager[str]]
+) -> RunRehearsal:
+    """Take the planned migrations up, down and up again, and keep the result.
 
-    The database is not asked: what the plan does not have is applied there, and is replayed here.
+    The target is not asked. Migrations that the plan does not contain are applied there, and are
+    replayed here first.
 
     Args:
-        order: the run.
-        artifacts: where its artifact is.
-        records: its plan, and where the result goes.
-        policy: whether a missing rollback script is allowed.
+        run: the run.
         shadow_server: starts a throw-away server, and gives its address.
 
-    Returns:
-        ``status`` (``proven``, or ``unproven`` where the policy allows that), how many
-        ``migrations`` were rehearsed and how many of them are ``irreversible``, and the ``key`` of
-        the whole result.
-
     Raises:
-        RollbackUnproven: the release cannot be turned back from, or does not run at all.
+        RunCancelled: somebody cancelled the run.
+        RollbackUnproven: the release cannot be rolled back, or does not run at all.
         DatabaseUnreachable: the shadow server does not start.
     """
     from turnback.rehearsal.proof import rehearse
     from turnback.rehearsal.shadow import Shadow
 
-    # Fingerprints are many small objects without a cycle among them: nothing to look through.
+    run.refuse_cancelled()
+    # Fingerprints are many small objects without reference cycles: there is nothing to collect.
     gc.set_threshold(100_000, 50, 1000)
-    planned = set(records.planned())
+    planned = set(run.records.planned())
     began = time.monotonic()
-    with fetched(artifacts, order.location) as found, shadow_server() as server:
+    with run.artifact() as found, shadow_server() as server:
         project = found.artifact.project
         chosen = [migration for migration in project.migrations if migration.version in planned]
         try:
             result = rehearse(project, chosen, Shadow(server))
         except MigrationFailed as error:
             raise _not_rehearsable(error) from error
-    records.write_rehearsal(
+    run.records.write_rehearsal(
         {
             "version": 1,
-            "run": order.run,
+            "run": run.id,
             "release": found.artifact.release,
             "duration_ms": int((time.monotonic() - began) * 1000),
             **result.to_dict(),
         }
     )
-    refuse_unproven(result, policy)
-    return {
-        "status": "proven" if result.proven else "unproven",
-        "migrations": len(result.migrations),
-        "irreversible": sum(verdict.rollback == "irreversible" for verdict in result.migrations),
-        "key": records.rehearsal_key,
-    }
+    refuse_unproven(result, run.policy)
+    return RunRehearsal(
+        status="proven" if result.proven else "unproven",
+        migration_count=len(result.migrations),
+        irreversible_count=sum(one.rollback == "irreversible" for one in result.migrations),
+        key=run.records.rehearsal_key,
+    )
 
 
 def refuse_unproven(result: Rehearsed, policy: Policy) -> None:
-    """Refuse what cannot be turned back from; a missing rollback script where one is demanded.
+    """Refuse what cannot be rolled back, and a missing rollback script where one is required.
 
     Raises:
-        RollbackUnproven: tells the first migration, and what differs.
+        RollbackUnproven: names the first migration, and what differs.
     """
     for verdict in result.migrations:
         missing = verdict.forward == "applied" and verdict.rollback == "missing"
@@ -96,7 +84,7 @@ def refuse_unproven(result: Rehearsed, policy: Policy) -> None:
     if result.release == "failed" and result.release_error:
         error = result.release_error
         raise RollbackUnproven(
-            f"each migration can be turned back from, all of them as one cannot: {error.message}",
+            f"each migration can be rolled back, all of them in a row cannot: {error.message}",
             file=error.file,
             line=error.line,
             column=error.column,
@@ -119,20 +107,20 @@ def _not_rehearsable(error: MigrationFailed) -> RollbackUnproven:
         column=error.column,
         sqlstate=error.sqlstate,
         version=error.version,
-        hint="what is applied already must run on an empty PostgreSQL 18 too; where that cannot "
-        "be, set the parameter Rehearse to never",
+        hint="migrations that are applied already must run on an empty PostgreSQL 18 too; where "
+        "that is impossible, set the parameter Rehearse to never",
     )
 
 
 def _unproven(verdict: Verdict) -> RollbackUnproven:
-    what, told = _wrong(verdict)
+    what, differences = _wrong(verdict)
     error = verdict.error if what.endswith("run") else None
     hint = HINT.replace("rehearse", f"rehearse {verdict.version}", 1)
     if verdict.suggestions:
         sql = " ".join(verdict.suggestions[:LISTED])
         hint = f"add to {verdict.rollback_file}: {sql} Then {hint}"
     return RollbackUnproven(
-        f"{what}{_listed(told) if told else ''}" + (f": {error.message}" if error else ""),
+        what + _listed(differences) + (f": {error.message}" if error else ""),
         file=(error.file if error else None) or verdict.rollback_file or verdict.file,
         line=error.line if error else None,
         column=error.column if error else None,

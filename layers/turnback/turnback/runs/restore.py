@@ -1,13 +1,21 @@
-"""Restore: a new database from the snapshot, looked at, then put in the old one's place."""
+"""Assess and restore: what to do when the rollback failed, and then the restore step by step.
+
+A restore builds a new database from the snapshot, looks at it, and puts it in the old one's place.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from turnback.errors import DatabaseRefused, DatabaseUnreachable, RestoreFailed, RunnerBusy
+from turnback.errors import (
+    DatabaseRefused,
+    DatabaseUnreachable,
+    RestoreFailed,
+    RollbackMissing,
+    RunnerBusy,
+)
 from turnback.recovery.model import (
     Place,
     Restorer,
@@ -16,118 +24,146 @@ from turnback.recovery.model import (
     Snapshot,
     SnapshotState,
 )
-from turnback.runs.assess import (
-    Loss,
-    applied,
-    done_by_others,
-    history_of,
-    loss_since,
-    nothing_left,
-    other_worker,
-)
-from turnback.runs.order import Order
-from turnback.runs.records import Records
+from turnback.runs.run import Run
+from turnback.runs.schema_before import compare_with, kept_schema
+from turnback.runs.state import PlanRecord, RestoreLoss, RunAssessment, RunRestore, RunSnapshot
 from turnback.settings.recovery import RestoreSettings
 
 if TYPE_CHECKING:
     from turnback.engine import Engine
-    from turnback.runs.validate import Connect
+    from turnback.engine.session.lock import Holder
 
-ConnectAt = Callable[[Order, Place], AbstractContextManager["Engine"]]
+_LOCK_WAIT_S = 2.0
+# "automatic" is not meant for a run that was resumed days after its snapshot.
+_LONG_S = 24 * 3600
 
 
-def restore(
-    order: Order,
-    state: Mapping[str, Any],
-    *,
-    restores: Restorer,
-    settings: RestoreSettings,
-    records: Records,
-    connect: Connect,
-    connect_at: ConnectAt,
-    written: Loss,
-    now: datetime,
-) -> dict[str, Any]:
-    """Do the next step of the run's restore, or ask how far it is.
+def assess(run: Run, policy: str) -> RunAssessment:
+    """Look at the database, and decide by the policy what comes next.
 
-    Before the first step and again before the swap the database that would be replaced is looked
-    at: hours may have passed since a person was asked.
+    A restore loses what was written since the snapshot. So it is offered only if this run did
+    change something, no run is working on the database, and there is a snapshot. Even the policy
+    ``automatic`` asks a person if the loss is unknown, includes another run's work or more than a
+    day, or if it was a person who stopped the run.
 
     Args:
-        order: the run.
-        state: the state machine's state, with the run's snapshot.
-        restores: the way databases are restored.
-        settings: from what, and for how long.
-        records: the run's plan, with the history before it.
-        connect: opens the database that is replaced.
-        connect_at: opens the database at another place.
-        written: what was written since the counters were taken that were kept with the snapshot.
-        now: the time.
-
-    Returns:
-        ``state``, ``detail``, ``kept``, ``restored_to`` and ``wait_seconds`` until it is worth
-        asking again.
+        run: the run.
+        policy: ``never``, ``approval`` or ``automatic``.
 
     Raises:
-        RestoreFailed: it cannot end well, or not in time; or another run changed the database
-            since a person was told what a restore loses.
+        RunnerBusy: a statement of this very run is still running in the server.
     """
-    plan = records.plan()
-    if not records.has_begun("restore"):
-        _refuse_unforeseen(order, plan, state, records, connect)
-    began = records.began("restore", now)
-    expected = history_of(plan)
+    plan = run.records.plan()
+    reachable = True
+    others: tuple[str, ...] = ()
+    try:
+        with run.database.connect(plan.release) as engine:
+            other = _other_worker(engine, run)
+            # The step that failed may not have lived to report what it did.
+            run.records.add(
+                applied=engine.done_by_run(plan.migrations),
+                rolled_back=engine.done_by_run(reversed(plan.migrations), "down"),
+            )
+            if _nothing_left(engine, run, plan):
+                return RunAssessment("as_before", "nothing of the run is in the database")
+            others = _done_by_others(engine, run, plan)
+    except (DatabaseUnreachable, DatabaseRefused):
+        reachable, other = False, None
+    if other:
+        return RunAssessment("no", f"another run works on the database: {other}")
+    if policy == "never":
+        return RunAssessment("no", "the stack's RestorePolicy is never")
+    if run.state.snapshot is None or not run.state.snapshot.available:
+        return RunAssessment("no", "the run has no snapshot to restore from")
+    if not reachable:
+        return RunAssessment(
+            "ask", "the database does not answer, so what a restore loses is not known"
+        )
+    return _by_loss(run, policy, replace(_loss(run), others=others))
+
+
+def _by_loss(run: Run, policy: str, loss: RestoreLoss) -> RunAssessment:
+    reason = "the rollback scripts did not bring the database back"
+    if loss.others:
+        reason = f"a restore would undo what other runs did: {'; '.join(loss.others)}"
+    elif not loss.known:
+        reason += ", and how much a restore loses is not known"
+    elif (loss.seconds or 0) > _LONG_S:
+        reason += f", and the snapshot is {(loss.seconds or 0) // 3600} hours old"
+    elif run.state.error is not None and run.state.error.type == "RunCancelled":
+        reason = "a person stopped the run half way"
+    elif policy == "automatic":
+        return RunAssessment("restore", reason, loss)
+    return RunAssessment("ask", reason, loss)
+
+
+def restore(run: Run, restorer: Restorer, settings: RestoreSettings) -> RunRestore:
+    """Do the next step of the run's restore, or ask how far it is.
+
+    The database that is to be replaced is checked before the first step and again before the swap:
+    hours may have passed since a person was asked.
+
+    Args:
+        run: the run, whose state has the snapshot.
+        restorer: restores databases.
+        settings: from what, and for how long.
+
+    Raises:
+        RestoreFailed: it cannot succeed, or not in time; or another run changed the database
+            since a person was asked.
+    """
+    plan = run.records.plan()
+    if not run.records.has_begun("restore"):
+        _refuse_unforeseen(run, plan)
+    began = run.records.began("restore", run.now)
 
     def check(place: Place) -> None:
-        with connect_at(order, place) as engine:
-            if applied(engine) != expected:
+        with run.database.connect_at(place) as engine:
+            if _applied(engine) != list(plan.history):
                 raise RestoreFailed(
                     "the history in the restored database is not the one before the run",
                     hint="the old database is untouched; look at the snapshot before you use it",
                 )
-        _refuse_unforeseen(order, plan, state, records, connect)
-        _count(state, records, written, now)
+        _refuse_unforeseen(run, plan)
+        _count_again(run)
 
-    progress = restores.advance(
+    progress = restorer.advance(
         RestoreRequest(
-            target=order.target,
-            run=order.run,
-            snapshot=_snapshot(state),
-            until=_until(state, records) if settings.source == "point-in-time" else None,
+            target=run.order.target,
+            run=run.id,
+            snapshot=_snapshot(run.state.snapshot),
+            until=_until(run) if settings.source == "point-in-time" else None,
             check=check,
         )
     )
     restored = progress.state is RestoreState.RESTORED
-    # With the old one's name away nothing answers: stopping there would be the worst of all.
+    # Once the old database has lost its name nothing answers: the worst time to stop.
     limit = timedelta(minutes=settings.timeout_minutes * (2 if progress.kept else 1))
-    if not restored and now > began + limit:
+    if not restored and run.now > began + limit:
         raise RestoreFailed(
             f"the restore did not end in {int(limit.total_seconds() // 60)} minutes: "
             f"{progress.detail}",
             hint="turnback does no further step of it: look at the database in AWS and end it by "
             "hand (docs/restore-rds.md), or raise RestoreTimeoutMinutes for the next time",
         )
-    return {**progress.to_dict(), "wait_seconds": settings.poll_seconds}
+    return RunRestore(
+        progress.state.value,
+        progress.detail,
+        progress.kept,
+        progress.restored_to,
+        wait_seconds=settings.poll_seconds,
+    )
 
 
-def _refuse_unforeseen(
-    order: Order,
-    plan: Mapping[str, Any],
-    state: Mapping[str, Any],
-    records: Records,
-    connect: Connect,
-) -> None:
-    """Refuse to throw away what nobody was told of; a database without an answer tells nothing."""
-    told = ((state.get("assessment") or {}).get("loss") or {}).get("others") or []
+def _refuse_unforeseen(run: Run, plan: PlanRecord) -> None:
+    """Refuse to undo what nobody was asked about; a database that does not answer shows nothing."""
+    assessment = run.state.assessment
+    foreseen = assessment.loss.others if assessment and assessment.loss else ()
     try:
-        with connect(order, str(plan.get("release") or "") or None) as engine:
-            busy = other_worker(engine, order)
-            new = [
-                one
-                for one in done_by_others(engine, order, plan, state, records)
-                if one not in told
-            ]
-            whole = nothing_left(engine, order, plan, records)
+        with run.database.connect(plan.release) as engine:
+            busy = _other_worker(engine, run)
+            new = [one for one in _done_by_others(engine, run, plan) if one not in foreseen]
+            nothing_left = _nothing_left(engine, run, plan)
     except RunnerBusy as error:
         raise RestoreFailed(error.message, hint=error.hint) from error
     except (DatabaseUnreachable, DatabaseRefused):
@@ -137,48 +173,124 @@ def _refuse_unforeseen(
             f"another run works on the database: {busy}",
             hint="nothing was restored; wait for it, and look at what it did",
         )
-    if whole:
+    if nothing_left:
         raise RestoreFailed(
             "nothing of the run is in the database any more, so nothing is restored",
-            hint="turnback status shows what stands",
+            hint="turnback status shows what is applied",
         )
     if new:
         raise RestoreFailed(
-            f"a restore would take back what other runs did meanwhile: {'; '.join(new)}",
-            hint="nothing was restored, and nobody was asked about these; look at what stands, "
-            "then mend it by a new release, or restore by hand",
+            f"a restore would undo what other runs did meanwhile: {'; '.join(new)}",
+            hint="nothing was restored, and nobody was asked about these; look at what is applied, "
+            "then fix it with a new release, or restore by hand",
         )
 
 
-def _count(state: Mapping[str, Any], records: Records, written: Loss, now: datetime) -> None:
-    """Count again what is lost: the application has gone on writing since a person was asked."""
-    told = (state.get("assessment") or {}).get("loss") or {}
+def _count_again(run: Run) -> None:
+    """Count again what is lost: the application went on writing since a person was asked."""
     try:
-        loss = loss_since(state.get("snapshot") or {}, records, written, now)
+        loss = _loss(run)
     except (DatabaseUnreachable, DatabaseRefused):
         return
-    others = {"others": told["others"]} if told.get("others") else {}
-    records.add_loss({**loss, **others})
+    assessment = run.state.assessment
+    others = assessment.loss.others if assessment and assessment.loss else ()
+    run.records.add_loss(replace(loss, others=others))
 
 
-def _snapshot(state: Mapping[str, Any]) -> Snapshot:
-    taken = state.get("snapshot") or {}
-    if taken.get("state") != SnapshotState.AVAILABLE:
+def _snapshot(taken: RunSnapshot | None) -> Snapshot:
+    if taken is None or not taken.available:
         raise RestoreFailed(
             "the run has no snapshot to restore from",
             hint="turnback snapshots lists older ones",
         )
     return Snapshot(
-        str(taken["kind"]),
-        str(taken["id"]),
+        taken.kind,
+        taken.id,
         SnapshotState.AVAILABLE,
-        taken_at=taken.get("taken_at"),
-        encrypted=taken.get("encrypted"),
+        taken_at=taken.taken_at,
+        encrypted=taken.encrypted,
     )
 
 
-def _until(state: Mapping[str, Any], records: Records) -> datetime | None:
+def _until(run: Run) -> datetime | None:
     """Just before the run's first change; without a record of it, when the snapshot was taken."""
-    moment = records.fingerprint().get("taken_at")
-    moment = moment or (state.get("snapshot") or {}).get("taken_at")
-    return datetime.fromisoformat(str(moment)) if moment else None
+    kept = kept_schema(run.records)
+    moment = kept.taken_at if kept else None
+    moment = moment or (run.state.snapshot.taken_at if run.state.snapshot else None)
+    return datetime.fromisoformat(moment) if moment else None
+
+
+def _applied(engine: Engine) -> list[tuple[str, ...]]:
+    """Version and checksum of what the database has now, oldest first."""
+    found = sorted((entry for entry in engine.entries() if entry.applied), key=lambda e: e.number)
+    return [(entry.version, entry.checksum) for entry in found]
+
+
+def _nothing_left(engine: Engine, run: Run, plan: PlanRecord) -> bool:
+    """Whether the database is as before the run, apart from what other runs did."""
+    from turnback.engine.look import others
+
+    if not engine.history.exists():
+        return not plan.history
+    try:
+        if not engine.plan_down_run(run.id).empty:
+            return False
+    except RollbackMissing:
+        return False
+    schema = engine.history.schema
+    if plan.down and others.taken_back(engine.connection, schema, run.id):
+        return False
+    changed = _changed(engine, plan)
+    theirs = others.worked_since(engine.connection, schema, run.id, None, changed)
+    if changed - {version for other in theirs for version in other.versions}:
+        return False
+    # A rollback that was cut off before it compared, and a run downwards, have compared nothing.
+    word = run.records.report().verified or compare_with(engine, run.records).word
+    return word != "differs"
+
+
+def _done_by_others(engine: Engine, run: Run, plan: PlanRecord) -> tuple[str, ...]:
+    """What other runs did since the snapshot was begun, or since the plan was made."""
+    from turnback.engine.look import others
+
+    if not engine.history.exists():
+        return ()
+    # The counters were read before the snapshot was begun, and have the server's own time.
+    since = run.records.counters().get("at")
+    since = since or (run.state.snapshot.taken_at if run.state.snapshot else None)
+    changed = _changed(engine, plan)
+    found = others.worked_since(engine.connection, engine.history.schema, run.id, since, changed)
+    return tuple(str(other) for other in found)
+
+
+def _other_worker(engine: Engine, run: Run) -> Holder | None:
+    """Another run that works on the database now.
+
+    Raises:
+        RunnerBusy: this very run does; nobody would know what it commits later.
+    """
+    from turnback.engine.session import lock
+
+    found = lock.working(engine.connection, engine.history.schema, wait_s=_LOCK_WAIT_S)
+    if found is None or found.application != lock.application_of(run.id):
+        return found
+    raise RunnerBusy(
+        f"a statement of this very run is still running in the server: {found}",
+        hint="wait until it has ended, or end it: SELECT pg_terminate_backend"
+        f"({found.pid}); then look at what is applied, with turnback status",
+    )
+
+
+def _changed(engine: Engine, plan: PlanRecord) -> set[str]:
+    """The versions that are not in the history as they were when the run was planned."""
+    return {version for version, _ in set(plan.history) ^ set(_applied(engine))}
+
+
+def _loss(run: Run) -> RestoreLoss:
+    """What was written since the snapshot, as far as that is known."""
+    since = (run.state.snapshot.taken_at if run.state.snapshot else None) or None
+    began = datetime.fromisoformat(since) if since else None
+    counters = run.records.counters()
+    counted = run.database.written(counters) if counters else {}
+    seconds = int((run.now - began).total_seconds()) if began else None
+    return RestoreLoss.from_state({"since": since, "seconds": seconds, **counted})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from turnback.errors import DatabaseRefused, VerificationFailed
 from turnback.runs.records import Records
+from turnback.runs.state import Stated
 
 if TYPE_CHECKING:
     from turnback.engine import Engine
@@ -20,10 +21,27 @@ _NOTES = {
     "column_order": "the schema is as before the run, but for the order of columns: {}",
     "names": "the schema is as before the run, but for names: {}",
 }
-# Whoever shuts readers out of a table shuts out the reading of its definition: lock_not_available.
+# A lock that excludes readers of a table excludes readers of its definition: lock_not_available.
 _LOCKED = "55P03"
 _TRIES = 5
 _PAUSE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSchema(Stated):
+    """``runs/<run>/fingerprint.json``: the schema before the run.
+
+    Attributes:
+        taken_at: when it was read, ISO 8601.
+        half_done: the versions that an earlier run had left half done.
+        format: of the fingerprint; see schema.model.
+        objects: the fingerprint itself.
+    """
+
+    taken_at: str | None = None
+    half_done: tuple[str, ...] = ()
+    format: int = 0
+    objects: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +68,22 @@ def keep(engine: Engine, records: Records) -> None:
     """
     if records.fingerprint() or engine.has_worked():
         return
-    half_done = [half.version for half in engine.half_done()]
-    kept = {"taken_at": datetime.now(UTC).isoformat(), "half_done": half_done}
-    records.write_fingerprint({**json.loads(_read(engine).to_json()), **kept})
+    kept = {
+        **json.loads(_read(engine).to_json()),
+        "taken_at": datetime.now(UTC).isoformat(),
+        "half_done": [half.version for half in engine.half_done()],
+    }
+    records.write_fingerprint(json.dumps(kept, separators=(",", ":"), ensure_ascii=False))
+
+
+def kept_schema(records: Records) -> KeptSchema | None:
+    """The schema that was kept before the run's first change; None where none was."""
+    body = records.fingerprint()
+    return KeptSchema.from_state(json.loads(body)) if body else None
 
 
 def compare_with(engine: Engine, records: Records) -> Compared:
-    """Compare the schema with the one that was kept.
+    """Compare the schema with the one that was kept before the run.
 
     Raises:
         DatabaseRefused: the schema cannot be read.
@@ -64,30 +91,30 @@ def compare_with(engine: Engine, records: Records) -> Compared:
     from turnback.schema.compare import compare, verdict
     from turnback.schema.model import Fingerprint
 
-    kept = records.fingerprint()
-    if not kept:
+    kept = kept_schema(records)
+    if kept is None:
         changed = "" if engine.has_worked() else ", and it has changed nothing"
         note = f"the run ended before it kept the schema's fingerprint{changed}"
         return Compared("unknown", (note,))
-    half_done = kept.pop("half_done", [])
-    differences = compare(Fingerprint.from_json(json.dumps(kept)), _read(engine))
+    before = Fingerprint.from_json(json.dumps({"format": kept.format, "objects": kept.objects}))
+    differences = compare(before, _read(engine))
     word = verdict(differences)
-    told = [
+    shown = [
         str(one) for one in differences if one.softness == ("hard" if word == "differs" else word)
     ]
     if word in _NOTES:
-        return Compared(word, (_NOTES[word].format("; ".join(told[:LISTED])),))
+        return Compared(word, (_NOTES[word].format("; ".join(shown[:LISTED])),))
     if word == "exact":
         return Compared(word)
-    gone = sorted(set(half_done) - {half.version for half in engine.half_done()})
+    gone = sorted(set(kept.half_done) - {half.version for half in engine.half_done()})
     if gone:
-        # Of the schema without what had been half done before, nobody has taken a fingerprint.
+        # There is no fingerprint of the schema without what had been half done before.
         note = (
-            f"{', '.join(gone)} was half done before this run, and was taken back with it; what "
-            f"differs from before the run: {'; '.join(told[:LISTED])}"
+            f"{', '.join(gone)} was half done before this run, and was undone with it; what "
+            f"differs from before the run: {'; '.join(shown[:LISTED])}"
         )
         return Compared("unknown", (note,))
-    return Compared(word, error=_differs(told))
+    return Compared(word, error=_differs(shown))
 
 
 def _read(engine: Engine) -> Fingerprint:
@@ -103,12 +130,12 @@ def _read(engine: Engine) -> Fingerprint:
     return fingerprint(engine.connection, history_schema=engine.history.schema)
 
 
-def _differs(told: list[str]) -> VerificationFailed:
-    more = len(told) - LISTED
+def _differs(differences: list[str]) -> VerificationFailed:
+    more = len(differences) - LISTED
     return VerificationFailed(
         "everything was rolled back, and the schema is not as before the run:"
-        + "".join(f"\n- {line}" for line in told[:LISTED])
+        + "".join(f"\n- {line}" for line in differences[:LISTED])
         + (f"\n- and {more} more" if more > 0 else ""),
-        hint="set right by hand what differs, or restore the snapshot; what someone else changed "
-        "meanwhile is no fault of the rollback",
+        hint="correct by hand what differs, or restore the snapshot; if someone else changed it "
+        "meanwhile, the rollback is not to blame",
     )

@@ -1,80 +1,69 @@
-"""Snapshot: something to come back to, before anything is changed."""
+"""Snapshot: a copy of the database to restore, taken before anything is changed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from turnback.errors import SnapshotFailed
 from turnback.recovery.model import CREATED_BY, SnapshotState, SnapshotTaker
-from turnback.runs.order import Order
-from turnback.runs.records import Records
-from turnback.settings import Policy, SnapshotSettings
+from turnback.runs.run import Run
+from turnback.runs.state import RetentionReport, RunSnapshot
+from turnback.settings import SnapshotSettings
 
 if TYPE_CHECKING:
     from turnback.recovery.retention import Retention
 
 
 def take_snapshot(
-    order: Order,
-    *,
-    release: str,
-    records: Records,
-    count: Callable[[], dict[str, Any]],
+    run: Run,
     snapshots: SnapshotTaker,
-    retention: Retention | None = None,
     settings: SnapshotSettings,
-    policy: Policy,
-    now: datetime | None = None,
-) -> dict[str, Any]:
+    retention: Retention | None = None,
+) -> RunSnapshot:
     """Begin the run's snapshot, or ask how far it is.
 
-    Args:
-        order: the run.
-        release: the release it applies.
-        records: the run's plan; gets the counters of written rows, as of now.
-        count: reads those counters: later they tell how much a restore would lose.
-        snapshots: the way snapshots are taken.
-        retention: removes old ones once the new one is there; None removes none.
-        settings: how often to ask, and for how long.
-        policy: whether it may be left out.
-        now: the time; the clock's, if not given.
+    The counters of written rows are kept with it: later they say how much a restore would lose.
 
-    Returns:
-        ``kind``, ``id``, ``state`` (``creating``, ``available``, ``not_taken``), ``taken_at``,
-        ``encrypted`` and ``wait_seconds`` until it is worth asking again; once it is available
-        ``retention``: what was ``removed``, and the ``error`` that kept it from removing more.
+    Args:
+        run: the run.
+        snapshots: takes snapshots.
+        settings: how often to ask, and for how long.
+        retention: removes old snapshots once the new one is available; None removes none.
 
     Raises:
+        RunCancelled: somebody cancelled the run.
         SnapshotFailed: there will be no snapshot.
     """
-    policy.check_snapshot_kind(settings.kind)
+    run.refuse_cancelled()
+    run.policy.check_snapshot_kind(settings.kind)
+    history = run.records.plan().history
     tags = {
-        "run": order.run,
-        "release": release,
-        "schema_version": schema_version(records.plan()) or "none",
-        "target": order.target,
+        "run": run.id,
+        "release": run.release or "",
+        "schema_version": history[-1][0] if history else "none",
+        "target": run.order.target,
         "created-by": CREATED_BY,
     }
-    now = now or datetime.now(UTC)
-    began = records.began("snapshot", now)
-    if settings.kind != "none" and not records.counters():
-        records.write_counters(count())
-    snapshot = snapshots.take(order.target, order.run, tags)
+    began = run.records.began("snapshot", run.now)
+    if settings.kind != "none" and not run.records.counters():
+        run.records.write_counters(run.database.counters())
+    snapshot = snapshots.take(run.order.target, run.id, tags)
     limit = timedelta(minutes=settings.timeout_minutes)
-    if snapshot.state is SnapshotState.CREATING and now > began + limit:
+    if snapshot.state is SnapshotState.CREATING and run.now > began + limit:
         raise SnapshotFailed(
             f"the snapshot {snapshot.id} is not available after {settings.timeout_minutes} minutes",
             hint="look at the database's state in RDS, or raise SnapshotTimeoutMinutes",
         )
-    result = {**snapshot.to_dict(), "wait_seconds": settings.poll_seconds}
+    removed = None
     if retention is not None and snapshot.state is SnapshotState.AVAILABLE:
-        result["retention"] = retention.report(now)
-    return result
-
-
-def schema_version(plan: Mapping[str, Any]) -> str | None:
-    """The version that the database was at when the run was planned; None where it had none."""
-    history = plan.get("history") or []
-    return str(history[-1][0]) if history else None
+        removed = RetentionReport.from_state(retention.report(run.now))
+    return RunSnapshot(
+        snapshot.kind,
+        snapshot.id,
+        snapshot.state.value,
+        taken_at=snapshot.taken_at,
+        encrypted=snapshot.encrypted,
+        wait_seconds=settings.poll_seconds,
+        retention=removed,
+    )

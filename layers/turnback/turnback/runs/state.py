@@ -2,7 +2,7 @@
 
 JSON is read here and written here, and is typed everywhere else. The JSON keys are a contract with
 statemachine/release.asl.json and with the records of earlier runs, so they never change. Where an
-attribute has a better name than its key, the key stands beside it.
+attribute has a better name than its key, the key is given beside it.
 """
 
 from __future__ import annotations
@@ -41,8 +41,27 @@ class Stated:
         return _object(cls, state, cls.__name__)
 
     def to_state(self) -> dict[str, Any]:
-        """As JSON: every field, whether it is set or not."""
-        return {_key(one): _written(getattr(self, one.name)) for one in fields(self)}
+        """As JSON: every field that is not left out, whether it is set or not."""
+        left_out = self.left_out()
+        return {
+            _key(one): _written(getattr(self, one.name))
+            for one in fields(self)
+            if one.name not in left_out
+        }
+
+    def left_out(self) -> set[str]:
+        """The names of fields that have no key in the JSON."""
+        return set()
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactLocation(Stated):
+    """Exactly one version of one object, and its SHA-256 in hex where that is known beforehand."""
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +122,19 @@ class RunRehearsal(Stated):
 
 @dataclass(frozen=True, slots=True)
 class RunApproval(Stated):
-    """The answer to a question: who approved (``by``), and the ``gate`` they let the run pass."""
+    """The answer to a question: who approved (``by``), and of which ``gate``."""
 
     decision: str = ""
     gate: str = ""
     by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionReport(Stated):
+    """Which old snapshots were ``removed``, and the ``error`` that stopped that, or None."""
+
+    removed: tuple[str, ...] = ()
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +148,7 @@ class RunSnapshot(Stated):
         taken_at: when it was begun, ISO 8601.
         encrypted: whether it is encrypted; None where that is unknown.
         wait_seconds: until it is worth asking again.
+        retention: what became of the old ones, once it is available.
     """
 
     kind: str = "none"
@@ -129,6 +157,7 @@ class RunSnapshot(Stated):
     taken_at: str | None = None
     encrypted: bool | None = None
     wait_seconds: int = 0
+    retention: RetentionReport | None = None
 
     @property
     def available(self) -> bool:
@@ -145,7 +174,7 @@ class RunProgress(Stated):
         applied: how many migrations this call applied.
         rolled_back: how many this call rolled back.
         remaining: how many are left.
-        running: the migration that is running in the server without us, in words; or None.
+        running: the migration that is running in the server without us, as a sentence; or None.
         wait_seconds: until the next call.
         verified: what the schema is after a rollback, compared with the one before the run:
             ``exact``, ``column_order``, ``names``, or ``unknown`` where nothing was kept to
@@ -206,14 +235,10 @@ class RestoreLoss(Stated):
         """Whether rows were counted, by a server that has not reset its counters since."""
         return self.counted and not self.reset
 
-    def to_state(self) -> dict[str, Any]:
-        """As JSON; what was not counted has no key."""
-        counted = ("inserted", "updated", "deleted", "approximate", "reset", "tables")
-        left_out = set() if self.counted else set(counted)
-        left_out |= set() if self.others else {"others"}
-        return {
-            name: value for name, value in Stated.to_state(self).items() if name not in left_out
-        }
+    def left_out(self) -> set[str]:
+        """What was not counted, and ``others`` where there are none."""
+        counts = {"inserted", "updated", "deleted", "approximate", "reset", "tables"}
+        return (set() if self.counted else counts) | (set() if self.others else {"others"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,7 +429,7 @@ class PlanRecord(Stated):
     target: str = ""
     release: str | None = None
     source: dict[str, Any] = field(default_factory=dict)
-    artifact: dict[str, Any] | None = None
+    artifact: ArtifactLocation | None = None
     history: tuple[tuple[str, ...], ...] = ()
     previous_release: str | None = None
     approval_reasons: tuple[str, ...] = ()
@@ -450,7 +475,7 @@ class RunReport(Stated):
         run: the run's id.
         applied: migrations that were applied, whatever was undone since.
         rolled_back: migrations that were rolled back, newest first.
-        errors: what stopped the steps, as of TurnbackError.to_dict.
+        errors: what stopped the steps.
         verified: what the schema after the rollback is: see RunProgress; ``differs`` as well.
         notes: sentences that a person should read.
         loss: what the restore lost, as counted right before the swap.
@@ -463,7 +488,7 @@ class RunReport(Stated):
     run: str = ""
     applied: tuple[DoneMigration, ...] = ()
     rolled_back: tuple[DoneMigration, ...] = ()
-    errors: tuple[dict[str, Any], ...] = ()
+    errors: tuple[RunError, ...] = ()
     verified: str | None = None
     notes: tuple[str, ...] = ()
     loss: RestoreLoss | None = None
@@ -477,12 +502,73 @@ class RunReport(Stated):
         report = _object(cls, state, cls.__name__)
         return replace(report, worked=isinstance(state, Mapping) and "applied" in state)
 
-    def to_state(self) -> dict[str, Any]:
-        """As JSON, without the migrations where no step reported any."""
-        left_out = {"worked"} | (set() if self.worked else {"applied", "rolled_back"})
-        return {
-            name: value for name, value in Stated.to_state(self).items() if name not in left_out
-        }
+    def left_out(self) -> set[str]:
+        """What nobody has reported."""
+        optional = ("verified", "loss", "approvals", "checklist")
+        found = {"worked", *(name for name in optional if not getattr(self, name))}
+        return found | (set() if self.worked else {"applied", "rolled_back", "errors", "notes"})
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord(Stated):
+    """``snapshot.json`` and ``restore.json``: when the first call of the step was, ISO 8601."""
+
+    began: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRecord(Stated):
+    """``cancel.json``: who cancelled the run, when and why. Empty if nobody did."""
+
+    by: str | None = None
+    at: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationRecord(Stated):
+    """``application.json``: when stopping began, and the hook's one answer to each action."""
+
+    version: int = 1
+    began: str | None = None
+    answers: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LockedTable(Stated):
+    """A table that a statement locks."""
+
+    relation: str
+
+
+@dataclass(frozen=True, slots=True)
+class TracedStatement(Stated):
+    """What a statement did on the shadow database: tables it locks, rewrites and reads whole."""
+
+    locks: tuple[LockedTable, ...] = ()
+    rewrites: tuple[str, ...] = ()
+    scans: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsedMigration(Stated):
+    """How a migration and its rollback did; the words are those of rehearsal.verdict."""
+
+    version: str
+    forward: str = ""
+    rollback: str = ""
+    statements: tuple[TracedStatement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsalRecord(Stated):
+    """``runs/<run>/rehearsal.json``, as far as it is read again. Empty if nothing was rehearsed.
+
+    The record is written as of ``turnback rehearse --json``, with much more in it.
+    """
+
+    status: str = ""
+    migrations: tuple[RehearsedMigration, ...] = ()
 
 
 def _key(one: Field[Any]) -> str:
@@ -495,7 +581,7 @@ def _read(kind: Any, value: object, where: str) -> Any:
     if origin is types.UnionType:
         [kind] = [part for part in parts if part is not type(None)]
         return None if value is None else _read(kind, value, where)
-    if kind is RunError:
+    if kind is RunError and isinstance(value, Mapping) and "type" not in value:
         return RunError.from_caught(value)
     if isinstance(kind, type) and issubclass(kind, Stated):
         return _object(kind, value, where)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -13,9 +13,18 @@ from urllib.parse import unquote_plus
 from turnback.errors import ConfigurationError
 from turnback.migrations.release import parse_release
 from turnback.runs.announce import Publisher
-from turnback.runs.artifacts import KEY
-from turnback.runs.order import ArtifactLocation, Order
+from turnback.runs.order import ARTIFACT_KEY, Order
+from turnback.runs.state import ArtifactLocation
 from turnback.runs.status import Status, StatusEvent
+
+
+class UploadEvent(Protocol):
+    """An S3 event, as Powertools' S3Event reads it."""
+
+    @property
+    def records(self) -> Iterable[Any]: ...
+
+    def __contains__(self, key: object) -> bool: ...
 
 
 class Starter(Protocol):
@@ -34,7 +43,7 @@ class Refused:
 
 
 def start_runs(
-    event: Mapping[str, Any],
+    event: UploadEvent,
     *,
     target: str,
     environment: str,
@@ -43,8 +52,8 @@ def start_runs(
 ) -> dict[str, Any]:
     """Start a run for each artifact uploaded; an event delivered twice starts one.
 
-    An upload that names no target and release is refused and announced: uploaders see nothing
-    else of what became of it.
+    An upload whose key names no target and release is refused and announced: uploaders learn of it
+    in no other way.
 
     Args:
         event: the S3 event.
@@ -65,44 +74,41 @@ def start_runs(
             key = found.order.location.key
             refused.append({"run": found.order.run, "key": key, "reason": found.error.message})
         else:
-            started = machine.start(found.run, found.to_dict())
+            started = machine.start(found.run, found.to_state())
             runs.append({"run": found.run, "started": started})
     return {"runs": runs, "refused": refused}
 
 
-def orders(event: Mapping[str, Any], target: str) -> Iterator[Order | Refused]:
-    """The orders in an S3 event; none in the test event that S3 sends when it is set up."""
-    for record in event.get("Records", []):
-        if not str(record.get("eventName", "")).startswith("ObjectCreated:"):
+def orders(event: UploadEvent, target: str) -> Iterator[Order | Refused]:
+    """The orders in an S3 event; the test event that S3 sends when it is set up has none."""
+    for record in event.records if "Records" in event else ():
+        if not record.event_name.startswith("ObjectCreated:"):
             continue
-        stored = record["s3"]["object"]
+        stored = record.s3.get_object
         location = ArtifactLocation(
-            bucket=record["s3"]["bucket"]["name"],
-            key=unquote_plus(stored["key"]),
-            version_id=stored.get("versionId"),
+            record.s3.bucket.name, unquote_plus(stored.key), version_id=stored.version_id
         )
-        # Without versioning, the sequencer tells two uploads to one key apart.
-        version = location.version_id or stored.get("sequencer", "")
-        who = record.get("userIdentity", {}).get("principalId", "unknown")
-        named = KEY.fullmatch(location.key)
+        # Without versioning, the sequencer distinguishes two uploads to one key.
+        version = location.version_id or stored.sequencer
+        named = ARTIFACT_KEY.fullmatch(location.key)
         order = Order(
             run=run_id(location.bucket, location.key, version),
             target=named["target"] if named else target,
             artifact=location,
-            trigger=f"upload:{who}",
+            trigger=f"upload:{record.user_identity.principal_id}",
         )
         error = _unfit(location.key, target)
         yield Refused(order, error) if error else order
 
 
 def run_id(bucket: str, key: str, version: str) -> str:
-    """The run of exactly this upload, which is also its execution's name."""
+    """The run of exactly this upload; it is also the name of its execution."""
     digest = sha256(json.dumps([bucket, key, version]).encode()).hexdigest()
     return f"r-{digest[:20]}"
 
 
 def _unfit(key: str, target: str) -> ConfigurationError | None:
-    named = KEY.fullmatch(key)
+    named = ARTIFACT_KEY.fullmatch(key)
     if named is None:
         return ConfigurationError(
             f"the key {key!r} names no target and release",

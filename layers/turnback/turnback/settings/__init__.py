@@ -5,9 +5,8 @@ variables are set by ``template.yaml`` from its parameters; the command line has
 """
 
 from turnback.settings.database import TLS_MODES, DatabaseSettings
-from turnback.settings.policy import ENVIRONMENTS, Policy
-from turnback.settings.reading import Environment, choice, text, whole
-from turnback.settings.snapshots import SNAPSHOT_KINDS, SnapshotSettings
+from turnback.settings.environment import ENVIRONMENTS, Environment, Policy, choice, text, whole
+from turnback.settings.recovery import SNAPSHOT_KINDS, SnapshotSettings
 
 __all__ = [
     "ENVIRONMENTS",

@@ -1,4 +1,4 @@
-"""Who may approve what, and when somebody must."""
+"""Who may approve, and when approvals are needed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from turnback.errors import ConfigurationError
-from turnback.settings.policy import ENVIRONMENTS
-from turnback.settings.reading import Environment, choice, whole
+from turnback.settings.environment import ENVIRONMENTS, Environment, choice, whole
 
 APPROVAL_POLICIES = ("by-environment", "never", "one", "two")
 # Also the value of a message attribute that subscriptions filter by.
@@ -24,9 +23,9 @@ class Approver:
     """A person who may approve.
 
     Attributes:
-        name: as it stands in logs and reports, and as subscriptions filter by it.
+        name: as in logs and reports, and as subscriptions filter by it.
         slack: the member's id in Slack, ``U…``; or "".
-        aws: every form in which AWS names this person: user id, role id with session, ARN.
+        aws: every form in which AWS names the approver: user id, role id with session, ARN.
         email: or "".
     """
 
@@ -38,10 +37,10 @@ class Approver:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalSettings:
-    """How many persons must approve, who may, and how long they have.
+    """How many people must approve, who may, and how long they have.
 
     Attributes:
-        persons: how many a release needs that destroys, or cannot be turned back from.
+        persons: how many people must approve a release that destroys or cannot be rolled back.
         always: whether every release needs them.
         timeout_minutes: after how many minutes without an answer the answer is no.
         approvers: who may answer.
@@ -71,7 +70,7 @@ class ApprovalSettings:
         )
 
     def needed(self, reasons: Sequence[str]) -> int:
-        """How many persons a release with these reasons needs.
+        """How many people must approve a release with these reasons.
 
         Raises:
             ConfigurationError: more than there are.
@@ -86,7 +85,7 @@ class ApprovalSettings:
 
     @property
     def needed_for_restore(self) -> int:
-        """How many persons a restore needs: it loses data, so never less than one."""
+        """How many people must approve a restore: it loses data, so never less than one."""
         return max(1, self.persons)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from turnback.settings.reading import Environment, text
+from turnback.settings.environment import Environment, text
 
 
 @dataclass(frozen=True, slots=True)

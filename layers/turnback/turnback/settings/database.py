@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from turnback.settings.reading import Environment, choice, text, whole
+from turnback.settings.environment import Environment, choice, text, whole
 
 TLS_MODES = ("verify-full", "require", "disable")
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from turnback.runs.run import Run
 from turnback.settings import text
-from turnback.settings.pipeline import PipelineSettings
+from turnback.settings.environment import PipelineSettings
 from turnback.wiring.approvals import Approvals
 from turnback.wiring.database import Database
 from turnback.wiring.invocation import Invocation
@@ -21,7 +23,9 @@ from turnback.wiring.recovery import Recovery
 
 if TYPE_CHECKING:
     from turnback.aws.stepfunctions import StateMachine
+    from turnback.runs.application import Application
     from turnback.runs.pipeline.jobs import Jobs
+    from turnback.runs.validate import StackSettings
 
 
 class Wiring(Invocation):
@@ -32,9 +36,41 @@ class Wiring(Invocation):
         """The database of the stack."""
         return Database(self)
 
+    @property
+    def run(self) -> Run:
+        """The run at this step.
+
+        Raises:
+            ConfigurationError: the order is refused; see order.
+            VerificationFailed: the state is not what the steps before this one leave.
+        """
+        location = self.order.artifact
+        return Run(
+            order=self.order,
+            state=self.state,
+            records=self.records,
+            artifacts=self.bucket(location.bucket if location else None),
+            database=self.database,
+            policy=self.policy,
+            keep_going=self.keep_going,
+            now=datetime.now(UTC),
+        )
+
+    @property
+    def stack(self) -> StackSettings:
+        """What the stack's parameters say about every release."""
+        from turnback.runs.validate import StackSettings
+
+        return StackSettings(
+            target=self.target,
+            snapshot_kind=self.recovery.snapshot_settings.kind,
+            restore_policy=self.recovery.restore_settings.policy,
+            stop_application=self.recovery.application_settings.enabled,
+        )
+
     @functools.cached_property
     def recovery(self) -> Recovery:
-        """What there is to come back by."""
+        """Snapshots, restores, and the application around them."""
         return Recovery(self, self.database)
 
     @functools.cached_property
@@ -46,6 +82,16 @@ class Wiring(Invocation):
     def approvals(self) -> Approvals:
         """Questions to people."""
         return Approvals(self)
+
+    @property
+    def application(self) -> Application:
+        """What there is to stop around a rollback or a restore."""
+        from turnback.runs.application import Application
+
+        recovery = self.recovery
+        return Application(
+            recovery.application_settings, recovery.application_part, recovery.emergency_hook
+        )
 
     @property
     def machine(self) -> StateMachine:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from turnback.runs.order import Order
 from turnback.settings import DatabaseSettings
 from turnback.wiring.invocation import Invocation
 
@@ -36,32 +35,34 @@ class Database:
         return written_since(before, self.counters())
 
     @contextmanager
-    def connect(self, order: Order, release: str | None) -> Iterator[Engine]:
-        """A session with the database for the ``with`` block, which tells how far it is."""
+    def connect(self, release: str | None) -> Iterator[Engine]:
+        """A session with the database for the ``with`` block, which records its progress.
+
+        Args:
+            release: named by the rows that the session writes into the history.
+        """
         from turnback.runs.watching.progress import ProgressRecord
 
-        progress = ProgressRecord(self._of.bucket(), order.run, self._of.log.warning)
+        progress = ProgressRecord(self._of.bucket(), self._of.order.run, self._of.log.warning)
 
-        def tell(event: Event) -> None:
-            self._tell(event)
+        def listen(event: Event) -> None:
+            self._log(event)
             progress(event)
 
         try:
-            with self._connect(order, release, self.endpoint(), tell) as engine:
+            with self._connect(release, self.endpoint(), listen) as engine:
                 yield engine
         finally:
             progress.close()
 
-    def connect_at(self, order: Order, place: Place) -> Engine:
+    def connect_at(self, place: Place) -> Engine:
         """A session with a restored database, before it has the old one's name."""
-        return self._connect(order, None, self.endpoint(place), self._tell)
+        return self._connect(None, self.endpoint(place), self._log)
 
-    def _connect(
-        self, order: Order, release: str | None, endpoint: Endpoint, listener: Listener
-    ) -> Engine:
+    def _connect(self, release: str | None, endpoint: Endpoint, listener: Listener) -> Engine:
         from turnback.engine import Engine, Options, RunContext
 
-        settings = DatabaseSettings.read(self._of.environment)
+        order, settings = self._of.order, DatabaseSettings.read(self._of.environment)
         return Engine(
             endpoint.conninfo(),
             context=RunContext(run=order.run, release=release or None, actor=order.trigger),
@@ -72,11 +73,11 @@ class Database:
 
     @property
     def runner_wait_s(self) -> float:
-        """How long one call waits for another to end, seconds."""
+        """How long one call waits for another of the same run, in seconds."""
         return DatabaseSettings.read(self._of.environment).runner_wait_seconds
 
     def endpoint(self, place: Place | None = None) -> Endpoint:
-        """Where the database is, or a restored one, and how to get in."""
+        """Where the database is, or a restored one, and how to connect."""
         from turnback.aws.rds_databases import auth_token
         from turnback.aws.secretsmanager import secret_fields
         from turnback.recovery.endpoint import Endpoint
@@ -89,8 +90,8 @@ class Database:
             place=place,
         )
 
-    def _tell(self, event: Event) -> None:
-        told: dict[str, Any] = {
+    def _log(self, event: Event) -> None:
+        known: dict[str, Any] = {
             "migration": event.version,
             "name_of_migration": event.name,
             "execution_ms": event.execution_ms,
@@ -99,5 +100,5 @@ class Database:
             "total": event.total,
             "percent": event.percent,
         }
-        fields = {name: value for name, value in told.items() if value is not None}
+        fields = {name: value for name, value in known.items() if value is not None}
         self._of.log.info(event.kind, **fields)

@@ -1,4 +1,4 @@
-"""One invocation: its event, its time, and what every function asks of them."""
+"""One invocation of a function: its event, its time, and its settings."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from turnback.errors import ConfigurationError, RunCancelled, TurnbackError
+from turnback.errors import ConfigurationError, TurnbackError
 from turnback.runs.order import Order
 from turnback.runs.records import Records
+from turnback.runs.state import RunState
 from turnback.settings import Policy, text
 
 if TYPE_CHECKING:
     from turnback.aws.s3 import Bucket
 
-# Before the function is stopped: enough to write the report and to answer.
+# Seconds to spare before Lambda stops the function: enough to write the report and to answer.
 RESERVE_S = 60.0
 
 
@@ -41,40 +42,44 @@ class Invocation:
             environment: the function's variables.
             log: the function's log.
         """
-        self.state: Mapping[str, Any] = event.get("state", {})
         self.event = event
         self.environment = environment
         self.log = log
         self._context = context
         self._asked = False
+        self._buckets: dict[str, Bucket] = {}
 
     @functools.cached_property
     def order(self) -> Order:
         """The run's order.
 
         Raises:
-            ConfigurationError: it is none, or the execution has another name than its run: it
-                would write over the records of that one, and take its approvals for its own.
+            ConfigurationError: it is not an order, or the execution has another name than its
+                run: it would overwrite the records of that run, and use its approvals.
         """
-        order = Order.from_state(self.state)
-        if order.run != self.run:
+        order = Order.from_state(self.event.get("state", {}))
+        if order.run != self.run_id:
             raise ConfigurationError(
-                f"the execution is named {self.run!r}, its run {order.run!r}",
+                f"the execution is named {self.run_id!r}, its run {order.run!r}",
                 hint="start it with the run as the execution's name",
             )
         return order
 
+    @functools.cached_property
+    def state(self) -> RunState:
+        """What the steps before this one left in the state machine's state.
+
+        Raises:
+            VerificationFailed: it is not what they leave.
+        """
+        return RunState.from_state(self.event.get("state", {}))
+
     @property
-    def run(self) -> str:
+    def run_id(self) -> str:
         """The run of this execution: its own name, whatever its input says."""
         execution = str(self.event.get("execution") or "")
         named = execution.rpartition(":")[2] if ":execution:" in execution else ""
-        return named or str(self.state.get("run"))
-
-    @property
-    def release(self) -> str:
-        """The release, once it was validated."""
-        return str((self.state.get("plan") or {}).get("release") or "")
+        return named or str(self.event.get("state", {}).get("run"))
 
     @property
     def target(self) -> str:
@@ -93,55 +98,33 @@ class Invocation:
 
     @property
     def records(self) -> Records:
-        """The records of this run; of an order without a usable run id, none that exist."""
-        return Records(self.bucket(), self.run)
-
-    @property
-    def artifacts(self) -> Bucket:
-        """The bucket that this run's artifact is in."""
-        location = self.order.artifact
-        return self.bucket(location.bucket if location else None)
+        """The records of this run; an order without a usable run id has none."""
+        return Records(self.bucket(), self.run_id)
 
     def warn(self, error: TurnbackError) -> None:
-        """Log what went wrong beside the run, and changes nothing of it."""
+        """Log an error that does not concern the run itself."""
         self.log.warning(error.message, error=error.to_dict())
-
-    def waited_s(self, step: str) -> int:
-        """For how long the state machine waited before it called this step again, seconds."""
-        return int((self.state.get(step) or {}).get("wait_seconds") or 0)
 
     def seconds_left(self) -> float:
         """Seconds until Lambda stops this invocation."""
         return float(self._context.get_remaining_time_in_millis()) / 1000
 
     def keep_going(self) -> bool:
-        """Whether there is time for another migration; always for a first one.
+        """Whether there is time for another migration; always for the first one.
 
-        Without that, a function with too short a limit would be called for ever and do nothing.
+        Otherwise a function with too short a limit would be called forever and do nothing.
         """
         first, self._asked = not self._asked, True
         return first or self.seconds_left() > RESERVE_S
 
     def bucket(self, name: str | None = None) -> Bucket:
-        """The stack's bucket, or another."""
+        """The stack's bucket, or another; each is opened once."""
         from turnback.aws.s3 import Bucket
 
-        return Bucket(name or text(self.environment, "BUCKET"))
-
-    @property
-    def live_order(self) -> Order:
-        """The run's order, as long as nobody cancelled the run.
-
-        Raises:
-            RunCancelled: somebody did; nothing was changed so far.
-        """
-        order = self.order
-        reason = self.records.cancelled()
-        if reason:
-            raise RunCancelled(
-                f"{reason}; nothing was changed", hint="release again when you are ready"
-            )
-        return order
+        name = name or text(self.environment, "BUCKET")
+        if name not in self._buckets:
+            self._buckets[name] = Bucket(name)
+        return self._buckets[name]
 
 
 def moment(value: str | float) -> datetime:

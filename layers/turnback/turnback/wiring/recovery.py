@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from turnback.errors import ConfigurationError
 from turnback.settings import DatabaseSettings, SnapshotSettings, text
-from turnback.settings.application import ApplicationSettings
-from turnback.settings.recovery import RestoreSettings
+from turnback.settings.recovery import ApplicationSettings, RestoreSettings
 from turnback.wiring.database import Database
 from turnback.wiring.invocation import RESERVE_S, Invocation
 

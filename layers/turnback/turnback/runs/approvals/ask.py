@@ -103,7 +103,7 @@ def ask(
 def _question(
     order: Order, event: Mapping[str, Any], questions: Questions, records: Records
 ) -> Question:
-    state, plan, now = event["state"], records.plan(), questions.now()
+    state, plan, now = event["state"], records.plan().to_state(), questions.now()
     validated = state.get("plan") or {}
     if event["gate"] == "restore":
         persons = questions.settings.needed_for_restore

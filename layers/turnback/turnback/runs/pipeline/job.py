@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from turnback.errors import ConfigurationError
 from turnback.migrations.release import parse_release
-from turnback.runs.order import ArtifactLocation, Order
+from turnback.runs.order import Order
+from turnback.runs.state import ArtifactLocation
 
 MODES = ("migrate", "rehearse")
 EXAMPLE = '{"path": "migrations", "release": "1.4.0", "mode": "migrate"}'
@@ -241,7 +242,7 @@ class Token:
             artifact=ArtifactLocation(bucket, artifact_key(self.run), sha256=self.sha256),
             trigger=parameters.trigger(job),
             dry_run=parameters.dry_run,
-        ).to_dict()
+        ).to_state()
 
 
 def artifact_key(run: str) -> str:

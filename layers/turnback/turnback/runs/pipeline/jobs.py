@@ -29,7 +29,7 @@ from turnback.runs.pipeline.job import Credentials, Job, Parameters, Token
 from turnback.runs.pipeline.source import SourceStore, prepare
 from turnback.runs.records import Records
 from turnback.runs.watching.progress import Progress, progress_key
-from turnback.settings.pipeline import PipelineSettings
+from turnback.settings.environment import PipelineSettings
 from turnback.store import ObjectStore
 
 # So many calls in a row may fail to reach AWS before the job is failed.
@@ -152,13 +152,13 @@ class Jobs:
     ) -> dict[str, Any]:
         run, records = token.run, Records(self.bucket, token.run)
         try:
-            plan = records.plan()
+            plan = records.plan().to_state()
             if found.status == "RUNNING":
                 late = self.clock() - token.started > self.settings.limit_minutes * 60
                 state = self.machine.last_state(run)
                 working = self.bucket.read(progress_key(run))
                 now = Progress.from_json(working) if working else None
-                doing = doing_of(run, state, plan, records.report(), now)
+                doing = doing_of(run, state, plan, records.report().to_state(), now)
             elif found.status != "SUCCEEDED":
                 message = failure_of(run, self.machine.last_state(run), found)
         except AwsError as error:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from turnback.errors import AwsError
 from turnback.runs.records import Records
+from turnback.runs.state import RunReport
 from turnback.runs.watching.outcome import Outcome
 from turnback.runs.watching.progress import Progress, progress_key
 from turnback.runs.watching.story import Step, Story
@@ -163,17 +164,17 @@ class Follower:
                 self._unreadable = True
                 self.display.note(f"{error.message}; the progress of migrations is not shown")
             return RunView(self.run, self.story, now)
-        kind = "rolled_back" if _is_down(self.story, step) else "applied"
-        known = {row["version"] for row in report.get(kind, [])}
+        down = _is_down(self.story, step)
+        known = {row.version for row in (report.rolled_back if down else report.applied)}
         if progress:
-            known |= set(getattr(progress, kind))
-        planned = self._planned if step.name == "Apply" else len(report.get("applied", [])) or None
+            known |= set(progress.rolled_back if down else progress.applied)
+        planned = self._planned if step.name == "Apply" else len(report.applied) or None
         return RunView(self.run, self.story, now, planned, _current(progress, step), len(known))
 
-    def _records(self) -> tuple[dict[str, Any], Progress | None]:
+    def _records(self) -> tuple[RunReport, Progress | None]:
         records = Records(self.store, self.run)
         if self._planned is None:
-            self._planned = len(records.plan().get("migrations", [])) or None
+            self._planned = len(records.plan().migrations) or None
         body = self.store.read(progress_key(self.run))
         return records.report(), Progress.from_json(body) if body else None
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from turnback.runs.artifacts import KEY
+from turnback.runs.order import ARTIFACT_KEY
 from turnback.runs.records import Records
 from turnback.runs.status import Status
 from turnback.runs.watching import follow
@@ -64,9 +64,8 @@ def _status(execution: Execution, state: str) -> Status:
 
 def _release(order: Mapping[str, Any], store: Store, run: str) -> str | None:
     artifact = order.get("artifact")
-    named = KEY.fullmatch(str(artifact.get("key"))) if isinstance(artifact, dict) else None
+    named = ARTIFACT_KEY.fullmatch(str(artifact.get("key"))) if isinstance(artifact, dict) else None
     if named:
         return named["release"]
     # The artifacts of pipelines and dry runs are not named after their release.
-    planned = Records(store, run).plan().get("release")
-    return str(planned) if planned else None
+    return Records(store, run).plan().release

@@ -1,0 +1,136 @@
+"""One run at one of its steps, with everything that every step works with."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import file_digest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from turnback.errors import ChecksumMismatch, RunCancelled
+from turnback.runs.order import ARTIFACT_KEY, Order
+from turnback.runs.records import Records
+from turnback.runs.state import RunState
+from turnback.settings import Policy
+from turnback.store import ObjectStore
+
+if TYPE_CHECKING:
+    from turnback.engine import Engine
+    from turnback.migrations.artifact import Artifact
+    from turnback.recovery.model import Place
+
+FIRST_WAIT_S = 2
+LONGEST_WAIT_S = 300
+
+
+class TargetDatabase(Protocol):
+    """The database that the run works on."""
+
+    @property
+    def runner_wait_s(self) -> float:
+        """How long one call waits for another of the same run, in seconds."""
+
+    def connect(self, release: str | None) -> AbstractContextManager[Engine]:
+        """A session for the ``with`` block, whose history rows name this release."""
+
+    def connect_at(self, place: Place) -> AbstractContextManager[Engine]:
+        """A session with a restored database, before it has the name of the old one."""
+
+    def counters(self) -> dict[str, Any]:
+        """How many rows each table has seen written; see recovery.counters."""
+
+    def written(self, before: Mapping[str, Any]) -> dict[str, Any]:
+        """What was written since those counters were read."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedArtifact:
+    """An artifact on this machine, checked and extracted, and the SHA-256 of its zip in hex."""
+
+    artifact: Artifact
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run at one of its steps.
+
+    Attributes:
+        order: what was ordered.
+        state: what the steps before this one left.
+        records: the run's records in the bucket.
+        artifacts: the bucket with the run's artifact.
+        database: the database.
+        policy: what the environment demands.
+        keep_going: returns whether there is time for another migration in this call.
+        now: the time of this call.
+    """
+
+    order: Order
+    state: RunState
+    records: Records
+    artifacts: ObjectStore
+    database: TargetDatabase
+    policy: Policy
+    keep_going: Callable[[], bool]
+    now: datetime
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.order.run
+
+    @property
+    def release(self) -> str | None:
+        """The release, once it was validated."""
+        return (self.state.plan.release or None) if self.state.plan else None
+
+    def refuse_cancelled(self) -> None:
+        """Stop here if somebody cancelled the run.
+
+        Raises:
+            RunCancelled: somebody did; nothing was changed so far.
+        """
+        reason = self.records.cancelled()
+        if reason:
+            raise RunCancelled(
+                f"{reason}; nothing was changed", hint="release again when you are ready"
+            )
+
+    @contextmanager
+    def artifact(self) -> Iterator[FetchedArtifact]:
+        """The run's artifact, extracted for the ``with`` block.
+
+        Raises:
+            ChecksumMismatch: the zip, or a file in it, is not the expected one.
+            InvalidArtifact: the zip is refused.
+            AwsError: it cannot be read.
+        """
+        from turnback.migrations.artifact import open_artifact
+
+        location = self.order.location
+        named = ARTIFACT_KEY.fullmatch(location.key)
+        with tempfile.TemporaryDirectory(prefix="turnback-") as folder:
+            archive = Path(folder) / "artifact.zip"
+            into = Path(folder) / "release"
+            into.mkdir()
+            self.artifacts.download(location.key, location.version_id, archive)
+            with archive.open("rb") as file:
+                digest = file_digest(file, "sha256").hexdigest()
+            if location.sha256 and location.sha256.lower() != digest:
+                raise ChecksumMismatch(
+                    f"the artifact's SHA-256 is {digest}, expected {location.sha256}",
+                    file=location.key,
+                    hint="upload it again, or start the run with the right checksum",
+                )
+            release = named["release"] if named else None
+            yield FetchedArtifact(open_artifact(archive, into, release=release), digest)
+
+
+def next_wait(waited_s: int) -> int:
+    """Seconds to wait before the next look at what runs without us: longer each time."""
+    return min(max(2 * waited_s, FIRST_WAIT_S), LONGEST_WAIT_S)
