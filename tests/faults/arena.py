@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 import psycopg
-from turnback.engine import Engine, Event, Options, Report, RunContext
+from turnback.engine import Engine, Event, Options, Report, RunContext, RunControl
 from turnback.engine.session.message import ServerError
 from turnback.errors import TurnbackError
 from turnback.local.server import EmbeddedServer
@@ -228,4 +228,4 @@ def up(
     context = RunContext(run=run, actor="a test")
     with Engine(url, context=context, options=options, listener=listener) as engine:
         plan = engine.plan_up(load_project(folder), target=target)
-        return engine.up(plan, keep_going=keep_going)
+        return engine.run(plan, RunControl(keep_going=keep_going))

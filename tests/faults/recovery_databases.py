@@ -59,5 +59,5 @@ class Databases:
     def _release(url: str, release: str, folder: Path) -> None:
         context = RunContext(run=f"r-{release}", release=release, actor="a test")
         with Engine(url, context=context) as engine:
-            report = engine.up(engine.plan_up(load_project(folder)))
+            report = engine.run(engine.plan_up(load_project(folder)))
             assert report.error is None, report.error

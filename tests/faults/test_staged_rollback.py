@@ -62,7 +62,7 @@ def half(url: str, folder: Path) -> str:
 def back(url: str) -> None:
     """The staged rollback of the run; raises what it fails with."""
     with Engine(url, context=RunContext(HALF), options=PATIENT) as engine:
-        report = engine.down(engine.plan_down_run(HALF))
+        report = engine.run(engine.plan_down_run(HALF))
     if report.error:
         raise report.error
 
@@ -163,7 +163,7 @@ def test_an_index_whose_build_was_killed_half_way_is_gone_after_the_rollback(
         assert len(rows(database, invalid)) == 1
         assert rows(database, "SELECT version FROM migrations") == [("0001",)]
         with Engine(database, context=RunContext("r-down"), options=PATIENT) as engine:
-            report = engine.down(engine.plan_down(load_project(folder), target="0001"))
+            report = engine.run(engine.plan_down(load_project(folder), target="0001"))
         assert report.error is None, report.error
         assert rows(database, invalid) == []
         assert wrong(database, before) == []
@@ -197,7 +197,7 @@ def test_a_partition_left_half_detached_is_attached_again(
             assert running.wait() == 6
         assert rows(database, pending) == [(True,)]
         with Engine(database, context=RunContext("r-down"), options=PATIENT) as engine:
-            report = engine.down(engine.plan_down(load_project(folder), target="0001"))
+            report = engine.run(engine.plan_down(load_project(folder), target="0001"))
         assert report.error is None, report.error
         # The CHECK that DETACH CONCURRENTLY gives the partition stays (manual, ALTER TABLE).
         assert rows(database, pending) == [(False,)]

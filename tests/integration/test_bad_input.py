@@ -285,7 +285,7 @@ def test_an_error_of_the_server_points_into_the_file_and_nothing_of_it_is_kept(
     assert f"sql/0002_second.sql:{place}: " in answer.err
     assert f"SQLSTATE {sqlstate}" in answer.err
     assert message in answer.err
-    assert "nothing of 0002 was kept; mend the file and run turnback up again" in answer.err
+    assert "nothing of 0002 was kept; fix the file and run turnback up again" in answer.err
     assert tables(database) == {"first"}
     assert history(database) == [("0001", "applied"), ("0002", "failed")]
 
@@ -303,7 +303,7 @@ def test_a_constraint_that_is_checked_at_the_commit_fails_its_migration(
     error = answer.document["error"]
     assert (answer.code, error["type"]) == (1, "MigrationFailed")
     assert (error["file"], error["sqlstate"]) == ("sql/0002_second.sql", "23503")
-    assert "mend the file" in error["hint"]
+    assert "fix the file" in error["hint"]
     assert tables(database) == {"first"}
 
 
@@ -398,7 +398,7 @@ def test_a_migration_without_its_rollback_is_refused_unless_that_is_meant(
     assert turnback("up", "--allow-missing-rollback", url=database, folder=folder).code == 0
     assert tables(database) == {"first"}
     answer = turnback("down", "0", url=database, folder=folder)
-    refused(answer, 3, "0001 (first) has no way back", "write rollback/0001_rollback.sql")
+    refused(answer, 3, "0001 (first) has no rollback script", "write rollback/0001_rollback.sql")
     assert tables(database) == {"first"}
 
 
@@ -454,7 +454,7 @@ def test_an_applied_file_that_was_edited_is_refused(applied: Callable[..., Answe
 
 def test_an_applied_file_that_vanished_is_refused(applied: Callable[..., Answer]) -> None:
     answer = applied(THIRD, "up")
-    refused(answer, 3, "0001 (first) is applied, but its file is gone", "bring the file back")
+    refused(answer, 3, "0001 (first) is applied, but its file is gone", "restore the file")
 
 
 def test_a_version_lower_than_the_last_applied_runs_only_out_of_order(

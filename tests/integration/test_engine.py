@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 from turnback.engine import Engine, Event, Options, RunContext
+from turnback.engine.look.other_runs import applied_on_top
 from turnback.engine.session.events import silent
 from turnback.errors import (
     LockTimeout,
@@ -51,7 +52,7 @@ def tables(count: int) -> dict[str, str]:
 
 def apply(url: str, folder, **options):
     with engine_for(url, **options) as engine:
-        return engine.up(engine.plan_up(load_project(folder)))
+        return engine.run(engine.plan_up(load_project(folder)))
 
 
 @pytest.mark.parametrize("batch", [True, False])
@@ -184,15 +185,15 @@ def test_down_runs_the_rollback_scripts_in_reverse_and_up_applies_them_again(
 ) -> None:
     project = load_project(project_factory(tables(3)))
     with engine_for(database) as engine:
-        engine.up(engine.plan_up(project))
-        report = engine.down(engine.plan_down(project, target="0001"))
+        engine.run(engine.plan_up(project))
+        report = engine.run(engine.plan_down(project, target="0001"))
         assert [done.version for done in report.rolled_back] == ["0003", "0002"]
         assert [item.status for item in engine.status(project)] == [
             "applied",
             "rolled_back",
             "rolled_back",
         ]
-        assert [d.version for d in engine.up(engine.plan_up(project)).applied] == ["0002", "0003"]
+        assert [d.version for d in engine.run(engine.plan_up(project)).applied] == ["0002", "0003"]
     assert query(database, "SELECT count(*) FROM migrations") == [(3,)]
 
 
@@ -203,8 +204,8 @@ def test_a_failing_rollback_leaves_its_migration_applied(
     files = tables(count) | {"rollback/0001_rollback.sql": "DROP TABLE t1;\nDROP TABLE nowhere;\n"}
     project = load_project(project_factory(files))
     with engine_for(database) as engine:
-        engine.up(engine.plan_up(project))
-        report = engine.down(engine.plan_down(project, target="0"))
+        engine.run(engine.plan_up(project))
+        report = engine.run(engine.plan_down(project, target="0"))
         assert isinstance(report.error, RollbackFailed)
         assert (report.error.file, report.error.line) == ("rollback/0001_rollback.sql", 2)
         assert engine.status(project)[0].status == "applied"
@@ -216,9 +217,9 @@ def test_the_migrations_of_a_run_are_known_by_its_id(
 ) -> None:
     project = load_project(project_factory(tables(3)))
     with engine_for(database, run="r-first") as engine:
-        engine.up(engine.plan_up(project, target="0001"))
+        engine.run(engine.plan_up(project, target="0001"))
     with engine_for(database, run="r-second") as engine:
-        engine.up(engine.plan_up(project))
+        engine.run(engine.plan_up(project))
         plan = engine.plan_down_run("r-second")
         assert [step.version for step in plan.steps] == ["0003", "0002"]
         assert plan.steps[0].runnable.script.sql == "DROP TABLE t3;\n"
@@ -234,10 +235,10 @@ def test_a_statement_that_cannot_run_in_a_transaction_runs_on_its_own(
     }
     project = load_project(project_factory(files))
     with engine_for(database) as engine:
-        assert engine.up(engine.plan_up(project)).error is None
+        assert engine.run(engine.plan_up(project)).error is None
         valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 't1_id'::regclass"
         assert query(database, valid) == [(True,)]
-        assert engine.down(engine.plan_down(project, target="0001")).error is None
+        assert engine.run(engine.plan_down(project, target="0001")).error is None
     assert query(database, "SELECT to_regclass('t1_id')") == [(None,)]
 
 
@@ -279,7 +280,7 @@ def test_an_invalid_index_left_by_a_killed_run_is_built_again(
     }
     folder = project_factory(files)
     with engine_for(database) as engine:
-        engine.up(engine.plan_up(load_project(folder), target="0001"))
+        engine.run(engine.plan_up(load_project(folder), target="0001"))
     query(
         database,
         "CREATE INDEX t1_id ON t1 (id);"
@@ -297,12 +298,12 @@ def test_a_lock_that_is_never_free_ends_with_lock_timeout_and_nothing_done(
     files = tables(2) | {"sql/0002_t2.sql": "ALTER TABLE t1 ADD COLUMN note text;"}
     folder = project_factory(files)
     with engine_for(database) as engine:
-        engine.up(engine.plan_up(load_project(folder), target="0001"))
+        engine.run(engine.plan_up(load_project(folder), target="0001"))
     events: list[Event] = []
     with psycopg.connect(database) as reader:
         reader.execute("SELECT * FROM t1")
         with engine_for(database, listener=events.append) as engine:
-            report = engine.up(engine.plan_up(load_project(folder)))
+            report = engine.run(engine.plan_up(load_project(folder)))
     assert isinstance(report.error, LockTimeout)
     assert any(event.kind == "retrying" for event in events)
     assert apply(database, folder).error is None
@@ -314,7 +315,7 @@ def test_a_lock_that_becomes_free_is_taken_at_a_later_try(
     files = tables(2) | {"sql/0002_t2.sql": "ALTER TABLE t1 ADD COLUMN note text;"}
     project = load_project(project_factory(files))
     with engine_for(database) as engine:
-        engine.up(engine.plan_up(project, target="0001"))
+        engine.run(engine.plan_up(project, target="0001"))
     with psycopg.connect(database) as reader:
         reader.execute("SELECT * FROM t1")
 
@@ -323,7 +324,7 @@ def test_a_lock_that_becomes_free_is_taken_at_a_later_try(
                 reader.rollback()
 
         with engine_for(database, listener=let_go, lock_timeout_ms=100, lock_retry_s=30) as engine:
-            assert engine.up(engine.plan_up(project)).error is None
+            assert engine.run(engine.plan_up(project)).error is None
 
 
 def test_a_second_runner_is_told_who_works_and_leaves(
@@ -331,8 +332,8 @@ def test_a_second_runner_is_told_who_works_and_leaves(
 ) -> None:
     project = load_project(project_factory(tables(1)))
     with engine_for(database, run="r-first") as first, engine_for(database) as second:
-        first._begin()
-        report = second.up(second.plan_up(project))
+        first.session.lock()
+        report = second.run(second.plan_up(project))
     assert isinstance(report.error, RunnerBusy)
     assert "turnback/r-first" in report.error.message
 
@@ -343,8 +344,8 @@ def test_a_plan_made_before_another_run_finished_does_nothing_twice(
     project = load_project(project_factory(tables(2)))
     with engine_for(database) as late, engine_for(database) as early:
         plan = late.plan_up(project)
-        early.up(early.plan_up(project))
-        report = late.up(plan)
+        early.run(early.plan_up(project))
+        report = late.run(plan)
     assert report.error is None
     assert report.applied == []
 
@@ -388,7 +389,7 @@ def test_verify_finds_a_migration_that_is_not_applied(
 ) -> None:
     project = load_project(project_factory(tables(2)))
     with engine_for(database) as engine:
-        engine.up(engine.plan_up(project, target="0001"))
+        engine.run(engine.plan_up(project, target="0001"))
         engine.verify(project, ["0001"])
         with pytest.raises(VerificationFailed, match="0002 is pending"):
             engine.verify(project, ["0001", "0002"])
@@ -400,9 +401,9 @@ def test_the_last_release_is_that_of_the_newest_migration_still_applied(
     project = load_project(project_factory(tables(1)))
     with engine_for(database) as engine:
         assert engine.last_release() is None
-        engine.up(engine.plan_up(project))
+        engine.run(engine.plan_up(project))
         assert engine.last_release() == "1.0.0"
-        engine.down(engine.plan_down(project, target="0"))
+        engine.run(engine.plan_down(project, target="0"))
         assert engine.last_release() is None
 
 
@@ -428,7 +429,7 @@ def test_vacuum_full_gives_up_its_lock_in_time_and_is_tried_again(
     files = tables(2) | {"sql/0002_t2.sql": "VACUUM (FULL) t1;"}
     project = load_project(project_factory(files))
     with engine_for(database) as engine:
-        engine.up(engine.plan_up(project, target="0001"))
+        engine.run(engine.plan_up(project, target="0001"))
     told: list[Event] = []
     with psycopg.connect(database, application_name="a long reader") as reader:
         reader.execute("SELECT * FROM t1")
@@ -439,7 +440,7 @@ def test_vacuum_full_gives_up_its_lock_in_time_and_is_tried_again(
                 reader.rollback()
 
         with engine_for(database, listener=let_go, lock_timeout_ms=400, lock_retry_s=30) as engine:
-            assert engine.up(engine.plan_up(project)).error is None
+            assert engine.run(engine.plan_up(project)).error is None
     tries = [event.text for event in told if event.kind == "retrying"]
     assert "a long reader" in tries[0]
 
@@ -450,11 +451,11 @@ def test_the_error_of_a_lock_timeout_names_who_blocked(
     files = tables(2) | {"sql/0002_t2.sql": "ALTER TABLE t1 ADD COLUMN note text;"}
     project = load_project(project_factory(files))
     with engine_for(database) as engine:
-        engine.up(engine.plan_up(project, target="0001"))
+        engine.run(engine.plan_up(project, target="0001"))
     with psycopg.connect(database, application_name="a long reader") as reader:
         reader.execute("SELECT * FROM t1")
         with engine_for(database, lock_timeout_ms=400, lock_retry_s=0) as engine:
-            report = engine.up(engine.plan_up(project))
+            report = engine.run(engine.plan_up(project))
         assert report.error is not None
         assert f"pid {reader.info.backend_pid}" in report.error.message
         assert "a long reader" in report.error.message
@@ -474,7 +475,7 @@ def test_a_block_that_commits_runs_where_the_header_asks_for_no_transaction(
     assert query(database, "SELECT count(*) FROM t1") == [(3,)]
 
 
-def test_a_block_that_fails_after_it_committed_is_incomplete_and_says_what_stays(
+def test_a_block_that_fails_after_it_committed_is_incomplete_and_says_what_was_kept(
     database: str, project_factory: ProjectFactory
 ) -> None:
     sql = (
@@ -484,5 +485,47 @@ def test_a_block_that_fails_after_it_committed_is_incomplete_and_says_what_stays
     report = apply(database, project_factory(one_table(1) | {"sql/0001_t1.sql": sql}))
     assert isinstance(report.error, MigrationIncomplete)
     assert report.error.hint is not None
-    assert "what statement 1 had committed stays" in report.error.hint
+    assert "what statement 1 had committed was kept" in report.error.hint
     assert query(database, "SELECT to_regclass('t1')::text") == [("t1",)]
+
+
+def test_what_another_run_applied_after_the_first_of_our_migrations_is_on_top_of_them(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    project = load_project(project_factory(tables(4)))
+    for run, target in (("r-1", "0001"), ("r-ours", "0002"), ("r-3", "0003"), ("r-ours", "0004")):
+        with engine_for(database, run=run) as engine:
+            assert engine.run(engine.plan_up(project, target=target)).error is None
+    with engine_for(database) as engine:
+        found = applied_on_top(engine.connection, "public", "r-ours", ["0002", "0004"])
+        assert [(other.run, other.versions) for other in found] == [("r-3", ("0003",))]
+        assert applied_on_top(engine.connection, "public", "r-ours", ["0004"]) == []
+        assert applied_on_top(engine.connection, "public", "r-ours", []) == []
+
+
+def test_only_an_invalid_index_of_exactly_that_name_is_dropped_before_one_is_built(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    create = "CREATE UNIQUE INDEX CONCURRENTLY"
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE TABLE t (id int); INSERT INTO t VALUES (1), (1)")
+        for name in ("t_id", "my_t_id", '"x.t_id"', "t_id_2", '"T_id"'):
+            with pytest.raises(psycopg.errors.UniqueViolation):
+                connection.execute(f"{create} {name} ON t (id)".encode())
+        connection.execute("DELETE FROM t")
+    files = {
+        "sql/0001_index.sql": f"{create} IF NOT EXISTS t_id ON t (id);\n",
+        "rollback/0001_rollback.sql": "DROP INDEX CONCURRENTLY t_id;\n",
+    }
+    assert apply(database, project_factory(files)).error is None
+    indexes = (
+        "SELECT c.relname, i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
+        "WHERE i.indrelid = 't'::regclass ORDER BY c.relname COLLATE \"C\""
+    )
+    assert query(database, indexes) == [
+        ("T_id", False),
+        ("my_t_id", False),
+        ("t_id", True),
+        ("t_id_2", False),
+        ("x.t_id", False),
+    ]

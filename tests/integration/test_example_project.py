@@ -56,11 +56,11 @@ def done(report: Report) -> Report:
 
 
 def go_up(engine: Engine, target: str | None = None, project: Project = PROJECT) -> Report:
-    return done(engine.up(engine.plan_up(project, target=target)))
+    return done(engine.run(engine.plan_up(project, target=target)))
 
 
 def go_down(engine: Engine, target: str) -> Report:
-    return done(engine.down(engine.plan_down(PROJECT, target=target)))
+    return done(engine.run(engine.plan_down(PROJECT, target=target)))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -144,7 +144,7 @@ def test_a_verify_script_takes_a_wrong_migration_back(
     go_up(engine, "0001")
     before = schema_of(database)
 
-    report = engine.up(engine.plan_up(load_project(tmp_path / "wrong"), target="0002"))
+    report = engine.run(engine.plan_up(load_project(tmp_path / "wrong"), target="0002"))
 
     assert report.error is not None
     assert report.error.file == "verify/0002_verify.sql"

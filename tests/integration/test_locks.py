@@ -135,7 +135,7 @@ def test_a_reading_command_needs_no_more_than_reading(
 
 def test_the_lock_is_held_while_a_run_works_and_gone_afterwards(database: str) -> None:
     with Engine(database, context=RunContext(run="r-1")) as engine:
-        engine._begin()
+        engine.session.lock()
         with psycopg.connect(database) as other:
             (free,) = other.execute(
                 "SELECT pg_try_advisory_lock(%s)", [lock_key("public")]

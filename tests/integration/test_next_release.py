@@ -21,7 +21,7 @@ MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 def name(database: str) -> str:
     """The name of a database with the example project's release 1.0.0."""
     with Engine(database, context=RunContext(run="r-1", release="1.0.0")) as engine:
-        assert engine.up(engine.plan_up(load_project(MIGRATIONS))).error is None
+        assert engine.run(engine.plan_up(load_project(MIGRATIONS))).error is None
     return urlsplit(database).path.lstrip("/")
 
 
@@ -31,9 +31,9 @@ def test_release_1_2_0_can_be_turned_back_from_while_there_are_no_rows(
     release = write_release(MIGRATIONS, tmp_path / "new", complete=True)
     before = schema_of(server, name)
     with Engine(database, context=RunContext(run="r-2", release="1.2.0")) as engine:
-        assert engine.up(engine.plan_up(load_project(release.folder))).error is None
+        assert engine.run(engine.plan_up(load_project(release.folder))).error is None
         assert schema_of(server, name) != before
-        assert engine.down(engine.plan_down_run("r-2")).error is None
+        assert engine.run(engine.plan_down_run("r-2")).error is None
     assert schema_of(server, name) == before
 
 
@@ -43,10 +43,10 @@ def test_on_real_rows_its_third_migration_fails_and_the_rollback_of_its_second(
     run_sql(server, name, ROWS)
     release = write_release(MIGRATIONS, tmp_path / "new", complete=True)
     with Engine(database, context=RunContext(run="r-2", release="1.2.0")) as engine:
-        failed = engine.up(engine.plan_up(load_project(release.folder))).error
+        failed = engine.run(engine.plan_up(load_project(release.folder))).error
         assert isinstance(failed, MigrationIncomplete)
         assert (failed.file, failed.line) == (release.file, release.line)
-        failed = engine.down(engine.plan_down_run("r-2")).error
+        failed = engine.run(engine.plan_down_run("r-2")).error
         assert isinstance(failed, RollbackFailed)
         assert str(failed.file).startswith(release.second_rollback)
         applied = {entry.version for entry in engine.entries() if entry.applied}

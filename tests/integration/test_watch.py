@@ -188,7 +188,7 @@ def test_the_progress_of_the_engine_is_in_the_bucket(
     record = ProgressRecord(bucket, "r-1", said.append, every_s=0.01)
     project = load_project(project_factory(SLOW))
     with Engine(database, context=RunContext(run="r-1"), listener=record) as engine:
-        engine.up(engine.plan_up(project))
+        engine.run(engine.plan_up(project))
     record.close()
 
     kept = Progress.from_json(bucket.read(progress_key("r-1")) or b"")

@@ -1,9 +1,9 @@
-"""What a statement makes and takes away, and how one that takes away several things is cut."""
+"""What a statement makes and takes away, and how one that drops several things is divided."""
 
 from __future__ import annotations
 
 import pytest
-from turnback.engine.outside.parts import parts
+from turnback.sql.parts import parts
 from turnback.sql.statements import Statement, split
 from turnback.sql.tree import makes, takes_away, writes_rows
 
@@ -23,26 +23,30 @@ def one(sql: str) -> Statement:
         (
             "ALTER TABLE ONLY s.t DROP COLUMN a, ALTER COLUMN b TYPE numeric(1, 2) USING f(b, 1)",
             [
-                "ALTER TABLE ONLY s.t DROP COLUMN a",
+                "ALTER TABLE ONLY s.t DROP a",
                 "ALTER TABLE ONLY s.t ALTER COLUMN b TYPE numeric(1, 2) USING f(b, 1)",
             ],
         ),
         (
             "ALTER TABLE t ADD a text DEFAULT 'x,y', ADD CONSTRAINT k CHECK (a IN ('x', 'y'))",
             [
-                "ALTER TABLE t ADD a text DEFAULT 'x,y'",
+                "ALTER TABLE t ADD COLUMN a text DEFAULT 'x,y'",
                 "ALTER TABLE t ADD CONSTRAINT k CHECK (a IN ('x', 'y'))",
             ],
         ),
         (
             "DROP TABLE a /* one, */, b -- two, three",
-            ["DROP TABLE a /* one, */", "DROP TABLE b -- two, three"],
+            ["DROP TABLE a", "DROP TABLE b"],
+        ),
+        (
+            'ALTER TABLE t DROP "constraint", DROP b',
+            ['ALTER TABLE t DROP "constraint"', "ALTER TABLE t DROP b"],
         ),
         ("DROP TABLE a", None),
         ("INSERT INTO t VALUES (1), (2)", None),
     ],
 )
-def test_a_statement_is_cut_into_one_for_each_thing(sql: str, pieces: list[str] | None) -> None:
+def test_a_statement_is_divided_into_one_for_each_thing(sql: str, pieces: list[str] | None) -> None:
     found = parts(one(sql))
     assert (found and [piece.sql for piece in found]) == pieces
 

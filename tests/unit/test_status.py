@@ -76,7 +76,7 @@ def test_one_of_our_errors_is_taken_out_of_its_wrappings() -> None:
         "line": 7,
         "column": 24,
         "sqlstate": "42703",
-        "hint": "nothing of 0003 was kept; mend the file and run turnback up again",
+        "hint": "nothing of 0003 was kept; fix the file and run turnback up again",
         "version": "0003",
     }
 
@@ -120,7 +120,7 @@ def test_what_was_taken_back_whole_is_not_said_to_stay(end: Status) -> None:
     caught = {
         "type": "MigrationIncomplete",
         "file": "sql/0003_index.sql",
-        "hint": "statement 1 is done and stays; run turnback up again: it goes on there",
+        "hint": "statement 1 is done and kept; run turnback up again: it continues there",
     }
     hint = (settled(caught, end) or {})["hint"]
     assert hint == "nothing of it stays; mend sql/0003_index.sql and release again"

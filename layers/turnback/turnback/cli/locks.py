@@ -11,9 +11,9 @@ from turnback.cli import options as opt
 from turnback.cli.database import open_engine
 from turnback.cli.output import Output, ask, count, human_ms, may_ask, reported
 from turnback.engine import Engine
-from turnback.engine.look.sessions import Session, idle_in_transaction, sessions
+from turnback.engine.look.sessions import ServerSession, idle_in_transaction, sessions
 from turnback.engine.look.sessions import terminate as end_session
-from turnback.engine.session.message import asking
+from turnback.engine.session.query import own_statements
 from turnback.errors import ConfigurationError
 
 _WATCH_S = 2.0
@@ -52,7 +52,7 @@ def locks(
         raise ConfigurationError(
             "--watch cannot be combined with --json or with ending a session", hint="use it alone"
         )
-    with open_engine(database_url, directory, history_schema, out) as engine, asking():
+    with open_engine(database_url, directory, history_schema, out) as engine, own_statements():
         while True:
             found = sessions(engine.connection)
             _show(found, out)
@@ -77,7 +77,7 @@ def locks(
             _end(engine, idle_in_transaction(found, terminate_idle), yes, out)
 
 
-def _show(found: list[Session], out: Output) -> None:
+def _show(found: list[ServerSession], out: Output) -> None:
     if not found:
         out.result("No session has an open transaction, and none is waiting.")
         return
@@ -95,7 +95,11 @@ def _show(found: list[Session], out: Output) -> None:
 
 
 def _tree(
-    session: Session, waiting: dict[int, list[Session]], depth: int, shown: set[int], out: Output
+    session: ServerSession,
+    waiting: dict[int, list[ServerSession]],
+    depth: int,
+    shown: set[int],
+    out: Output,
 ) -> None:
     shown.add(session.pid)
     pad = "  " * depth
@@ -119,7 +123,7 @@ def _tree(
             _tree(other, waiting, depth + 1, shown, out)
 
 
-def _end(engine: Engine, chosen: list[Session], yes: bool, out: Output) -> None:
+def _end(engine: Engine, chosen: list[ServerSession], yes: bool, out: Output) -> None:
     if not chosen:
         out.result("Nothing to end.")
         return

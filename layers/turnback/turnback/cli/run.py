@@ -71,7 +71,7 @@ def up(
         if dry_run:
             return _show(engine, plan, out)
         began = time.monotonic()
-        report = engine.up(plan)
+        report = engine.run(plan)
         out.document["applied"] = [done.to_dict() for done in report.applied]
         if isinstance(report.error, MigrationIncomplete):
             _add_rollback_hint(project, report.error)
@@ -121,7 +121,7 @@ def down(
             where = out.document["database"]
             ask(f"Roll back {names}{more} on {where}?")
         began = time.monotonic()
-        report = engine.down(plan)
+        report = engine.run(plan)
         out.document["rolled_back"] = [done.to_dict() for done in report.rolled_back]
         return _close(report, "rolled back", len(report.rolled_back), began, out)
 

@@ -4,7 +4,7 @@ from turnback.engine.engine import Engine
 from turnback.engine.look.status import MigrationStatus
 from turnback.engine.run.plan import Plan, Step
 from turnback.engine.run.report import Done, Report, Running
-from turnback.engine.session.events import Event, Listener, Options, RunContext
+from turnback.engine.session.events import Event, Listener, Options, RunContext, RunControl
 
 __all__ = [
     "Done",
@@ -16,6 +16,7 @@ __all__ = [
     "Plan",
     "Report",
     "RunContext",
+    "RunControl",
     "Running",
     "Step",
 ]

@@ -1,203 +1,274 @@
-"""The engine: one database, one run.
+"""The engine: one session with a database, to ask what was done and to do what is left.
 
-What only a run needs is imported by the run: `turnback status` is typed all day long.
+What only a run needs is imported by the run: `turnback status` has to start quickly.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
 
-from psycopg.pq.abc import PGresult
-
-from turnback.engine.inspect import Session
-from turnback.engine.look.history import Entry
-from turnback.engine.run.plan import Plan, Step
-from turnback.engine.run.report import Done, Report, Running
-from turnback.engine.session import lock
-from turnback.engine.session.connection import refuse_pooler
-from turnback.engine.session.events import Cancelled, Going, never
-from turnback.engine.session.message import asking, rows, send
-from turnback.engine.session.watch import index_progress
-from turnback.errors import ChecksumMismatch, RunnerBusy, TurnbackError
+from turnback.engine.look.half_done import HalfDone, find_half_done, of_run
+from turnback.engine.look.history import Entry, History, StoredScript
+from turnback.engine.look.indexes import invalid_index_of
+from turnback.engine.look.status import MigrationStatus, statuses
+from turnback.engine.run.plan import Plan, Step, plan_down, plan_down_stored, plan_up
+from turnback.engine.run.report import Done, Report
+from turnback.engine.run.session import Session
+from turnback.engine.session.events import Listener, Options, RunContext, RunControl, silent
+from turnback.engine.session.message import Connection, send
+from turnback.engine.session.query import own_statements
+from turnback.errors import UnknownVersion, VerificationFailed
 from turnback.migrations.model import Project
+from turnback.sql.script import prepare
 
 if TYPE_CHECKING:
     from turnback.engine.look.health import Health
 
 
-class Engine(Session):
-    """A session with one database, to ask what was done and to do what is left.
+class MigrationName(Protocol):
+    """Something with a migration's version and name."""
 
-    It opens the session at once and closes it on leaving; a lock it holds ends with it.
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+class Engine:
+    """One session with a database, to ask what was done and to do what is left.
+
+    It is opened at once and closed on leaving; a lock it holds ends with it.
+
+    Args:
+        target: the connection string.
+        context: who runs.
+        history_schema: the schema of the history's tables.
+        options: timeouts and modes.
+        listener: hears what happens.
 
     Raises:
         DatabaseUnreachable: no answer.
-        DatabaseRefused: an answer, and it is no.
+        DatabaseRefused: the server refused the connection.
         ConfigurationError: the address cannot be read.
     """
 
-    def up(
+    def __init__(
         self,
-        plan: Plan,
+        target: str,
         *,
-        keep_going: Going = lambda: True,
-        cancelled: Cancelled = never,
-        before: Callable[[], None] | None = None,
-        done_before: int = 0,
-    ) -> Report:
-        """Apply the plan's migrations, oldest first, until one fails.
+        context: RunContext,
+        history_schema: str = "public",
+        options: Options | None = None,
+        listener: Listener = silent,
+    ) -> None:
+        self.session = Session.open(target, context, history_schema, options or Options(), listener)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session, and with it the lock."""
+        self.connection.close()
+
+    @property
+    def connection(self) -> Connection:
+        """The session with the server."""
+        return self.session.connection
+
+    @property
+    def history(self) -> History:
+        """What the database has recorded."""
+        return self.session.history
+
+    @own_statements()
+    def entries(self) -> list[Entry]:
+        """The history's rows; empty where there is no history. Writes nothing."""
+        return self.history.read() or []
+
+    def status(self, project: Project) -> list[MigrationStatus]:
+        """The status of each migration. Writes nothing."""
+        return statuses(project, self.entries())
+
+    def plan_up(
+        self,
+        project: Project,
+        *,
+        target: str | None = None,
+        out_of_order: bool = False,
+        rollback_required: bool = True,
+    ) -> Plan:
+        """The pending migrations, checked. Writes nothing; raises as plan.plan_up does."""
+        return plan_up(
+            project,
+            self.entries(),
+            target=target,
+            out_of_order=out_of_order,
+            rollback_required=rollback_required,
+        )
+
+    @own_statements()
+    def plan_down(self, project: Project, *, target: str) -> Plan:
+        """What is applied after ``target``, newest first; what is half done before all others.
+
+        Raises as plan.plan_down does.
+        """
+        entries = self.entries()
+        # Scripts that are in the folder need not be read from the server.
+        here = {m.number for m in project.migrations if m.rollback}
+        stored = self._stored([entry for entry in entries if entry.number not in here])
+        half_done = self.half_done(entries)
+        return plan_down(project, entries, stored, target=target, half_done=half_done)
+
+    @own_statements()
+    def plan_down_run(self, run: str) -> Plan:
+        """What that run applied, newest first, by the scripts stored in the database.
+
+        What it left half done comes before all others. Raises as plan.plan_down_stored does.
+        """
+        entries = self.entries()
+        versions = self.history.applied_by(run) if entries else []
+        applied = [entry for entry in entries if entry.version in versions]
+        half_done = of_run(self.half_done(entries), run)
+        return plan_down_stored(applied, self._stored(applied), half_done)
+
+    @own_statements()
+    def half_done(self, entries: list[Entry] | None = None) -> list[HalfDone]:
+        """What was begun outside a transaction and has not finished, newest first.
 
         Args:
-            plan: from ``plan_up``.
-            keep_going: asked before each message; when it says no, what is left is reported.
-            cancelled: asked before each message; a reason ends the run there, as RunCancelled.
-                A statement that is under way is never left for it.
-            before: called with the lock held, before the first change of this call.
-            done_before: how many migrations the run has done in calls before this one.
-
-        Returns:
-            What was done; with the error that stopped it, which is not raised.
+            entries: the history's rows, where they are known.
         """
-        return self._run(plan, keep_going, cancelled, before, done_before)
+        if not self.history.exists():
+            return []
+        return find_half_done(self.connection, self.history.schema, entries or ())
 
-    def down(
-        self,
-        plan: Plan,
-        *,
-        keep_going: Going = lambda: True,
-        cancelled: Cancelled = never,
-        before: Callable[[], None] | None = None,
-        done_before: int = 0,
-    ) -> Report:
-        """Run the plan's rollback scripts, newest first, until one fails; as ``up``."""
-        return self._run(plan, keep_going, cancelled, before, done_before)
+    @own_statements()
+    def has_worked(self) -> bool:
+        """Whether the log mentions this very run."""
+        return self.history.exists() and self.history.mentions(self.session.recorder.run)
 
-    def preview(self, step: Step) -> list[str]:
-        """The exact messages that would carry this step. Writes nothing."""
-        from turnback.engine.outside import run
-        from turnback.engine.run import transaction
+    @own_statements()
+    def done_by_run(self, migrations: Iterable[MigrationName], direction: str = "up") -> list[Done]:
+        """Which of these migrations this very run has done, in earlier calls too.
 
-        if step.runnable.one_by_one:
-            return run.preview(step, self.recorder)
-        return [transaction.preview(step, self.recorder)]
+        Empty after the client has left a statement to the server: the session is closed then.
+        """
+        if self.connection.closed or not self.history.exists():
+            return []
+        times = self.history.done_by(self.session.recorder.run, direction)
+        return [
+            Done(migration.version, migration.name, times[migration.version])
+            for migration in migrations
+            if migration.version in times
+        ]
 
-    @asking()
+    @own_statements()
+    def last_release(self) -> str | None:
+        """The release applied last, or None."""
+        return self.history.last_release() if self.history.exists() else None
+
+    @own_statements()
+    def releases(self) -> dict[str, int]:
+        """Each release in the log, with the highest version, as a number, that it applied."""
+        return self.history.releases() if self.history.exists() else {}
+
+    @own_statements()
     def health(self) -> Health:
-        """How the database does. Writes nothing."""
+        """The health of the database. Writes nothing."""
         from turnback.engine.look.health import examine
 
         return examine(self.connection, self.history, self.half_done())
 
-    @asking()
+    @own_statements()
+    def verify(self, project: Project, versions: Sequence[str]) -> None:
+        """Check that these migrations are applied as their files are, and left nothing invalid.
+
+        Raises:
+            VerificationFailed: what differs.
+        """
+        found = {item.version: item.status for item in self.status(project)}
+        wrong = [f"{v} is {found.get(v, 'unknown')}" for v in versions if found.get(v) != "applied"]
+        for version in versions:
+            migration = project.find(version)
+            for statement in (prepare(migration.forward).statements or ()) if migration else ():
+                invalid = invalid_index_of(self.connection, statement)
+                wrong += [f"index {name} is invalid" for name in invalid]
+        _require_planned(wrong, "turnback health shows more")
+
+    @own_statements()
+    def verify_rolled_back(self, versions: Sequence[str]) -> None:
+        """Check that none of these migrations is applied or half done any more.
+
+        Raises:
+            VerificationFailed: one is.
+        """
+        entries = self.entries()
+        left = {entry.version: "applied" for entry in entries if entry.applied}
+        left |= {half.version: "half done" for half in self.half_done(entries)}
+        wrong = [f"{v} is still {left[v]}" for v in versions if v in left]
+        _require_planned(wrong, "turnback status shows every migration")
+
+    def run(self, plan: Plan, control: RunControl | None = None) -> Report:
+        """Do the plan's steps in order, until one fails.
+
+        Args:
+            plan: from ``plan_up``, ``plan_down`` or ``plan_down_run``.
+            control: what steers the run; without it, it runs to its end.
+
+        Returns:
+            What was done; with the error that stopped it, which is not raised.
+        """
+        from turnback.engine.run.runner import run_plan
+
+        return run_plan(self.session, plan, control or RunControl())
+
+    def preview(self, step: Step) -> list[str]:
+        """The exact messages that would run this step. Writes nothing."""
+        from turnback.engine.run.runner import preview
+
+        return preview(self.session, step)
+
+    @own_statements()
     def repair(self, project: Project, version: str, change: str, reason: str) -> str:
-        """Set the history of one migration right; raises as repair.repair does."""
-        from turnback.engine.run.repair import repair
+        """Correct the history of one migration; returns a sentence about it.
 
-        self._begin()
-        text = repair(
-            self.connection, self.history, self.recorder, project, version, change, reason
-        )
-        lock.release(self.connection, self.history.schema)
-        return text
+        Args:
+            project: the files.
+            version: the migration.
+            change: ``accept-checksum``, ``applied`` or ``rolled-back``.
+            reason: why, for the log.
 
-    def _begin(self) -> list[PGresult]:
-        """Take the lock; the results of the history's state, read in the same message."""
-        state = self.history.state_query() if self.history.exists() else ""
-        refuse_pooler(self.connection, self.history.backend_pid)
-        results = lock.acquire(
-            self.connection,
-            self.history.schema,
-            wait_s=self._options.runner_wait_s,
-            listener=self._listener,
-            then=state,
-        )
-        if state:
-            return results
-        if not self.history.exists():
-            self.history.create()
-        return send(self.connection, self.history.state_query())
+        Raises:
+            UnknownVersion: neither the files nor the history know the version.
+            ConfigurationError: there is nothing to repair in this way.
+        """
+        entries = self.session.lock().entries
+        migration = project.find(version)
+        entry = next((e for e in entries if e.number == int(version)), None)
+        if migration is None and entry is None:
+            raise UnknownVersion(
+                f"neither files nor history know {version}", hint="turnback status shows every one"
+            )
+        sql, summary = self.session.recorder.repair(migration, entry, change, reason)
+        send(self.connection, sql)
+        self.session.release_lock()
+        return summary
 
-    def _run(
-        self,
-        plan: Plan,
-        keep_going: Going,
-        cancelled: Cancelled,
-        before: Callable[[], None] | None,
-        done_before: int,
-    ) -> Report:
-        from turnback.engine.runner import Runner, StillRunning
+    def _stored(self, entries: list[Entry]) -> dict[str, StoredScript]:
+        return self.history.stored_rollbacks([e.version for e in entries if e.applied])
 
-        report = Report(remaining=[step.version for step in plan.steps])
-        if plan.empty:
-            return report
-        began = time.monotonic()
-        try:
-            with asking():
-                found, left_running = self._begin()
-                steps = self._left(plan, self.history.parse_entries(found))
-                report.remaining = [step.version for step in steps]
-                if steps and before:
-                    before()
-                runner = Runner(
-                    self.connection,
-                    self.history,
-                    self.recorder,
-                    self._options,
-                    self._listener,
-                    monitor=self._monitor,
-                    detached={str(version): int(n or 0) for version, n in rows(left_running)},
-                    done_before=done_before,
-                )
-                for step, took in runner.run(steps, keep_going, cancelled):
-                    done = Done(step.version, step.name, took)
-                    (report.applied if plan.direction == "up" else report.rolled_back).append(done)
-                    report.remaining.remove(step.version)
-                lock.release(self.connection, self.history.schema)
-        except StillRunning as left:
-            report.running = Running(left.step.version, int(time.monotonic() - began))
-        except RunnerBusy as error:
-            report.running = self._own_work()
-            report.error = None if report.running else error
-        except TurnbackError as error:
-            report.error = error
-        return report
 
-    @asking()
-    def _own_work(self) -> Running | None:
-        """What an earlier session of this very run still does in the server, if it does."""
-        found = lock.holder(self.connection, lock.lock_key(self.history.schema))
-        if found is None or found.application != self._application or not found.working:
-            return None
-        progress = index_progress(self.connection, found.pid)
-        return Running(None, found.in_state_s, str(progress) if progress else None)
-
-    def _left(self, plan: Plan, rows_now: list[Entry]) -> list[Step]:
-        """The plan's steps without those that another run did since it was made."""
-        entries = {entry.number: entry for entry in rows_now}
-        half_done = {}
-        if any(step.half for step in plan.steps):
-            half_done = {half.number: half for half in self.half_done(rows_now)}
-        left = []
-        for step in plan.steps:
-            if step.half:
-                half = half_done.get(step.migration.number)
-                if half:
-                    left.append(replace(step, half=replace(half, work=half.work or step.half.work)))
-                continue
-            entry = entries.get(step.migration.number)
-            applied = entry is not None and entry.applied
-            if entry and applied and plan.direction == "up":
-                if entry.checksum != step.migration.forward.checksum:
-                    raise ChecksumMismatch(
-                        f"{step.version} was applied by another run, from another file",
-                        file=step.migration.forward.path,
-                        version=step.version,
-                        hint="turnback status shows what stands",
-                    )
-                continue
-            if plan.direction == "up" or applied:
-                left.append(step)
-        return left
+def _require_planned(wrong: list[str], hint: str) -> None:
+    if wrong:
+        raise VerificationFailed(f"the database is not as planned: {', '.join(wrong)}", hint=hint)

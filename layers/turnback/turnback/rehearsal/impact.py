@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from turnback.engine.session.message import Connection, rows, send
+from psycopg.rows import tuple_row
+
+from turnback.engine.session.message import Connection
+from turnback.engine.session.query import query
 from turnback.rehearsal.trace import StatementTrace
-from turnback.sql.quoting import literal
 
 # Table locks that conflict with writers or with each other, weakest first (manual, 13.3.1).
 _STRENGTH = (
@@ -33,10 +35,10 @@ _BLOCKS = {
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A table as the server last counted it.
+    """The size of a table, as of its last ANALYZE or VACUUM.
 
     Attributes:
-        rows: about how many; None before the first ANALYZE or VACUUM.
+        rows: the estimate; None before the first ANALYZE or VACUUM.
         bytes: of the table itself, without indexes and TOAST.
     """
 
@@ -53,23 +55,16 @@ class Size:
 
 
 def sizes(connection: Connection, tables: Iterable[str]) -> dict[str, Size]:
-    """Table → its size, for those that are there; names as the shadow shows them."""
-    wanted = sorted(set(tables))
-    if not wanted:
-        return {}
-    values = ", ".join(f"({literal(name)})" for name in wanted)
-    query = (
-        "SELECT w.name, c.reltuples, "
+    """Table → its size, for those that exist; names as the shadow shows them."""
+    # Before the first ANALYZE reltuples is -1.
+    sql = (
+        "SELECT w.name, CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END, "
         "c.relpages::bigint * pg_catalog.current_setting('block_size')::bigint "
-        f"FROM (VALUES {values}) AS w (name) "
+        "FROM pg_catalog.unnest(%(tables)s::text[]) AS w (name) "
         "JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(w.name)"
     )
-    return {
-        str(name): Size(
-            None if float(tuples or -1) < 0 else int(float(tuples or 0)), int(size or 0)
-        )
-        for name, tuples, size in rows(send(connection, query)[0])
-    }
+    found = query(connection, sql, tuple_row, {"tables": sorted(set(tables))})
+    return {name: Size(rows, size) for name, rows, size in found}
 
 
 def describe(statement: StatementTrace, sizes: Mapping[str, Size]) -> Iterator[str]:
@@ -94,12 +89,12 @@ def describe(statement: StatementTrace, sizes: Mapping[str, Size]) -> Iterator[s
 
 
 def judge(mode: str, size: Size, *, long_work: bool) -> str:
-    """What a lock means on a table of this size: whom it blocks, and for how long.
+    """The impact of a lock on a table of this size: what it blocks, and for how long.
 
     Args:
         mode: the lock (manual, 13.3.1).
         size: the table's.
-        long_work: whether the statement reads or rewrites all of the table under that lock.
+        long_work: whether the statement reads or rewrites the whole table under that lock.
     """
     blocked = _BLOCKS.get(mode)
     if size.bytes == 0:

@@ -220,7 +220,7 @@ class _ShadowDatabase:
         Raises:
             MigrationFailed: one does not run.
         """
-        report = self.engine.up(Plan("up", tuple(step_up(m) for m in migrations)))
+        report = self.engine.run(Plan("up", tuple(step_up(m) for m in migrations)))
         if report.error:
             report.error.message = f"the shadow cannot be built: {report.error.message}"
             raise report.error
@@ -248,9 +248,9 @@ class _ShadowDatabase:
     def _run(self, step: Step) -> TurnbackError | None:
         """Send the engine's message, without its checks: nobody else uses this database."""
         if step.runnable.one_by_one:
-            return self.engine.up(Plan(step.direction, (step,))).error
+            return self.engine.run(Plan(step.direction, (step,))).error
         try:
-            transaction.run(self.engine.connection, step, self.engine.recorder)
+            transaction.run(self.engine.session, step)
         except TurnbackError as error:
             return error
         return None

@@ -193,7 +193,7 @@ def apply_traced(engine: Engine, step: Step) -> tuple[list[StatementTrace], Turn
     runnable = step.runnable
     if runnable.one_by_one or runnable.statements is None:
         known = _tables(engine)
-        report = engine.up(Plan("up", (step,)))
+        report = engine.run(Plan("up", (step,)))
         return outside(runnable, known), report.error
     connection = engine.connection
     send(connection, f"BEGIN; {transaction.settings(step)}")
@@ -209,7 +209,7 @@ def apply_traced(engine: Engine, step: Step) -> tuple[list[StatementTrace], Turn
                 offset += error.position - 1
             return traces, point(step, error, offset, statement)
     try:
-        transaction.finish(connection, step, engine.recorder)
+        transaction.finish(engine.session, step)
     except TurnbackError as error:
         return traces, error
     return traces, None

@@ -29,20 +29,21 @@ def apply(run: Run) -> RunProgress:
         VerificationFailed: somebody else changed what is pending since the plan was made.
         TurnbackError: a migration failed.
     """
+    from turnback.engine import RunControl
+
     versions = run.records.planned()
     planned = run.records.plan()
     waited_s = run.state.apply.wait_seconds if run.state.apply else 0
     with _opened(run, planned) as (engine, project):
         plan = _what_is_left(run, engine, planned, project)
         _refuse_unplanned(plan, versions)
-        move = engine.up if plan.direction == "up" else engine.down
-        report = move(
-            plan,
+        control = RunControl(
             keep_going=run.keep_going,
             cancelled=run.records.cancelled,
-            before=lambda: keep(engine, run.records),
+            before_first_change=lambda: keep(engine, run.records),
             done_before=len(versions) - len(plan.steps),
         )
+        report = engine.run(plan, control)
         # An earlier call may have left a migration to the server, and nobody has reported it yet.
         known = project.migrations if project else planned.migrations
         done = [*report.applied, *report.rolled_back, *engine.done_by_run(known, plan.direction)]

@@ -228,7 +228,7 @@ def _applied(engine: Engine) -> list[tuple[str, ...]]:
 
 def _nothing_left(engine: Engine, run: Run, plan: PlanRecord) -> bool:
     """Whether the database is as before the run, apart from what other runs did."""
-    from turnback.engine.look import others
+    from turnback.engine.look import other_runs
 
     if not engine.history.exists():
         return not plan.history
@@ -238,10 +238,10 @@ def _nothing_left(engine: Engine, run: Run, plan: PlanRecord) -> bool:
     except RollbackMissing:
         return False
     schema = engine.history.schema
-    if plan.down and others.taken_back(engine.connection, schema, run.id):
+    if plan.down and other_runs.rolled_back_by(engine.connection, schema, run.id):
         return False
     changed = _changed(engine, plan)
-    theirs = others.worked_since(engine.connection, schema, run.id, None, changed)
+    theirs = other_runs.changes_since(engine.connection, schema, run.id, None, changed)
     if changed - {version for other in theirs for version in other.versions}:
         return False
     # A rollback that was cut off before it compared, and a run downwards, have compared nothing.
@@ -251,7 +251,7 @@ def _nothing_left(engine: Engine, run: Run, plan: PlanRecord) -> bool:
 
 def _done_by_others(engine: Engine, run: Run, plan: PlanRecord) -> tuple[str, ...]:
     """What other runs did since the snapshot was begun, or since the plan was made."""
-    from turnback.engine.look import others
+    from turnback.engine.look import other_runs
 
     if not engine.history.exists():
         return ()
@@ -259,7 +259,8 @@ def _done_by_others(engine: Engine, run: Run, plan: PlanRecord) -> tuple[str, ..
     since = run.records.counters().get("at")
     since = since or (run.state.snapshot.taken_at if run.state.snapshot else None)
     changed = _changed(engine, plan)
-    found = others.worked_since(engine.connection, engine.history.schema, run.id, since, changed)
+    schema = engine.history.schema
+    found = other_runs.changes_since(engine.connection, schema, run.id, since, changed)
     return tuple(str(other) for other in found)
 
 
@@ -271,7 +272,7 @@ def _other_worker(engine: Engine, run: Run) -> Holder | None:
     """
     from turnback.engine.session import lock
 
-    found = lock.working(engine.connection, engine.history.schema, wait_s=_LOCK_WAIT_S)
+    found = lock.wait_until_free(engine.connection, engine.history.schema, wait_s=_LOCK_WAIT_S)
     if found is None or found.application != lock.application_of(run.id):
         return found
     raise RunnerBusy(

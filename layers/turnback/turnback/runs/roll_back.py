@@ -24,6 +24,8 @@ def roll_back(run: Run) -> RunProgress:
         RollbackFailed: another run applied a migration on top of them; nothing was rolled back.
         TurnbackError: a rollback script failed; its migration is still applied.
     """
+    from turnback.engine import RunControl
+
     waited_s = run.state.roll_back.wait_seconds if run.state.roll_back else 0
     checked = None
     with run.database.connect(run.release) as engine:
@@ -31,11 +33,11 @@ def roll_back(run: Run) -> RunProgress:
             return RunProgress(wait_seconds=next_wait(waited_s))
         plan = engine.plan_down_run(run.id)
         versions = [step.version for step in plan.steps]
-        report = engine.down(
-            plan,
+        control = RunControl(
             keep_going=run.keep_going,
-            before=lambda: _refuse_built_on(engine, run, versions),
+            before_first_change=lambda: _refuse_built_on(engine, run, versions),
         )
+        report = engine.run(plan, control)
         failure = report.error
         if not report.remaining and failure is None:
             checked = compare_with(engine, run.records)
@@ -61,9 +63,9 @@ def roll_back(run: Run) -> RunProgress:
 
 def _refuse_built_on(engine: Engine, run: Run, versions: list[str]) -> None:
     """Refuse to undo what another run's migrations may depend on."""
-    from turnback.engine.look import others
+    from turnback.engine.look import other_runs
 
-    found = others.built_on(engine.connection, engine.history.schema, run.id, versions)
+    found = other_runs.applied_on_top(engine.connection, engine.history.schema, run.id, versions)
     if found:
         raise RollbackFailed(
             f"{', '.join(versions[:10])} cannot be rolled back: another run has migrated since "
@@ -81,7 +83,7 @@ def _is_running(engine: Engine, run: Run) -> bool:
     """
     from turnback.engine.session import lock
 
-    found = lock.working(
+    found = lock.wait_until_free(
         engine.connection, engine.history.schema, wait_s=run.database.runner_wait_s
     )
     return found is not None and found.application == lock.application_of(run.id)

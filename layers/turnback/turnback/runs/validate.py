@@ -150,7 +150,7 @@ def _floor(back_to: str, engine: Engine) -> int:
     Raises:
         UnknownVersion: this release applied nothing here.
     """
-    released = engine.released()
+    released = engine.releases()
     wanted = parse_release(back_to)
     known = {name: parse_release(name) for name in released}
     if wanted not in known.values():

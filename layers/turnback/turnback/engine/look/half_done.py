@@ -1,27 +1,30 @@
-"""What was begun outside a transaction and did not come to its end, as the log tells it.
+"""Migrations that began outside a transaction and did not finish, as the log records them.
 
 Before the first statement of such a migration the log gets a row with its rollback script, its
-name, and what each statement makes and writes: whoever takes the half back needs no file for it.
+name, and what each statement makes and writes, so that undoing it needs no file.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from turnback.engine.session.message import Connection, rows, send
-from turnback.sql.quoting import identifier
+from psycopg.rows import class_row
+
+from turnback.engine.look.history import Entry, StoredScript
+from turnback.engine.session.message import Connection
+from turnback.engine.session.query import load, query
 from turnback.sql.statements import Statement
 from turnback.sql.tree import makes, writes_rows
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class ScriptEffects:
     """What the statements of a forward script make, and which of them write rows.
 
     Attributes:
-        makes: number of a statement → names of the objects it makes, as of ``naming.makes``.
+        makes: number of a statement → names of the objects it makes, as of ``tree.makes``.
         writes: number of a statement that writes rows → the parser's name of its kind.
     """
 
@@ -29,8 +32,8 @@ class Work:
     writes: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, statements: Sequence[Statement]) -> Work:
-        """What these statements do."""
+    def of(cls, statements: Sequence[Statement]) -> ScriptEffects:
+        """The effects of these statements."""
         made = {n: makes(statement) for n, statement in enumerate(statements, 1)}
         return cls(
             {n: names for n, names in made.items() if names},
@@ -38,14 +41,14 @@ class Work:
         )
 
     def to_json(self, name: str) -> str:
-        """As the log keeps it, with the migration's name."""
+        """The note that the log keeps, with the migration's name."""
         made = {str(n): sorted(names) for n, names in self.makes.items()}
         return json.dumps({"name": name, "makes": made, "writes": self.writes}, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
 class HalfDone:
-    """A migration of which some statements are done, and others are not.
+    """A migration of which only some statements are done.
 
     Attributes:
         version: the migration's version.
@@ -53,9 +56,10 @@ class HalfDone:
         checksum: of its forward script.
         done: the numbers of the statements that are recorded as done.
         runs: the runs that changed something.
-        work: what the forward script's statements make and write; None where the log has it not.
-        rollback: path and SQL of the rollback script in the log; None where there is none.
-        noted: what was noted before the statements whose end nobody heard of.
+        effects: what the forward script's statements make and write; None in the log of an older
+            turnback.
+        rollback: the rollback script in the log, if there is one.
+        notes: what was noted before the statements whose end is not recorded.
     """
 
     version: str
@@ -63,97 +67,127 @@ class HalfDone:
     checksum: str
     done: frozenset[int]
     runs: frozenset[str]
-    work: Work | None = None
-    rollback: tuple[str, str] | None = None
-    noted: tuple[str, ...] = ()
+    effects: ScriptEffects | None = None
+    rollback: StoredScript | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def number(self) -> int:
         """The version as a number."""
         return int(self.version)
 
-    def made(self, work: Work) -> frozenset[str]:
+    def made(self) -> frozenset[str]:
         """The names that the statements make which are done."""
-        return frozenset().union(*(n for i, n in work.makes.items() if i in self.done))
+        return frozenset().union(*(n for i, n in self._makes() if i in self.done))
 
-    def never_made(self, work: Work) -> frozenset[str]:
+    def never_made(self) -> frozenset[str]:
         """The names that only statements make which are not done."""
-        open_still = (n for i, n in work.makes.items() if i not in self.done)
-        return frozenset().union(*open_still) - self.made(work)
+        missing = (names for number, names in self._makes() if number not in self.done)
+        return frozenset().union(*missing) - self.made()
 
-    def not_written(self, work: Work) -> list[tuple[int, str]]:
+    def not_written(self) -> list[tuple[int, str]]:
         """Number and kind of the statements that write rows and are not done."""
-        return [(n, kind) for n, kind in work.writes.items() if n not in self.done]
+        writes = self.effects.writes.items() if self.effects else ()
+        return [(number, kind) for number, kind in writes if number not in self.done]
+
+    def _makes(self) -> Iterable[tuple[int, frozenset[str]]]:
+        return self.effects.makes.items() if self.effects else ()
 
 
-def find_half_done(connection: Connection, schema: str) -> list[HalfDone]:
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """A row of the log about a migration that is not finished."""
+
+    version: str
+    run: str
+    statement: int | None
+    outcome: str
+    checksum: str | None
+    text: str | None
+    rollback_path: str | None
+    rollback_sql: str | None
+
+
+def find_half_done(
+    connection: Connection, schema: str, entries: Iterable[Entry] = ()
+) -> list[HalfDone]:
     """Every migration that is half done, newest version first. The history must exist.
 
-    Half done is what has, since it was last applied or rolled back as a whole, a statement that
-    is done; or one that was begun and never ended, or failed and left something behind.
+    Args:
+        connection: the session.
+        schema: the history's schema.
+        entries: the history's rows. They have the names that the log of an older turnback lacks.
     """
-    log = f"{identifier(schema)}.migration_log"
-    query = (
-        "SELECT version, run_id, statement, outcome, statement_checksum, error, rollback_path, "
-        f"rollback_sql FROM {log} l WHERE direction = 'up' AND version IN (SELECT s.version "
-        f"FROM {log} s WHERE s.direction = 'up' AND s.statement IS NOT NULL) AND NOT EXISTS "
-        f"(SELECT FROM {log} w WHERE w.version = l.version AND w.id >= l.id "
-        "AND w.outcome = 'done' AND w.statement IS NULL) ORDER BY version::numeric DESC, id"
-    )
-    found: dict[str, _Reading] = {}
-    for version, run, statement, outcome, checksum, text, path, sql in rows(
-        send(connection, query)[0]
-    ):
-        reading = found.setdefault(str(version), _Reading())
-        number = int(statement) if statement else None
-        if number is None and outcome == "started":
-            reading.begin(str(checksum), str(text), path, sql)
-        else:
-            reading.add(str(run), number, str(outcome), text)
+    known = {entry.version: entry for entry in entries}
+    found = read_half_done(query(connection, load("unfinished", schema), class_row(LogRow)))
     return [
-        reading.result(version) for version, reading in found.items() if reading.changed_something
+        replace(half, name=known[half.version].name, checksum=known[half.version].checksum)
+        if not half.checksum and half.version in known
+        else half
+        for half in found
     ]
 
 
+def read_half_done(rows: Iterable[LogRow]) -> list[HalfDone]:
+    """The migrations that are half done, in the order of their first rows.
+
+    Half done means: since it was last applied or rolled back as a whole, it has a statement that
+    is done, one that was begun and whose end is not recorded, or one that failed and left
+    something behind.
+
+    Args:
+        rows: of the versions that were not finished since, oldest first within each version.
+    """
+    found: dict[str, _Reader] = {}
+    for row in rows:
+        found.setdefault(row.version, _Reader()).add(row)
+    return [reader.result(version) for version, reader in found.items() if reader.changed_something]
+
+
 def of_run(found: Iterable[HalfDone], run: str) -> list[HalfDone]:
-    """Those that this run changed something of."""
+    """Those in which this run changed something."""
     return [half for half in found if run in half.runs]
 
 
-class _Reading:
-    """The rows of one version, oldest first."""
+class _Reader:
+    """Reads the rows of one version, oldest first."""
 
     def __init__(self) -> None:
         self._done: set[int] = set()
         self._runs: set[str] = set()
-        # Begun, and not heard of since: number → run and note.
+        # Begun, and the end is not recorded: number → run and note.
         self._open: dict[int, tuple[str, str | None]] = {}
         self._name = ""
         self._checksum = ""
-        self._work: Work | None = None
-        self._rollback: tuple[str, str] | None = None
+        self._effects: ScriptEffects | None = None
+        self._rollback: StoredScript | None = None
 
-    def begin(self, checksum: str, text: str, path: str | None, sql: str | None) -> None:
-        noted = json.loads(text)
-        self._name, self._checksum = noted["name"], checksum
-        self._work = Work(
+    def add(self, row: LogRow) -> None:
+        number = row.statement
+        if number is None:
+            if row.outcome == "started":
+                self._begin(row)
+            elif row.outcome == "failed":
+                self._open.clear()
+        elif row.outcome == "started":
+            self._open[number] = (row.run, row.text)
+        elif row.outcome == "done":
+            self._done.add(number)
+            self._runs.add(row.run)
+            self._open.pop(number, None)
+        elif row.outcome == "failed":
+            # The row of a failure has a number only if the statement left something behind.
+            self._runs.add(row.run)
+
+    def _begin(self, row: LogRow) -> None:
+        noted = json.loads(row.text or "")
+        self._name, self._checksum = noted["name"], row.checksum or ""
+        self._effects = ScriptEffects(
             {int(n): frozenset(names) for n, names in noted["makes"].items()},
             {int(n): kind for n, kind in noted["writes"].items()},
         )
-        self._rollback = (path, sql) if path is not None and sql is not None else None
-
-    def add(self, run: str, number: int | None, outcome: str, text: str | None) -> None:
-        if number is not None and outcome == "started":
-            self._open[number] = (run, text)
-        elif number is not None and outcome == "done":
-            self._done.add(number)
-            self._runs.add(run)
-            self._open.pop(number, None)
-        elif number is not None and outcome == "failed":
-            # It failed and left something: only then its number is in the row.
-            self._runs.add(run)
-        elif outcome == "failed":
-            self._open.clear()
+        path, sql = row.rollback_path, row.rollback_sql
+        self._rollback = StoredScript(path, sql) if path is not None and sql is not None else None
 
     @property
     def changed_something(self) -> bool:
@@ -166,7 +200,7 @@ class _Reading:
             checksum=self._checksum,
             done=frozenset(self._done),
             runs=frozenset(self._runs | {run for run, _ in self._open.values()}),
-            work=self._work,
+            effects=self._effects,
             rollback=self._rollback,
-            noted=tuple(note for _, note in self._open.values() if note),
+            notes=tuple(note for _, note in self._open.values() if note),
         )

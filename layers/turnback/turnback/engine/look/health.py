@@ -1,14 +1,14 @@
-"""How a database does: what happened last, and what is wrong."""
+"""The health of a database: what happened last, and what is wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from turnback.engine.look.half_done import HalfDone
 from turnback.engine.look.history import Entry, History
-from turnback.engine.look.invalid_index import invalid_indexes
+from turnback.engine.look.indexes import invalid_indexes
 from turnback.engine.session.message import Connection
 
 
@@ -23,13 +23,7 @@ class HealthRow:
     error: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "version": self.version,
-            "name": self.name,
-            "status": self.status,
-            "at": self.at,
-            "error": self.error,
-        }
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +37,7 @@ class Health:
     problems: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
-        """The state in half a line."""
+        """Version and release in half a line."""
         at = f"at {self.schema_version}" if self.schema_version else "no migration applied"
         return f"{at}, release {self.release}" if self.release else at
 
@@ -57,24 +51,18 @@ class Health:
 
 
 def examine(connection: Connection, history: History, half_done: Iterable[HalfDone]) -> Health:
-    """Look at history and catalog; writes nothing.
-
-    Args:
-        connection: the session.
-        history: reads what is recorded.
-        half_done: what stopped half way outside a transaction.
-    """
+    """Read the health from history and catalog. Writes nothing."""
     version = connection.info.parameter_status("server_version") or "?"
-    problems = [f"index {name} is invalid" for name in invalid_indexes(connection)]
+    problems = [f"index {index.name} is invalid" for index in invalid_indexes(connection)]
     if not history.exists():
         return Health(version, None, None, problems=problems)
     entries = history.entries()
     applied = [entry for entry in entries if entry.applied]
-    rows = sorted((_row(entry) for entry in entries), key=_newest_first, reverse=True)
+    rows = sorted(map(_row, entries), key=lambda row: (row.at, int(row.version)), reverse=True)
     problems += [f"{row.version} {row.name} failed" for row in rows if row.status == "failed"]
     problems += [
-        f"{half.version} {half.name} is half done: of its statements stay "
-        + ", ".join(map(str, sorted(half.done)))
+        f"{half.version} {half.name} is half done; statements done: "
+        + (", ".join(map(str, sorted(half.done))) or "none")
         for half in half_done
     ]
     return Health(
@@ -88,8 +76,4 @@ def examine(connection: Connection, history: History, half_done: Iterable[HalfDo
 
 def _row(entry: Entry) -> HealthRow:
     at = max(entry.applied_at, entry.rolled_back_at or "")
-    return HealthRow(entry.version, entry.name, entry.word, at, entry.error)
-
-
-def _newest_first(row: HealthRow) -> tuple[str, int]:
-    return row.at, int(row.version)
+    return HealthRow(entry.version, entry.name, entry.status, at, entry.error)

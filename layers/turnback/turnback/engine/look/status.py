@@ -1,4 +1,4 @@
-"""Where each migration stands: the files and the history put side by side."""
+"""The status of each migration, from the files and the history."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from turnback.engine.look.history import Entry
-from turnback.migrations.model import Project
+from turnback.migrations.model import Migration, Project
 
 
 @dataclass(frozen=True, slots=True)
 class MigrationStatus:
-    """Where one migration stands.
+    """The status of one migration.
 
     Attributes:
         status: ``pending``, ``applied``, ``failed``, ``rolled_back``, ``missing`` (its file is
@@ -44,30 +44,12 @@ class MigrationStatus:
 
 
 def statuses(project: Project, entries: Iterable[Entry]) -> list[MigrationStatus]:
-    """Files and history put side by side, oldest version first."""
+    """The status of each migration, oldest version first."""
     by_number = {entry.number: entry for entry in entries}
-    found: dict[int, MigrationStatus] = {}
-    for migration in project.migrations:
-        entry = by_number.pop(migration.number, None)
-        checksum = migration.forward.checksum
-        if entry is None:
-            status = MigrationStatus(
-                migration.version, migration.name, "pending", None, None, checksum
-            )
-        else:
-            word = entry.word
-            if word == "applied" and entry.checksum != checksum:
-                word = "changed"
-            status = MigrationStatus(
-                migration.version,
-                migration.name,
-                word,
-                entry.applied_at,
-                entry.execution_ms,
-                checksum,
-                entry.error,
-            )
-        found[migration.number] = status
+    found = {
+        migration.number: _of_file(migration, by_number.pop(migration.number, None))
+        for migration in project.migrations
+    }
     for number, entry in by_number.items():
         if entry.applied:
             found[number] = MigrationStatus(
@@ -79,3 +61,14 @@ def statuses(project: Project, entries: Iterable[Entry]) -> list[MigrationStatus
                 entry.checksum,
             )
     return [found[number] for number in sorted(found)]
+
+
+def _of_file(migration: Migration, entry: Entry | None) -> MigrationStatus:
+    version, name, checksum = migration.version, migration.name, migration.forward.checksum
+    if entry is None:
+        return MigrationStatus(version, name, "pending", None, None, checksum)
+    changed = entry.applied and entry.checksum != checksum
+    status = "changed" if changed else entry.status
+    return MigrationStatus(
+        version, name, status, entry.applied_at, entry.execution_ms, checksum, entry.error
+    )

@@ -1,54 +1,51 @@
 """A migration that cannot run in a transaction: one statement at a time, each with its record.
 
-A statement that is refused in a transaction block travels in a pipeline with the record of it,
-under one Sync: the server carries out both without waiting for us, and skips the record if the
-statement fails. A run that was cut off goes on at the first statement that has no record.
+A statement that is refused in a transaction block is sent in a pipeline with its record, under one
+Sync: the server runs both without waiting for the client, and skips the record if the statement
+fails. A run that was cut off continues at the first statement that has no record.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from turnback.engine.look.half_done import Work
-from turnback.engine.look.history import History, Try
-from turnback.engine.outside import undo_outside
-from turnback.engine.outside.alone import (
-    SESSION_KINDS,
-    alone,
-    commits,
-    run_alone,
-    set_session,
-    settled,
+from turnback.engine.look.half_done import ScriptEffects
+from turnback.engine.look.history import Attempt
+from turnback.engine.outside.cleanup import (
+    clean_up,
+    clean_up_before_rollback,
+    left_something,
+    prepare_attempt,
+    was_completed,
 )
-from turnback.engine.outside.healing import before, clean, heal, stays
-from turnback.engine.outside.partitions import finish
-from turnback.engine.outside.undoing import Undoing
+from turnback.engine.outside.partitions import finish_detach
+from turnback.engine.outside.undo import Skipped, Undo
 from turnback.engine.run.failure import point
 from turnback.engine.run.plan import Step
 from turnback.engine.run.record import Recorder
-from turnback.engine.run.transaction import OURSELVES, RESET
-from turnback.engine.session.events import Event, Listener
-from turnback.engine.session.message import Connection, Quiet, ServerError, send
+from turnback.engine.run.session import Session
+from turnback.engine.run.transaction import OURSELVES, RESET, header_settings
+from turnback.engine.session.events import Event
+from turnback.engine.session.message import ServerError, Watcher, send, send_under_one_sync
 from turnback.errors import MigrationFailed, MigrationIncomplete, TurnbackError
 from turnback.migrations.checksums import digest
 from turnback.sql.statements import Statement
 
+# They change the session, not the database, and run again when a run continues.
+_SESSION_KINDS = {"VariableSetStmt"}
+# They may commit in the middle.
+_COMMITTING = {"DoStmt", "CallStmt"}
 
-def run(
-    connection: Connection,
-    step: Step,
-    recorder: Recorder,
-    history: History,
-    listener: Listener,
-    watch: Quiet | None = None,
-) -> int:
+
+def run(session: Session, step: Step, watch: Watcher | None = None) -> int:
     """Run a migration statement by statement, and return the milliseconds it took.
 
     Raises:
-        MigrationIncomplete: a statement failed after others that stay.
+        MigrationIncomplete: a statement failed after others that were kept.
         MigrationFailed, RollbackFailed: the first one failed, so nothing was changed.
-        LockTimeout: a statement did not get its lock; trying again goes on there.
+        LockTimeout: a statement ran into the lock timeout; the next attempt continues there.
         DatabaseUnreachable: the connection broke.
     """
     began = time.monotonic()
@@ -60,172 +57,264 @@ def run(
             version=step.version,
             hint="turnback check says where its syntax is not understood",
         )
-    all_tries = history.tries(step.migration)
-    tries = all_tries[step.direction]
+    attempts = session.history.attempts(step.migration)
     if step.direction == "up":
-        _refuse_half_undone(step, all_tries["down"])
-    done = settled(tries, statements)
+        _refuse_half_undone(step, attempts["down"])
+    script = _Script(session, step, watch, attempts[step.direction])
+    done = count_done(attempts[step.direction], statements)
     if done:
-        listener(
-            Event("resumed", step.version, step.name, text=f"{done} of {len(statements)} are done")
-        )
-    undoing = None
-    if step.half:
-        undoing = undo_outside.begin(connection, step, step.half, listener, tries, done, watch)
-    elif step.direction == "up":
-        send(connection, recorder.begun(step.migration, Work.of(statements).to_json(step.name)))
-    set_session(connection, step, done)
-    course = _Course(connection, step, recorder, listener, watch, undoing)
+        text = f"{done} of {len(statements)} are done"
+        session.listener(Event("resumed", step.version, step.name, text=text))
+    undo = script.begin_undo(done) if step.half else None
+    if undo is None and step.direction == "up":
+        note = ScriptEffects.of(statements).to_json(step.name)
+        send(session.connection, session.recorder.begun(step.migration, note))
+    script.set_session(done)
     changed = done
     for number, statement in enumerate(statements[done:], done + 1):
-        if statement.kind in SESSION_KINDS:
-            course.send_setting(statement, number, changed)
+        if statement.kind in _SESSION_KINDS:
+            script.send_setting(statement, number, changed)
         else:
-            course.carry(statement, number, tries.get(number), changed)
+            script.run(statement, number, changed, undo)
             changed = number
     elapsed = int((time.monotonic() - began) * 1000)
-    _finish(connection, step, recorder, elapsed)
+    _finish(session, step, elapsed)
     return elapsed
 
 
-@dataclass(frozen=True, slots=True)
-class _Course:
-    """One migration on its way, statement by statement."""
+def preview(step: Step, recorder: Recorder) -> list[str]:
+    """The messages that run this migration, one a statement with its record."""
+    return [
+        f"{statement.sql};\n{recorder.statement(step, number, statement)};"
+        for number, statement in enumerate(step.runnable.statements or (), 1)
+    ]
 
-    connection: Connection
+
+def count_done(attempts: Mapping[int, Attempt], statements: tuple[Statement, ...]) -> int:
+    """How many statements, from the first, are done as they are in the file now."""
+    count = 0
+    for number, statement in enumerate(statements, 1):
+        if statement.kind in _SESSION_KINDS:
+            continue
+        last = attempts.get(number)
+        if not last or not last.done or last.checksum != digest(statement.sql.encode()):
+            break
+        count = number
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class _Script:
+    """One script, run statement by statement.
+
+    Attributes:
+        attempts: number → last attempt at each statement, by earlier runs.
+    """
+
+    session: Session
     step: Step
-    recorder: Recorder
-    listener: Listener
-    watch: Quiet | None
-    undoing: Undoing | None
+    watch: Watcher | None
+    attempts: Mapping[int, Attempt]
+
+    def begin_undo(self, done: int) -> Undo | None:
+        """The rollback of a half done migration, after the ``done`` statements of an attempt."""
+        half = self.step.half
+        if half is None:
+            return None
+        undo = Undo(self.session, self.step, half)
+        statements = self.step.runnable.statements or ()
+        for number, statement in enumerate(statements[:done], 1):
+            last = self.attempts.get(number)
+            if last and last.skipped:
+                undo.skipped_before(Skipped(number, statement, last.skipped, last.note or ""))
+        if not done:
+            undo.check_beforehand()
+            clean_up_before_rollback(self.session.connection, statements, half.notes, self.watch)
+        return undo
+
+    def set_session(self, upto: int) -> None:
+        """Give the session the settings that the file has made by its statement ``upto``."""
+        connection = self.session.connection
+        send(connection, RESET)
+        for setting in header_settings(self.step.runnable.script):
+            send(connection, f"SET {setting}")
+        for statement in (self.step.runnable.statements or ())[:upto]:
+            if statement.kind in _SESSION_KINDS:
+                send(connection, statement.sql)
 
     def send_setting(self, statement: Statement, number: int, changed: int) -> None:
-        """Run a statement that only makes the session."""
+        """Run a statement that only changes the session."""
         try:
-            send(self.connection, statement.sql)
+            send(self.session.connection, statement.sql)
         except ServerError as error:
-            raise _failure(self.step, error, statement, number, changed) from error
+            raise self._failure(error, statement, number, changed) from error
 
-    def carry(self, statement: Statement, number: int, last: Try | None, changed: int) -> None:
-        """Run a statement with its record; what it leaves when it fails is cleared, or recorded."""
-        connection, step = self.connection, self.step
-        cut_off = last if last and last.cut_off else None
-        noted = cut_off.noted if cut_off else None
+    def run(self, statement: Statement, number: int, changed: int, undo: Undo | None) -> None:
+        """Run a statement with its record; what it leaves when it fails is removed or recorded."""
+        connection, step, recorder = self.session.connection, self.step, self.session.recorder
         try:
-            if self.undoing:
-                undo_outside.undo(
-                    connection, self.undoing, statement, number, self.recorder, self.watch
-                )
-                return
-            if not alone(step, statement):
-                send(
-                    connection,
-                    f"{statement.sql}\n;{OURSELVES} {self._record(number, statement)}",
-                    self.watch,
-                )
-                return
-            if self._is_done(statement, number, cut_off):
-                return
-            noted = before(connection, statement, self.watch)
-            checksum = digest(statement.sql.encode())
-            trying = self.recorder.trying(step.migration, step.direction, number, checksum, noted)
-            record = self._record(number, statement)
-            run_alone(connection, step, statement, trying, record, self.watch)
-            set_session(connection, step, number)
+            if undo:
+                self._undo(statement, number, undo)
+            else:
+                self._apply(statement, number)
         except ServerError as error:
-            if not self.undoing:
-                clean(connection, statement, noted, self.watch)
-            left = commits(step, statement) or stays(connection, statement)
+            left = self._commits(statement) or left_something(connection, statement)
             if left and step.direction == "up":
-                row = self.recorder.left(step.migration, "up", number, str(error))
-                send(connection, f"{RESET} {row}")
-            raise _failure(step, error, statement, number, changed, left=left) from error
+                send(connection, f"{RESET} {recorder.left(step, number, str(error))}")
+            raise self._failure(error, statement, number, changed, left=left) from error
 
-    def _is_done(self, statement: Statement, number: int, cut_off: Try | None) -> bool:
-        """Whether the catalog shows that an earlier try did its work; else, that is cleared."""
-        connection, step, watch = self.connection, self.step, self.watch
-        noted = cut_off.noted if cut_off else None
-        # What the catalog shows was done by the text as it was then.
-        same = cut_off is not None and cut_off.checksum == digest(statement.sql.encode())
-        healed = same and heal(connection, statement, noted, watch)
-        if healed or finish(connection, statement, watch):
-            self.listener(Event("recognised", step.version, step.name, text=statement.sql))
-            send(connection, self._record(number, statement))
+    def _apply(self, statement: Statement, number: int) -> None:
+        connection = self.session.connection
+        record = self.session.recorder.statement(self.step, number, statement)
+        last = self.attempts.get(number)
+        interrupted = last if last and last.interrupted else None
+        note = interrupted.note if interrupted else None
+        try:
+            if not self._runs_alone(statement):
+                send(connection, f"{statement.sql}\n;{OURSELVES} {record}", self.watch)
+            elif self._is_completed(statement, interrupted):
+                event = Event("recognised", self.step.version, self.step.name, text=statement.sql)
+                self.session.listener(event)
+                send(connection, record)
+            else:
+                note = prepare_attempt(connection, statement, self.watch)
+                self._send_alone(statement, number, note, record)
+        except ServerError:
+            clean_up(connection, statement, note, self.watch)
+            raise
+
+    def _undo(self, statement: Statement, number: int, undo: Undo) -> None:
+        """Run a statement of a half done migration's rollback, or skip it.
+
+        Raises:
+            ServerError: it failed, and not because there was nothing to undo.
+            RollbackFailed: it could destroy rows.
+        """
+        connection = self.session.connection
+        record = self.session.recorder.statement(self.step, number, statement)
+        alone = self._runs_alone(statement)
+        recorded = False
+
+        def send_one(sql: str) -> None:
+            nonlocal recorded
+            # The parts of a statement have no records: a part that is undone is skipped when it is
+            # tried again.
+            whole = sql == statement.sql
+            if alone:
+                self._send_alone(statement, number, note, record)
+            else:
+                send(connection, f"{sql}\n;{OURSELVES} {record}" if whole else sql, self.watch)
+            recorded = whole
+
+        note = prepare_attempt(connection, statement, self.watch) if alone else None
+        skipped_before = len(undo.skipped)
+        try:
+            if not (alone and finish_detach(connection, statement, self.watch)):
+                undo.run(statement, number, send_one)
+        except ServerError:
+            clean_up(connection, statement, note, self.watch)
+            raise
+        for skipped in undo.records_of_skipped(skipped_before):
+            record = skipped
+        if not recorded:
+            send(connection, f"{OURSELVES} {record}")
+
+    def _runs_alone(self, statement: Statement) -> bool:
+        """Whether the statement may not share a message, which the server makes a transaction.
+
+        A block or a procedure that commits runs only at the top level (manual, 43.8).
+        """
+        forced = self.step.runnable.script.directives.no_transaction
+        return statement.outside_transaction or (forced and statement.kind in _COMMITTING)
+
+    def _commits(self, statement: Statement) -> bool:
+        return statement.kind in _COMMITTING and self._runs_alone(statement)
+
+    def _is_completed(self, statement: Statement, interrupted: Attempt | None) -> bool:
+        """Whether the catalog shows that an earlier attempt did its work; else, clean up."""
+        connection, watch = self.session.connection, self.watch
+        note = interrupted.note if interrupted else None
+        # What the catalog shows was done by the text of that time.
+        same = interrupted is not None and interrupted.checksum == digest(statement.sql.encode())
+        if same and was_completed(connection, statement, note, watch):
             return True
-        if cut_off and not same:
-            clean(connection, statement, noted, watch)
+        if finish_detach(connection, statement, watch):
+            return True
+        if interrupted and not same:
+            clean_up(connection, statement, note, watch)
         return False
 
-    def _record(self, number: int, statement: Statement) -> str:
-        checksum = digest(statement.sql.encode())
-        return self.recorder.statement(self.step.migration, self.step.direction, number, checksum)
+    def _send_alone(self, statement: Statement, number: int, note: str | None, record: str) -> None:
+        """Send a statement at the top level of the session that the file has set up."""
+        connection = self.session.connection
+        settings = []
+        if statement.outside_transaction and not statement.strong_outside:
+            # It waits for old transactions to end, by design: a lock timeout would leave an invalid
+            # index behind, and nobody queues behind its weak lock (manual, CREATE INDEX).
+            settings.append("SET lock_timeout = 0")
+        if self.step.runnable.script.directives.statement_timeout_ms is None:
+            settings.append("SET statement_timeout = 0")
+        trying = self.session.recorder.trying(self.step, number, statement, note)
+        send(connection, "; ".join([f"{OURSELVES} {trying}", *settings]))
+        # The file may have switched role, and the record is written as the user who connected.
+        pipeline = [statement.sql, "RESET SESSION AUTHORIZATION", "RESET ROLE", record]
+        send_under_one_sync(connection, pipeline, self.watch)
+        self.set_session(number)
+
+    def _failure(
+        self,
+        error: ServerError,
+        statement: Statement,
+        number: int,
+        changed: int,
+        *,
+        left: bool = False,
+    ) -> TurnbackError:
+        offset = statement.offset
+        if error.position is not None and error.position <= len(statement.sql):
+            offset += error.position - 1
+        again = f"run turnback {self.step.direction}"
+        incomplete = None
+        if self._commits(statement):
+            incomplete = (
+                f"what statement {number} had committed was kept; change it so that it can run "
+                f"again, and {again}: it continues there"
+            )
+        elif changed:
+            done = "statement 1 is done and kept"
+            if changed > 1:
+                done = f"statements 1 to {changed} are done and kept"
+            incomplete = f"{done}; fix statement {number} and {again} again: it continues there"
+        elif left:
+            incomplete = (
+                f"statement {number} has begun its work, and that was kept; {again} again: it "
+                "continues there"
+            )
+        return point(self.step, error, offset, statement, incomplete=incomplete)
 
 
-def preview(step: Step, recorder: Recorder) -> list[str]:
-    """The messages that carry this migration, one a statement with its record."""
-    messages = []
-    for number, statement in enumerate(step.runnable.statements or (), 1):
-        checksum = digest(statement.sql.encode())
-        record = recorder.statement(step.migration, step.direction, number, checksum)
-        messages.append(f"{statement.sql};\n{record};")
-    return messages
-
-
-def _refuse_half_undone(step: Step, undone: dict[int, Try]) -> None:
-    """Refuse to go on with what a rollback has begun to take back."""
-    if any(one.done or one.cut_off for one in undone.values()):
+def _refuse_half_undone(step: Step, undone: Mapping[int, Attempt]) -> None:
+    """Refuse to apply a migration whose rollback has begun."""
+    if any(one.done or one.interrupted for one in undone.values()):
         raise MigrationIncomplete(
             f"the rollback of {step.version}, which was half done, stopped in its middle",
             file=step.runnable.script.path,
             version=step.version,
-            hint="take it to its end first: turnback down to the version before it",
+            hint="finish it first: turnback down to the version before it",
         )
 
 
-def _failure(
-    step: Step,
-    error: ServerError,
-    statement: Statement,
-    number: int,
-    changed: int,
-    *,
-    left: bool = False,
-) -> TurnbackError:
-    offset = statement.offset
-    if error.position is not None and error.position <= len(statement.sql):
-        offset += error.position - 1
-    incomplete = None
-    verb = "up" if step.direction == "up" else "down"
-    if commits(step, statement):
-        incomplete = (
-            f"what statement {number} had committed stays; make it fit to run again, and run "
-            f"turnback {verb}: it goes on there"
-        )
-    elif changed:
-        done = "statement 1 is done and stays"
-        if changed > 1:
-            done = f"statements 1 to {changed} are done and stay"
-        incomplete = (
-            f"{done}; mend statement {number} and run turnback {verb} again: it goes on there"
-        )
-    elif left:
-        incomplete = (
-            f"statement {number} has begun its work, and that stays; run turnback {verb} again: "
-            "it goes on there"
-        )
-    return point(step, error, offset, statement, incomplete=incomplete)
-
-
-def _finish(connection: Connection, step: Step, recorder: Recorder, elapsed: int) -> None:
-    """Verify and record the whole migration, both or neither; tried again by the next run."""
+def _finish(session: Session, step: Step, elapsed: int) -> None:
+    """Verify and record the whole migration, both or neither; the next run tries it again."""
+    recorder = session.recorder
     record = recorder.applied if step.direction == "up" else recorder.rolled_back
     prefix = f"{RESET} {record(step.migration, elapsed_ms=elapsed)};"
     if step.verify is None:
-        send(connection, prefix)
+        send(session.connection, prefix)
         return
     prefix += " SET LOCAL transaction_read_only = on;\n"
     try:
-        send(connection, f"{prefix}{step.verify.text}\n")
+        send(session.connection, f"{prefix}{step.verify.text}\n")
     except ServerError as error:
         offset = error.position - 1 - len(prefix) if error.position else 0
         raise point(
@@ -233,6 +322,6 @@ def _finish(connection: Connection, step: Step, recorder: Recorder, elapsed: int
             error,
             max(offset, 0),
             None,
-            incomplete=f"the statements of {step.version} ran outside a transaction and stay; "
-            "set right what it found, and run turnback up again: it verifies again",
+            incomplete=f"the statements of {step.version} ran outside a transaction and were kept; "
+            "correct what it found, and run turnback up again: it verifies again",
         ) from error

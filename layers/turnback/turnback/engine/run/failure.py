@@ -1,4 +1,4 @@
-"""From the server's error to one that points: file, line, column, and what to do."""
+"""Turns the server's error into one with file, line, column, and what to do."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from turnback.migrations.text import position
 from turnback.sql.script import syntax_error
 from turnback.sql.statements import Statement
 
-LOCK_NOT_AVAILABLE = "55P03"
-SYNTAX_ERROR = "42601"
-READ_ONLY = "25006"
-# Worth trying again as it is: a lock not had in time, a deadlock, a serialization failure.
-PASSING = (LOCK_NOT_AVAILABLE, "40P01", "40001")
+_LOCK_NOT_AVAILABLE = "55P03"
+_SYNTAX_ERROR = "42601"
+_READ_ONLY = "25006"
+# Transient: a lock timeout, a deadlock, a serialization failure.
+_TRANSIENT = (_LOCK_NOT_AVAILABLE, "40P01", "40001")
 _LONGEST_STATEMENT = 2000
 _HINTS = {
     "25001": "if the statement cannot run in a transaction, say so in the header: "
     "-- turnback: no-transaction",
     "2D000": "a procedure that commits cannot run in a transaction; say so in the header: "
     "-- turnback: no-transaction",
-    READ_ONLY: "this server is read-only: name the endpoint of the writer",
+    _READ_ONLY: "this server is read-only: name the endpoint of the writer",
     "57014": "it was cancelled; give it more time: -- turnback: statement-timeout 10min",
 }
 
@@ -34,20 +34,20 @@ _HINTS = {
 def explain(
     step: Step, error: ServerError, *, sent_before: int, statements_before: int
 ) -> TurnbackError:
-    """The error for a script that failed whole, in a transaction.
+    """The error for a script that failed in a transaction, of which nothing was kept.
 
     Args:
         step: what was run.
-        error: the server's words.
+        error: the server's error.
         sent_before: characters of the message before the script's text.
         statements_before: statements of the message before the script's own.
     """
     statement = _statement_at(step, error.index - statements_before)
     found = point(step, error, _offset(step, error, sent_before, statement), statement)
-    ours = syntax_error(step.runnable.script) if error.sqlstate == SYNTAX_ERROR else None
-    if ours and step.runnable.statements is None:
-        # What the file leaves open ends, for the server, in what we put after it.
-        found.message, found.line, found.column = ours.message, ours.line, ours.column
+    syntax = syntax_error(step.runnable.script) if error.sqlstate == _SYNTAX_ERROR else None
+    if syntax and step.runnable.statements is None:
+        # A quote or comment that the file leaves open ends, for the server, in what follows it.
+        found.message, found.line, found.column = syntax.message, syntax.line, syntax.column
     return found
 
 
@@ -59,13 +59,13 @@ def point(
     *,
     incomplete: str | None = None,
 ) -> TurnbackError:
-    """The error at an offset of the script; ``incomplete`` tells what stays, if anything does."""
+    """The error at an offset of the script; ``incomplete`` says what was kept, if anything was."""
     line, column = position(step.runnable.text, offset) if offset is not None else (None, None)
     message = error.message if not error.detail else f"{error.message} ({error.detail})"
     if error.context:
         message += f" [{error.context.splitlines()[0]}]"
     kind: type[TurnbackError] = RollbackFailed if step.direction == "down" else MigrationFailed
-    if error.sqlstate in PASSING:
+    if error.sqlstate in _TRANSIENT:
         kind = LockTimeout
     elif incomplete is not None:
         kind = MigrationIncomplete
@@ -83,19 +83,19 @@ def point(
 
 def _advice(step: Step, error: ServerError, incomplete: str | None) -> list[str | None]:
     again = (
-        "mend the file and run turnback up again"
+        "fix the file and run turnback up again"
         if step.direction == "up"
-        else "mend the rollback script and run turnback down again"
+        else "fix the rollback script and run turnback down again"
     )
     kept = f"nothing of {step.version} was kept"
     if step.direction == "down":
         kept = f"{step.version} is still {'half done' if step.half else 'applied'}"
-    if error.sqlstate in PASSING:
+    if error.sqlstate in _TRANSIENT:
         again = "try again when the table is less busy, or for longer: --lock-retry-for 10min"
         return [error.hint, incomplete or kept, again]
     hint = _HINTS.get(error.sqlstate)
-    if error.sqlstate == READ_ONLY and step.runnable.script is step.migration.verify:
-        hint = "a verify script may look, not write"
+    if error.sqlstate == _READ_ONLY and step.runnable.script is step.migration.verify:
+        hint = "a verify script may read, but not write"
     return [error.hint, hint, incomplete or f"{kept}; {again}"]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from turnback.engine.look.half_done import HalfDone
-from turnback.engine.look.history import Entry
+from turnback.engine.look.half_done import HalfDone, ScriptEffects
+from turnback.engine.look.history import Entry, StoredScript
 from turnback.engine.look.status import statuses
 from turnback.errors import (
     ChecksumMismatch,
@@ -19,10 +19,12 @@ from turnback.errors import (
     TurnbackError,
     UnknownVersion,
 )
-from turnback.migrations.model import Migration, Project
+from turnback.migrations.checksums import digest
+from turnback.migrations.headers import read_directives
+from turnback.migrations.model import Migration, Project, Script
 from turnback.sql.script import Runnable, prepare
 
-MORE = "turnback status shows every migration"
+_MORE = "turnback status shows every migration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Step:
     """One migration in one direction, with its script made ready to run.
 
     Attributes:
-        half: what was done of it, where it is taken back half done.
+        half: what was done of it, where a half done migration is rolled back.
     """
 
     migration: Migration
@@ -50,7 +52,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps of a run, and what is worth saying about them beforehand."""
+    """The steps of a run, in order, and notes about them."""
 
     direction: str
     steps: tuple[Step, ...]
@@ -94,12 +96,12 @@ def plan_up(
         ChecksumMismatch: an applied file was edited.
         MigrationMissing: an applied file is gone.
         OutOfOrder: a pending migration is older than an applied one.
-        RollbackMissing: a pending migration has no way back.
+        RollbackMissing: a pending migration has no rollback script and no reason for that.
         InvalidMigration: a pending file cannot be run.
     """
     found = statuses(project, entries)
     _refuse_drift(project, [(item.version, item.name, item.status) for item in found])
-    limit = number_of(project, target)
+    limit = _number_of(project, target)
     applied = {int(item.version): item.version for item in found if item.status == "applied"}
     newest = max(applied, default=-1)
     pending = {int(item.version) for item in found if item.pending}
@@ -112,10 +114,10 @@ def plan_up(
                 f"{migration.version} is pending, but {applied[newest]} is applied already",
                 file=migration.forward.path,
                 version=migration.version,
-                hint="give it a higher number, or run it all the same: --out-of-order",
+                hint="give it a higher number, or run it anyway: --out-of-order",
             )
         if migration.rollback is not None:
-            # A way back that cannot be read is none.
+            # A rollback script that cannot be read is refused now, not when it is needed.
             prepare(migration.rollback)
         elif rollback_required:
             _need_reason(migration)
@@ -151,6 +153,133 @@ def step_down(migration: Migration) -> Step | None:
     return Step(migration, "down", prepare(migration.rollback))
 
 
+def plan_down(
+    project: Project,
+    entries: Sequence[Entry],
+    stored: Mapping[str, StoredScript],
+    *,
+    target: str,
+    half_done: Sequence[HalfDone] = (),
+) -> Plan:
+    """Every applied migration after ``target``, newest first; ``0`` is all of them.
+
+    Half done migrations after it come before all others. The rollback script is the file's, or,
+    where the file is gone, the one stored in the database.
+
+    Raises:
+        UnknownVersion: ``target`` is not the version of a migration.
+        RollbackMissing: one of them has no rollback script.
+        InvalidMigration: a rollback script cannot be run.
+    """
+    # 0 is before the first, even where the first has the number 0.
+    if int(target) != 0:
+        _number_of(project, target, {entry.number for entry in entries})
+    limit = int(target) or -1
+    halves = [half for half in half_done if half.number > limit]
+    applied = [entry for entry in entries if entry.applied and entry.number > limit]
+    return _downwards(project, applied, stored, halves)
+
+
+def plan_down_stored(
+    entries: Iterable[Entry],
+    stored: Mapping[str, StoredScript],
+    half_done: Sequence[HalfDone] = (),
+) -> Plan:
+    """These migrations, newest first, by the rollback scripts stored in the database.
+
+    Args:
+        entries: the migrations to roll back, oldest first.
+        stored: version → rollback script.
+        half_done: what is half done, which comes before all others.
+
+    Raises:
+        RollbackMissing: one of them was applied without a rollback script.
+    """
+    return _downwards(None, entries, stored, half_done)
+
+
+def remaining(plan: Plan, entries: Iterable[Entry], half_done: Iterable[HalfDone]) -> list[Step]:
+    """The plan's steps without those that another run did since the plan was made.
+
+    Args:
+        plan: the plan.
+        entries: the history as it is now.
+        half_done: what is half done now.
+
+    Raises:
+        ChecksumMismatch: another run applied a migration from another file.
+    """
+    by_number = {entry.number: entry for entry in entries}
+    halves = {half.number: half for half in half_done}
+    left = []
+    for step in plan.steps:
+        if step.half:
+            if half := halves.get(step.migration.number):
+                effects = half.effects or step.half.effects
+                left.append(replace(step, half=replace(half, effects=effects)))
+            continue
+        entry = by_number.get(step.migration.number)
+        if entry and entry.applied and plan.direction == "up":
+            if entry.checksum != step.migration.forward.checksum:
+                raise ChecksumMismatch(
+                    f"{step.version} was applied by another run, from another file",
+                    file=step.migration.forward.path,
+                    version=step.version,
+                    hint=_MORE,
+                )
+        elif plan.direction == "up" or (entry and entry.applied):
+            left.append(step)
+    return left
+
+
+def _downwards(
+    project: Project | None,
+    entries: Iterable[Entry],
+    stored: Mapping[str, StoredScript],
+    half_done: Iterable[HalfDone],
+) -> Plan:
+    steps = [_step_of_half(project, half) for half in half_done]
+    steps += [
+        _rollback_step(project, entry, stored.get(entry.version))
+        for entry in reversed(list(entries))
+    ]
+    return Plan("down", tuple(steps))
+
+
+def _step_of_half(project: Project | None, half: HalfDone) -> Step:
+    step = _rollback_step(project, half, half.rollback)
+    migration = project.find(half.version) if project else None
+    if half.effects is None and migration is not None:
+        # The log of an older turnback has none; the file as it is now has to do.
+        statements = prepare(migration.forward).statements or ()
+        half = replace(half, effects=ScriptEffects.of(statements))
+    return replace(step, half=half)
+
+
+def _rollback_step(
+    project: Project | None, done: Entry | HalfDone, stored: StoredScript | None
+) -> Step:
+    version, name = done.version, done.name
+    migration = project.find(version) if project else None
+    script = migration.rollback if migration else None
+    if script is None and stored is not None:
+        path = f"{stored.path} (stored)"
+        checksum = digest(stored.sql.encode())
+        script = Script(path, stored.sql, checksum, read_directives(path, stored.sql))
+    if script is None:
+        reason = migration.forward.directives.irreversible if migration else None
+        raise RollbackMissing(
+            f"{version}{f' ({name})' if name else ''} has no rollback script"
+            + (f": irreversible because {reason}" if reason else ""),
+            version=version,
+            hint=f"write rollback/{version}_rollback.sql, or restore a snapshot",
+        )
+    if migration is None:
+        forward = Script(f"sql/{version}_{name}.sql", "", done.checksum)
+        migration = Migration(version, name, forward)
+    return Step(migration, "down", prepare(script))
+
+
 def _refuse_drift(project: Project, found: list[tuple[str, str, str]]) -> None:
     problems: list[TurnbackError] = []
     for version, name, status in found:
@@ -161,7 +290,7 @@ def _refuse_drift(project: Project, found: list[tuple[str, str, str]]) -> None:
                     f"{version} was edited after it was applied",
                     version=version,
                     file=migration.forward.path if migration else None,
-                    hint="undo the edit and write a new migration; or, when the file is right: "
+                    hint="undo the edit and write a new migration; or, if the file is right: "
                     f"turnback repair {version} --accept-checksum --because REASON",
                 )
             )
@@ -170,28 +299,28 @@ def _refuse_drift(project: Project, found: list[tuple[str, str, str]]) -> None:
                 MigrationMissing(
                     f"{version} ({name}) is applied, but its file is gone",
                     version=version,
-                    hint="bring the file back from version control; or roll it back by its stored "
+                    hint="restore the file from version control; or roll it back with its stored "
                     "script: turnback down to the version before it",
                 )
             )
     if problems:
         first = problems[0]
         if len(problems) > 1:
-            first.message += f" (and {len(problems) - 1} more; {MORE})"
+            first.message += f" (and {len(problems) - 1} more; {_MORE})"
         raise first
 
 
-def number_of(project: Project, target: str | None, also: set[int] | None = None) -> int | None:
-    """The version as a number; None where there is none.
+def _number_of(project: Project, target: str | None, also: set[int] | None = None) -> int | None:
+    """The version as a number; None for no target.
 
     Raises:
-        UnknownVersion: neither the project has it, nor ``also``.
+        UnknownVersion: neither the project nor ``also`` has it.
     """
     if target is None:
         return None
     known = {migration.number for migration in project.migrations} | (also or set())
     if int(target) not in known:
-        raise UnknownVersion(f"there is no migration {target}", hint=MORE, version=target)
+        raise UnknownVersion(f"there is no migration {target}", hint=_MORE, version=target)
     return int(target)
 
 
@@ -201,7 +330,7 @@ def _need_reason(migration: Migration) -> None:
             f"{migration.version} has no rollback script",
             file=migration.forward.path,
             version=migration.version,
-            hint=f"write rollback/{migration.version}_rollback.sql, or say why there is none: "
+            hint=f"write rollback/{migration.version}_rollback.sql, or say why it has none: "
             "-- turnback: irreversible because REASON",
         )
 
@@ -212,6 +341,6 @@ def _notes(project: Project, steps: list[Step]) -> list[str]:
     return [
         f"the numbers jump from {before} to {after}"
         for before, after in itertools.pairwise(numbers)
-        # Timestamps jump by nature.
+        # Timestamps are never consecutive.
         if after - before > 1 and after in planned and after < 10**7
     ]

@@ -1,14 +1,21 @@
-"""The SQL that writes a migration into the history, inside the message that runs it."""
+"""The SQL that records a migration in the history, inside the message that runs it."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from turnback.engine.look.history import Entry
+from turnback.engine.run.plan import Step
 from turnback.engine.session.events import RunContext
+from turnback.errors import ConfigurationError
+from turnback.migrations.checksums import digest
 from turnback.migrations.model import Migration
 from turnback.sql.quoting import identifier, literal
+from turnback.sql.statements import Statement
 
 TIME_COLUMN = "turnback_ms"
-# now() is when the message arrived, which in a message of many migrations is long before one of
-# them begins; so each notes its beginning in a setting of its transaction.
+# now() is when the message arrived; in a message of many migrations that is long before a later one
+# begins. So each notes its beginning in a setting of its transaction.
 BEGAN = "turnback.began"
 NOTE_BEGINNING = (
     f"SELECT pg_catalog.set_config('{BEGAN}', "
@@ -32,11 +39,11 @@ class Recorder:
         self._log = f"{identifier(schema)}.migration_log"
 
     def applied(self, migration: Migration, *, elapsed_ms: int | None = None) -> str:
-        """SQL: this migration is applied; gives the milliseconds it took as ``turnback_ms``.
+        """SQL: this migration is applied; returns its milliseconds as ``turnback_ms``.
 
         Args:
             migration: the migration.
-            elapsed_ms: what it took, where the transaction does not know that by itself.
+            elapsed_ms: its duration, where the transaction cannot measure it.
         """
         took = _ELAPSED if elapsed_ms is None else literal(elapsed_ms)
         return (
@@ -52,9 +59,9 @@ class Recorder:
         )
 
     def rolled_back(self, migration: Migration, *, elapsed_ms: int | None = None) -> str:
-        """SQL: this migration is rolled back; gives ``turnback_ms``."""
+        """SQL: this migration is rolled back; returns ``turnback_ms``."""
         took = _ELAPSED if elapsed_ms is None else literal(elapsed_ms)
-        # One that is half done may have no row: its run was killed before it wrote one.
+        # A half done migration may have no row: its run was killed before it wrote one.
         return (
             f"WITH logged AS ({self._logged(migration, 'down', 'done', took=took)})\n"
             f"INSERT INTO {self._migrations} AS m "
@@ -70,143 +77,142 @@ class Recorder:
 
         Args:
             migration: the migration.
-            noted: what its statements do, as of ``half_done.Work.to_json``.
+            noted: what its statements do, as of ``ScriptEffects.to_json``.
         """
-        return self._logged(
-            migration,
-            "up",
-            "started",
-            took="0",
-            statement_checksum=migration.forward.checksum,
-            error=noted,
-        )
+        checksum = migration.forward.checksum
+        return self._logged(migration, "up", "started", statement_checksum=checksum, error=noted)
 
-    def statement(
-        self, migration: Migration, direction: str, number: int, checksum: str, elapsed_ms: int = 0
-    ) -> str:
-        """SQL: one statement of a migration that runs outside a transaction is done."""
-        return self._logged(
-            migration,
-            direction,
-            "done",
-            took=literal(elapsed_ms),
-            statement=number,
-            statement_checksum=checksum,
-        )
+    def statement(self, step: Step, number: int, statement: Statement) -> str:
+        """SQL: one statement of a script that runs outside a transaction is done."""
+        return self._of_statement(step, "done", number, statement)
 
     def skipped(
-        self, migration: Migration, number: int, checksum: str, sqlstate: str, reason: str
+        self, step: Step, number: int, statement: Statement, sqlstate: str, reason: str
     ) -> str:
         """SQL: a statement of a rollback script had nothing to undo."""
-        return self._logged(
-            migration,
-            "down",
-            "done",
-            took="0",
-            statement=number,
-            statement_checksum=checksum,
-            sqlstate=sqlstate,
-            error=reason[:_LONGEST_ERROR],
-        )
+        error = reason[:_LONGEST_ERROR]
+        return self._of_statement(step, "done", number, statement, sqlstate=sqlstate, error=error)
 
-    def left(self, migration: Migration, direction: str, number: int, error: str) -> str:
-        """SQL: a statement failed, and something of it stays."""
-        return self._logged(
-            migration,
-            direction,
-            "failed",
-            took="0",
-            statement=number,
-            error=error[:_LONGEST_ERROR],
-        )
+    def trying(self, step: Step, number: int, statement: Statement, note: str | None) -> str:
+        """SQL: a statement whose end may never be recorded is about to run."""
+        return self._of_statement(step, "started", number, statement, error=note)
 
-    def trying(
-        self, migration: Migration, direction: str, number: int, checksum: str, noted: str | None
-    ) -> str:
-        """SQL: a statement that nobody may hear the end of is about to be run."""
-        return self._logged(
-            migration,
-            direction,
-            "started",
-            took="0",
-            statement=number,
-            statement_checksum=checksum,
-            error=noted,
-        )
+    def left(self, step: Step, number: int, error: str) -> str:
+        """SQL: a statement failed, and left something behind."""
+        error = error[:_LONGEST_ERROR]
+        return self._logged(step.migration, step.direction, "failed", statement=number, error=error)
 
     def detached(self, migration: Migration, direction: str) -> str:
-        """SQL: we leave a migration that goes on in the server."""
-        return self._logged(migration, direction, "detached", took="0")
+        """SQL: the client leaves a migration that continues in the server."""
+        return self._logged(migration, direction, "detached")
 
     def failed(
-        self,
-        migration: Migration,
-        direction: str,
-        message: str,
-        *,
-        sqlstate: str | None,
-        statement: int | None = None,
+        self, migration: Migration, direction: str, message: str, sqlstate: str | None
     ) -> str:
-        """SQL: an attempt failed, in the log, and for the way up in the history as well."""
-        log = self._logged(
-            migration,
-            direction,
-            "failed",
-            took="0",
-            statement=statement,
-            sqlstate=sqlstate,
-            error=message[:_LONGEST_ERROR],
-        )
+        """SQL: an attempt failed: in the log, and when applying in the history as well."""
+        message = message[:_LONGEST_ERROR]
+        log = self._logged(migration, direction, "failed", sqlstate=sqlstate, error=message)
         if direction == "down":
             return log
         return (
             f"WITH logged AS ({log})\nINSERT INTO {self._migrations} AS m "
             "(version, name, checksum, success, error) VALUES ("
             f"{literal(migration.version)}, {literal(migration.name)}, "
-            f"{literal(migration.forward.checksum)}, false, {literal(message[:_LONGEST_ERROR])}) "
+            f"{literal(migration.forward.checksum)}, false, {literal(message)}) "
             "ON CONFLICT (version) DO UPDATE SET name = excluded.name, "
             "checksum = excluded.checksum, applied_at = excluded.applied_at, execution_time = 0, "
             "success = false, error = excluded.error, rolled_back_at = NULL"
         )
 
-    def repaired(self, version: str, name: str, change: str, reason: str) -> str:
-        """SQL: a person changed the history, how and why."""
-        return (
+    def repair(
+        self, migration: Migration | None, entry: Entry | None, change: str, reason: str
+    ) -> tuple[str, str]:
+        """SQL that corrects the history of one migration, with its row in the log; and a summary.
+
+        Args:
+            migration: its files; None where they are gone.
+            entry: its row, or None. One of the two is given.
+            change: ``accept-checksum``, ``applied`` or ``rolled-back``.
+            reason: why, for the log.
+
+        Raises:
+            ConfigurationError: there is nothing to repair in this way.
+        """
+        match change:
+            case "accept-checksum":
+                sql, summary = self._accept(migration, entry)
+            case "applied":
+                sql, summary = self._mark_applied(migration, entry)
+            case _:
+                sql, summary = self._mark_rolled_back(entry)
+        known = migration or entry
+        assert known is not None
+        logged = (
             f"INSERT INTO {self._log} (run_id, version, direction, outcome, error, actor) VALUES ("
-            f"{literal(self._context.run)}, {literal(version)}, 'repair', 'done', "
-            f"{literal(f'{name}: {change}: {reason}')}, {literal(self._context.actor)})"
+            f"{literal(self._context.run)}, {literal(known.version)}, 'repair', 'done', "
+            f"{literal(f'{known.name}: {change}: {reason}')}, {literal(self._context.actor)})"
+        )
+        return f"{sql}; {logged}", summary
+
+    def _accept(self, migration: Migration | None, entry: Entry | None) -> tuple[str, str]:
+        if migration is None or entry is None or not entry.applied:
+            raise ConfigurationError(
+                "only a migration that is applied and has a file can be accepted"
+            )
+        if migration.forward.checksum == entry.checksum:
+            raise ConfigurationError(f"{entry.version} has the recorded checksum already")
+        new = migration.forward.checksum
+        return (
+            f"UPDATE {self._migrations} SET checksum = {literal(new)}, "
+            f"name = {literal(migration.name)} WHERE version = {literal(entry.version)}",
+            f"{entry.version}: checksum {entry.checksum[:12]}… replaced by {new[:12]}…",
         )
 
-    def _logged(
-        self,
-        migration: Migration,
-        direction: str,
-        outcome: str,
-        *,
-        took: str,
-        statement: int | None = None,
-        statement_checksum: str | None = None,
-        sqlstate: str | None = None,
-        error: str | None = None,
+    def _mark_applied(self, migration: Migration | None, entry: Entry | None) -> tuple[str, str]:
+        if migration is None:
+            raise ConfigurationError("there is no file to record as applied")
+        if entry is not None and entry.applied:
+            raise ConfigurationError(f"{entry.version} is applied already")
+        return (
+            self.applied(migration, elapsed_ms=0),
+            f"{migration.version} is recorded as applied; nothing was run",
+        )
+
+    def _mark_rolled_back(self, entry: Entry | None) -> tuple[str, str]:
+        if entry is None or entry.rolled_back_at is not None:
+            raise ConfigurationError("the history does not say that it is applied")
+        return (
+            f"UPDATE {self._migrations} SET rolled_back_at = pg_catalog.now(), success = true, "
+            f"error = NULL WHERE version = {literal(entry.version)}",
+            f"{entry.version} is recorded as rolled back; nothing was run",
+        )
+
+    def _of_statement(
+        self, step: Step, outcome: str, number: int, statement: Statement, **more: Any
     ) -> str:
-        # The rollback script is stored with the record of the whole migration; and where that
-        # may never come to be written, with its beginning.
-        whole = direction == "up" and outcome in ("done", "started") and statement is None
+        checksum = digest(statement.sql.encode())
+        more |= {"statement": number, "statement_checksum": checksum}
+        return self._logged(step.migration, step.direction, outcome, **more)
+
+    def _logged(
+        self, migration: Migration, direction: str, outcome: str, *, took: str = "0", **more: Any
+    ) -> str:
+        """An INSERT into the log; ``more`` has the values of further columns."""
+        # The rollback script is stored with the record of the whole migration, and with its
+        # beginning, because that record may never be written.
+        whole = direction == "up" and outcome in ("done", "started") and "statement" not in more
         rollback = migration.rollback if whole else None
         values = {
-            "run_id": literal(self._context.run),
-            "release": literal(self._context.release),
-            "version": literal(migration.version),
-            "direction": literal(direction),
-            "statement": literal(statement),
-            "statement_checksum": literal(statement_checksum),
-            "outcome": literal(outcome),
-            "sqlstate": literal(sqlstate),
-            "error": literal(error),
-            "execution_ms": took,
-            "actor": literal(self._context.actor),
-            "rollback_path": literal(rollback.path if rollback else None),
-            "rollback_sql": literal(rollback.sql if rollback else None),
+            "run_id": self._context.run,
+            "release": self._context.release,
+            "version": migration.version,
+            "direction": direction,
+            "outcome": outcome,
+            "actor": self._context.actor,
+            "rollback_path": rollback.path if rollback else None,
+            "rollback_sql": rollback.sql if rollback else None,
+            **more,
         }
-        given = {name: value for name, value in values.items() if value != "NULL"}
+        given = {name: literal(value) for name, value in values.items() if value is not None}
+        given["execution_ms"] = took
         return f"INSERT INTO {self._log} ({', '.join(given)}) VALUES ({', '.join(given.values())})"

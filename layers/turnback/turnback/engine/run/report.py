@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from turnback.errors import TurnbackError
@@ -17,12 +17,12 @@ class Done:
     execution_ms: int
 
     def to_dict(self) -> dict[str, Any]:
-        return {"version": self.version, "name": self.name, "execution_ms": self.execution_ms}
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A migration that goes on in the server, although we have left it."""
+    """A migration that continues in the server after the client has left it."""
 
     version: str | None
     seconds: int
@@ -34,14 +34,14 @@ class Running:
         return f"{what} has been running for {self.seconds} s{far}"
 
     def to_dict(self) -> dict[str, Any]:
-        return {"version": self.version, "seconds": self.seconds, "progress": self.progress}
+        return asdict(self)
 
 
 @dataclass(slots=True)
 class Report:
     """What a run did, what is left of its plan, and the error that stopped it, if one did.
 
-    ``running`` is the migration that was left to the server; run again to hear how it ended.
+    ``running`` is the migration that was left to the server; the next run reports how it ended.
     """
 
     applied: list[Done] = field(default_factory=list)
@@ -49,6 +49,11 @@ class Report:
     remaining: list[str] = field(default_factory=list)
     error: TurnbackError | None = None
     running: Running | None = None
+
+    def add(self, direction: str, done: Done) -> None:
+        """A step is done."""
+        (self.applied if direction == "up" else self.rolled_back).append(done)
+        self.remaining.remove(done.version)
 
     def to_dict(self) -> dict[str, Any]:
         return {

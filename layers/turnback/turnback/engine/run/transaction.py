@@ -1,8 +1,8 @@
 """A migration in a transaction: one message with its SQL, its record and the commit.
 
 Nothing can come between the change and its record, because the server gets both at once
-(docs/decisions/0001). Far behind, a database gets many migrations a message, each still a
-transaction of its own (docs/decisions/0005).
+(docs/decisions/0001). Several migrations can share a message, each in a transaction of its own
+(docs/decisions/0005).
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from psycopg.pq.abc import PGresult
 from turnback.engine.run.failure import explain, point
 from turnback.engine.run.plan import Step
 from turnback.engine.run.record import NOTE_BEGINNING, TIME_COLUMN, Recorder
-from turnback.engine.session.message import Connection, Quiet, ServerError, send, value
+from turnback.engine.run.session import Session
+from turnback.engine.session.message import Connection, ServerError, Watcher, send, value
 from turnback.errors import DatabaseRefused, TurnbackError
 from turnback.migrations.model import Script
 
 # What a script may leave behind in its session, undone before the next one. RESET ALL goes back
-# to the settings of the startup packet, which are ours (connection.py).
+# to the settings of the startup packet, which are turnback's (connection.py).
 RESET = (
     "RESET ALL; RESET SESSION AUTHORIZATION; DEALLOCATE ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP;"
 )
@@ -35,7 +36,7 @@ BATCH_STEPS = 100
 BATCH_CHARACTERS = 256 * 1024
 
 
-def run(connection: Connection, step: Step, recorder: Recorder, watch: Quiet | None = None) -> int:
+def run(session: Session, step: Step, watch: Watcher | None = None) -> int:
     """Run one migration, and return the milliseconds it took in the server.
 
     Raises:
@@ -43,24 +44,22 @@ def run(connection: Connection, step: Step, recorder: Recorder, watch: Quiet | N
         DatabaseUnreachable: the connection broke; only the history knows whether it was done.
     """
     prefix, count = _prefix(step)
-    text = preview(step, recorder)
+    text = preview(step, session.recorder)
     try:
-        return _times(send(connection, text, watch))[0]
+        return _times(send(session.connection, text, watch))[0]
     except ServerError as error:
-        _end_transaction(connection)
+        end_transaction(session.connection)
         raise _failure(step, error, len(prefix), count, text) from error
 
 
 def preview(step: Step, recorder: Recorder) -> str:
-    """The message that carries this migration."""
+    """The message that runs this migration."""
     prefix, _ = _prefix(step)
     commit = "; COMMIT" if step.runnable.needs_begin else ""
     return f"{prefix}{step.runnable.text}{_suffix(step, recorder)}{commit}"
 
 
-def run_batch(
-    connection: Connection, steps: Sequence[Step], recorder: Recorder, watch: Quiet | None = None
-) -> list[int]:
+def run_batch(session: Session, steps: Sequence[Step], watch: Watcher | None = None) -> list[int]:
     """Run migrations in one message, each in its transaction; the milliseconds of each.
 
     All but the last commit without waiting for the disk; the last one waits, and as the log is
@@ -76,27 +75,26 @@ def run_batch(
         relaxed = "SET LOCAL synchronous_commit = off; " if number < len(steps) else ""
         parts.append(
             f"BEGIN; {prefix}{NOTE_BEGINNING} {relaxed}\n{step.runnable.text}"
-            f"{_suffix(step, recorder)}; COMMIT;"
+            f"{_suffix(step, session.recorder)}; COMMIT;"
         )
     try:
-        return _times(send(connection, "\n".join(parts), watch))
+        return _times(send(session.connection, "\n".join(parts), watch))
     except ServerError:
-        _end_transaction(connection)
+        end_transaction(session.connection)
         raise
 
 
 def settings(step: Step) -> str:
-    """What goes before a script: a session as new, with the timeouts its header asks for."""
+    """The SQL before a script: a clean session, with the timeouts of the script's header."""
     return _prefix(step)[0].removeprefix("BEGIN; ")
 
 
-def finish(connection: Connection, step: Step, recorder: Recorder, also: Sequence[str] = ()) -> int:
+def finish(session: Session, step: Step, also: Sequence[str] = ()) -> int:
     """Record, verify and commit a migration whose statements were sent one by one after a BEGIN.
 
     Args:
-        connection: the session.
+        session: the session.
         step: what was run in it.
-        recorder: writes the record.
         also: further records, written before that of the migration.
 
     Returns:
@@ -105,26 +103,26 @@ def finish(connection: Connection, step: Step, recorder: Recorder, also: Sequenc
     Raises:
         TurnbackError: the record or the verify script failed; all is rolled back.
     """
-    suffix = _suffix(step, recorder, also)
+    suffix = _suffix(step, session.recorder, also)
     try:
-        return _times(send(connection, f"{suffix}; COMMIT"))[0]
+        return _times(send(session.connection, f"{suffix}; COMMIT"))[0]
     except ServerError as error:
-        send(connection, "ROLLBACK")
+        send(session.connection, "ROLLBACK")
         # As if the statements had been in the same message.
         error.index += len(step.runnable.statements or ())
         raise _failure(step, error, 0, 0, suffix) from error
 
 
 def fits_batch(step: Step) -> bool:
-    """Whether this migration may travel with others: it runs in a transaction, and ends.
+    """Whether this migration may share a message: it runs in a transaction, and can be parsed.
 
-    What the grammar does not understand may leave a comment open that the next one closes.
+    Text that cannot be parsed may leave a comment open that the next one closes.
     """
     return not step.runnable.one_by_one and step.runnable.statements is not None and not step.half
 
 
-def local_settings(script: Script) -> list[str]:
-    """SQL that gives this script the timeouts its header asks for."""
+def header_settings(script: Script) -> list[str]:
+    """The settings, as ``name = value``, for the timeouts of the script's header."""
     directives = script.directives
     settings = {
         "lock_timeout": directives.lock_timeout_ms,
@@ -134,7 +132,7 @@ def local_settings(script: Script) -> list[str]:
 
 
 def _prefix(step: Step) -> tuple[str, int]:
-    settings = [f"SET LOCAL {setting};" for setting in local_settings(step.runnable.script)]
+    settings = [f"SET LOCAL {setting};" for setting in header_settings(step.runnable.script)]
     # An implicit transaction is faster, but has no savepoints (manual, 54.2.2.1).
     begin = ["BEGIN;"] if step.runnable.needs_begin else []
     return " ".join([*begin, RESET, *settings]) + "\n", _RESET_STATEMENTS + len(begin) + len(
@@ -142,8 +140,8 @@ def _prefix(step: Step) -> tuple[str, int]:
     )
 
 
-def _end_transaction(connection: Connection) -> None:
-    # A message that is refused as a whole, for its syntax, has not begun one.
+def end_transaction(connection: Connection) -> None:
+    """Roll back, if a transaction is open; a message with a syntax error has not begun one."""
     if connection.info.transaction_status != TransactionStatus.IDLE:
         send(connection, "ROLLBACK")
 

@@ -1,4 +1,4 @@
-"""One session with the server: how it is opened, and what every session of ours sets."""
+"""Opens a session with the server, with the settings that every session of turnback has."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _TEMPORARY = ("57P03", "53300", "57P01", "57P02")
 
 
 def connect(target: str, *, application_name: str, options: Options) -> Connection:
-    """Open a session that commits by itself and has our settings as its defaults.
+    """Open a session in autocommit, with turnback's settings as its defaults.
 
-    They are given as startup options, so that RESET ALL returns to them.
+    They are startup options, so that RESET ALL returns to them.
 
     Raises:
         ConfigurationError: the connection string cannot be read.
         DatabaseUnreachable: no answer.
-        DatabaseRefused: wrong password, no such database, a pooler.
+        DatabaseRefused: for example a wrong password, no such database, a pooler.
     """
     try:
         parameters = conninfo.conninfo_to_dict(target)
@@ -47,9 +47,9 @@ def connect(target: str, *, application_name: str, options: Options) -> Connecti
         "lock_timeout": options.lock_timeout_ms,
         "statement_timeout": options.statement_timeout_ms,
         "idle_in_transaction_session_timeout": 0,
-        # A statement must outlive us, when we have to leave it (docs/decisions/0008).
+        # A statement must outlive the client that has to leave it (docs/decisions/0008).
         "client_connection_check_interval": 0,
-        # And a session must not outlive us for long, when we vanish without a word.
+        # But an idle session must not outlive a client that vanished.
         "tcp_keepalives_idle": 30,
         "tcp_keepalives_interval": 10,
         "tcp_keepalives_count": 3,
@@ -74,10 +74,10 @@ def connect(target: str, *, application_name: str, options: Options) -> Connecti
 
 
 def refuse_pooler(connection: Connection, server_pid: int) -> None:
-    """Refuse a session that is not the client's own: a pooler stands between.
+    """Refuse a session that goes through a pooler.
 
-    A pooler answers for the server, and gives out a process number of its own when the session
-    begins; the server's own tells them apart.
+    A pooler reports a process number of its own when the session begins, which differs from the
+    server's.
 
     Args:
         connection: the session.

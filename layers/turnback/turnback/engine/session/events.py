@@ -1,4 +1,4 @@
-"""What a run is told beforehand, and what it tells while it works."""
+"""What a run is given: who runs, its options and controls, and who hears of its events."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class RunContext:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How patient a run is.
+    """Timeouts and modes of a run.
 
     Attributes:
         lock_timeout_ms: how long a statement may wait for a lock, milliseconds; every other
             client that wants the table waits behind it for as long.
-        lock_retry_s: for how long a migration that ran into it is tried again, seconds.
+        lock_retry_s: for how long a migration that ran into the lock timeout is retried, seconds.
         runner_wait_s: how long to wait for another run to end, seconds.
         statement_timeout_ms: how long a statement may run, milliseconds; 0 is without limit.
-        batch: whether many migrations may travel in one message.
-        detachable: whether a message may have to be left to the server; no notices are then sent,
-            because to send one to a client that has gone would abort it.
+        batch: whether several migrations may share one message.
+        detachable: whether a message may have to be left to the server; the server then sends no
+            notices, because sending one to a client that has gone would abort the transaction.
     """
 
     lock_timeout_ms: int = 2000
@@ -50,16 +50,16 @@ class Event:
 
     Attributes:
         kind: ``waiting`` for another run, ``orphan`` of one ended, ``started``, ``progress``,
-            ``retrying`` after a lock was not to be had, ``resumed`` at a later statement,
-            ``recognised`` as done by an earlier try, ``skipped`` for there was nothing to undo,
-            ``lost`` without a record, ``applied``, ``rolled_back`` or ``notice`` of the server.
+            ``retrying`` after a lock timeout, ``resumed`` at a later statement, ``recognised`` as
+            done by an earlier attempt, ``skipped`` because there was nothing to undo, ``lost``
+            without a record, ``applied``, ``rolled_back`` or ``notice`` of the server.
         version: the migration's version, where it is about one.
         name: its name.
         execution_ms: how long it took in the server, milliseconds.
-        text: what else there is to say.
+        text: details.
         position: which of the run's migrations it is, from 1.
         total: how many there are.
-        percent: how far the migration's index is built, in this phase of building it.
+        percent: progress of the index build, in its current phase.
     """
 
     kind: str
@@ -75,14 +75,24 @@ class Event:
 Listener = Callable[[Event], None]
 
 
-Going = Callable[[], bool]
-Cancelled = Callable[[], str | None]
-
-
-def never() -> str | None:
-    """Of a run that nobody cancels."""
-    return None
-
-
 def silent(_: Event) -> None:
-    """A listener that says nothing."""
+    """A listener that ignores every event."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunControl:
+    """What steers a run from outside while it works.
+
+    Attributes:
+        keep_going: asked before each message and while one has no answer; after a no, the report
+            says what remains, and a message that is under way is left to the server.
+        cancelled: asked before each message; a reason ends the run there, as RunCancelled. A
+            statement that is under way is never interrupted for it.
+        before_first_change: called with the lock held, before the first change of this call.
+        done_before: how many migrations the run has done in calls before this one.
+    """
+
+    keep_going: Callable[[], bool] = lambda: True
+    cancelled: Callable[[], str | None] = lambda: None
+    before_first_change: Callable[[], None] = lambda: None
+    done_before: int = 0

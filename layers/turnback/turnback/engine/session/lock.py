@@ -1,7 +1,7 @@
-"""One runner at a time: a session advisory lock, which lasts exactly as long as its session.
+"""One run at a time: a session advisory lock, which lasts exactly as long as its session.
 
-It is tried and polled, never waited in: a blocked pg_advisory_lock holds a snapshot, for which
-the holder's CREATE INDEX CONCURRENTLY waits in turn, and so both wait for ever.
+It is polled: a blocked pg_advisory_lock holds a snapshot, the holder's CREATE INDEX CONCURRENTLY
+waits for that snapshot, and both wait forever.
 """
 
 from __future__ import annotations
@@ -10,26 +10,27 @@ import hashlib
 import random
 import time
 from dataclasses import dataclass
+from typing import Any
 
-from psycopg.pq.abc import PGresult
+import psycopg
+from psycopg.rows import class_row, scalar_row
 
 from turnback.engine.session.events import Event, Listener
-from turnback.engine.session.message import Connection, rows, send, value
+from turnback.engine.session.message import Connection, send
+from turnback.engine.session.query import execute, fetch, load, query
 from turnback.errors import RunnerBusy
-from turnback.sql.quoting import literal
 
 APPLICATION = "turnback/"
-# Longer than the longest pause between two tries of a run (runner.py).
+# Longer than the longest pause between two attempts of a run (runner.py).
 ORPHAN_S = 30
 _ENDED = "it has just ended"
-_STUCK = "idle in the middle of a message"
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
-_SAY_EVERY_S = 5.0
+_EVENT_EVERY_S = 5.0
 
 
 def application_of(run: str) -> str:
-    """What the sessions of a run are called; longer names are cut by the server (NAMEDATALEN)."""
+    """The application_name of a run's sessions; the server cuts longer ones (NAMEDATALEN)."""
     return f"{APPLICATION}{run}"[:63]
 
 
@@ -41,32 +42,32 @@ def lock_key(schema: str) -> int:
 
 def acquire(
     connection: Connection, schema: str, *, wait_s: float, listener: Listener, then: str = ""
-) -> list[PGresult]:
-    """Take the lock of this database's history, or say who has it.
+) -> psycopg.Cursor[Any]:
+    """Take the lock of this database's history.
 
-    An idle session of ours that holds it belongs to a run that was frozen or cut off and never
-    comes back; it is ended. One that works is awaited.
+    An idle session of turnback that holds it belongs to a run that was frozen or cut off; it is
+    terminated. A session that works is waited for.
 
     Args:
         connection: the session that will work; the lock ends with it.
         schema: the schema of the history.
-        wait_s: how long to go on trying, seconds.
-        listener: told who holds the lock, while we wait.
-        then: SQL to run in the same message as the try; it must only read.
+        wait_s: how long to keep trying, seconds.
+        listener: hears who holds the lock, while this waits.
+        then: statements for the same message; they must only read.
 
     Returns:
-        The results of ``then``.
+        A cursor at the first statement of ``then``.
 
     Raises:
-        RunnerBusy: another run held it all the time; the message says who.
+        RunnerBusy: another run held it all the time; the message names it.
     """
     key = lock_key(schema)
     deadline = time.monotonic() + wait_s
-    pause, next_word = _FIRST_PAUSE_S, time.monotonic()
+    pause, next_event = _FIRST_PAUSE_S, time.monotonic()
     while True:
-        results = send(connection, f"SELECT pg_catalog.pg_try_advisory_lock({key}); {then}")
-        if value(results[0]) == "t":
-            return results[1:]
+        cursor = execute(connection, f"SELECT pg_catalog.pg_try_advisory_lock({key}); {then}")
+        if fetch(cursor, scalar_row) == [True]:
+            return cursor
         found = holder(connection, key)
         now = time.monotonic()
         if found and found.orphaned:
@@ -77,28 +78,28 @@ def acquire(
                 f"another run is working on this database: {found or _ENDED}",
                 hint="wait for it, or give it more time: --wait 10min",
             )
-        elif now >= next_word:
+        elif now >= next_event:
             listener(Event("waiting", text=str(found or _ENDED)))
-            next_word = now + _SAY_EVERY_S
+            next_event = now + _EVENT_EVERY_S
         time.sleep(min(pause * random.uniform(0.7, 1.3), max(deadline - now, 0.01)))
         pause = min(pause * 1.5, _LONGEST_PAUSE_S)
 
 
 def release(connection: Connection, schema: str) -> None:
-    """Give the lock back."""
+    """Release the lock."""
     send(connection, f"SELECT pg_catalog.pg_advisory_unlock({lock_key(schema)})")
 
 
-def working(connection: Connection, schema: str, *, wait_s: float) -> Holder | None:
-    """Who works on the database; None where nobody does, or where it ended meanwhile.
+def wait_until_free(connection: Connection, schema: str, *, wait_s: float) -> Holder | None:
+    """Wait for a run that works on the database; returns who still does, None where nobody does.
 
-    Whatever a run does, it does under the lock, so whoever gets it knows. A session that a run
-    left behind, and that does nothing any more, is ended by asking.
+    A run changes nothing without the lock, so getting it proves that nobody works. An orphaned
+    session that holds it is terminated.
 
     Args:
         connection: a session that does not hold the lock.
         schema: the history's schema.
-        wait_s: how long it may take to end, seconds.
+        wait_s: how long to wait, seconds.
     """
     try:
         acquire(connection, schema, wait_s=wait_s, listener=lambda _: None)
@@ -128,12 +129,12 @@ class Holder:
 
     @property
     def working(self) -> bool:
-        """Whether a statement of it is running now."""
+        """Whether it runs a statement now."""
         return self.state == "active"
 
     @property
     def orphaned(self) -> bool:
-        """Whether it is a run of ours that does nothing, for longer than a run ever pauses."""
+        """Whether it is a run of turnback that has been idle for longer than a run ever pauses."""
         return self.ours and self.state.startswith("idle") and self.in_state_s >= ORPHAN_S
 
     def __str__(self) -> str:
@@ -145,35 +146,7 @@ class Holder:
 
 
 def holder(connection: Connection, key: int) -> Holder | None:
-    """Who holds the lock, since when, and what its session does now; None if it is free."""
-    high, low = (key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF
-    age = "extract(epoch FROM pg_catalog.clock_timestamp() - a.{})::integer"
-    # Of a pipeline whose client froze, only a part may have arrived; the server waits for the rest.
-    doing = (
-        f"CASE WHEN a.state = 'active' AND a.wait_event = 'ClientRead' THEN {literal(_STUCK)} "
-        "ELSE a.state END"
-    )
-    query = (
-        f"SELECT a.pid, a.usename, a.application_name, a.client_addr, {doing}, "
-        f"{age.format('backend_start')}, {age.format('state_change')}, "
-        "pg_catalog.left(pg_catalog.regexp_replace(a.query, '\\s+', ' ', 'g'), 80) "
-        "FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid) "
-        "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
-        f"AND l.classid = {high} AND l.objid = {low} "
-        "AND l.database = (SELECT oid FROM pg_catalog.pg_database "
-        "WHERE datname = pg_catalog.current_database())"
-    )
-    found = rows(send(connection, query)[0])
-    if not found:
-        return None
-    pid, user, application, address, state, connected, in_state, query_text = found[0]
-    return Holder(
-        int(pid or 0),
-        user or "?",
-        application or "",
-        address or "",
-        state or "",
-        int(connected or 0),
-        int(in_state or 0),
-        query_text or "",
-    )
+    """The session that holds the lock, and what it does now; None if the lock is free."""
+    params = {"high": (key >> 32) & 0xFFFFFFFF, "low": key & 0xFFFFFFFF}
+    found = query(connection, load("lock_holder"), class_row(Holder), params)
+    return found[0] if found else None

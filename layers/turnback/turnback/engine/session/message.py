@@ -1,13 +1,12 @@
-"""One message to the server and everything it answers.
+"""One message to the server, and all its results.
 
-psycopg's cursors show the results of a message only when all of it worked. Which statement
-failed is known from the results that arrived before the error, so this reads them itself.
+psycopg's cursors show the results of a message only when all of it worked. Which statement failed
+is known from the results that arrived before the error, so they are read here.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -17,11 +16,11 @@ from psycopg.abc import PQGen
 from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
-from turnback.errors import DatabaseRefused, DatabaseUnreachable
+from turnback.errors import DatabaseUnreachable
 
 Connection = psycopg.Connection[tuple[object, ...]]
 T = TypeVar("T")
-# How often a message without an answer lets its watch look around, seconds.
+# How often the watcher of a message without an answer is called, seconds.
 _INTERVAL_S = 0.05
 _COPY = (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH)
 _LOST = ("57P01", "57P02", "57P03", "08")
@@ -48,34 +47,17 @@ class ServerError(Exception):
         return self.message
 
 
-@contextlib.contextmanager
-def asking() -> Iterator[None]:
-    """Around what we ask of the server ourselves: a refusal becomes an error that says so.
-
-    Raises:
-        DatabaseRefused: the server refused a statement that is not of a migration.
-    """
-    try:
-        yield
-    except ServerError as error:
-        raise DatabaseRefused(
-            f"the database refuses what turnback itself asks of it: {error.message}",
-            sqlstate=error.sqlstate,
-            hint=f"{error.hint or 'set right what it says'}; then run it again".replace(".;", ";"),
-        ) from error
-
-
-class Quiet(Protocol):
-    """Something that looks around while the server has not answered yet."""
+class Watcher(Protocol):
+    """Called while the server has not answered a message yet."""
 
     def begin(self) -> None:
         """A message is on its way."""
 
-    def quiet(self) -> None:
+    def no_answer(self) -> None:
         """Nothing came for a moment; may raise to stop waiting."""
 
 
-def send(connection: Connection, text: str, watch: Quiet | None = None) -> list[PGresult]:
+def send(connection: Connection, text: str, watch: Watcher | None = None) -> list[PGresult]:
     """Send a text as one simple query message, and return the results of its statements.
 
     Args:
@@ -85,8 +67,8 @@ def send(connection: Connection, text: str, watch: Quiet | None = None) -> list[
 
     Raises:
         ServerError: a statement failed; without a BEGIN in the text nothing of it was kept.
-        DatabaseUnreachable: the connection broke; whether the text was carried out is known to
-            the server only.
+        DatabaseUnreachable: the connection broke; only the server knows whether the
+            text ran.
     """
     pgconn = connection.pgconn
     try:
@@ -99,16 +81,16 @@ def send(connection: Connection, text: str, watch: Quiet | None = None) -> list[
             connection.close()
             raise ServerError(index, "0A000", "COPY from or to the client is not supported")
         if result.status in (ExecStatus.FATAL_ERROR, ExecStatus.NONFATAL_ERROR):
-            raise _error(index, result)
+            raise server_error(index, result)
     return results
 
 
 def send_under_one_sync(
-    connection: Connection, statements: Sequence[str], watch: Quiet | None = None
+    connection: Connection, statements: Sequence[str], watch: Watcher | None = None
 ) -> None:
     """Send statements as a pipeline with one Sync at its end.
 
-    The server carries out all of them without waiting for us, and skips those behind one that
+    The server runs all of them without waiting for the client, and skips those behind one that
     fails. The first may be one that is refused in a transaction block.
 
     Raises:
@@ -140,24 +122,24 @@ def _pipeline_results(
             if result.status == ExecStatus.PIPELINE_SYNC:
                 return failure
             if result.status == ExecStatus.FATAL_ERROR and failure is None:
-                failure = _error(index, result)
+                failure = server_error(index, result)
         index += 1
 
 
-def _await(connection: Connection, generator: PQGen[T], watch: Quiet | None) -> T:
+def _await(connection: Connection, generator: PQGen[T], watch: Watcher | None) -> T:
     if watch is None:
         return connection.wait(generator)
     watch.begin()
     return connection.wait(_watched(generator, watch), interval=_INTERVAL_S)
 
 
-def _watched(generator: PQGen[T], watch: Quiet) -> PQGen[T]:
+def _watched(generator: PQGen[T], watch: Watcher) -> PQGen[T]:
     """The same generator; psycopg resumes it with nothing when nothing came for an interval."""
     wanted = next(generator)
     while True:
         ready = yield wanted
         if not ready:
-            watch.quiet()
+            watch.no_answer()
         try:
             wanted = generator.send(ready)
         except StopIteration as stop:
@@ -169,7 +151,7 @@ def lost(exc: Exception) -> DatabaseUnreachable:
     """The error for a connection that broke in the middle."""
     return DatabaseUnreachable(
         f"the connection to the database was lost: {str(exc).strip()}",
-        hint="run it again: the next run goes on from what the database says",
+        hint="run it again: the next run continues from what the database has recorded",
     )
 
 
@@ -187,7 +169,9 @@ def rows(result: PGresult) -> list[tuple[str | None, ...]]:
     ]
 
 
-def _error(index: int, result: PGresult) -> ServerError | DatabaseUnreachable:
+def server_error(index: int, result: PGresult) -> ServerError | DatabaseUnreachable:
+    """The error in a result, which belongs to statement ``index`` of a message."""
+
     def field(name: DiagnosticField) -> str | None:
         data = result.error_field(name)
         return data.decode("utf-8", "replace") if data is not None else None

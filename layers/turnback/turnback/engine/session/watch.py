@@ -1,7 +1,6 @@
-"""Looking at our own statement from a second session while it gets no answer.
+"""Watching a statement from a second session while it has no answer.
 
-Who blocks it can only be seen while it waits: the server cancels it at the lock timeout, and then
-nobody blocks anybody any more.
+Its blockers can only be seen while it waits: after the lock timeout nothing blocks it any more.
 """
 
 from __future__ import annotations
@@ -10,40 +9,42 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from turnback.engine.session.message import Connection, Quiet, ServerError, rows, send
+from psycopg.rows import class_row
+
+from turnback.engine.session.message import Connection, ServerError, Watcher, send
+from turnback.engine.session.query import load, query
 from turnback.errors import TurnbackError
 
 EVERY_S = 0.25
-_QUERY_CHARACTERS = 100
 
 
 class Detached(Exception):
-    """We leave, and the statement goes on in the server.
+    """The client leaves, and the statement continues in the server.
 
     Attributes:
-        mending: whether it is not the migration's own, but one that clears up before it.
+        cleanup: whether the statement is not the migration's own, but clears up before it.
     """
 
-    def __init__(self, *, mending: bool = False) -> None:
+    def __init__(self, *, cleanup: bool = False) -> None:
         super().__init__()
-        self.mending = mending
+        self.cleanup = cleanup
 
 
-def mend(connection: Connection, sql: str, watch: Quiet | None) -> None:
+def send_cleanup(connection: Connection, sql: str, watch: Watcher | None) -> None:
     """Send a statement that clears up before the migration's own.
 
     Raises:
-        Detached: it is time to leave; the one that goes on is not the migration's.
+        Detached: it is time to leave; the statement that continues is not the migration's.
     """
     try:
         send(connection, sql, watch)
     except Detached:
-        raise Detached(mending=True) from None
+        raise Detached(cleanup=True) from None
 
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """A session that another one waits for."""
+    """A session that holds a lock which another one waits for."""
 
     pid: int
     user: str
@@ -61,7 +62,7 @@ class Blocker:
 
 @dataclass(frozen=True, slots=True)
 class IndexProgress:
-    """How far CREATE INDEX or REINDEX is (manual, pg_stat_progress_create_index)."""
+    """Progress of CREATE INDEX or REINDEX (manual, pg_stat_progress_create_index)."""
 
     phase: str
     done: int
@@ -69,7 +70,7 @@ class IndexProgress:
 
     @property
     def percent(self) -> int | None:
-        """Of this phase, where the server knows how much there is."""
+        """Of this phase, where the server knows the total."""
         return min(100 * self.done // self.total, 100) if self.total else None
 
     def __str__(self) -> str:
@@ -77,43 +78,24 @@ class IndexProgress:
 
 
 def blockers(connection: Connection, pid: int) -> list[Blocker]:
-    """Who keeps this backend waiting for a lock, the holders first."""
-    query = (
-        "SELECT a.pid, a.usename, a.application_name, a.state, "
-        "extract(epoch FROM pg_catalog.clock_timestamp() - "
-        "coalesce(a.state_change, a.backend_start))::integer, pg_catalog.left("
-        f"pg_catalog.regexp_replace(a.query, '\\s+', ' ', 'g'), {_QUERY_CHARACTERS}) "
-        f"FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids({pid})) AS b (pid) "
-        "JOIN pg_catalog.pg_stat_activity a USING (pid) ORDER BY a.xact_start"
-    )
-    return [
-        Blocker(int(pid or 0), user or "?", app or "", state or "?", int(age or 0), sql or "")
-        for pid, user, app, state, age, sql in rows(send(connection, query)[0])
-    ]
+    """The sessions that keep this backend waiting for a lock, the oldest transaction first."""
+    return query(connection, load("blockers"), class_row(Blocker), {"pid": pid})
 
 
 def index_progress(connection: Connection, pid: int) -> IndexProgress | None:
-    """How far the index is that this backend builds; None if it builds none."""
-    query = (
-        "SELECT phase, greatest(blocks_done, tuples_done), "
-        "CASE WHEN blocks_done >= tuples_done THEN blocks_total ELSE tuples_total END "
-        f"FROM pg_catalog.pg_stat_progress_create_index WHERE pid = {pid}"
-    )
-    found = rows(send(connection, query)[0])
-    if not found:
-        return None
-    phase, done, total = found[0]
-    return IndexProgress(str(phase), int(done or 0), int(total or 0))
+    """Progress of the index that this backend builds; None if it builds none."""
+    found = query(connection, load("index_progress"), class_row(IndexProgress), {"pid": pid})
+    return found[0] if found else None
 
 
 class Watch:
-    """Called while a statement of ours gets no answer; knows who blocked it when it is over.
+    """Watches one backend from a second session, and remembers who blocked it.
 
     Args:
-        monitor: opens the second session; not before it is needed.
-        pid: the backend that is watched.
-        first_look_s: how long to wait before looking, seconds.
-        tell: told of progress, as text, and as a percentage where there is one.
+        monitor: opens the second session, when it is first needed.
+        pid: the backend to watch.
+        first_look_s: how long to wait before the first look, seconds.
+        tell: called with progress as text, and as a percentage where there is one.
         leave: whether it is time to leave the statement to the server.
     """
 
@@ -133,7 +115,7 @@ class Watch:
         self._leave = leave
         self._connection: Connection | None = None
         self._next_look = 0.0
-        self._told = ""
+        self._last = ""
         self.blocked_by: list[Blocker] = []
 
     def begin(self) -> None:
@@ -141,8 +123,8 @@ class Watch:
         self._next_look = time.monotonic() + self._first_look_s
         self.blocked_by = []
 
-    def quiet(self) -> None:
-        """Nothing has come from the server for a moment.
+    def no_answer(self) -> None:
+        """Nothing came for a moment: look who blocks, and how far it is.
 
         Raises:
             Detached: it is time to leave.
@@ -159,18 +141,18 @@ class Watch:
             self.blocked_by = blockers(connection, self._pid) or self.blocked_by
             progress = index_progress(connection, self._pid)
         except (ServerError, TurnbackError) as error:
-            self._say(f"cannot look at the server meanwhile: {error}")
+            self._say(f"the progress cannot be read: {error}")
             return
         if progress:
             self._say(str(progress), progress.percent)
 
     def connection(self) -> Connection | None:
-        """The second session; None when the server has no room for one."""
+        """The second session; None when it cannot be opened."""
         if self._connection is None:
             try:
                 self._connection = self._open()
             except TurnbackError as error:
-                self._say(f"cannot look at the server meanwhile: {error}")
+                self._say(f"the progress cannot be read: {error}")
                 self._next_look = float("inf")
         return self._connection
 
@@ -181,14 +163,14 @@ class Watch:
             self._connection = None
 
     def _say(self, text: str, percent: int | None = None) -> None:
-        if text != self._told:
-            self._told = text
+        if text != self._last:
+            self._last = text
             self._tell(text, percent)
 
 
 def blocked_text(found: list[Blocker]) -> str:
-    """Who blocked, as an addition to an error; empty when nobody was seen."""
+    """The blockers, as an addition to an error; empty if none was seen."""
     if not found:
         return ""
-    others = f" and {len(found) - 1} more" if len(found) > 1 else ""
-    return f"; blocked by {found[0]}{others}"
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return f"; blocked by {found[0]}{more}"

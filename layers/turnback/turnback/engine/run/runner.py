@@ -1,0 +1,319 @@
+"""Runs a plan step by step: batches, retries, leaving in time, and the record of a failure."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from turnback.engine.look.half_done import find_half_done
+from turnback.engine.look.history import History
+from turnback.engine.outside import run, undo
+from turnback.engine.run import transaction
+from turnback.engine.run.plan import Plan, Step, remaining
+from turnback.engine.run.report import Done, Report, Running
+from turnback.engine.run.session import Session
+from turnback.engine.session import lock
+from turnback.engine.session.events import Event, RunControl
+from turnback.engine.session.message import Connection, ServerError, send
+from turnback.engine.session.query import own_statements
+from turnback.engine.session.watch import Detached, Watch, blocked_text, index_progress
+from turnback.errors import (
+    LockTimeout,
+    MigrationFailed,
+    RunCancelled,
+    RunnerBusy,
+    TurnbackError,
+)
+
+_FIRST_PAUSE_S = 0.25
+_LONGEST_PAUSE_S = 8.0
+# How often a statement may end in the server without a record, before it counts as failing.
+_LOST_TRIES = 2
+
+
+def run_plan(session: Session, plan: Plan, control: RunControl) -> Report:
+    """Do what is left of a plan under the lock; as ``Engine.run``."""
+    report = Report(remaining=[step.version for step in plan.steps])
+    if plan.empty:
+        return report
+    began = time.monotonic()
+    try:
+        with own_statements():
+            state = session.lock()
+            half_done = (
+                find_half_done(session.connection, session.history.schema, state.entries)
+                if any(step.half for step in plan.steps)
+                else []
+            )
+            steps = remaining(plan, state.entries, half_done)
+            report.remaining = [step.version for step in steps]
+            if steps:
+                control.before_first_change()
+            for step, took in Runner(session, control, steps, state.detached).run():
+                report.add(plan.direction, Done(step.version, step.name, took))
+            session.release_lock()
+    except StillRunning as left:
+        report.running = Running(left.step.version, int(time.monotonic() - began))
+    except RunnerBusy as error:
+        report.running = _own_work(session)
+        report.error = None if report.running else error
+    except TurnbackError as error:
+        report.error = error
+    return report
+
+
+@own_statements()
+def _own_work(session: Session) -> Running | None:
+    """What an earlier session of this very run still does in the server, if anything."""
+    found = lock.holder(session.connection, lock.lock_key(session.history.schema))
+    ours = lock.application_of(session.recorder.run)
+    if found is None or found.application != ours or not found.working:
+        return None
+    progress = index_progress(session.connection, found.pid)
+    return Running(None, found.in_state_s, str(progress) if progress else None)
+
+
+def preview(session: Session, step: Step) -> list[str]:
+    """The exact messages that would run this step."""
+    if step.runnable.one_by_one:
+        return run.preview(step, session.recorder)
+    return [transaction.preview(step, session.recorder)]
+
+
+class StillRunning(Exception):
+    """The client left, and this step's statement continues in the server."""
+
+    def __init__(self, step: Step) -> None:
+        super().__init__(step.version)
+        self.step = step
+
+
+class Runner:
+    """Runs the steps of a plan in a session that holds the lock.
+
+    Args:
+        session: the session.
+        control: what steers the run.
+        steps: the steps, in order.
+        detached: version → how often its statement was left running and ended without a record.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        control: RunControl,
+        steps: Sequence[Step],
+        detached: Mapping[str, int],
+    ) -> None:
+        self._session = session
+        self._control = control
+        self._steps = steps
+        self._detached = detached
+        self._total = control.done_before + len(steps)
+        self._places = {
+            step.version: number for number, step in enumerate(steps, control.done_before + 1)
+        }
+        self._under_way: list[Step] = []
+        self._watch = Watch(
+            session.open_monitor,
+            session.connection.info.backend_pid,
+            first_look_s=min(0.3, session.options.lock_timeout_ms / 3000),
+            tell=self._progress,
+            leave=lambda: not control.keep_going(),
+        )
+
+    def run(self) -> Iterator[tuple[Step, int]]:
+        """Each step with its milliseconds, when it is done.
+
+        Raises:
+            RunCancelled: the run was cancelled.
+            TurnbackError: a step failed; it is recorded as failed.
+            StillRunning: the client left a step that continues in the server.
+        """
+        try:
+            yield from self._run()
+        except Detached as left:
+            raise StillRunning(self._leave(cleanup=left.cleanup)) from None
+        finally:
+            self._watch.close()
+
+    def _run(self) -> Iterator[tuple[Step, int]]:
+        queue = deque(self._steps)
+        one_by_one = 0
+        while queue and self._control.keep_going():
+            if reason := self._control.cancelled():
+                raise self._cancelled(reason, queue[0])
+            batch = [queue[0]] if one_by_one else self._batch(queue)
+            self._under_way = batch
+            if len(batch) > 1:
+                done = self._run_batch(batch)
+                # What a failed batch leaves runs one by one, so that the error has a position.
+                one_by_one = len(batch) - len(done)
+            else:
+                done = [(batch[0], self._run_one(batch[0]))]
+                one_by_one = max(one_by_one - 1, 0)
+            for step, took in done:
+                queue.popleft()
+                yield step, took
+
+    def _cancelled(self, reason: str, following: Step) -> RunCancelled:
+        done = self._places[following.version] - 1
+        verb = "applied" if following.direction == "up" else "rolled back"
+        return RunCancelled(
+            f"{reason}: {done} of {self._total} migrations were {verb}, "
+            f"the next is {following.version}",
+            version=following.version,
+            hint=f"run it again: it continues at {following.version}",
+        )
+
+    def _batch(self, queue: Iterable[Step]) -> list[Step]:
+        batch: list[Step] = []
+        characters = 0
+        for step in itertools.islice(queue, transaction.BATCH_STEPS):
+            characters += len(step.runnable.text)
+            together = (
+                self._session.options.batch
+                and transaction.fits_batch(step)
+                and step.version not in self._detached
+            )
+            if batch and (not together or characters > transaction.BATCH_CHARACTERS):
+                break
+            batch.append(step)
+            if not together:
+                break
+        return batch
+
+    def _run_batch(self, batch: list[Step]) -> list[tuple[Step, int]]:
+        try:
+            taken = transaction.run_batch(self._session, batch, self._watch)
+        except ServerError:
+            run_id = self._session.recorder.run
+            times = self._session.history.done_by(run_id, batch[0].direction)
+            done = [(step, times[step.version]) for step in batch if step.version in times]
+        else:
+            done = list(zip(batch, taken, strict=True))
+        for step, took in done:
+            self._tell(step, took)
+        return done
+
+    def _run_one(self, step: Step) -> int:
+        self._say("started", step)
+        self._check_detached(step)
+        deadline = time.monotonic() + self._session.options.lock_retry_s
+        for pause in pauses():
+            try:
+                took = self._try(step)
+            except LockTimeout as error:
+                error.message += blocked_text(self._watch.blocked_by)
+                wait = pause * random.uniform(0.5, 1.5)
+                if time.monotonic() + wait > deadline:
+                    self._record_failure(step, error)
+                    raise
+                self._say("retrying", step, f"{error.message}; next try in {wait:.1f} s")
+                time.sleep(wait)
+            except TurnbackError as error:
+                self._record_failure(step, error)
+                raise
+            else:
+                self._tell(step, took)
+                return took
+        raise AssertionError("pauses never end")
+
+    def _try(self, step: Step) -> int:
+        if step.runnable.one_by_one:
+            return run.run(self._session, step, self._watch)
+        if step.half:
+            return undo.run(self._session, step, step.half, self._watch)
+        return transaction.run(self._session, step, self._watch)
+
+    def _check_detached(self, step: Step) -> None:
+        """Report an earlier attempt that was left running and has no record; refuse after some."""
+        tries = self._detached.get(step.version, 0)
+        if not tries:
+            return
+        text = "it was left running in the server, and ended there without a record"
+        if tries >= _LOST_TRIES:
+            error = MigrationFailed(
+                f"{step.version}: {text}, {tries} times",
+                file=step.runnable.script.path,
+                version=step.version,
+                hint="the server's log says why it ended; fix that and run turnback up again",
+            )
+            self._record_failure(step, error)
+            raise error
+        self._say("lost", step, f"{text}; it is run again")
+
+    def _leave(self, *, cleanup: bool) -> Step:
+        step = self._under_way[0]
+        monitor = self._watch.connection()
+        if monitor is not None:
+            try:
+                step = self._first_not_done(monitor)
+                if not cleanup:
+                    record = self._session.recorder.detached(step.migration, step.direction)
+                    send(monitor, record)
+            except (ServerError, TurnbackError) as error:
+                self._progress(f"leaving it to the server could not be recorded: {error}")
+        # Only this side is closed. The server runs the message to its end: it notices its client
+        # when it has something to send (client_connection_check_interval is 0).
+        self._session.connection.close()
+        return step
+
+    def _first_not_done(self, monitor: Connection) -> Step:
+        """The step of the message that the server has reached."""
+        *earlier, last = self._under_way
+        if not earlier:
+            return last
+        history = History(monitor, self._session.history.schema)
+        done = history.done_by(self._session.recorder.run, last.direction)
+        return next((step for step in earlier if step.version not in done), last)
+
+    def _record_failure(self, step: Step, error: TurnbackError) -> None:
+        if not self._session.usable:
+            return
+        record = self._session.recorder.failed(
+            step.migration, step.direction, str(error), error.sqlstate
+        )
+        try:
+            send(self._session.connection, f"{transaction.RESET} {record}")
+        except (ServerError, TurnbackError) as exc:
+            error.hint = f"{error.hint}; the failure could not be recorded: {exc}"
+
+    def _progress(self, text: str, percent: int | None = None) -> None:
+        self._say("progress", self._under_way[0], text, percent=percent)
+
+    def _tell(self, step: Step, took: int) -> None:
+        self._say("applied" if step.direction == "up" else "rolled_back", step, took=took)
+
+    def _say(
+        self,
+        kind: str,
+        step: Step,
+        text: str = "",
+        *,
+        took: int | None = None,
+        percent: int | None = None,
+    ) -> None:
+        self._session.listener(
+            Event(
+                kind,
+                step.version,
+                step.name,
+                execution_ms=took,
+                text=text,
+                position=self._places.get(step.version),
+                total=self._total,
+                percent=percent,
+            )
+        )
+
+
+def pauses() -> Iterator[float]:
+    """The pauses between attempts at a lock, seconds: each twice as long, up to a limit."""
+    pause = _FIRST_PAUSE_S
+    while True:
+        yield pause
+        pause = min(pause * 2, _LONGEST_PAUSE_S)

@@ -1,0 +1,94 @@
+"""One session with a database, and what a run in it needs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from turnback.engine.look.history import History, HistoryState
+from turnback.engine.run.record import Recorder
+from turnback.engine.session import lock
+from turnback.engine.session.connection import connect, refuse_pooler
+from turnback.engine.session.events import Event, Listener, Options, RunContext
+from turnback.engine.session.message import Connection
+from turnback.engine.session.query import execute
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A connection, the history behind it, and the listener of what happens in it.
+
+    Attributes:
+        connection: the session with the server; a lock it holds ends with it.
+        history: reads what is recorded.
+        recorder: writes the records of this run.
+        options: timeouts and modes.
+        listener: hears the events.
+        open_monitor: opens a second session, to watch the first.
+    """
+
+    connection: Connection
+    history: History
+    recorder: Recorder
+    options: Options
+    listener: Listener
+    open_monitor: Callable[[], Connection]
+
+    @classmethod
+    def open(
+        cls,
+        target: str,
+        context: RunContext,
+        history_schema: str,
+        options: Options,
+        listener: Listener,
+    ) -> Session:
+        """Connect. Raises as ``connect`` does."""
+        name = lock.application_of(context.run)
+        connection = connect(target, application_name=name, options=options)
+        connection.add_notice_handler(
+            lambda notice: listener(Event("notice", text=notice.message_primary or ""))
+        )
+        return cls(
+            connection,
+            History(connection, history_schema),
+            Recorder(history_schema, context),
+            options,
+            listener,
+            functools.partial(
+                connect, target, application_name="turnback-monitor", options=options
+            ),
+        )
+
+    @property
+    def usable(self) -> bool:
+        """Whether statements can still be sent."""
+        return not (self.connection.closed or self.connection.broken)
+
+    def lock(self) -> HistoryState:
+        """Take the lock, and make the history if there is none; its state, in the same message.
+
+        Raises:
+            RunnerBusy: another run held the lock all the time.
+            DatabaseRefused: a pooler is between, or the history cannot be created.
+            HistoryConflict: as ``History.exists`` does.
+        """
+        state = self.history.state_query() if self.history.exists() else ""
+        refuse_pooler(self.connection, self.history.backend_pid)
+        cursor = lock.acquire(
+            self.connection,
+            self.history.schema,
+            wait_s=self.options.runner_wait_s,
+            listener=self.listener,
+            then=state,
+        )
+        if not state:
+            if not self.history.exists():
+                self.history.create()
+            cursor = execute(self.connection, self.history.state_query())
+        return self.history.read_state(cursor)
+
+    def release_lock(self) -> None:
+        """Release the lock."""
+        lock.release(self.connection, self.history.schema)

@@ -1,0 +1,106 @@
+"""Queries of turnback's own, with their rows as objects.
+
+Migrations are not sent from here: their messages go out as they are, and their results are counted
+(message.py). The longer queries are files in ``engine/queries``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import resources
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.rows import RowFactory, scalar_row
+
+from turnback.engine.session.message import Connection, ServerError, lost, server_error
+from turnback.errors import DatabaseRefused
+from turnback.sql.quoting import identifier, literal
+
+T = TypeVar("T")
+
+
+def query(
+    connection: Connection,
+    sql: str,
+    into: RowFactory[T],
+    params: Mapping[str, object] | None = None,
+) -> list[T]:
+    """Run one statement of turnback's own, and return its rows.
+
+    The session commits by itself, so this begins no transaction; in one that is open, it runs.
+
+    Args:
+        connection: the session.
+        sql: one statement; with ``params``, a percent sign in it is doubled.
+        into: makes an object of a row, such as ``class_row(Entry)``.
+        params: the values of its ``%(name)s``.
+
+    Raises:
+        ServerError: the server refused it.
+        DatabaseUnreachable: the connection broke.
+    """
+    return fetch(execute(connection, sql, params), into)
+
+
+def scalar(connection: Connection, sql: str, params: Mapping[str, object] | None = None) -> Any:
+    """The first column of the first row; None where there is no row. Raises as ``query`` does."""
+    found = query(connection, sql, scalar_row, params)
+    return found[0] if found else None
+
+
+def execute(
+    connection: Connection, sql: str, params: Mapping[str, object] | None = None
+) -> psycopg.Cursor[Any]:
+    """Run own statements in one message; ``fetch`` reads the rows of the first of them.
+
+    Raises as ``query`` does. Several statements take no ``params``.
+    """
+    # One simple query message, with the parameters in its text: less to send, and less to be cut
+    # off in, than the messages of the extended protocol.
+    try:
+        return psycopg.ClientCursor(connection).execute(sql.encode(), params)
+    except psycopg.Error as error:
+        if error.pgresult is None:
+            raise lost(error) from error
+        raise server_error(0, error.pgresult) from error
+
+
+def fetch(cursor: psycopg.Cursor[Any], into: RowFactory[T]) -> list[T]:
+    """The rows of the current statement; the cursor then moves to the next one."""
+    cursor.row_factory = into
+    found: list[T] = cursor.fetchall()
+    cursor.nextset()
+    return found
+
+
+@cache
+def load(name: str, schema: str = "public") -> str:
+    """The query of that name in ``engine/queries``, for a history in this schema.
+
+    In the files ``"history_schema"`` stands for the schema as an identifier, and
+    ``'history_schema'`` for its name as a literal.
+    """
+    file = resources.files("turnback.engine").joinpath("queries", f"{name}.sql")
+    text = file.read_text("utf-8").replace("'history_schema'", literal(schema))
+    return text.replace('"history_schema"', identifier(schema)).strip().removesuffix(";")
+
+
+@contextlib.contextmanager
+def own_statements() -> Iterator[None]:
+    """Around turnback's own statements: what the server refuses becomes an error for the user.
+
+    Raises:
+        DatabaseRefused: the server refused a statement that is not of a migration.
+    """
+    try:
+        yield
+    except ServerError as error:
+        hint = (error.hint or "correct what it says").rstrip(".")
+        raise DatabaseRefused(
+            f"the database refuses a statement of turnback itself: {error.message}",
+            sqlstate=error.sqlstate,
+            hint=f"{hint}; then run it again",
+        ) from error
