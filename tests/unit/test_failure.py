@@ -1,0 +1,142 @@
+"""The server's error becomes one with file, line, column, and what to do."""
+
+from __future__ import annotations
+
+import pytest
+from turnback.engine.look.half_done import HalfDone
+from turnback.engine.run.failure import explain, point
+from turnback.engine.run.plan import Step, step_down, step_up
+from turnback.engine.session.message import ServerError
+from turnback.errors import (
+    LockTimeout,
+    MigrationFailed,
+    MigrationIncomplete,
+    RollbackFailed,
+    TurnbackError,
+)
+
+from tests.unit.migrations import migration
+
+SQL = "CREATE TABLE a ();\n  CREATE TABLE b ();\nSELECT é, no;\n"
+UP = step_up(migration("0002", SQL, "DROP TABLE b;\nDROP TABLE a;\n"))
+BEFORE = 100
+
+
+def down(half: HalfDone | None = None) -> Step:
+    step = step_down(UP.migration)
+    assert step is not None
+    return Step(step.migration, step.direction, step.runnable, half=half)
+
+
+def failed(step: Step = UP, *, index: int = 2, sqlstate: str = "42703", **more) -> TurnbackError:
+    """The error where the message has 100 characters and two statements before the script."""
+    error = ServerError(index + 2, sqlstate, more.pop("message", "it is wrong"), **more)
+    return explain(step, error, sent_before=BEFORE, statements_before=2)
+
+
+def test_the_servers_position_is_a_place_in_the_file() -> None:
+    error = failed(position=BEFORE + SQL.index("no") + 1)
+    assert isinstance(error, MigrationFailed)
+    assert (error.file, error.line, error.column) == ("sql/0002_m2.sql", 3, 11)
+    assert (error.version, error.sqlstate) == ("0002", "42703")
+    assert error.statement == "SELECT é, no"
+
+
+@pytest.mark.parametrize("position", [None, 3, BEFORE + len(SQL) + 2])
+def test_without_a_position_in_the_script_it_is_the_statement_that_failed(
+    position: int | None,
+) -> None:
+    error = failed(index=1, position=position)
+    assert (error.line, error.column) == (2, 3)
+    assert error.statement == "CREATE TABLE b ()"
+
+
+def test_the_first_and_the_last_character_are_in_the_script() -> None:
+    first = failed(index=0, position=BEFORE + 1)
+    assert (first.line, first.column) == (1, 1)
+    end = failed(index=2, position=BEFORE + len(SQL) + 1)
+    assert (end.line, end.column) == (4, 1)
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+def test_an_error_outside_the_script_has_no_place(index: int) -> None:
+    error = failed(index=index)
+    assert (error.line, error.column, error.statement) == (None, None, None)
+
+
+def test_detail_and_context_are_in_the_message() -> None:
+    error = failed(message="wrong", detail="Key (a)=(1)", context="PL/pgSQL function f()\nmore")
+    assert error.message == "wrong (Key (a)=(1)) [PL/pgSQL function f()]"
+    assert failed(message="wrong").message == "wrong"
+
+
+def test_a_long_statement_is_cut() -> None:
+    step = step_up(migration("0002", f"SELECT '{'x' * 3000}';\n"))
+    assert len(str(failed(step, index=0).statement)) == 2000
+
+
+@pytest.mark.parametrize("sqlstate", ["55P03", "40P01", "40001"])
+@pytest.mark.parametrize("step", [UP, down()], ids=["up", "down"])
+def test_a_transient_failure_may_be_tried_again(step: Step, sqlstate: str) -> None:
+    error = failed(step, sqlstate=sqlstate)
+    assert isinstance(error, LockTimeout)
+    assert str(error.hint).endswith(
+        "try again when the table is less busy, or for longer: --lock-retry-for 10min"
+    )
+
+
+@pytest.mark.parametrize("sqlstate", ["57014", "40002", "23505", "55006"])
+def test_no_other_failure_is_transient(sqlstate: str) -> None:
+    assert isinstance(failed(sqlstate=sqlstate), MigrationFailed)
+    assert isinstance(failed(down(), sqlstate=sqlstate), RollbackFailed)
+
+
+def test_what_to_do_is_said_for_each_direction() -> None:
+    half = HalfDone("0002", "m2", "", frozenset({1}), frozenset({"r"}))
+    assert failed().hint == "nothing of 0002 was kept; fix the file and run turnback up again"
+    assert failed(down()).hint == (
+        "0002 is still applied; fix the rollback script and run turnback down again"
+    )
+    assert failed(down(half)).hint == (
+        "0002 is still half done; fix the rollback script and run turnback down again"
+    )
+
+
+def test_the_servers_hint_comes_first_and_ours_for_the_sqlstate_after_it() -> None:
+    hint = str(failed(sqlstate="57014", hint="Try it.").hint)
+    assert hint == (
+        "Try it; it was cancelled; give it more time: -- turnback: statement-timeout 10min; "
+        "nothing of 0002 was kept; fix the file and run turnback up again"
+    )
+    assert "-- turnback: no-transaction" in str(failed(sqlstate="25001").hint)
+    assert "-- turnback: no-transaction" in str(failed(sqlstate="2D000").hint)
+
+
+def test_a_read_only_server_is_not_a_verify_script_that_writes() -> None:
+    assert "name the endpoint of the writer" in str(failed(sqlstate="25006").hint)
+    step = step_up(migration("0002", verify="DELETE FROM a;\n"))
+    assert step.verify is not None
+    verification = Step(step.migration, "up", step.verify)
+    hint = str(failed(verification, index=0, sqlstate="25006").hint)
+    assert "a verify script may read, but not write" in hint
+
+
+def test_what_was_kept_makes_a_migration_incomplete() -> None:
+    error = ServerError(0, "23505", "duplicate")
+    found = point(UP, error, 0, None, incomplete="statement 1 was kept")
+    assert isinstance(found, MigrationIncomplete)
+    assert found.hint == "statement 1 was kept"
+    transient = point(UP, ServerError(0, "55P03", "locked"), 0, None, incomplete="kept")
+    assert isinstance(transient, LockTimeout)
+    assert str(transient.hint).startswith("kept; try again")
+
+
+def test_a_quote_that_is_left_open_is_shown_where_it_begins() -> None:
+    step = step_up(migration("0002", "SELECT 1;\nSELECT 'open;\n"))
+    assert step.runnable.statements is None
+    error = failed(step, index=0, sqlstate="42601", message="far away", position=BEFORE + 2)
+    assert (error.line, error.column) == (2, 8)
+    assert "unterminated quoted string" in error.message
+    # Another error of the same text is shown as the server says it.
+    other = failed(step, index=0, sqlstate="42703", message="far away", position=BEFORE + 2)
+    assert (other.message, other.line) == ("far away", 1)
