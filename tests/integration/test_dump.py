@@ -305,7 +305,7 @@ def test_the_catalog_lists_what_can_be_restored_newest_first(filled: str) -> Non
     catalog = DumpCatalog(store, "orders")
     assert list(catalog.records()) == dumps[::-1]
     assert list(DumpCatalog(store).records()) == dumps[::-1]
-    kept = list(catalog.kept())
+    kept = catalog.list()
     assert [(one.run, one.available) for one in kept] == [
         ("r-3", True),
         ("r-1", True),

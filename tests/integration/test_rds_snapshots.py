@@ -11,10 +11,10 @@ import boto3
 import pytest
 from moto import mock_aws
 from moto.rds.models import rds_backends
-from turnback.aws.rds_snapshots import ClusterSnapshots, InstanceSnapshots, SnapshotsOf
+from turnback.aws.rds_snapshots import ClusterSnapshots, InstanceSnapshots
 from turnback.aws.stepfunctions import StateMachine
 from turnback.errors import AwsError, SnapshotFailed
-from turnback.recovery.managed.snapshots import ManagedSnapshots
+from turnback.recovery.managed.snapshots import ManagedCatalog, ManagedSnapshots
 from turnback.recovery.model import SnapshotState
 from turnback.recovery.retention import Retention
 
@@ -75,8 +75,8 @@ class Database:
         return snapshots.take("orders", run, tags(run))
 
     def retention(self, needed: set[str] | None = None) -> Retention:
-        keeper = SnapshotsOf("orders", self.service)
-        return Retention(keeper, days=35, least=1, needed=lambda: needed or set())
+        catalog = ManagedCatalog(self.kind, self.service, "orders")
+        return Retention(catalog, days=35, least=1, needed=lambda: needed or set())
 
     def age(self, name: str, days: int) -> None:
         backend = rds_backends[ACCOUNT][REGION]

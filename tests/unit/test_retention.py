@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -18,13 +18,13 @@ NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 class Kept:
     id: str
     run: str
-    taken_at: datetime
+    taken_at: str
     available: bool = True
 
 
 def aged(*days: int) -> list[Kept]:
     """One snapshot for each age in days, named by it."""
-    return [Kept(f"s{age}", f"r{age}", NOW - timedelta(days=age)) for age in days]
+    return [Kept(f"s{age}", f"r{age}", (NOW - timedelta(days=age)).isoformat()) for age in days]
 
 
 def gone(
@@ -42,7 +42,7 @@ class Keeper:
         self.fails_at = fails_at
         self.deleted: list[str] = []
 
-    def kept(self) -> list[Kept]:
+    def list(self) -> Sequence[Kept]:
         return self.all
 
     def delete(self, identifier: str) -> None:
@@ -61,7 +61,7 @@ def test_the_newest_available_one_stays_however_old_it_is() -> None:
 
 
 def test_one_that_is_not_available_does_not_count_as_the_newest_and_is_left_alone() -> None:
-    creating = Kept("creating", "r", NOW - timedelta(days=50), available=False)
+    creating = Kept("creating", "r", (NOW - timedelta(days=50)).isoformat(), available=False)
     assert gone([creating, *aged(60)]) == []
 
 

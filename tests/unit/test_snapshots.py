@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -83,7 +83,7 @@ class Keeper:
     def __init__(self, error: AwsError | None = None) -> None:
         self.error = error
 
-    def kept(self) -> list[Any]:
+    def list(self) -> Sequence[Any]:
         if self.error:
             raise self.error
         return []

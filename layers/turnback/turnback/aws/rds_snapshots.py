@@ -10,7 +10,9 @@ from typing import Any, ClassVar, Literal
 from botocore.exceptions import ClientError
 
 from turnback.aws.clients import aws_errors, client, code_of
-from turnback.aws.rds_databases import tags_of
+from turnback.aws.rds_clusters import Clusters
+from turnback.aws.rds_databases import Databases, tags_of
+from turnback.aws.rds_instances import Instances
 from turnback.errors import SnapshotFailed
 
 _EXISTS = {"DBSnapshotAlreadyExists", "DBClusterSnapshotAlreadyExistsFault"}
@@ -70,29 +72,18 @@ class RdsSnapshot:
         """The run it was taken for, by its tags."""
         return self.tags.get("run")
 
-    @property
-    def available(self) -> bool:
-        """Whether a restore can come from it."""
-        return self.status == "available"
-
 
 class _Snapshots:
     """What snapshots of instances and of clusters have in common."""
 
-    # Names in the API: what RDS calls a snapshot, its identifier, its source's, and its encryption.
-    _rows: ClassVar[str]
-    _name: ClassVar[str]
-    _source_name: ClassVar[str]
+    # What they are of; the name of a snapshot in the API is made of it.
+    _of: ClassVar[type[Databases]]
+    # As arguments and fields, and as methods have it.
+    _prefix: ClassVar[str]
+    _noun: ClassVar[str]
     _encryption: ClassVar[str]
-    _describe: ClassVar[str]
-    _create: ClassVar[str]
-    _delete: ClassVar[str]
     # Whether a snapshot says how large its source's storage is.
     _has_size: ClassVar[bool]
-    # Of the source: its rows, the method that describes it, and the field with its status.
-    _sources: ClassVar[str]
-    _describe_source: ClassVar[str]
-    _status: ClassVar[str]
 
     def __init__(self, source: str, *, rds: Any = None) -> None:
         """Snapshots of this instance or cluster.
@@ -103,6 +94,10 @@ class _Snapshots:
         """
         self._source = source
         self._rds = rds or client("rds")
+        self._describe = f"describe_{self._noun}s"
+        self._rows = f"{self._prefix}s"
+        self._name = f"{self._prefix}Identifier"
+        self._source_name = f"{self._of.names.prefix}Identifier"
 
     def source(self) -> SnapshotSource:
         """What snapshots are taken of.
@@ -110,15 +105,16 @@ class _Snapshots:
         Raises:
             SnapshotFailed: there is no such instance or cluster.
         """
+        names = self._of.names
         with aws_errors(f"describe {self._source}"):
             try:
-                describe = getattr(self._rds, self._describe_source)
-                row = describe(**{self._source_name: self._source})[self._sources][0]
+                describe = getattr(self._rds, f"describe_db_{names.noun}s")
+                row = describe(**{self._source_name: self._source})[f"{names.prefix}s"][0]
             except ClientError as error:
                 if refusal := _refusal(error):
                     raise refusal from error
                 raise
-        return SnapshotSource(str(row[self._status]), bool(row.get("StorageEncrypted")))
+        return SnapshotSource(str(row[names.status]), bool(row.get("StorageEncrypted")))
 
     def find(self, identifier: str) -> RdsSnapshot | None:
         """The snapshot of this name; None when there is none."""
@@ -142,7 +138,7 @@ class _Snapshots:
         """
         with aws_errors(f"create the snapshot {identifier}"):
             try:
-                getattr(self._rds, self._create)(
+                getattr(self._rds, f"create_{self._noun}")(
                     **{self._name: identifier, self._source_name: self._source},
                     Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
                 )
@@ -176,7 +172,7 @@ class _Snapshots:
         """Delete a snapshot; no error if it does not exist."""
         with aws_errors(f"delete the snapshot {identifier}"):
             try:
-                getattr(self._rds, self._delete)(**{self._name: identifier})
+                getattr(self._rds, f"delete_{self._noun}")(**{self._name: identifier})
             except ClientError as error:
                 if code_of(error) not in _ABSENT:
                     raise
@@ -197,49 +193,21 @@ class _Snapshots:
 class InstanceSnapshots(_Snapshots):
     """Snapshots of one DB instance."""
 
-    _rows = "DBSnapshots"
-    _name = "DBSnapshotIdentifier"
-    _source_name = "DBInstanceIdentifier"
+    _of = Instances
+    _prefix = "DBSnapshot"
+    _noun = "db_snapshot"
     _encryption = "Encrypted"
-    _describe = "describe_db_snapshots"
-    _create = "create_db_snapshot"
-    _delete = "delete_db_snapshot"
     _has_size = True
-    _sources = "DBInstances"
-    _describe_source = "describe_db_instances"
-    _status = "DBInstanceStatus"
 
 
 class ClusterSnapshots(_Snapshots):
     """Snapshots of one Aurora cluster."""
 
-    _rows = "DBClusterSnapshots"
-    _name = "DBClusterSnapshotIdentifier"
-    _source_name = "DBClusterIdentifier"
+    _of = Clusters
+    _prefix = "DBClusterSnapshot"
+    _noun = "db_cluster_snapshot"
     _encryption = "StorageEncrypted"
-    _describe = "describe_db_cluster_snapshots"
-    _create = "create_db_cluster_snapshot"
-    _delete = "delete_db_cluster_snapshot"
     _has_size = False
-    _sources = "DBClusters"
-    _describe_source = "describe_db_clusters"
-    _status = "Status"
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotsOf:
-    """The snapshots that turnback took of one target, for its retention."""
-
-    target: str
-    service: InstanceSnapshots | ClusterSnapshots
-
-    def kept(self) -> list[RdsSnapshot]:
-        """Those of this target, whatever their state."""
-        return self.service.of_target(self.target)
-
-    def delete(self, identifier: str) -> None:
-        """Delete one; no error if it does not exist."""
-        self.service.delete(identifier)
 
 
 def _refusal(error: ClientError) -> SnapshotFailed | None:

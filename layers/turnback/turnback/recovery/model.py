@@ -63,6 +63,7 @@ class SnapshotEntry:
         version: the version last applied, ``none`` without a history, None if it is not known.
         details: more about it, in short phrases.
         document: for ``--json``.
+        available: whether a restore can come from it.
     """
 
     kind: str
@@ -74,6 +75,7 @@ class SnapshotEntry:
     version: str | None
     details: Sequence[str]
     document: Mapping[str, Any] = field(repr=False)
+    available: bool = True
 
     @property
     def contents(self) -> str:
@@ -105,6 +107,9 @@ class SnapshotList(Protocol):
         Raises:
             ConfigurationError: there is no such snapshot, or it cannot be restored.
         """
+
+    def delete(self, identifier: str) -> None:
+        """Remove the snapshot with this id; no error if it does not exist."""
 
 
 class SnapshotTaker(Protocol):

@@ -10,44 +10,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from turnback.errors import TurnbackError
-
-
-class KeptSnapshot(Protocol):
-    """A snapshot of ours, of this target, that is kept somewhere."""
-
-    @property
-    def id(self) -> str:
-        """What it is deleted by."""
-
-    @property
-    def run(self) -> str | None:
-        """The run that it was taken for."""
-
-    @property
-    def taken_at(self) -> datetime | None:
-        """When it was taken, with a time zone; None before that is known."""
-
-    @property
-    def available(self) -> bool:
-        """Whether a restore can come from it."""
-
-
-class SnapshotKeeper(Protocol):
-    """Where the snapshots of one target are kept."""
-
-    def kept(self) -> Iterable[KeptSnapshot]:
-        """Those that turnback took of this target, and no others, in any order."""
-
-    def delete(self, identifier: str) -> None:
-        """Remove one; no error if it does not exist."""
+from turnback.recovery.model import SnapshotEntry, SnapshotList
 
 
 def to_remove(
-    kept: Iterable[KeptSnapshot], *, days: int, least: int, needed: Collection[str], now: datetime
-) -> list[KeptSnapshot]:
+    kept: Iterable[SnapshotEntry], *, days: int, least: int, needed: Collection[str], now: datetime
+) -> list[SnapshotEntry]:
     """The snapshots that may go, oldest first.
 
     Never among them: the newest available one, the ``least`` newest ones, one younger than
@@ -63,7 +34,11 @@ def to_remove(
     """
     if days == 0:
         return []
-    dated = [(one.taken_at, one) for one in kept if one.available and one.taken_at]
+    dated = [
+        (datetime.fromisoformat(one.taken_at), one)
+        for one in kept
+        if one.available and one.taken_at
+    ]
     newest_first = sorted(dated, key=lambda pair: pair[0], reverse=True)
     limit = now - timedelta(days=days)
     old = [one for taken_at, one in newest_first[max(least, 1) :] if taken_at < limit]
@@ -72,16 +47,16 @@ def to_remove(
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """The rule for one target, and where its snapshots are.
+    """The rule for one target, and its snapshots.
 
     Attributes:
-        keeper: where they are kept.
+        snapshots: those that turnback took of the target, and no others.
         days: for how many days; 0 keeps all.
         least: how many of the newest are kept in any case.
         needed: returns the runs that are not finished, or may be resumed.
     """
 
-    keeper: SnapshotKeeper
+    snapshots: SnapshotList
     days: int
     least: int
     needed: Callable[[], Collection[str]]
@@ -114,10 +89,10 @@ class Retention:
         if self.days == 0:
             return
         rule = partial(to_remove, days=self.days, least=self.least, now=now or datetime.now(UTC))
-        kept = list(self.keeper.kept())
+        kept = self.snapshots.list()
         # Asking for the runs costs calls; most often there is nothing that it could save.
         if not rule(kept, needed=()):
             return
         for one in rule(kept, needed=self.needed()):
-            self.keeper.delete(one.id)
+            self.snapshots.delete(one.id)
             yield one.id

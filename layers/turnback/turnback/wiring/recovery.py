@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from turnback.aws.rds_snapshots import ClusterSnapshots, InstanceSnapshots
     from turnback.aws.stepfunctions import StateMachine
     from turnback.recovery.application import ApplicationPart, Hook
-    from turnback.recovery.model import Restorer, SnapshotTaker
-    from turnback.recovery.retention import Retention, SnapshotKeeper
+    from turnback.recovery.model import Restorer, SnapshotList, SnapshotTaker
+    from turnback.recovery.retention import Retention
 
 
 class Recovery:
@@ -67,7 +67,7 @@ class Recovery:
         if settings.kind == "none":
             return None
         return Retention(
-            keeper=self._keeper(),
+            snapshots=self._snapshot_list(),
             days=settings.retention_days,
             least=settings.least_kept,
             needed=lambda: self._machine().runs_needed(),
@@ -132,15 +132,15 @@ class Recovery:
 
         return StateMachineHook(arn) if ":states:" in arn else FunctionHook(arn)
 
-    def _keeper(self) -> SnapshotKeeper:
+    def _snapshot_list(self) -> SnapshotList:
         target = self._of.order.target
         if self.snapshot_settings.kind == "dump":
             from turnback.recovery.dumps.catalog import DumpCatalog
 
             return DumpCatalog(self._of.bucket(), target)
-        from turnback.aws.rds_snapshots import SnapshotsOf
+        from turnback.recovery.managed.snapshots import ManagedCatalog
 
-        return SnapshotsOf(target, self._rds_snapshots())
+        return ManagedCatalog(self.snapshot_settings.kind, self._rds_snapshots(), target)
 
     def _machine(self) -> StateMachine:
         from turnback.aws.stepfunctions import StateMachine

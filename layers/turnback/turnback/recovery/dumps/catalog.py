@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -138,18 +137,8 @@ def key_of(store: Store, address: str) -> str:
     return address.removeprefix(store.prefix)
 
 
-@dataclass(frozen=True, slots=True)
-class KeptDump:
-    """A dump as the rule of retention sees it."""
-
-    id: str
-    run: str
-    taken_at: datetime
-    available: bool = True
-
-
 class DumpCatalog:
-    """The dumps of a store, of one target or of all: SnapshotList, and KeptSnapshots."""
+    """The dumps of a store, of one target or of all: a SnapshotList."""
 
     def __init__(self, store: Store, target: str | None = None, prefix: str = _DUMPS) -> None:
         """Look in this store.
@@ -210,11 +199,6 @@ class DumpCatalog:
                 hint="name one by its address: " + ", ".join(record.id for record in matching),
             )
         return matching[0]
-
-    def kept(self) -> Iterator[KeptDump]:
-        """The dumps, for the rule of retention."""
-        for record in self.records():
-            yield KeptDump(record.id, record.run, datetime.fromisoformat(record.taken_at))
 
     def delete(self, identifier: str) -> None:
         """Remove a dump; no error if it does not exist."""

@@ -105,6 +105,9 @@ class SnapshotService(Protocol):
     def of_target(self, target: str) -> Sequence[ManagedSnapshot]:
         """The snapshots that turnback took of a target."""
 
+    def delete(self, identifier: str) -> None:
+        """Delete a snapshot; no error if it does not exist."""
+
     def create(
         self, identifier: str, tags: Mapping[str, str]
     ) -> Literal["begun", "busy", "quota reached"]:
@@ -191,7 +194,7 @@ class ManagedSnapshots:
 
 
 class ManagedCatalog:
-    """The snapshots that turnback took of one target in RDS: SnapshotList."""
+    """The snapshots that turnback took of one target in RDS: a SnapshotList."""
 
     def __init__(self, kind: str, service: SnapshotService, target: str) -> None:
         """Look there.
@@ -237,6 +240,10 @@ class ManagedCatalog:
             )
         return self.entry(found)
 
+    def delete(self, identifier: str) -> None:
+        """Delete a snapshot; no error if it does not exist."""
+        self._service.delete(identifier)
+
     def entry(self, snapshot: ManagedSnapshot) -> SnapshotEntry:
         """A snapshot as lists show it."""
         tags = snapshot.tags
@@ -254,6 +261,7 @@ class ManagedCatalog:
             release=release,
             version=None if version in (None, "", UNKNOWN) else version,
             details=details,
+            available=snapshot.status == "available",
             document={
                 "kind": self._kind,
                 "id": snapshot.id,
