@@ -521,7 +521,7 @@ def test_a_start_that_fails_starts_the_rest_and_says_what_to_do_by_hand(world: W
         error = failed("start", looked)
     assert error["hint"].split("; ") == [
         "aws ecs update-service --cluster main --service orders --desired-count 3 "
-        "(and let its scaler go on)",
+        "(and resume its scaler)",
         "aws lambda delete-function-concurrency --function-name worker",
     ]
     assert world.state()["mailer"] == 7
