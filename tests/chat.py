@@ -9,7 +9,8 @@ from typing import Any
 
 from turnback.demo.slack import FailedResponse, LocalSlack
 from turnback.runs.notifications.slack import Deadline
-from turnback.runs.status import Status, StatusEvent
+from turnback.runs.reporting.report import Report
+from turnback.runs.status import Status
 
 NEVER = FailedResponse(0)
 
@@ -66,7 +67,7 @@ def row(number: int, word: str = "applied", took: int | None = 5) -> dict[str, A
     return {"version": f"{number:04}", "name": "m" * 200, "status": word, "execution_ms": took}
 
 
-def status_event(word: Status, **fields: Any) -> StatusEvent:
+def status_event(word: Status, **fields: Any) -> Report:
     """A status event of one run; what is not given is as of a run that begins."""
     whole: dict[str, Any] = {
         "run": "r-1",
@@ -78,15 +79,15 @@ def status_event(word: Status, **fields: Any) -> StatusEvent:
         "summary": "release 1.0.0 on learning",
         "duration_ms": 19469,
     }
-    return StatusEvent(status=word, **(whole | fields))
+    return Report.from_state(json.loads(json.dumps({"status": word, **whole, **fields})))
 
 
-def status(word: Status, **fields: Any) -> dict[str, Any]:
-    """A status event, as it is published."""
-    return dict(json.loads(status_event(word, **fields).to_json()))
+def status(word: Status, **fields: Any) -> Report:
+    """The same, published and read again."""
+    return Report.from_message(status_event(word, **fields).to_json())
 
 
-def of_every_kind() -> dict[Status, dict[str, Any]]:
+def of_every_kind() -> dict[Status, Report]:
     """One event for each status, with what a run knows by then."""
     three = ("applied", "applied", "failed")
     rows = tuple(row(n + 1, word) for n, word in enumerate(three))

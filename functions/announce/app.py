@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from turnback.runs.state import RunState
 from turnback.runs.status import Status
 from turnback.runtime import Wiring, count, entry
 
@@ -9,7 +10,8 @@ from turnback.runtime import Wiring, count, entry
 @entry
 def handler(wiring: Wiring) -> dict[str, Any]:
     count(f"runs_{wiring.event['status']}")
-    event = wiring.notifications.announcer.announce(
-        Status(wiring.event["status"]), {**wiring.event["state"], "run": wiring.run_id}
+    report = wiring.notifications.announcer.announce(
+        Status(wiring.event["status"]),
+        RunState.from_state({**wiring.event["state"], "run": wiring.run_id}),
     )
-    return {"status": event.status, "summary": event.summary}
+    return {"status": report.status, "summary": report.summary}

@@ -1,14 +1,13 @@
-"""A status event of the topic, in Slack."""
+"""A status of the topic, in Slack."""
 
 from typing import Any
 
-from turnback.runs.status import read_status
+from turnback.runs.reporting.report import Report
 from turnback.runtime import Wiring, entry, logger
 
 
 @entry
 def handler(wiring: Wiring) -> dict[str, Any]:
-    status = read_status(wiring.event["Records"][0]["Sns"]["Message"])
-    logger.append_keys(run=status["run"], target=status["target"])
-    done = wiring.notifications.chat.show(status)
-    return {"status": status["status"], "done": done}
+    report = Report.from_message(wiring.event["Records"][0]["Sns"]["Message"])
+    logger.append_keys(run=report.run, target=report.target)
+    return {"status": report.status, "done": wiring.notifications.chat.show(report)}

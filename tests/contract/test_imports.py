@@ -18,6 +18,7 @@ SHIPPED = [
     "errors",
     "settings",
     "store",
+    "wording",
     "migrations",
     "sql",
     "engine",

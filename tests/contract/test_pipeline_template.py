@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from turnback.local.deploy import read_template
-from turnback.runs.pipeline.answers import DOING
 from turnback.runs.pipeline.job import Parameters
+from turnback.runs.reporting.pipeline import DOING
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = read_template(ROOT / "pipeline" / "template.yaml")

@@ -14,7 +14,7 @@ import pytest
 from moto.awslambda.models import LambdaFunction
 from moto.sns.models import SNSBackend
 from turnback.migrations.artifact import pack
-from turnback.runs.watching.outcome import ENDS
+from turnback.runs.reporting.execution import ENDS
 
 from tests.conftest import ProjectFactory
 from tests.faults.recovery_bridge import bridge

@@ -13,10 +13,17 @@ import pytest
 from turnback.errors import RestoreFailed, RollbackFailed, RunnerBusy, TurnbackError
 from turnback.recovery.contents import counters
 from turnback.recovery.model import Place, RestoreProgress, Restorer, RestoreRequest, RestoreState
+from turnback.runs.announce import Known
 from turnback.runs.restore import assess, restore
-from turnback.runs.state import RunAssessment, RunRestore
+from turnback.runs.state import (
+    PlanRecord,
+    RestoreLoss,
+    RunAssessment,
+    RunReport,
+    RunRestore,
+    RunState,
+)
 from turnback.runs.status import Status
-from turnback.runs.told import loss
 from turnback.settings.recovery import RestoreSettings
 
 from tests.conftest import ProjectFactory
@@ -296,8 +303,12 @@ def test_what_was_written_while_a_person_thought_is_told_as_lost_too(
     assert shelf.swapped
     told = run.record("report")["loss"]
     assert told["inserted"] >= state["assessment"]["loss"]["inserted"] + 7
-    assert loss(Status.RESTORED, state, run.record("report")) == told
-    assert loss(Status.NEEDS_A_PERSON, state, run.record("report")) == state["assessment"]["loss"]
+    known = RunState.from_state(state), PlanRecord(), RunReport.from_state(run.record("report"))
+    for status, loss in (
+        (Status.RESTORED, told),
+        (Status.NEEDS_A_PERSON, state["assessment"]["loss"]),
+    ):
+        assert Known(status, *known).report().loss == RestoreLoss.from_state(loss)
 
 
 def run_before(run: Release) -> list[Any]:

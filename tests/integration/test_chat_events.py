@@ -15,7 +15,8 @@ from turnback.aws.events import EventBus
 from turnback.aws.sns import Topic, by_protocol
 from turnback.errors import AwsError
 from turnback.runs.notifications.channels import Channels
-from turnback.runs.status import Status, StatusEvent
+from turnback.runs.reporting.report import Report
+from turnback.runs.status import Status
 
 from tests.chat import ERROR, of_every_kind, status_event
 from tests.real_events import event
@@ -24,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMA: dict[str, Any] = json.loads(
     (ROOT / "docs" / "reference" / "status-event.schema.json").read_text()
 )
-EVENTS = of_every_kind()
+EVENTS = {word: json.loads(report.to_json()) for word, report in of_every_kind().items()}
 KINDS = {
     "string": str,
     "integer": int,
@@ -114,14 +115,14 @@ def bus(queue: str) -> EventBus:
     return EventBus("default")
 
 
-def published(event_: StatusEvent, topic: str, queue: str) -> dict[str, Any]:
+def published(event_: Report, topic: str, queue: str) -> dict[str, Any]:
     Channels(Topic(topic)).publish(event_)
     (envelope,) = received(queue)
     return envelope
 
 
 def test_the_schema_has_exactly_the_fields_of_the_message() -> None:
-    fields = set(StatusEvent.__dataclass_fields__)
+    fields = set(Report.__dataclass_fields__)
     assert set(SCHEMA["properties"]) == set(SCHEMA["required"]) == fields
     assert set(SCHEMA["properties"]["status"]["enum"]) == set(Status)
 

@@ -50,7 +50,7 @@ def test_a_release_that_succeeds_leaves_with_0(
     steps = [line for line in lines[1:-1] if line.startswith("✓")]
     assert [line.split()[2] for line in steps] == ["Validate", "Snapshot", "Apply", "Verify"]
     assert "3 of 3 applied" in steps[2]
-    assert "release 1.0.0 succeeded (" in lines[-1]
+    assert "release 1.0.0 on learning succeeded: 3 migrations applied (" in lines[-1]
 
 
 @pytest.mark.usefixtures("stack")

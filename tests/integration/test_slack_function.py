@@ -17,7 +17,7 @@ from tests.integration.handlers import Context, load_handler
 from tests.real_events import event
 
 BUCKET = "turnback-learning"
-EVENTS = of_every_kind()
+EVENTS = {word: json.loads(report.to_json()) for word, report in of_every_kind().items()}
 
 
 @pytest.fixture

@@ -20,10 +20,11 @@ from turnback.cli.display import Lines
 from turnback.cli.live import LiveDisplay
 from turnback.cli.output import Output
 from turnback.engine import Engine, Event, RunContext
+from turnback.engine.session.events import EventKind
 from turnback.migrations.discovery import load_project
+from turnback.runs.reporting.execution import Story
+from turnback.runs.reporting.progress import Progress, ProgressRecord, progress_key
 from turnback.runs.watching.follow import Follower, RunView
-from turnback.runs.watching.progress import Progress, ProgressRecord, progress_key
-from turnback.runs.watching.story import Story
 
 from tests.conftest import ProjectFactory
 from tests.integration.moto_stack import Stack
@@ -206,9 +207,9 @@ def test_a_bucket_that_takes_no_progress_does_not_stop_the_engine() -> None:
 
     said: list[str] = []
     record = ProgressRecord(Broken(), "r-1", said.append, every_s=0.01)
-    record(Event("started", "0001", "users"))
+    record(Event(EventKind.STARTED, "0001", "users"))
     record.close()
-    record(Event("applied", "0001", "users"))
+    record(Event(EventKind.APPLIED, "0001", "users"))
     record.close()
 
     assert len(said) == 1

@@ -14,6 +14,7 @@ import pytest
 from turnback.errors import ApprovalRefused, AwsError, ConfigurationError
 from turnback.runs.approvals.endpoint import Endpoint
 from turnback.runs.approvals.links import LinkMaker, read, sign
+from turnback.runs.state import RestoreLoss
 from turnback.settings.approvals import Approver
 
 from tests.asking import ANN, BOB, CIA, RUN, Desk, asked, at_once, called
@@ -103,7 +104,7 @@ def test_an_expired_link_says_since_when(desk: Desk) -> None:
     for page in (get(desk, token), post(desk, token)):
         assert page["statusCode"] == 410
         assert "This link has expired" in page["body"]
-        assert "2026-11-22T13:00:00+00:00" in page["body"]
+        assert "2026-11-22 13:00:00 UTC" in page["body"]
     assert desk.tasks.ended == []
 
 
@@ -250,7 +251,7 @@ def test_a_restore_shows_what_is_lost() -> None:
         "deleted": 1,
         "tables": [{"name": "orders", "inserted": 12, "updated": 3, "deleted": 1}],
     }
-    desk.ask(gate="restore", loss=loss)
+    desk.ask(gate="restore", loss=RestoreLoss.from_state(loss))
     body = get(desk, token_for(ANN, gate="restore"))["body"]
     assert "about 12 inserted, 3 updated, 1 deleted rows" in body
     assert "orders: 12 inserted, 3 updated, 1 deleted" in body

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from turnback.errors import ApprovalRefused, AwsError
-from turnback.runs.approvals.record import Answer, Outcome
+from turnback.runs.approvals.record import Answer, QuestionOutcome
 
 from tests.asking import ANN, BOB, CIA, RUN, Desk, asked, at_once
 
@@ -235,7 +235,10 @@ def test_a_question_ends_once_whatever_comes_after() -> None:
     desk = Desk()
     desk.ask()
     record = desk.questions.record(RUN)
-    first, second = Outcome("approved", ("ann",), "now"), Outcome("ApprovalDenied", ("bob",), "now")
+    first, second = (
+        QuestionOutcome("approved", ("ann",), "now"),
+        QuestionOutcome("ApprovalDenied", ("bob",), "now"),
+    )
     assert record.decide(first) == first
     assert record.decide(second) == first
     assert record.outcome() == first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from turnback.errors import AwsError, TurnbackError
 from turnback.runs.notifications.channels import DETAIL_TYPE, Channels, fitted
 from turnback.runs.reporting.amazon_q import notification
 from turnback.runs.reporting.mail import email_subject, email_text
-from turnback.runs.reporting.words import clock, duration, loss_of, next_step, title
-from turnback.runs.status import Status, StatusEvent
-from turnback.runs.summary import loss_in_words
+from turnback.runs.reporting.report import Report
+from turnback.runs.reporting.words import loss_in_words, lost, next_step, outcome, summary, title
+from turnback.runs.state import RestoreLoss
+from turnback.runs.status import Status
+from turnback.wording import capped, clock, counted, duration, listed
 
 from tests.chat import ERROR, LOSS, of_every_kind, row, status, status_event
 
@@ -60,13 +63,14 @@ def test_each_subject_names_target_and_release_in_less_than_100_ascii_characters
 ) -> None:
     subject = email_subject(EVENTS[word])
     assert subject.startswith("learning: 1.0.0 ")
-    long = email_subject({**EVENTS[word], "release": "1.0.0-" + "ü\n" * 200})
+    long = email_subject(replace(EVENTS[word], release="1.0.0-" + "ü\n" * 200))
     assert len(long) < 100 and long.isascii() and long.isprintable()
 
 
 def test_a_question_put_again_is_called_a_reminder() -> None:
     asked = EVENTS[Status.AWAITING_APPROVAL]
-    again = {**asked, "approval": {**asked["approval"], "reminders": 1}}
+    assert asked.approval is not None
+    again = replace(asked, approval=replace(asked.approval, reminders=1))
     assert email_subject(again) == "Reminder: learning: 1.0.0 waits for approval"
     assert not email_subject(asked).startswith("Reminder")
 
@@ -112,7 +116,7 @@ def test_the_e_mail_of_a_failure_says_where_and_how_the_server_said_it() -> None
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (0.04, "0.0 s"),
+        (0.04, "40 ms"),
         (19.469, "19.5 s"),
         (72, "1 min 12 s"),
         (3599, "59 min 59 s"),
@@ -137,26 +141,73 @@ def test_a_time_is_said_in_utc_where_it_is_one(at: str, said: str) -> None:
 
 
 def test_a_loss_that_was_not_counted_is_no_row_as_far_as_is_known() -> None:
-    assert loss_of({"loss": {**LOSS, "inserted": 0, "updated": 0, "tables": []}}) == (
+    loss = {**LOSS, "inserted": 0, "updated": 0, "tables": []}
+    assert lost(status(Status.RESTORED, loss=loss)) == (
         "What was written since 2026-11-22 09:10:00 UTC (6 min 2 s): no row, as far as the "
         "server counted."
     )
-    assert loss_of({"loss": None, "approval": None}) == ""
+    assert lost(status(Status.RESTORED)) == ""
 
 
 def test_a_loss_that_nobody_could_count_is_not_told_as_none() -> None:
-    unknown = {name: LOSS[name] for name in ("since", "seconds")}
-    assert "how much is not known" in loss_of({"loss": unknown})
+    unknown = RestoreLoss.from_state({name: LOSS[name] for name in ("since", "seconds")})
     assert "how much is not known" in loss_in_words(unknown)
-    anew = {**LOSS, "inserted": 0, "updated": 0, "tables": [], "reset": True}
-    assert "is not known" in loss_of({"loss": anew})
-    assert "is not known" in loss_in_words(anew)
+    assert "how much is not known" in loss_in_words(None)
+    reset = {**LOSS, "inserted": 0, "updated": 0, "tables": [], "reset": True}
+    assert "at least no rows" in loss_in_words(RestoreLoss.from_state(reset))
+    assert "is not known" in loss_in_words(RestoreLoss.from_state(reset))
 
 
 def test_what_other_runs_did_is_told_with_the_loss() -> None:
     loss = {**LOSS, "others": ["run r-9 (release 1.2.0): 0004"]}
-    assert "what other runs did: run r-9 (release 1.2.0): 0004" in loss_of({"loss": loss})
-    assert "what other runs did: run r-9 (release 1.2.0): 0004" in loss_in_words(loss)
+    said = lost(status(Status.RESTORED, loss=loss))
+    assert "what other runs did: run r-9 (release 1.2.0): 0004" in said
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"verified": "exact"}, "the database is as before"),
+        ({}, "what it had done was undone"),
+        (
+            {"verified": "exact", "rolled_back": ("0002", "0001")},
+            "the schema is as before, and no data was destroyed, 2 of 3 migrations undone",
+        ),
+        (
+            {"verified": "names", "rolled_back": ("0001",)},
+            "the schema is as before, except for names, and no data was destroyed, "
+            "1 of 3 migrations undone",
+        ),
+        (
+            {"verified": "unknown", "rolled_back": ("0001",)},
+            "what it had done was undone, and no data was destroyed, 1 of 3 migrations undone",
+        ),
+        (
+            {"verified": "exact", "rolled_back": ("0001",), "destroyed": ("table edges",)},
+            "the schema is as before, but data is lost: table edges",
+        ),
+    ],
+)
+def test_a_rollback_claims_no_more_than_was_compared(fields: dict[str, Any], said: str) -> None:
+    report = status(Status.ROLLED_BACK, migration_count=3, error=ERROR, **fields)
+    assert outcome(report).endswith(f"failed and was rolled back: {said}")
+    assert ("lost" in next_step(report)) == ("destroyed" in fields)
+
+
+def test_a_restore_and_its_question_say_in_the_summary_what_is_lost() -> None:
+    said = summary(EVENTS[Status.RESTORED])
+    assert "about 1,200 inserted, 31 updated rows" in said and "kept as learning_old" in said
+    asked = {"gate": "restore", "persons_needed": 1, "loss": LOSS}
+    said = summary(status(Status.AWAITING_APPROVAL, approval=asked, error=ERROR))
+    assert "its restore waits for approval; it would lose what was written since" in said
+
+
+def test_counts_and_lists_read_as_text() -> None:
+    assert [counted(number, "row") for number in (0, 1, 1200)] == ["0 rows", "1 row", "1,200 rows"]
+    assert listed(["a", "b"], 2) == "a, b"
+    assert listed(["a", "b", "c"], 2) == "a, b and 1 more"
+    assert listed(["a", "b"], 2, "; ", of=9) == "a; b and 7 more"
+    assert capped(["a", "b", "c"], 2, ", in the plan") == ["a", "b", "and 1 more, in the plan"]
 
 
 def test_a_dry_run_is_told_as_one() -> None:
@@ -203,18 +254,19 @@ def test_a_topic_that_refuses_is_an_error_after_the_others_were_told() -> None:
     assert len(bus.got) == len(amazon_q.got) == 1
 
 
-def largest() -> StatusEvent:
+def largest() -> Report:
     error = {**ERROR, "message": '"' * 4000, "hint": "\\" * 4000}
     rows = tuple({**row(n), "version": f"{n:020}", "name": "ü" * 255} for n in range(500))
     return status_event(
         Status.AWAITING_APPROVAL,
+        destroyed=tuple("d" * 300 for _ in range(500)),
         migrations=rows,
         migration_count=6600,
         rolled_back=tuple(f"{n:020}" for n in range(500)),
         error=error,
         rollback_error=error,
         restore_error=error,
-        approval={"gate": "release", "approved_by": [], "reasons": ["r" * 300] * 500},
+        approval={"gate": "release", "persons_needed": 1, "reasons": ["r" * 300] * 500},
     )
 
 

@@ -17,10 +17,11 @@ from aws_lambda_powertools.utilities.data_classes.code_pipeline_job_event import
 )
 from turnback.aws.stepfunctions import Execution
 from turnback.errors import AwsError, ConfigurationError, MigrationFailed
-from turnback.runs.pipeline.answers import MESSAGE_LENGTH, message_of
 from turnback.runs.pipeline.job import Credentials, Job, Parameters, Token
 from turnback.runs.pipeline.jobs import TRIES, Jobs
-from turnback.runs.watching.progress import Progress
+from turnback.runs.reporting.pipeline import MESSAGE_LENGTH, message_of
+from turnback.runs.reporting.progress import Progress
+from turnback.runs.state import RunError
 from turnback.settings.environment import PipelineSettings
 
 from tests.conftest import ProjectFactory
@@ -399,8 +400,8 @@ CAUSE = str(
     ("status", "state", "told"),
     [
         ("FAILED", "Refused", "was refused: nothing was changed"),
-        ("FAILED", "RolledBack", "failed and was rolled back: the schema is as before"),
-        ("FAILED", "Restored", "failed, and the database was restored"),
+        ("FAILED", "RolledBack", "failed and was rolled back: what it had done was undone"),
+        ("FAILED", "Restored", "failed and was restored"),
         ("FAILED", "NeedsAPerson", "a person is needed"),
         ("ABORTED", "Apply", "was ended from outside (ABORTED)"),
         ("TIMED_OUT", "Apply", "timed out"),
@@ -421,10 +422,10 @@ def test_a_run_that_failed_fails_the_job_with_the_outcome_the_place_and_the_hint
 
 
 def test_the_message_of_a_failure_keeps_its_hint_however_long_it_is() -> None:
-    error = {"message": "x" * 9000, "file": "a.sql", "line": 1, "hint": "mend it"}
+    error = RunError("E", "x" * 9000, file="a.sql", line=1, hint="fix it")
     text = message_of("it failed", error, "r-1")
     assert len(text) == MESSAGE_LENGTH
-    assert text.endswith("\nhint: mend it\nmore: turnback watch r-1")
+    assert text.endswith("\nhint: fix it\nmore: turnback watch r-1")
 
 
 def test_near_the_limit_of_codepipeline_the_job_ends_and_the_run_goes_on() -> None:

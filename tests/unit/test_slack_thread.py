@@ -18,11 +18,13 @@ from turnback.runs.notifications import slack as slack_module
 from turnback.runs.notifications.chat import Chat, MessageRecord, Posted
 from turnback.runs.notifications.slack import ChatAccess, Deadline
 from turnback.runs.reporting.chat import slack_message
-from turnback.runs.status import Status, read_status
+from turnback.runs.reporting.report import Report
+from turnback.runs.status import Status
 
 from tests.chat import NEVER, Clock, chatting, later, of_every_kind
 
 EVENTS = of_every_kind()
+STARTED = json.loads(EVENTS[Status.STARTED].to_json())
 KEY = "runs/r-1/slack.json"
 
 
@@ -104,7 +106,7 @@ def test_the_name_of_the_message_is_kept_in_the_bucket(
     kept = json.loads(store.objects[KEY])
     assert kept["ts"] in slack.messages
     assert kept["channel"] == CHANNEL
-    assert (kept["status"], kept["at"]) == ("started", EVENTS[Status.STARTED]["at"])
+    assert (kept["status"], kept["at"]) == ("started", EVENTS[Status.STARTED].at)
     assert kept["busy_until"] == ""
 
 
@@ -173,8 +175,9 @@ def test_a_question_put_again_is_a_reminder(bot: Chat, slack: LocalSlack) -> Non
     asked = EVENTS[Status.AWAITING_APPROVAL]
     bot.show(EVENTS[Status.STARTED])
     bot.show(asked)
-    again = {**asked["approval"], "reminders": 1}
-    bot.show({**asked, "at": "2026-11-22T10:16:02.000+00:00", "approval": again})
+    assert asked.approval is not None
+    again = replace(asked.approval, reminders=1)
+    bot.show(replace(asked, at="2026-11-22T10:16:02.000+00:00", approval=again))
     assert methods(slack)[-4:] == ["chat.update", "chat.postMessage"] * 2
     assert slack.calls[-1][1]["text"].startswith("*Reminder: learning: 1.0.0 waits")
 
@@ -330,22 +333,22 @@ def test_a_webhook_tells_nothing_twice_and_nothing_old(hook: Chat, slack: LocalS
 
 def test_two_runs_are_two_messages(bot: Chat, slack: LocalSlack) -> None:
     bot.show(EVENTS[Status.STARTED])
-    bot.show({**EVENTS[Status.STARTED], "run": "r-2"})
+    bot.show(replace(EVENTS[Status.STARTED], run="r-2"))
     assert len(slack.messages) == 2
 
 
 @pytest.mark.parametrize("word", Status)
 def test_a_status_is_read_as_it_was_published(word: Status) -> None:
-    assert read_status(json.dumps(EVENTS[word])) == EVENTS[word]
+    assert Report.from_message(EVENTS[word].to_json()) == EVENTS[word]
 
 
 def test_a_status_of_an_older_turnback_is_read_with_what_it_lacks() -> None:
     old = {
-        name: EVENTS[Status.STARTED][name]
+        name: STARTED[name]
         for name in ("run", "target", "status", "environment", "at", "trigger", "summary")
     }
-    read = read_status(json.dumps(old))
-    assert read["migrations"] == [] and read["approval"] is None and read["release"] is None
+    read = Report.from_message(json.dumps(old))
+    assert read.migrations == () and read.approval is None and read.release is None
 
 
 @pytest.mark.parametrize(
@@ -358,12 +361,12 @@ def test_a_status_of_an_older_turnback_is_read_with_what_it_lacks() -> None:
         "null",
         "7",
         "{}",
-        json.dumps({**EVENTS[Status.STARTED], "status": "bored"}),
-        json.dumps({**EVENTS[Status.STARTED], "at": "yesterday"}),
-        json.dumps({**EVENTS[Status.STARTED], "run": None}),
+        json.dumps({**STARTED, "status": "bored"}),
+        json.dumps({**STARTED, "at": "yesterday"}),
+        json.dumps({**STARTED, "run": None}),
     ],
 )
 def test_what_is_no_status_event_is_refused(message: str) -> None:
     with pytest.raises(ConfigurationError, match="a message of the topic is") as caught:
-        read_status(message)
+        Report.from_message(message)
     assert caught.value.hint

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from turnback.errors import MigrationFailed, TurnbackError
 from turnback.runs.announce import Announcer
-from turnback.runs.caught import error_of, settled
 from turnback.runs.records import Records
-from turnback.runs.state import PlannedMigration, PlanRecord
-from turnback.runs.status import Status, StatusEvent
+from turnback.runs.reporting.report import Report, undone
+from turnback.runs.state import PlannedMigration, PlanRecord, RunError, RunState
+from turnback.runs.status import Status
 from turnback.wiring.invocation import moment
 
 from tests.real_events import event
@@ -32,14 +32,14 @@ class Memory:
     def write(self, key: str, body: bytes) -> None:
         self.objects[key] = body
 
-    def publish(self, event: StatusEvent) -> list[TurnbackError]:
+    def publish(self, event: Report) -> list[TurnbackError]:
         self.published.append((event.to_json(), event.attributes()))
         return []
 
 
 def test_the_event_in_events_has_exactly_the_fields_of_the_message() -> None:
     message = json.loads(event("sns_status")["Records"][0]["Sns"]["Message"])
-    assert set(message) == set(StatusEvent.__dataclass_fields__)
+    assert set(message) == set(Report.__dataclass_fields__)
     assert message["version"] == 1
 
 
@@ -60,7 +60,9 @@ def test_a_message_of_the_largest_artifact_fits_into_sns() -> None:
     )
     told = announcer.announce(
         Status.ROLLED_BACK,
-        {**event("announce")["state"], "error": {"Error": "E", "Cause": json.dumps(cause)}},
+        RunState.from_state(
+            {**event("announce")["state"], "error": {"Error": "E", "Cause": json.dumps(cause)}}
+        ),
     )
     ((message, attributes),) = memory.published
     assert len(message.encode()) < SNS_LIMIT
@@ -69,7 +71,8 @@ def test_a_message_of_the_largest_artifact_fits_into_sns() -> None:
 
 
 def test_one_of_our_errors_is_taken_out_of_its_wrappings() -> None:
-    assert error_of(event("announce")["state"]["error"]) == {
+    found = RunError.from_caught(event("announce")["state"]["error"])
+    assert found is not None and found.to_state() == {
         "type": "MigrationFailed",
         "message": 'column "user_id" does not exist',
         "file": "sql/0003_user_preferences.sql",
@@ -107,7 +110,7 @@ def test_one_of_our_errors_is_taken_out_of_its_wrappings() -> None:
     ],
 )
 def test_any_other_error_is_said_as_well_as_can_be(caught: Any, told: Any) -> None:
-    assert error_of(caught) == told
+    assert RunError.from_caught(caught) == (RunError(**told) if told else None)
 
 
 def test_times_are_read_as_step_functions_and_as_the_emulator_write_them() -> None:
@@ -116,28 +119,26 @@ def test_times_are_read_as_step_functions_and_as_the_emulator_write_them() -> No
 
 
 @pytest.mark.parametrize("end", [Status.ROLLED_BACK, Status.RESTORED])
-def test_what_was_taken_back_whole_is_not_said_to_stay(end: Status) -> None:
-    caught = {
-        "type": "MigrationIncomplete",
-        "file": "sql/0003_index.sql",
-        "hint": "statement 1 is done and kept; run turnback up again: it continues there",
-    }
-    hint = (settled(caught, end) or {})["hint"]
-    assert hint == "nothing of it stays; mend sql/0003_index.sql and release again"
-    assert settled(caught, Status.NEEDS_A_PERSON) == caught
-    assert settled({**caught, "type": "MigrationFailed"}, end) == {
-        **caught,
-        "type": "MigrationFailed",
-    }
-    assert settled(None, end) is None
+def test_what_was_undone_whole_is_not_reported_as_still_there(end: Status) -> None:
+    hint = "statement 1 is done and stays; run turnback up again: it goes on there"
+    caught = RunError("MigrationIncomplete", "m", file="sql/0003_index.sql", hint=hint)
+    after = undone(caught, end)
+    assert after is not None
+    assert after.hint == "all of it was undone; fix sql/0003_index.sql and release again"
+    assert undone(caught, Status.NEEDS_A_PERSON) == caught
+    other = RunError("MigrationFailed", "m", hint=hint)
+    assert undone(other, end) == other
+    assert undone(None, end) is None
 
 
-def test_what_a_rollback_left_is_not_said_to_stay_after_a_restore() -> None:
-    caught = {
-        "type": "RollbackFailed",
-        "file": "rollback/0012_rollback.sql (stored)",
-        "hint": "0012 is still applied; run turnback down again",
-    }
-    hint = (settled(caught, Status.RESTORED) or {})["hint"]
-    assert hint.startswith("the restore made it good; mend rollback/0012_rollback.sql")
-    assert settled(caught, Status.NEEDS_A_PERSON) == caught
+def test_what_a_rollback_left_is_not_reported_as_still_there_after_a_restore() -> None:
+    caught = RunError(
+        "RollbackFailed",
+        "m",
+        file="rollback/0012_rollback.sql (stored)",
+        hint="0012 is still applied; run turnback down again",
+    )
+    after = undone(caught, Status.RESTORED)
+    assert after is not None
+    assert str(after.hint).startswith("the restore undid it; fix rollback/0012_rollback.sql")
+    assert undone(caught, Status.NEEDS_A_PERSON) == caught

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from turnback.errors import CheckFailed
+from turnback.runs.reporting.execution import RunOutcome, Story, error_from, outcome_of
+from turnback.runs.state import RunError
 from turnback.runs.status import Status
-from turnback.runs.watching.outcome import Outcome, complete, error_from, outcome_of
-from turnback.runs.watching.story import Story
 
 BEGAN = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -65,10 +65,10 @@ def test_a_try_that_is_repeated_is_counted_and_its_error_kept() -> None:
     history = History().enter("Apply").fail("RunnerBusy").add("TaskScheduled")
     [step] = history.told().steps
     assert (step.tries, step.failure) == (2, None)
-    assert [error["type"] for error in step.retried] == ["RunnerBusy"]
+    assert [error.type for error in step.retried] == ["RunnerBusy"]
 
     [step] = history.fail("LockTimeout").leave("Apply").told().steps
-    assert (step.tries, step.error) == (2, "LockTimeout")
+    assert (step.tries, step.failure and step.failure.type) == (2, "LockTimeout")
 
 
 def test_an_announcement_is_told_only_when_it_fails() -> None:
@@ -79,7 +79,7 @@ def test_an_announcement_is_told_only_when_it_fails() -> None:
     history.enter("AnnounceRehearsed").fail("AwsError").leave("AnnounceRehearsed")
     story = history.told()
     assert [step.name for step in story.steps] == ["Validate", "AnnounceRehearsed"]
-    assert story.steps[1].result == "nobody was told; the run goes on"
+    assert story.steps[1].result == "the status was not published; the run goes on"
     assert not story.failed
 
 
@@ -119,23 +119,21 @@ def test_a_failed_run_leaves_with_the_code_of_its_error(
 def test_a_run_that_told_nobody_how_it_ended_needs_a_person(status: str) -> None:
     outcome = outcome_of(status, "Apply", "", "")
     assert (outcome.exit_code, outcome.announced) == (6, False)
-    assert status in outcome.sentence
+    assert status in outcome.words
 
 
 def test_the_last_end_is_told_by_the_error_that_led_to_it() -> None:
-    first = {"type": "MigrationFailed", "message": "no such column", "file": "sql/0001_a.sql"}
+    first = RunError("MigrationFailed", "no such column", file="sql/0001_a.sql")
     outcome = outcome_of("FAILED", "NeedsAPerson", "NeedsAPerson", "", first)
     assert outcome.error is not None
-    assert (outcome.error["type"], outcome.error["file"]) == ("MigrationFailed", "sql/0001_a.sql")
+    assert (outcome.error.type, outcome.error.file) == ("MigrationFailed", "sql/0001_a.sql")
 
 
 def test_a_run_that_succeeded_has_no_error() -> None:
-    assert outcome_of("SUCCEEDED", "Succeeded", "", "") == Outcome(Status.SUCCEEDED, "SUCCEEDED")
+    assert outcome_of("SUCCEEDED", "Succeeded", "", "") == RunOutcome(Status.SUCCEEDED, "SUCCEEDED")
 
 
 def test_an_error_of_nobody_we_know_keeps_its_name() -> None:
-    told = complete({"type": "KeyError", "message": "'run'"})
-    assert told is not None
-    assert (told["type"], told["hint"]) == ("KeyError", None)
+    told = RunError("KeyError", "'run'")
     assert str(error_from(told)) == "KeyError: 'run'"
-    assert type(error_from({"type": "CheckFailed", "message": "two"})) is CheckFailed
+    assert type(error_from(RunError("CheckFailed", "two"))) is CheckFailed

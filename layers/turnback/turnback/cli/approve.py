@@ -16,7 +16,9 @@ from turnback.cli.output import Output, ask, may_ask, reported
 from turnback.cli.watch import find_run
 from turnback.errors import ApprovalRefused, ConfigurationError
 from turnback.runs.approvals.record import APPROVED, DENIED, LOOK
-from turnback.runs.summary import loss_in_words
+from turnback.runs.reporting.words import loss_in_words
+from turnback.runs.state import RestoreLoss
+from turnback.wording import local_clock
 
 
 @click.command(epilog="Example: turnback approve r-4a7d1e --comment 'talked to the team'")
@@ -97,14 +99,16 @@ def _show(state: Mapping[str, Any], out: Output) -> None:
     out.result(click.style(title, bold=True))
     out.result(f"  run         {state['run']}, started by {question['trigger']}")
     out.result(f"  needs       {question['persons']} of the approvers")
-    out.result(f"  until       {question['expires_at']}")
+    out.result(f"  until       {local_clock(question['expires_at'])}")
     for reason in question["reasons"]:
         out.result(f"  because     {reason}")
     if state["gate"] == "restore":
-        lost = loss_in_words(question["loss"])
+        loss = RestoreLoss.from_state(question["loss"]) if question["loss"] else None
+        lost = loss_in_words(loss)
         out.result(f"  {click.style('loses', fg='yellow')}       {lost}")
     for answer in state["answers"]:
         word = f": {answer['comment']}" if answer["comment"] else ""
-        said = f"{answer['person']} {answer['decision']} at {answer['at']} by {answer['way']}"
+        at = local_clock(answer["at"])
+        said = f"{answer['person']} {answer['decision']} at {at} by {answer['way']}"
         out.result(f"  said        {said}{word}")
     out.result(state["told"])

@@ -11,7 +11,7 @@ import click
 
 from turnback.cli import options as opt
 from turnback.cli.database import new_run
-from turnback.cli.output import Output, count, reported
+from turnback.cli.output import Output, reported
 from turnback.cli.recovery import (
     Where,
     keep_out_of_git,
@@ -22,7 +22,7 @@ from turnback.cli.recovery import (
     timed,
 )
 from turnback.errors import ConfigurationError
-from turnback.runs.reporting.words import clock
+from turnback.wording import counted, local_clock
 
 if TYPE_CHECKING:
     from turnback.recovery.by_hand import Backup
@@ -81,7 +81,7 @@ def backup(
         taken = taking.take(timed(out))
     out.document |= {"status": "succeeded", "run": taken.run, "snapshot": dict(taken.document)}
     out.result(taken.id)
-    out.result(f"  as of {clock(taken.taken_at or '')}, {taken.contents}")
+    out.result(f"  as of {local_clock(taken.taken_at or '')}, {taken.contents}")
     out.result(f"  {', '.join(taken.details)}")
     name = taken.run if own else taken.id
     out.note("Whoever can read it can read every row.")
@@ -110,7 +110,7 @@ def snapshots(*, directory: Path, place: str | None, stack: str | None, out: Out
     if managed:
         out.document["stack"] = managed.stack.name
     for one in found:
-        taken = clock(one.taken_at) if one.taken_at else "being taken"
+        taken = local_clock(one.taken_at) if one.taken_at else "being taken"
         kind = "dump" if one.kind == "dump" else f"{one.kind} snapshot"
         out.result(
             f"  {taken}  {click.style(str(one.run), bold=True)}  {kind} of {one.source}, "
@@ -118,7 +118,7 @@ def snapshots(*, directory: Path, place: str | None, stack: str | None, out: Out
         )
         if place or stack:
             out.result(f"      {one.id}")
-    out.result(f"{count(len(found), 'snapshot')} {listed.address}")
+    out.result(f"{counted(len(found), 'snapshot')} {listed.address}")
 
 
 @contextlib.contextmanager

@@ -21,9 +21,8 @@ from turnback.errors import (
 )
 from turnback.runs.approvals.record import LOOK
 from turnback.runs.records import Records
+from turnback.runs.reporting.execution import RunOutcome, Story
 from turnback.runs.status import Status
-from turnback.runs.watching.outcome import Outcome
-from turnback.runs.watching.story import Story
 
 # The run ended, but was not cancelled.
 NOT_CANCELLED = CheckFailed.exit_code
@@ -56,7 +55,7 @@ def cancel(*, run: str, reason: str, stack: str, out: Output) -> int:
     if story.outcome:
         return _has_ended(out, name, story.outcome)
     if story.failed:
-        step = story.current.title if story.current else story.state
+        step = story.current.title if story.current else story.last_state
         out.document |= {"status": "running", "cancelled": False, "error": None}
         out.result(f"the run {name} has failed and is being rolled back ({step}): not touched")
         out.result(f"watch it: turnback watch {name} --stack {deployed.name}")
@@ -72,10 +71,11 @@ def cancel(*, run: str, reason: str, stack: str, out: Output) -> int:
     return _report(out, outcome, Records(store, name)) if outcome else INTERRUPTED
 
 
-def _has_ended(out: Output, run: str, outcome: Outcome) -> int:
+def _has_ended(out: Output, run: str, outcome: RunOutcome) -> int:
     cancelled = _was_cancelled(outcome)
-    out.document |= {"status": outcome.status.value, "cancelled": cancelled, "error": outcome.error}
-    out.result(f"the run {run} has ended: it {outcome.sentence}")
+    out.document |= {"status": outcome.status.value, "cancelled": cancelled}
+    out.document["error"] = outcome.error.to_state() if outcome.error else None
+    out.result(f"the run {run} has ended: it {outcome.words}")
     return _code(outcome) if cancelled else NOT_CANCELLED
 
 
@@ -90,11 +90,11 @@ def _wake(out: Output, stack: Stack, run: str, machine: StateMachine) -> None:
         out.note(f"{error.message}; the run will notice within the hour")
 
 
-def _report(out: Output, outcome: Outcome, records: Records) -> int:
+def _report(out: Output, outcome: RunOutcome, records: Records) -> int:
     cancelled = _was_cancelled(outcome)
     out.document["cancelled"] = cancelled
     if not cancelled:
-        out.result(f"too late: the run {outcome.sentence}")
+        out.result(f"too late: the run {outcome.words}")
         return NOT_CANCELLED if outcome.status is not Status.NEEDS_A_PERSON else _code(outcome)
     undone = [row.version for row in records.report().rolled_back]
     out.document["rolled_back"] = undone
@@ -105,9 +105,9 @@ def _report(out: Output, outcome: Outcome, records: Records) -> int:
     return _code(outcome)
 
 
-def _was_cancelled(outcome: Outcome) -> bool:
-    return (outcome.error or {}).get("type") == RunCancelled.__name__
+def _was_cancelled(outcome: RunOutcome) -> bool:
+    return outcome.error is not None and outcome.error.type == RunCancelled.__name__
 
 
-def _code(outcome: Outcome) -> int:
+def _code(outcome: RunOutcome) -> int:
     return VerificationFailed.exit_code if outcome.status is Status.NEEDS_A_PERSON else 0

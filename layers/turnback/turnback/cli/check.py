@@ -8,12 +8,13 @@ import click
 
 from turnback.cli import options as opt
 from turnback.cli.database import has_own_database, open_engine
-from turnback.cli.output import Output, count, reported
+from turnback.cli.output import Output, reported
 from turnback.errors import CheckFailed, ChecksumMismatch, ProjectNotFound, TurnbackError
 from turnback.migrations.checksums import FILE, compare, scripts_of, write_sums
 from turnback.migrations.discovery import scan
 from turnback.migrations.model import Project
 from turnback.sql.check import check_migration, gaps
+from turnback.wording import counted
 
 
 @click.command(epilog="Example: turnback check --fix")
@@ -61,14 +62,14 @@ def check(
     }
     if not findings:
         out.document["status"] = "ok"
-        out.result(f"{count(len(project.migrations), 'migration')}: nothing found.")
+        out.result(f"{counted(len(project.migrations), 'migration')}: nothing found.")
         return 0
     out.document["status"] = "findings"
     for finding in findings:
         out.result(str(finding))
         if finding.hint:
             out.result(f"    {finding.hint}")
-    out.note(f"{count(len(findings), 'finding')}.")
+    out.note(f"{counted(len(findings), 'finding')}.")
     return CheckFailed.exit_code
 
 
@@ -94,5 +95,5 @@ def _fix(
     sums = {script.path: script.checksum for script in scripts_of(project)}
     if sums != project.sums:
         write_sums(directory, sums)
-        out.note(f"{FILE} rewritten: {count(len(sums), 'file')}.")
+        out.note(f"{FILE} rewritten: {counted(len(sums), 'file')}.")
     return []

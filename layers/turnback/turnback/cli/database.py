@@ -16,21 +16,11 @@ import click
 from turnback.cli.output import Output, human_ms
 from turnback.engine import Engine, Options, RunContext
 from turnback.engine.session.connection import describe
-from turnback.engine.session.events import Event
+from turnback.engine.session.events import Event, EventKind
 from turnback.errors import ConfigurationError
+from turnback.runs.reporting.progress import name_of, words_of
 
-_DONE = {"applied": ("green", "applied"), "rolled_back": ("yellow", "rolled back")}
-_NOTES = {
-    "waiting": "waiting for another run: {text}",
-    "orphan": "ended the idle session of a run that is gone: {text}",
-    "progress": "{what}: {text}",
-    "retrying": "{what} did not get its lock: {text}",
-    "skipped": "{what}: {text}",
-    "lost": "{what}: {text}",
-    "resumed": "{what} continues where it stopped: {text} already",
-    "recognised": "{what}: an earlier run has done this already: {text}",
-    "notice": "notice: {text}",
-}
+_COLORS = {EventKind.APPLIED: "green", EventKind.ROLLED_BACK: "yellow"}
 
 
 def new_run() -> str:
@@ -127,10 +117,8 @@ class EventPrinter:
         self._out = out
 
     def __call__(self, event: Event) -> None:
-        what = f"{event.version} {event.name}" if event.version else ""
-        if event.kind in _DONE:
-            color, word = _DONE[event.kind]
-            took = human_ms(event.execution_ms)
-            self._out.result(f"  {click.style(f'{word:<11}', fg=color)} {what}  {took}")
-        elif event.kind in _NOTES:
-            self._out.note("  " + _NOTES[event.kind].format(what=what, text=event.text))
+        if event.kind in _COLORS:
+            word = click.style(f"{words_of(event):<11}", fg=_COLORS[event.kind])
+            self._out.result(f"  {word} {name_of(event)}  {human_ms(event.execution_ms)}")
+        elif event.kind is not EventKind.STARTED:
+            self._out.note("  " + ": ".join(filter(None, [name_of(event), words_of(event)])))

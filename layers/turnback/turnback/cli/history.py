@@ -8,9 +8,10 @@ import click
 
 from turnback.cli import options as opt
 from turnback.cli.database import open_engine
-from turnback.cli.output import Output, count, human_ms, may_ask, reported
+from turnback.cli.output import Output, human_ms, may_ask, reported
 from turnback.errors import ConfigurationError
 from turnback.migrations.discovery import load_project
+from turnback.wording import counted
 
 _COLORS = {
     "applied": "green",
@@ -62,7 +63,7 @@ def status(
             done = ", ".join(map(str, half[item.version]))
             out.result(f"              half done (statements done: {done}); up continues there,")
             out.result("              and down undoes them")
-    out.result(f"{count(len(found), 'migration')}, {pending} pending.")
+    out.result(f"{counted(len(found), 'migration')}, {pending} pending.")
 
 
 @click.command(epilog="Example: turnback health --database-url postgresql://localhost/app")

@@ -14,11 +14,12 @@ from turnback.cli.display import (
     human_s,
     migration_at_work,
     migrations_of,
+    new_notes,
     question,
     step_lines,
 )
+from turnback.runs.reporting.execution import RunStep, in_one_line
 from turnback.runs.watching.follow import RunView
-from turnback.runs.watching.story import Step, in_one_line
 
 _WIDTH = 24
 
@@ -34,6 +35,7 @@ class LiveDisplay:
             animate: redraw between the calls of ``show`` too, so that the spinner turns.
         """
         self._shown = 0
+        self._noted: tuple[str, ...] = ()
         self._spinner = Spinner("dots")
         self._live = Live(console=console, transient=True, auto_refresh=animate)
         self._live.start()
@@ -45,6 +47,9 @@ class LiveDisplay:
             for line in step_lines(step):
                 self._live.console.print(Text.from_ansi(line))
         self._shown = len(closed)
+        for note in new_notes(view, self._noted):
+            self._live.console.print(f"    {note}", markup=False, highlight=False)
+        self._noted = view.progress.notes if view.progress else ()
         step_now = view.story.current
         self._live.update(self._rows(view, step_now) if step_now else Text(), refresh=True)
 
@@ -56,7 +61,7 @@ class LiveDisplay:
         """Remove what would be redrawn."""
         self._live.stop()
 
-    def _rows(self, view: RunView, step: Step) -> RenderableType:
+    def _rows(self, view: RunView, step: RunStep) -> RenderableType:
         seconds = max((view.now - step.began).total_seconds(), 0)
         head = Table.grid(padding=(0, 1))
         text = f"{step.title:<22} {human_s(seconds):>10}  {step.result}"
@@ -64,7 +69,7 @@ class LiveDisplay:
         rows: list[RenderableType] = [head]
         if step.retried or step.failure:
             error = step.failure or step.retried[-1]
-            rows.append(_line(f"    try {step.tries}: {error['type']}: {in_one_line(error)}"))
+            rows.append(_line(f"    try {step.tries}: {error.type}: {in_one_line(error)}"))
         if view.planned:
             rows.append(_bar(view.done, view.planned, migrations_of(view)))
         if view.progress and view.progress.version:

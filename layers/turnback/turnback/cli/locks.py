@@ -9,12 +9,13 @@ import click
 
 from turnback.cli import options as opt
 from turnback.cli.database import open_engine
-from turnback.cli.output import Output, ask, count, human_ms, may_ask, reported
+from turnback.cli.output import Output, ask, human_ms, may_ask, reported
 from turnback.engine import Engine
 from turnback.engine.look.sessions import ServerSession, idle_in_transaction, sessions
 from turnback.engine.look.sessions import terminate as end_session
 from turnback.engine.session.query import own_statements
 from turnback.errors import ConfigurationError
+from turnback.wording import counted
 
 _WATCH_S = 2.0
 
@@ -91,7 +92,7 @@ def _show(found: list[ServerSession], out: Output) -> None:
         if root.pid not in shown:
             _tree(root, waiting, 0, shown, out)
     blocked = sum(1 for session in found if session.waits_for)
-    out.result(f"{count(len(found), 'session')}, {blocked} waiting.")
+    out.result(f"{counted(len(found), 'session')}, {blocked} waiting.")
 
 
 def _tree(

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec
 import click
 
 from turnback.errors import CheckFailed, ConfigurationError, TurnbackError
+from turnback.wording import duration
 
 P = ParamSpec("P")
 
@@ -94,18 +95,7 @@ def ask(question: str) -> None:
 
 def human_ms(milliseconds: int | None) -> str:
     """A time for people: ``12 ms``, ``3.4 s``, ``2 min 5 s``."""
-    if milliseconds is None:
-        return ""
-    if milliseconds < 1000:
-        return f"{milliseconds} ms"
-    if milliseconds < 60_000:
-        return f"{milliseconds / 1000:.1f} s"
-    return f"{milliseconds // 60_000} min {milliseconds % 60_000 // 1000} s"
-
-
-def count(number: int, noun: str) -> str:
-    """``1 migration``, ``2 migrations``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return "" if milliseconds is None else duration(milliseconds / 1000)
 
 
 def _indent(text: str) -> str:

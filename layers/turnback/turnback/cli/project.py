@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from turnback.cli import options as opt
-from turnback.cli.output import Output, count, reported
+from turnback.cli.output import Output, reported
 from turnback.errors import ConfigurationError
 from turnback.migrations.checksums import digest
 from turnback.migrations.discovery import load_project
 from turnback.migrations.scaffold import make_folders, new_migration, source_of
+from turnback.wording import counted
 
 
 @click.command(epilog="Example: turnback init --dir db/migrations")
@@ -67,7 +68,7 @@ def package(*, release: str, target: Path | None, directory: Path, out: Output) 
         "sha256": digest(data),
         "migrations": len(project.migrations),
     }
-    number = count(len(project.migrations), "migration")
+    number = counted(len(project.migrations), "migration")
     out.result(f"{path}: release {release}, {number}, {len(data):,} bytes")
     out.result(f"sha256 {digest(data)}")
     key = f"artifacts/TARGET/{release}.zip"

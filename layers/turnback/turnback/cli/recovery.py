@@ -21,9 +21,9 @@ from turnback.errors import ConfigurationError
 from turnback.recovery.dumps.catalog import DumpCatalog, open_catalog
 from turnback.recovery.endpoint import Endpoint
 from turnback.runs.records import Records
-from turnback.runs.reporting.words import duration
 from turnback.settings import DatabaseSettings, SnapshotSettings
 from turnback.settings.recovery import RestoreSettings
+from turnback.wording import duration
 
 if TYPE_CHECKING:
     from turnback.aws.rds_clusters import Clusters

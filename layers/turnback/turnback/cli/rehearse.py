@@ -13,7 +13,7 @@ import click
 
 from turnback.cli import options as opt
 from turnback.cli.database import has_own_database, open_engine
-from turnback.cli.output import Output, count, human_ms, reported
+from turnback.cli.output import Output, human_ms, reported
 from turnback.engine import Engine
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
@@ -26,6 +26,7 @@ from turnback.rehearsal.shadow import Shadow
 from turnback.rehearsal.verdict import Rehearsed, Verdict
 from turnback.runs import checklist as answers
 from turnback.runs.state import RehearsalRecord
+from turnback.wording import capped, counted
 
 _COLORS = {"exact": "green", "irreversible": "yellow", "column_order": "green", "names": "green"}
 _ANSWER_COLORS = {"yes": "green", "no": "red", "unknown": "yellow"}
@@ -130,10 +131,8 @@ class _Progress:
         self._out.result(line)
         if verdict.error:
             self._out.result(f"      {verdict.error}")
-        for difference in verdict.differences[:_SHOWN_DIFFERENCES]:
-            self._out.result(f"      {difference}")
-        if len(verdict.differences) > _SHOWN_DIFFERENCES:
-            self._out.result(f"      and {len(verdict.differences) - _SHOWN_DIFFERENCES} more")
+        for text in capped([str(one) for one in verdict.differences], _SHOWN_DIFFERENCES):
+            self._out.result(f"      {text}")
         for text in verdict.rows:
             self._out.result(f"      {text} after rollback")
         for difference in verdict.reapply_differences[:_SHOWN_DIFFERENCES]:
@@ -166,7 +165,7 @@ def _impact(verdict: Verdict, known: Mapping[str, Size], out: Output) -> None:
 
 def _close(result: Rehearsed, began: float, out: Output) -> int:
     took = human_ms(int((time.monotonic() - began) * 1000))
-    number = count(len(result.migrations), "migration")
+    number = counted(len(result.migrations), "migration")
     if result.release_error:
         out.result(f"\nAll of them as one release: {result.release_error}")
     for difference in result.release_differences[:_SHOWN_DIFFERENCES]:

@@ -11,11 +11,12 @@ from turnback.aws.s3 import Bucket
 from turnback.aws.stepfunctions import StateMachine
 from turnback.aws.sts import caller
 from turnback.cli import options as opt
-from turnback.cli.output import Output, count, reported
+from turnback.cli.output import Output, reported
 from turnback.cli.watch import INTERRUPTED, watched
 from turnback.errors import ConfigurationError
 from turnback.migrations.release import parse_release
 from turnback.runs.release import Releaser, checked_package
+from turnback.wording import counted
 
 
 @click.command(epilog="Example: turnback release 1.4.0.zip --watch")
@@ -70,7 +71,7 @@ def release(
             deployed = open_stack(stack)
             releaser = _releaser(deployed)
             place, run = (releaser.dry_run if dry_run else releaser.upload)(package)
-        what = f"release {package.release} ({count(package.migrations, 'migration')})"
+        what = f"release {package.release} ({counted(package.migrations, 'migration')})"
         out.document |= {"release": package.release, "rollback_to": None, "artifact": place}
     out.document |= {"run": run, "status": "started", "dry_run": dry_run, "error": None}
     dry = ", a dry run" if dry_run else ""

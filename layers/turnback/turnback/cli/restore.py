@@ -27,7 +27,7 @@ from turnback.cli.recovery import (
     timed,
 )
 from turnback.errors import ConfigurationError
-from turnback.runs.reporting.words import clock, duration
+from turnback.wording import duration, local_clock
 
 if TYPE_CHECKING:
     from turnback.recovery.by_hand import Loss, Restore
@@ -132,7 +132,7 @@ def restore(
                 return
             taken_at = from_dump.record.taken_at
             out.document |= {"into": into, "restored_to": taken_at}
-            out.result(f'The dump of {clock(taken_at)} is in "{into}"; nothing was swapped.')
+            out.result(f'The dump of {local_clock(taken_at)} is in "{into}"; nothing was swapped.')
             return
         _replace(from_dump, None, dry_run=dry_run, yes=yes, out=out)
 
@@ -232,7 +232,7 @@ def _show_loss(loss: Loss, out: Output) -> None:
         out.result("A restore loses what was written since the snapshot; its time is not known.")
         return
     out.result(
-        f"A restore loses what was written since {clock(loss.since)}, "
+        f"A restore loses what was written since {local_clock(loss.since)}, "
         f"{duration(loss.seconds or 0)} ago."
     )
     if loss.written is None:

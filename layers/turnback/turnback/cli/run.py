@@ -9,12 +9,13 @@ import click
 
 from turnback.cli import options as opt
 from turnback.cli.database import open_engine
-from turnback.cli.output import Output, ask, count, human_ms, may_ask, reported
+from turnback.cli.output import Output, ask, human_ms, may_ask, reported
 from turnback.engine import Engine, Options, Plan, Report
 from turnback.errors import ChecksumMismatch, MigrationIncomplete, TurnbackError
 from turnback.migrations.checksums import compare
 from turnback.migrations.discovery import load_project
 from turnback.migrations.model import Project
+from turnback.wording import counted, listed
 
 
 @click.command(epilog="Example: turnback up --dry-run")
@@ -116,10 +117,9 @@ def down(
         if dry_run:
             return _show(engine, plan, out)
         if not plan.empty and not yes and may_ask(out.as_json):
-            names = ", ".join(step.version for step in plan.steps[:10])
-            more = f" and {len(plan.steps) - 10} more" if len(plan.steps) > 10 else ""
+            names = listed([step.version for step in plan.steps], 10)
             where = out.document["database"]
-            ask(f"Roll back {names}{more} on {where}?")
+            ask(f"Roll back {names} on {where}?")
         began = time.monotonic()
         report = engine.run(plan)
         out.document["rolled_back"] = [done.to_dict() for done in report.rolled_back]
@@ -173,7 +173,7 @@ def _show(engine: Engine, plan: Plan, out: Output) -> int:
         for message in step["sql"]:
             out.result(message)
         out.result()
-    out.note(f"Dry run: {count(len(plan.steps), 'migration')}; nothing was changed.")
+    out.note(f"Dry run: {counted(len(plan.steps), 'migration')}; nothing was changed.")
     return 0
 
 
@@ -182,14 +182,14 @@ def _close(report: Report, verb: str, number: int, began: float, out: Output) ->
     if report.error:
         return _failed(report, report.error, verb, number, out)
     out.document["status"] = "succeeded" if number else "nothing_to_do"
-    out.result(f"{count(number, 'migration')} {verb} in {took}." if number else "Nothing to do.")
+    out.result(f"{counted(number, 'migration')} {verb} in {took}." if number else "Nothing to do.")
     return 0
 
 
 def _failed(report: Report, error: TurnbackError, verb: str, number: int, out: Output) -> int:
     code = out.fail(error)
     if report.remaining:
-        left = count(len(report.remaining), "migration")
-        done = count(number, "migration")
+        left = counted(len(report.remaining), "migration")
+        done = counted(number, "migration")
         out.note(f"{done} {verb}; {left} left, the next is {report.remaining[0]}.")
     return code

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import click
@@ -13,10 +12,11 @@ from turnback.aws.cloudformation import open_stack
 from turnback.aws.s3 import Bucket
 from turnback.aws.stepfunctions import StateMachine
 from turnback.cli import options as opt
-from turnback.cli.output import Output, count, human_ms, reported
+from turnback.cli.output import Output, human_ms, reported
 from turnback.cli.watch import COLORS
 from turnback.runs.status import Status
 from turnback.runs.watching.listing import run_row
+from turnback.wording import counted, local_clock
 
 
 @click.command(epilog="Example: turnback runs --limit 5 --stack turnback")
@@ -40,7 +40,7 @@ def runs(*, limit: int, stack: str, out: Output) -> None:
     store = Bucket(deployed.bucket)
     out.document |= {"stack": deployed.name, "target": deployed.target, "runs": []}
     if not out.as_json:
-        head = f"{'run':<23} {'release':<12} {'status':<18} {'started':<20} {'took':>12}  trigger"
+        head = f"{'run':<23} {'release':<12} {'status':<18} {'started':<24} {'took':>12}  trigger"
         out.result(click.style(head, bold=True))
     for name in itertools.islice(machine.names(), limit):
         execution = machine.describe(name)
@@ -51,16 +51,15 @@ def runs(*, limit: int, stack: str, out: Output) -> None:
         if not out.as_json:
             out.result(_line(row))
     out.document["status"] = "succeeded"
-    out.result(f"{count(len(out.document['runs']), 'run')} of {deployed.target}.")
+    out.result(f"{counted(len(out.document['runs']), 'run')} of {deployed.target}.")
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    started = datetime.fromisoformat(row["started_at"]).astimezone()
     word = click.style(f"{row['status']:<18}", fg=COLORS.get(Status(row["status"])))
     release = f"to {row['rollback_to']}" if row["rollback_to"] else row["release"] or "?"
     took = human_ms(row["duration_ms"]) + ("" if row["execution"] != "RUNNING" else " …")
     dry = "  (dry run)" if row["dry_run"] else ""
     return (
-        f"{row['run']:<23} {release:<12} {word} {started:%Y-%m-%d %H:%M:%S}  {took:>12}  "
+        f"{row['run']:<23} {release:<12} {word} {local_clock(row['started_at']):<24} {took:>12}  "
         f"{row['trigger'] or '?'}{dry}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import datetime
 
 import click
@@ -15,14 +16,18 @@ from turnback.cli import options as opt
 from turnback.cli.display import Lines
 from turnback.cli.output import Output, human_ms, reported
 from turnback.errors import AwsError, ConfigurationError
+from turnback.runs.announce import Known
 from turnback.runs.records import Records
+from turnback.runs.reporting.execution import RunOutcome, error_from
+from turnback.runs.reporting.words import outcome as outcome_words
 from turnback.runs.status import Status
 from turnback.runs.watching.follow import Display, Follower
-from turnback.runs.watching.outcome import Outcome, error_from
+from turnback.wording import listed
 
 INTERRUPTED = 130
 # The number of newest runs that are searched for a prefix.
 _SEARCHED = 2000
+_LISTED = 20
 COLORS = {
     Status.SUCCEEDED: "green",
     Status.REFUSED: "yellow",
@@ -99,7 +104,7 @@ def watched(
     run: str,
     *,
     on_interrupt: str = "the run continues",
-) -> Outcome | None:
+) -> RunOutcome | None:
     """Show a run until it has ended, and print how; None if the user pressed Ctrl-C before.
 
     Args:
@@ -145,7 +150,7 @@ def _display(out: Output) -> Display:
     return LiveDisplay(Console(stderr=out.as_json))
 
 
-def _print_outcome(out: Output, follower: Follower, outcome: Outcome, records: Records) -> None:
+def _print_outcome(out: Output, follower: Follower, outcome: RunOutcome, records: Records) -> None:
     story = follower.story
     release = _release(follower)
     took = None
@@ -158,10 +163,9 @@ def _print_outcome(out: Output, follower: Follower, outcome: Outcome, records: R
         "started_at": _iso(story.began),
         "duration_ms": took,
         "steps": [step.to_dict() for step in story.steps],
-        "error": outcome.error,
+        "error": outcome.error.to_state() if outcome.error else None,
     }
-    what = f"release {release}" if release else f"run {follower.run}"
-    line = click.style(f"{what} {outcome.sentence}", fg=COLORS[outcome.status], bold=True)
+    line = click.style(_words(follower, outcome, records), fg=COLORS[outcome.status], bold=True)
     out.result(f"{line} ({human_ms(took)})" if took is not None else line)
     if outcome.error:
         out.fail(error_from(outcome.error))
@@ -173,10 +177,21 @@ def _iso(at: datetime | None) -> str | None:
     return at.isoformat(timespec="milliseconds") if at else None
 
 
+def _words(follower: Follower, outcome: RunOutcome, records: Records) -> str:
+    """How it ended, in the same words as everywhere else."""
+    plan = records.plan()
+    if not outcome.announced or not plan.exists:
+        release = _release(follower)
+        return f"{f'release {release}' if release else f'run {follower.run}'} {outcome.words}"
+    done = records.report()
+    state = replace(follower.story.state, error=outcome.error)
+    return outcome_words(Known(outcome.status, state, plan, done).report())
+
+
 def _release(follower: Follower) -> str | None:
-    plan = follower.story.output.get("plan") or {}
+    plan = follower.story.state.plan
     order = follower.execution.order if follower.execution else {}
-    release = plan.get("release") or order.get("rollback_to")
+    release = (plan.release if plan else "") or order.get("rollback_to")
     return str(release) if release else None
 
 
@@ -186,6 +201,6 @@ def _print_applied(out: Output, records: Records) -> None:
     undone = {row.version for row in report.rolled_back}
     left = [row.version for row in report.applied if row.version not in undone]
     out.document["left_applied"] = left
-    shown = ", ".join(left[:20]) + (f" and {len(left) - 20} more" if len(left) > 20 else "")
-    out.result(f"still applied of this run, according to its report: {shown or 'nothing'}")
+    shown = listed(left, _LISTED) or "nothing"
+    out.result(f"still applied of this run, according to its report: {shown}")
     out.result("look at the database: turnback status and turnback health --database-url URL")

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from difflib import unified_diff
 from typing import Any
 
-from turnback.cli.output import count
 from turnback.demo.environment import DatabaseState, Environment
 from turnback.demo.releases import FORGOTTEN, ROWS, NewRelease, SignUpApplication, write_release
 from turnback.demo.triggers import command, pipeline_stage
 from turnback.errors import CheckFailed
 from turnback.local.aws import LocalAws
 from turnback.local.database import Database, reread, rows_of, run_sql
+from turnback.wording import counted
 
 # Lines of an unexpected difference that are shown.
 SHOWN = 40
@@ -37,7 +37,7 @@ def first_release(environment: Environment) -> None:
     statuses = environment.migration_statuses(migrations)
     environment.expect(
         set(statuses.values()) == {"applied"},
-        f"All {count(len(statuses), 'migration')} are applied",
+        f"All {counted(len(statuses), 'migration')} are applied",
     )
     newest = max(statuses, key=int)
     environment.expect(
@@ -253,7 +253,7 @@ def _expect_same(
     ]
     environment.expect(
         not different,
-        f"All {count(before.row_count, 'row')} in {count(len(before.rows), 'table')} are as "
+        f"All {counted(before.row_count, 'row')} in {counted(len(before.rows), 'table')} are as "
         f"{'at the snapshot' if restored else 'before'}"
         + (f", but not those of {', '.join(different)}" if different else ""),
     )

@@ -1,27 +1,33 @@
-"""Announce: collect what is known of a run, and publish it as a status event."""
+"""Announce: collect what is known of a run, and publish it as a report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
-from turnback.errors import ConfigurationError, TurnbackError
-from turnback.runs import told
-from turnback.runs.caught import error_of, settled
+from turnback.errors import TurnbackError
 from turnback.runs.checklist import Evidence, checklist
-from turnback.runs.order import Order
 from turnback.runs.records import Records
-from turnback.runs.state import RunSnapshot
-from turnback.runs.status import Status, StatusEvent
-from turnback.runs.summary import progress_of, summary
+from turnback.runs.reporting.report import (
+    Report,
+    ReportApplication,
+    ReportApproval,
+    ReportMigration,
+    ReportRestore,
+    ReportSnapshot,
+    undone,
+)
+from turnback.runs.reporting.words import summary
+from turnback.runs.state import PlanRecord, RestoreLoss, RunError, RunReport, RunState
+from turnback.runs.status import Status
 
 
 class Publisher(Protocol):
-    """Everywhere that statuses are published."""
+    """Everywhere that reports are published."""
 
-    def publish(self, event: StatusEvent) -> Sequence[TurnbackError]:
+    def publish(self, report: Report) -> Sequence[TurnbackError]:
         """Publish it; returns the errors of the places that are not the status topic."""
 
 
@@ -49,100 +55,174 @@ class Announcer:
     subscribers: Callable[[], Mapping[str, int | None]] = dict
 
     def announce(
-        self,
-        status: Status,
-        state: Mapping[str, Any],
-        *,
-        approval: dict[str, Any] | None = None,
-    ) -> StatusEvent:
+        self, status: Status, state: RunState, *, approval: ReportApproval | None = None
+    ) -> Report:
         """Publish a status; of the last one, also keep the checklist.
 
         Args:
             status: what the run is at.
             state: the state machine's state: the order, and what the steps so far left in it.
-            approval: what is asked of a person, with ``awaiting_approval``.
+            approval: what is asked of people, with ``awaiting_approval``.
 
         Raises:
             AwsError: SNS did not accept it; the run goes on all the same.
         """
-        event = self._event(status, state, approval)
-        for error in self.channels.publish(event):
-            self.warn(error)
-        if event.checklist:
-            self.records.write_checklist(list(event.checklist))
-        return event
-
-    def _event(
-        self, status: Status, state: Mapping[str, Any], approval: dict[str, Any] | None
-    ) -> StatusEvent:
+        plan, done = self.records.plan(), self.records.report()
+        report = Known(status, state, plan, done).report()
         now = datetime.now(UTC)
-        plan, report = self.records.plan().to_state(), self.records.report().to_state()
-        error = settled(error_of(state.get("error")), status)
-        rows = told.migrations(status, plan, report, error)
-        known = {**_order(state), "release": plan.get("release")}
-        snapshot = state.get("snapshot") or {}
-        loss = told.loss(status, state, report)
-        gone = told.destroyed(plan, report)
-        return StatusEvent(
-            **known,
-            status=status,
+        report = replace(
+            report,
             environment=self.environment,
             at=now.isoformat(timespec="milliseconds"),
-            direction="down" if plan.get("direction") == "down" else "up",
-            summary=summary(status, state, rows, known, approval=approval, gone=gone, loss=loss),
-            migration_count=len(rows),
-            done_count=told.done_count(status, plan, report),
-            migrations=tuple(rows),
-            progress=progress_of(status, state),
-            rolled_back=tuple(row["version"] for row in report.get("rolled_back", [])),
             duration_ms=int((now - self.started_at).total_seconds() * 1000),
-            rehearsal=state.get("rehearsal"),
-            approval=approval or told.approval(state),
-            snapshot=_snapshot(snapshot),
-            loss=loss,
-            restore=told.restore(status, state),
-            application=told.application(state),
-            checklist=self._checklist(state, plan) if status.final and rows else (),
-            error=error,
-            rollback_error=settled(error_of(state.get("rollback_error")), status),
-            restore_error=told.restore_error(status, state),
+            approval=approval or report.approval,
+            checklist=self._checklist(plan, state) if status.final and plan.migrations else (),
             execution_arn=self.execution_arn,
         )
+        report = replace(report, summary=summary(report))
+        for error in self.channels.publish(report):
+            self.warn(error)
+        if report.checklist:
+            self.records.write_checklist(list(report.checklist))
+        return report
 
-    def _checklist(
-        self, state: Mapping[str, Any], plan: Mapping[str, Any]
-    ) -> tuple[dict[str, str], ...]:
+    def _checklist(self, plan: PlanRecord, state: RunState) -> tuple[dict[str, str], ...]:
         subscribers = self.subscribers()
         known = Evidence(
-            source=plan.get("source") or {},
-            undocumented=plan.get("undocumented"),
+            source=plan.source,
+            undocumented=plan.undocumented,
             rehearsal=self.records.rehearsal(),
-            snapshot=RunSnapshot.from_state(state.get("snapshot") or {}),
+            snapshot=state.snapshot,
             alarms=subscribers.get("alarms"),
             audience=subscribers.get("statuses"),
         )
         return tuple(item.to_dict() for item in checklist(known))
 
 
-def _order(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The order's fields, even where the order itself is what was refused."""
-    try:
-        order = Order.from_state(state)
-    except ConfigurationError:
-        return {
-            "run": str(state.get("run")),
-            "target": str(state.get("target")),
-            "trigger": str(state.get("trigger")),
-        }
-    return {
-        "run": order.run,
-        "target": order.target,
-        "trigger": order.trigger,
-        "dry_run": order.dry_run,
-    }
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a run: its status, its state, its plan, and what it has done."""
 
+    status: Status
+    state: RunState
+    plan: PlanRecord
+    done: RunReport
 
-def _snapshot(snapshot: Mapping[str, Any]) -> dict[str, Any] | None:
-    if not snapshot.get("id"):
+    def report(self) -> Report:
+        """All of it as a report, without time and place."""
+        state = self.state
+        taken = state.snapshot
+        return Report(
+            run=state.run,
+            target=state.target,
+            status=self.status,
+            environment="",
+            at="",
+            trigger=state.trigger,
+            release=self.plan.release,
+            dry_run=state.dry_run,
+            direction=self.plan.direction,
+            migration_count=len(self.plan.migrations),
+            done_count=self._done_count(),
+            migrations=self._migrations(),
+            progress=state.apply.running if self._applying and state.apply else None,
+            rolled_back=tuple(row.version for row in self.done.rolled_back),
+            verified=self.done.verified,
+            destroyed=self._destroyed(),
+            rehearsal=state.rehearsal,
+            approval=self._approval(),
+            snapshot=ReportSnapshot(taken.kind, taken.id) if taken and taken.id else None,
+            loss=self._loss(),
+            restore=self._restore(),
+            application=self._application(),
+            error=undone(state.error, self.status),
+            rollback_error=undone(state.rollback_error, self.status),
+            restore_error=self._restore_error(),
+        )
+
+    @property
+    def _applying(self) -> bool:
+        return self.status is Status.APPLYING
+
+    @property
+    def _all_done(self) -> bool:
+        """Whether the run did all of its plan, which a call that was cut off could not report."""
+        return self.status is Status.SUCCEEDED and self.done.worked
+
+    def _migrations(self) -> tuple[ReportMigration, ...]:
+        """The plan's migrations, and where each stands."""
+        down = self.plan.down
+        applied = {row.version: row.execution_ms for row in self.done.applied}
+        back = {row.version: row.execution_ms for row in self.done.rolled_back}
+        if self._all_done:
+            word = dict.fromkeys(self.plan.versions, "rolled_back" if down else "applied")
+        else:
+            word = dict.fromkeys(self.plan.versions, "applied" if down else "pending")
+            word |= dict.fromkeys(applied, "applied") | dict.fromkeys(back, "rolled_back")
+        restored = self.status is Status.RESTORED
+        if restored:
+            word = dict.fromkeys(word, "restored")
+        failed = self.state.error.version if self.state.error else None
+        if failed in word and (restored or word[failed] in ("pending", "applied")):
+            word[failed] = "failed"
+        took = back if down else applied
+        return tuple(
+            ReportMigration(step.version, step.name, word[step.version], took.get(step.version))
+            for step in self.plan.migrations
+        )
+
+    def _done_count(self) -> int:
+        """How many of the plan's migrations the run did, whatever was undone since."""
+        done = self.done.rolled_back if self.plan.down else self.done.applied
+        return len(self.plan.migrations) if self._all_done else len(done)
+
+    def _destroyed(self) -> tuple[str, ...]:
+        """The data that was destroyed by what was undone since, and that no script brings back.
+
+        A migration that failed outside a transaction may have destroyed its part as well.
+        """
+        versions = [row.version for row in self.done.rolled_back]
+        failed = self.state.error.version if self.state.error else None
+        outside = {step.version for step in self.plan.migrations if not step.in_transaction}
+        if failed in outside and failed not in versions:
+            versions.append(str(failed))
+        return tuple(lost for version in versions for lost in self.plan.destroys.get(version, ()))
+
+    def _approval(self) -> ReportApproval | None:
+        """Who approved, once somebody did; of the restore rather than of the release."""
+        for gate, answer in (
+            ("restore", self.state.restore_approval),
+            ("release", self.state.approval),
+        ):
+            if answer:
+                return ReportApproval(gate=gate, approved_by=answer.by)
         return None
-    return {"kind": snapshot["kind"], "id": snapshot["id"]}
+
+    def _loss(self) -> RestoreLoss | None:
+        """What a restore loses, once that was assessed; after one, as counted at its end."""
+        if self.status is Status.RESTORED and self.done.loss:
+            return self.done.loss
+        return self.state.assessment.loss if self.state.assessment else None
+
+    def _restore(self) -> ReportRestore | None:
+        done = self.state.restore
+        if self.status is not Status.RESTORED or done is None:
+            return None
+        return ReportRestore(done.kept, done.restored_to)
+
+    def _restore_error(self) -> RunError | None:
+        """What stopped the restore; where none was begun, why."""
+        assessed = self.state.assessment
+        refused = self.status is Status.NEEDS_A_PERSON and assessed and assessed.decision == "no"
+        if self.state.restore_error or not (refused and assessed):
+            return self.state.restore_error
+        return RunError("NotRestored", f"not restored: {assessed.reason}")
+
+    def _application(self) -> ReportApplication | None:
+        """What became of the application; None where none was stopped."""
+        stopped = self.state.application.stopped if self.state.application else ()
+        error = self.state.application_error
+        if not stopped and not error:
+            return None
+        started = self.state.starting is not None and self.state.starting.done
+        return ReportApplication(len(stopped), started, error)

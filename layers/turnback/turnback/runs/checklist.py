@@ -9,6 +9,7 @@ from typing import Literal
 from turnback.migrations.headers import read_fields
 from turnback.migrations.model import Migration
 from turnback.runs.state import RehearsalRecord, RunSnapshot
+from turnback.wording import listed
 
 Answer = Literal["yes", "no", "unknown"]
 FIELDS = ("migration", "version", "date")
@@ -169,5 +170,4 @@ def _published(audience: int | None) -> Item:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
+    return listed(names, LISTED)

@@ -12,6 +12,7 @@ from turnback.errors import MigrationFailed, RollbackUnproven
 from turnback.runs.run import Run
 from turnback.runs.state import RunRehearsal
 from turnback.settings import Policy
+from turnback.wording import capped
 
 if TYPE_CHECKING:
     from turnback.rehearsal.verdict import Rehearsed, Verdict
@@ -151,6 +152,4 @@ def _wrong(verdict: Verdict) -> tuple[str, list[str]]:
 
 
 def _listed(lines: list[str]) -> str:
-    shown = [f"\n- {line}" for line in lines[:LISTED]]
-    more = len(lines) - LISTED
-    return "".join(shown) + (f"\n- and {more} more" if more > 0 else "")
+    return "".join(f"\n- {line}" for line in capped(lines, LISTED))

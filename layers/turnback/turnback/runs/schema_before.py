@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from turnback.errors import DatabaseRefused, VerificationFailed
 from turnback.runs.records import Records
 from turnback.runs.state import Stated
+from turnback.wording import capped
 
 if TYPE_CHECKING:
     from turnback.engine import Engine
@@ -131,11 +132,9 @@ def _read(engine: Engine) -> Fingerprint:
 
 
 def _differs(differences: list[str]) -> VerificationFailed:
-    more = len(differences) - LISTED
     return VerificationFailed(
         "everything was rolled back, and the schema is not as before the run:"
-        + "".join(f"\n- {line}" for line in differences[:LISTED])
-        + (f"\n- and {more} more" if more > 0 else ""),
+        + "".join(f"\n- {line}" for line in capped(differences, LISTED)),
         hint="correct by hand what differs, or restore the snapshot; if someone else changed it "
         "meanwhile, the rollback is not to blame",
     )

@@ -12,6 +12,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from enum import StrEnum
 from typing import Any, Self, TypeVar
 
 from turnback.errors import VerificationFailed
@@ -237,8 +238,10 @@ class RestoreLoss(Stated):
 
     def left_out(self) -> set[str]:
         """What was not counted, and ``others`` where there are none."""
-        counts = {"inserted", "updated", "deleted", "approximate", "reset", "tables"}
-        return (set() if self.counted else counts) | (set() if self.others else {"others"})
+        counts = ("inserted", "updated", "deleted", "approximate", "reset")
+        unknown = {name for name in counts if getattr(self, name) is None}
+        unknown |= set() if self.counted else {"tables"}
+        return unknown | (set() if self.others else {"others"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +258,13 @@ class RunAssessment(Stated):
     decision: str
     reason: str
     loss: RestoreLoss | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunVerification(Stated):
+    """How many migrations Verify found as planned (``verified``)."""
+
+    verified: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,13 +340,18 @@ class RunError(Stated):
         inner = _parsed(found["message"] or cause)
         found |= inner if "message" in inner else {}
         found["message"] = found["message"] or str(cause) or found["type"]
-        return cls(
-            **{
-                one.name: _fitting(found[one.name], one)
-                for one in fields(cls)
-                if found.get(one.name) is not None
-            }
-        )
+        return cls.from_state(found)
+
+    @classmethod
+    def from_state(cls, state: object) -> Self:
+        """Read it from parsed JSON; a field of another type is left out, long text is cut."""
+        found = state if isinstance(state, Mapping) else {}
+        given = {
+            one.name: _fitting(found[one.name], one)
+            for one in fields(cls)
+            if found.get(one.name) is not None
+        }
+        return cls(**{"type": "Unknown", "message": "", **given})
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,6 +371,7 @@ class RunState(Stated):
     approval: RunApproval | None = None
     snapshot: RunSnapshot | None = None
     apply: RunProgress | None = None
+    verify: RunVerification | None = None
     application: RunApplication | None = None
     stopping: ApplicationProgress | None = None
     starting: ApplicationProgress | None = None
@@ -583,6 +599,8 @@ def _read(kind: Any, value: object, where: str) -> Any:
         return None if value is None else _read(kind, value, where)
     if kind is RunError and isinstance(value, Mapping) and "type" not in value:
         return RunError.from_caught(value)
+    if isinstance(kind, type) and issubclass(kind, StrEnum) and value in set(kind):
+        return kind(str(value))
     if isinstance(kind, type) and issubclass(kind, Stated):
         return _object(kind, value, where)
     if origin is tuple and isinstance(value, list | tuple):

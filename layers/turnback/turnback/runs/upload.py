@@ -14,8 +14,9 @@ from turnback.errors import ConfigurationError
 from turnback.migrations.release import parse_release
 from turnback.runs.announce import Publisher
 from turnback.runs.order import ARTIFACT_KEY, Order
-from turnback.runs.state import ArtifactLocation
-from turnback.runs.status import Status, StatusEvent
+from turnback.runs.reporting.report import Report
+from turnback.runs.state import ArtifactLocation, RunError
+from turnback.runs.status import Status
 
 
 class UploadEvent(Protocol):
@@ -126,15 +127,14 @@ def _unfit(key: str, target: str) -> ConfigurationError | None:
     return None
 
 
-def _refusal(refused: Refused, environment: str) -> StatusEvent:
-    return StatusEvent(
+def _refusal(refused: Refused, environment: str) -> Report:
+    return Report(
         run=refused.order.run,
         target=refused.order.target,
-        release=None,
         status=Status.REFUSED,
         environment=environment,
         at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         trigger=refused.order.trigger,
         summary=f"the upload {refused.order.location.key} was refused: nothing was changed",
-        error=refused.error.to_dict(),
+        error=RunError.from_state(refused.error.to_dict()),
     )

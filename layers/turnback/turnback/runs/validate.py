@@ -14,6 +14,7 @@ from turnback.migrations.release import parse_release
 from turnback.runs.checklist import undocumented
 from turnback.runs.run import FetchedArtifact, Run
 from turnback.runs.state import PlannedMigration, PlanRecord, RunPlan
+from turnback.wording import listed
 
 if TYPE_CHECKING:
     from turnback.engine import Engine, Plan
@@ -155,10 +156,9 @@ def _floor(back_to: str, engine: Engine) -> int:
     known = {name: parse_release(name) for name in released}
     if wanted not in known.values():
         names = sorted(known, key=lambda name: known[name], reverse=True)
-        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-        listed = ", ".join(names[:_LISTED]) or "none"
+        known_names = listed(names, _LISTED) or "none"
         raise UnknownVersion(
-            f"release {back_to} applied nothing to this database; known are {listed}{more}",
+            f"release {back_to} applied nothing to this database; known are {known_names}",
             hint="name the release whose schema you want back, as turnback runs shows them",
         )
     return max(number for name, number in released.items() if known[name] <= wanted)

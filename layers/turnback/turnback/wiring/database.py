@@ -41,7 +41,7 @@ class Database:
         Args:
             release: named by the rows that the session writes into the history.
         """
-        from turnback.runs.watching.progress import ProgressRecord
+        from turnback.runs.reporting.progress import ProgressRecord
 
         progress = ProgressRecord(self._of.bucket(), self._of.order.run, self._of.log.warning)
 

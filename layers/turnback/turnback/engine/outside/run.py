@@ -27,7 +27,7 @@ from turnback.engine.run.plan import Step
 from turnback.engine.run.record import Recorder
 from turnback.engine.run.session import Session
 from turnback.engine.run.transaction import OURSELVES, RESET, header_settings
-from turnback.engine.session.events import Event
+from turnback.engine.session.events import Event, EventKind
 from turnback.engine.session.message import ServerError, Watcher, send, send_under_one_sync
 from turnback.errors import MigrationFailed, MigrationIncomplete, TurnbackError
 from turnback.migrations.checksums import digest
@@ -64,7 +64,7 @@ def run(session: Session, step: Step, watch: Watcher | None = None) -> int:
     done = count_done(attempts[step.direction], statements)
     if done:
         text = f"{done} of {len(statements)} are done"
-        session.listener(Event("resumed", step.version, step.name, text=text))
+        session.listener(Event(EventKind.RESUMED, step.version, step.name, text=text))
     undo = script.begin_undo(done) if step.half else None
     if undo is None and step.direction == "up":
         note = ScriptEffects.of(statements).to_json(step.name)
@@ -173,7 +173,9 @@ class _Script:
             if not self._runs_alone(statement):
                 send(connection, f"{statement.sql}\n;{OURSELVES} {record}", self.watch)
             elif self._is_completed(statement, interrupted):
-                event = Event("recognised", self.step.version, self.step.name, text=statement.sql)
+                event = Event(
+                    EventKind.RECOGNISED, self.step.version, self.step.name, text=statement.sql
+                )
                 self.session.listener(event)
                 send(connection, record)
             else:

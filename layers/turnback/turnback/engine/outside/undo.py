@@ -31,7 +31,7 @@ from turnback.engine.run.failure import point
 from turnback.engine.run.plan import Step
 from turnback.engine.run.record import NOTE_BEGINNING
 from turnback.engine.run.session import Session
-from turnback.engine.session.events import Event
+from turnback.engine.session.events import Event, EventKind
 from turnback.engine.session.message import ServerError, Watcher, send
 from turnback.engine.session.query import scalar
 from turnback.errors import RollbackFailed, TurnbackError
@@ -190,7 +190,9 @@ class Undo:
     def _skip(self, skipped: Skipped) -> None:
         self.skipped_before(skipped)
         text = f"{skipped.statement.sql}: skipped, {skipped.reason}"
-        self.session.listener(Event("skipped", self.step.version, self.step.name, text=text))
+        self.session.listener(
+            Event(EventKind.SKIPPED, self.step.version, self.step.name, text=text)
+        )
 
     def _never_dropped(self, statement: Statement) -> None:
         if table := target(statement):

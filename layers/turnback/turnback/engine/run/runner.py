@@ -16,7 +16,7 @@ from turnback.engine.run.plan import Plan, Step, remaining
 from turnback.engine.run.report import Done, Report, Running
 from turnback.engine.run.session import Session
 from turnback.engine.session import lock
-from turnback.engine.session.events import Event, RunControl
+from turnback.engine.session.events import Event, EventKind, RunControl
 from turnback.engine.session.message import Connection, ServerError, send
 from turnback.engine.session.query import own_statements
 from turnback.engine.session.watch import Detached, Watch, blocked_text, index_progress
@@ -200,7 +200,7 @@ class Runner:
         return done
 
     def _run_one(self, step: Step) -> int:
-        self._say("started", step)
+        self._say(EventKind.STARTED, step)
         self._check_detached(step)
         deadline = time.monotonic() + self._session.options.lock_retry_s
         for pause in pauses():
@@ -212,7 +212,7 @@ class Runner:
                 if time.monotonic() + wait > deadline:
                     self._record_failure(step, error)
                     raise
-                self._say("retrying", step, f"{error.message}; next try in {wait:.1f} s")
+                self._say(EventKind.RETRYING, step, f"{error.message}; next try in {wait:.1f} s")
                 time.sleep(wait)
             except TurnbackError as error:
                 self._record_failure(step, error)
@@ -244,7 +244,7 @@ class Runner:
             )
             self._record_failure(step, error)
             raise error
-        self._say("lost", step, f"{text}; it is run again")
+        self._say(EventKind.LOST, step, f"{text}; it is run again")
 
     def _leave(self, *, cleanup: bool) -> Step:
         step = self._under_way[0]
@@ -283,14 +283,15 @@ class Runner:
             error.hint = f"{error.hint}; the failure could not be recorded: {exc}"
 
     def _progress(self, text: str, percent: int | None = None) -> None:
-        self._say("progress", self._under_way[0], text, percent=percent)
+        self._say(EventKind.PROGRESS, self._under_way[0], text, percent=percent)
 
     def _tell(self, step: Step, took: int) -> None:
-        self._say("applied" if step.direction == "up" else "rolled_back", step, took=took)
+        kind = EventKind.APPLIED if step.direction == "up" else EventKind.ROLLED_BACK
+        self._say(kind, step, took=took)
 
     def _say(
         self,
-        kind: str,
+        kind: EventKind,
         step: Step,
         text: str = "",
         *,

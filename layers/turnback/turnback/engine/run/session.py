@@ -10,7 +10,7 @@ from turnback.engine.look.history import History, HistoryState
 from turnback.engine.run.record import Recorder
 from turnback.engine.session import lock
 from turnback.engine.session.connection import connect, refuse_pooler
-from turnback.engine.session.events import Event, Listener, Options, RunContext
+from turnback.engine.session.events import Event, EventKind, Listener, Options, RunContext
 from turnback.engine.session.message import Connection
 from turnback.engine.session.query import execute
 
@@ -48,7 +48,7 @@ class Session:
         name = lock.application_of(context.run)
         connection = connect(target, application_name=name, options=options)
         connection.add_notice_handler(
-            lambda notice: listener(Event("notice", text=notice.message_primary or ""))
+            lambda notice: listener(Event(EventKind.NOTICE, text=notice.message_primary or ""))
         )
         return cls(
             connection,

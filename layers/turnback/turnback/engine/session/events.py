@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +45,37 @@ class Options:
     detachable: bool = False
 
 
+class EventKind(StrEnum):
+    """What can happen in a run; runs.reporting.progress has the words for each."""
+
+    WAITING = "waiting"
+    """Another run works on the database."""
+    ORPHAN = "orphan"
+    """The idle session of a run that is gone was ended."""
+    STARTED = "started"
+    PROGRESS = "progress"
+    RETRYING = "retrying"
+    """A lock was not available."""
+    RESUMED = "resumed"
+    """A migration continues at a later statement."""
+    RECOGNISED = "recognised"
+    """A statement was done by an earlier attempt."""
+    SKIPPED = "skipped"
+    """There was nothing to undo."""
+    LOST = "lost"
+    """A migration that was left to the server ended without a record; it is run again."""
+    APPLIED = "applied"
+    ROLLED_BACK = "rolled_back"
+    NOTICE = "notice"
+    """A notice of the server."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened in a run.
 
     Attributes:
-        kind: ``waiting`` for another run, ``orphan`` of one ended, ``started``, ``progress``,
-            ``retrying`` after a lock timeout, ``resumed`` at a later statement, ``recognised`` as
-            done by an earlier attempt, ``skipped`` because there was nothing to undo, ``lost``
-            without a record, ``applied``, ``rolled_back`` or ``notice`` of the server.
+        kind: what happened.
         version: the migration's version, where it is about one.
         name: its name.
         execution_ms: how long it took in the server, milliseconds.
@@ -62,7 +85,7 @@ class Event:
         percent: progress of the index build, in its current phase.
     """
 
-    kind: str
+    kind: EventKind
     version: str | None = None
     name: str | None = None
     execution_ms: int | None = None

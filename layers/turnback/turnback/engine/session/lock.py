@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import class_row, scalar_row
 
-from turnback.engine.session.events import Event, Listener
+from turnback.engine.session.events import Event, EventKind, Listener
 from turnback.engine.session.message import Connection, send
 from turnback.engine.session.query import execute, fetch, load, query
 from turnback.errors import RunnerBusy
@@ -71,7 +71,7 @@ def acquire(
         found = holder(connection, key)
         now = time.monotonic()
         if found and found.orphaned:
-            listener(Event("orphan", text=str(found)))
+            listener(Event(EventKind.ORPHAN, text=str(found)))
             send(connection, f"SELECT pg_catalog.pg_terminate_backend({found.pid})")
         elif now >= deadline:
             raise RunnerBusy(
@@ -79,7 +79,7 @@ def acquire(
                 hint="wait for it, or give it more time: --wait 10min",
             )
         elif now >= next_event:
-            listener(Event("waiting", text=str(found or _ENDED)))
+            listener(Event(EventKind.WAITING, text=str(found or _ENDED)))
             next_event = now + _EVENT_EVERY_S
         time.sleep(min(pause * random.uniform(0.7, 1.3), max(deadline - now, 0.01)))
         pause = min(pause * 1.5, _LONGEST_PAUSE_S)

@@ -13,12 +13,13 @@ from turnback.runs.approvals.identity import triggered
 from turnback.runs.approvals.links import LinkMaker
 from turnback.runs.approvals.questions import Questions
 from turnback.runs.approvals.record import Question, QuestionStatus
-from turnback.runs.caught import error_of
 from turnback.runs.order import Order
 from turnback.runs.records import Records
-from turnback.runs.reporting.words import clock, sentence
+from turnback.runs.reporting.report import ReportApproval
+from turnback.runs.reporting.words import loss_in_words
+from turnback.runs.state import RunState
 from turnback.runs.status import Status
-from turnback.runs.summary import loss_in_words
+from turnback.wording import capped, clock
 
 # Of the reasons; all of them are in the run's plan.
 LISTED = 20
@@ -83,7 +84,11 @@ def ask(
     """
     status = questions.put(_question(order, event, questions, records), order.run)
     if status.outcome is None:
-        announcer.announce(Status.AWAITING_APPROVAL, event["state"], approval=_approval(status))
+        announcer.announce(
+            Status.AWAITING_APPROVAL,
+            RunState.from_state(event["state"]),
+            approval=_approval(status),
+        )
         answered = {answer.person for answer in status.answers}
         for person in questions.settings.approvers:
             if not person.email or person.name in answered or triggered(order.trigger, person):
@@ -103,17 +108,17 @@ def ask(
 def _question(
     order: Order, event: Mapping[str, Any], questions: Questions, records: Records
 ) -> Question:
-    state, plan, now = event["state"], records.plan().to_state(), questions.now()
-    validated = state.get("plan") or {}
+    state = RunState.from_state(event["state"])
+    plan, now = records.plan(), questions.now()
     if event["gate"] == "restore":
         persons = questions.settings.needed_for_restore
-        assessment = state.get("assessment") or {}
-        caught = error_of(state.get("rollback_error")) or error_of(state.get("error")) or {}
-        reasons = [str(assessment.get("reason") or ""), str(caught.get("message") or "")]
-        loss = assessment.get("loss")
+        error = state.rollback_error or state.error
+        reasons = [state.assessment.reason if state.assessment else ""]
+        reasons.append(error.message if error else "")
+        loss = state.assessment.loss if state.assessment else None
     else:
-        persons = max(1, int(validated.get("approvals") or 1))
-        reasons, loss = list(plan.get("approval_reasons") or []), None
+        persons = max(1, state.plan.approvals_needed if state.plan else 1)
+        reasons, loss = list(plan.approval_reasons), None
     return Question(
         gate=event["gate"],
         token=event["token"],
@@ -125,27 +130,24 @@ def _question(
         loss=loss,
         trigger=" ".join(order.trigger.split()),
         target=order.target,
-        release=str(plan.get("release") or validated.get("release") or ""),
+        release=plan.release or (state.plan.release if state.plan else ""),
         execution=f"{event.get('execution')} {event.get('started_at')}",
     )
 
 
-def _approval(status: QuestionStatus) -> dict[str, Any]:
-    """The field ``approval`` of a status event."""
+def _approval(status: QuestionStatus) -> ReportApproval:
+    """The field ``approval`` of a report."""
     question = status.question
-    shown = list(question.reasons[:LISTED])
-    if len(question.reasons) > LISTED:
-        shown.append(f"and {len(question.reasons) - LISTED} more, in the run's plan")
-    return {
-        "gate": question.gate,
-        "persons_needed": question.persons,
-        "approved_by": list(status.approved_by),
-        "reasons": shown,
-        "expires_at": question.expires_at.isoformat(timespec="seconds"),
-        "loss": question.loss,
-        "command": f"turnback approve {status.run}",
-        "reminders": question.reminders,
-    }
+    return ReportApproval(
+        gate=question.gate,
+        persons_needed=question.persons,
+        approved_by=status.approved_by,
+        reasons=tuple(capped(question.reasons, LISTED, ", in the run's plan")),
+        expires_at=question.expires_at.isoformat(timespec="seconds"),
+        loss=question.loss,
+        command=f"turnback approve {status.run}",
+        reminders=question.reminders,
+    )
 
 
 def _subject(status: QuestionStatus) -> str:
@@ -167,12 +169,12 @@ def _text(status: QuestionStatus, person: str, link: str) -> str:
         f"Run:        {status.run}",
         f"Started by: {question.trigger}",
         f"Approved:   {', '.join(status.approved_by) or 'by nobody yet'}",
-        f"Until:      {clock(str(asked['expires_at']))}",
+        f"Until:      {clock(question.expires_at)}",
     ]
-    if asked["reasons"]:
-        lines += ["", "Why you are asked:", *(f"- {reason}" for reason in asked["reasons"])]
+    if asked.reasons:
+        lines += ["", "Why you are asked:", *(f"- {reason}" for reason in asked.reasons)]
     if question.gate == "restore":
-        lines += ["", sentence(loss_in_words(question.loss))]
+        lines += ["", f"A restore loses {loss_in_words(question.loss)}."]
     lines += [
         "",
         "Approve or deny it here. The link is yours alone and counts once. It shows the question",
@@ -180,6 +182,6 @@ def _text(status: QuestionStatus, person: str, link: str) -> str:
         "",
         link,
         "",
-        f"Or in a terminal: {asked['command']}",
+        f"Or in a terminal: {asked.command}",
     ]
     return "\n".join(lines)

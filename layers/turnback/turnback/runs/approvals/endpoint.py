@@ -20,7 +20,7 @@ from turnback.runs.approvals.page import answered_page, notice, question_page
 from turnback.runs.approvals.questions import Questions
 from turnback.runs.approvals.record import APPROVED, DENIED, LOOK
 from turnback.runs.approvals.slack import Press, ephemeral, pressed, reply, send
-from turnback.runs.reporting.words import sentence
+from turnback.wording import clock, sentence
 
 # A message of Slack with all its blocks is far below.
 LARGEST = 512 * 1024
@@ -211,11 +211,10 @@ def _body(event: UrlEvent) -> bytes:
 
 
 def _expired(link: Link) -> dict[str, Any]:
-    when = link.expires_at.isoformat(timespec="seconds")
     return notice(
         410,
         "This link has expired",
-        f"It was good until {when}.",
+        f"It was good until {clock(link.expires_at)}.",
         "Whoever started the run can release again, and you are asked anew.",
     )
 

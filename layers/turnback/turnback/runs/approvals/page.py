@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from turnback.runs.approvals.record import QuestionStatus
-from turnback.runs.summary import loss_in_words
+from turnback.runs.reporting.words import loss_in_words
+from turnback.wording import capped, clock
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -73,15 +74,15 @@ def question_page(status: QuestionStatus, person: str) -> dict[str, Any]:
             "Run": status.run,
             "Started by": question.trigger,
             "Needs": f"{question.persons} of the approvers",
-            "Asked": question.asked_at.isoformat(timespec="seconds"),
-            "Until": question.expires_at.isoformat(timespec="seconds"),
+            "Asked": clock(question.asked_at),
+            "Until": clock(question.expires_at),
         },
-        "reasons": question.reasons,
+        "reasons": capped(question.reasons, LISTED),
         "loss": loss_in_words(question.loss) if restore else "",
         "tables": [
-            f"{row['name']}: {row['inserted']} inserted, {row['updated']} updated, "
-            f"{row['deleted']} deleted"
-            for row in (question.loss or {}).get("tables", [])
+            f"{table.name}: {table.inserted:,} inserted, {table.updated:,} updated, "
+            f"{table.deleted:,} deleted"
+            for table in (question.loss.tables if question.loss else ())
         ],
         "answers": _answers(status),
         "buttons": True,
@@ -107,11 +108,12 @@ def _question(status: QuestionStatus) -> str:
 
 
 def _answers(status: QuestionStatus) -> list[str]:
-    return [
-        f"{answer.person} {answer.decision} at {answer.at} by {answer.way}"
+    answers = [
+        f"{answer.person} {answer.decision} at {clock(answer.at)} by {answer.way}"
         + (f": {answer.comment}" if answer.comment else "")
         for answer in status.answers
     ]
+    return capped(answers, LISTED)
 
 
 def _page(status: int, page: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,6 +133,4 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(
-        "page.html", globals={"style": Markup(_STYLE), "listed": LISTED}
-    )
+    return environment.get_template("page.html", globals={"style": Markup(_STYLE)})

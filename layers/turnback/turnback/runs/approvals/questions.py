@@ -23,8 +23,8 @@ from turnback.runs.approvals.record import (
     DENIED,
     GATES,
     Answer,
-    Outcome,
     Question,
+    QuestionOutcome,
     QuestionRecord,
     QuestionStatus,
 )
@@ -113,7 +113,7 @@ class Questions:
         impossible = too_few(question, self.settings.approvers)
         if impossible and record.outcome() is None:
             # Not kept as the outcome: with other settings, the run can be redriven.
-            outcome: Outcome | None = failed(impossible, (), self.now())
+            outcome: QuestionOutcome | None = failed(impossible, (), self.now())
         else:
             outcome = self._outcome(record, question, waiting=True)
         if outcome:
@@ -206,7 +206,7 @@ class Questions:
 
     def _outcome(
         self, record: QuestionRecord, question: Question, *, waiting: bool = False
-    ) -> Outcome | None:
+    ) -> QuestionOutcome | None:
         judged, known = None, record.outcome()
         if known is None:
             judged = judge(
@@ -222,7 +222,7 @@ class Questions:
             self._report(record, question, known)
         return known
 
-    def _report(self, record: QuestionRecord, question: Question, outcome: Outcome) -> None:
+    def _report(self, record: QuestionRecord, question: Question, outcome: QuestionOutcome) -> None:
         kept = question.to_dict()
         Records(self.store, record.run).add_approval(
             {
@@ -245,7 +245,7 @@ class Questions:
             by=list(outcome.by),
         )
 
-    def _notify_run(self, token: str, outcome: Outcome, record: QuestionRecord) -> bool:
+    def _notify_run(self, token: str, outcome: QuestionOutcome, record: QuestionRecord) -> bool:
         if outcome.decision == APPROVED:
             output = {"decision": APPROVED, "gate": record.gate, "by": list(outcome.by)}
             return self.tasks.send_success(token, output)
@@ -253,7 +253,7 @@ class Questions:
         return self.tasks.send_failure(token, outcome.decision, cause)
 
     def _status(
-        self, record: QuestionRecord, question: Question, outcome: Outcome | None
+        self, record: QuestionRecord, question: Question, outcome: QuestionOutcome | None
     ) -> QuestionStatus:
         answers = record.answers()
         counting = counted(question, answers, self.settings.approvers)
@@ -268,7 +268,7 @@ def judge(
     *,
     now: datetime,
     cancelled: Mapping[str, Any] | None = None,
-) -> Outcome | None:
+) -> QuestionOutcome | None:
     """How the question ends, or None while it is open.
 
     One denial ends it. A person counts once, however often and in whichever way they approve, and
@@ -297,7 +297,7 @@ def judge(
             return failed(error, (answer.person,), now)
     names = tuple(answer.person for answer in counting)
     if len(names) >= question.persons:
-        return Outcome(APPROVED, names, now.isoformat(timespec="milliseconds"))
+        return QuestionOutcome(APPROVED, names, now.isoformat(timespec="milliseconds"))
     if now >= question.expires_at:
         minutes = int((question.expires_at - question.asked_at).total_seconds() // 60)
         answered = f"only {', '.join(names)} approved" if names else "nobody answered"
@@ -344,13 +344,13 @@ def counted(
     return list(found.values())
 
 
-def failed(error: TurnbackError, by: tuple[str, ...], now: datetime) -> Outcome:
+def failed(error: TurnbackError, by: tuple[str, ...], now: datetime) -> QuestionOutcome:
     """The outcome that ends the run with this error."""
     at = now.isoformat(timespec="milliseconds")
-    return Outcome(type(error).__name__, by, at, error.message, error.hint or "")
+    return QuestionOutcome(type(error).__name__, by, at, error.message, error.hint or "")
 
 
-def error_of_outcome(outcome: Outcome) -> TurnbackError:
+def error_of_outcome(outcome: QuestionOutcome) -> TurnbackError:
     """The error that an outcome ends the run with."""
     return _ERRORS[outcome.decision](outcome.message, hint=outcome.hint or None)
 

@@ -16,6 +16,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
+from turnback.runs.state import RestoreLoss
 from turnback.store import ObjectStore
 
 GATES = ("release", "restore")
@@ -49,7 +50,7 @@ class Question:
     expires_at: datetime
     persons: int
     reasons: tuple[str, ...]
-    loss: dict[str, Any] | None
+    loss: RestoreLoss | None
     trigger: str
     target: str
     release: str
@@ -60,12 +61,13 @@ class Question:
     def of(cls, fields: Mapping[str, Any]) -> Question:
         """As it was kept."""
         times = {name: datetime.fromisoformat(fields[name]) for name in ("asked_at", "expires_at")}
-        return cls(**{**fields, **times, "reasons": tuple(fields["reasons"])})
+        loss = RestoreLoss.from_state(fields["loss"]) if fields["loss"] else None
+        return cls(**{**fields, **times, "reasons": tuple(fields["reasons"]), "loss": loss})
 
     def to_dict(self) -> dict[str, Any]:
         """As it is kept."""
         times = {name: getattr(self, name).isoformat() for name in ("asked_at", "expires_at")}
-        return asdict(self) | times
+        return asdict(self) | times | {"loss": self.loss.to_state() if self.loss else None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class QuestionOutcome:
     """How a question ended.
 
     Attributes:
@@ -147,15 +149,15 @@ class QuestionRecord:
         """Keep an answer; False where this person has given the same before."""
         return self._create(self._answer(answer.person, answer.decision), asdict(answer))
 
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> QuestionOutcome | None:
         """How it ended; None while it is open."""
         found = self._read(f"{self._key}/outcome.json")
         if found is None:
             return None
-        fields = {name: found[name] for name in Outcome.__dataclass_fields__}
-        return Outcome(**{**fields, "by": tuple(fields["by"])})
+        fields = {name: found[name] for name in QuestionOutcome.__dataclass_fields__}
+        return QuestionOutcome(**{**fields, "by": tuple(fields["by"])})
 
-    def decide(self, outcome: Outcome) -> Outcome:
+    def decide(self, outcome: QuestionOutcome) -> QuestionOutcome:
         """End it with this outcome, unless it has ended; returns the outcome that counts."""
         if self._create(f"{self._key}/outcome.json", asdict(outcome)):
             return outcome
@@ -215,7 +217,7 @@ class QuestionStatus:
     question: Question
     answers: tuple[Answer, ...]
     approved_by: tuple[str, ...]
-    outcome: Outcome | None = None
+    outcome: QuestionOutcome | None = None
     recorded: bool = False
     delivered: bool = True
 

@@ -25,6 +25,7 @@ from turnback.sql.tree import (
     table_name,
     walk,
 )
+from turnback.wording import capped
 
 if TYPE_CHECKING:
     from turnback.engine.run.plan import Plan, Step
@@ -100,9 +101,7 @@ def reasons(project: Project | None, plan_steps: Sequence[Step]) -> list[str]:
             script = step.runnable.script
             read = steps(script, schema, is_rollback=True, fresh=fresh)
             found += _of_script(script, read[0], doubtful, readable=read[2] is None)
-    if len(found) > LISTED:
-        found[LISTED:] = [f"and {len(found) - LISTED} more"]
-    return found
+    return capped(found, LISTED)
 
 
 def _of_script(

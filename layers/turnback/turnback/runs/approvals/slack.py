@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 from turnback.errors import ApprovalRefused, ConfigurationError
 from turnback.runs.approvals.record import APPROVED, DENIED, QuestionStatus
 from turnback.runs.reporting.chat import escape
-from turnback.runs.reporting.words import cut
+from turnback.wording import cut
 
 # A request may be this old, in seconds, before it counts as a replay.
 OLDEST_S = 300

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from turnback.errors import TurnbackError
 from turnback.runs.reporting.amazon_q import notification
 from turnback.runs.reporting.mail import email_subject, email_text
+from turnback.runs.reporting.report import LISTED, Report
 from turnback.runs.reporting.words import is_worth_a_message
-from turnback.runs.status import LISTED, StatusEvent
 
 DETAIL_TYPE = "Run status"
 # SNS and EventBridge take 256 KiB (SNS API, "Publish"; EventBridge guide, "PutEvents event entry
@@ -50,7 +50,7 @@ class Channels:
     bus: Bus | None = None
     amazon_q: StatusTopic | None = None
 
-    def publish(self, event: StatusEvent) -> list[TurnbackError]:
+    def publish(self, report: Report) -> list[TurnbackError]:
         """Publish a status everywhere; a failure in one place does not stop the others.
 
         Returns:
@@ -59,51 +59,47 @@ class Channels:
         Raises:
             TurnbackError: the status topic did not accept it.
         """
-        fitting = fitted(event)
+        fitting = fitted(report)
         failed: list[TurnbackError] = []
         if self.bus is not None:
-            resources = [event.execution_arn] if event.execution_arn else []
+            resources = [report.execution_arn] if report.execution_arn else []
             try:
                 self.bus.put(DETAIL_TYPE, fitting.to_json(), resources)
             except TurnbackError as error:
                 failed.append(error)
-        plain: dict[str, Any] = json.loads(fitting.to_json())
-        if self.amazon_q is not None and is_worth_a_message(plain):
+        if self.amazon_q is not None and is_worth_a_message(report):
             try:
-                self.amazon_q.publish(json.dumps(notification(plain)), event.attributes())
+                self.amazon_q.publish(json.dumps(notification(fitting)), report.attributes())
             except TurnbackError as error:
                 failed.append(error)
         self.topic.publish(
             fitting.to_json(),
-            event.attributes(),
-            subject=email_subject(plain),
-            email=email_text(plain),
+            report.attributes(),
+            subject=email_subject(fitting),
+            email=email_text(fitting),
         )
         return failed
 
 
-def fitted(event: StatusEvent) -> StatusEvent:
-    """The event with as many of its migrations listed as a message has room for.
+def fitted(report: Report) -> Report:
+    """The report with as many of its migrations listed as a message has room for.
 
     ``migration_count`` still counts all of them; the report in the bucket lists them.
     """
-    listed = LISTED
-    shorter = event
-    while _size(shorter) > ROOM_BYTES and listed:
-        listed //= 2
-        approval = event.approval
-        if approval:
-            approval = {**approval, "reasons": list(approval.get("reasons") or ())[:REASONS]}
+    most, shorter = LISTED, report
+    while _size(shorter) > ROOM_BYTES and most:
+        most //= 2
+        asked = report.approval
         shorter = replace(
-            event,
-            migrations=event.migrations[:listed],
-            rolled_back=event.rolled_back[:listed],
-            approval=approval,
+            report,
+            migrations=report.migrations[:most],
+            rolled_back=report.rolled_back[:most],
+            destroyed=report.destroyed[:REASONS],
+            approval=replace(asked, reasons=asked.reasons[:REASONS]) if asked else None,
         )
     return shorter
 
 
-def _size(event: StatusEvent) -> int:
+def _size(report: Report) -> int:
     """Bytes of the message to the topic: the larger one, for its JSON is a string within JSON."""
-    text = event.to_json()
-    return len(json.dumps({"default": text, "email": email_text(json.loads(text))}))
+    return len(json.dumps({"default": report.to_json(), "email": email_text(report)}))

@@ -22,9 +22,11 @@ from turnback.runs.notifications.slack import (
     post_to_webhook,
 )
 from turnback.runs.reporting.chat import escape, slack_message
-from turnback.runs.reporting.words import cut, is_worth_a_message, next_step, reminder, title
+from turnback.runs.reporting.report import Report
+from turnback.runs.reporting.words import is_worth_a_message, next_step, reminder, title
 from turnback.runs.status import Status
 from turnback.store import ObjectStore
+from turnback.wording import cut
 
 # Slack notifies nobody of a changed message, so what waits for a person is posted again.
 CALLS = (Status.AWAITING_APPROVAL, Status.NEEDS_A_PERSON)
@@ -85,11 +87,11 @@ class MessageRecord:
         """Where the record is."""
         return f"runs/{self.run}/slack.json"
 
-    def show(self, event: Mapping[str, Any], change: Callable[[Posted], Posted]) -> bool:
+    def show(self, report: Report, change: Callable[[Posted], Posted]) -> bool:
         """Show a status, unless the chat shows it already, or a newer one.
 
         Args:
-            event: a status event, as published.
+            report: the run at its present status.
             change: shows it, and returns what is shown then.
 
         Returns:
@@ -98,22 +100,22 @@ class MessageRecord:
         Raises:
             ChatUnreachable: another delivery was busy all the time that there was.
         """
-        before = self._take(event)
+        before = self._take(report)
         if before is None:
             return False
         after = before
         try:
-            after = replace(change(before), at=event["at"], status=event["status"])
+            after = replace(change(before), at=report.at, status=report.status.value)
         finally:
             self.store.write(self.key, replace(after, busy_until="").to_json())
         return True
 
-    def _take(self, event: Mapping[str, Any]) -> Posted | None:
-        """What is shown, now ours to change; None where the event is old."""
+    def _take(self, report: Report) -> Posted | None:
+        """What is shown, now ours to change; None where the report is old."""
         while True:
             found = self.store.read_tagged(self.key)
             shown, tag = (Posted.read(found[0]), found[1]) if found else (Posted(), None)
-            if shown.at and _time(event["at"]) <= _time(shown.at):
+            if shown.at and _time(report.at) <= _time(shown.at):
                 return None
             if not shown.busy_until or _time(shown.busy_until) < self.now():
                 until = self.now() + timedelta(seconds=self.deadline.seconds_left()) + MARGIN
@@ -143,11 +145,11 @@ class Chat:
     store: ObjectStore
     deadline: Deadline
 
-    def show(self, event: Mapping[str, Any]) -> str:
+    def show(self, report: Report) -> str:
         """Show a status; the same one again, or an older one, changes nothing.
 
         Args:
-            event: a status event, as published.
+            report: the run at its present status.
 
         Returns:
             What was done: ``posted``, ``changed``, ``already shown`` or ``skipped``.
@@ -156,30 +158,30 @@ class Chat:
             ConfigurationError: token, channel or webhook is wrong; trying again does not help.
             ChatUnreachable: the chat did not accept it in time.
         """
-        if self.access.webhook and not is_worth_a_message(event):
+        if self.access.webhook and not is_worth_a_message(report):
             return "skipped"
-        record = MessageRecord(self.store, str(event["run"]), self.deadline)
+        record = MessageRecord(self.store, report.run, self.deadline)
         done = "already shown"
 
         def change(shown: Posted) -> Posted:
             nonlocal done
-            after, done = self._change(event, shown)
+            after, done = self._change(report, shown)
             return after
 
-        record.show(event, change)
+        record.show(report, change)
         return done
 
-    def _change(self, event: Mapping[str, Any], shown: Posted) -> tuple[Posted, str]:
+    def _change(self, report: Report, shown: Posted) -> tuple[Posted, str]:
         """Change the run's message; post it where there is none, or none that can be changed."""
-        message = slack_message(event, buttons=self.access.buttons)
+        message = slack_message(report, buttons=self.access.buttons)
         if self.access.webhook:
             post_to_webhook(self.access.webhook, message, self.deadline)
             return shown, "posted"
         slack = SlackBot(self.access, self.deadline)
         if not shown.ts or not slack.change(shown.ts, shown.channel, message):
             return replace(shown, **slack.post(message)), "posted"
-        if event["status"] in CALLS:
-            call = f"*{reminder(event)}{escape(title(event))}*\n{escape(next_step(event))}"
+        if report.status in CALLS:
+            call = f"*{reminder(report)}{escape(title(report))}*\n{escape(next_step(report))}"
             slack.post({"text": cut(call, CALL_LENGTH)}, thread=shown.ts)
         return shown, "changed"
 

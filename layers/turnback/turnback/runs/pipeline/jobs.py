@@ -13,7 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from turnback.errors import AwsError, ConfigurationError, TurnbackError
-from turnback.runs.pipeline.answers import (
+from turnback.runs.pipeline.job import Credentials, Job, Parameters, Token
+from turnback.runs.pipeline.source import SourceStore, prepare
+from turnback.runs.records import Records
+from turnback.runs.reporting.execution import outcome_of
+from turnback.runs.reporting.pipeline import (
     SUMMARY_LENGTH,
     Doing,
     Execution,
@@ -25,10 +29,8 @@ from turnback.runs.pipeline.answers import (
     success_of,
     variables_of,
 )
-from turnback.runs.pipeline.job import Credentials, Job, Parameters, Token
-from turnback.runs.pipeline.source import SourceStore, prepare
-from turnback.runs.records import Records
-from turnback.runs.watching.progress import Progress, progress_key
+from turnback.runs.reporting.progress import Progress, progress_key
+from turnback.runs.state import RunError
 from turnback.settings.environment import PipelineSettings
 from turnback.store import ObjectStore
 
@@ -152,15 +154,17 @@ class Jobs:
     ) -> dict[str, Any]:
         run, records = token.run, Records(self.bucket, token.run)
         try:
-            plan = records.plan().to_state()
+            plan, report = records.plan(), records.report()
             if found.status == "RUNNING":
                 late = self.clock() - token.started > self.settings.limit_minutes * 60
                 state = self.machine.last_state(run)
                 working = self.bucket.read(progress_key(run))
                 now = Progress.from_json(working) if working else None
-                doing = doing_of(run, state, plan, records.report().to_state(), now)
+                doing = doing_of(run, state, plan, report, now)
             elif found.status != "SUCCEEDED":
-                message = failure_of(run, self.machine.last_state(run), found)
+                state = self.machine.last_state(run)
+                end = outcome_of(found.status, state, found.error or "", found.cause or "")
+                message = failure_of(run, end, plan, report)
         except AwsError as error:
             return self._try_again(job, token, error.message)
         if found.status == "RUNNING":
@@ -170,7 +174,7 @@ class Jobs:
         if found.status == "SUCCEEDED":
             url = records_url(found.arn, self.bucket.name, run)
             variables = variables_of(run, plan, dry_run=parameters.dry_run, report_url=url)
-            summary = success_of(run, variables, dry_run=parameters.dry_run)
+            summary = success_of(run, plan, dry_run=parameters.dry_run)
             took = self.results.succeed(job.id, variables, summary, run)
             return _answered(job, run, "success", took, summary)
         return self._fail(job, run, message)
@@ -186,7 +190,7 @@ class Jobs:
         if tries >= TRIES:
             hint = f"check it: turnback watch {run}; retry the stage once it has ended"
             outcome = f"the state of the run {run} is unknown after {tries} attempts"
-            return self._fail(job, run, message_of(outcome, {"message": reason, "hint": hint}))
+            return self._fail(job, run, message_of(outcome, RunError("", reason, hint=hint)))
         doing = Doing(f"run {run}: attempt {tries} of {TRIES} failed: {reason}"[:SUMMARY_LENGTH])
         return self._go_on(job, replace(token, tries=tries), doing)
 
@@ -215,4 +219,4 @@ def _kind(error: TurnbackError) -> str:
 def _too_late(run: str, doing: str) -> str:
     hint = f"follow it: turnback watch {run}; once it has ended, retry the stage"
     outcome = f"CodePipeline waits 24 hours at most; the run {run} goes on without it"
-    return message_of(outcome, {"message": doing, "hint": hint})
+    return message_of(outcome, RunError("", doing, hint=hint))

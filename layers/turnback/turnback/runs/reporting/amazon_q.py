@@ -1,70 +1,61 @@
-"""A status as Amazon Q Developer in chat applications shows it: its custom notification.
+"""A report as Amazon Q Developer in chat applications shows it: its custom notification.
 
-Q drops what has another form ("Custom notifications" in its administrator guide). It answers
-nothing back, so there are no buttons: the command that approves is in the text.
+Q drops what has another form ("Custom notifications" in its administrator guide). It returns no
+answer, so there are no buttons: the command that approves is in the text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
+from turnback.runs.reporting.report import Report
 from turnback.runs.reporting.steps import steps
-from turnback.runs.reporting.words import cut, loss_of, next_step, title, where
+from turnback.runs.reporting.words import lost, next_step, outcome, place, title
+from turnback.wording import cut, sentence
 
 TITLE_LENGTH = 250
 DESCRIPTION_LENGTH = 3000
 STEP_LENGTH = 800
 
 
-def notification(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The notification: a thread for each run, with title, description and next step.
-
-    Args:
-        event: a status event, as published.
-    """
-    resources = [event["execution_arn"]] if event.get("execution_arn") else []
+def notification(report: Report) -> dict[str, Any]:
+    """The notification: a thread for each run, with title, description and next step."""
     return {
         "version": "1.0",
         "source": "custom",
-        "id": f"{event['run']}-{event['status']}-{event['at']}",
+        "id": f"{report.run}-{report.status}-{report.at}",
         "content": {
             "textType": "client-markdown",
-            "title": cut(plain(title(event)), TITLE_LENGTH),
-            "description": cut("\n".join(_lines(event)), DESCRIPTION_LENGTH),
-            "nextSteps": [cut(plain(next_step(event)), STEP_LENGTH)],
-            "keywords": [event["target"], event.get("release") or "unknown", event["status"]],
+            "title": cut(plain(title(report)), TITLE_LENGTH),
+            "description": cut("\n".join(_lines(report)), DESCRIPTION_LENGTH),
+            "nextSteps": [cut(plain(next_step(report)), STEP_LENGTH)],
+            "keywords": [report.target, report.release or "unknown", report.status],
         },
         "metadata": {
-            "threadId": event["run"],
-            "summary": cut(plain(event["summary"]), TITLE_LENGTH),
+            "threadId": report.run,
+            "summary": cut(plain(report.summary), TITLE_LENGTH),
             "eventType": "Run status",
-            "relatedResources": resources,
-            "additionalContext": {"run": event["run"], "environment": event["environment"]},
+            "relatedResources": [report.execution_arn] if report.execution_arn else [],
+            "additionalContext": {"run": report.run, "environment": report.environment},
             "enableCustomActions": False,
         },
     }
 
 
-def plain(text: object) -> str:
+def plain(text: str) -> str:
     """Text in which nothing mentions or links, in Slack's markdown or that of Teams."""
-    safe = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return safe.replace("](", "] (")
 
 
-def _lines(event: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{plain(event['summary'])}"
-    yield f"*Release* {plain(event.get('release') or 'unknown')} · *run* `{plain(event['run'])}`"
-    for step in steps(event):
-        yield f"{step.mark} *{step.name}*: {plain(cut(step.told, 300))}"
-    for head, name in (
-        ("What failed", "error"),
-        ("Why the rollback failed", "rollback_error"),
-        ("Why there was no restore", "restore_error"),
-    ):
-        error = event.get(name)
-        if error:
-            at = f" at `{plain(where(error))}`" if where(error) else ""
-            yield f"*{head}*{at}: {plain(cut(str(error.get('message') or ''), 600))}"
-    if loss_of(event):
-        yield f"*What a restore costs*: {plain(cut(loss_of(event), 600))}"
+def _lines(report: Report) -> Iterator[str]:
+    yield plain(sentence(outcome(report)))
+    yield f"*Release* {plain(report.release or 'unknown')} · *run* `{plain(report.run)}`"
+    for step in steps(report):
+        yield f"{step.mark} *{step.name}*: {plain(cut(step.text, 300))}"
+    for headline, error in report.errors:
+        at = f" at `{plain(place(error))}`" if place(error) else ""
+        yield f"*{headline}*{at}: {plain(cut(error.message, 600))}"
+    if lost(report):
+        yield f"*What a restore loses*: {plain(cut(lost(report), 600))}"

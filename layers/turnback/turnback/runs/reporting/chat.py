@@ -1,69 +1,50 @@
-"""The chat message of a run: a status event as Slack's Block Kit."""
+"""A report as one short message in Slack's Block Kit."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from turnback.runs.checklist import in_short
+from turnback.runs.reporting.report import Report
 from turnback.runs.reporting.steps import steps
-from turnback.runs.reporting.words import clock, cut, duration, loss_of, next_step, title, where
+from turnback.runs.reporting.words import lost, next_step, outcome, place, title
+from turnback.runs.state import RunError
 from turnback.runs.status import Status
+from turnback.wording import capped, clock, cut, duration, sentence
 
 # Slack's limits: https://docs.slack.dev/reference/block-kit/blocks
 HEADER_LENGTH = 150
 SECTION_LENGTH = 3000
-FIELD_LENGTH = 2000
 # Not in its reference: from about 13,000 characters of blocks on it answers msg_blocks_too_long.
 WHOLE_LENGTH = 11_000
-LISTED = 20
-MIGRATIONS = 12
+LISTED = 10
 
 
-def slack_message(event: Mapping[str, Any], *, buttons: bool = False) -> dict[str, Any]:
-    """What to post: how far the run is, what waits for a person, what failed, what to do next.
+def slack_message(report: Report, *, buttons: bool = False) -> dict[str, Any]:
+    """What to post: the outcome, the error with its line, what was lost, what to do, buttons.
 
     Args:
-        event: a status event, as published.
+        report: the run at its present status.
         buttons: whether somebody answers Slack's buttons; the command is named in any case.
     """
-    blocks: list[dict[str, Any]] = [
-        {
-            "type": "header",
-            "text": {
-                "type": "plain_text",
-                "text": cut(title(event), HEADER_LENGTH),
-                "emoji": False,
-            },
-        },
-        _section(cut(escape(event["summary"]), 1000)),
-        {
-            "type": "section",
-            "fields": [
-                {"type": "mrkdwn", "text": cut(f"*{name}*\n{escape(cut(value, 300))}", 900)}
-                for name, value in _facts(event)
-            ],
-        },
+    texts = [
+        cut(escape(sentence(outcome(report))), 1000),
+        *(_error(headline, error) for headline, error in report.errors),
+        _lost(report),
+        _reasons(report),
+        f"*What to do*\n{escape(cut(next_step(report), 1200))}",
     ]
-    before = [
-        _steps(event),
-        _error("What failed", event.get("error")),
-        _error("Why the rollback failed", event.get("rollback_error")),
-        _error("Why there was no restore", event.get("restore_error")),
-        _reasons(event),
-        _loss(event),
-        f"*What to do next*\n{escape(cut(next_step(event), 1200))}",
-    ]
-    after = [_migrations(event), _checklist(event)]
-    texts = _within([*before, *after])
-    blocks += [_section(text) for text in texts[: len(before)] if text]
-    if buttons and event["status"] == Status.AWAITING_APPROVAL:
-        blocks.append(_buttons(event))
-    blocks += [_section(text) for text in texts[len(before) :] if text]
-    footer = f"run `{escape(event['run'])}` · {escape(clock(event['at']))}"
-    blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": footer}]})
-    return {"text": cut(escape(title(event)), SECTION_LENGTH), "blocks": blocks}
+    header = {"type": "plain_text", "text": cut(title(report), HEADER_LENGTH), "emoji": False}
+    blocks: list[dict[str, Any]] = [{"type": "header", "text": header}]
+    for text in _within([text for text in texts if text]):
+        blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": text}})
+    if buttons and report.asking:
+        blocks.append(_buttons(report, report.asking.gate))
+    for line in (_steps(report), _checklist(report), _footer(report)):
+        if line:
+            blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": line}]})
+    return {"text": cut(escape(title(report)), SECTION_LENGTH), "blocks": blocks}
 
 
 def escape(text: object) -> str:
@@ -78,7 +59,7 @@ def _code(text: str) -> str:
 
 
 def _within(texts: list[str]) -> list[str]:
-    """The texts; the longest give way until the whole is short enough for Slack."""
+    """The texts; the longest are cut until the whole is short enough for Slack."""
     found = [cut(text, SECTION_LENGTH) for text in texts]
     while sum(map(len, found)) > WHOLE_LENGTH:
         longest = max(range(len(found)), key=lambda index: len(found[index]))
@@ -87,80 +68,51 @@ def _within(texts: list[str]) -> list[str]:
     return found
 
 
-def _section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": cut(text, SECTION_LENGTH)}}
+def _error(headline: str, error: RunError) -> str:
+    at = f" at {_code(cut(place(error), 300))}" if place(error) else ""
+    state = f", SQLSTATE {escape(error.sqlstate)}" if error.sqlstate else ""
+    message = cut(escape(error.message), SECTION_LENGTH - 1000)
+    return f"*{headline}*{at} ({escape(cut(error.type, 100))}{state})\n```{message}```"
 
 
-def _facts(event: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _lost(report: Report) -> str:
+    text = lost(report)
+    headline = "What was lost" if report.status is Status.RESTORED else "A restore would lose"
+    return f"*{headline}*\n{escape(cut(text, 1500))}" if text else ""
+
+
+def _reasons(report: Report) -> str:
+    if not report.asking or not report.asking.reasons:
+        return ""
+    reasons = [escape(cut(reason, 200)) for reason in report.asking.reasons]
+    return "\n".join(["*Why it needs approval*", *(f"• {one}" for one in capped(reasons, LISTED))])
+
+
+def _steps(report: Report) -> str:
+    line = "  ".join(f"{step.mark} {step.name}: {cut(step.text, 100)}" for step in steps(report))
+    return cut(escape(line), 1500)
+
+
+def _checklist(report: Report) -> str:
+    if not report.checklist:
+        return ""
+    return cut(escape(f"Checklist: {in_short(report.checklist)}"), 500)
+
+
+def _footer(report: Report) -> str:
     facts = [
-        ("Database", f"{event['target']} ({event['environment']})"),
-        ("Release", event.get("release") or "unknown"),
-        ("Started by", str(event["trigger"])),
+        f"{report.target} ({report.environment})",
+        f"started by {cut(report.trigger, 200)}",
+        f"took {duration(report.duration_ms / 1000)}" if report.duration_ms is not None else "",
+        clock(report.at),
     ]
-    if event.get("duration_ms") is not None:
-        facts.append(("Took", duration(event["duration_ms"] / 1000)))
-    return facts
+    line = " · ".join(escape(fact) for fact in facts if fact)
+    return f"run {_code(report.run)} · {line}"
 
 
-def _steps(event: Mapping[str, Any]) -> str:
-    lines = [f"{step.mark} *{step.name}*: {escape(cut(step.told, 300))}" for step in steps(event)]
-    return "\n".join(lines)
-
-
-def _migrations(event: Mapping[str, Any]) -> str:
-    rows, count = event["migrations"], event["migration_count"]
-    if not rows:
-        return ""
-    # Of many, those that say something: what failed, and what came last before it.
-    first = next((n for n, row in enumerate(rows) if row["status"] == "failed"), 0)
-    begin = max(0, min(first - MIGRATIONS // 2, len(rows) - MIGRATIONS))
-    shown = rows[begin : begin + MIGRATIONS]
-    lines = [f"… {begin:,} before"] if begin else []
-    for row in shown:
-        took = "" if row["execution_ms"] is None else f", {row['execution_ms']} ms"
-        name = _code(cut(f"{row['version']} {row['name']}", 100))
-        lines.append(f"• {name} {row['status']}{took}")
-    if count > begin + len(shown):
-        lines.append(f"… and {count - begin - len(shown):,} more")
-    return "*Migrations*\n" + "\n".join(lines)
-
-
-def _error(head: str, error: Mapping[str, Any] | None) -> str:
-    if not error:
-        return ""
-    place = f" at {_code(cut(where(error), 300))}" if where(error) else ""
-    state = f" (SQLSTATE {escape(error['sqlstate'])})" if error.get("sqlstate") else ""
-    message = cut(escape(error.get("message") or ""), SECTION_LENGTH - 1000)
-    hint = f"\n{cut(escape(error['hint']), 500)}" if error.get("hint") else ""
-    kind = escape(error.get("type") or "unknown")
-    return f"*{head}*{place}\n{kind}{state}\n```{message}```{hint}"
-
-
-def _reasons(event: Mapping[str, Any]) -> str:
-    reasons = [str(reason) for reason in (event.get("approval") or {}).get("reasons") or ()]
-    if not reasons or event["status"] != Status.AWAITING_APPROVAL:
-        return ""
-    lines = [f"• {escape(cut(reason, 200))}" for reason in reasons[:LISTED]]
-    if len(reasons) > LISTED:
-        lines.append(f"… and {len(reasons) - LISTED} more")
-    return "*Why it needs approval*\n" + "\n".join(lines)
-
-
-def _loss(event: Mapping[str, Any]) -> str:
-    lost = loss_of(event)
-    head = "What the restore lost" if event["status"] == Status.RESTORED else "A restore would lose"
-    return f"*{head}*\n{escape(cut(lost, 1500))}" if lost else ""
-
-
-def _checklist(event: Mapping[str, Any]) -> str:
-    items = event.get("checklist")
-    return f"*Checklist*\n{cut(escape(in_short(items)), FIELD_LENGTH)}" if items else ""
-
-
-def _buttons(event: Mapping[str, Any]) -> dict[str, Any]:
-    gate = (event.get("approval") or {}).get("gate") or "release"
-    value = json.dumps({"run": event["run"], "gate": gate})
-    what = "the restore" if gate == "restore" else f"release {event.get('release') or ''}".strip()
+def _buttons(report: Report, gate: str) -> dict[str, Any]:
+    value = json.dumps({"run": report.run, "gate": gate})
+    what = "the restore" if gate == "restore" else f"release {report.release or ''}".strip()
     return {
         "type": "actions",
         "block_id": "turnback_approval",
@@ -172,19 +124,19 @@ def _buttons(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _button(name: str, action: str, style: str, value: str, effect: str) -> dict[str, Any]:
-    def said(text: str) -> dict[str, str]:
+    def plain(text: str) -> dict[str, str]:
         return {"type": "plain_text", "text": text}
 
     return {
         "type": "button",
-        "text": said(name),
+        "text": plain(name),
         "action_id": action,
         "style": style,
         "value": value,
         "confirm": {
-            "title": said(f"{name}?"),
-            "text": said(cut(f"{effect[:1].upper()}{effect[1:]}", 300)),
-            "confirm": said(name),
-            "deny": said("Back"),
+            "title": plain(f"{name}?"),
+            "text": plain(cut(sentence(effect), 300)),
+            "confirm": plain(name),
+            "deny": plain("Back"),
         },
     }

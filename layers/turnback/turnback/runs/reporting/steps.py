@@ -1,17 +1,16 @@
-"""The steps of a run as a person reads them: what is done, what goes on, what failed, what waits.
-
-Everything is read from one status event, so a message that was missed leaves no gap.
-"""
+"""The steps of a run in words: all of them from a report, or one from the state it left."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
-from turnback.runs.reporting.words import clock, duration
+from turnback.runs.reporting.report import Report
+from turnback.runs.reporting.words import as_of, loss_in_words, proof
+from turnback.runs.state import RunApproval, RunState
 from turnback.runs.status import Status
+from turnback.wording import counted, duration
 
 
 class Mark(StrEnum):
@@ -26,139 +25,198 @@ class Mark(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepLine:
-    """One step.
-
-    Attributes:
-        mark: how it stands.
-        name: what it is.
-        told: what is known of it.
-    """
+    """One step: how it stands, its name, and what is known of it."""
 
     mark: Mark
     name: str
-    told: str
+    text: str
 
 
-def steps(event: Mapping[str, Any]) -> list[StepLine]:
+def steps(report: Report) -> list[StepLine]:
     """The run's steps so far, oldest first; none for a run that was refused before its plan."""
     return [
-        *_planned(event),
-        *_rehearsed(event),
-        *_approved(event, "release"),
-        *_saved(event),
-        *_applied(event),
-        *_rolled_back(event),
-        *_approved(event, "restore"),
-        *_restored(event),
-        *_application(event),
+        *_planned(report),
+        *_rehearsed(report),
+        *_approved(report, "release"),
+        *_saved(report),
+        *_applied(report),
+        *_rolled_back(report),
+        *_approved(report, "restore"),
+        *_restored(report),
+        *_application(report),
     ]
 
 
-def counted(number: int, noun: str = "migration") -> str:
-    """``1 migration``, ``2 migrations``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def _migrations(count: int) -> str:
+    return counted(count, "migration")
 
 
-def _planned(event: Mapping[str, Any]) -> Iterator[StepLine]:
-    if event.get("migration_count"):
-        yield StepLine(Mark.DONE, "Planned", counted(event["migration_count"]))
+def _planned(report: Report) -> Iterator[StepLine]:
+    if report.migration_count:
+        yield StepLine(Mark.DONE, "Planned", _migrations(report.migration_count))
 
 
-def _rehearsed(event: Mapping[str, Any]) -> Iterator[StepLine]:
-    found = event.get("rehearsal")
-    if not found:
+def _rehearsed(report: Report) -> Iterator[StepLine]:
+    if report.rehearsal:
+        mark = Mark.DONE if report.rehearsal.proven else Mark.FAILED
+        yield StepLine(mark, "Rehearsed", proof(report.rehearsal))
+
+
+def _approved(report: Report, gate: str) -> Iterator[StepLine]:
+    asked = report.approval
+    if asked is None or asked.gate != gate:
         return
-    proven = found.get("status") == "proven"
-    one_way = int(found.get("irreversible") or 0)
-    told = "every rollback is proven" if proven else "not every rollback is proven"
-    yield StepLine(
-        Mark.DONE if proven else Mark.FAILED,
-        "Rehearsed",
-        told + (f", {one_way} irreversible by intent" if one_way else ""),
-    )
-
-
-def _approved(event: Mapping[str, Any], gate: str) -> Iterator[StepLine]:
-    asked = event.get("approval") or {}
-    if (asked.get("gate") or "release") != gate or not asked:
-        return
-    what = "Restore approved" if gate == "restore" else "Approved"
-    by = [str(name) for name in asked.get("approved_by") or ()]
-    if event["status"] == Status.AWAITING_APPROVAL:
-        needed = int(asked.get("persons_needed") or 1)
-        what = "Restore waits for approval" if gate == "restore" else "Waits for approval"
-        so_far = f": {', '.join(by)}" if by else ""
-        yield StepLine(Mark.WAITS, what, f"{len(by)} of {needed}{so_far}")
+    by = ", ".join(asked.approved_by)
+    if report.asking:
+        name = "Restore waits for approval" if gate == "restore" else "Waits for approval"
+        so_far = f"{len(asked.approved_by)} of {asked.persons_needed or 1}"
+        yield StepLine(Mark.WAITS, name, f"{so_far}: {by}" if by else so_far)
     elif by:
-        yield StepLine(Mark.DONE, what, f"by {', '.join(by)}")
+        name = "Restore approved" if gate == "restore" else "Approved"
+        yield StepLine(Mark.DONE, name, f"by {by}")
 
 
-def _saved(event: Mapping[str, Any]) -> Iterator[StepLine]:
-    snapshot = event.get("snapshot")
-    if snapshot:
-        yield StepLine(Mark.DONE, "Snapshot", f"{snapshot['kind']}, {snapshot['id']}")
+def _saved(report: Report) -> Iterator[StepLine]:
+    if report.snapshot:
+        yield StepLine(Mark.DONE, "Snapshot", f"{report.snapshot.kind}, {report.snapshot.id}")
 
 
-def _applied(event: Mapping[str, Any]) -> Iterator[StepLine]:
+def _applied(report: Report) -> Iterator[StepLine]:
     """How far the migrations came, and at which one they stopped."""
-    status, total = event["status"], int(event.get("migration_count") or 0)
-    if not total or event.get("dry_run") or status == Status.REFUSED:
+    total = report.migration_count
+    if not total or report.dry_run or report.status is Status.REFUSED:
         return
-    down = event.get("direction") == "down"
-    done, doing = ("Rolled back", "Rolling back") if down else ("Applied", "Applying")
-    if status == Status.SUCCEEDED:
-        yield StepLine(Mark.DONE, done, counted(total))
-    elif status == Status.SNAPSHOT_TAKEN:
-        yield StepLine(Mark.NOW, doing, counted(total))
-    elif status == Status.APPLYING:
-        progress = f"; {event['progress']}" if event.get("progress") else ""
-        yield StepLine(Mark.NOW, doing, f"{event['done_count']} of {total}{progress}")
-    elif event.get("error"):
-        # By the error and not by the list, which of a large release is cut.
-        failed = event["error"].get("version")
-        at = f", {failed} failed" if failed else ""
-        yield StepLine(Mark.FAILED, done, f"{event['done_count']} of {total}{at}")
+    done, doing = ("Rolled back", "Rolling back") if report.down else ("Applied", "Applying")
+    if report.status is Status.SUCCEEDED:
+        yield StepLine(Mark.DONE, done, _migrations(total))
+    elif report.status is Status.SNAPSHOT_TAKEN:
+        yield StepLine(Mark.NOW, doing, _migrations(total))
+    elif report.status is Status.APPLYING:
+        progress = f"; {report.progress}" if report.progress else ""
+        yield StepLine(Mark.NOW, doing, f"{report.done_count} of {total}{progress}")
+    elif report.error:
+        # From the error and not from the list, which is cut for a large release.
+        at = f", {report.error.version} failed" if report.error.version else ""
+        yield StepLine(Mark.FAILED, done, f"{report.done_count} of {total}{at}")
 
 
-def _rolled_back(event: Mapping[str, Any]) -> Iterator[StepLine]:
-    undone = len(event["rolled_back"])
-    if event.get("direction") == "down":
+def _rolled_back(report: Report) -> Iterator[StepLine]:
+    undone = _migrations(len(report.rolled_back)) if report.rolled_back else ""
+    if report.down:
         return
-    if event.get("rollback_error"):
-        left = f"{counted(undone)} undone, then it failed" if undone else "it failed"
-        yield StepLine(Mark.FAILED, "Rolled back", left)
-    elif event["status"] == Status.ROLLED_BACK:
-        told = counted(undone) if undone else "the failed migration itself, nothing else"
-        yield StepLine(Mark.UNDONE, "Rolled back", told)
+    if report.rollback_error:
+        text = f"{undone} undone, then it failed" if undone else "it failed"
+        yield StepLine(Mark.FAILED, "Rolled back", text)
+    elif report.status is Status.ROLLED_BACK:
+        yield StepLine(Mark.UNDONE, "Rolled back", undone or "only the failed migration itself")
 
 
-def _restored(event: Mapping[str, Any]) -> Iterator[StepLine]:
-    back = event.get("restore") or {}
-    if event.get("restore_error"):
-        yield StepLine(
-            Mark.FAILED, "Restored", str(event["restore_error"].get("message") or "failed")
-        )
-    elif event["status"] == Status.RESTORED:
-        as_of = (
-            f"as of {clock(str(back['restored_to']))}"
-            if back.get("restored_to")
-            else "from the snapshot"
-        )
-        lost = (event.get("loss") or {}).get("seconds")
-        gap = f", {duration(float(lost))} of writes lost" if lost else ""
-        yield StepLine(Mark.UNDONE, "Restored", as_of + gap)
+def _restored(report: Report) -> Iterator[StepLine]:
+    if report.restore_error:
+        yield StepLine(Mark.FAILED, "Restored", report.restore_error.message)
+    elif report.status is Status.RESTORED:
+        seconds = report.loss.seconds if report.loss else None
+        gap = f", {duration(seconds)} of writes lost" if seconds else ""
+        yield StepLine(Mark.UNDONE, "Restored", as_of(report) + gap)
 
 
-def _application(event: Mapping[str, Any]) -> Iterator[StepLine]:
-    told = event.get("application")
-    if not told:
+def _application(report: Report) -> Iterator[StepLine]:
+    if report.application is None:
         return
-    error = told.get("error")
-    stopped = counted(int(told.get("stopped") or 0), "service")
-    if error:
-        text = error.get("message") if isinstance(error, Mapping) else error
-        yield StepLine(Mark.FAILED, "Application", f"{stopped} stopped; {text}")
-    elif told.get("started"):
-        yield StepLine(Mark.DONE, "Application", f"{stopped} stopped and started again")
+    stopped = f"{counted(report.application.stopped, 'service')} stopped"
+    if report.application.error:
+        text = f"{stopped}; {report.application.error.message}"
+        yield StepLine(Mark.FAILED, "Application", text)
+    elif report.application.started:
+        yield StepLine(Mark.DONE, "Application", f"{stopped} and started again")
     else:
-        yield StepLine(Mark.NOW, "Application", f"{stopped} stopped")
+        yield StepLine(Mark.NOW, "Application", stopped)
+
+
+def result_of(step: str, state: RunState) -> str:
+    """What a step of the state machine left, in a few words; empty where it left nothing.
+
+    Args:
+        step: the state's name in the definition.
+        state: the state machine's state after the step.
+    """
+    tell = _RESULTS.get(step)
+    return tell(state) if tell else ""
+
+
+def _validate(state: RunState) -> str:
+    if state.plan is None:
+        return ""
+    if state.plan.decision == "nothing_to_do":
+        return "nothing to do"
+    verb = "to roll back" if state.down else "to apply"
+    text = f"{_migrations(state.plan.migration_count)} {verb}"
+    dry = "; a dry run, nothing is changed" if state.plan.decision == "dry_run" else ""
+    return text + dry
+
+
+def _rehearse(state: RunState) -> str:
+    return proof(state.rehearsal) if state.rehearsal else ""
+
+
+def _snapshot(state: RunState) -> str:
+    taken = state.snapshot
+    if taken is None or not taken.id:
+        return "none taken"
+    return f"{taken.kind} {taken.id}: {taken.state}"
+
+
+def _apply(state: RunState) -> str:
+    if state.plan is None or state.apply is None:
+        return ""
+    planned, verb = state.plan.migration_count, "rolled back" if state.down else "applied"
+    text = f"{max(planned - state.apply.remaining, 0)} of {planned} {verb}"
+    return f"{text}; {state.apply.running}" if state.apply.running else text
+
+
+def _verify(state: RunState) -> str:
+    return f"{_migrations(state.verify.verified)} as planned" if state.verify else ""
+
+
+def _roll_back(state: RunState) -> str:
+    if state.roll_back is None:
+        return ""
+    left = f", {state.roll_back.remaining} remaining" if state.roll_back.remaining else ""
+    return f"{_migrations(state.roll_back.rolled_back)} rolled back{left}"
+
+
+def _by(approval: RunApproval | None) -> str:
+    return f"approved by {', '.join(approval.by)}" if approval and approval.by else ""
+
+
+def _assess(state: RunState) -> str:
+    found = state.assessment
+    if found is None or found.decision == "as_before":
+        return "the schema is as before the run" if found else ""
+    loss = f"a restore would lose {loss_in_words(found.loss)}" if found.loss else ""
+    return "; ".join(filter(None, [found.reason, loss]))
+
+
+def _restore(state: RunState) -> str:
+    found = state.restore
+    return ": ".join(filter(None, [found.state, found.detail])) if found else ""
+
+
+def _stopped(state: RunState, verb: str) -> str:
+    return f"{len(state.application.stopped)} {verb}" if state.application else ""
+
+
+_RESULTS: dict[str, Callable[[RunState], str]] = {
+    "Validate": _validate,
+    "Rehearse": _rehearse,
+    "AskApproval": lambda state: _by(state.approval),
+    "Snapshot": _snapshot,
+    "Apply": _apply,
+    "Verify": _verify,
+    "StopApplication": lambda state: _stopped(state, "stopped"),
+    "RollBack": _roll_back,
+    "Assess": _assess,
+    "AskRestore": lambda state: _by(state.restore_approval),
+    "Restore": _restore,
+    "StartApplication": lambda state: _stopped(state, "started again"),
+}

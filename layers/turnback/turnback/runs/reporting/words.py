@@ -1,190 +1,239 @@
-"""What a status means to a person: a title, what to do next, what a restore costs."""
+"""A report in words: its title, the outcome in one sentence, what was lost, what to do next.
+
+Everything follows from fields of the report, never from the text of another message.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
-
+from turnback.runs.reporting.report import Report, ReportApproval
+from turnback.runs.state import RestoreLoss, RunError, RunRehearsal
 from turnback.runs.status import Status
+from turnback.wording import clock, counted, duration, listed, sentence
 
-_TITLES = {
-    "started": "has started",
-    "rehearsed": "is rehearsed",
-    "awaiting_approval": "waits for approval",
-    "snapshot_taken": "has its snapshot",
-    "applying": "is being applied",
-    "succeeded": "succeeded",
-    "refused": "was refused",
-    "rolled_back": "failed and was rolled back",
-    "restored": "failed and was restored",
-    "needs_a_person": "failed: a person is needed",
+_LISTED = 5
+_SCHEMA = {
+    "exact": "the schema is as before",
+    "column_order": "the schema is as before, except for the order of columns",
+    "names": "the schema is as before, except for names",
 }
 
 
-def title(event: Mapping[str, Any]) -> str:
-    """Target, release and what became of it, in one line."""
-    word = _TITLES.get(event["status"], event["status"])
-    if event["status"] == Status.AWAITING_APPROVAL and _gate(event) == "restore":
-        word = "failed: its restore waits for approval"
-    if event["status"] == Status.SUCCEEDED and event.get("dry_run"):
-        word = "would be applied (dry run)"
-    release = event.get("release") or "unknown release"
-    back = "back to " if event.get("direction") == "down" else ""
-    return f"{event['target']}: {back}{release} {word}"
+def title(report: Report) -> str:
+    """Target, release and status, in one line."""
+    words = report.status.words
+    if report.asking and report.asking.gate == "restore":
+        words = "failed: its restore waits for approval"
+    if report.status is Status.SUCCEEDED and report.dry_run:
+        words = "would be applied (dry run)"
+    back = "back to " if report.down else ""
+    return f"{report.target}: {back}{report.release or 'unknown release'} {words}"
 
 
-def reminder(event: Mapping[str, Any]) -> str:
-    """``Reminder: `` before a question that is put again; else nothing."""
-    asked = event.get("approval") or {}
-    again = event["status"] == Status.AWAITING_APPROVAL and asked.get("reminders")
-    return "Reminder: " if again else ""
+def reminder(report: Report) -> str:
+    """``Reminder: `` before a question that is asked again; else nothing."""
+    return "Reminder: " if report.asking and report.asking.reminders else ""
 
 
-def is_worth_a_message(event: Mapping[str, Any]) -> bool:
-    """Whether to tell it where no message can be changed: begin, what waits for a person, end."""
-    status = Status(event["status"])
-    return status.final or status in (Status.STARTED, Status.AWAITING_APPROVAL)
+def is_worth_a_message(report: Report) -> bool:
+    """Whether to send it where no message can be changed: the start, questions, the end."""
+    return report.status.final or report.status in (Status.STARTED, Status.AWAITING_APPROVAL)
 
 
-def next_step(event: Mapping[str, Any]) -> str:
-    """What a person should do now, in a few sentences."""
-    stopped = event.get("application") or {}
-    if Status(event["status"]).final and stopped and not stopped.get("started"):
-        return f"{_next_step(event)} The application is still stopped: start it by hand."
-    return _next_step(event)
+def outcome(report: Report) -> str:
+    """What the run is at or how it ended, in one sentence without its full stop."""
+    release = f"release {report.release or 'of unknown number'}"
+    what = f"the rollback to {release}" if report.down else release
+    return f"{what} on {report.target} {_outcome(report)}"
 
 
-def where(error: Mapping[str, Any]) -> str:
-    """``file:line:column`` as far as an error knows it, or an empty string."""
-    parts = [error.get("file"), error.get("line"), error.get("column")]
-    return ":".join(str(part) for part in parts if part is not None) if parts[0] else ""
+def summary(report: Report) -> str:
+    """The outcome, and what a restore loses or has lost: the whole report in one sentence."""
+    text = outcome(report)
+    if report.status is Status.RESTORED:
+        kept = report.restore.kept if report.restore else None
+        old = f"; the old database is kept as {kept}" if kept else ""
+        return f"{text}, without {loss_in_words(report.restore_loss)}{old}"
+    if report.asking and report.asking.gate == "restore":
+        return f"{text}; it would lose {loss_in_words(report.restore_loss)}"
+    return text
 
 
-def loss_of(event: Mapping[str, Any]) -> str:
-    """What a restore loses, or has lost, in one sentence; empty where nothing is known of it."""
-    loss = (event.get("approval") or {}).get("loss") or event.get("loss")
-    if not loss:
+def _outcome(report: Report) -> str:
+    words, doing = report.status.words, "roll back" if report.down else "apply"
+    count = counted(report.migration_count, "migration")
+    match report.status:
+        case Status.STARTED:
+            return f"{words}: {count} to {doing}"
+        case Status.REHEARSED:
+            return f"{words}: {proof(report.rehearsal)}"
+        case Status.AWAITING_APPROVAL:
+            restore = (report.asking or ReportApproval()).gate == "restore"
+            return "failed; its restore waits for approval" if restore else words
+        case Status.SNAPSHOT_TAKEN:
+            return f"{words}: {'rolling back' if report.down else 'applying'} {count}"
+        case Status.APPLYING:
+            return f"{words}: {report.progress}" if report.progress else words
+        case Status.SUCCEEDED:
+            return _success(report, count)
+        case Status.REFUSED:
+            return f"{words}: nothing was changed"
+        case Status.ROLLED_BACK:
+            return f"{words}: {rolled_back(report)}"
+        case Status.RESTORED:
+            return f"failed, and the database was restored {as_of(report)}"
+        case Status.NEEDS_A_PERSON:
+            return "failed and could not be rolled back: a person is needed"
+
+
+def _success(report: Report, count: str) -> str:
+    done = "rolled back" if report.down else "applied"
+    if not report.migration_count:
+        every = "no migration is applied after it" if report.down else "every migration is applied"
+        return f"succeeded: nothing to do, {every}"
+    if report.dry_run:
+        proven = f"; rehearsed: {proof(report.rehearsal)}" if report.rehearsal else ""
+        return f"would succeed (dry run): {count} to be {done}, nothing was changed{proven}"
+    return f"succeeded: {count} {done}"
+
+
+def rolled_back(report: Report) -> str:
+    """What a rollback gave back: the schema as compared, and whether data is gone.
+
+    A rollback script makes a column again, but not the values it had, and rows are not compared.
+    """
+    schema = _SCHEMA.get(report.verified or "", "what it had done was undone")
+    if report.destroyed:
+        snapshot = f" (the snapshot {report.snapshot.id} has it)" if report.snapshot else ""
+        return f"{schema}, but data is lost: {listed(report.destroyed, _LISTED, '; ')}{snapshot}"
+    if not report.rolled_back:
+        return "the database is as before" if report.verified == "exact" else schema
+    total = counted(report.migration_count, "migration")
+    undone = "" if report.down else f", {len(report.rolled_back)} of {total} undone"
+    return f"{schema}, and no data was destroyed{undone}"
+
+
+def as_of(report: Report) -> str:
+    """What a restore brought back: ``as of`` a time, or ``from its snapshot``."""
+    time = report.restore.restored_to if report.restore else None
+    return f"as of {clock(time)}" if time else "from its snapshot"
+
+
+def lost(report: Report) -> str:
+    """What a restore loses or has lost, as a sentence; empty where nothing is known of it."""
+    loss = report.restore_loss
+    if loss is None:
         return ""
-    about = "about " if loss.get("approximate", True) else ""
-    rows = ", ".join(
-        f"{loss[name]:,} {name}" for name in ("inserted", "updated", "deleted") if loss.get(name)
-    )
-    since = f"since {clock(str(loss['since']))}" if loss.get("since") else "since the snapshot"
-    if loss.get("seconds") is not None:
-        since += f" ({duration(float(loss['seconds']))})"
-    if "inserted" not in loss:
-        told = "how much is not known"
-    elif loss.get("reset"):
-        told = f"at least {rows or 'no'} rows; the server has counted anew since, so how much more"
-        told += " is not known"
-    else:
-        told = f"{about}{rows} rows" if rows else "no row, as far as the server counted"
-    if others := loss.get("others"):
-        told += f"; and what other runs did: {'; '.join(others)}"
     tables = [
-        f"{table['name']} (+{table.get('inserted', 0):,} ~{table.get('updated', 0):,} "
-        f"-{table.get('deleted', 0):,})"
-        for table in loss.get("tables") or ()
+        f"{table.name} (+{table.inserted:,} ~{table.updated:,} -{table.deleted:,})"
+        for table in loss.tables
     ]
-    return f"What was written {since}: {told}." + (f" {', '.join(tables)}." if tables else "")
+    return sentence(loss_in_words(loss)) + (f" {', '.join(tables)}." if tables else "")
 
 
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: ``19.5 s``, ``1 min 12 s``, ``3 h 05 min``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60:02} min"
+def loss_in_words(loss: RestoreLoss | None) -> str:
+    """What a restore loses, as the object of a sentence."""
+    if loss is None or not loss.since:
+        return "everything written since the snapshot; how much is not known"
+    ago = "" if loss.seconds is None else f" ({duration(loss.seconds)})"
+    what = f"what was written since {clock(loss.since)}{ago}"
+    rows = _rows(loss)
+    if not loss.counted:
+        what += "; how much is not known"
+    elif loss.reset:
+        what += (
+            f": at least {rows or 'no'} rows; the server's counters were reset since, so how much "
+            "more is not known"
+        )
+    elif rows:
+        what += f": {'' if loss.approximate is False else 'about '}{rows} rows"
+    else:
+        what += ": no row, as far as the server counted"
+    return f"{what}; and what other runs did: {'; '.join(loss.others)}" if loss.others else what
 
 
-def clock(at: str) -> str:
-    """A time as a person reads it: ``2026-11-22 15:04:05 UTC``; what is no time stays as it is."""
-    try:
-        when = datetime.fromisoformat(at)
-    except ValueError:
-        return at
-    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if when.tzinfo else at
+def _rows(loss: RestoreLoss) -> str:
+    numbers = {"inserted": loss.inserted, "updated": loss.updated, "deleted": loss.deleted}
+    return ", ".join(f"{number:,} {word}" for word, number in numbers.items() if number)
 
 
-def sentence(text: str) -> str:
-    """The text with a capital at its begin and a full stop at its end."""
-    text = text.strip()
-    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?")) else ".")
+def proof(rehearsal: RunRehearsal | None) -> str:
+    """What the rehearsal has shown of the rollbacks."""
+    if rehearsal is None or not rehearsal.proven:
+        return "not every rollback is proven"
+    one_way = rehearsal.irreversible_count
+    return "every rollback is proven" + (f", {one_way} irreversible by intent" if one_way else "")
 
 
-def cut(text: str, length: int) -> str:
-    """Text of at most this many characters; an ellipsis says that it was longer."""
-    return text if len(text) <= length else text[: length - 1] + "…"
+def place(error: RunError) -> str:
+    """``file:line:column`` as far as an error knows it, or an empty string."""
+    parts = (error.file, error.line, error.column)
+    return ":".join(str(part) for part in parts if part is not None) if error.file else ""
 
 
-def _next_step(event: Mapping[str, Any]) -> str:
-    status = event["status"]
-    error = event.get("error") or {}
-    watch = f"`turnback watch {event['run']}` shows it live."
-    if status == Status.AWAITING_APPROVAL:
-        return _answer(event)
-    if status == Status.NEEDS_A_PERSON:
-        return _by_hand(event)
-    if status == Status.RESTORED:
-        return _after_restore(event)
-    if status == Status.REFUSED and error.get("hint"):
-        return sentence(str(error["hint"]))
-    if status in (Status.REFUSED, Status.ROLLED_BACK):
-        what = error.get("file") or "what failed"
-        if "may not be back" in str(event.get("summary")):
-            return f"Look at what was dropped, and bring it back; correct {what}, release again."
-        return f"Correct {what} and release again; nothing has to be cleaned up."
-    if status == Status.SUCCEEDED and event.get("dry_run"):
-        return "Release again without the dry run to apply it."
-    if status == Status.SUCCEEDED:
-        return "Nothing is left to do."
-    return f"Nothing now: turnback tells when it has ended or waits for somebody. {watch}"
+def next_step(report: Report) -> str:
+    """What a person should do now, in a few sentences."""
+    stopped = report.application
+    started = stopped is None or stopped.started
+    by_hand = "" if started else " The application is still stopped: start it by hand."
+    return _next_step(report) + (by_hand if report.status.final else "")
 
 
-def _gate(event: Mapping[str, Any]) -> str:
-    return str((event.get("approval") or {}).get("gate") or "release")
+def _next_step(report: Report) -> str:
+    failed = (report.error.file if report.error else None) or "what failed"
+    match report.status:
+        case Status.AWAITING_APPROVAL:
+            return _answer(report, report.asking or ReportApproval())
+        case Status.NEEDS_A_PERSON:
+            return _by_hand(report)
+        case Status.RESTORED:
+            return f"Correct {failed} and release again.{_kept(report)}"
+        case Status.REFUSED if report.error and report.error.hint:
+            return sentence(report.error.hint)
+        case Status.ROLLED_BACK if report.destroyed:
+            source = f" from the snapshot {report.snapshot.id}" if report.snapshot else ""
+            return f"Bring back what was lost{source}. Correct {failed} and release again."
+        case Status.REFUSED | Status.ROLLED_BACK:
+            return f"Correct {failed} and release again; nothing has to be cleaned up."
+        case Status.SUCCEEDED if report.dry_run:
+            return "Release again without the dry run to apply it."
+        case Status.SUCCEEDED:
+            return "Nothing is left to do."
+    return f"Nothing now. `turnback watch {report.run}` shows it live."
 
 
-def _answer(event: Mapping[str, Any]) -> str:
-    asked = event.get("approval") or {}
-    needed = int(asked.get("persons_needed") or 1)
-    by = [str(name) for name in asked.get("approved_by") or ()]
-    people = "1 person" if needed == 1 else f"{needed} persons"
-    command = asked.get("command") or f"turnback approve {event['run']}"
-    until = f" until {clock(str(asked['expires_at']))}" if asked.get("expires_at") else ""
-    so_far = f" So far: {', '.join(by)}." if by else ""
+def _answer(report: Report, asked: ReportApproval) -> str:
+    needed = asked.persons_needed or 1
+    people = "1 approver" if needed == 1 else f"{needed} approvers"
+    command = asked.command or f"turnback approve {report.run}"
+    until = f" until {clock(asked.expires_at)}" if asked.expires_at else ""
+    so_far = f" So far: {', '.join(asked.approved_by)}." if asked.approved_by else ""
     return (
-        f"Approve or deny{until}: `{command}`. It needs {people}, not the one who started "
-        f"the run.{so_far}"
+        f"Approve or deny{until}: `{command}`. It needs {people}, other than whoever started the "
+        f"run.{so_far}"
     )
 
 
-def _after_restore(event: Mapping[str, Any]) -> str:
-    error, back = event.get("error") or {}, event.get("restore") or {}
-    what = error.get("file") or "what failed"
-    # What a dump replaced lets nobody in, so that nothing writes to it by mistake.
-    shut = (event.get("snapshot") or {}).get("kind") == "dump"
-    opened = f" (ALTER DATABASE {back.get('kept')} ALLOW_CONNECTIONS true)" if shut else ""
-    kept = (
-        f" The database as it failed is kept as {back['kept']}: take from it what was written "
-        f"after the snapshot{opened}, then drop it."
-        if back.get("kept")
-        else ""
+def _kept(report: Report) -> str:
+    kept = report.restore.kept if report.restore else None
+    if not kept:
+        return ""
+    # A database that a dump replaced accepts no connection, so that nothing is written to it.
+    closed = report.snapshot is not None and report.snapshot.kind == "dump"
+    opened = f" (ALTER DATABASE {kept} ALLOW_CONNECTIONS true)" if closed else ""
+    return (
+        f" The database as it failed is kept as {kept}: take from it what was written after the "
+        f"snapshot{opened}, then drop it."
     )
-    return f"Correct {what} and release again; the database is as before the run.{kept}"
 
 
-def _by_hand(event: Mapping[str, Any]) -> str:
-    snapshot = event.get("snapshot")
+def _by_hand(report: Report) -> str:
     back = (
-        f" The snapshot {snapshot['id']} is from before the run: `turnback restore` brings it back."
-        if snapshot
+        f" The snapshot {report.snapshot.id} is from before the run: restore it with "
+        "`turnback restore`."
+        if report.snapshot
         else ""
     )
     return (
-        "Look at what stands with `turnback status`, put it right, and record it with "
+        "Look at the database with `turnback status`, correct it, and record that with "
         f"`turnback repair`.{back}"
     )

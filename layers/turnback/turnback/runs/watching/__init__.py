@@ -1,1 +1,1 @@
-"""A run as people follow it: its steps, how far they are, how it ended."""
+"""Following a run from a terminal, and listing runs."""

@@ -10,10 +10,9 @@ from typing import Any, Protocol
 
 from turnback.errors import AwsError
 from turnback.runs.records import Records
+from turnback.runs.reporting.execution import RunOutcome, RunStep, Story
+from turnback.runs.reporting.progress import Progress, progress_key
 from turnback.runs.state import RunReport
-from turnback.runs.watching.outcome import Outcome
-from turnback.runs.watching.progress import Progress, progress_key
-from turnback.runs.watching.story import Step, Story
 from turnback.store import Store
 
 POLL_S = 1.0
@@ -112,7 +111,7 @@ class Follower:
     _unreadable: bool = False
     _silent: int = 0
 
-    def follow(self) -> Outcome:
+    def follow(self) -> RunOutcome:
         """Show the run until it has ended.
 
         Raises:
@@ -179,12 +178,11 @@ class Follower:
         return records.report(), Progress.from_json(body) if body else None
 
 
-def _is_down(story: Story, step: Step) -> bool:
-    plan = story.output.get("plan") or {}
-    return step.name == "RollBack" or plan.get("direction") == "down"
+def _is_down(story: Story, step: RunStep) -> bool:
+    return step.name == "RollBack" or story.state.down
 
 
-def _current(progress: Progress | None, step: Step) -> Progress | None:
+def _current(progress: Progress | None, step: RunStep) -> Progress | None:
     """The progress, unless it belongs to an earlier step."""
     if progress is None or not progress.at or datetime.fromisoformat(progress.at) < step.began:
         return None

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from turnback.runs.order import ARTIFACT_KEY
 from turnback.runs.records import Records
+from turnback.runs.reporting.execution import outcome_of
 from turnback.runs.status import Status
 from turnback.runs.watching import follow
-from turnback.runs.watching.outcome import outcome_of
 from turnback.store import Store
 
 # The status of a run in progress, by its state; in all other states it is ``started``.

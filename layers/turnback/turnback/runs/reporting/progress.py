@@ -1,4 +1,4 @@
-"""How far a run is, in the bucket, for whoever watches it."""
+"""The events of a run in words, and how far it is, in the bucket for whoever watches it."""
 
 from __future__ import annotations
 
@@ -7,23 +7,40 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from turnback.engine.session.events import Event, EventKind
 from turnback.store import Store
 
-if TYPE_CHECKING:
-    from turnback.engine import Event
-
 EVERY_S = 2.0
-_FINISHED = {"applied", "rolled_back"}
-_SAYS_MORE = {
-    "waiting": "waiting for another run: {}",
-    "orphan": "ended the idle session of a run that is gone: {}",
-    "progress": "{}",
-    "retrying": "did not get its lock: {}",
-    "resumed": "goes on where it stopped: {} already",
-    "lost": "{}",
+# What stays worth knowing after the moment, as far as a run has it.
+NOTES = 20
+_WORDS = {
+    EventKind.WAITING: "waiting for another run: {text}",
+    EventKind.ORPHAN: "ended the idle session of a run that is gone: {text}",
+    EventKind.STARTED: "started",
+    EventKind.PROGRESS: "{text}",
+    EventKind.RETRYING: "did not get its lock: {text}",
+    EventKind.RESUMED: "continues where it stopped: {text} already",
+    EventKind.RECOGNISED: "an earlier run has done this already: {text}",
+    EventKind.SKIPPED: "{text}",
+    EventKind.LOST: "{text}",
+    EventKind.APPLIED: "applied",
+    EventKind.ROLLED_BACK: "rolled back",
+    EventKind.NOTICE: "notice: {text}",
 }
+_KEPT = {EventKind.ORPHAN, EventKind.RECOGNISED, EventKind.SKIPPED, EventKind.LOST}
+_PASSING = {EventKind.WAITING, EventKind.PROGRESS, EventKind.RETRYING, EventKind.RESUMED}
+
+
+def words_of(event: Event) -> str:
+    """What happened, without the migration's name: for a terminal as for the bucket."""
+    return _WORDS[event.kind].format(text=event.text)
+
+
+def name_of(event: Event) -> str:
+    """Version and name of the migration that it is about; empty where it is about none."""
+    return f"{event.version} {event.name}" if event.version else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +55,8 @@ class Progress:
         name: that migration's name.
         text: what it does or waits for, such as ``building index: 40 %``; or empty.
         percent: how far that is, where the server knows.
+        notes: what is worth knowing after the moment, oldest first, such as a statement that an
+            earlier run has done already.
     """
 
     at: str = ""
@@ -47,6 +66,7 @@ class Progress:
     name: str | None = None
     text: str = ""
     percent: int | None = None
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> bytes:
         """As it is kept."""
@@ -57,7 +77,7 @@ class Progress:
         """As it was kept; fields of a later turnback are left out."""
         found: dict[str, Any] = json.loads(body)
         known = {name: found[name] for name in cls.__dataclass_fields__ if name in found}
-        for name in ("applied", "rolled_back"):
+        for name in ("applied", "rolled_back", "notes"):
             known[name] = tuple(known.get(name) or ())
         return cls(**known)
 
@@ -72,12 +92,12 @@ class ProgressRecord:
     """A listener for the engine that keeps the bucket's record of its progress up to date.
 
     It writes from a thread of its own: the engine may hold locks, and must never wait for S3. A
-    failure is said once, and nothing more is written: no run fails because nobody can watch it.
+    failure is logged once, and nothing more is written: no run fails because nobody can watch it.
 
     Attributes:
         store: the bucket.
         run: the run's id.
-        warn: told why the record is not written.
+        warn: gets why the record is not written.
         every_s: the shortest time between two writes, seconds.
     """
 
@@ -92,7 +112,7 @@ class ProgressRecord:
     _condition: threading.Condition = field(default_factory=threading.Condition)
 
     def __call__(self, event: Event) -> None:
-        """Take in what the engine tells; returns at once."""
+        """Take an event of the engine; returns at once."""
         with self._condition:
             following = self._after(event)
             if following == self._latest or self._closed:
@@ -119,18 +139,29 @@ class ProgressRecord:
 
     def _after(self, event: Event) -> Progress:
         now = self._latest
-        fields: dict[str, Any] = {"applied": now.applied, "rolled_back": now.rolled_back}
-        if event.kind in _FINISHED and event.version:
-            fields[event.kind] = (*fields[event.kind], event.version)
-            return Progress(**fields)
-        if event.kind == "started":
-            return Progress(**fields, version=event.version, name=event.name)
-        if event.kind in _SAYS_MORE:
+        if event.kind is EventKind.APPLIED and event.version:
             return Progress(
-                **fields,
+                applied=(*now.applied, event.version),
+                rolled_back=now.rolled_back,
+                notes=now.notes,
+            )
+        if event.kind is EventKind.ROLLED_BACK and event.version:
+            return Progress(
+                applied=now.applied,
+                rolled_back=(*now.rolled_back, event.version),
+                notes=now.notes,
+            )
+        if event.kind is EventKind.STARTED:
+            return replace(now, version=event.version, name=event.name, text="", percent=None)
+        if event.kind in _KEPT:
+            note = ": ".join(filter(None, [name_of(event), words_of(event)]))
+            return replace(now, notes=(*now.notes, note)[-NOTES:])
+        if event.kind in _PASSING:
+            return replace(
+                now,
                 version=event.version or now.version,
                 name=event.name or now.name,
-                text=_SAYS_MORE[event.kind].format(event.text),
+                text=words_of(event),
                 percent=event.percent,
             )
         return now
@@ -144,7 +175,7 @@ class ProgressRecord:
             body = replace(latest, at=datetime.now(UTC).isoformat(timespec="milliseconds"))
             try:
                 self.store.write(progress_key(self.run), body.to_json())
-            # Whatever it is: it must not end the run, and the thread has nobody to tell it to.
+            # Whatever it is: it must not end the run.
             except Exception as error:
                 with self._condition:
                     self._closed = True

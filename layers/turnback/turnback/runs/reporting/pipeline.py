@@ -1,14 +1,18 @@
-"""What a pipeline is told of a run: in one sentence, in variables, in the message of a failure."""
+"""A run as CodePipeline shows it: a sentence, variables, the message of a failure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from turnback.errors import TurnbackError
-from turnback.runs.watching.outcome import outcome_of
-from turnback.runs.watching.progress import Progress
+from turnback.runs.announce import Known
+from turnback.runs.reporting.execution import RunOutcome
+from turnback.runs.reporting.progress import Progress
+from turnback.runs.reporting.words import rolled_back
+from turnback.runs.state import PlanRecord, RunError, RunReport, RunState
+from turnback.runs.status import Status
+from turnback.wording import counted
 
 # CodePipeline's API reference: ExecutionDetails, FailureDetails.
 SUMMARY_LENGTH = 2048
@@ -32,21 +36,21 @@ DOING = {
     "WaitForSnapshot": "waiting for the snapshot",
     "AnnounceSnapshotTaken": "the snapshot is taken",
     "Apply": "applying migrations",
-    "WaitForApply": "a statement works in the database",
+    "WaitForApply": "a statement is running in the database",
     "Verify": "verifying the result",
     "LookAtApplication": "it failed; stopping the application",
     "StopApplication": "it failed; stopping the application",
     "WaitForStop": "it failed; stopping the application",
     "RollBack": "it failed; rolling back",
     "WaitForRollBack": "it failed; rolling back",
-    "Assess": "it failed; looking for the way back",
+    "Assess": "it failed; looking for a way to restore",
     "Restore": "it failed; restoring the database",
     "WaitForRestore": "it failed; restoring the database",
-    "AnnounceSucceeded": "done; telling it",
-    "AnnounceRefused": "refused; telling it",
-    "AnnounceRolledBack": "rolled back; telling it",
-    "AnnounceRestored": "restored; telling it",
-    "AnnounceNeedsAPerson": "it failed, and a person is needed; telling it",
+    "AnnounceSucceeded": "done; publishing it",
+    "AnnounceRefused": "refused; publishing it",
+    "AnnounceRolledBack": "rolled back; publishing it",
+    "AnnounceRestored": "restored; publishing it",
+    "AnnounceNeedsAPerson": "it failed, and a person is needed; publishing it",
     "StartApplication": "starting the application again",
     "WaitForStart": "starting the application again",
 }
@@ -80,8 +84,8 @@ class Doing:
 def doing_of(
     run: str,
     state: str,
-    plan: Mapping[str, Any],
-    report: Mapping[str, Any],
+    plan: PlanRecord,
+    report: RunReport,
     progress: Progress | None,
 ) -> Doing:
     """What a run does.
@@ -93,71 +97,74 @@ def doing_of(
         report: what its calls so far have done.
         progress: what its present call does, where that is known.
     """
-    told = f"run {run}: {DOING.get(state, 'at work').format(run=run)}"
+    text = f"run {run}: {DOING.get(state, 'at work').format(run=run)}"
     percent = None
     if state in _AT_WORK:
-        if state in ("Apply", "WaitForApply") and (total := len(plan.get("migrations", []))):
-            done = {row["version"] for row in report.get("applied", [])}
+        if state in ("Apply", "WaitForApply") and (total := len(plan.migrations)):
+            done = {row.version for row in report.applied}
             done |= set(progress.applied if progress else ())
-            told += f", {len(done)} of {total} done"
+            text += f", {len(done)} of {total} done"
             percent = min(len(done) * 100 // total, 100)
         if progress and progress.version:
             now = f"{progress.version} {progress.name or ''}".strip()
-            told += f"; now {now}" + (f": {progress.text}" if progress.text else "")
-    return Doing(told[:SUMMARY_LENGTH], percent)
+            text += f"; now {now}" + (f": {progress.text}" if progress.text else "")
+    return Doing(text[:SUMMARY_LENGTH], percent)
 
 
-def variables_of(
-    run: str, plan: Mapping[str, Any], *, dry_run: bool, report_url: str
-) -> dict[str, str]:
+def variables_of(run: str, plan: PlanRecord, *, dry_run: bool, report_url: str) -> dict[str, str]:
     """The output variables of a run that succeeded."""
     return {
         "run": run,
-        "status": "succeeded",
-        "release": str(plan.get("release") or ""),
+        "status": Status.SUCCEEDED.value,
+        "release": plan.release or "",
         "schema_version": _schema_version(plan, dry_run=dry_run),
-        "migrations": str(len(plan.get("migrations", []))),
+        "migrations": str(len(plan.migrations)),
         "report_url": report_url,
     }
 
 
-def success_of(run: str, variables: Mapping[str, str], *, dry_run: bool) -> str:
+def success_of(run: str, plan: PlanRecord, *, dry_run: bool) -> str:
     """What a run that succeeded did, in one sentence."""
-    count = variables["migrations"]
-    what = f"{count} migration{'' if count == '1' else 's'}"
-    if count == "0":
+    count = counted(len(plan.migrations), "migration")
+    if not plan.migrations:
         done = "nothing to do"
     elif dry_run:
-        done = f"{what} would be applied, nothing was changed"
+        done = f"{count} would be applied, nothing was changed"
     else:
-        done = f"{what} done"
-    version = variables["schema_version"]
-    return f"run {run}: release {variables['release']}: {done}; the schema is at {version}"
+        done = f"{count} done"
+    version = _schema_version(plan, dry_run=dry_run)
+    return f"run {run}: release {plan.release or ''}: {done}; the schema is at {version}"
 
 
-def failure_of(run: str, state: str, found: Execution) -> str:
+def failure_of(run: str, end: RunOutcome, plan: PlanRecord, report: RunReport) -> str:
     """Why a run did not succeed: the outcome, then file and line, then what to do.
 
     Args:
         run: its id.
-        state: the state of the definition that it entered last.
-        found: its execution, which has ended.
+        end: how it ended.
+        plan: its plan.
+        report: what it has done.
     """
-    end = outcome_of(found.status, state, found.error, found.cause)
-    return message_of(f"the run {run} {end.sentence}", end.error or {}, run)
+    words = end.words
+    if end.announced and end.status is Status.ROLLED_BACK:
+        state = RunState(run=run, error=end.error)
+        words += f": {rolled_back(Known(end.status, state, plan, report).report())}"
+    return message_of(f"the run {run} {words}", end.error, run)
 
 
-def message_of(outcome: str, error: Mapping[str, Any], run: str | None = None) -> str:
+def message_of(outcome: str, error: RunError | None, run: str | None = None) -> str:
     """The message of a failure, short enough for CodePipeline.
 
     Args:
         outcome: what became of the run.
-        error: as of TurnbackError.to_dict; empty where there is none.
+        error: what stopped it, or None.
         run: the run, if there is one to look at.
     """
-    place = ":".join(str(error[key]) for key in ("file", "line") if error.get(key))
-    hint, told = error.get("hint"), str(error.get("message") or "")
-    first = ": ".join(filter(None, [place, told]))
+    where, hint, message = "", "", ""
+    if error:
+        where = f"{error.file}:{error.line}" if error.file and error.line else error.file or ""
+        message, hint = error.message, error.hint or ""
+    first = ": ".join(filter(None, [where, message]))
     ends = [f"hint: {hint}" if hint else "", f"more: turnback watch {run}" if run else ""]
     tail = "".join(f"\n{line}" for line in ends if line)
     head = "\n".join(filter(None, [outcome, first]))
@@ -174,7 +181,7 @@ def refusal_of(error: TurnbackError, *, begun: bool = False) -> str:
     outcome = "no run was started, and nothing was changed"
     if begun:
         outcome = "the run of this job is not known any more; turnback runs lists it"
-    return message_of(outcome, error.to_dict())
+    return message_of(outcome, RunError.from_state(error.to_dict()))
 
 
 def records_url(execution: str, bucket: str, run: str) -> str:
@@ -190,10 +197,10 @@ def records_url(execution: str, bucket: str, run: str) -> str:
     return f"https://{region}.{console}/s3/buckets/{bucket}?region={region}&prefix=runs/{run}/"
 
 
-def _schema_version(plan: Mapping[str, Any], *, dry_run: bool) -> str:
-    before = [version for version, _ in plan.get("history", [])]
-    touched = [] if dry_run else [step["version"] for step in plan.get("migrations", [])]
-    if plan.get("direction") == "down":
+def _schema_version(plan: PlanRecord, *, dry_run: bool) -> str:
+    before = [version for version, *_ in plan.history]
+    touched = [] if dry_run else plan.versions
+    if plan.down:
         after = [version for version in before if version not in touched]
     else:
         after = before + touched
