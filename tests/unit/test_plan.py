@@ -338,6 +338,8 @@ def test_what_another_run_tried_in_vain_is_still_left() -> None:
 
 def test_what_another_run_applied_from_another_file_is_refused() -> None:
     plan = plan_up(ALL, [])
+    with pytest.raises(ChecksumMismatch):
+        remaining(plan, [entry(ONE, checksum="0")], [])
     with pytest.raises(ChecksumMismatch) as caught:
         remaining(plan, [entry(ONE, checksum="other")], [])
     assert caught.value.message == "0001 was applied by another run, from another file"
