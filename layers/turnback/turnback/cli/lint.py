@@ -11,11 +11,13 @@ from typing import Any
 import click
 
 from turnback.cli import options as opt
+from turnback.cli.options import project_settings
 from turnback.cli.output import Output, reported
-from turnback.errors import CheckFailed
+from turnback.errors import CheckFailed, ConfigurationError
 from turnback.migrations.discovery import load_project
+from turnback.settings.project import FILE
 from turnback.sql.lint.linter import lint as run
-from turnback.sql.lint.model import Finding, Report, Severity
+from turnback.sql.lint.model import Finding, Report, Severity, known
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
 _HEAD = re.compile(r"^(\S+: )(error|warning|info)( TB\d+)( .*)$")
@@ -57,7 +59,17 @@ def lint(
     """
     if form == "json":
         out.as_json = True
-    report = run(load_project(directory), versions, since=since)
+    off = project_settings(click.get_current_context()).file.lint_off
+    for rule in off:
+        if (found := known(rule)) is None or not found.waivable:
+            raise ConfigurationError(
+                f"{rule} in [lint.off] cannot be turned off"
+                if found
+                else f"there is no rule {rule}",
+                file=FILE,
+                hint="see the rules: docs/rules/README.md",
+            )
+    report = run(load_project(directory), versions, since=since).without(off)
     out.document |= document(report)
     _print(report, "json" if out.as_json else form, directory, out)
     return CheckFailed.exit_code if report.fails(strict=strict) else 0

@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from turnback import __version__
+from turnback.cli.output import SettingsError
 from turnback.errors import ConfigurationError
 
 # Command → its module and summary. A module is imported only when its command runs, and none by
@@ -26,6 +27,7 @@ COMMANDS = {
     "status": ("turnback.cli.history", "Show the status of each migration."),
     "health": ("turnback.cli.history", "Show what happened last, and what is wrong."),
     "repair": ("turnback.cli.history", "Correct the history after a change by hand."),
+    "config": ("turnback.cli.config", "Show the settings, and where each comes from."),
     "locks": ("turnback.cli.locks", "Show who holds locks and who waits for whom."),
     "rehearse": ("turnback.cli.rehearse", "Prove each rollback on a shadow database."),
     "checklist": ("turnback.cli.rehearse", "Answer the checklist of a release, with evidence."),
@@ -97,7 +99,11 @@ def _terminated(number: int, frame: object) -> None:  # noqa: ARG001
 def _say_as_json(exc: click.ClickException) -> None:
     import json
 
-    error = ConfigurationError(exc.format_message(), hint="see turnback COMMAND --help")
+    error = (
+        exc.error
+        if isinstance(exc, SettingsError)
+        else ConfigurationError(exc.format_message(), hint="see turnback COMMAND --help")
+    )
     context = getattr(exc, "ctx", None)
     command = context.info_name if context else None
     document = {"command": command, "status": "refused", "error": error.to_dict()}

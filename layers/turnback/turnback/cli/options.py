@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
+
+from turnback.cli.output import SettingsError
+from turnback.errors import ConfigurationError
+from turnback.settings.project import ENV_FILE, ProjectFile, Setting, read_env_file
 
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
@@ -81,15 +89,142 @@ def together(*decorators: Decorator) -> Decorator:
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
-directory = click.option(
-    "--dir",
-    "directory",
-    type=click.Path(path_type=Path),
-    default=Path("migrations"),
-    envvar="TURNBACK_DIR",
-    show_default=True,
-    show_envvar=True,
-    help="Folder of the migrations.",
+
+@dataclass(slots=True)
+class ProjectSettings:
+    """What turnback.toml and .env say, for one call of a command.
+
+    Attributes:
+        file: turnback.toml.
+        environment: the name given with --env.
+        found: the settings by the name of their option.
+        from_env_file: the variables that .env has set.
+    """
+
+    file: ProjectFile
+    environment: str | None
+    found: dict[str, Setting]
+    from_env_file: set[str]
+
+
+def project_settings(ctx: click.Context) -> ProjectSettings:
+    """The project's settings, as the options of this command have read them."""
+    settings: ProjectSettings = ctx.meta[_META]
+    return settings
+
+
+_META = "turnback.project"
+_GIVEN = "turnback.given"
+
+
+def _collect(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Note an option that decides which settings are read; the last one reads them.
+
+    These options are eager, so the settings are known before any other option looks for its
+    environment variable and its default.
+    """
+    if ctx.resilient_parsing:
+        return value
+    given = ctx.meta.setdefault(_GIVEN, {})
+    given[param.name] = value
+    wanted = {
+        item.name for item in ctx.command.params if getattr(item, "callback", None) is _collect
+    }
+    if wanted <= given.keys():
+        try:
+            _read_settings(ctx, given)
+        except ConfigurationError as error:
+            raise SettingsError(error) from error
+    return value
+
+
+def _read_settings(ctx: click.Context, given: Mapping[str, Any]) -> None:
+    added = set[str]()
+    if not given["no_env_file"]:
+        variables = read_env_file(Path.cwd())
+        added = {name for name in variables if name not in os.environ}
+        os.environ.update({name: variables[name] for name in added})
+    directory = given.get("directory")
+    folder = Path.cwd() if directory is None else Path(directory).resolve().parent
+    file = ProjectFile.read(folder)
+    environment = given["env"] or None
+    found = file.settings(environment, os.environ)
+    if environment:
+        _refuse_two_databases(found, environment, added)
+    ctx.meta[_META] = ProjectSettings(file, environment, found, added)
+    read = {param.envvar for param in ctx.command.params}
+    read |= {setting.variable for setting in found.values()}
+    if (used := added & read) and "--json" not in sys.argv:
+        click.echo(f"Read from {ENV_FILE}: {', '.join(sorted(used))}", err=True)
+    defaults = {name: partial(_value, ctx, setting) for name, setting in found.items()}
+    ctx.default_map = {**(ctx.default_map or {}), **defaults}
+
+
+def _refuse_two_databases(
+    found: Mapping[str, Setting], environment: str, from_env_file: set[str]
+) -> None:
+    """--env names a database, so that a variable that names another must not win silently."""
+    variables = {"database_url": "DATABASE_URL", "shadow_url": "TURNBACK_SHADOW_URL"}
+    variables |= {"stack": "TURNBACK_STACK", "history_schema": "TURNBACK_HISTORY_SCHEMA"}
+    for option, variable in variables.items():
+        setting, other = found.get(option), os.environ.get(variable)
+        if setting is None or not other or other == setting.value:
+            continue
+        if variable in from_env_file:
+            # Somebody who names an environment does not mean the one of .env.
+            del os.environ[variable]
+        else:
+            raise ConfigurationError(
+                f"--env {environment} and the variable {variable} name two different things",
+                hint=f"unset {variable}, or leave --env out",
+            )
+
+
+def _value(ctx: click.Context, setting: Setting) -> str | None:
+    try:
+        return setting.get()
+    except ConfigurationError as error:
+        # check asks the database only to fix something; config shows what is missing.
+        if ctx.params.get("fix") is False or ctx.info_name == "config":
+            return None
+        raise SettingsError(error) from error
+
+
+environment_options = together(
+    click.option(
+        "--no-env-file",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_collect,
+        help="Do not read .env.",
+    ),
+    click.option(
+        "--env",
+        metavar="NAME",
+        is_eager=True,
+        expose_value=False,
+        callback=_collect,
+        envvar="TURNBACK_ENV",
+        show_envvar=True,
+        help="The environment of turnback.toml whose database is meant.",
+    ),
+)
+
+directory = together(
+    environment_options,
+    click.option(
+        "--dir",
+        "directory",
+        type=click.Path(path_type=Path),
+        default=Path("migrations"),
+        envvar="TURNBACK_DIR",
+        show_default=True,
+        show_envvar=True,
+        is_eager=True,
+        callback=_collect,
+        help="Folder of the migrations.",
+    ),
 )
 
 database = together(
@@ -141,7 +276,7 @@ never_asks = click.option(
     "--yes", is_flag=True, expose_value=False, help="Do not ask (it never does)."
 )
 
-stack = click.option(
+stack_name = click.option(
     "--stack",
     "stack",
     envvar="TURNBACK_STACK",
@@ -149,4 +284,14 @@ stack = click.option(
     show_default=True,
     show_envvar=True,
     help="The CloudFormation stack; its Region is AWS_REGION, or that of the AWS profile.",
+)
+
+# For commands without a folder of migrations: turnback.toml of the current folder.
+stack = together(environment_options, stack_name)
+
+shadow_url = click.option(
+    "--shadow-url",
+    envvar="TURNBACK_SHADOW_URL",
+    show_envvar=True,
+    help="A server to make the shadow database on; a temporary embedded Postgres if not given.",
 )

@@ -6,7 +6,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable
-from typing import Any, ParamSpec
+from typing import IO, Any, ParamSpec
 
 import click
 
@@ -16,6 +16,19 @@ from turnback.wording import duration
 P = ParamSpec("P")
 
 _STATUS_OF_EXIT = {1: "failed", 2: "refused", 3: "refused", 4: "busy", 5: "unreachable"}
+
+
+class SettingsError(click.ClickException):
+    """An error in turnback.toml or .env, found while the options are read."""
+
+    exit_code = ConfigurationError.exit_code
+
+    def __init__(self, error: ConfigurationError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+    def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002
+        print_error(self.error)
 
 
 class Output:
@@ -43,19 +56,24 @@ class Output:
         self.document["error"] = error.to_dict()
         if isinstance(error, CheckFailed):
             self.document.setdefault("findings", [f.to_dict() for f in error.findings])
-        click.echo(click.style("error: ", fg="red", bold=True) + str(error), err=True)
-        if error.statement:
-            click.echo(_indent(error.statement), err=True)
-        if error.sqlstate:
-            click.echo(f"  SQLSTATE {error.sqlstate}", err=True)
-        if error.hint:
-            click.echo(f"  {click.style('hint:', bold=True)} {error.hint}", err=True)
+        print_error(error)
         return error.exit_code
 
     def close(self) -> None:
         """Print the document, if one is wanted."""
         if self.as_json:
             click.echo(json.dumps(self.document, indent=2, ensure_ascii=False))
+
+
+def print_error(error: TurnbackError) -> None:
+    """Print an error, with its statement and hint, on stderr."""
+    click.echo(click.style("error: ", fg="red", bold=True) + str(error), err=True)
+    if error.statement:
+        click.echo(_indent(error.statement), err=True)
+    if error.sqlstate:
+        click.echo(f"  SQLSTATE {error.sqlstate}", err=True)
+    if error.hint:
+        click.echo(f"  {click.style('hint:', bold=True)} {error.hint}", err=True)
 
 
 def reported(command: Callable[P, int | None]) -> Callable[P, int]:

@@ -32,18 +32,12 @@ _COLORS = {"exact": "green", "irreversible": "yellow", "column_order": "green", 
 _ANSWER_COLORS = {"yes": "green", "no": "red", "unknown": "yellow"}
 _SHOWN_DIFFERENCES = 20
 _BAR = 24
-_shadow_url = click.option(
-    "--shadow-url",
-    envvar="TURNBACK_SHADOW_URL",
-    show_envvar=True,
-    help="A server to make the shadow database on; a throw-away embedded Postgres if not given.",
-)
 
 
 @click.command(epilog="Example: turnback rehearse --all")
 @click.argument("versions", nargs=-1, type=opt.Version())
 @click.option("--all", "everything", is_flag=True, help="Every migration, not only the pending.")
-@_shadow_url
+@opt.shadow_url
 @opt.database
 @opt.directory
 @opt.as_json
@@ -180,7 +174,8 @@ def _close(result: Rehearsed, began: float, out: Output) -> int:
 
 @click.command(epilog="Example: turnback checklist 1.4.0.zip")
 @click.argument("artifact", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@_shadow_url
+@opt.environment_options
+@opt.shadow_url
 @opt.database
 @opt.as_json
 @reported

@@ -5,7 +5,7 @@ The id of a rule is never given to another one: waivers name it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -106,6 +106,12 @@ class Report:
     def count(self, level: Severity) -> int:
         """How many findings have this level."""
         return sum(finding.level is level for finding in self.findings)
+
+    def without(self, rules: Collection[str]) -> Report:
+        """The report with these rules turned off: what they find counts as waived."""
+        kept = tuple(f for f in self.findings if f.rule.id not in rules)
+        off = [f for f in self.findings if f.rule.id in rules]
+        return Report(self.migrations, kept, in_order([*self.waived, *off]))
 
     def fails(self, *, strict: bool = False) -> bool:
         """Whether a check must fail; ``strict`` counts remarks as well."""

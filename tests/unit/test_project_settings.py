@@ -1,0 +1,275 @@
+"""turnback.toml and .env: what they may say, and what has precedence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from turnback.cli.main import cli
+from turnback.cli.output import SettingsError
+from turnback.errors import ConfigurationError
+from turnback.settings.project import ProjectFile, read_env_file
+
+FULL = """\
+[database]
+url = "postgresql://localhost/dev"
+
+[history]
+schema = "turnback"
+
+[rehearsal]
+shadow-url-variable = "SHADOW"
+
+[lint.off]
+TB101 = "every table is small"
+
+[environments.staging]
+url-variable = "STAGING_URL"
+stack = "learning-staging"
+
+[environments.production]
+url-variable = "PRODUCTION_URL"
+history-schema = "history"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, which is the current one, without variables of turnback's."""
+    for name in ("DATABASE_URL", "TURNBACK_ENV", "TURNBACK_DIR", "TURNBACK_STACK"):
+        monkeypatch.delenv(name, raising=False)
+        # What .env sets is taken away afterwards.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(folder: Path, text: str) -> ProjectFile:
+    (folder / "turnback.toml").write_text(text)
+    return ProjectFile.read(folder)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, list(arguments), standalone_mode=False)
+
+
+def config(*arguments: str) -> dict[str, Any]:
+    """Name → value and where it comes from, as ``turnback config`` shows them."""
+    done = run("config", "--json", *arguments)
+    assert done.exception is None, done.output
+    rows = json.loads(done.stdout)["settings"]
+    return {row["name"]: (row["value"], row["from"]) for row in rows}
+
+
+def test_without_a_file_there_are_no_settings(tmp_path: Path) -> None:
+    file = ProjectFile.read(tmp_path)
+    assert file.settings(None, {}) == {}
+    assert file.path is None and file.lint_off == {} and file.environments == []
+
+
+def test_a_value_knows_its_line_and_its_variable(tmp_path: Path) -> None:
+    found = write(tmp_path, FULL).settings(None, {"SHADOW": "postgresql://shadow"})
+    assert (found["database_url"].get(), found["database_url"].where) == (
+        "postgresql://localhost/dev",
+        "turnback.toml:2",
+    )
+    assert found["history_schema"].get() == "turnback"
+    assert (found["shadow_url"].get(), found["shadow_url"].variable) == (
+        "postgresql://shadow",
+        "SHADOW",
+    )
+
+
+def test_an_environment_has_precedence_over_the_other_sections(tmp_path: Path) -> None:
+    file = write(tmp_path, FULL)
+    staging = file.settings("staging", {"STAGING_URL": "postgresql://staging"})
+    assert staging["database_url"].get() == "postgresql://staging"
+    assert staging["stack"].get() == "learning-staging"
+    assert staging["history_schema"].get() == "turnback"
+    assert file.settings("production", {})["history_schema"].get() == "history"
+
+
+def test_a_variable_that_is_not_set_is_an_error_only_when_its_value_is_needed(
+    tmp_path: Path,
+) -> None:
+    found = write(tmp_path, FULL).settings("staging", {})
+    with pytest.raises(ConfigurationError, match=r"turnback\.toml:14: the environment"):
+        found["database_url"].get()
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "line", "hint"),
+    [
+        ('[database]\nulr = "a"\n', "unknown key 'ulr' in [database]", 2, "did you mean 'url'?"),
+        ("[databse]\n", "unknown section 'databse'", 1, "did you mean 'database'?"),
+        (
+            '[environments.staging]\nhistory-scheme = "a"\n',
+            "unknown key 'history-scheme' in [environments.staging]",
+            2,
+            "did you mean 'history-schema'?",
+        ),
+        ("[history]\nschema = 3\n", "schema is not a text", 2, 'write schema = "…"'),
+        ('[history]\nschema = " "\n', "schema is not a text", 2, 'write schema = "…"'),
+        ('[database]\nurl = "a"\nurl-variable = "B"\n', "are both set", 3, "remove one"),
+        ('lint = "off"\n', "lint is not a section", 1, "write [lint]"),
+        ('[lint.off]\nTB101 = ""\n', "TB101 has no reason", 2, 'write TB101 = "the reason"'),
+        ('[lint.off]\nindex = "a"\n', "'index' is not a lint rule", 2, "write TB101, for example"),
+        (
+            '[lint]\noff = { TB1 = "a" }\n',
+            "'TB1' is not a lint rule",
+            2,
+            "write TB101, for example",
+        ),
+        ('[database]\nurl = "a\n', "not valid TOML", 2, None),
+        ("[environments]\nstaging = 1\n", "environments.staging is not a section", 2, "write"),
+    ],
+)
+def test_a_mistake_is_refused_with_its_line(
+    tmp_path: Path, text: str, message: str, line: int, hint: str | None
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        write(tmp_path, text)
+    assert message in caught.value.message
+    assert (caught.value.file, caught.value.line) == ("turnback.toml", line)
+    assert hint is None or hint in str(caught.value.hint)
+
+
+def test_an_unknown_environment_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        write(tmp_path, FULL).settings("stagin", {})
+    assert caught.value.hint == "did you mean 'staging'?"
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("A=b", "b"),
+        ("export A=b", "b"),
+        ("A = b # a comment", "b"),
+        ("A='b # c'", "b # c"),
+        (r'A="say \"b\""', 'say "b"'),
+        ("A=postgresql://u:p#x@h/d", "postgresql://u:p#x@h/d"),
+        ("A=", ""),
+    ],
+)
+def test_an_env_file_has_an_assignment_a_line(tmp_path: Path, line: str, value: str) -> None:
+    (tmp_path / ".env").write_text(f"# mine\n\n{line}\n")
+    assert read_env_file(tmp_path) == {"A": value}
+
+
+def test_an_env_file_with_another_line_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A=b\nnonsense\n")
+    with pytest.raises(ConfigurationError) as caught:
+        read_env_file(tmp_path)
+    assert (caught.value.file, caught.value.line) == (".env", 2)
+
+
+def test_an_option_then_a_variable_then_the_file_then_the_default_counts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert config()["database-url"] == ("the embedded Postgres in .turnback/", "default")
+    write(folder, FULL)
+    assert config()["database-url"] == ("localhost:5432/dev", "turnback.toml:2")
+    (folder / ".env").write_text("DATABASE_URL=postgresql://localhost/dotenv\n")
+    assert config()["database-url"] == ("localhost:5432/dotenv", "DATABASE_URL in .env")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/variable")
+    assert config()["database-url"] == ("localhost:5432/variable", "DATABASE_URL")
+    option = ("--database-url", "postgresql://localhost/option")
+    assert config(*option)["database-url"] == ("localhost:5432/option", "option")
+
+
+def test_the_env_file_can_be_left_out(folder: Path) -> None:
+    (folder / ".env").write_text("DATABASE_URL=postgresql://localhost/dotenv\n")
+    assert config("--no-env-file")["database-url"][1] == "default"
+
+
+def test_the_password_of_an_address_is_not_shown(folder: Path) -> None:
+    write(folder, '[database]\nurl = "postgresql://u:secret@localhost/dev"\n')
+    done = run("config")
+    assert "secret" not in done.output and "localhost:5432/dev" in done.output
+
+
+def test_an_environment_is_chosen_by_option_or_variable(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, FULL)
+    monkeypatch.setenv("STAGING_URL", "postgresql://staging/a")
+    assert config("--env", "staging")["database-url"] == (
+        "staging:5432/a",
+        "turnback.toml:14, STAGING_URL",
+    )
+    assert config("--env", "staging")["stack"] == ("learning-staging", "turnback.toml:15")
+    monkeypatch.setenv("TURNBACK_ENV", "production")
+    assert config()["database-url"] == (
+        "the variable PRODUCTION_URL is not set",
+        "turnback.toml:18",
+    )
+
+
+def test_an_environment_and_a_variable_with_another_database_are_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, FULL)
+    monkeypatch.setenv("STAGING_URL", "postgresql://staging/a")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/dev")
+    done = run("status", "--env", "staging")
+    assert isinstance(done.exception, SettingsError)
+    assert "DATABASE_URL name two different things" in str(done.exception)
+
+
+def test_a_chosen_environment_has_precedence_over_the_env_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, FULL)
+    (folder / ".env").write_text("DATABASE_URL=postgresql://localhost/dotenv\n")
+    monkeypatch.setenv("STAGING_URL", "postgresql://staging/a")
+    assert config("--env", "staging")["database-url"][0] == "staging:5432/a"
+
+
+def test_a_command_that_needs_a_missing_variable_is_refused_before_it_uses_another_database(
+    folder: Path,
+) -> None:
+    write(folder, FULL)
+    done = run("up", "--env", "production")
+    assert isinstance(done.exception, SettingsError)
+    assert done.exception.exit_code == 2
+    assert "PRODUCTION_URL is not set" in str(done.exception)
+
+
+def test_the_file_is_the_one_beside_the_folder_of_the_migrations(folder: Path) -> None:
+    (folder / "app").mkdir()
+    write(folder / "app", '[history]\nschema = "of_app"\n')
+    assert config("--dir", "app/migrations")["history-schema"][0] == "of_app"
+    assert config()["history-schema"][0] == "public"
+
+
+def test_the_env_file_is_named_on_stderr_and_not_with_json(folder: Path) -> None:
+    (folder / ".env").write_text("DATABASE_URL=postgresql://localhost/a\nOTHER=b\n")
+    assert run("config").stderr == "Read from .env: DATABASE_URL\n"
+
+
+def test_a_lint_rule_is_turned_off_with_a_reason(folder: Path) -> None:
+    for name, text in (
+        ("sql/0001_a.sql", "CREATE INDEX a ON b (c);\n"),
+        ("rollback/0001_rollback.sql", "DROP INDEX a;\n"),
+    ):
+        path = folder / "migrations" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    rules = {row["id"] for row in json.loads(run("lint", "--json").stdout)["findings"]}
+    assert rules
+    write(folder, "[lint.off]\n" + "".join(f'{rule} = "small"\n' for rule in sorted(rules)))
+    document = json.loads(run("lint", "--json").stdout)
+    assert document["findings"] == [] and len(document["waived"]) >= len(rules)
+
+
+@pytest.mark.parametrize(("rule", "message"), [("TB999", "no rule TB999"), ("TB903", "cannot be")])
+def test_a_rule_that_cannot_be_turned_off_is_refused(folder: Path, rule: str, message: str) -> None:
+    (folder / "migrations" / "sql").mkdir(parents=True)
+    write(folder, f'[lint.off]\n{rule} = "small"\n')
+    done = run("lint")
+    assert done.return_value == 2 and message in done.stderr
