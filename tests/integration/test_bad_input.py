@@ -474,7 +474,7 @@ def test_a_version_that_does_not_exist_is_refused(applied: Callable[..., Answer]
     refused(applied(FIRST | THIRD, "down", "2"), 2, "there is no migration 2", "turnback status")
     answer = applied(FIRST | THIRD, "down", "first")
     assert (answer.code, answer.out) == (2, "")
-    assert "versions are digits" in answer.err
+    assert "is not a version; write digits" in answer.err
 
 
 SECRET = "s3cret-word"

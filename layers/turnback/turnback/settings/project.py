@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from turnback.errors import ConfigurationError
-from turnback.settings.reading import Environment
+from turnback.settings.environment import Environment
 
 FILE = "turnback.toml"
 ENV_FILE = ".env"
