@@ -33,16 +33,23 @@ ARGUED = {
 }
 
 
-def answers(corpus: str) -> dict[str, str]:
-    """Version → the recorded answer, in the rehearsal's words."""
+def answers(corpus: str) -> dict[str, dict[str, str | None]]:
+    """Version → the recorded answers, in the rehearsal's words."""
     recorded = json.loads((CORPORA / corpus / "result.pg18.json").read_text())
-    found = {}
-    for row in recorded["migrations"]:
-        word = row.get("restore")
-        if word is None:
-            word = "failed" if "down_err" in row else "missing"
-        found[row["seq"]] = word
-    return found
+    return {row["seq"]: _words(row) for row in recorded["migrations"]}
+
+
+def _words(row: dict[str, Any]) -> dict[str, str | None]:
+    restored = row.get("restore")
+    if restored is None:
+        restored = "failed" if "down_err" in row else "missing"
+    again = row.get("reapply") or ("failed" if row.get("reapply_ok") is False else None)
+    return {
+        "forward": "applied" if row["up_ok"] else "failed",
+        "rollback": restored,
+        "reapply": again,
+        "rows": None if row.get("rows_restored", True) else "differ",
+    }
 
 
 def rehearse(corpus: str) -> tuple[list[dict[str, Any]], float]:
@@ -63,16 +70,16 @@ def table(corpus: str) -> list[str]:
     """The confusion table of one corpus as Markdown."""
     known = answers(corpus)
     verdicts, seconds = rehearse(corpus)
-    pairs = Counter((known[row["version"]], row["rollback"]) for row in verdicts)
+    pairs = Counter((known[row["version"]]["rollback"], row["rollback"]) for row in verdicts)
     missed = [
         row["version"]
         for row in verdicts
-        if known[row["version"]] in BAD and row["rollback"] not in BAD
+        if known[row["version"]]["rollback"] in BAD and row["rollback"] not in BAD
     ]
     accused = [
         row["version"]
         for row in verdicts
-        if known[row["version"]] not in BAD and row["rollback"] in BAD
+        if known[row["version"]]["rollback"] not in BAD and row["rollback"] in BAD
     ]
     lines = [
         f"**{corpus}**: {len(verdicts)} migrations in {seconds:.1f} s; "
@@ -83,10 +90,18 @@ def table(corpus: str) -> list[str]:
         *(f"| {one} | {two} | {number} |" for (one, two), number in sorted(pairs.items())),
         "",
     ]
-    for version in [*missed, *accused]:
-        why = ARGUED.get((corpus, version), "**unexplained**")
-        lines.append(f"- {version}: {why}")
-    return [*lines, ""] if missed or accused else lines
+    notes = [
+        f"- {version}: {ARGUED.get((corpus, version), '**unexplained**')}"
+        for version in [*missed, *accused]
+    ]
+    for word in ("forward", "reapply", "rows"):
+        for row in verdicts:
+            said = ("differ" if row["rows"] else None) if word == "rows" else row[word]
+            expected = known[row["version"]][word]
+            if said != expected:
+                why = ARGUED.get((corpus, f"{row['version']} {word}"), "**unexplained**")
+                notes.append(f"- {row['version']}: {word} {said}, recorded {expected}; {why}")
+    return [*lines, *notes, ""] if notes else lines
 
 
 def main() -> None:
