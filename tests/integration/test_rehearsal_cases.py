@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
+
+import psycopg
 import pytest
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project
 from turnback.rehearsal.proof import rehearse
-from turnback.rehearsal.shadow import Shadow
+from turnback.rehearsal.shadow import PREFIX, Shadow
 from turnback.rehearsal.verdict import Rehearsed
 
 from tests.conftest import ProjectFactory
@@ -118,3 +123,96 @@ def test_what_lies_between_chosen_versions_is_rolled_back_with_them(judged: Judg
     assert [str(one) for one in found.release_differences] == [
         "table public.u: left over after rollback"
     ]
+
+
+READER = (
+    "CREATE ROLE case_reader; CREATE TABLE notes (id int); GRANT SELECT ON notes TO case_reader;",
+    "DROP TABLE notes; DROP ROLE case_reader;",
+)
+
+
+def roles(admin: psycopg.Connection) -> set[str]:
+    found = admin.execute("SELECT rolname FROM pg_roles WHERE rolname ~ '^case_'").fetchall()
+    return {name for (name,) in found}
+
+
+def test_a_role_does_not_outlive_the_shadow(judged: Judge, admin: psycopg.Connection) -> None:
+    found = judged(
+        READER,
+        ("ALTER TABLE notes ADD title text;", "ALTER TABLE notes DROP COLUMN titel;"),
+        ("CREATE TABLE tags (id int);", "DROP TABLE tags;"),
+    )
+    assert words(found) == ["exact", "failed", "exact"]
+    assert roles(admin) == set()
+
+
+def test_a_role_that_existed_before_or_that_no_script_makes_is_kept(
+    judged: Judge, admin: psycopg.Connection
+) -> None:
+    admin.execute("CREATE ROLE case_kept")
+    admin.execute("ALTER ROLE case_kept SET search_path = a, b")
+    try:
+        found = judged(
+            (
+                "CREATE ROLE case_mine; GRANT case_kept TO case_mine; "
+                "ALTER ROLE case_kept SET work_mem = '5MB'; "
+                "ALTER ROLE case_kept SET search_path = c; CREATE TABLE notes ();",
+                "SELECT 1;",
+            ),
+            ("CREATE TABLE a ();", "DROP TABLE nowhere;"),
+        )
+        assert words(found) == ["differs", "failed"]
+        assert roles(admin) == {"case_kept"}
+        settings = admin.execute("SELECT rolconfig FROM pg_roles WHERE rolname = 'case_kept'")
+        assert settings.fetchall() == [(["search_path=a, b"],)]
+    finally:
+        admin.execute("DROP ROLE case_kept")
+
+
+def test_a_role_of_a_killed_rehearsal_is_removed_by_the_next(
+    judged: Judge, admin: psycopg.Connection
+) -> None:
+    name = f"{PREFIX}0123456789ab"
+    folder = Path(tempfile.gettempdir()) / f"turnback-shadows-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    (folder / f"{name}.json").write_text('[["ROLE", "case_left"]]')
+    admin.execute(f"CREATE DATABASE {name}")
+    admin.execute("CREATE ROLE case_left")
+    assert words(judged(NOTES)) == ["exact"]
+    assert roles(admin) == set()
+    assert not (folder / f"{name}.json").exists()
+
+
+def test_a_subscription_does_not_keep_the_shadow(judged: Judge, admin: psycopg.Connection) -> None:
+    found = judged(
+        (
+            "CREATE SUBSCRIPTION s CONNECTION 'host=nowhere' PUBLICATION p WITH (connect = false);",
+            "ALTER SUBSCRIPTION s SET (slot_name = NONE); DROP SUBSCRIPTION s;",
+        ),
+        ("CREATE TABLE a ();", "DROP TABLE nowhere;"),
+        NOTES,
+    )
+    assert words(found) == ["exact", "failed", "exact"]
+    left = admin.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [PREFIX])
+    assert left.fetchall() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ("IS_TEMPLATE true", "database: template none ≠ yes"),
+        ("CONNECTION LIMIT 7", "database: connection limit none ≠ 7"),
+    ],
+)
+def test_the_properties_of_the_database_are_compared_and_it_can_be_dropped(
+    judged: Judge, admin: psycopg.Connection, change: str, difference: str
+) -> None:
+    found = judged(
+        (
+            f"DO $$BEGIN EXECUTE format('ALTER DATABASE %I {change}', current_database()); END$$;",
+            "SELECT 1;",
+        )
+    )
+    assert [str(one) for one in found.migrations[0].differences] == [difference]
+    left = admin.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [PREFIX])
+    assert left.fetchall() == []

@@ -82,6 +82,8 @@ def rehearse(
     began = time.monotonic()
     with _shadow(shadow_url, out) as shadow:
         result = proof.rehearse(project, chosen, shadow, listener=_Progress(out, began))
+    for left in shadow.left:
+        out.note(f"left on the server of the shadow: {left}")
     known: dict[str, Size] = {}
     if database_url and (tables := result.tables()):
         with open_engine(database_url, directory, history_schema, out) as engine:

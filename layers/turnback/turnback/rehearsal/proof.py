@@ -13,6 +13,7 @@ from turnback.engine.session.connection import connect
 from turnback.engine.session.events import Options, RunContext
 from turnback.engine.session.message import Connection
 from turnback.errors import MigrationFailed, TurnbackError
+from turnback.migrations.checksums import scripts_of
 from turnback.migrations.model import Migration, Project
 from turnback.rehearsal.losses import losses, narrowed
 from turnback.rehearsal.rows import changed_rows, row_state
@@ -180,6 +181,7 @@ class _ShadowDatabase:
     def __init__(self, project: Project, shadow: Shadow) -> None:
         self._project = project
         self._shadow = shadow
+        self._scripts = [script.sql for script in scripts_of(project)]
         self._stack = contextlib.ExitStack()
         self.engine: Engine = None  # type: ignore[assignment]
         # Looks in a session of its own: the engine makes its session forget what is prepared there,
@@ -195,7 +197,7 @@ class _ShadowDatabase:
 
     def _open(self) -> None:
         self._stack.close()
-        url = self._stack.enter_context(self._shadow.database())
+        url = self._stack.enter_context(self._shadow.database(self._scripts))
         engine = Engine(
             url, context=RunContext(run="rehearsal", actor="turnback"), options=_OPTIONS
         )

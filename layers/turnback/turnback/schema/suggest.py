@@ -58,7 +58,7 @@ def altered(difference: Difference, objects: Objects) -> str | None:
     kind, name = split(thing)
     if attribute == "comment" and kind != "database":
         return comment(thing, difference.expected, objects)
-    if attribute == "owner" and kind != "default privileges":
+    if attribute == "owner" and kind not in ("database", "default privileges"):
         return f"ALTER {kind.upper()} {name} OWNER TO {difference.expected};"
     if attribute.startswith(GRANTS_TO):
         role = attribute.removeprefix(GRANTS_TO)

@@ -46,6 +46,10 @@ SELECT b.tableoid AS _class,
        array_to_string(b.datacl, E'\n') AS _grants,
        CASE WHEN b.datacl IS NOT NULL
             THEN array_to_string(acldefault('d', b.datdba), E'\n') END AS _granted_by_default,
+       pg_get_userbyid(b.datdba) AS owner,
+       CASE WHEN b.datistemplate THEN 'yes' END AS template,
+       CASE WHEN NOT b.datallowconn THEN 'no' END AS "allows connections",
+       CASE WHEN b.datconnlimit <> -1 THEN b.datconnlimit END AS "connection limit",
        shobj_description(b.oid, 'pg_database') AS comment
   FROM pg_database b
  WHERE b.datname = current_database();
