@@ -120,7 +120,7 @@ def asked(token: str = "token-1", **changes: Any) -> Question:
         "asked_at": NOW,
         "expires_at": NOW + timedelta(minutes=60),
         "persons": 1,
-        "reasons": ("sql/0003_drop.sql:1 drops table edges",),
+        "reasons": ("sql/0003_drop.sql:1 table edges, with its rows (DROP TABLE)",),
         "loss": None,
         "trigger": "upload:AWS:AIDADAN000000000000A",
         "target": "learning",

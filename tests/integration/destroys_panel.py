@@ -140,6 +140,22 @@ DELETE FROM notes
 --
 DELETE FROM notes WHERE id = 1
 --
+DO $$ BEGIN IF false THEN
+    CREATE TABLE notes (id int); INSERT INTO app.users VALUES (1, 'x');
+END IF; END $$; DROP TABLE notes; DELETE FROM app.users WHERE id = 1
+--
+INSERT INTO notes VALUES (9, 1, 'x'); DELETE FROM notes WHERE id IN (1, 9)
+--
+INSERT INTO notes VALUES (9, 1, 'x'); DELETE FROM notes WHERE id = 9 OR id = 1
+--
+INSERT INTO notes VALUES (9, 1, 'x'); DELETE FROM notes WHERE id <> 9
+--
+INSERT INTO app.items VALUES (9, 'ok', 'n'); DELETE FROM app.items WHERE note = 'n'
+--
+INSERT INTO notes VALUES (1, 1, 'x') ON CONFLICT DO NOTHING; DELETE FROM notes WHERE id = 1
+--
+INSERT INTO app.users VALUES (1 + 1, 'x'); DELETE FROM app.users WHERE id = 1
+--
 DELETE FROM notes WHERE true
 --
 DELETE FROM app.users
@@ -365,6 +381,13 @@ DELETE FROM notes WHERE false
 INSERT INTO notes VALUES (1, 1, 'x') ON CONFLICT DO NOTHING
 --
 INSERT INTO notes VALUES (9, 1, 'x')
+--
+INSERT INTO notes VALUES (9, 1, 'x'); DELETE FROM notes WHERE id = 9
+--
+INSERT INTO notes (body, id) VALUES ('x', 9), ('y', 8); UPDATE notes SET body = 'z' WHERE id = 8;
+DELETE FROM notes WHERE notes.id IN (8, 9) AND body <> ''
+--
+INSERT INTO notes VALUES (9, 1, 'x'); DELETE FROM notes WHERE id = ANY (ARRAY[9])
 --
 INSERT INTO app.items SELECT id + 10, mood FROM users
 --

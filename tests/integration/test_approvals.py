@@ -31,13 +31,15 @@ def test_a_run_asks_and_goes_on_when_it_was_approved_by_the_link_of_a_mail(
         [status] = stack.asked()
         assert status["status"] == "awaiting_approval"
         assert status["approval"]["persons_needed"] == 1
-        assert status["approval"]["reasons"] == ["sql/0003_drop.sql:1 drops table edges"]
+        assert status["approval"]["reasons"] == [
+            "sql/0003_drop.sql:1 table edges, with its rows (DROP TABLE)"
+        ]
         assert status["approval"]["command"] == f"turnback approve {run}"
         # Those who have an address, and nobody else.
         mails = stack.mails(2)
         assert {mail["MessageAttributes"]["person"]["Value"] for mail in mails} == {"ann", "bob"}
         text = mails[0]["Message"]
-        assert "sql/0003_drop.sql:1 drops table edges" in text
+        assert "sql/0003_drop.sql:1 table edges, with its rows (DROP TABLE)" in text
         assert mails[0]["Subject"] == "learning 1.4.0 waits for approval of its release"
         [link] = [line for line in text.splitlines() if line.startswith("https://")]
         query = urlsplit(link).query

@@ -69,7 +69,9 @@ def test_approving_shows_what_is_asked_and_lets_the_run_go_on(
         sign_in(monkeypatch, "ann")
         answer = turnback("approve", run, "--comment", "fine by me")
         assert answer.code == 0
-        assert "because     sql/0003_drop.sql:1 drops table edges" in answer.out
+        assert (
+            "because     sql/0003_drop.sql:1 table edges, with its rows (DROP TABLE)" in answer.out
+        )
         assert f"the release of {run} is approved by ann" in answer.out
         assert stack.ended(run)["approval"]["by"] == ["ann"]
         [row] = stack.get(f"runs/{run}/report.json")["approvals"]

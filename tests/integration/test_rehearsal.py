@@ -9,10 +9,10 @@ import pytest
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project
 from turnback.rehearsal.impact import Size, judge
-from turnback.rehearsal.losses import keeps_values
 from turnback.rehearsal.proof import rehearse
 from turnback.rehearsal.shadow import PREFIX, Shadow
 from turnback.rehearsal.verdict import Rehearsed, Verdict
+from turnback.sql.types import holds_as_much
 
 from tests.conftest import ProjectFactory
 from tests.integration.command_line import turnback
@@ -260,7 +260,7 @@ def test_the_sizes_of_the_named_database_are_told_with_the_locks(
     ],
 )
 def test_a_change_of_type_keeps_every_value_or_does_not(old: str, new: str, kept: bool) -> None:
-    assert keeps_values(old, new) is kept
+    assert holds_as_much(old, new) is kept
 
 
 @pytest.mark.parametrize(

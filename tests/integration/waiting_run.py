@@ -55,7 +55,10 @@ class Waiting:
         """Start a run that comes to this gate at once."""
         run = f"r-{uuid.uuid4().hex[:20]}"
         state = {**event("ask")["state"], "run": run, **changes}
-        plan = {"release": "1.4.0", "approval_reasons": ["sql/0003_drop.sql:1 drops table edges"]}
+        plan = {
+            "release": "1.4.0",
+            "approval_reasons": ["sql/0003_drop.sql:1 table edges, with its rows (DROP TABLE)"],
+        }
         plan["migrations"] = []  # type: ignore[assignment]
         self.put(f"runs/{run}/plan.json", plan)
         self.client("stepfunctions").start_execution(

@@ -67,7 +67,7 @@ def test_opening_a_link_answers_nothing_however_often(desk: Desk) -> None:
         page = get(desk, token)
         assert page["statusCode"] == 200
         assert "learning 1.4.0: approve the release?" in page["body"]
-        assert "sql/0003_drop.sql:1 drops table edges" in page["body"]
+        assert "sql/0003_drop.sql:1 table edges, with its rows (DROP TABLE)" in page["body"]
     assert desk.questions.look(RUN).answers == ()
 
 

@@ -199,7 +199,7 @@ def test_who_said_what_is_in_the_report_and_in_the_log() -> None:
     [row] = json.loads(desk.store.objects[f"runs/{RUN}/report.json"])["approvals"]
     assert row["gate"] == "release"
     assert row["by"] == ["ann"]
-    assert row["reasons"] == ["sql/0003_drop.sql:1 drops table edges"]
+    assert row["reasons"] == ["sql/0003_drop.sql:1 table edges, with its rows (DROP TABLE)"]
     assert row["answers"] == [
         {
             "person": "ann",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from turnback.engine.engine import Engine
@@ -15,7 +15,6 @@ from turnback.engine.session.message import Connection
 from turnback.errors import MigrationFailed, TurnbackError
 from turnback.migrations.checksums import scripts_of
 from turnback.migrations.model import Migration, Project
-from turnback.rehearsal.losses import losses, narrowed
 from turnback.rehearsal.rows import changed_rows, row_state
 from turnback.rehearsal.shadow import APPLICATION, Shadow
 from turnback.rehearsal.trace import apply_traced
@@ -24,7 +23,8 @@ from turnback.schema.compare import compare, verdict
 from turnback.schema.model import Fingerprint
 from turnback.schema.read import fingerprint
 from turnback.schema.suggest import suggest
-from turnback.sql.script import prepare
+from turnback.sql.destroys import Judge
+from turnback.sql.types import holds_as_much
 
 Listener = Callable[[Verdict, int, int], None]
 _OPTIONS = Options(lock_retry_s=0, runner_wait_s=5)
@@ -59,12 +59,14 @@ def rehearse(
     """
     result = Rehearsed()
     database = _ShadowDatabase(project, shadow)
+    judge = Judge()
     with database:
         database.replay([m for m in project.migrations if chosen and m.number < chosen[0].number])
         start = database.state() if chosen else None
         before = start
         wanted = {migration.number for migration in chosen}
         for migration in project.migrations:
+            judge.learn(migration.forward)
             if before is None or not chosen[0].number <= migration.number <= chosen[-1].number:
                 continue
             if migration.number not in wanted:
@@ -78,6 +80,9 @@ def rehearse(
                 migration.forward.path,
                 migration.rollback.path if migration.rollback else None,
             )
+            if migration.rollback:
+                lost = judge.fork().losses(migration.rollback)
+                found.loses_data = [loss.words for loss in lost]
             after = _prove(database, migration, before, found)
             result.migrations.append(found)
             if listener:
@@ -108,8 +113,6 @@ def _prove(
         reason = migration.forward.directives.irreversible
         found.rollback = "irreversible" if reason else "missing"
         return applied
-    with contextlib.suppress(TurnbackError):
-        found.loses_data = losses(prepare(migration.rollback).statements or ())
     if not _roll_back(database, migration, before, applied, found):
         return database.recreate_at(migration)
     if not _apply_again(database, migration, applied, found):
@@ -130,7 +133,7 @@ def _roll_back(
     found.differences = compare(before.schema, now.schema)
     found.rollback = verdict(found.differences)
     found.rows = changed_rows(before.rows, now.rows)
-    found.loses_data += narrowed(applied.schema.objects, now.schema.objects)
+    found.loses_data += _narrowed(applied.schema.objects, now.schema.objects)
     found.suggestions = [
         sql
         for difference in found.differences
@@ -256,3 +259,15 @@ class _ShadowDatabase:
         except TurnbackError as error:
             return error
         return None
+
+
+def _narrowed(
+    before: Mapping[str, Mapping[str, str]], after: Mapping[str, Mapping[str, str]]
+) -> list[str]:
+    """The columns whose type holds less than it did; from the objects of two fingerprints."""
+    found = []
+    for name in sorted(before.keys() & after.keys()):
+        old, new = before[name].get("type"), after[name].get("type")
+        if name.startswith("column ") and old and new and not holds_as_much(old, new):
+            found.append(f"values of {name} that fit {old} and not {new}")
+    return found

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from turnback.engine.run.losses import PlanLosses, plan_losses
 from turnback.errors import ConfigurationError, ReleaseTooOld, UnknownVersion
 from turnback.migrations.model import Project
 from turnback.migrations.release import parse_release
 from turnback.runs.checklist import undocumented
 from turnback.runs.run import FetchedArtifact, Run
 from turnback.runs.state import PlannedMigration, PlanRecord, RunPlan
-from turnback.wording import listed
+from turnback.wording import capped, listed
 
 if TYPE_CHECKING:
     from turnback.engine import Engine, Plan
@@ -66,9 +67,7 @@ def validate(run: Run, stack: StackSettings, gate: Gate = lambda *_: (0, [])) ->
     with nullcontext() if no_artifact else run.artifact() as found:
         record, plan, project = _plan(run, found)
         people, reasons = gate(project, plan)
-        run.records.write_plan(
-            replace(record, approval_reasons=tuple(reasons), destroys=_destroyed(plan))
-        )
+        run.records.write_plan(replace(record, approval_reasons=tuple(reasons)))
     return RunPlan(
         release=str(record.release),
         sha256=found.sha256 if found else None,
@@ -99,6 +98,7 @@ def _plan(run: Run, found: FetchedArtifact | None) -> tuple[PlanRecord, Plan, Pr
             _refuse_older(artifact, previous)
             project = artifact.project
             plan = engine.plan_up(project, rollback_required=run.policy.rollback_required)
+        losses = plan_losses(project, plan.steps, history_schema=engine.history.schema)
         history = tuple((e.version, e.checksum) for e in engine.entries() if e.applied)
     planned = plan.to_dict()
     record = PlanRecord(
@@ -110,6 +110,7 @@ def _plan(run: Run, found: FetchedArtifact | None) -> tuple[PlanRecord, Plan, Pr
         artifact=replace(run.order.location, sha256=found.sha256) if found else None,
         history=history,
         previous_release=previous,
+        destroys=_destroyed(losses) if project else {},
         rollback_to=back_to,
         floor=floor,
         undocumented=tuple(
@@ -127,16 +128,14 @@ def _must_rehearse(run: Run) -> bool:
     return run.policy.proof_required or (run.order.dry_run and run.policy.dry_runs_rehearsed)
 
 
-def _destroyed(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """Version → the data that it destroys, which no rollback script brings back."""
-    from turnback.rehearsal.losses import losses
-
-    found = {
-        step.version: tuple(losses(step.runnable.statements or ())[:_LISTED])
-        for step in plan.steps
-        if step.direction == "up"
-    }
-    return {version: lost for version, lost in found.items() if lost}
+def _destroyed(losses: PlanLosses) -> dict[str, tuple[str, ...]]:
+    """Version → the data that is gone if it is applied and rolled back again."""
+    found = {}
+    for version, lost in losses.of_failed_run().items():
+        words = [f"{loss.words} ({loss.origin})" for loss in lost if loss.is_data]
+        if words:
+            found[version] = tuple(capped(list(dict.fromkeys(words)), _LISTED))
+    return found
 
 
 def _decision(run: Run, *, empty: bool) -> str:

@@ -6,6 +6,9 @@ a function, an index) is no loss: a rollback script makes it again, and the sche
 
 from __future__ import annotations
 
+import copy
+import itertools
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -66,7 +69,7 @@ _WORDS = {
     Kind.SCHEMAS: "schema {}",
     Kind.EXTENSIONS: "extension {}",
     Kind.PRIVILEGES: "privileges on {}, given to everybody",
-    Kind.PROTECTIONS: "the protection of {}",
+    Kind.PROTECTIONS: "protection: {}",
 }
 
 
@@ -89,9 +92,18 @@ class Loss:
     origin: str
 
     @property
+    def is_data(self) -> bool:
+        """Whether it stays lost; a protection is there again once the schema is as before."""
+        return self.kind not in (Kind.PRIVILEGES, Kind.PROTECTIONS)
+
+    @property
     def words(self) -> str:
         """What is lost, in a few words."""
         words = _WORDS[self.kind].format(self.object)
+        if self.object == UNKNOWN:
+            words = f"data of {UNKNOWN}"
+        elif self.object.startswith(("all ", "what ")):
+            words = self.object
         return words if self.certainty is Certainty.CERTAIN else f"possibly {words}"
 
     @property
@@ -136,10 +148,20 @@ class Judge:
         self._scope = Scope()
         self._functions: dict[str, list[_Function]] = {}
         self._calling: list[str] = []
+        # Table → the rows that the release inserted, each with the columns that are constants.
+        self._inserted: dict[str, list[dict[str, str]]] = {}
         self._own = {
             joined([history, name])
             for name in ("migrations", "migration_log", "migration_health", "migration_backfills")
         }
+
+    def fork(self) -> Judge:
+        """One that knows the same, and what it reads from here on does not change this one."""
+        other = copy.copy(self)
+        other._scope = self._scope.fork()
+        other._functions = {name: list(known) for name, known in self._functions.items()}
+        other._inserted = {name: list(rows) for name, rows in self._inserted.items()}
+        return other
 
     def learn(self, script: Script) -> None:
         """Read a script that ran before the release: what it makes is there, and may be lost."""
@@ -147,6 +169,7 @@ class Judge:
         for statement in _statements(script) or ():
             self._remember(self._scope.qualified(statement), script.path)
         self._scope.forget_what_is_new()
+        self._inserted.clear()
 
     def losses(self, script: Script) -> list[Loss]:
         """What a script of the release destroys; of what the release made itself nothing is lost.
@@ -260,9 +283,27 @@ class Judge:
                 yield _Found(Kind.ROWS, self._scope.before(name), origin)
 
     def _delete(self, node: Node) -> Iterator[_Found]:
-        if not _never_true(node.get("whereClause")):
+        if not self._chooses_nothing_old(node):
             table, only = table_name(node["relation"]), not node["relation"].get("inh")
             yield from self._deleted(table, "DELETE", set(), only=only)
+
+    def _chooses_nothing_old(self, node: Node) -> bool:
+        """Whether UPDATE or DELETE touches no row, or only rows that the release inserted.
+
+        It does if it names, by constants for a whole unique key, rows that were inserted so.
+        """
+        where = node.get("whereClause")
+        table = table_name(node["relation"])
+        known, rows = self._scope.tables.find(table), self._inserted.get(table, [])
+        if where is None or _never_true(where) or known is None or not rows:
+            return _never_true(where)
+        wanted = _constants(where)
+        for key in known.unique_keys():
+            columns = [column for column in key if column in wanted]
+            if len(columns) == len(key):
+                own = {tuple(row.get(column) for column in columns) for row in rows}
+                return set(itertools.product(*(wanted[column] for column in columns))) <= own
+        return False
 
     def _deleted(
         self, table: str, origin: str, seen: set[str], *, only: bool = False
@@ -282,10 +323,9 @@ class Judge:
                     yield from self._overwritten(other.name, key.columns, origin)
 
     def _update(self, node: Node) -> Iterator[_Found]:
-        where = node.get("whereClause")
-        if _never_true(where):
+        if self._chooses_nothing_old(node):
             return
-        empty = set(_null_columns(where))
+        empty = set(_null_columns(node.get("whereClause")))
         columns = [name for name in _assigned(node) if name not in empty]
         yield from self._overwritten(table_name(node["relation"]), columns, "UPDATE")
 
@@ -300,10 +340,20 @@ class Judge:
         if table in self._own:
             yield _Found(Kind.PROTECTIONS, table, "INSERT")
         clause = node.get("onConflictClause", {})
+        if not clause:
+            self._inserted.setdefault(table, []).extend(self._constant_rows(table, node))
         if clause.get("action") == "ONCONFLICT_UPDATE" and not _never_true(
             clause.get("whereClause")
         ):
             yield from self._overwritten(table, _assigned(clause), "INSERT ON CONFLICT DO UPDATE")
+
+    def _constant_rows(self, table: str, node: Node) -> Iterator[dict[str, str]]:
+        known = self._scope.tables.find(table)
+        named = [item["ResTarget"]["name"] for item in node.get("cols", ())]
+        columns = named or (list(known.columns) if known else [])
+        for item in node.get("selectStmt", {}).get("SelectStmt", {}).get("valuesLists", ()):
+            cells = zip(columns, item["List"]["items"], strict=False)
+            yield {column: text for column, cell in cells if (text := _constant(cell)) is not None}
 
     def _merge(self, node: Node) -> Iterator[_Found]:
         table = table_name(node["relation"])
@@ -419,7 +469,9 @@ class Judge:
     def _body(self, body: str, path: str) -> Iterator[tuple[int, _Found]]:
         """What a PL/pgSQL body destroys, each with its offset in the body."""
         for part in embedded(body):
-            for lost in self._part(part, path):
+            # What a branch makes is perhaps not made: nobody may count on it afterwards.
+            judge = self.fork() if part.conditional else self
+            for lost in judge._part(part, path):
                 certainty = Certainty.POSSIBLE if part.conditional else lost.certainty
                 yield part.offset, replace(lost, certainty=certainty)
 
@@ -497,11 +549,11 @@ class Judge:
         return table not in self._own and self._scope.is_new_column(table, column)
 
 
-def drops_with_rows(statement: Statement) -> list[str]:
+def drops_with_rows(statement: Statement) -> list[tuple[Kind, str]]:
     """The tables, columns and schemas that this statement drops, whoever made them."""
     holding = (Kind.TABLES, Kind.COLUMNS, Kind.SCHEMAS)
     found = Judge()._direct(statement)
-    return [lost.object for lost in found if lost.kind in holding]
+    return [(lost.kind, lost.object) for lost in found if lost.kind in holding]
 
 
 def _loss(lost: _Found, script: Script, offset: int) -> Loss:
@@ -571,6 +623,41 @@ def _null_columns(where: Node | None) -> Iterator[str]:
         yield from strings(test["arg"].get("ColumnRef", {}).get("fields", ()))[-1:]
 
 
+def _constants(where: Node) -> dict[str, set[str]]:
+    """The values that a condition allows, of the columns that it compares with constants."""
+    found: dict[str, set[str]] = {}
+    conjunction = where.get("BoolExpr", {})
+    if conjunction.get("boolop") == "AND_EXPR":
+        for part in conjunction["args"]:
+            found = _constants(part) | found
+        return found
+    test = where.get("A_Expr", {})
+    column = strings(test.get("lexpr", {}).get("ColumnRef", {}).get("fields", ()))[-1:]
+    right = test.get("rexpr", {})
+    match test.get("kind"):
+        case "AEXPR_OP":
+            values = [right]
+        case "AEXPR_IN":
+            values = right.get("List", {}).get("items", [])
+        case "AEXPR_OP_ANY":
+            values = right.get("A_ArrayExpr", {}).get("elements", [])
+        case _:
+            return {}
+    texts = [_constant(value) for value in values]
+    known = {text for text in texts if text is not None}
+    if not column or strings(test["name"]) != ["="] or len(known) != len(set(texts)) or not known:
+        return {}
+    return {column[0]: known}
+
+
+def _constant(node: Node) -> str | None:
+    """A constant as text; None for NULL and for anything else."""
+    value = node.get("A_Const", {})
+    if "A_Const" not in node or value.get("isnull"):
+        return None
+    return json.dumps({key: item for key, item in value.items() if key != "location"})
+
+
 def _never_true(where: Node | None) -> bool:
     """Whether a condition is the constant false."""
     constant = (where or {}).get("A_Const", {})
@@ -614,7 +701,25 @@ def _harmless() -> frozenset[str]:
 
 def _is_harmless(name: str) -> bool:
     """Whether a function writes no rows: one of PostgreSQL's own, or of a common extension."""
-    return name in _harmless() or name.startswith(("st_", "uuid_generate_"))
+    return name in _harmless() or name in _EXTENSIONS or name.startswith(("st_", "uuid_generate_"))
+
+
+# Functions of ltree, pgcrypto, pg_trgm, unaccent, hstore and vector.
+_EXTENSIONS = {
+    "cosine_distance",
+    "crypt",
+    "digest",
+    "gen_random_bytes",
+    "gen_salt",
+    "hmac",
+    "hstore",
+    "ltree2text",
+    "nlevel",
+    "similarity",
+    "subpath",
+    "text2ltree",
+    "unaccent",
+}
 
 
 _RUNS_QUERIES = {

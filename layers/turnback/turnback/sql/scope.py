@@ -58,6 +58,16 @@ class Scope:
         # A view → the tables that it reads: what is written into it ends up there.
         self._views: dict[str, list[str]] = {}
 
+    def fork(self) -> Scope:
+        """One that knows the same, and goes its own way from here on."""
+        other = Scope()
+        other.tables = self.tables
+        other._path = list(self._path)
+        other._new = set(self._new)
+        other._before = dict(self._before)
+        other._views = dict(self._views)
+        return other
+
     def begin_script(self) -> None:
         """A script begins: each has the settings and temporary tables of a new session."""
         self._path = ["public"]

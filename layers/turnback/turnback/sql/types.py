@@ -91,3 +91,50 @@ def _same_name(old: Type, new: Type, *, explicit: bool) -> bool:
 
 def _scale(numeric: Type) -> int:
     return numeric.numbers[1] if len(numeric.numbers) > 1 else 0
+
+
+# A change of type that keeps every value: from → to (manual, 8.1 and 8.3).
+_WIDER = {
+    "int2": {"int4", "int8", "numeric", "text", "varchar"},
+    "int4": {"int8", "numeric", "text", "varchar"},
+    "int8": {"numeric", "text", "varchar"},
+    "float4": {"float8"},
+    "varchar": {"text"},
+    "bpchar": {"text"},
+    "date": {"timestamp", "timestamptz"},
+    "json": {"jsonb"},
+    "inet": {"text"},
+    "uuid": {"text"},
+}
+
+
+def holds_as_much(old: str, new: str) -> bool:
+    """Whether each value of a type fits another one, both as the catalog writes types."""
+    old_name, new_name = _short(old), _short(new)
+    if old_name == new_name:
+        return _width(new) is None or (_width(old) or 0) <= (_width(new) or 0) != 0
+    return new_name in _WIDER.get(old_name, set()) and _width(new) is None
+
+
+_SHORT = {
+    "smallint": "int2",
+    "integer": "int4",
+    "bigint": "int8",
+    "real": "float4",
+    "double precision": "float8",
+    "character varying": "varchar",
+    "character": "bpchar",
+    "timestamp without time zone": "timestamp",
+    "timestamp with time zone": "timestamptz",
+}
+
+
+def _short(name: str) -> str:
+    bare = name.split("(")[0].strip()
+    return _SHORT.get(bare, bare)
+
+
+def _width(name: str) -> int | None:
+    inside = name.partition("(")[2].rstrip(")")
+    first = inside.split(",")[0].strip()
+    return int(first) if first.isdigit() else None

@@ -170,7 +170,7 @@ def _made_by_nothing(statement: Statement, facts: Facts) -> str | None:
     known = made | half.never_made() | facts.script_makes
     # The table of a column may have another name by now.
     columns = {name.rpartition(".")[2] for name in made}
-    for name in drops_with_rows(statement):
+    for _, name in drops_with_rows(statement):
         owner, _, own_name = name.rpartition(".")
         renamed = statement.kind == "AlterTableStmt" and own_name in columns
         if name not in known and owner not in made and not renamed:

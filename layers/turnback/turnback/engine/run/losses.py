@@ -1,0 +1,60 @@
+"""What a plan destroys, and what its rollback would."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from turnback.engine.run.plan import Step
+from turnback.migrations.model import Project
+from turnback.sql.destroys import Judge, Loss
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLosses:
+    """The losses of a plan, by version.
+
+    Attributes:
+        by_run: what the plan's own scripts destroy.
+        by_rollback: what their rollback scripts destroy when the run fails and is rolled back;
+            what the run made is no loss.
+    """
+
+    by_run: dict[str, list[Loss]] = field(default_factory=dict)
+    by_rollback: dict[str, list[Loss]] = field(default_factory=dict)
+
+    def of_failed_run(self) -> dict[str, list[Loss]]:
+        """Version → what is gone, if the run applied it and then rolled it back."""
+        versions = [*self.by_run, *(set(self.by_rollback) - set(self.by_run))]
+        return {
+            version: self.by_run.get(version, []) + self.by_rollback.get(version, [])
+            for version in versions
+        }
+
+
+def plan_losses(
+    project: Project | None, steps: Sequence[Step], *, history_schema: str = "public"
+) -> PlanLosses:
+    """What the steps of a plan destroy.
+
+    Args:
+        project: all migrations, which tell the tables and types that there are; None if they are
+            not here.
+        steps: the plan's, all of one direction.
+        history_schema: the schema of turnback's own tables.
+    """
+    judge = Judge(history=history_schema)
+    planned = {step.version: step for step in steps}
+    down = bool(steps) and steps[0].direction == "down"
+    found = PlanLosses()
+    for migration in project.migrations if project else ():
+        if down or migration.version not in planned:
+            judge.learn(migration.forward)
+            continue
+        if lost := judge.losses(migration.forward):
+            found.by_run[migration.version] = lost
+    for step in steps if down else reversed(steps):
+        script = step.runnable.script if down else step.migration.rollback
+        if script is not None and (lost := judge.losses(script)):
+            (found.by_run if down else found.by_rollback)[step.version] = lost
+    return found
