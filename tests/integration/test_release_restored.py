@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from tests.conftest import ProjectFactory
@@ -168,27 +169,75 @@ def test_what_is_rolled_back_but_not_as_before_is_not_called_rolled_back(
     assert "forgotten" in last["rollback_error"]["message"]
 
 
-def test_values_that_a_rollback_script_cannot_bring_back_are_not_called_as_before(
-    deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
+FAILING = {
+    "sql/0004_tags.sql": "CREATE TABLE tags (id bigint);\nSELECT 1/(SELECT 0 FROM users);\n",
+    "rollback/0004_rollback.sql": "DROP TABLE tags;\n",
+}
+PEOPLE = "CREATE SCHEMA app;\nCREATE TABLE app.people (id bigint PRIMARY KEY);\n"
+
+
+@pytest.mark.parametrize(
+    ("forward", "rollback", "lost"),
+    [
+        (
+            "ALTER TABLE users DROP COLUMN email;\n",
+            "ALTER TABLE users ADD COLUMN email text NOT NULL DEFAULT '';\n"
+            "ALTER TABLE users ALTER COLUMN email DROP DEFAULT;\n",
+            ["column users.email, with its values"],
+        ),
+        ("UPDATE users SET email = 'gone';\n", "SELECT 1;\n", ["values of users.email"]),
+        (
+            "DO $$ BEGIN DELETE/**/FROM users WHERE id = 1; END $$;\n",
+            "SELECT 1;\n",
+            ["rows of users"],
+        ),
+        ("DROP SCHEMA app CASCADE;\n", PEOPLE, ["schema app", "table app.people, with its rows"]),
+        # The rollback script is what destroys.
+        ("SELECT 1;\n", "UPDATE users SET email = 'gone';\n", ["values of users.email"]),
+    ],
+    ids=["column", "update", "block", "schema", "rollback"],
+)
+def test_data_that_no_rollback_script_brings_back_is_named_and_not_called_as_before(
+    deploy: Deploy,
+    database: str,
+    project_factory: ProjectFactory,
+    tmp_path: Path,
+    forward: str,
+    rollback: str,
+    lost: list[str],
 ) -> None:
-    emptied = {
-        **FIRST,
-        "sql/0003_phone.sql": "ALTER TABLE users DROP COLUMN email;\n",
-        "rollback/0003_rollback.sql": "ALTER TABLE users ADD COLUMN email text NOT NULL "
-        "DEFAULT '';\nALTER TABLE users ALTER COLUMN email DROP DEFAULT;\n",
-        "sql/0004_tags.sql": "CREATE TABLE tags (id bigint);\nSELECT 1/(SELECT 0 FROM users);\n",
-        "rollback/0004_rollback.sql": "DROP TABLE tags;\n",
-    }
+    base = {**FIRST, "sql/0002_nodes.sql": FIRST["sql/0002_nodes.sql"] + PEOPLE}
+    third = {"sql/0003_change.sql": forward, "rollback/0003_rollback.sql": rollback}
     stack = deploy()
-    stack.release(project_factory(FIRST), "1.0.0", tmp_path)
+    stack.release(project_factory(base), "1.0.0", tmp_path)
     with psycopg.connect(database) as connection:
-        connection.execute("INSERT INTO users VALUES (1, 'a mail')")
-    run = stack.release(project_factory(emptied), "1.1.0", tmp_path)
+        connection.execute("INSERT INTO users VALUES (1, 'a mail'), (2, 'another')")
+        connection.execute("INSERT INTO app.people VALUES (1)")
+    run = stack.release(project_factory({**base, **third, **FAILING}), "1.1.0", tmp_path)
 
     assert run.told[-1] == "rolled_back"
     told = run.messages[-1]["summary"]
     assert "the database is as before" not in told
-    assert "column users.email, with its values" in told
+    assert [words for words in lost if words not in told] == []
+
+
+def test_a_release_that_destroyed_nothing_is_called_as_before(
+    deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    third = {
+        "sql/0003_change.sql": "ALTER TABLE users ADD plan text;\nUPDATE users SET plan = 'x';\n"
+        "INSERT INTO nodes VALUES (7);\n",
+        "rollback/0003_rollback.sql": "DELETE FROM nodes WHERE id = 7;\n"
+        "ALTER TABLE users DROP plan;\n",
+    }
+    stack = deploy()
+    stack.release(project_factory(FIRST), "1.0.0", tmp_path)
+    with psycopg.connect(database) as connection:
+        connection.execute("INSERT INTO users VALUES (1, 'a mail'), (2, 'another')")
+    run = stack.release(project_factory({**FIRST, **third, **FAILING}), "1.1.0", tmp_path)
+
+    assert run.told[-1] == "rolled_back"
+    assert "the database is as before" in run.messages[-1]["summary"]
 
 
 def test_a_run_downwards_takes_the_database_back_to_a_release(

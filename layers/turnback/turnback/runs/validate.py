@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from turnback.engine.run.losses import PlanLosses, plan_losses
 from turnback.errors import ConfigurationError, ReleaseTooOld, UnknownVersion
 from turnback.migrations.model import Project
 from turnback.migrations.release import parse_release
@@ -19,6 +18,7 @@ from turnback.wording import capped, listed
 
 if TYPE_CHECKING:
     from turnback.engine import Engine, Plan
+    from turnback.engine.run.losses import PlanLosses
     from turnback.migrations.artifact import Artifact
 
 # How many people must approve a plan, and why; a run downwards has no project.
@@ -84,6 +84,9 @@ def validate(run: Run, stack: StackSettings, gate: Gate = lambda *_: (0, [])) ->
 
 def _plan(run: Run, found: FetchedArtifact | None) -> tuple[PlanRecord, Plan, Project | None]:
     """The plan, and the project that it was made from; none for a run downwards."""
+    # It needs psycopg, which a handler imports with the first use.
+    from turnback.engine.run.losses import plan_losses
+
     artifact = found.artifact if found else None
     back_to = run.order.rollback_to or (artifact.rollback_to if artifact else None)
     release = artifact.release if artifact else str(back_to)
