@@ -16,7 +16,7 @@ def handler(wiring: Wiring) -> dict[str, Any]:
         machine=wiring.machine,
         channels=wiring.notifications.channels,
     )
-    for refused in result["refused"]:
-        logger.error("upload refused", **refused)
-    count("uploads_refused", len(result["refused"]))
-    return result
+    for refused in result.refused:
+        logger.error("upload refused", **refused.to_state())
+    count("uploads_refused", len(result.refused))
+    return result.to_state()

@@ -14,25 +14,25 @@ The tree, with the exit code of the command line::
     ├── CheckFailed             3  several findings at once
     ├── InvalidMigration        3  a file that cannot be used as it is
     ├── DuplicateVersion        3  two files with one version
-    ├── RollbackMissing         3  no way back for this migration
-    ├── RollbackUnproven        3  the rehearsal did not come back to where it began
+    ├── RollbackMissing         3  no rollback script for this migration
+    ├── RollbackUnproven        3  the rehearsal did not restore the schema
     ├── ChecksumMismatch        3  a file differs from what was recorded
     ├── MigrationMissing        3  applied, but its file is gone
     ├── OutOfOrder              3  older than what is applied
     ├── InvalidArtifact         3  the zip is refused
     ├── ReleaseTooOld           3  lower than the release last applied
     ├── MigrationFailed         1  failed, and was rolled back whole
-    ├── MigrationIncomplete     6  failed outside a transaction: what ran before it stays
+    ├── MigrationIncomplete     6  failed outside a transaction: what ran before it remains
     ├── RollbackFailed          1  a rollback script failed, and was rolled back itself
     ├── VerificationFailed      6  the history is not what the plan said
     ├── RunnerBusy              4  another run holds the lock
-    ├── LockTimeout             4  a table's lock could not be had in time
+    ├── LockTimeout             4  a table's lock was not available in time
     ├── DatabaseUnreachable     5  no answer
     ├── DatabaseRefused         5  an answer, and it is no
     ├── SnapshotFailed          5  no snapshot, so nothing was changed
     ├── RestoreFailed           6  the restore did not end; the old database is kept
     ├── ApprovalDenied          3  a person said no
-    ├── ApprovalExpired         3  nobody said yes in time
+    ├── ApprovalExpired         3  nobody approved in time
     ├── ApprovalRefused         3  this answer to a question does not count
     ├── RunCancelled            1  a person stopped the run
     ├── ApplicationNotStopped   5  the application could not be stopped, or started again
@@ -94,14 +94,14 @@ class TurnbackError(Exception):
 
     def to_dict(self) -> dict[str, Any]:
         """The error as the ``--json`` output and the state machine carry it."""
-        told = ("message", "file", "line", "column", "sqlstate", "hint")
-        return {"type": type(self).__name__, **{name: getattr(self, name) for name in told}}
+        fields = ("message", "file", "line", "column", "sqlstate", "hint")
+        return {"type": type(self).__name__, **{name: getattr(self, name) for name in fields}}
 
     def machine_readable(self) -> TurnbackError:
         """Make ``str()`` give JSON, and return the error itself.
 
-        Lambda reports an exception by its class name and its ``str()`` only; in this form file
-        and line travel on into the state machine.
+        Lambda reports an exception by its class name and its ``str()`` only; in this form, file
+        and line reach the state machine.
         """
         self._as_json = True
         return self
@@ -122,7 +122,7 @@ class ProjectNotFound(ConfigurationError):
 
 
 class HistoryConflict(ConfigurationError):
-    """The history tables are not ours to use."""
+    """The history tables belong to something else, or to a newer turnback."""
 
 
 class UnknownVersion(ConfigurationError):
@@ -161,7 +161,7 @@ class RollbackMissing(TurnbackError):
 
 
 class RollbackUnproven(TurnbackError):
-    """A rehearsal did not prove the way back; nothing was changed."""
+    """A rehearsal did not prove the rollback; nothing was changed."""
 
     exit_code = 3
 
@@ -203,7 +203,7 @@ class MigrationFailed(TurnbackError):
 
 
 class MigrationIncomplete(TurnbackError):
-    """A migration failed outside a transaction; what ran before it stays."""
+    """A migration failed outside a transaction; what ran before it remains."""
 
     exit_code = 6
 
@@ -227,7 +227,7 @@ class RunnerBusy(TurnbackError):
 
 
 class LockTimeout(TurnbackError):
-    """A lock could not be had in time; nothing was changed."""
+    """A lock was not available in time; nothing was changed."""
 
     exit_code = 4
 
@@ -257,13 +257,13 @@ class RestoreFailed(TurnbackError):
 
 
 class ApprovalDenied(TurnbackError):
-    """A person said no."""
+    """A person denied the approval."""
 
     exit_code = 3
 
 
 class ApprovalExpired(TurnbackError):
-    """Nobody said yes in time."""
+    """Nobody approved in time."""
 
     exit_code = 3
 

@@ -72,7 +72,8 @@ def release(
             releaser = _releaser(deployed)
             place, run = (releaser.dry_run if dry_run else releaser.upload)(package)
         what = f"release {package.release} ({counted(package.migrations, 'migration')})"
-        out.document |= {"release": package.release, "rollback_to": None, "artifact": place}
+        out.document |= {"release": package.release, "rollback_to": None}
+        out.document["artifact"] = place.to_state()
     out.document |= {"run": run, "status": "started", "dry_run": dry_run, "error": None}
     dry = ", a dry run" if dry_run else ""
     out.result(f"{what} on {deployed.target}{dry}: run {run}")

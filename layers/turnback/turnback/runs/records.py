@@ -93,7 +93,7 @@ class Records:
 
     def counters(self) -> dict[str, Any]:
         """The counters of written rows, as of the snapshot; empty where there are none."""
-        return self._read("counters")
+        return dict(self._read("counters"))
 
     def has_begun(self, step: str) -> bool:
         """Whether this step of the run was called before."""
@@ -204,11 +204,11 @@ class Records:
     def _key(self, name: str) -> str:
         return f"runs/{self.run}/{name}.json"
 
-    def _read(self, name: str) -> dict[str, Any]:
+    def _read(self, name: str) -> Any:
         body = self.store.read(self._key(name))
-        return dict(json.loads(body)) if body else {}
+        return json.loads(body) if body else {}
 
-    def _write(self, name: str, content: Mapping[str, Any]) -> None:
+    def _write(self, name: str, content: object) -> None:
         self.store.write(self._key(name), json.dumps(content, indent=2).encode())
 
 

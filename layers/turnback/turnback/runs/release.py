@@ -6,17 +6,19 @@ import hashlib
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from turnback.errors import AwsError, ConfigurationError
 from turnback.migrations.artifact import open_artifact, pack
 from turnback.migrations.release import parse_release
 from turnback.migrations.scaffold import source_of
-from turnback.runs.upload import run_id
+from turnback.runs.order import Order
+from turnback.runs.state import ArtifactLocation
+from turnback.runs.upload import Starter, run_id
 
 # S3 events can be late by a minute (S3 user guide, "Event notifications").
 START_S = 180.0
@@ -30,11 +32,8 @@ class Bucket(Protocol):
         """Upload a file; returns the version of the object, or None without versioning."""
 
 
-class Machine(Protocol):
+class Machine(Starter, Protocol):
     """The state machine of a stack."""
-
-    def start(self, name: str, order: Mapping[str, Any]) -> bool:
-        """Start an execution of this name, and return whether it is new."""
 
     def describe(self, name: str) -> object | None:
         """The execution of this name, or None."""
@@ -110,7 +109,7 @@ class Releaser:
     target: str
     caller: Callable[[], str]
 
-    def upload(self, package: Package) -> tuple[dict[str, Any], str]:
+    def upload(self, package: Package) -> tuple[ArtifactLocation, str]:
         """Upload an artifact, which starts its run; returns its location and the run's id.
 
         Raises:
@@ -124,22 +123,21 @@ class Releaser:
                 "id of its run is not known",
                 hint="find it with turnback runs; turn versioning on, as template.yaml does",
             )
-        location = self._location(key, package) | {"version_id": version}
+        location = ArtifactLocation(self.bucket_name, key, version, package.sha256)
         return location, run_id(self.bucket_name, key, version)
 
-    def dry_run(self, package: Package) -> tuple[dict[str, Any], str]:
+    def dry_run(self, package: Package) -> tuple[ArtifactLocation, str]:
         """Start a run that changes nothing; returns the artifact's location and the run's id."""
         run = _new_run()
         # An upload to artifacts/ would start a real run.
         key = f"runs/{run}/artifact.zip"
         self.bucket.write_file(key, package.zip)
-        location = self._location(key, package)
-        return location, self._start({"run": run, "artifact": location, "dry_run": True})
+        location = ArtifactLocation(self.bucket_name, key, sha256=package.sha256)
+        return location, self._start(run, location, dry_run=True)
 
     def roll_back_to(self, release: str, *, dry_run: bool) -> str:
         """Start a run that rolls back everything after a release; returns its id."""
-        order = {"run": _new_run(), "artifact": None, "dry_run": dry_run, "rollback_to": release}
-        return self._start(order)
+        return self._start(_new_run(), None, dry_run=dry_run, rollback_to=release)
 
     def await_start(self, run: str) -> None:
         """Wait until an upload has started its run.
@@ -156,13 +154,17 @@ class Releaser:
                 )
             time.sleep(POLL_S)
 
-    def _location(self, key: str, package: Package) -> dict[str, Any]:
-        return {"bucket": self.bucket_name, "key": key, "sha256": package.sha256}
-
-    def _start(self, order: Mapping[str, Any]) -> str:
-        run = str(order["run"])
-        common = {"target": self.target, "trigger": f"release:{self.caller()}"}
-        self.machine.start(run, {**order, **common})
+    def _start(
+        self,
+        run: str,
+        artifact: ArtifactLocation | None,
+        *,
+        dry_run: bool,
+        rollback_to: str | None = None,
+    ) -> str:
+        trigger = f"release:{self.caller()}"
+        order = Order(run, self.target, artifact, trigger, dry_run, rollback_to)
+        self.machine.start(run, order.to_state())
         return run
 
 

@@ -15,7 +15,7 @@ from turnback.migrations.release import parse_release
 from turnback.runs.announce import Publisher
 from turnback.runs.order import ARTIFACT_KEY, Order
 from turnback.runs.reporting.report import Report
-from turnback.runs.state import ArtifactLocation, RunError
+from turnback.runs.state import ArtifactLocation, RunError, Stated
 from turnback.runs.status import Status
 
 
@@ -32,7 +32,7 @@ class Starter(Protocol):
     """The state machine."""
 
     def start(self, name: str, order: Mapping[str, Any]) -> bool:
-        """Start an execution of this name; say whether it is new."""
+        """Start an execution of this name, and return whether it is new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,31 @@ class Refused:
     error: ConfigurationError
 
 
+@dataclass(frozen=True, slots=True)
+class StartedRun(Stated):
+    """A run of an upload, and whether it was started by this call."""
+
+    run: str
+    started: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedUpload(Stated):
+    """An upload that was refused."""
+
+    run: str
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Uploads(Stated):
+    """What became of the uploads of one event."""
+
+    runs: tuple[StartedRun, ...] = ()
+    refused: tuple[RefusedUpload, ...] = ()
+
+
 def start_runs(
     event: UploadEvent,
     *,
@@ -50,7 +75,7 @@ def start_runs(
     environment: str,
     machine: Starter,
     channels: Publisher,
-) -> dict[str, Any]:
+) -> Uploads:
     """Start a run for each artifact uploaded; an event delivered twice starts one.
 
     An upload whose key names no target and release is refused and announced: uploaders learn of it
@@ -62,22 +87,17 @@ def start_runs(
         environment: the stack's environment.
         machine: what executes the runs.
         channels: where refusals are published.
-
-    Returns:
-        ``runs``: ``run`` and whether it was ``started`` now; ``refused``: ``run``, ``key`` and
-        ``reason``.
     """
-    runs, refused = [], []
+    runs: list[StartedRun] = []
+    refused: list[RefusedUpload] = []
     for found in orders(event, target):
         if isinstance(found, Refused):
-            message = _refusal(found, environment)
-            channels.publish(message)
+            channels.publish(_refusal(found, environment))
             key = found.order.location.key
-            refused.append({"run": found.order.run, "key": key, "reason": found.error.message})
+            refused.append(RefusedUpload(found.order.run, key, found.error.message))
         else:
-            started = machine.start(found.run, found.to_state())
-            runs.append({"run": found.run, "started": started})
-    return {"runs": runs, "refused": refused}
+            runs.append(StartedRun(found.run, machine.start(found.run, found.to_state())))
+    return Uploads(tuple(runs), tuple(refused))
 
 
 def orders(event: UploadEvent, target: str) -> Iterator[Order | Refused]:
