@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from turnback.runs.run import Run
-from turnback.settings import text
 from turnback.settings.environment import PipelineSettings
 from turnback.wiring.approvals import Approvals
 from turnback.wiring.database import Database
@@ -22,7 +21,6 @@ from turnback.wiring.notifications import Notifications
 from turnback.wiring.recovery import Recovery
 
 if TYPE_CHECKING:
-    from turnback.aws.stepfunctions import StateMachine
     from turnback.runs.application import Application
     from turnback.runs.pipeline.jobs import Jobs
     from turnback.runs.validate import StackSettings
@@ -92,13 +90,6 @@ class Wiring(Invocation):
         return Application(
             recovery.application_settings, recovery.application_part, recovery.emergency_hook
         )
-
-    @property
-    def machine(self) -> StateMachine:
-        """What executes the runs."""
-        from turnback.aws.stepfunctions import StateMachine
-
-        return StateMachine(text(self.environment, "STATE_MACHINE_ARN"))
 
     @property
     def jobs(self) -> Jobs:

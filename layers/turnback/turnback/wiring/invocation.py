@@ -15,6 +15,7 @@ from turnback.settings import Policy, text
 
 if TYPE_CHECKING:
     from turnback.aws.s3 import Bucket
+    from turnback.aws.stepfunctions import StateMachine
 
 # Seconds to spare before Lambda stops the function: enough to write the report and to answer.
 RESERVE_S = 60.0
@@ -116,6 +117,13 @@ class Invocation:
         """
         first, self._asked = not self._asked, True
         return first or self.seconds_left() > RESERVE_S
+
+    @property
+    def machine(self) -> StateMachine:
+        """The state machine that executes the runs."""
+        from turnback.aws.stepfunctions import StateMachine
+
+        return StateMachine(text(self.environment, "STATE_MACHINE_ARN"))
 
     def bucket(self, name: str | None = None) -> Bucket:
         """The stack's bucket, or another; each is opened once."""

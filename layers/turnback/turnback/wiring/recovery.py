@@ -6,14 +6,13 @@ import functools
 from typing import TYPE_CHECKING
 
 from turnback.errors import ConfigurationError
-from turnback.settings import DatabaseSettings, SnapshotSettings, text
+from turnback.settings import DatabaseSettings, SnapshotSettings
 from turnback.settings.recovery import ApplicationSettings, RestoreSettings
 from turnback.wiring.database import Database
 from turnback.wiring.invocation import RESERVE_S, Invocation
 
 if TYPE_CHECKING:
     from turnback.aws.rds_snapshots import ClusterSnapshots, InstanceSnapshots
-    from turnback.aws.stepfunctions import StateMachine
     from turnback.recovery.application import ApplicationPart, Hook
     from turnback.recovery.model import Restorer, SnapshotList, SnapshotTaker
     from turnback.recovery.retention import Retention
@@ -70,7 +69,7 @@ class Recovery:
             snapshots=self._snapshot_list(),
             days=settings.retention_days,
             least=settings.least_kept,
-            needed=lambda: self._machine().runs_needed(),
+            needed=lambda: self._of.machine.runs_needed(),
         )
 
     def _rds_snapshots(self) -> InstanceSnapshots | ClusterSnapshots:
@@ -141,8 +140,3 @@ class Recovery:
         from turnback.recovery.managed.snapshots import ManagedCatalog
 
         return ManagedCatalog(self.snapshot_settings.kind, self._rds_snapshots(), target)
-
-    def _machine(self) -> StateMachine:
-        from turnback.aws.stepfunctions import StateMachine
-
-        return StateMachine(text(self._of.environment, "STATE_MACHINE_ARN"))
