@@ -10,7 +10,7 @@ from turnback.errors import ApprovalRefused, ConfigurationError
 from turnback.runs.approvals.endpoint import Endpoint
 from turnback.runs.approvals.identity import triggered
 from turnback.runs.approvals.record import QuestionRecord
-from turnback.runs.approvals.slack import Press, reply, sign
+from turnback.runs.approvals.slack import Press, SlackSecret, reply, sign
 from turnback.settings.approvals import Approver
 from turnback.wiring import Wiring
 
@@ -32,7 +32,7 @@ def desk() -> Desk:
 def http(desk: Desk, **changes: Any) -> dict[str, Any]:
     request = event("approval_link")
     request["requestContext"]["http"]["method"] = changes.pop("method", "POST")
-    return Endpoint(desk.questions, lambda: KEY, lambda: SECRET).respond(
+    return Endpoint(desk.questions, lambda: KEY, lambda: SlackSecret(SECRET)).respond(
         called({**request, **changes})
     )
 
@@ -150,6 +150,6 @@ def test_a_request_with_a_signature_and_a_link_is_not_taken_for_the_link(desk: D
 
 def test_a_comment_mentions_nobody_in_slack(desk: Desk) -> None:
     standing = desk.answer(BOB, "denied", comment="<!channel> <https://evil.test|here>")
-    press = Press(RUN, "release", "denied", "U0BOB", "bob", "", {}, "once")
+    press = Press(RUN, "release", "denied", "U0BOB", "bob", "T0TEAM", "", {}, "once")
     told = json.dumps(reply(press, standing))
     assert "<!channel>" not in told and "<https" not in told

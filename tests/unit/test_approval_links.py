@@ -14,6 +14,7 @@ import pytest
 from turnback.errors import ApprovalRefused, AwsError, ConfigurationError
 from turnback.runs.approvals.endpoint import Endpoint
 from turnback.runs.approvals.links import LinkMaker, read, sign
+from turnback.runs.approvals.slack import SlackSecret
 from turnback.runs.state import RestoreLoss
 from turnback.settings.approvals import Approver
 
@@ -26,7 +27,7 @@ EVIL = "<script>alert('x')</script>\"&"
 
 
 def open_to(desk: Desk, key: str = KEY) -> Endpoint:
-    return Endpoint(desk.questions, lambda: key, lambda: "")
+    return Endpoint(desk.questions, lambda: key, SlackSecret)
 
 
 def token_for(person: Approver, run: str = RUN, **changes: Any) -> str:
@@ -292,6 +293,21 @@ def test_when_the_bucket_does_not_work_the_page_says_what_else_to_do(desk: Desk)
     assert page["statusCode"] == 503
     assert "turnback approve" in page["body"]
     assert "AccessDenied" not in page["body"]
+
+
+def test_a_link_is_not_used_up_by_an_answer_that_could_not_be_written(desk: Desk) -> None:
+    written, token = desk.store.create, token_for(ANN)
+
+    def without_answers(key: str, body: bytes) -> bool:
+        if "/used/" not in key:
+            raise AwsError("could not write: SlowDown")
+        return written(key, body)
+
+    desk.store.create = without_answers  # type: ignore[method-assign]
+    assert post(desk, token)["statusCode"] == 503
+    desk.store.create = written  # type: ignore[method-assign]
+    assert "is approved by ann" in post(desk, token)["body"]
+    assert post(desk, token)["statusCode"] == 410
 
 
 def test_a_key_that_anybody_could_guess_signs_nothing() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 import pytest
-from turnback.errors import ConfigurationError
+from turnback.errors import AwsError, ConfigurationError
 from turnback.runs.approvals.endpoint import Endpoint
-from turnback.runs.approvals.slack import BLOCK, send, sign, signing_secret
+from turnback.runs.approvals.slack import BLOCK, SlackSecret, send, sign
 from turnback.runs.reporting.chat import slack_message
 from turnback.runs.status import Status
 
@@ -31,6 +31,7 @@ def press(
     stamp: str = STAMP,
     plain: bool = False,
     tamper: bytes = b"",
+    teams: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """What the function answers when the recorded press comes in."""
     request = event("slack_interaction")
@@ -45,7 +46,8 @@ def press(
     sent = body + tamper
     request["body"] = sent.decode() if plain else base64.b64encode(sent).decode()
     request["isBase64Encoded"] = not plain
-    return Endpoint(desk.questions, lambda: "", lambda: SECRET).respond(called(request))
+    slack = SlackSecret(SECRET, frozenset(teams))
+    return Endpoint(desk.questions, lambda: "", lambda: slack).respond(called(request))
 
 
 @pytest.fixture
@@ -81,7 +83,9 @@ def test_a_request_without_a_signature_is_none_of_slacks(desk: Desk) -> None:
     request = event("slack_interaction")
     for value in ("", "v0=", "v1=00", "é"):
         request["headers"]["x-slack-signature"] = value
-        found = Endpoint(desk.questions, lambda: "", lambda: SECRET).respond(called(request))
+        found = Endpoint(desk.questions, lambda: "", lambda: SlackSecret(SECRET)).respond(
+            called(request)
+        )
         assert found["statusCode"] == 403
     assert answers(desk) == []
 
@@ -97,6 +101,45 @@ def test_an_old_request_is_refused_though_its_signature_is_right(
 @pytest.mark.parametrize("stamp", ["", "now", "-1", "1e9"])
 def test_a_time_that_is_none_is_refused(desk: Desk, stamp: str) -> None:
     assert press(desk, stamp=stamp)["statusCode"] == 403
+
+
+def other_workspace(payload: dict[str, Any]) -> None:
+    """The same id of a user, in a channel that two workspaces share."""
+    payload["user"]["team_id"] = "T0OTHER"
+
+
+def test_a_user_of_another_workspace_with_an_approvers_id_does_not_answer(desk: Desk) -> None:
+    posted = {"ts": "1.1", "channel": "C0RELEASES", "team": "T0TEAM"}
+    desk.store.write(f"runs/{RUN}/slack.json", json.dumps(posted).encode())
+    press(desk, other_workspace)
+    assert answers(desk) == []
+    assert "another workspace of Slack (T0OTHER)" in json.dumps(desk.log.lines)
+    press(desk)
+    assert answers(desk) == [("ann", "approved", "slack")]
+
+
+def test_the_secret_names_the_workspaces_that_may_answer(desk: Desk) -> None:
+    press(desk, other_workspace, teams=("T0TEAM", "T0THIRD"))
+    assert answers(desk) == []
+    press(desk, other_workspace, teams=("T0TEAM", "T0OTHER"))
+    assert answers(desk) == [("ann", "approved", "slack")]
+    read = SlackSecret.from_text('{"signing_secret": "s", "team": "T1, T2"}')
+    assert read == SlackSecret("s", frozenset({"T1", "T2"}))
+
+
+def test_a_press_whose_answer_could_not_be_written_can_be_sent_again(desk: Desk) -> None:
+    written = desk.store.create
+
+    def without_answers(key: str, body: bytes) -> bool:
+        if "/used/" not in key:
+            raise AwsError("could not write: SlowDown")
+        return written(key, body)
+
+    desk.store.create = without_answers  # type: ignore[method-assign]
+    press(desk)
+    desk.store.create = written  # type: ignore[method-assign]
+    press(desk)
+    assert answers(desk) == [("ann", "approved", "slack")]
 
 
 def test_a_replay_within_the_five_minutes_counts_for_nothing() -> None:
@@ -115,7 +158,7 @@ def test_a_replay_within_the_five_minutes_counts_for_nothing() -> None:
 
 def test_without_a_signing_secret_nobody_presses_anything(desk: Desk) -> None:
     request = event("slack_interaction")
-    found = Endpoint(desk.questions, lambda: "", lambda: "").respond(called(request))
+    found = Endpoint(desk.questions, lambda: "", SlackSecret).respond(called(request))
     assert found["statusCode"] == 503
     assert answers(desk) == []
 
@@ -240,11 +283,11 @@ def test_the_buttons_of_the_message_are_the_ones_that_are_read() -> None:
     ],
 )
 def test_the_signing_secret_is_a_field_of_the_chats_secret(secret: str, found: str) -> None:
-    assert signing_secret(secret) == found
+    assert SlackSecret.from_text(secret).signing == found
 
 
 def test_what_is_wrong_with_the_settings_is_said_to_the_log_not_to_strangers(desk: Desk) -> None:
-    def broken() -> str:
+    def broken() -> SlackSecret:
         raise ConfigurationError("the secret is binary", hint="see arn:aws:secret")
 
     found = Endpoint(desk.questions, lambda: "", broken).respond(called(event("slack_interaction")))

@@ -20,6 +20,7 @@ from turnback.errors import CheckFailed
 
 TOKEN = "xoxb-local"
 CHANNEL = "C0LOCAL"
+TEAM = "T0LOCAL"
 BUTTON_SECONDS = 60.0
 
 
@@ -129,7 +130,7 @@ class LocalSlack(Listener):
                     if button.get("action_id") == action:
                         payload = {
                             "type": "block_actions",
-                            "user": {"id": user, "username": user.lower()},
+                            "user": {"id": user, "username": user.lower(), "team_id": TEAM},
                             "message": {**message, "ts": ts},
                             "response_url": f"{self.root}/actions/{ts}",
                             "actions": [{**button, "block_id": block.get("block_id", "")}],
@@ -180,7 +181,12 @@ class LocalSlack(Listener):
             return {"ok": False, "error": "message_not_found"}
         if method not in ("chat.postMessage", "chat.update"):
             return {"ok": False, "error": "unknown_method"}
-        return {"ok": True, "channel": CHANNEL, "ts": self._keep(body, str(body.get("ts") or ""))}
+        return {
+            "ok": True,
+            "channel": CHANNEL,
+            "ts": self._keep(body, str(body.get("ts") or "")),
+            "message": {"team": TEAM},
+        }
 
     def __exit__(
         self,

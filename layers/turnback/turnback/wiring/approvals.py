@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from turnback.runs.approvals.ask import ApprovalMail
     from turnback.runs.approvals.endpoint import Endpoint
     from turnback.runs.approvals.questions import Questions
+    from turnback.runs.approvals.slack import SlackSecret
     from turnback.runs.validate import Gate
 
 
@@ -59,16 +60,16 @@ class Approvals:
         """What takes answers, whichever way they come."""
         from turnback.runs.approvals.endpoint import Endpoint
 
-        return Endpoint(self.questions, self._approval_key, self._signing_secret)
+        return Endpoint(self.questions, self._approval_key, self._slack_secret)
 
     def _approval_key(self) -> str:
         from turnback.aws.secretsmanager import secret_text
 
         return secret_text(text(self._of.environment, "APPROVAL_KEY_SECRET_ARN"))
 
-    def _signing_secret(self) -> str:
+    def _slack_secret(self) -> SlackSecret:
         from turnback.aws.secretsmanager import secret_text
-        from turnback.runs.approvals.slack import signing_secret
+        from turnback.runs.approvals.slack import SlackSecret
 
         arn = self._of.environment.get("SLACK_SECRET_ARN", "").strip()
-        return signing_secret(secret_text(arn)) if arn else ""
+        return SlackSecret.from_text(secret_text(arn)) if arn else SlackSecret()

@@ -8,6 +8,7 @@ client can leave out, so nobody passes for the second from outside (Lambda Devel
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,9 +18,9 @@ from turnback.errors import ApprovalRefused, ConfigurationError, TurnbackError
 from turnback.runs.approvals.identity import by_aws, by_name, by_slack
 from turnback.runs.approvals.links import Link, read
 from turnback.runs.approvals.page import answered_page, notice, question_page
-from turnback.runs.approvals.questions import Questions
+from turnback.runs.approvals.questions import RUN, Questions
 from turnback.runs.approvals.record import APPROVED, DENIED, LOOK
-from turnback.runs.approvals.slack import Press, ephemeral, pressed, reply, send
+from turnback.runs.approvals.slack import Press, SlackSecret, ephemeral, pressed, reply, send
 from turnback.wording import clock, sentence
 
 # A message of Slack with all its blocks is far below.
@@ -54,12 +55,12 @@ class Endpoint:
     Attributes:
         questions: the stack's questions.
         key: gives the key of the links.
-        slack_secret: gives Slack's signing secret; empty where there is none.
+        slack_secret: gives what verifies a press in Slack; empty where there is no chat.
     """
 
     questions: Questions
     key: Callable[[], str]
-    slack_secret: Callable[[], str]
+    slack_secret: Callable[[], SlackSecret]
 
     def respond(self, event: UrlEvent) -> dict[str, Any]:
         """Do what an event asks.
@@ -161,10 +162,12 @@ class Endpoint:
             raise ApprovalRefused(f"the approvers do not include {link.person} any more")
         if self.questions.now() >= link.expires_at:
             return _expired(link)
-        if not record.use(link.nonce):
+        if record.used(link.nonce):
             return self._used(link)
         status = self.questions.answer(record, person, decision, "link", comment=comment)
-        return answered_page(status)
+        # After the answer: a link is not used up by an answer that could not be written. Of two
+        # presses at the same time one uses it; the answer of a person is recorded once anyway.
+        return answered_page(status) if record.use(link.nonce) else self._used(link)
 
     def _used(self, link: Link) -> dict[str, Any]:
         status = self.questions.look(link.run, link.gate)
@@ -176,11 +179,10 @@ class Endpoint:
         )
 
     def _slack(self, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
-        press = pressed(headers, body, self.slack_secret(), self.questions.now())
+        secret = self.slack_secret()
+        press = pressed(headers, body, secret.signing, self.questions.now())
         try:
-            record = self.questions.record(press.run, press.gate)
-            if not record.use(press.once):
-                raise ApprovalRefused("this request was used before")
+            self._refuse_other_workspaces(press, secret.teams)
             self._record(press)
         except TurnbackError as error:
             # Slack gets a 200, for the request was received; who pressed gets the reason.
@@ -188,6 +190,20 @@ class Endpoint:
             text = " ".join((sentence(error.message), _hint(error)))
             send(press.reply_to, ephemeral(text), self.questions.log.warning)
         return {"statusCode": 200, "headers": {"Content-Type": "text/plain"}, "body": ""}
+
+    def _refuse_other_workspaces(self, press: Press, teams: frozenset[str]) -> None:
+        """Refuse users of other workspaces, who may be in a shared channel with the same id."""
+        known = teams or {str(self._posted(press.run).get("team") or "")} - {""}
+        if known and press.team not in known:
+            raise ApprovalRefused(
+                f"{press.user_name} belongs to another workspace of Slack ({press.team or 'none'})",
+                hint='the field "team" of the chat\'s secret names the workspaces that may answer',
+            )
+
+    def _posted(self, run: str) -> dict[str, Any]:
+        """What is known of the run's message; see runs.notifications.chat."""
+        body = self.questions.store.read(f"runs/{run}/slack.json") if RUN.fullmatch(run) else None
+        return dict(json.loads(body)) if body else {}
 
     def _record(self, press: Press) -> None:
         person = by_slack(self.questions.settings.approvers, press.user)
@@ -198,7 +214,11 @@ class Endpoint:
                 "Approvers",
             )
         record = self.questions.record(press.run, press.gate)
+        if record.used(press.once):
+            raise ApprovalRefused("this request was used before")
         status = self.questions.answer(record, person, press.decision, "slack")
+        # After the answer: one whose write failed can be sent again.
+        record.use(press.once)
         send(press.reply_to, reply(press, status), self.questions.log.warning)
 
 

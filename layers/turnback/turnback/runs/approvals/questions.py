@@ -34,7 +34,7 @@ from turnback.store import ObjectStore
 
 COMMENT_LENGTH = 500
 # As in an order: it becomes a part of keys in the bucket.
-_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 
 
 class Tasks(Protocol):
@@ -80,7 +80,7 @@ class Questions:
             ApprovalRefused: no question was put to anybody.
         """
         wanted = GATES if gate is None else (gate,)
-        if _RUN.fullmatch(run) and set(wanted) <= set(GATES):
+        if RUN.fullmatch(run) and set(wanted) <= set(GATES):
             for name in reversed(wanted):
                 record = QuestionRecord(self.store, run, name)
                 if record.question() is not None:

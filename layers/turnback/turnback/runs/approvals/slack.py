@@ -11,7 +11,7 @@ import json
 import re
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -39,6 +39,7 @@ class Press:
         decision: ``approved`` or ``denied``.
         user: who pressed it, by Slack's id.
         user_name: the same, readable.
+        team: the workspace that this user belongs to; ids of users are unique in one only.
         reply_to: the address that changes the message; or "".
         message: the message with the button.
         once: the same for a replay of this press, and different for any other.
@@ -49,18 +50,35 @@ class Press:
     decision: str
     user: str
     user_name: str
+    team: str
     reply_to: str
     message: Mapping[str, Any]
     once: str
 
 
-def signing_secret(secret: str) -> str:
-    """The signing secret in the chat's secret; empty where that has none."""
-    try:
-        fields = json.loads(secret)
-    except ValueError:
-        return ""
-    return str(fields.get("signing_secret") or "") if isinstance(fields, dict) else ""
+@dataclass(frozen=True, slots=True)
+class SlackSecret:
+    """What verifies a press, from the chat's secret.
+
+    Attributes:
+        signing: the app's signing secret; empty where the secret has none.
+        teams: the workspaces whose users may press; empty for the one that the message is in.
+    """
+
+    signing: str = field(default="", repr=False)
+    teams: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_text(cls, secret: str) -> SlackSecret:
+        """Read the chat's secret: ``signing_secret``, and ``team``, or several with commas."""
+        try:
+            fields = json.loads(secret)
+        except ValueError:
+            return cls()
+        if not isinstance(fields, dict):
+            return cls()
+        teams = str(fields.get("team") or "").replace(",", " ").split()
+        return cls(str(fields.get("signing_secret") or ""), frozenset(teams))
 
 
 def sign(secret: str, timestamp: str, body: bytes) -> str:
@@ -110,6 +128,7 @@ def _press(body: bytes, signature: str) -> Press:
             decision=_ACTIONS[action["action_id"]],
             user=str(payload["user"]["id"]),
             user_name=str(payload["user"].get("username") or payload["user"]["id"]),
+            team=str(payload["user"].get("team_id") or (payload.get("team") or {}).get("id") or ""),
             reply_to=str(payload.get("response_url") or ""),
             message=payload.get("message") or {},
             once=f"slack {signature}",

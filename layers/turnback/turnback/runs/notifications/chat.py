@@ -45,6 +45,7 @@ class Posted:
         status: that status.
         ts: Slack's name of the message; empty with a webhook.
         channel: Slack's name of the channel.
+        team: the workspace that the message is in, where Slack says it.
         busy_until: ISO 8601; until then the owner of the record may be changing the message.
     """
 
@@ -52,6 +53,7 @@ class Posted:
     status: str = ""
     ts: str = ""
     channel: str = ""
+    team: str = ""
     busy_until: str = ""
 
     def to_json(self) -> bytes:

@@ -211,7 +211,7 @@ class SlackBot:
         self._client.proxy = None
 
     def post(self, message: Mapping[str, Any], *, thread: str = "") -> dict[str, str]:
-        """Post a message; returns its ``ts`` and ``channel``, which name it from then on.
+        """Post a message; returns its ``ts`` and ``channel``, which name it, and its ``team``.
 
         Args:
             message: ``text`` and ``blocks``.
@@ -226,7 +226,11 @@ class SlackBot:
             "chat.postMessage",
             {**message, **answers, "channel": self._channel, "unfurl_links": False},
         )
-        return {"ts": str(posted["ts"]), "channel": str(posted.get("channel") or self._channel)}
+        return {
+            "ts": str(posted["ts"]),
+            "channel": str(posted.get("channel") or self._channel),
+            "team": str((posted.get("message") or {}).get("team") or ""),
+        }
 
     def change(self, ts: str, channel: str, message: Mapping[str, Any]) -> bool:
         """Replace the content of a message of ours; False where it is gone or may not change.
