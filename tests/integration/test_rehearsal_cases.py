@@ -216,3 +216,57 @@ def test_the_properties_of_the_database_are_compared_and_it_can_be_dropped(
     assert [str(one) for one in found.migrations[0].differences] == [difference]
     left = admin.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [PREFIX])
     assert left.fetchall() == []
+
+
+def test_a_view_follows_the_order_of_its_tables_columns(judged: Judge) -> None:
+    found = judged(
+        (
+            f"{NOTES[0]} CREATE VIEW all_notes AS SELECT * FROM notes;",
+            f"DROP VIEW all_notes; {NOTES[1]}",
+        ),
+        (
+            "DROP VIEW all_notes; ALTER TABLE notes DROP COLUMN a;",
+            "ALTER TABLE notes ADD COLUMN a text; CREATE VIEW all_notes AS SELECT * FROM notes;",
+        ),
+    )
+    assert words(found) == ["exact", "column_order"]
+    assert found.migrations[1].suggestions == []
+    assert found.proven
+
+
+def test_a_view_of_other_columns_differs(judged: Judge) -> None:
+    view = "CREATE VIEW v AS SELECT a, b FROM notes;"
+    found = judged(
+        (NOTES[0] + view, "DROP VIEW v; DROP TABLE notes;"),
+        ("DROP VIEW v;", "CREATE VIEW v AS SELECT b AS a, a AS b FROM notes;"),
+    )
+    assert words(found) == ["exact", "differs"]
+
+
+def test_a_suggestion_is_shown_only_if_it_brings_the_schema_back(judged: Judge) -> None:
+    found = judged(
+        (
+            f"{NOTES[0]} CREATE VIEW v AS SELECT a FROM notes; CREATE VIEW w AS SELECT a FROM v;",
+            "DROP VIEW w; DROP VIEW v; DROP TABLE notes;",
+        ),
+        # CREATE OR REPLACE cannot take a column from a view.
+        ("DROP VIEW w; DROP VIEW v; CREATE VIEW v AS SELECT a, b FROM notes;", "SELECT 1;"),
+    )
+    verdict = found.migrations[1]
+    assert verdict.rollback == "differs"
+    assert [one.object for one in verdict.differences] == ["view public.v", "view public.w"]
+    assert [sql.split(" AS")[0] for sql in verdict.suggestions] == ["CREATE VIEW public.w"]
+
+
+def test_suggestions_come_in_an_order_in_which_they_run(judged: Judge) -> None:
+    found = judged(
+        (
+            "CREATE TABLE z (id int PRIMARY KEY); CREATE TABLE a (z int REFERENCES z);",
+            "DROP TABLE a, z;",
+        ),
+        ("DROP TABLE a, z;", "SELECT 1;"),
+    )
+    assert [sql.split(" (")[0] for sql in found.migrations[1].suggestions] == [
+        "CREATE TABLE public.z",
+        "CREATE TABLE public.a",
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from turnback.engine.engine import Engine
@@ -11,7 +11,7 @@ from turnback.engine.run import transaction
 from turnback.engine.run.plan import Plan, Step, step_down, step_up
 from turnback.engine.session.connection import connect
 from turnback.engine.session.events import Options, RunContext
-from turnback.engine.session.message import Connection
+from turnback.engine.session.message import Connection, ServerError, send
 from turnback.errors import MigrationFailed, TurnbackError
 from turnback.migrations.checksums import scripts_of
 from turnback.migrations.model import Migration, Project
@@ -20,6 +20,7 @@ from turnback.rehearsal.shadow import APPLICATION, Shadow
 from turnback.rehearsal.trace import apply_traced
 from turnback.rehearsal.verdict import Rehearsed, Verdict
 from turnback.schema.compare import compare, verdict
+from turnback.schema.difference import Difference
 from turnback.schema.model import Fingerprint
 from turnback.schema.read import fingerprint
 from turnback.schema.suggest import suggest
@@ -134,12 +135,50 @@ def _roll_back(
     found.rollback = verdict(found.differences)
     found.rows = changed_rows(before.rows, now.rows)
     found.loses_data += _narrowed(applied.schema.objects, now.schema.objects)
-    found.suggestions = [
-        sql
-        for difference in found.differences
-        if difference.softness == "hard" and (sql := suggest(difference, before.schema))
-    ]
+    found.suggestions = _suggestions(database.connection, found.differences, before.schema)
     return True
+
+
+def _suggestions(
+    connection: Connection, differences: Sequence[Difference], expected: Fingerprint
+) -> list[str]:
+    """SQL that undoes differences, in an order in which it was tried; only what was seen to."""
+    hard = [difference for difference in differences if difference.softness == "hard"]
+    waiting = {one: sql for one in hard if (sql := suggest(one, expected))}
+    if not waiting:
+        return []
+    send(connection, "BEGIN")
+    try:
+        done = dict(_run_in_order(connection, waiting))
+        now = compare(expected, fingerprint(connection))
+    finally:
+        send(connection, "ROLLBACK")
+    left = {_subject(one) for one in now if one.softness == "hard"}
+    if left - {_subject(one) for one in hard}:
+        return []
+    return [sql for one, sql in done.items() if _subject(one) not in left]
+
+
+def _run_in_order(
+    connection: Connection, waiting: dict[Difference, str]
+) -> Iterator[tuple[Difference, str]]:
+    """Run the statements, those that fail again after others: an object may need another one."""
+    while waiting:
+        failed = {}
+        for one, sql in waiting.items():
+            try:
+                send(connection, f"SAVEPOINT suggestion; {sql}")
+                yield one, sql
+            except ServerError:
+                send(connection, "ROLLBACK TO SAVEPOINT suggestion")
+                failed[one] = sql
+        if len(failed) == len(waiting):
+            return
+        waiting = failed
+
+
+def _subject(difference: Difference) -> tuple[str, str | None]:
+    return difference.object, difference.attribute
 
 
 def _apply_again(

@@ -6,6 +6,7 @@ gives it the name it had, and what uses it finds it all the same.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +23,8 @@ from turnback.schema.model import (
     split,
     without_last,
 )
+from turnback.sql.parser import SqlSyntaxError, parse_tree
+from turnback.sql.parts import without_places
 
 _TEXTS = ("definition", "default", "generated stored", "generated virtual", "using", "check")
 _SEQUENCE_OPTIONS = (
@@ -145,7 +148,26 @@ def _changes(
             softness = "names"
         elif attribute in _TEXTS and old and new and cosmetic(old, new, before.get("language")):
             softness = "cosmetic"
+        elif _is_view(thing, attribute) and old and new and _same_columns(old, new):
+            softness = "column_order"
         yield Difference(thing, "changed", attribute, old, new, softness)
+
+
+def _is_view(thing: str, attribute: str) -> bool:
+    return attribute == "definition" and thing.startswith(("view ", "materialized view "))
+
+
+def _same_columns(expected: str, actual: str) -> bool:
+    """Whether two queries differ only in the order of their columns; SELECT * follows a table."""
+    try:
+        trees = [parse_tree(text) for text in (expected, actual)]
+    except SqlSyntaxError:
+        return False
+    queries = [without_places(tree[0]["stmt"].get("SelectStmt", {})) for tree in trees]
+    columns = [
+        sorted(json.dumps(column) for column in query.pop("targetList", [])) for query in queries
+    ]
+    return queries[0] == queries[1] and columns[0] == columns[1]
 
 
 def _column_order(before: Objects, after: Objects) -> Iterator[Difference]:

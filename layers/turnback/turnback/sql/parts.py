@@ -54,13 +54,13 @@ def _read(statement: Statement, text: str, wanted: dict[str, Any]) -> Statement 
         found = split(text)
     except SqlSyntaxError:
         return None
-    if len(found) != 1 or _without_places(found[0].tree) != _without_places(wanted):
+    if len(found) != 1 or without_places(found[0].tree) != without_places(wanted):
         return None
     return Statement(found[0].sql, statement.offset, found[0].kind, found[0].tree)
 
 
-def _without_places(node: Any) -> Any:
+def without_places(node: Any) -> Any:
     """The tree without its positions in the text."""
     if isinstance(node, dict):
-        return {k: _without_places(v) for k, v in node.items() if not k.endswith(_PLACES)}
-    return [_without_places(value) for value in node] if isinstance(node, list) else node
+        return {k: without_places(v) for k, v in node.items() if not k.endswith(_PLACES)}
+    return [without_places(value) for value in node] if isinstance(node, list) else node
