@@ -689,7 +689,7 @@ def test_an_unknown_command_is_answered_with_the_nearest() -> None:
     assert "Did you mean 'status'?" in answer.err
 
 
-@pytest.mark.parametrize("arguments", [["up", "--nope"], ["down"], ["up", "--wait", "5"]])
+@pytest.mark.parametrize("arguments", [["up", "--nope"], ["repair"], ["up", "--wait", "5"]])
 def test_wrong_usage_is_2(arguments: list[str], folder: Path) -> None:
     answer = turnback(*arguments, folder=folder)
     assert (answer.code, answer.out) == (2, "")

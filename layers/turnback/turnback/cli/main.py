@@ -32,7 +32,8 @@ COMMANDS = {
     "rehearse": ("turnback.cli.rehearse", "Prove each rollback on a shadow database."),
     "checklist": ("turnback.cli.rehearse", "Answer the checklist of a release, with evidence."),
     "up": ("turnback.cli.run", "Apply the pending migrations."),
-    "down": ("turnback.cli.run", "Roll back migrations, newest first."),
+    "down": ("turnback.cli.run", "Roll back the last migration, or several."),
+    "redo": ("turnback.cli.run", "Roll back the last migration and apply it again."),
     "release": ("turnback.cli.release", "Release an artifact to the database of a stack."),
     "runs": ("turnback.cli.runs", "Show the runs of a stack, newest first."),
     "watch": ("turnback.cli.watch", "Follow a run until it ends."),
@@ -42,6 +43,25 @@ COMMANDS = {
     "snapshots": ("turnback.cli.backup", "List the snapshots that can be restored."),
     "restore": ("turnback.cli.restore", "Restore a snapshot, and keep the old database."),
     "demo": ("turnback.demo.command", "Show three releases on this machine."),
+}
+
+
+# What other tools call it: dbmate, Flyway, Liquibase, Alembic, Django, Rails, sqitch, yoyo, ….
+OTHER_WORDS = {
+    **dict.fromkeys(("migrate", "apply", "upgrade", "latest", "update"), "up"),
+    **dict.fromkeys(("rollback", "revert", "undo", "downgrade"), "down"),
+    **dict.fromkeys(
+        ("new", "create", "make", "revision", "add", "makemigrations"), "generate NAME"
+    ),
+    **dict.fromkeys(("info", "current", "history", "list", "showmigrations"), "status"),
+    **dict.fromkeys(("validate", "verify"), "check"),
+    **dict.fromkeys(("reset", "clean"), "down 0"),
+    **dict.fromkeys(("plan", "dry-run", "sql", "sqlmigrate"), "up --dry-run"),
+    **dict.fromkeys(("test",), "rehearse"),
+    **dict.fromkeys(("dump",), "backup"),
+    **dict.fromkeys(("deploy",), "up, or on AWS: turnback release ARTIFACT"),
+    **dict.fromkeys(("baseline", "stamp", "mark", "fake"), "repair VERSION --applied"),
+    **dict.fromkeys(("log", "logs"), "health, or on AWS: turnback runs"),
 }
 
 
@@ -71,6 +91,8 @@ class LazyGroup(click.Group):
 
             near = difflib.get_close_matches(args[0], COMMANDS, n=1) if args else []
             advice = f" Did you mean '{near[0]}'?" if near else ""
+            if args and args[0] in OTHER_WORDS:
+                advice = f" turnback calls it: turnback {OTHER_WORDS[args[0]]}"
             raise click.UsageError(exc.message + advice, ctx) from exc
 
 

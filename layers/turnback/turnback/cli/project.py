@@ -40,7 +40,7 @@ def generate(*, name: str, timestamp: bool, directory: Path, out: Output) -> Non
     for path in files:
         out.result(f"  made {directory / path}")
     out.document |= {"status": "succeeded", "version": version, "files": files}
-    out.result("Next: write their SQL, then turnback check --fix && turnback up")
+    out.result("Next: write their SQL, then turnback up")
 
 
 @click.command(epilog="Example: turnback package --release 1.4.0")

@@ -1,8 +1,9 @@
-"""``up`` and ``down``: apply migrations, or roll them back."""
+"""``up``, ``down`` and ``redo``: apply migrations, roll them back, or both."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -11,11 +12,23 @@ from turnback.cli import options as opt
 from turnback.cli.database import open_engine
 from turnback.cli.output import Output, ask, human_ms, may_ask, reported
 from turnback.engine import Engine, Options, Plan, Report
-from turnback.errors import ChecksumMismatch, MigrationIncomplete, TurnbackError
-from turnback.migrations.checksums import compare
+from turnback.engine.look.status import version_before_last
+from turnback.errors import (
+    ChecksumMismatch,
+    ConfigurationError,
+    MigrationIncomplete,
+    MigrationMissing,
+    OutOfOrder,
+    TurnbackError,
+)
+from turnback.migrations.checksums import compare, record_sums
 from turnback.migrations.discovery import load_project
 from turnback.migrations.model import Project
 from turnback.wording import counted, listed
+
+_number = click.option(
+    "-n", "--number", type=click.IntRange(min=1), help="How many migrations; 1 if not given."
+)
 
 
 @click.command(epilog="Example: turnback up --dry-run")
@@ -58,7 +71,6 @@ def up(
     """
     out.document |= {"run": None, "database": None, "applied": [], "error": None}
     project = load_project(directory)
-    _warn_of_checksums(project, out)
     patience = _options(lock_timeout, lock_retry_for, wait)
     with open_engine(database_url, directory, history_schema, out, options=patience) as engine:
         plan = engine.plan_up(
@@ -69,6 +81,9 @@ def up(
         )
         for text in plan.notes:
             out.note(f"note: {text}")
+        if database_url is None and not dry_run:
+            project = _record_sums(project, plan)
+        _warn_of_checksums(project, out)
         if dry_run:
             return _show(engine, plan, out)
         began = time.monotonic()
@@ -79,8 +94,9 @@ def up(
         return _close(report, "applied", len(report.applied), began, out)
 
 
-@click.command(epilog="Example: turnback down 0004")
-@click.argument("version", type=opt.Version())
+@click.command(epilog="Example: turnback down, turnback down -n 3 or turnback down 0004")
+@click.argument("version", required=False, type=opt.Version())
+@_number
 @opt.database
 @opt.directory
 @click.option("--dry-run", is_flag=True, help="Print the plan and the exact SQL; change nothing.")
@@ -90,7 +106,8 @@ def up(
 @reported
 def down(
     *,
-    version: str,
+    version: str | None,
+    number: int | None,
     database_url: str | None,
     history_schema: str,
     directory: Path,
@@ -101,29 +118,112 @@ def down(
     wait: float,
     out: Output,
 ) -> int:
-    """Roll back every migration after VERSION, newest first; 0 rolls back all of them.
+    """Roll back the last migration, the last N, or every migration after VERSION.
 
-    A migration that failed half way outside a transaction is undone first; statements of its
-    rollback script that have nothing to undo are skipped and reported.
+    The newest is rolled back first; VERSION 0 rolls back all of them. A migration that failed half
+    way outside a transaction is undone first; statements of its rollback script that have nothing
+    to undo are skipped and reported.
 
     The rollback script of the folder is used; if it is gone, the one stored in the database when
     its migration was applied. It stops at the first that fails.
     """
+    if version is not None and number is not None:
+        raise ConfigurationError("VERSION and -n exclude each other", hint="give one of them")
     out.document |= {"run": None, "database": None, "rolled_back": [], "error": None}
     project = _project_or_none(directory)
     patience = _options(lock_timeout, lock_retry_for, wait)
     with open_engine(database_url, directory, history_schema, out, options=patience) as engine:
-        plan = engine.plan_down(project, target=version)
+        plan = engine.plan_down(project, target=version or _before_last(engine, project, number))
         if dry_run:
             return _show(engine, plan, out)
-        if not plan.empty and not yes and may_ask(out.as_json):
-            names = listed([step.version for step in plan.steps], 10)
-            where = out.document["database"]
-            ask(f"Roll back {names} on {where}?")
+        _confirm(f"Roll back {_names(plan)}", plan, yes, out)
         began = time.monotonic()
         report = engine.run(plan)
         out.document["rolled_back"] = [done.to_dict() for done in report.rolled_back]
         return _close(report, "rolled back", len(report.rolled_back), began, out)
+
+
+@click.command(epilog="Example: turnback redo")
+@_number
+@opt.database
+@opt.directory
+@opt.yes
+@opt.patience
+@opt.as_json
+@reported
+def redo(
+    *,
+    number: int | None,
+    database_url: str | None,
+    history_schema: str,
+    directory: Path,
+    yes: bool,
+    lock_timeout: float,
+    lock_retry_for: float,
+    wait: float,
+    out: Output,
+) -> int:
+    """Roll back the last migration, or the last N, and apply the same again.
+
+    For a migration that you are still writing: its file may have been edited since it was applied.
+    Data in what it drops is lost. Nothing is applied if the rollback fails.
+    """
+    out.document |= {"run": None, "database": None, "rolled_back": [], "applied": [], "error": None}
+    project = load_project(directory)
+    patience = _options(lock_timeout, lock_retry_for, wait)
+    with open_engine(database_url, directory, history_schema, out, options=patience) as engine:
+        plan = engine.plan_down(project, target=_before_last(engine, project, number))
+        _refuse_impossible_redo(engine, project, plan)
+        _confirm(f"Roll back and apply again {_names(plan)}", plan, yes, out)
+        began = time.monotonic()
+        report = engine.run(plan)
+        out.document["rolled_back"] = [done.to_dict() for done in report.rolled_back]
+        if report.error or plan.empty:
+            return _close(report, "rolled back", len(report.rolled_back), began, out)
+        again = engine.plan_up(project, target=max((s.version for s in plan.steps), key=int))
+        if database_url is None:
+            _record_sums(project, again)
+        report = engine.run(again)
+        out.document["applied"] = [done.to_dict() for done in report.applied]
+        return _close(report, "applied again", len(report.applied), began, out)
+
+
+def _before_last(engine: Engine, project: Project, number: int | None) -> str:
+    half_done = {item.version for item in engine.half_done()}
+    return version_before_last(engine.status(project), half_done, number or 1)
+
+
+def _refuse_impossible_redo(engine: Engine, project: Project, plan: Plan) -> None:
+    """What could not be applied again is not rolled back."""
+    chosen = {int(step.version) for step in plan.steps}
+    for step in plan.steps:
+        if project.find(step.version) is None:
+            raise MigrationMissing(
+                f"{step.version} cannot be applied again: its file is gone",
+                version=step.version,
+                hint=f"roll it back only: turnback down {step.version}",
+            )
+    for item in engine.status(project):
+        if (
+            item.pending
+            and chosen
+            and int(item.version) < max(chosen)
+            and int(item.version) not in chosen
+        ):
+            raise OutOfOrder(
+                f"{item.version} is pending, and older than what would be applied again",
+                version=item.version,
+                hint="apply it first: turnback up --out-of-order",
+            )
+
+
+def _confirm(question: str, plan: Plan, yes: bool, out: Output) -> None:
+    if not plan.empty and not yes and may_ask(out.as_json):
+        ask(f"{question} on {out.document['database']}?")
+
+
+def _names(plan: Plan) -> str:
+    return listed([step.version for step in plan.steps], 10)
 
 
 def _add_rollback_hint(project: Project, error: MigrationIncomplete) -> None:
@@ -147,6 +247,12 @@ def _project_or_none(directory: Path) -> Project:
     if not directory.exists():
         return Project(directory, ())
     return load_project(directory)
+
+
+def _record_sums(project: Project, plan: Plan) -> Project:
+    """On the embedded Postgres, where migrations are written, keep SHA256SUMS up to date."""
+    migrations = [step.migration for step in plan.steps]
+    return replace(project, sums=record_sums(project, migrations))
 
 
 def _warn_of_checksums(project: Project, out: Output) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from turnback.errors import ChecksumMismatch, InvalidMigration, TurnbackError
-from turnback.migrations.model import Project, Script
+from turnback.migrations.model import Migration, Project, Script
 
 FILE = "SHA256SUMS"
 _LINE = re.compile(r"^([0-9a-fA-F]{64}) [ *](.+)$")
@@ -72,6 +72,24 @@ def write_sums(folder: Path, sums: Mapping[str, str]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def record_sums(project: Project, migrations: Iterable[Migration]) -> Mapping[str, str] | None:
+    """Bring ``SHA256SUMS`` up to date for some migrations, and return its contents.
+
+    A project without the file stays without it.
+
+    Args:
+        project: the project.
+        migrations: those whose files may have been edited, because they have not run anywhere.
+    """
+    if project.sums is None:
+        return None
+    chosen = Project(project.folder, tuple(migrations))
+    sums = {**project.sums, **{script.path: script.checksum for script in scripts_of(chosen)}}
+    if sums != dict(project.sums):
+        write_sums(project.folder, sums)
+    return sums
 
 
 def scripts_of(project: Project) -> Iterable[Script]:

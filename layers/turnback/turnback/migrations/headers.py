@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from turnback.errors import InvalidMigration
-from turnback.migrations.model import Directives, Waiver
+from turnback.migrations.model import Directives, Script, Waiver
 
 _DIRECTIVE = re.compile(r"^[ \t]*--[ \t]*turnback:[ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
 _FIELD = re.compile(r"^--[ \t]*(Migration|Version|Date):[ \t]*(.*?)[ \t]*\r?$", re.IGNORECASE)
@@ -13,6 +13,7 @@ _DURATION = re.compile(r"^(\d+)[ ]?(ms|s|min|h)$")
 _UNITS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
 # PostgreSQL keeps both timeouts in a signed 32-bit number of milliseconds (manual, 19.11.1).
 _LONGEST_MS = 2**31 - 1
+_LONGEST_TEMPLATE = 1000
 KNOWN = "lock-timeout, statement-timeout, no-transaction, waive, irreversible"
 
 
@@ -108,3 +109,11 @@ def _because(path: str, line: int, word: str, rest: str) -> tuple[str, str]:
             f"'{word}' needs a reason", file=path, line=line, hint=f"write: -- turnback: {form}"
         )
     return subject, reason
+
+
+def is_template(script: Script) -> bool:
+    """Whether a script has nothing but the header that ``turnback generate`` writes."""
+    if len(script.sql) > _LONGEST_TEMPLATE:
+        return False
+    lines = [line for line in script.sql.splitlines() if line.strip()]
+    return bool(lines) and all(_FIELD.match(line) for line in lines)

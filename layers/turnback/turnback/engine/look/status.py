@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,3 +72,24 @@ def _of_file(migration: Migration, entry: Entry | None) -> MigrationStatus:
     return MigrationStatus(
         version, name, status, entry.applied_at, entry.execution_ms, checksum, entry.error
     )
+
+
+def version_before_last(
+    found: Iterable[MigrationStatus], half_done: Collection[str], count: int
+) -> str:
+    """The newest version that remains when the last migrations are rolled back.
+
+    Args:
+        found: the status of each migration, oldest version first.
+        half_done: versions that are half done, which count as applied.
+        count: how many are rolled back.
+
+    Returns:
+        The version; ``0`` if none remains.
+    """
+    applied = [
+        item.version
+        for item in found
+        if item.status in ("applied", "changed", "missing") or item.version in half_done
+    ]
+    return applied[-count - 1] if len(applied) > count else "0"

@@ -20,7 +20,7 @@ from turnback.errors import (
     UnknownVersion,
 )
 from turnback.migrations.checksums import digest
-from turnback.migrations.headers import read_directives
+from turnback.migrations.headers import is_template, read_directives
 from turnback.migrations.model import Migration, Project, Script
 from turnback.sql.script import Runnable, prepare
 
@@ -116,6 +116,8 @@ def plan_up(
                 version=migration.version,
                 hint="give it a higher number, or run it anyway: --out-of-order",
             )
+        for script in filter(None, (migration.forward, migration.rollback)):
+            _refuse_template(script, migration.version)
         if migration.rollback is not None:
             # A rollback script that cannot be read is refused now, not when it is needed.
             prepare(migration.rollback)
@@ -123,6 +125,17 @@ def plan_up(
             _need_reason(migration)
         steps.append(step_up(migration))
     return Plan("up", tuple(steps), tuple(_notes(project, steps)))
+
+
+def _refuse_template(script: Script, version: str) -> None:
+    """An untouched file of ``turnback generate`` must not be recorded as applied."""
+    if is_template(script):
+        raise InvalidMigration(
+            "this is still the empty file of turnback generate",
+            file=script.path,
+            version=version,
+            hint="write its SQL; if it should do nothing, say so in a comment",
+        )
 
 
 def step_up(migration: Migration) -> Step:

@@ -1,0 +1,201 @@
+"""What somebody does who is writing a migration: down, redo, generate, and words of other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from turnback.migrations.checksums import compare
+from turnback.migrations.discovery import load_project
+
+from tests.conftest import ProjectFactory
+from tests.integration.command_line import Answer, query, tables, turnback
+
+Command = Callable[..., Answer]
+
+
+def table(number: int) -> dict[str, str]:
+    """A migration that makes the table of this number, and its rollback script."""
+    return {
+        f"sql/{number:04}_t{number}.sql": f"CREATE TABLE t{number} (id int);\n",
+        f"rollback/{number:04}_rollback.sql": f"DROP TABLE t{number};\n",
+    }
+
+
+@pytest.fixture
+def folder(project_factory: ProjectFactory) -> Path:
+    """A project of three migrations."""
+    return project_factory(table(1) | table(2) | table(3))
+
+
+@pytest.fixture
+def run(database: str, folder: Path) -> Command:
+    """Runs a command on the project and the database of the test, where all are applied."""
+
+    def command(*arguments: str) -> Answer:
+        return turnback(*arguments, url=database, folder=folder)
+
+    assert command("up").code == 0
+    return command
+
+
+def rolled_back(answer: Answer) -> list[str]:
+    assert answer.code == 0, answer.err
+    return [row["version"] for row in answer.document["rolled_back"]]
+
+
+def test_down_without_a_version_rolls_back_the_last_migration(run: Command) -> None:
+    assert rolled_back(run("down", "--json")) == ["0003"]
+    assert rolled_back(run("down", "--json")) == ["0002"]
+    assert rolled_back(run("down", "--json")) == ["0001"]
+    answer = run("down", "--json")
+    assert answer.document["status"] == "nothing_to_do"
+
+
+@pytest.mark.parametrize(("number", "versions"), [("2", ["0003", "0002"]), ("9", None)])
+def test_down_n_rolls_back_so_many_newest_first(
+    run: Command, number: str, versions: list[str] | None
+) -> None:
+    assert rolled_back(run("down", "-n", number, "--json")) == (
+        versions or ["0003", "0002", "0001"]
+    )
+
+
+def test_down_takes_the_last_that_is_applied_and_not_the_last_file(
+    run: Command, folder: Path
+) -> None:
+    for path, text in table(4).items():
+        (folder / path).write_text(text)
+    assert rolled_back(run("down", "--json")) == ["0003"]
+
+
+def test_down_takes_a_version_or_a_number_and_not_both(run: Command, database: str) -> None:
+    answer = run("down", "0001", "-n", "2")
+    assert answer.code == 2 and "exclude each other" in answer.err
+    assert tables(database) >= {"t1", "t2", "t3"}
+
+
+def test_down_undoes_a_half_done_migration_as_the_last_one(
+    run: Command, folder: Path, database: str
+) -> None:
+    (folder / "sql/0004_half.sql").write_text(
+        "CREATE INDEX CONCURRENTLY half ON t1 (id);\n"
+        "CREATE INDEX CONCURRENTLY other ON t1 (no_such_column);\n"
+    )
+    (folder / "rollback/0004_rollback.sql").write_text(
+        "DROP INDEX CONCURRENTLY other;\nDROP INDEX CONCURRENTLY half;\n"
+    )
+    assert run("up").code == 6
+    assert rolled_back(run("down", "--json")) == ["0004"]
+    assert query(database, "SELECT to_regclass('half') IS NULL") == [(True,)]
+    assert tables(database) >= {"t1", "t2", "t3"}
+
+
+def test_redo_applies_the_edited_file(run: Command, folder: Path, database: str) -> None:
+    (folder / "sql/0003_t3.sql").write_text("CREATE TABLE t3 (id int, name text);\n")
+    answer = run("redo", "--json")
+    assert rolled_back(answer) == ["0003"]
+    assert [row["version"] for row in answer.document["applied"]] == ["0003"]
+    assert query(
+        database,
+        "SELECT attname FROM pg_attribute WHERE attrelid = 't3'::regclass AND attnum > 0",
+    ) == [("id",), ("name",)]
+    assert run("status", "--json").document["pending"] == 0
+
+
+def test_redo_of_several_applies_the_same_ones_and_no_newer(run: Command, folder: Path) -> None:
+    for path, text in table(4).items():
+        (folder / path).write_text(text)
+    answer = run("redo", "-n", "2", "--json")
+    assert rolled_back(answer) == ["0003", "0002"]
+    assert [row["version"] for row in answer.document["applied"]] == ["0002", "0003"]
+
+
+def test_redo_of_a_migration_whose_file_is_gone_changes_nothing(
+    run: Command, folder: Path, database: str
+) -> None:
+    (folder / "sql/0003_t3.sql").unlink()
+    (folder / "rollback/0003_rollback.sql").unlink()
+    answer = run("redo")
+    assert answer.code == 3 and "cannot be applied again" in answer.err
+    assert "t3" in tables(database)
+
+
+def test_redo_with_an_older_pending_migration_changes_nothing(
+    project_factory: ProjectFactory, database: str
+) -> None:
+    folder = project_factory(table(1) | table(3))
+    assert turnback("up", url=database, folder=folder).code == 0
+    for path, text in table(2).items():
+        (folder / path).write_text(text)
+    answer = turnback("redo", "--json", url=database, folder=folder)
+    assert answer.code == 3
+    assert answer.document["error"]["type"] == "OutOfOrder"
+    assert answer.document["rolled_back"] == [] and "t3" in tables(database)
+
+
+def test_redo_stops_where_the_rollback_fails(run: Command, folder: Path) -> None:
+    (folder / "rollback/0003_rollback.sql").write_text("DROP TABLE no_such_table;\n")
+    answer = run("redo", "--json")
+    assert answer.code == 1
+    assert answer.document["error"]["type"] == "RollbackFailed"
+    assert answer.document["applied"] == []
+
+
+@pytest.mark.parametrize("untouched", ["sql", "rollback"])
+def test_an_untouched_file_of_generate_is_not_applied(
+    run: Command, folder: Path, untouched: str
+) -> None:
+    made = run("generate", "four", "--json").document["files"]
+    for path in made:
+        if not path.startswith(untouched):
+            with (folder / path).open("a") as file:
+                file.write("SELECT 1;\n")
+    answer = run("up", "--json")
+    assert answer.code == 3
+    error = answer.document["error"]
+    assert error["type"] == "InvalidMigration"
+    assert error["file"].startswith(untouched)
+    assert "still the empty file of turnback generate" in error["message"]
+    with (folder / error["file"]).open("a") as file:
+        file.write("-- Nothing to do: the index is made by hand.\n")
+    assert run("up").code == 0
+
+
+def test_up_on_the_embedded_postgres_records_the_checksums_of_what_it_applies(
+    project_factory: ProjectFactory,
+) -> None:
+    folder = project_factory(table(1))
+    assert turnback("check", "--fix", folder=folder).code == 0
+    (folder / "sql/0001_t1.sql").write_text("CREATE TABLE t1 (id bigint);\n")
+    answer = turnback("up", folder=folder)
+    assert answer.code == 0
+    assert "SHA256SUMS" not in answer.err
+    assert compare(load_project(folder)) == []
+
+
+def test_up_on_a_named_database_only_warns_of_a_checksum(run: Command, folder: Path) -> None:
+    assert run("check", "--fix").code == 0
+    for path, text in table(4).items():
+        (folder / path).write_text(text)
+    before = (folder / "SHA256SUMS").read_text()
+    answer = run("up")
+    assert answer.code == 0 and "SHA256SUMS does not know this file" in answer.err
+    assert (folder / "SHA256SUMS").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("word", "ours"),
+    [
+        ("migrate", "turnback up"),
+        ("rollback", "turnback down"),
+        ("new", "turnback generate NAME"),
+        ("info", "turnback status"),
+        ("deploy", "turnback release ARTIFACT"),
+    ],
+)
+def test_a_word_of_another_tool_is_answered_with_ours(word: str, ours: str) -> None:
+    answer = turnback(word)
+    assert answer.code == 2
+    assert f"No such command '{word}'" in answer.err and ours in answer.err
