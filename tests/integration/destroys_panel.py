@@ -122,6 +122,16 @@ ALTER TABLE notes RENAME TO old_notes; DROP TABLE old_notes
 --
 ALTER TABLE notes SET SCHEMA empty; DROP SCHEMA empty CASCADE
 --
+ALTER SCHEMA app RENAME TO old_app; DROP SCHEMA old_app CASCADE
+--
+CREATE SCHEMA fresh; ALTER SCHEMA fresh RENAME TO fresher; ALTER SCHEMA app RENAME TO fresh;
+DROP SCHEMA fresh CASCADE
+--
+CREATE TYPE fresh AS ENUM (); ALTER TYPE fresh RENAME TO fresher;
+ALTER TYPE unused RENAME TO fresh; DROP TYPE fresh
+--
+CREATE TABLE "app.users" (id int); DROP TABLE app.users
+--
 ALTER TABLE notes RENAME TO old_notes; CREATE TABLE notes (id int); DROP TABLE old_notes
 --
 DROP TABLE notes; CREATE TABLE notes (id int PRIMARY KEY, user_id int, body text)
@@ -452,6 +462,11 @@ CREATE RULE r AS ON DELETE TO notes DO INSTEAD NOTHING
 CREATE VIEW v AS SELECT * FROM notes; DROP VIEW v
 --
 CREATE TYPE fresh AS ENUM ('a'); DROP TYPE fresh
+--
+CREATE TYPE fresh AS ENUM ('a'); ALTER TYPE fresh RENAME TO fresher; DROP TYPE fresher
+--
+CREATE SCHEMA fresh CREATE TABLE t (id int); ALTER SCHEMA fresh RENAME TO fresher;
+DELETE FROM fresher.t; DROP SCHEMA fresher CASCADE
 --
 CREATE SEQUENCE s; ALTER SEQUENCE s RESTART; DROP SEQUENCE s
 --

@@ -90,6 +90,7 @@ class State:
             return {}
         listed = ", ".join(f'"{column}"::text' for column in columns.values())
         only = "" if name == "public.events" else "ONLY "
+        [[name]] = connection.execute("SELECT %s::oid::regclass::text", [oid])
         found = connection.execute(f"SELECT id::text, {listed} FROM {only}{name}".encode())
         return {row[0]: dict(zip(columns, row[1:], strict=True)) for row in found}
 

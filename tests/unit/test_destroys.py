@@ -124,6 +124,11 @@ def test_names_in_another_schema_are_other_objects() -> None:
     assert [loss.object for loss in judged("DROP TABLE public.t, other.t")] == ["t", "other.t"]
 
 
+def test_a_table_that_no_script_made_is_lost_with_the_new_schema_it_was_moved_to() -> None:
+    found = judged("CREATE SCHEMA s; ALTER TABLE t SET SCHEMA s; DROP SCHEMA s CASCADE;")
+    assert [(loss.kind, loss.object) for loss in found] == [(Kind.TABLES, "t")]
+
+
 def test_each_script_begins_with_its_own_search_path_and_temporary_tables() -> None:
     judge = Judge()
     first = "SET search_path = app; CREATE TEMP TABLE t (id int); DELETE FROM t; DELETE FROM u;"

@@ -6,6 +6,7 @@ JSON is broken for triggers. So a body is cut into statements here; each goes to
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -42,13 +43,14 @@ class Embedded:
             name of a function in an expression).
         text: the statement without INTO and its targets; the expression; or the name.
         offset: where it begins in the body, in characters from 0.
-        conditional: whether it may be passed over: in a branch, a loop or a handler.
+        branch: the branches, loops and handlers it is in, by numbers of their own; empty for what
+            always runs.
     """
 
     kind: str
     text: str
     offset: int
-    conditional: bool = False
+    branch: tuple[int, ...] = ()
 
 
 def embedded(body: str) -> Iterator[Embedded]:
@@ -63,8 +65,9 @@ class _Body:
         self._body = body
         self._tokens = list(tokens(body))
         self._at = 0
-        # The words that opened what is not closed yet; a block with handlers is EXCEPTION.
-        self._open: list[str] = []
+        # What is not closed yet: the number of its branch; 0 for a block, which always runs.
+        self._open: list[int] = []
+        self._numbers = itertools.count(1)
 
     def read(self) -> Iterator[Embedded]:
         while self._at < len(self._tokens):
@@ -95,13 +98,13 @@ class _Body:
 
     def _opens(self, first: Token) -> None:
         word = first.text.upper()
-        if word == "EXCEPTION" and self._open:
-            self._open[-1] = word
+        if word in ("ELSE", "ELSEIF", "ELSIF", "EXCEPTION", "WHEN") and self._open:
+            self._open[-1] = next(self._numbers)
         elif word in ("BEGIN", "CASE", "FOR", "FOREACH", "IF", "LOOP", "WHILE"):
-            self._open.append(word)
+            self._open.append(0 if word == "BEGIN" else next(self._numbers))
 
     def _part(self, kind: str, text: str, first: Token) -> Embedded:
-        return Embedded(kind, text, first.start, any(word != "BEGIN" for word in self._open))
+        return Embedded(kind, text, first.start, tuple(filter(None, self._open)))
 
     def _is_word(self, place: int, *words: str) -> bool:
         return place < len(self._tokens) and self._tokens[place].is_word(*words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator
 
-from turnback.sql.replay import replay
+from turnback.sql.replay import moved, replay
 from turnback.sql.statements import Statement, json_value
 from turnback.sql.tables import Schema, Table
 from turnback.sql.tree import (
@@ -15,9 +15,11 @@ from turnback.sql.tree import (
     definition,
     dropped,
     made,
+    makes,
     relations,
     strings,
     table_name,
+    takes_away,
     walk,
 )
 
@@ -42,6 +44,14 @@ _SEARCHED = {
     "OBJECT_INDEX",
     "OBJECT_TYPE",
     "OBJECT_DOMAIN",
+}
+# Kinds whose names are not those of tables, nor of parts of tables.
+_NOT_IN_TABLES = {
+    "OBJECT_SCHEMA",
+    "OBJECT_FUNCTION",
+    "OBJECT_EXTENSION",
+    "OBJECT_ROLE",
+    "OBJECT_EVENT_TRIGGER",
 }
 _NOT_SEARCHED = ("$user", "pg_catalog", TEMPORARY, "")
 
@@ -195,23 +205,43 @@ class Scope:
 
     def _rename(self, statement: Statement) -> None:
         tree = statement.tree
-        kind = tree.get("renameType") or tree.get("objectType")
+        kind: str = tree.get("renameType") or tree.get("objectType", "")
         if "relation" not in tree:
+            self._rename_other(statement, kind)
             return
         old = table_name(tree["relation"])
         if kind == "OBJECT_COLUMN":
             self._move_column(old, tree["subname"], tree["newname"])
         elif kind in _SEARCHED:
+            if kind == "OBJECT_TABLE" and self.tables.find(old) is None:
+                # No script made it, but it is there, wherever it goes.
+                self.tables = self.tables.with_table(Table(old, ""))
             changed = {"schemaname": tree.get("newschema") or tree["relation"].get("schemaname")}
             changed["relname"] = tree.get("newname", tree["relation"]["relname"])
             new = table_name({key: value for key, value in changed.items() if value})
             self._move(old, new)
 
+    def _rename_other(self, statement: Statement, kind: str) -> None:
+        """A schema with all that is in it, or a type, a function, a role."""
+        if statement.kind != "RenameStmt":
+            return
+        [old], [new] = takes_away(statement), makes(statement)
+        was_new = Named(kind, old) in self._new
+        self._new -= {Named(kind, old), Named(kind, new)}
+        if was_new:
+            self._new.add(Named(kind, new))
+        else:
+            self._before[new] = self._before.pop(old, old)
+        if kind != "OBJECT_SCHEMA":
+            return
+        for table in self.tables_in(old):
+            renamed = f"{new}.{table.name.removeprefix(f'{old}.')}"
+            self._move(table.name, renamed)
+            self.tables = moved(self.tables, table.name, renamed)
+
     def _move(self, old: str, new: str) -> None:
         self._new = {
-            Named(item.kind, _moved(item.name, old, new))
-            if item.kind in _SEARCHED or item.kind == "OBJECT_COLUMN"
-            else item
+            item if item.kind in _NOT_IN_TABLES else Named(item.kind, _moved(item.name, old, new))
             for item in self._new
         }
         was = self.before(old)

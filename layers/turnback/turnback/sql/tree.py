@@ -17,15 +17,12 @@ Node = dict[str, Any]
 
 def table_name(relation: Node) -> str:
     """``schema.table`` of a RangeVar, without ``public``."""
-    schema = relation.get("schemaname", "public")
-    name: str = relation["relname"]
-    return name if schema == "public" else f"{schema}.{name}"
+    return joined([relation.get("schemaname", "public"), relation["relname"]])
 
 
 def dotted(items: Iterable[Node]) -> str:
     """The name that a list of String nodes spells, without ``public`` and ``pg_catalog``."""
-    parts = strings(items)
-    return ".".join(parts[1:] if len(parts) > 1 and parts[0] in _IMPLIED else parts)
+    return joined(strings(items))
 
 
 def strings(items: Iterable[Node]) -> list[str]:
@@ -55,7 +52,9 @@ def object_parts(item: Node) -> list[str]:
 
 def joined(parts: list[str]) -> str:
     """``schema.table`` of a name's parts, without ``public``."""
-    return ".".join(parts[1:] if len(parts) > 1 and parts[0] in _IMPLIED else parts)
+    said = parts[1:] if len(parts) > 1 and parts[0] in _IMPLIED else parts
+    # A part with a dot in it is quoted, or it would be taken for two.
+    return ".".join(f'"{part}"' if "." in part else part for part in said)
 
 
 def walk(node: object) -> Iterator[tuple[str, Node]]:

@@ -21,7 +21,8 @@ from turnback.engine.session.message import Connection, Watcher, send
 from turnback.engine.session.query import load, query, scalar
 from turnback.engine.session.watch import send_cleanup
 from turnback.sql.quoting import joined, literal, relation_name
-from turnback.sql.statements import Statement, json_value
+from turnback.sql.statements import Statement
+from turnback.sql.tree import objects
 
 # How the note before an index build begins: with the index's table.
 _ON = "on "
@@ -189,10 +190,7 @@ def _drop_reindex_leftovers(connection: Connection, watch: Watcher | None) -> No
 
 
 def _dropped(statement: Statement) -> list[str]:
-    return [
-        joined([str(json_value(part)) for part in item["List"]["items"]])
-        for item in statement.tree["objects"]
-    ]
+    return [joined(parts) for parts in objects(statement.tree)]
 
 
 def _detached(

@@ -37,8 +37,8 @@ from turnback.engine.session.query import scalar
 from turnback.errors import RollbackFailed, TurnbackError
 from turnback.sql.destroys import drops_with_rows
 from turnback.sql.quoting import joined, relation_name
-from turnback.sql.statements import Statement, json_value
-from turnback.sql.tree import makes, target
+from turnback.sql.statements import Statement
+from turnback.sql.tree import makes, objects, target
 
 _SAVEPOINT = "turnback_undo"
 _PLANNED = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "SelectStmt"}
@@ -258,11 +258,11 @@ class Undo:
             columns = [item["AlterTableCmd"].get("name") for item in tree["cmds"]]
             return self._column_exists(relation_name(tree["relation"]), columns)
         if tree.get("removeType") in ("OBJECT_TABLE", "OBJECT_FOREIGN_TABLE"):
-            return any(self._relation_exists(_dropped(item)) for item in tree["objects"])
+            return any(self._relation_exists(joined(parts)) for parts in objects(tree))
         if tree.get("removeType") != "OBJECT_SCHEMA":
             return False
         sql = "SELECT pg_catalog.to_regnamespace(%(name)s) IS NOT NULL"
-        names = [{"name": _dropped(item)} for item in tree["objects"]]
+        names = [{"name": joined(parts)} for parts in objects(tree)]
         return any(scalar(self.session.connection, sql, name) for name in names)
 
     def _exists_already(self, statement: Statement) -> bool:
@@ -292,10 +292,3 @@ class Undo:
             "AND attname = ANY (%(columns)s::text[]) AND NOT attisdropped)"
         )
         return scalar(self.session.connection, sql, {"table": table, "columns": columns}) is True
-
-
-def _dropped(item: dict[str, object]) -> str:
-    """The quoted name in a DROP: a single name, or a list of its parts."""
-    inner = item.get("List")
-    names = inner["items"] if isinstance(inner, dict) else [item]
-    return joined(str(json_value(name)) for name in names)
