@@ -91,7 +91,7 @@ def test_the_demo_shows_its_releases_and_leaves_nothing(temporary):
     assert f"SNS published: started, rehearsed, {asked_twice}" in printed
     assert printed.count("ann presses Approve in Slack") == 1
     assert printed.count("ann follows the link and says yes") == 1
-    assert re.search(r"│ failed +the run r-\w+ failed, and the database was restored", printed)
+    assert re.search(r"│ failed +the run r-\w+ failed and was restored", printed)
     assert printed.count("pg_dump --schema-only is as before") == 2
     assert re.search(r"All \d+ rows in \d+ tables are as before", printed)
     assert re.search(r"All \d+ rows in \d+ tables are as at the snapshot", printed)

@@ -111,7 +111,7 @@ def holding_the_lock(deployed: Deployed) -> Iterator[None]:
 def test_it_leaves_with_how_the_run_ended(deployed):
     """One after the other, for each finds what those before it left."""
     code, told = deployed.release(ROOT / "migrations", "1.0.0")
-    assert (code, "release 1.0.0 succeeded" in told) == (0, True), told
+    assert (code, "release 1.0.0 on learning succeeded" in told) == (0, True), told
     run_sql(deployed.server, deployed.database.name, ROWS)
 
     failing = with_one_more(
