@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
+
+# Unicode's categories of controls, formats, surrogates, private use, unassigned, line ends.
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+# Letters and marks by category, and yet nothing is seen of them.
+_WITHOUT_WIDTH = "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
 
 
 def counted(number: int, noun: str) -> str:
@@ -65,6 +71,30 @@ def sentence(text: str) -> str:
     """The text with a capital at its begin and a full stop at its end."""
     text = text.strip()
     return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def visible(text: str) -> str:
+    """Text in which every character is seen: nothing moves a cursor, turns a line or hides.
+
+    Control characters except for line ends and tabs, bidirectional marks, characters without
+    width and parts of a pair become their code: ``\\u202e``. A name or an error of a database may
+    have any of them, and whoever reads a message must see what is there.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        character if character in "\n\t" or _is_visible(character) else _code(character)
+        for character in text
+    )
+
+
+def _is_visible(character: str) -> bool:
+    return unicodedata.category(character) not in _INVISIBLE and character not in _WITHOUT_WIDTH
+
+
+def _code(character: str) -> str:
+    number = ord(character)
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def cut(text: str, length: int) -> str:

@@ -19,7 +19,7 @@ from turnback.runs.reporting.report import ReportApproval
 from turnback.runs.reporting.words import loss_in_words
 from turnback.runs.state import RunState
 from turnback.runs.status import Status
-from turnback.wording import capped, clock
+from turnback.wording import capped, clock, visible
 
 # Of the reasons; all of them are in the run's plan.
 LISTED = 20
@@ -154,7 +154,7 @@ def _subject(status: QuestionStatus) -> str:
     question = status.question
     again = "Reminder: " if question.reminders else ""
     what = f"{again}{question.target} {question.release} waits for approval of its {question.gate}"
-    return what.encode("ascii", "replace").decode()[:SUBJECT_LENGTH]
+    return visible(what).encode("ascii", "replace").decode()[:SUBJECT_LENGTH]
 
 
 def _text(status: QuestionStatus, person: str, link: str) -> str:
@@ -184,4 +184,4 @@ def _text(status: QuestionStatus, person: str, link: str) -> str:
         "",
         f"Or in a terminal: {asked.command}",
     ]
-    return "\n".join(lines)
+    return visible("\n".join(lines))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from turnback.runs.approvals.record import QuestionStatus
 from turnback.runs.reporting.words import loss_in_words
-from turnback.wording import capped, clock
+from turnback.wording import capped, clock, visible
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -130,6 +130,7 @@ def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

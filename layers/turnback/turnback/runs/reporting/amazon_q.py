@@ -12,7 +12,7 @@ from typing import Any
 from turnback.runs.reporting.report import Report
 from turnback.runs.reporting.steps import steps
 from turnback.runs.reporting.words import lost, next_step, outcome, place, title
-from turnback.wording import cut, sentence
+from turnback.wording import cut, sentence, visible
 
 TITLE_LENGTH = 250
 DESCRIPTION_LENGTH = 3000
@@ -30,7 +30,7 @@ def notification(report: Report) -> dict[str, Any]:
             "title": cut(plain(title(report)), TITLE_LENGTH),
             "description": cut("\n".join(_lines(report)), DESCRIPTION_LENGTH),
             "nextSteps": [cut(plain(next_step(report)), STEP_LENGTH)],
-            "keywords": [report.target, report.release or "unknown", report.status],
+            "keywords": [plain(report.target), plain(report.release or "unknown"), report.status],
         },
         "metadata": {
             "threadId": report.run,
@@ -45,7 +45,7 @@ def notification(report: Report) -> dict[str, Any]:
 
 def plain(text: str) -> str:
     """Text in which nothing mentions or links, in Slack's markdown or that of Teams."""
-    safe = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    safe = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return safe.replace("](", "] (")
 
 

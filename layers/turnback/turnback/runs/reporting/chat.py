@@ -11,7 +11,7 @@ from turnback.runs.reporting.steps import steps
 from turnback.runs.reporting.words import lost, next_step, outcome, place, title
 from turnback.runs.state import RunError
 from turnback.runs.status import Status
-from turnback.wording import capped, clock, cut, duration, sentence
+from turnback.wording import capped, clock, cut, duration, sentence, visible
 
 # Slack's limits: https://docs.slack.dev/reference/block-kit/blocks
 HEADER_LENGTH = 150
@@ -35,7 +35,11 @@ def slack_message(report: Report, *, buttons: bool = False) -> dict[str, Any]:
         _reasons(report),
         f"*What to do*\n{escape(cut(next_step(report), 1200))}",
     ]
-    header = {"type": "plain_text", "text": cut(title(report), HEADER_LENGTH), "emoji": False}
+    header = {
+        "type": "plain_text",
+        "text": cut(visible(title(report)), HEADER_LENGTH),
+        "emoji": False,
+    }
     blocks: list[dict[str, Any]] = [{"type": "header", "text": header}]
     for text in _within([text for text in texts if text]):
         blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": text}})
@@ -48,8 +52,8 @@ def slack_message(report: Report, *, buttons: bool = False) -> dict[str, Any]:
 
 
 def escape(text: object) -> str:
-    """Text in which nothing is Slack's markup: no mention, no link, no end of a block of code."""
-    safe = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Text in which all is seen and nothing is Slack's markup: no mention, link or end of code."""
+    safe = visible(str(text)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return safe.replace("```", "'''")
 
 
@@ -125,7 +129,7 @@ def _buttons(report: Report, gate: str) -> dict[str, Any]:
 
 def _button(name: str, action: str, style: str, value: str, effect: str) -> dict[str, Any]:
     def plain(text: str) -> dict[str, str]:
-        return {"type": "plain_text", "text": text}
+        return {"type": "plain_text", "text": visible(text)}
 
     return {
         "type": "button",

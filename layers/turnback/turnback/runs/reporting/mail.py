@@ -8,7 +8,7 @@ from turnback.runs.reporting.report import Report
 from turnback.runs.reporting.steps import steps
 from turnback.runs.reporting.words import lost, next_step, outcome, place, reminder, title
 from turnback.runs.state import RunError
-from turnback.wording import capped, clock, cut, duration, sentence
+from turnback.wording import capped, clock, cut, duration, sentence, visible
 
 # SNS: "less than 100 characters", no line break; ASCII is what every mail reader shows.
 SUBJECT_LENGTH = 99
@@ -19,7 +19,7 @@ MESSAGE_LENGTH = 4000
 
 def email_subject(report: Report) -> str:
     """One line of at most 99 ASCII characters: target, release and status."""
-    line = " ".join(f"{reminder(report)}{title(report)}".split())
+    line = visible(" ".join(f"{reminder(report)}{title(report)}".split()))
     plain = line.encode("ascii", "replace").decode()
     return plain if len(plain) <= SUBJECT_LENGTH else plain[: SUBJECT_LENGTH - 3] + "..."
 
@@ -41,7 +41,7 @@ def email_text(report: Report) -> str:
         f"run {report.run}, {clock(report.at)}"
         + (f"\n{report.execution_arn}" if report.execution_arn else ""),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return visible("\n\n".join(part for part in parts if part)) + "\n"
 
 
 def _facts(report: Report) -> str:

@@ -12,7 +12,7 @@ from turnback.runs.reporting.progress import Progress
 from turnback.runs.reporting.words import rolled_back
 from turnback.runs.state import PlanRecord, RunError, RunReport, RunState
 from turnback.runs.status import Status
-from turnback.wording import counted
+from turnback.wording import counted, visible
 
 # CodePipeline's API reference: ExecutionDetails, FailureDetails.
 SUMMARY_LENGTH = 2048
@@ -108,7 +108,7 @@ def doing_of(
         if progress and progress.version:
             now = f"{progress.version} {progress.name or ''}".strip()
             text += f"; now {now}" + (f": {progress.text}" if progress.text else "")
-    return Doing(text[:SUMMARY_LENGTH], percent)
+    return Doing(visible(text)[:SUMMARY_LENGTH], percent)
 
 
 def variables_of(run: str, plan: PlanRecord, *, dry_run: bool, report_url: str) -> dict[str, str]:
@@ -168,7 +168,8 @@ def message_of(outcome: str, error: RunError | None, run: str | None = None) -> 
     ends = [f"hint: {hint}" if hint else "", f"more: turnback watch {run}" if run else ""]
     tail = "".join(f"\n{line}" for line in ends if line)
     head = "\n".join(filter(None, [outcome, first]))
-    return head[: MESSAGE_LENGTH - len(tail)] + tail
+    tail = visible(tail)
+    return visible(head)[: MESSAGE_LENGTH - len(tail)] + tail
 
 
 def refusal_of(error: TurnbackError, *, begun: bool = False) -> str:
