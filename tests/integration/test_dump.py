@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 from collections.abc import Callable
@@ -392,3 +393,15 @@ def test_of_many_tables_those_written_most_are_named() -> None:
     written = written_since({}, {"tables": tables})
     assert [row["name"] for row in written["tables"]][:2] == ["public.t29", "public.t28"]
     assert (len(written["tables"]), written["inserted"]) == (20, sum(range(30)))
+
+
+def test_the_error_of_pg_dump_is_shown_and_not_the_names_of_its_tables() -> None:
+    tables = ", ".join(f"public.table_{number}" for number in range(500))
+    said = io.BytesIO(
+        b"pg_dump: warning: something else\n"
+        b"pg_dump: error: query failed: ERROR:  permission denied for table pay\n"
+        b"pg_dump: detail: Query was: LOCK TABLE " + tables.encode()
+    )
+    shown = programs.last_error(said)
+    assert shown == "pg_dump: error: query failed: ERROR:  permission denied for table pay"
+    assert programs.last_error(io.BytesIO(b"Killed")) == "Killed"

@@ -17,9 +17,10 @@ import pytest
 from turnback.errors import DatabaseUnreachable, RestoreFailed, RunnerBusy
 from turnback.local.server import EmbeddedServer
 from turnback.recovery.dumps import server
+from turnback.recovery.dumps.fill import advice_on, errors_in
 from turnback.recovery.dumps.restore import RestoreDump
 from turnback.recovery.dumps.server import leading_session
-from turnback.recovery.dumps.successor import Names, advice_on
+from turnback.recovery.dumps.successor import Names
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import Place, RestoreState, Snapshot, SnapshotState
 
@@ -400,6 +401,21 @@ def test_the_usual_causes_have_advice(complaint: str, advice: str) -> None:
     assert advice in advice_on(complaint)
 
 
+def test_the_error_of_an_old_server_is_known_by_its_command_in_every_language() -> None:
+    said = (
+        "pg_restore: error: could not execute query: FEHLER:  unbekannter "
+        "Konfigurationsparameter »transaction_timeout«\n"
+        "Command was: SET transaction_timeout = 0;\n\n"
+        'pg_restore: creating TABLE "public.users"\n'
+        "pg_restore: from TOC entry 7; 1259 16400 TABLE users app\n"
+        "pg_restore: error: could not execute query: FEHLER:  keine Berechtigung\n"
+        "pg_restore: warning: errors ignored on restore: 2"
+    )
+    [failure] = errors_in(said)
+    assert (failure.entry, failure.what) == (7, "TABLE users app")
+    assert "keine Berechtigung" in failure.message
+
+
 def test_a_restore_gives_up_before_the_function_is_stopped(filled: str, admin: Admin) -> None:
     store = Memory()
     record = dump(filled, store)
@@ -438,7 +454,7 @@ def test_prepared_transactions_are_named_before_any_session_is_ended() -> None:
             Prepared(),  # type: ignore[arg-type]
             lambda: pytest.fail("a second session was opened"),
             Names("a", "b", "c"),
-            Properties("", (), -1, False, None),
+            Properties("", (), (), None, -1, False, None),
             mark=None,  # type: ignore[arg-type]
         )
 
@@ -579,3 +595,95 @@ def test_beside_restores_and_swaps_nothing(filled: str, admin: Admin) -> None:
     assert others(admin, filled) == [(name, True)]
     with pytest.raises(RestoreFailed, match="already"):
         restoring.beside(wanted.snapshot, name, "r-again")
+
+
+# Each works in the database, and fails under the empty search path or in the order of pg_restore.
+HARD_TO_RESTORE = {
+    "a check whose function reads a table that is filled later": """
+        CREATE TABLE zones (id int PRIMARY KEY);
+        INSERT INTO zones VALUES (1);
+        CREATE FUNCTION known(z int) RETURNS boolean LANGUAGE sql STABLE
+            AS 'SELECT EXISTS (SELECT FROM public.zones WHERE id = z)';
+        CREATE TABLE addresses (zone int CHECK (known(zone)));
+        INSERT INTO addresses VALUES (1);
+    """,
+    "a generated column whose function names another without its schema": """
+        CREATE FUNCTION base(t text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT lower(t)';
+        CREATE FUNCTION slug(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE
+            AS 'BEGIN RETURN base(t); END';
+        CREATE TABLE pages (title text, slug text GENERATED ALWAYS AS (slug(title)) STORED);
+        INSERT INTO pages VALUES ('Home');
+    """,
+    "a generated column that the server inlines when the table is made": """
+        CREATE FUNCTION base(t text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT lower(t)';
+        CREATE FUNCTION slug(t text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT base(t)';
+        CREATE TABLE pages (
+            id serial PRIMARY KEY, title text, slug text GENERATED ALWAYS AS (slug(title)) STORED
+        );
+        INSERT INTO pages (title) VALUES ('Home');
+    """,
+}
+
+
+@pytest.mark.parametrize("statements", HARD_TO_RESTORE.values(), ids=HARD_TO_RESTORE)
+def test_rows_come_back_although_their_functions_need_a_search_path(
+    database: str, admin: Admin, statements: str
+) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute(statements.encode())
+    store, before = Memory(), contents(database)
+    functions = (
+        "SELECT proname, proconfig FROM pg_proc "
+        "WHERE pronamespace = 'public'::regnamespace ORDER BY 1"
+    )
+    with psycopg.connect(database) as connection:
+        as_made = connection.execute(functions).fetchall()
+    record = dump(database, store)
+    assert restore(database, store, request(record)).state is RestoreState.RESTORED
+    assert contents(database) == before
+    with psycopg.connect(database) as connection:
+        assert connection.execute(functions).fetchall() == as_made
+    for name, _ in others(admin, database):
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+def test_an_index_that_cannot_be_made_is_reported_and_the_rows_are_restored(
+    database: str, admin: Admin
+) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            b"CREATE TABLE words (word text); INSERT INTO words VALUES ('a'); "
+            b"CREATE FUNCTION low(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE "
+            b"AS 'BEGIN RETURN lower(t); END'; CREATE INDEX words_low ON words (low(word)); "
+            b"CREATE OR REPLACE FUNCTION low(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE "
+            b"AS 'BEGIN RAISE ''not today''; END'"
+        )
+    store = Memory()
+    record = dump(database, store)
+    progress = restore(database, store, request(record))
+    assert progress.state is RestoreState.RESTORED
+    assert "not made" in progress.detail
+    assert "words_low" in progress.detail
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT word FROM words").fetchall() == [("a",)]
+    # The next call of the same run still says so.
+    assert restore(database, store, request(record)).detail == progress.detail
+    for name, _ in others(admin, database):
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+def test_a_database_whose_writes_were_frozen_is_restored_and_stays_frozen(
+    database: str, admin: Admin
+) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("CREATE TABLE words AS SELECT 'a' AS word")
+    store = Memory()
+    record = dump(database, store)
+    frozen = f"ALTER DATABASE {name_of(database)} SET default_transaction_read_only = on"
+    admin.execute(frozen.encode())
+    assert restore(database, store, request(record)).state is RestoreState.RESTORED
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SHOW default_transaction_read_only").fetchone() == ("on",)
+        assert connection.execute("SELECT word FROM words").fetchall() == [("a",)]
+    for name, _ in others(admin, database):
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())

@@ -55,7 +55,7 @@ def test_the_new_database_lets_nobody_in_before_it_has_the_grants_of_the_old_one
             read_properties(admin, name),
             record,
             RUN,
-            lambda *_: None,
+            lambda *_: (),
         )
         [opened] = [n for n, text in enumerate(session.executed) if "CONNECTIONS true" in text]
         grants = [n for n, text in enumerate(session.executed) if text[:6] in ("REVOKE", "GRANT ")]

@@ -124,7 +124,7 @@ def restore(
         refuse_while_running(open_stack(stack, reading=True), force, out)
     with _of_dump(where, snapshot, out) as from_dump:
         if into:
-            from_dump.beside(into, dry_run=dry_run)
+            missing = from_dump.beside(into, dry_run=dry_run)
             out.document |= {"status": "dry_run"} if dry_run else {"status": "restored"}
             if dry_run:
                 out.result(f'It would be restored into "{into}", and needs {from_dump.room} there.')
@@ -133,6 +133,8 @@ def restore(
             taken_at = from_dump.record.taken_at
             out.document |= {"into": into, "restored_to": taken_at}
             out.result(f'The dump of {local_clock(taken_at)} is in "{into}"; nothing was swapped.')
+            for one in missing:
+                out.note(f"warning: not made, and to be made by hand: {one}")
             return
         _replace(from_dump, None, dry_run=dry_run, yes=yes, out=out)
 

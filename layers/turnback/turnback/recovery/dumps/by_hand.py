@@ -161,12 +161,15 @@ class DumpRestore:
             f'When nobody needs it any more: DROP DATABASE "{kept}"',
         ]
 
-    def beside(self, name: str, *, dry_run: bool) -> None:
+    def beside(self, name: str, *, dry_run: bool) -> Sequence[str]:
         """Restore into a new database of this name, and swap nothing.
 
         Args:
             name: of the new database.
             dry_run: whether only to find out what would refuse it.
+
+        Returns:
+            What could not be made of the dump.
 
         Raises:
             ConfigurationError: the name cannot be used.
@@ -176,8 +179,7 @@ class DumpRestore:
             raise ConfigurationError("the name of a database has 1 to 63 bytes", hint="see --into")
         run = f"{self.record.run} into {name}"
         self.restorer.look((name, run))
-        if not dry_run:
-            self.restorer.beside(self._snapshot, name, run)
+        return [] if dry_run else self.restorer.beside(self._snapshot, name, run)
 
 
 def _folder_name(database: str) -> str:

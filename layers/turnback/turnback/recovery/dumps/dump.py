@@ -24,8 +24,8 @@ from turnback.recovery.dumps.programs import (
     ended_in_time,
     environment_for,
     feed,
+    last_error,
     refuse_newer_server,
-    tail,
 )
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import Snapshot, SnapshotState
@@ -165,7 +165,7 @@ class DumpSnapshots:
                     report(size)
                 if process.wait() != 0:
                     # Raised inside the block, so that the upload is aborted and leaves nothing.
-                    raise self._failed(tail(complaints), late=late.is_set())
+                    raise self._failed(last_error(complaints), late=late.is_set())
             return size, digest.hexdigest(), writer.encryption
 
     def _read_back(self, key: str) -> tuple[int, str]:
@@ -189,7 +189,7 @@ class DumpSnapshots:
             feed(process.stdin, None)
             if process.wait() != 0:
                 raise SnapshotFailed(
-                    f"the dump cannot be read back: {tail(complaints)}",
+                    f"the dump cannot be read back: {last_error(complaints)}",
                     hint="release again; nothing was changed",
                 )
             listing.seek(0)

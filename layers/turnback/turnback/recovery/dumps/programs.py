@@ -85,10 +85,16 @@ def feed(pipe: IO[bytes] | None, chunk: bytes | None) -> None:
             pipe.close()
 
 
-def tail(file: IO[bytes], length: int = 2000) -> str:
-    """The last of what a program complained about."""
+def last_error(file: IO[bytes], length: int = 2000) -> str:
+    """The last error of a program; all of its output where it names none.
+
+    The query that failed is left out: a LOCK TABLE names every table of the database.
+    """
     file.seek(0)
-    return file.read().decode(errors="replace").strip()[-length:]
+    said = file.read().decode(errors="replace").strip()
+    parts = re.split(r"\n(?=pg_\w+: )", said)
+    errors = [part for part in parts if re.match(r"pg_\w+: error: ", part)]
+    return errors[-1][:length] if errors else said[-length:]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ answering as before, or the restored one in its place.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -22,6 +22,7 @@ import psycopg
 from turnback.engine.session.connection import Connection
 from turnback.errors import ConfigurationError, DatabaseUnreachable, RestoreFailed
 from turnback.recovery.dumps.catalog import DumpRecord, key_of, read_record
+from turnback.recovery.dumps.fill import fill
 from turnback.recovery.dumps.server import (
     Properties,
     leading_session,
@@ -34,7 +35,6 @@ from turnback.recovery.dumps.successor import (
     RESTORING,
     Mark,
     Names,
-    fill,
     find_database,
     make_successor,
     name_in_use,
@@ -93,13 +93,16 @@ class RestoreDump:
             except psycopg.Error as error:
                 raise self._refused(error) from error
 
-    def beside(self, snapshot: Snapshot, name: str, run: str) -> DumpRecord:
+    def beside(self, snapshot: Snapshot, name: str, run: str) -> Sequence[str]:
         """Restore into a database of its own, and swap nothing.
 
         Args:
             snapshot: the dump.
             name: of the new database; there must be none of this name.
             run: who makes it; one that this run left unfinished is made again.
+
+        Returns:
+            What could not be made of the dump; see ``fill``.
 
         Raises:
             RestoreFailed: the name is taken, or it cannot be restored.
@@ -113,14 +116,14 @@ class RestoreDump:
                 )
             try:
                 properties = read_properties(connection, self._endpoint.name)
-                self._make(connection, name, properties, record, run)
+                missing = self._make(connection, name, properties, record, run)
                 settings = f"WITH CONNECTION LIMIT {properties.connection_limit}"
                 connection.execute(f"ALTER DATABASE {identifier(name)} {settings}".encode())
                 comment = f"COMMENT ON DATABASE {identifier(name)} IS "
                 connection.execute((comment + literal(properties.comment)).encode())
             except psycopg.Error as error:
                 raise self._refused(error) from error
-        return record
+        return missing
 
     def look(self, beside: tuple[str, str] | None = None) -> None:
         """Find out beforehand, and change nothing, what would refuse the restore.
@@ -206,22 +209,18 @@ class RestoreDump:
     ) -> RestoreProgress:
         names = Names.of(self._endpoint.name, request.run)
         mark = Mark(KEPT, request.run, record.sha256, record.taken_at)
-        done = RestoreProgress(
-            RestoreState.RESTORED,
-            f'the dump of {record.taken_at} is restored; the old database is "{names.kept}"',
-            kept=names.kept,
-            restored_to=record.taken_at,
-        )
         kept = find_database(connection, names.kept)
         if kept is not None:
             if kept.mark is None or kept.mark.run != request.run:
                 raise name_in_use(names.kept)
-            return done
+            return _restored(names, kept.mark)
         properties = read_properties(connection, names.current)
         refuse_missing_rights(connection, self._endpoint.user, names.current)
         successor = find_database(connection, names.successor)
         if successor is None or not successor.is_whole(request.run, record):
-            self._make(connection, names.successor, properties, record, request.run)
+            missing = self._make(connection, names.successor, properties, record, request.run)
+        else:
+            missing = successor.mark.missing if successor.mark else ()
         try:
             request.check(Place(name=names.successor))
         except DatabaseUnreachable as error:
@@ -230,14 +229,15 @@ class RestoreDump:
             return RestoreProgress(
                 RestoreState.SWAPPING, f'"{names.successor}" is whole; the next call swaps'
             )
+        mark = replace(mark, comment=properties.comment, missing=missing)
         swap(
             connection,
             lambda: open_maintenance(self._endpoint, f"turnback swap {request.run}"),
             names,
             properties,
-            replace(mark, comment=properties.comment),
+            mark,
         )
-        return done
+        return _restored(names, mark)
 
     def _make(
         self,
@@ -246,13 +246,13 @@ class RestoreDump:
         properties: Properties,
         record: DumpRecord,
         run: str,
-    ) -> None:
-        def filled(into: Endpoint, server_version: int) -> None:
+    ) -> Sequence[str]:
+        def filled(into: Endpoint, search_path: str | None) -> Sequence[str]:
             seconds = self._seconds_left() - RESERVE_S
-            fill(into, self._store, record, seconds, server_version)
+            return fill(into, self._store, record, seconds, search_path)
 
         into = replace(self._endpoint, name=name)
-        make_successor(connection, into, properties, record, run, filled)
+        return make_successor(connection, into, properties, record, run, filled)
 
     def _refused(self, error: psycopg.Error) -> RestoreFailed:
         if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
@@ -265,6 +265,17 @@ class RestoreDump:
             sqlstate=error.sqlstate,
             hint="the old database answers as before; give us that right, then restore again",
         )
+
+
+def _restored(names: Names, mark: Mark) -> RestoreProgress:
+    missing = f"; not made, and to be made by hand: {'; '.join(mark.missing)}"
+    return RestoreProgress(
+        RestoreState.RESTORED,
+        f'the dump of {mark.taken_at} is restored; the old database is "{names.kept}"'
+        + (missing if mark.missing else ""),
+        kept=names.kept,
+        restored_to=mark.taken_at,
+    )
 
 
 def swap(

@@ -48,14 +48,18 @@ class Properties:
 
     Attributes:
         creation: the options of CREATE DATABASE.
-        statements: run afterwards, with ``{name}`` where the new one's name goes.
+        grants: run before it takes sessions, with ``{name}`` where the new one's name goes.
+        settings: run when it is filled, likewise.
+        search_path: the one that its settings give to every session; None without one.
         connection_limit: -1 is without limit.
         template: whether everybody may copy it.
         comment: of the database.
     """
 
     creation: str
-    statements: tuple[str, ...]
+    grants: tuple[str, ...]
+    settings: tuple[str, ...]
+    search_path: str | None
     connection_limit: int
     template: bool
     comment: str | None
@@ -82,7 +86,7 @@ def read_properties(connection: Connection, database: str) -> Properties:
         )
     fields, owner, encoding, tablespace, comment = row
     assert isinstance(fields, dict)
-    statements = [*_settings(connection, database), *_grants(connection, database, str(owner))]
+    settings = list(_settings(connection, database))
     return Properties(
         creation=" ".join(
             [
@@ -93,7 +97,12 @@ def read_properties(connection: Connection, database: str) -> Properties:
                 *_locale(fields),
             ]
         ),
-        statements=tuple(statements),
+        grants=tuple(_grants(connection, database, str(owner))),
+        settings=tuple(_statement(*setting) for setting in settings),
+        search_path=next(
+            (value for role, name, value in settings if role is None and name == "search_path"),
+            None,
+        ),
         connection_limit=int(fields["datconnlimit"]),
         template=bool(fields["datistemplate"]),
         comment=None if comment is None else str(comment),
@@ -114,7 +123,7 @@ def _locale(fields: dict[str, object]) -> Iterator[str]:
         yield f"ICU_RULES {literal(str(fields['daticurules']))}"
 
 
-def _settings(connection: Connection, database: str) -> Iterator[str]:
+def _settings(connection: Connection, database: str) -> Iterator[tuple[str | None, str, str]]:
     rows = connection.execute(
         "SELECT r.rolname, setting FROM pg_catalog.pg_db_role_setting s "
         "JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase "
@@ -125,12 +134,16 @@ def _settings(connection: Connection, database: str) -> Iterator[str]:
     )
     for role, setting in rows:
         name, _, value = str(setting).partition("=")
-        place = "DATABASE {name}" if role is None else _braced(f"ROLE {identifier(str(role))} IN ")
-        if role is not None:
-            place += "DATABASE {name}"
-        # A custom setting has a dot in its name, and each part is a name of its own.
-        what = ".".join(identifier(part) for part in name.split("."))
-        yield f"ALTER {place} SET {_braced(what)} TO {_braced(_value(name, value))}"
+        yield None if role is None else str(role), name, value
+
+
+def _statement(role: str | None, name: str, value: str) -> str:
+    place = "DATABASE {name}"
+    if role is not None:
+        place = f"{_braced(f'ROLE {identifier(role)} IN ')}{place}"
+    # A custom setting has a dot in its name, and each part is a name of its own.
+    what = ".".join(identifier(part) for part in name.split("."))
+    return f"ALTER {place} SET {_braced(what)} TO {_braced(_value(name, value))}"
 
 
 def _value(name: str, value: str) -> str:

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
-from pathlib import Path
-from typing import IO
 
-from turnback.engine.session.connection import Connection, connect
-from turnback.engine.session.events import Options
-from turnback.errors import RestoreFailed, SnapshotFailed, TurnbackError
-from turnback.recovery.dumps.catalog import DumpRecord, key_of
-from turnback.recovery.dumps.programs import binary, ended_in_time, environment_for, feed
+from turnback.engine.session.connection import Connection
+from turnback.errors import RestoreFailed
+from turnback.recovery.dumps.catalog import DumpRecord
 from turnback.recovery.dumps.server import Properties
 from turnback.recovery.endpoint import Endpoint
 from turnback.sql.quoting import identifier, literal
-from turnback.store import Store
 
 # NAMEDATALEN is 64: the server cuts longer names, and then two would be one.
 _LONGEST = 63
@@ -31,36 +24,10 @@ _BY_HAND = re.compile(r"_restore_r_(\d{8})t(\d{6})z_([0-9a-f]{6})$")
 RESTORING = "restoring"
 COMPLETE = "complete"
 KEPT = "kept"
-# pg_restore 17 and later set this first; a server before 17 does not know it, and needs it not.
-_KNOWS_TIMEOUT = 170000
-_HARMLESS = re.compile(
-    r"(pg_restore: while [^\n]*\n)*"
-    r'pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter "'
-    r'transaction_timeout"\nCommand was: SET transaction_timeout = 0;\n+'
-)
-_ONLY_THAT = "pg_restore: warning: errors ignored on restore: 1"
-_SHOWN = 2000
-_CAUSES = (
-    (
-        r"No space left on device|could not extend file|disk full",
-        "the server's disk is full: a restore needs as much room again as the database has. "
-        "Make room, then restore again",
-    ),
-    (
-        r'extension "[^"]*" is not available|could not open extension control file',
-        "install the extension on the server (on RDS: choose an engine version that has it), "
-        "then restore again",
-    ),
-    (
-        r"must be owner of|permission denied|must be able to SET ROLE|must be superuser",
-        "restore as a user who owns what is in the dump: the database's owner, or the master user "
-        "of RDS made a member of the owners",
-    ),
-    (r'role "[^"]*" does not exist', "create the role: a dump holds no roles; then restore again"),
-)
 
-# Fills the database at this endpoint; takes the server's version.
-Fill = Callable[[Endpoint, int], None]
+# Fills the database at this endpoint, with the search path that the old one has; returns what could
+# not be made.
+Fill = Callable[[Endpoint, str | None], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +60,7 @@ class Mark:
         sha256: of the dump.
         taken_at: as of when its data is.
         comment: the comment that the old database had.
+        missing: what could not be made of the dump; it can be made later.
     """
 
     state: str
@@ -100,10 +68,15 @@ class Mark:
     sha256: str
     taken_at: str
     comment: str | None = None
+    missing: Sequence[str] = ()
 
     def text(self) -> str:
         """As a comment."""
-        return json.dumps({"what": _KIND, **asdict(self)}, ensure_ascii=False)
+        fields = {"what": _KIND, **asdict(self)}
+        if not self.missing:
+            # An older turnback does not know it.
+            del fields["missing"]
+        return json.dumps(fields, ensure_ascii=False)
 
 
 def read_mark(comment: str | None) -> Mark | None:
@@ -188,11 +161,11 @@ def make_successor(
     record: DumpRecord,
     run: str,
     fill: Fill,
-) -> None:
+) -> Sequence[str]:
     """Make a database and fill it; what an earlier call of this run left is dropped first.
 
-    The planner's statistics are made before anybody uses it: a dump has none, and without them
-    the first minutes of a restored database are its slowest.
+    The settings of the old database come last: one that makes it read-only, or that ends long
+    statements, would stop the filling.
 
     Args:
         connection: the leading session.
@@ -201,6 +174,9 @@ def make_successor(
         record: of the dump.
         run: the restore it belongs to.
         fill: what fills it.
+
+    Returns:
+        What could not be made of the dump, though all its rows are there.
 
     Raises:
         RestoreFailed: there is another database of this name, or it could not be filled.
@@ -215,17 +191,18 @@ def make_successor(
         for statement in (
             f"COMMENT ON DATABASE {name} IS {literal(mark.text())}",
             # Its grants first: by default, everybody may connect.
-            *(text.format(name=name) for text in properties.statements),
+            *(text.format(name=name) for text in properties.grants),
             f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true",
         ):
             connection.execute(statement.encode())
-        fill(endpoint, connection.info.server_version)
-        with connect(
-            endpoint.conninfo(), application_name="turnback analyze", options=Options()
-        ) as session:
-            session.execute("ANALYZE")
-        whole = replace(mark, state=COMPLETE, taken_at=record.taken_at)
-        connection.execute(f"COMMENT ON DATABASE {name} IS {literal(whole.text())}".encode())
+        missing = fill(endpoint, properties.search_path)
+        whole = replace(mark, state=COMPLETE, taken_at=record.taken_at, missing=missing)
+        for statement in (
+            *(text.format(name=name) for text in properties.settings),
+            f"COMMENT ON DATABASE {name} IS {literal(whole.text())}",
+        ):
+            connection.execute(statement.encode())
+        return missing
     except BaseException:
         # A half-filled database is of no use, and fills the disk.
         if not connection.closed:
@@ -277,107 +254,3 @@ def _drop(connection: Connection, name: str, run: str) -> None:
     if not found.is_left_of(run):
         raise name_in_use(name)
     connection.execute(f"DROP DATABASE {identifier(name)} WITH (FORCE)".encode())
-
-
-def fill(
-    endpoint: Endpoint, store: Store, record: DumpRecord, seconds: float, server_version: int
-) -> None:
-    """Restore a dump into an empty database.
-
-    The first error ends it (--exit-on-error): what follows from it is only noise. With a server
-    before 17 one error is certain, and harmless: there it continues, and any other is a failure
-    at the end. It is not one transaction (--single-transaction): that would hold a lock on every
-    object, of which a server has few (max_locks_per_transaction), and a half filled database is
-    dropped anyway.
-
-    Args:
-        endpoint: the empty database.
-        store: where the dump is.
-        record: what is known of the dump.
-        seconds: after which pg_restore is ended.
-        server_version: of the server; 180006 is 18.6.
-
-    Raises:
-        RestoreFailed: the dump is gone or was changed, the time is over, or pg_restore failed.
-    """
-    if seconds <= 0:
-        raise _late(record)
-    program = _program()
-    digest = sha256()
-    database = endpoint.name.replace("\\", "\\\\").replace("'", "\\'")
-    with (
-        tempfile.TemporaryFile() as complaints,
-        subprocess.Popen(
-            [
-                *(program, "--format=custom", "--no-password"),
-                *(("--exit-on-error",) if server_version >= _KNOWS_TIMEOUT else ()),
-                f"--dbname=dbname='{database}'",
-            ],
-            env=environment_for(program, endpoint),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=complaints,
-        ) as process,
-        ended_in_time(process, seconds) as late,
-    ):
-        try:
-            for chunk in store.stream(key_of(store, record.id)):
-                digest.update(chunk)
-                feed(process.stdin, chunk)
-                if process.poll():
-                    break
-        except TurnbackError as error:
-            raise RestoreFailed(
-                f"the dump cannot be read: {error.message}",
-                hint="the old database answers as before; restore another snapshot",
-            ) from error
-        feed(process.stdin, None)
-        code = process.wait()
-        if late.is_set():
-            raise _late(record)
-        complaint = _complaint(complaints)
-        if code and complaint != _ONLY_THAT:
-            raise _failed(complaint, endpoint)
-    if digest.hexdigest() != record.sha256:
-        raise RestoreFailed(
-            f"the dump {record.id} is not the one that was taken: its checksum differs",
-            hint="the old database answers as before; restore another snapshot, and find out who "
-            "can write there",
-        )
-
-
-def _program() -> Path:
-    try:
-        return binary("pg_restore")
-    except SnapshotFailed as error:
-        raise RestoreFailed(error.message, hint=error.hint) from error
-
-
-def _complaint(complaints: IO[bytes]) -> str:
-    """What pg_restore said, from its beginning: the first error is the cause of the others."""
-    complaints.seek(0)
-    said = complaints.read(_SHOWN * 2).decode(errors="replace")
-    return _HARMLESS.sub("", said, count=1).strip()[:_SHOWN]
-
-
-def _failed(complaint: str, endpoint: Endpoint) -> RestoreFailed:
-    shown = complaint.replace(endpoint.password, "***") if endpoint.password else complaint
-    hint = f"the old database answers as before; {advice_on(shown)}"
-    return RestoreFailed(f"pg_restore failed: {shown}", hint=hint)
-
-
-def advice_on(complaint: str) -> str:
-    """What to do about what pg_restore said."""
-    return next(
-        (text for pattern, text in _CAUSES if re.search(pattern, complaint)),
-        "look for its cause in the server's log, then restore again",
-    )
-
-
-def _late(record: DumpRecord) -> RestoreFailed:
-    return RestoreFailed(
-        f"the dump of {record.bytes // 1_000_000} MB was not restored in the time that one "
-        "function call has",
-        hint="the old database answers as before; restore it from a machine without that limit: "
-        f"turnback restore {record.id}",
-    )

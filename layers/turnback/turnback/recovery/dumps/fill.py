@@ -1,0 +1,309 @@
+"""Filling an empty database from a dump, in three passes: its tables, their rows, and the rest.
+
+A dump streams from the store into pg_restore; nothing lies on the disk. pg_restore works with an
+empty search path and in an order of its own. Under these, a function that names an object without
+its schema fails, and so does a CHECK constraint whose function reads a table that has no rows yet,
+though both work in the database. So what fails is tried again: with a search path for the
+functions, and as long as some of it succeeds.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import psycopg
+
+from turnback.engine.session.connection import Connection, connect
+from turnback.engine.session.events import Options
+from turnback.errors import RestoreFailed, SnapshotFailed, TurnbackError
+from turnback.recovery.dumps.catalog import DumpRecord, key_of
+from turnback.recovery.dumps.programs import binary, ended_in_time, environment_for, feed
+from turnback.recovery.endpoint import Endpoint
+from turnback.store import Store
+
+# pg_restore 17 and later set this first; a server before 17 does not know it. The error is known by
+# the command: its text is in the language of the server.
+_HARMLESS = "Command was: SET transaction_timeout = 0;"
+_ENTRY = re.compile(r"pg_restore: from TOC entry (\d+); \d+ \d+ (.*)")
+_ERROR = "pg_restore: error: "
+_SHOWN = 2000
+# Output of one pass that is read, in bytes: a line for each object, more for one that failed.
+_READ = 64_000_000
+# What a database does not need to be right: it can be made again from the rows.
+_CAN_WAIT = ("INDEX ", "MATERIALIZED VIEW DATA ", "STATISTICS ", "COMMENT ")
+# Functions of users that have no search path of their own.
+_FUNCTIONS = """
+SELECT pg_catalog.format('ALTER ROUTINE %I.%I(%s)', n.nspname, p.proname,
+                         pg_catalog.pg_get_function_identity_arguments(p.oid))
+  FROM pg_catalog.pg_proc p
+  JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+  JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+ WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+   AND l.lanname NOT IN ('internal', 'c') AND p.prokind IN ('f', 'p')
+   AND NOT EXISTS (SELECT FROM pg_catalog.unnest(p.proconfig) s WHERE s LIKE 'search_path=%')
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+"""
+_CAUSES = (
+    (
+        r"No space left on device|could not extend file|disk full",
+        "the server's disk is full: a restore needs as much room again as the database has. "
+        "Make room, then restore again",
+    ),
+    (
+        r'extension "[^"]*" is not available|could not open extension control file',
+        "install the extension on the server (on RDS: choose an engine version that has it), "
+        "then restore again",
+    ),
+    (
+        r"must be owner of|permission denied|must be able to SET ROLE|must be superuser",
+        "restore as a user who owns what is in the dump: the database's owner, or the master user "
+        "of RDS made a member of the owners",
+    ),
+    (r'role "[^"]*" does not exist', "create the role: a dump holds no roles; then restore again"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What pg_restore could not do.
+
+    Attributes:
+        entry: number in the dump's table of contents; None for a command of its own.
+        what: the entry: ``INDEX public users_name_idx app``.
+        message: pg_restore's words.
+    """
+
+    entry: int | None
+    what: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.message}" if self.what else self.message
+
+
+def fill(
+    endpoint: Endpoint, store: Store, record: DumpRecord, seconds: float, search_path: str | None
+) -> list[str]:
+    """Restore a dump into an empty database, and make the planner's statistics.
+
+    A dump has no statistics, and without them the first minutes of a restored database are its
+    slowest. It is not one transaction (--single-transaction): that would hold a lock on every
+    object, of which a server has few (max_locks_per_transaction).
+
+    Args:
+        endpoint: the empty database.
+        store: where the dump is.
+        record: what is known of the dump.
+        seconds: after which pg_restore is ended.
+        search_path: of the old database; None for the server's.
+
+    Returns:
+        The indexes and the like that could not be made, each with its error.
+
+    Raises:
+        RestoreFailed: the dump is gone or was changed, the time is over, or rows or what protects
+            them could not be restored.
+    """
+    passes = _Passes(endpoint, store, record, seconds)
+    functions = _SearchPath(endpoint, search_path)
+    passes.refuse(_again(passes, functions, passes.run("--section=pre-data")))
+    rows = passes.run("--section=data", whole=True)
+    passes.refuse(_again(passes, functions, rows))
+    rest = _again(passes, functions, passes.run("--section=post-data"))
+    passes.refuse([one for one in rest if not one.what.startswith(_CAN_WAIT)])
+    with connect(
+        endpoint.conninfo(), application_name="turnback analyze", options=Options()
+    ) as session:
+        session.execute("ANALYZE")
+    functions.reset()
+    return [str(one) for one in rest]
+
+
+def _again(
+    passes: _Passes, functions: _SearchPath, failures: Sequence[Failure]
+) -> Sequence[Failure]:
+    """Try again what failed, as long as some of it succeeds; what is left, with its first error.
+
+    An entry that had succeeded in part fails the second time because its object exists.
+    """
+    first = {one.entry: one for one in failures}
+    left = len(failures) + 1
+    while failures and len(failures) < left and None not in first:
+        left = len(failures)
+        functions.set()
+        failures = passes.run(entries=[one.entry for one in failures if one.entry])
+    return [first.get(one.entry, one) for one in failures]
+
+
+class _SearchPath:
+    """A search path for the functions of the new database, while it is being filled."""
+
+    def __init__(self, endpoint: Endpoint, path: str | None) -> None:
+        self._endpoint = endpoint
+        self._path = path
+        self._altered: list[str] = []
+
+    def set(self) -> None:
+        """Set it where there is none yet; functions that we may not alter are left out."""
+        with self._connect() as session:
+            path = self._path
+            if path is None:
+                row = session.execute("SELECT pg_catalog.current_setting('search_path')").fetchone()
+                path = str(row[0]) if row else ""
+            for (alter,) in session.execute(_FUNCTIONS).fetchall():
+                try:
+                    session.execute(f"{alter} SET search_path TO {path or chr(34) * 2}".encode())
+                except psycopg.errors.InsufficientPrivilege:
+                    continue
+                self._altered.append(str(alter))
+
+    def reset(self) -> None:
+        """Leave the functions as they are in the dump."""
+        if not self._altered:
+            return
+        with self._connect() as session:
+            for alter in self._altered:
+                session.execute(f"{alter} RESET search_path".encode())
+
+    def _connect(self) -> Connection:
+        return connect(
+            self._endpoint.conninfo(), application_name="turnback fill", options=Options()
+        )
+
+
+class _Passes:
+    """Runs pg_restore over one dump, several times, within one time."""
+
+    def __init__(
+        self, endpoint: Endpoint, store: Store, record: DumpRecord, seconds: float
+    ) -> None:
+        self._endpoint = endpoint
+        self._store = store
+        self._record = record
+        self._until = time.monotonic() + seconds
+
+    def run(self, *options: str, entries: Sequence[int] = (), whole: bool = False) -> list[Failure]:
+        """Restore a part of the dump; what of it failed.
+
+        Args:
+            options: of pg_restore.
+            entries: numbers in the table of contents, where only these are to be restored.
+            whole: whether the dump is read to its end, and its checksum compared.
+        """
+        seconds = self._until - time.monotonic()
+        if seconds <= 0:
+            raise self._late()
+        program, digest = _program(), sha256()
+        database = self._endpoint.name.replace("\\", "\\\\").replace("'", "\\'")
+        with (
+            tempfile.NamedTemporaryFile("w") as listed,
+            tempfile.TemporaryFile() as complaints,
+        ):
+            if entries:
+                listed.writelines(f"{entry}; 0 0\n" for entry in entries)
+                listed.flush()
+                options = (*options, f"--use-list={listed.name}")
+            with (
+                subprocess.Popen(
+                    [
+                        str(program),
+                        # Verbose, it names the entry that an error is of.
+                        *("--format=custom", "--no-password", "--verbose", *options),
+                        f"--dbname=dbname='{database}'",
+                    ],
+                    env=environment_for(program, self._endpoint),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=complaints,
+                ) as process,
+                ended_in_time(process, seconds) as late,
+            ):
+                for chunk in self._chunks():
+                    digest.update(chunk)
+                    feed(process.stdin, chunk)
+                    # It has read what it needs, or has failed.
+                    if process.poll() is not None and not whole:
+                        break
+                feed(process.stdin, None)
+                code = process.wait()
+                if late.is_set():
+                    raise self._late()
+                complaints.seek(0)
+                said = complaints.read(_READ).decode(errors="replace").strip()
+        if whole and digest.hexdigest() != self._record.sha256:
+            raise RestoreFailed(
+                f"the dump {self._record.id} is not the one that was taken: its checksum differs",
+                hint="the old database answers as before; restore another snapshot, and find out "
+                "who can write there",
+            )
+        failures = errors_in(said)
+        if code and not failures and _HARMLESS not in said:
+            failures = [Failure(None, "", said[-_SHOWN:])]
+        return failures
+
+    def refuse(self, failures: Sequence[Failure]) -> None:
+        """Raise the error for these, if there are any."""
+        if not failures:
+            return
+        others = f" (and {len(failures) - 1} more errors)" if len(failures) > 1 else ""
+        said = f"{str(failures[0])[:_SHOWN]}{others}"
+        password = self._endpoint.password
+        shown = said.replace(password, "***") if password else said
+        raise RestoreFailed(
+            f"pg_restore failed: {shown}",
+            hint=f"the old database answers as before; {advice_on(shown)}",
+        )
+
+    def _chunks(self) -> Iterator[bytes]:
+        try:
+            yield from self._store.stream(key_of(self._store, self._record.id))
+        except TurnbackError as error:
+            raise RestoreFailed(
+                f"the dump cannot be read: {error.message}",
+                hint="the old database answers as before; restore another snapshot",
+            ) from error
+
+    def _late(self) -> RestoreFailed:
+        record = self._record
+        return RestoreFailed(
+            f"the dump of {record.bytes // 1_000_000} MB was not restored in the time that one "
+            "function call has",
+            hint="the old database answers as before; restore it from a machine without that "
+            f"limit: turnback restore {record.id}",
+        )
+
+
+def errors_in(said: str) -> list[Failure]:
+    """The errors in pg_restore's output, one for each entry: its first, the cause of the others."""
+    found: list[Failure] = []
+    entry: int | None = None
+    what, parts = "", re.split(r"\n(?=pg_restore: )", said)
+    for part in parts:
+        if match := _ENTRY.match(part):
+            entry, what = int(match[1]), match[2].strip()
+        elif part.startswith(_ERROR) and _HARMLESS not in part:
+            found.append(Failure(entry, what, part.removeprefix(_ERROR).strip()[:_SHOWN]))
+    first = {one.entry: one for one in reversed(found)}
+    return [one for one in found if first[one.entry] is one]
+
+
+def _program() -> Path:
+    try:
+        return binary("pg_restore")
+    except SnapshotFailed as error:
+        raise RestoreFailed(error.message, hint=error.hint) from error
+
+
+def advice_on(complaint: str) -> str:
+    """What to do about an error of pg_restore."""
+    return next(
+        (text for pattern, text in _CAUSES if re.search(pattern, complaint)),
+        "look for its cause in the server's log, then restore again",
+    )
