@@ -14,6 +14,7 @@ from turnback.aws.rds_databases import (
     begun,
     differing,
     needed,
+    own_group,
     security_groups,
     tags_like,
 )
@@ -104,7 +105,7 @@ class Clusters(Databases):
             passes=("DBClusterNotFound",),
             DBInstanceIdentifier=identifier,
             DBClusterIdentifier=cluster,
-            DBParameterGroupName=parameters[0].get("DBParameterGroupName"),
+            DBParameterGroupName=own_group(parameters[0].get("DBParameterGroupName")),
             Tags=tags_like(old, tags),
             **{name: old.get(name) for name in _MEMBER},
             **watched,
@@ -123,7 +124,7 @@ class Clusters(Databases):
             "Port": old.get("Port"),
             "DBSubnetGroupName": old.get("DBSubnetGroup"),
             "VpcSecurityGroupIds": security_groups(old),
-            "DBClusterParameterGroupName": old.get("DBClusterParameterGroup"),
+            "DBClusterParameterGroupName": own_group(old.get("DBClusterParameterGroup")),
             "EngineMode": old.get("EngineMode"),
             "ServerlessV2ScalingConfiguration": scaling or None,
             # "aurora" is not shown, and is the default.

@@ -128,6 +128,15 @@ def begun(
     return None
 
 
+def own_group(name: str | None) -> str | None:
+    """A parameter or option group, if it is not the default one.
+
+    RDS finds the default one by itself, and it is another one after an upgrade: the one of today
+    does not fit a snapshot of before (``default.postgres17``, ``default:postgres-17``).
+    """
+    return None if not name or name.startswith(("default.", "default:")) else str(name)
+
+
 def security_groups(row: Row) -> list[str]:
     """The identifiers of its security groups."""
     return [group["VpcSecurityGroupId"] for group in row["VpcSecurityGroups"]]

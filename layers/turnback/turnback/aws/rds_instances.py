@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from turnback.aws.rds_databases import ApiNames, Databases, Row, differing, security_groups
+from turnback.aws.rds_databases import (
+    ApiNames,
+    Databases,
+    Row,
+    differing,
+    own_group,
+    security_groups,
+)
 
 # RDS takes IOPS and throughput of gp3 from this size on, in GiB (RDS User Guide, "gp3 storage").
 _GP3_CHOICE = 400
@@ -47,8 +54,12 @@ class Instances(Databases):
             "Port": (old.get("Endpoint") or {}).get("Port"),
             "DBSubnetGroupName": (old.get("DBSubnetGroup") or {}).get("DBSubnetGroupName"),
             "VpcSecurityGroupIds": security_groups(old),
-            "DBParameterGroupName": _first(old.get("DBParameterGroups"), "DBParameterGroupName"),
-            "OptionGroupName": _own_option_group(old),
+            "DBParameterGroupName": own_group(
+                _first(old.get("DBParameterGroups"), "DBParameterGroupName")
+            ),
+            "OptionGroupName": own_group(
+                _first(old.get("OptionGroupMemberships"), "OptionGroupName")
+            ),
             "MultiAZ": old.get("MultiAZ"),
             "PubliclyAccessible": old.get("PubliclyAccessible"),
             "AutoMinorVersionUpgrade": old.get("AutoMinorVersionUpgrade"),
@@ -93,12 +104,6 @@ def _storage(old: Row) -> dict[str, Any]:
             "StorageThroughput": old.get("StorageThroughput") or None,
         }
     return {"StorageType": kind}
-
-
-def _own_option_group(old: Row) -> str | None:
-    """RDS finds a default one by itself, and it is another after an upgrade."""
-    name = _first(old.get("OptionGroupMemberships"), "OptionGroupName")
-    return None if name is None or name.startswith("default:") else name
 
 
 def _first(rows: Any, name: str) -> str | None:
