@@ -401,6 +401,31 @@ def test_the_usual_causes_have_advice(complaint: str, advice: str) -> None:
     assert advice in advice_on(complaint)
 
 
+def test_a_dump_that_is_replaced_between_two_passes_is_not_restored(
+    filled: str, admin: Admin
+) -> None:
+    class Replaced(Memory):
+        """Gives another dump to whoever reads first."""
+
+        reads = 0
+
+        def stream(self, key: str) -> Iterator[bytes]:
+            self.reads += 1
+            yield from super().stream(key if self.reads > 1 else other.id)
+
+    store = Memory()
+    record = dump(filled, store)
+    with psycopg.connect(filled) as connection:
+        connection.execute("CREATE TABLE forged (id int)")
+    other = dump(filled, store, "r-other")
+    changing = Replaced()
+    changing.objects = store.objects
+    other = replace(other, id=other.id.removeprefix(store.prefix))
+    with pytest.raises(RestoreFailed, match="its checksum differs"):
+        restore(filled, changing, request(record))
+    assert others(admin, filled) == []
+
+
 def test_the_error_of_an_old_server_is_known_by_its_command_in_every_language() -> None:
     said = (
         "pg_restore: error: could not execute query: FEHLER:  unbekannter "

@@ -13,7 +13,7 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +24,7 @@ from turnback.engine.session.connection import Connection, connect
 from turnback.engine.session.events import Options
 from turnback.errors import RestoreFailed, SnapshotFailed, TurnbackError
 from turnback.recovery.dumps.catalog import DumpRecord, key_of
-from turnback.recovery.dumps.programs import binary, ended_in_time, environment_for, feed
+from turnback.recovery.dumps.programs import CHUNK, binary, ended_in_time, environment_for, feed
 from turnback.recovery.endpoint import Endpoint
 from turnback.store import Store
 
@@ -188,6 +188,9 @@ class _Passes:
         self._store = store
         self._record = record
         self._until = time.monotonic() + seconds
+        # Of the dump up to the end of each block: one pass reads it to its end, and every other one
+        # must have read the same.
+        self._digests: list[bytes] = []
 
     def run(self, *options: str, entries: Sequence[int] = (), whole: bool = False) -> list[Failure]:
         """Restore a part of the dump; what of it failed.
@@ -200,7 +203,7 @@ class _Passes:
         seconds = self._until - time.monotonic()
         if seconds <= 0:
             raise self._late()
-        program, digest = _program(), sha256()
+        program = _program()
         database = self._endpoint.name.replace("\\", "\\\\").replace("'", "\\'")
         with (
             tempfile.NamedTemporaryFile("w") as listed,
@@ -226,7 +229,6 @@ class _Passes:
                 ended_in_time(process, seconds) as late,
             ):
                 for chunk in self._chunks():
-                    digest.update(chunk)
                     feed(process.stdin, chunk)
                     # It has read what it needs, or has failed.
                     if process.poll() is not None and not whole:
@@ -237,12 +239,8 @@ class _Passes:
                     raise self._late()
                 complaints.seek(0)
                 said = complaints.read(_READ).decode(errors="replace").strip()
-        if whole and digest.hexdigest() != self._record.sha256:
-            raise RestoreFailed(
-                f"the dump {self._record.id} is not the one that was taken: its checksum differs",
-                hint="the old database answers as before; restore another snapshot, and find out "
-                "who can write there",
-            )
+        if whole and self._digests[-1].hex() != self._record.sha256:
+            raise self._changed()
         failures = errors_in(said)
         if code and not failures and _HARMLESS not in said:
             failures = [Failure(None, "", said[-_SHOWN:])]
@@ -262,13 +260,32 @@ class _Passes:
         )
 
     def _chunks(self) -> Iterator[bytes]:
+        """The dump in blocks of 1 MiB; raises where an earlier pass has read something else."""
+        digest = sha256()
         try:
-            yield from self._store.stream(key_of(self._store, self._record.id))
+            for number, block in enumerate(
+                _blocks(self._store.stream(key_of(self._store, self._record.id)))
+            ):
+                digest.update(block)
+                if number == len(self._digests):
+                    self._digests.append(digest.digest())
+                elif self._digests[number] != digest.digest():
+                    raise self._changed()
+                yield block
+        except RestoreFailed:
+            raise
         except TurnbackError as error:
             raise RestoreFailed(
                 f"the dump cannot be read: {error.message}",
                 hint="the old database answers as before; restore another snapshot",
             ) from error
+
+    def _changed(self) -> RestoreFailed:
+        return RestoreFailed(
+            f"the dump {self._record.id} is not the one that was taken: its checksum differs",
+            hint="the old database answers as before; restore another snapshot, and find out who "
+            "can write there",
+        )
 
     def _late(self) -> RestoreFailed:
         record = self._record
@@ -278,6 +295,18 @@ class _Passes:
             hint="the old database answers as before; restore it from a machine without that "
             f"limit: turnback restore {record.id}",
         )
+
+
+def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in blocks of one size, the last one excepted."""
+    waiting = bytearray()
+    for chunk in chunks:
+        waiting += chunk
+        while len(waiting) >= CHUNK:
+            yield bytes(waiting[:CHUNK])
+            del waiting[:CHUNK]
+    if waiting:
+        yield bytes(waiting)
 
 
 def errors_in(said: str) -> list[Failure]:
