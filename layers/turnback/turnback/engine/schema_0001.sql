@@ -47,3 +47,26 @@ SELECT version,
 COMMENT ON TABLE "history_schema".migrations IS 'turnback history, format 1';
 COMMENT ON COLUMN "history_schema".migrations.execution_time IS 'milliseconds';
 COMMENT ON TABLE "history_schema".migration_log IS 'turnback: every attempt, append only';
+
+-- What the history stores is run with its owner's rights. Default privileges may have granted
+-- others something; whoever is to read it is granted that afterwards.
+DO $$
+DECLARE
+    revoke text;
+BEGIN
+    FOR revoke IN
+        SELECT DISTINCT pg_catalog.format('REVOKE ALL ON %s FROM %s', c.oid::pg_catalog.regclass,
+                   coalesce(pg_catalog.quote_ident(r.rolname), 'PUBLIC'))
+          FROM pg_catalog.pg_class c
+          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace,
+               pg_catalog.aclexplode(c.relacl) a
+          LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+         WHERE n.nspname = 'history_schema'
+           AND c.relname IN ('migrations', 'migration_log', 'migration_log_id_seq',
+                             'migration_health')
+           AND a.grantee <> c.relowner
+    LOOP
+        EXECUTE revoke;
+    END LOOP;
+END
+$$;

@@ -56,6 +56,7 @@ def examine(connection: Connection, history: History, half_done: Iterable[HalfDo
     problems = [f"index {index.name} is invalid" for index in invalid_indexes(connection)]
     if not history.exists():
         return Health(version, None, None, problems=problems)
+    problems += [f"the history cannot be trusted: {reason}" for reason in history.distrust]
     entries = history.entries()
     applied = [entry for entry in entries if entry.applied]
     rows = sorted(map(_row, entries), key=lambda row: (row.at, int(row.version)), reverse=True)

@@ -14,7 +14,7 @@ from turnback.engine.session.message import Connection, ServerError, send
 from turnback.engine.session.query import execute, fetch, load, query, scalar
 from turnback.errors import DatabaseRefused, HistoryConflict
 from turnback.migrations.model import Migration
-from turnback.sql.quoting import identifier
+from turnback.sql.quoting import identifier, literal
 
 FORMAT = 1
 _MARK = "turnback history, format "
@@ -101,6 +101,7 @@ class History:
     Attributes:
         schema: the schema they are in.
         backend_pid: the server's own number for this session; 0 before it was asked.
+        distrust: the reasons why others than the owner may change what is read from it.
     """
 
     def __init__(self, connection: Connection, schema: str) -> None:
@@ -108,6 +109,7 @@ class History:
         self._known = False
         self._asked = False
         self.backend_pid = 0
+        self.distrust: list[str] = []
         self.schema = schema
 
     def exists(self) -> bool:
@@ -138,7 +140,7 @@ class History:
         return load(name, self.schema)
 
     def _is_ours(self, cursor: psycopg.Cursor[Any]) -> bool:
-        ((self.backend_pid, comment),) = fetch(cursor, tuple_row)
+        ((self.backend_pid, comment, self.distrust),) = fetch(cursor, tuple_row)
         if comment is None:
             return False
         if not comment.startswith(_MARK):
@@ -153,6 +155,23 @@ class History:
             )
         return True
 
+    def require_trust(self) -> None:
+        """Refuse a history that others than its owner can change.
+
+        Its rollback scripts run with the rights of this session.
+
+        Raises:
+            HistoryConflict: why it cannot be trusted.
+        """
+        if self.distrust:
+            more = f" (and {len(self.distrust) - 1} more)" if len(self.distrust) > 1 else ""
+            raise HistoryConflict(
+                f"the history in {self.schema} cannot be trusted: {self.distrust[0]}{more}",
+                hint="only its owner may write it, and it is the role that runs turnback: REVOKE "
+                "the privilege, drop the trigger, rule or policy, or change the owner, after you "
+                "have looked at what was written; turnback health shows every reason",
+            )
+
     def create(self) -> None:
         """Make the tables and the view, all or none.
 
@@ -161,7 +180,9 @@ class History:
         """
         text = resources.files("turnback.engine").joinpath("schema_0001.sql").read_text("utf-8")
         prefix = identifier(self.schema)
-        text = text.replace('"history_schema"', prefix)
+        text = text.replace('"history_schema"', prefix).replace(
+            "'history_schema'", literal(self.schema)
+        )
         if self.schema != "public":
             text = f"CREATE SCHEMA IF NOT EXISTS {prefix};\n{text}"
         try:

@@ -72,9 +72,10 @@ class Session:
         Raises:
             RunnerBusy: another run held the lock all the time.
             DatabaseRefused: a pooler is between, or the history cannot be created.
-            HistoryConflict: as ``History.exists`` does.
+            HistoryConflict: as ``History.exists`` does; or others than its owner can change it.
         """
         state = self.history.state_query() if self.history.exists() else ""
+        self.history.require_trust()
         refuse_pooler(self.connection, self.history.backend_pid)
         cursor = lock.acquire(
             self.connection,

@@ -56,7 +56,7 @@ def execute(
 ) -> psycopg.Cursor[Any]:
     """Run own statements in one message; ``fetch`` reads the rows of the first of them.
 
-    Raises as ``query`` does. Several statements take no ``params``.
+    Raises as ``query`` does.
     """
     # One simple query message, with the parameters in its text: less to send, and less to be cut
     # off in, than the messages of the extended protocol.

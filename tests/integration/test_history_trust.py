@@ -1,0 +1,158 @@
+"""A history that others than its owner can change is not believed: what it stores would be run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from turnback.engine import Engine, RunContext
+from turnback.errors import HistoryConflict
+from turnback.migrations.discovery import load_project
+
+from tests.conftest import ProjectFactory
+from tests.integration.command_line import turnback
+
+FILES = {
+    "sql/0001_t.sql": "CREATE TABLE t (id int);\n",
+    "rollback/0001_rollback.sql": "DROP TABLE t;\n",
+}
+MORE = FILES | {
+    "sql/0002_u.sql": "CREATE TABLE u (id int);\n",
+    "rollback/0002_rollback.sql": "DROP TABLE u;\n",
+}
+FORGED = "UPDATE migration_log SET rollback_sql = 'CREATE TABLE pwned AS SELECT current_user'"
+
+
+@pytest.fixture
+def stranger(database: str, admin: psycopg.Connection) -> Iterator[str]:
+    """A role of this test's own, which owns nothing."""
+    role = "anon_" + database.rsplit("/", 1)[1]
+    admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'anon'".encode())
+    yield role
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"DROP OWNED BY {role} CASCADE".encode())
+    admin.execute(f"DROP ROLE {role}".encode())
+
+
+def execute(url: str, sql: str) -> list[tuple]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(sql.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def as_role(url: str, role: str) -> str:
+    return psycopg.conninfo.make_conninfo(url, user=role, password="anon")
+
+
+@pytest.mark.parametrize("grantee", ["a role", "everybody"])
+def test_default_privileges_give_nobody_a_way_into_a_new_history(
+    database: str, project_factory: ProjectFactory, stranger: str, grantee: str
+) -> None:
+    to = stranger if grantee == "a role" else "PUBLIC"
+    execute(database, f"GRANT USAGE ON SCHEMA public TO {stranger}")
+    for kind in ("TABLES", "SEQUENCES"):
+        execute(database, f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON {kind} TO {to}")
+    folder = project_factory(FILES)
+    assert turnback("up", url=database, folder=folder).code == 0
+    # Its own tables have what the default privileges say.
+    assert execute(as_role(database, stranger), "SELECT * FROM t") == []
+    for sql in (
+        FORGED,
+        "SELECT * FROM migrations",
+        "SELECT * FROM migration_health",
+        "SELECT setval('migration_log_id_seq', 1)",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            execute(as_role(database, stranger), sql)
+    assert turnback("down", "0", "--yes", url=database, folder=folder).code == 0
+
+
+# How somebody else could have rows of theirs read, or code of theirs run; {} is a role.
+DISTRUST = {
+    "a privilege": ("GRANT UPDATE ON migration_log TO {}", "may UPDATE migration_log"),
+    "of everybody": (
+        "GRANT INSERT, DELETE ON migrations TO PUBLIC",
+        "everybody may DELETE, INSERT",
+    ),
+    "on a column": ("GRANT UPDATE (rollback_sql) ON migration_log TO {}", "may UPDATE"),
+    "on the sequence": ("GRANT UPDATE ON SEQUENCE migration_log_id_seq TO {}", "may UPDATE"),
+    "another owner": ("ALTER TABLE migration_log OWNER TO {}", "migration_log belongs to anon_"),
+    "a trigger": (
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+        "CREATE TRIGGER planted BEFORE INSERT ON migration_log FOR EACH ROW EXECUTE FUNCTION f()",
+        "migration_log has the trigger planted",
+    ),
+    "a rule": (
+        "CREATE RULE planted AS ON INSERT TO migration_log DO ALSO SELECT 1",
+        "migration_log has the rule planted",
+    ),
+    "row-level security": (
+        "ALTER TABLE migrations ENABLE ROW LEVEL SECURITY",
+        "migrations has row-level security",
+    ),
+    "a view": (
+        "ALTER TABLE migration_log RENAME TO kept;CREATE VIEW migration_log AS SELECT * FROM kept",
+        "migration_log is not a table",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", DISTRUST)
+def test_a_history_that_others_can_change_is_refused_and_reported(
+    database: str, project_factory: ProjectFactory, stranger: str, way: str
+) -> None:
+    sql, reason = DISTRUST[way]
+    folder = project_factory(FILES)
+    assert turnback("up", url=database, folder=folder).code == 0
+    execute(database, sql.format(stranger))
+    more = project_factory(MORE)
+    for arguments in (("up",), ("down", "0", "--yes"), ("repair", "0001", "--rolled-back")):
+        because = ("--because", "a test") if arguments[0] == "repair" else ()
+        answer = turnback(*arguments, *because, url=database, folder=more)
+        assert answer.code == 2, answer
+        assert "the history in public cannot be trusted" in answer.err
+        assert reason in answer.err
+    with Engine(database, context=RunContext("r-1")) as engine:
+        report = engine.run(engine.plan_up(load_project(more)))
+        assert isinstance(report.error, HistoryConflict)
+    assert execute(database, "SELECT to_regclass('t')::text, to_regclass('u')::text") == [
+        ("t", None)
+    ]
+    health = turnback("health", "--json", url=database, folder=more)
+    assert health.code == 3
+    assert any(reason in problem for problem in health.document["problems"])
+
+
+def test_who_may_only_read_the_history_is_no_danger(
+    database: str, project_factory: ProjectFactory, stranger: str
+) -> None:
+    folder = project_factory(FILES)
+    assert turnback("up", url=database, folder=folder).code == 0
+    execute(database, f"GRANT SELECT ON migrations, migration_log, migration_health TO {stranger}")
+    assert turnback("health", url=database, folder=folder).code == 0
+    assert turnback("down", "0", "--yes", url=database, folder=folder).code == 0
+
+
+def test_a_history_that_somebody_else_has_planted_is_refused(
+    database: str, project_factory: ProjectFactory, stranger: str
+) -> None:
+    folder = project_factory(FILES)
+    execute(database, f"GRANT CREATE, USAGE ON SCHEMA public TO {stranger}")
+    execute(
+        as_role(database, stranger),
+        "CREATE TABLE migrations (version varchar(20), name text, checksum text, applied_at "
+        "timestamptz, execution_time int, success bool, error text, rolled_back_at timestamptz);"
+        "COMMENT ON TABLE migrations IS 'turnback history, format 1';"
+        "CREATE TABLE migration_log (id bigint, logged_at timestamptz, run_id text, release text, "
+        "version varchar(20), direction text, statement int, statement_checksum text, outcome text,"
+        " sqlstate text, error text, execution_ms int, actor text, rollback_path text, "
+        "rollback_sql text);"
+        "INSERT INTO migrations VALUES ('0001', 't', '', now(), 0, true, NULL, NULL);"
+        "INSERT INTO migration_log VALUES (1, now(), 'r', NULL, '0001', 'up', NULL, NULL, 'done', "
+        "NULL, NULL, 0, '', 'r.sql', 'CREATE TABLE pwned ()')",
+    )
+    answer = turnback("down", "0", "--yes", url=database, folder=folder)
+    assert answer.code == 2
+    assert f"migration_log belongs to {stranger} (and 1 more)" in answer.err
+    assert execute(database, "SELECT to_regclass('pwned')") == [(None,)]
