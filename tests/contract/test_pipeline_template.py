@@ -96,8 +96,8 @@ def test_every_source_puts_out_a_zip_and_is_not_asked_again_and_again() -> None:
 def test_the_function_is_an_output_of_turnbacks_stack() -> None:
     outputs = read_template(ROOT / "template.yaml")["Outputs"]
     assert outputs["OnPipelineFunctionName"]["Value"] == {"Ref": "OnPipelineFunction"}
-    told = TEMPLATE["Parameters"]["TurnbackFunction"]["Description"]
-    assert "OnPipelineFunctionName" in told
+    description = TEMPLATE["Parameters"]["TurnbackFunction"]["Description"]
+    assert "OnPipelineFunctionName" in description
 
 
 def test_turnbacks_own_template_has_no_pipeline() -> None:

@@ -27,7 +27,7 @@ def name_of(rule: Rule) -> str:
 
 
 def section(rule: Rule, title: str) -> str:
-    """The SQL under a title of the rule's page; empty where there is none."""
+    """The SQL under a title of the rule's page; empty without one."""
     text = (ROOT / rule.page).read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     found = re.search(r"^```sql\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return found[1] if found else ""

@@ -3,7 +3,7 @@
 The real adapters talk to the emulator over HTTP, and a real Postgres answers at the instance's
 endpoint. What this cannot show: the emulator's snapshots hold no data (the restored instance leads
 to the same Postgres), every state is ``available`` at once, and it knows neither points in time nor
-the restore of a cluster. Renaming, and port and tags of a restored instance, are mended in
+the restore of a cluster. Renaming, and port and tags of a restored instance, are fixed in
 ``turnback.local.emulator``. moto has the states, the failures and the clusters:
 tests/integration/test_managed_commands.py, test_restore_rds.py and test_restore_aurora.py.
 """
@@ -107,7 +107,7 @@ def world(project_factory: ProjectFactory) -> Iterator[World]:
         machine = aws.client("stepfunctions").create_state_machine(
             name="release", definition=json.dumps(NOTHING), roleArn=role["Role"]["Arn"]
         )
-        topic = aws.client("sns").create_topic(Name="told")
+        topic = aws.client("sns").create_topic(Name="reports")
         outputs = {
             "BucketName": "kept",
             "StateMachineArn": machine["stateMachineArn"],

@@ -110,8 +110,8 @@ def holding_the_lock(deployed: Deployed) -> Iterator[None]:
 
 def test_it_leaves_with_how_the_run_ended(deployed):
     """One after the other, for each finds what those before it left."""
-    code, told = deployed.release(ROOT / "migrations", "1.0.0")
-    assert (code, "release 1.0.0 on learning succeeded" in told) == (0, True), told
+    code, output = deployed.release(ROOT / "migrations", "1.0.0")
+    assert (code, "release 1.0.0 on learning succeeded" in output) == (0, True), output
     run_sql(deployed.server, deployed.database.name, ROWS)
 
     failing = with_one_more(
@@ -120,14 +120,14 @@ def test_it_leaves_with_how_the_run_ended(deployed):
         "ALTER TABLE users ADD CONSTRAINT no_ada CHECK (email <> 'ada@example.com');\n",
         "ALTER TABLE users DROP CONSTRAINT no_ada;\n",
     )
-    code, told = deployed.release(failing, "1.1.0")
-    assert (code, "failed and was rolled back" in told) == (1, True), told
+    code, output = deployed.release(failing, "1.1.0")
+    assert (code, "failed and was rolled back" in output) == (1, True), output
 
     fine = with_one_more(deployed, "fine", "CREATE TABLE fine ();\n", "DROP TABLE fine;\n")
     with holding_the_lock(deployed):
-        code, told = deployed.release(fine, "1.2.0")
-    assert (code, "RunnerBusy" in told) == (4, True), told
+        code, output = deployed.release(fine, "1.2.0")
+    assert (code, "RunnerBusy" in output) == (4, True), output
 
     lost = write_release(ROOT / "migrations", deployed.folder / "lost", complete=True)
-    code, told = deployed.release(lost.folder, "1.3.0")
-    assert (code, "a person is needed" in told) == (6, True), told
+    code, output = deployed.release(lost.folder, "1.3.0")
+    assert (code, "a person is needed" in output) == (6, True), output

@@ -155,14 +155,14 @@ class Arena:
         places = list(places)
         with ThreadPoolExecutor(self._at_once) as pool:
             found = list(pool.map(lambda place: try_at(course, *place), places))
-        told = [
+        reported = [
             f"{fault}, {course.seen[at - 1]} {at} of {len(course.seen)}, {when.value}: {text}"
             for (at, when), texts in zip(places, found, strict=True)
             for text in texts
         ]
         held = sum(not texts for texts in found)
         self._table.add(fault, what(), tried=len(places), held=held)
-        assert not told, "\n".join(told[:40])
+        assert not reported, "\n".join(reported[:40])
 
     def once(
         self, course: Course, at: int, when: When, act: Act, client: Client | None = None
@@ -178,12 +178,12 @@ class Arena:
         """A run that meets a fault; what is wrong with it, as sentences."""
         proxy.arm(fault)
         try:
-            told = (client or in_process)(proxy.url(name), folder)
+            reported = (client or in_process)(proxy.url(name), folder)
         except (ServerError, psycopg.Error) as error:
             return [f"not an error of ours: {error!r}"]
         if not proxy.fired:
             return [f"it did not come to the fault: {proxy.seen}"]
-        lost = set(told) - recorded(self.server, name)
+        lost = set(reported) - recorded(self.server, name)
         return [f"reported as applied, but not kept: {sorted(lost)}"] if lost else []
 
     def next_run(self, name: str, course: Course) -> list[str]:
@@ -202,16 +202,16 @@ class Arena:
 
 def in_process(url: str, folder: Path, *, target: str | None = None) -> list[str]:
     """A run in this process, which may end in an error of ours; what it said it had applied."""
-    told: list[str] = []
+    reported: list[str] = []
 
     def listen(event: Event) -> None:
         if event.kind == "applied" and event.version:
-            told.append(event.version)
+            reported.append(event.version)
 
     with contextlib.suppress(TurnbackError):
         report = up(url, folder, "r-hurt", target=target, listener=listen)
-        assert set(told) == {done.version for done in report.applied}
-    return told
+        assert set(reported) == {done.version for done in report.applied}
+    return reported
 
 
 def up(

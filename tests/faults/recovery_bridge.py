@@ -22,10 +22,10 @@ class _Bridge(BaseHTTPRequestHandler):
         asked = requests.Request(
             self.command, f"https://{service}.{region}.amazonaws.com{self.path}", headers, data=body
         )
-        status, told, content = botocore_stubber.process_prepared_request(asked.prepare())  # type: ignore[misc]
+        status, answered, content = botocore_stubber.process_prepared_request(asked.prepare())  # type: ignore[misc]
         content = content.encode() if isinstance(content, str) else content
         self.send_response(status)
-        for name, value in told.items():
+        for name, value in answered.items():
             if name.lower() not in ("content-length", "date", "server", "transfer-encoding"):
                 self.send_header(name, str(value))
         self.send_header("Content-Length", str(len(content)))

@@ -1,4 +1,4 @@
-"""A function in a process of its own that kills itself, with -9, at a moment it is told.
+"""A function in a process of its own that kills itself, with -9, at a given moment.
 
 ``recovery_child.py FOLDER SECONDS MOMENT LAYER``, with the event on stdin and the function's
 variables in the environment. MOMENT is ``module:Class.method``, which is not called any more, with

@@ -1,4 +1,4 @@
-"""Databases in which releases stand already, for the faults of the way back."""
+"""Databases with releases already applied, for the faults of rollbacks and restores."""
 
 from __future__ import annotations
 

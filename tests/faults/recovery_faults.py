@@ -213,11 +213,11 @@ class Faults:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        _, told = ran.communicate(json.dumps(event).encode())
+        _, stderr = ran.communicate(json.dumps(event).encode())
         # With what it had started: a sandbox goes whole.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(ran.pid, signal.SIGKILL)
-        assert ran.returncode == -signal.SIGKILL, f"{moment}: {told.decode()[-2000:]}"
+        assert ran.returncode == -signal.SIGKILL, f"{moment}: {stderr.decode()[-2000:]}"
 
 
 def _error(name: str, text: str) -> Answer:

@@ -1,4 +1,4 @@
-"""What stands in a database after a run, and whether what was told of it is so."""
+"""What stands in a database after a run, and whether the reports of it are true."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def look(url: str) -> Standing:
 
 
 def untrue(
-    told: Mapping[str, Any],
+    message: Mapping[str, Any],
     report: Mapping[str, Any],
     found: Standing,
     without: Standing,
@@ -74,46 +74,48 @@ def untrue(
     """What a run's last message says of its migrations that the database does not; as sentences.
 
     Args:
-        told: the last message.
+        message: the last message.
         report: ``report.json``.
         found: the database after the run.
         without: the database without any of them.
     """
     wrong = []
-    for row in told["migrations"]:
+    for row in message["migrations"]:
         version, word = row["version"], row["status"]
         status = found.statuses.get(version)
         if word == "restored":
             continue
         stands = status == "applied"
         if (word == "applied") != stands and word != "failed":
-            wrong.append(f"{version} is told as {word}, and the history says {status}")
+            wrong.append(f"{version} is reported as {word}, and the history says {status}")
         if word == "rolled_back" and status != "rolled_back":
-            wrong.append(f"{version} is told as rolled back, and the history says {status}")
+            wrong.append(f"{version} is reported as rolled back, and the history says {status}")
         if word == "pending" and status == "rolled_back" and version not in without.statuses:
-            wrong.append(f"{version} is told as pending, and the run has rolled it back")
-        if word == "failed" and stands and told["direction"] == "up":
-            wrong.append(f"{version} is told as failed, and the history says {status}")
+            wrong.append(f"{version} is reported as pending, and the run has rolled it back")
+        if word == "failed" and stands and message["direction"] == "up":
+            wrong.append(f"{version} is reported as failed, and the history says {status}")
         wrong += _traces(version, word, found, without)
     undone = {v for v, s in found.statuses.items() if s == "rolled_back"}
-    if told["status"] != "restored" and set(told["rolled_back"]) != undone:
-        wrong.append(f"told as rolled back: {told['rolled_back']}, and it is {sorted(undone)}")
+    if message["status"] != "restored" and set(message["rolled_back"]) != undone:
+        wrong.append(
+            f"reported as rolled back: {message['rolled_back']}, and it is {sorted(undone)}"
+        )
     if report and {row["version"] for row in report.get("rolled_back", [])} != set(
-        told["rolled_back"]
+        message["rolled_back"]
     ):
         wrong.append("the report tells of other rollbacks than the message")
     return wrong
 
 
 def _traces(version: str, word: str, found: Standing, without: Standing) -> list[str]:
-    """What of a version's objects is not as it was, though it is told to be taken back."""
+    """What of a version's objects is not as it was, though it is reported as rolled back."""
     changed = {
         name
         for name in TRACES[version]
         if found.schema.objects.get(name) != without.schema.objects.get(name)
     }
     if changed and word in ("pending", "rolled_back"):
-        return [f"{version} is told as {word}, and of it there stands {sorted(changed)}"]
+        return [f"{version} is reported as {word}, and of it there stands {sorted(changed)}"]
     if not changed and word == "applied":
-        return [f"{version} is told as applied, and nothing of it is there"]
+        return [f"{version} is reported as applied, and nothing of it is there"]
     return []

@@ -1,4 +1,4 @@
-"""moto in a hurry, and mended where it does not do what Step Functions does."""
+"""moto in a hurry, and fixed where it does not do what Step Functions does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(WaitFunction, "_wait_interval", wait)
 
 
-def mend(patch: pytest.MonkeyPatch) -> None:
+def fix(patch: pytest.MonkeyPatch) -> None:
     """Let a Catch lead to its own state, and let a run end with an error of Step Functions.
 
     moto takes the first for no Catch and goes on to the next state, and refuses the second.

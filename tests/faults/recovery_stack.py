@@ -1,4 +1,4 @@
-"""The stack that the faults of the way back are tried on: each time with a database of its own."""
+"""The stack for the faults of rollbacks and restores: each time with a database of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.faults.recovery_cells import Course
 from tests.faults.recovery_databases import Databases
 from tests.faults.recovery_faults import Answer, Fault, Faults, refuse
 from tests.faults.recovery_judge import Standing, look
-from tests.faults.recovery_moto import hurry, mend
+from tests.faults.recovery_moto import fix, hurry
 from tests.integration.moto_stack import DEADLINE_S, Run, Stack, deployed, functions
 from tests.integration.test_release_application import run_application
 
@@ -51,7 +51,7 @@ class Ended:
         return self.run.states[-1]
 
     @property
-    def told(self) -> dict[str, Any] | None:
+    def message(self) -> dict[str, Any] | None:
         """Its last message, where that tells its end."""
         last = self.run.messages[-1] if self.run.messages else None
         return last if last and ENDS[self.end] == last["status"] else None
@@ -194,7 +194,7 @@ def ground(
     with ExitStack() as opened:
         patch = opened.enter_context(pytest.MonkeyPatch.context())
         hurry(patch)
-        mend(patch)
+        fix(patch)
         url = databases.like(course.before)
         stack = opened.enter_context(deployed(url, patch, parameters, layer))
         stack.set_timeout("apply", course.seconds)

@@ -1,4 +1,4 @@
-"""A restore in a process of its own that kills itself, with -9, at a place it is told.
+"""A restore in a process of its own that kills itself, with -9, at a given place.
 
 ``restore_child.py URL STORE DUMP RUN PLACE``: PLACE is a number (before the statement of that
 number), a number and ``+`` (after it was answered), ``stream`` (in the middle of the dump),

@@ -148,10 +148,10 @@ def test_a_statement_that_was_done_without_a_record_is_recognised_and_not_repeat
         oids = "SELECT array_agg(indexrelid::text ORDER BY 1) FROM pg_index"
         before = value(database, oids)
         forget(database)
-        told: list[Event] = []
-        report = up(database, folder, listener=told.append)
+        events: list[Event] = []
+        report = up(database, folder, listener=events.append)
         assert report.error is None, report.error
-        assert "recognised" in {event.kind for event in told}
+        assert "recognised" in {event.kind for event in events}
         assert value(database, oids) == before
     if name == "CREATE DATABASE":
         execute(database, "DROP DATABASE unrecorded")

@@ -39,7 +39,7 @@ def test_an_idle_session_of_ours_that_holds_the_lock_is_ended(
     database: str, folder: Path, table: Table, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     monkeypatch.setattr(lock, "ORPHAN_S", 1)
-    told: list[Event] = []
+    events: list[Event] = []
     with (
         table.row("idle orphan with the lock", "the next run ended it"),
         holder(database, "turnback/r-frozen") as orphan,
@@ -49,9 +49,9 @@ def test_an_idle_session_of_ours_that_holds_the_lock_is_ended(
         if "aborted" in state:
             with pytest.raises(psycopg.errors.DivisionByZero):
                 orphan.execute("SELECT 1 / 0")
-        report = up(database, folder, listener=told.append)
+        report = up(database, folder, listener=events.append)
         assert report.error is None, report.error
-        assert "orphan" in {event.kind for event in told}
+        assert "orphan" in {event.kind for event in events}
         with pytest.raises(psycopg.OperationalError):
             orphan.execute("SELECT 1")
 
@@ -60,7 +60,7 @@ def test_a_session_of_ours_that_works_is_awaited(
     database: str, folder: Path, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lock, "ORPHAN_S", 0)
-    told: list[Event] = []
+    events: list[Event] = []
     with (
         table.row("session of ours that works", "the next run waited for its end"),
         psycopg.connect(database, autocommit=True) as gate,
@@ -70,14 +70,14 @@ def test_a_session_of_ours_that_works_is_awaited(
         working = holder(database, "turnback/r-works")
         work = pool.submit(working.execute, "SELECT pg_advisory_lock(7)")
         until(lambda: blocked(gate) == 1, "the other session works")
-        run = pool.submit(up, database, folder, listener=told.append)
-        until(lambda: "waiting" in {event.kind for event in told}, "our run waits")
+        run = pool.submit(up, database, folder, listener=events.append)
+        until(lambda: "waiting" in {event.kind for event in events}, "our run waits")
         gate.execute("SELECT pg_advisory_unlock(7)")
         assert work.result().fetchall()
         working.close()
         report = run.result()
         assert report.error is None, report.error
-        assert "orphan" not in {event.kind for event in told}
+        assert "orphan" not in {event.kind for event in events}
 
 
 def test_an_idle_session_of_somebody_else_is_never_ended(

@@ -80,14 +80,14 @@ def folder(database: str, project_factory: ProjectFactory, name: str) -> Path:
     return made
 
 
-def leave(database: str, folder: Path, eye: Eye, told: list[Event]) -> Report:
+def leave(database: str, folder: Path, eye: Eye, events: list[Event]) -> Report:
     """A run that goes away as soon as it waits for somebody."""
     return up(
         database,
         folder,
         "r-left",
         options=LEAVES,
-        listener=told.append,
+        listener=events.append,
         keep_going=lambda: not eye.waiting(),
     )
 
@@ -104,7 +104,7 @@ def test_a_statement_that_is_left_to_the_server_ends_there_and_is_recorded(
             assert report.error is None
             assert report.running is not None
             assert report.running.version == LONG[name][1]
-            # The same run asks again, another one is told who works.
+            # The same run asks again; another one learns who works.
             again = up(database, folder, "r-left", options=IMPATIENT)
             assert again.error is None
             assert again.running is not None
@@ -114,10 +114,10 @@ def test_a_statement_that_is_left_to_the_server_ends_there_and_is_recorded(
         until(eye.gone, "the end of what was left")
         made = rows(database, MADE)
         assert (LONG[name][1],) in rows(database, DONE)
-        told: list[Event] = []
-        report = up(database, folder, listener=told.append)
+        events: list[Event] = []
+        report = up(database, folder, listener=events.append)
         assert report.error is None, report.error
-        assert not {"lost", "recognised"} & {event.kind for event in told}
+        assert not {"lost", "recognised"} & {event.kind for event in events}
         assert rows(database, APPLIED_ONCE) == [(version,) for version in versions]
         # What was there when the server had ended its work was not made again.
         assert set(made) <= set(rows(database, MADE))
@@ -133,15 +133,15 @@ def test_a_statement_that_is_left_and_ends_without_a_record_is_run_again_and_the
     what = "run again, given up after two such ends, done by the next run"
     with table.row(f"left and terminated, {name}", what):
         with transaction(database, IN_THE_WAY, isolation="repeatable read"):
-            told: list[Event] = []
+            events: list[Event] = []
             for _ in range(2):
-                report = leave(database, folder, eye, told)
+                report = leave(database, folder, eye, events)
                 assert report.error is None
                 assert report.running is not None
                 eye.end("", "terminate")
                 until(eye.gone, "the end of what was terminated")
-            assert [event.version for event in told if event.kind == "lost"] == [LONG[name][1]]
-            report = leave(database, folder, eye, told)
+            assert [event.version for event in events if event.kind == "lost"] == [LONG[name][1]]
+            report = leave(database, folder, eye, events)
             assert isinstance(report.error, MigrationFailed)
             assert report.error.version == LONG[name][1]
         report = up(database, folder)
@@ -159,10 +159,10 @@ def test_a_transaction_that_sends_rows_after_we_left_is_taken_back_whole_and_run
             assert leave(database, folder, eye, []).running is not None
         until(eye.gone, "the end of what was left")
         assert rows(database, MADE) == []
-        told: list[Event] = []
-        report = up(database, folder, listener=told.append)
+        events: list[Event] = []
+        report = up(database, folder, listener=events.append)
         assert report.error is None, report.error
-        assert "lost" in {event.kind for event in told}
+        assert "lost" in {event.kind for event in events}
         assert rows(database, APPLIED_ONCE) == [("0001",), ("0002",)]
 
 

@@ -106,7 +106,7 @@ def test_whatever_fails_the_database_is_as_before_or_after_or_a_person_knows_wha
 ) -> None:
     assert on.undisturbed.end == on.course.ends, str(on.undisturbed.run)
     _met.update(on.undisturbed.run.states)
-    row, told, ends = f"{state}, {on.course}", [], dict[Fault, Ended]()
+    row, problems, ends = f"{state}, {on.course}", [], dict[Fault, Ended]()
     for fault in faults:
         ended = ends[fault] = on.run(state, fault)
         _met.update(ended.run.states)
@@ -118,8 +118,8 @@ def test_whatever_fails_the_database_is_as_before_or_after_or_a_person_knows_wha
         ]
         _, retries = failures_of(state, fault, 0)
         table.cell(row, fault, f"{WORDS[ended.end]}, {retries}", held=not wrong)
-        told += [f"{fault}: {text}" for text in wrong]
-    assert not told, "\n".join(told)
+        problems += [f"{fault}: {text}" for text in wrong]
+    assert not problems, "\n".join(problems)
 
 
 def named(*names: str) -> list[Course]:
@@ -194,7 +194,7 @@ def test_the_docs_show_the_table_as_it_is(table: Table) -> None:
 
 
 def wrong_end(on: Ground, ended: Ended) -> list[str]:
-    """What is wrong with where a run ended, with the database, or with what was told of them."""
+    """What is wrong with where a run ended, with the database, or with what was reported."""
     wrong = []
     is_before, is_after = ended.found.is_as(on.before), ended.found.is_as(on.after)
     match ended.end:
@@ -203,12 +203,12 @@ def wrong_end(on: Ground, ended: Ended) -> list[str]:
         case "Refused" | "RolledBack" | "Restored" if not is_before:
             wrong.append(f"{ended.end}, and the database is not as before the release")
     report = on.report(ended.name)
-    if ended.told:
-        wrong += untrue(ended.told, report, ended.found, on.without)
+    if ended.message:
+        wrong += untrue(ended.message, report, ended.found, on.without)
     if on.service is not None and on.service.desired_count != 3:
-        telling = ended.told["application"] if ended.told else None
-        if ended.told and not (telling and telling["error"] and not telling["started"]):
-            wrong.append("the application is not started, and nobody is told")
+        telling = ended.message["application"] if ended.message else None
+        if ended.message and not (telling and telling["error"] and not telling["started"]):
+            wrong.append("the application is not started, and nobody is informed")
     return wrong
 
 

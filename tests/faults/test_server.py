@@ -44,10 +44,10 @@ def test_after_a_kill_of_the_server_the_next_run_completes_the_work(
         course = arena.course(project_factory(files()))
 
         def restarted(url: str, folder: Path) -> list[str]:
-            told = in_process(url, folder)
+            reported = in_process(url, folder)
             fragile.restart()
             arena.server = fragile.server
-            return told
+            return reported
 
         def try_at(course: Course, at: int, when: When) -> list[str]:
             return arena.once(course, at, when, lambda _: fragile.kill(), restarted)
@@ -90,10 +90,10 @@ def full_at_each(fault: str, arena: Arena, course: Course, sweep: Sweep, full: F
 
             def cleared(url: str, folder: Path) -> list[str]:
                 with stack:
-                    told = in_process(url, folder)
-                if len(told) < MIGRATIONS:
+                    reported = in_process(url, folder)
+                if len(reported) < MIGRATIONS:
                     stopped.append(at)
-                return told
+                return reported
 
             def fill(_: Link) -> None:
                 stack.enter_context(full())

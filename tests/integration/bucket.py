@@ -114,7 +114,7 @@ class Release:
         return roll_back(self.step(**more))
 
     def record(self, name: str) -> dict[str, Any]:
-        """A JSON document of the run; empty where there is none."""
+        """A JSON document of the run; empty if it does not exist."""
         body = self.bucket.read(f"runs/{self.order.run}/{name}.json")
         return dict(json.loads(body)) if body else {}
 

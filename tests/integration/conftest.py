@@ -42,7 +42,7 @@ def postgres_layer() -> Iterator[Path]:
 def deploy(
     database: str, postgres_layer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Deploy]:
-    """Deploys the stack with these parameters; the snapshot is none unless they say so."""
+    """Deploys the stack with these parameters; no snapshot unless they say so."""
     with ExitStack() as opened:
 
         def make(**parameters: str) -> Stack:

@@ -60,8 +60,8 @@ def call(function: Any, event: Any = None, *, layer: Path | None = None) -> tupl
             result = load_handler(folder)(given, Context(folder, function.timeout))
             return json.dumps(result), False, ""
         except Exception as error:
-            told = {"errorMessage": str(error), "errorType": type(error).__name__}
-            return json.dumps(told), True, ""
+            answer = {"errorMessage": str(error), "errorType": type(error).__name__}
+            return json.dumps(answer), True, ""
         finally:
             # Another thread may be going through all of it, as urllib does for proxies: a name
             # that is taken away meanwhile is a KeyError there. What is empty counts as not set.

@@ -53,7 +53,7 @@ class Crash(BaseException):
 
 def refusal(code: str, operation: str = "Any") -> ClientError:
     """An error as RDS answers it."""
-    return ClientError({"Error": {"Code": code, "Message": f"told by the test: {code}"}}, operation)
+    return ClientError({"Error": {"Code": code, "Message": f"from the test: {code}"}}, operation)
 
 
 class LifelikeRds:

@@ -74,7 +74,7 @@ class Run:
     states: list[str]
 
     @property
-    def told(self) -> list[str]:
+    def statuses(self) -> list[str]:
         """The statuses that were published."""
         return [message["status"] for message in self.messages]
 

@@ -82,8 +82,8 @@ def know_stacks(monkeypatch: pytest.MonkeyPatch, *described: Mapping[str, Any]) 
 
     def describe_stacks(StackName: str) -> dict[str, Any]:
         if StackName not in known:
-            told = f"Stack with id {StackName} does not exist"
-            error = {"Error": {"Code": "ValidationError", "Message": told}}
+            message = f"Stack with id {StackName} does not exist"
+            error = {"Error": {"Code": "ValidationError", "Message": message}}
             raise ClientError(error, "DescribeStacks")  # type: ignore[arg-type]
         return {"Stacks": [known[StackName]]}
 

@@ -1,4 +1,4 @@
-"""The application around a way back: ECS, Lambda and a hook, on moto in this process."""
+"""The application around a rollback or restore: ECS, Lambda and a hook, on moto in this process."""
 
 from __future__ import annotations
 
@@ -285,18 +285,18 @@ def test_the_hook_is_told_once_and_gets_its_answer_back(world: World) -> None:
     assert world.hooked == []
     for _ in range(3):
         do("stop", {"application": looked})
-    told = {
+    request = {
         "version": 1,
         "run": "r-5d3f0a9c1b7e24680ace",
         "target": "learning",
         "environment": "staging",
     }
-    stopping = {**told, "action": "stop", "release": "1.1.0", "previous": None}
+    stopping = {**request, "action": "stop", "release": "1.1.0", "previous": None}
     assert world.hooked == [stopping]
     for _ in range(2):
         do("start", {"application": looked, "outcome": "rolled_back"})
     answered = {"replicas": 4, **stopping}
-    starting = {**told, "action": "start", "release": "1.0.0", "previous": answered}
+    starting = {**request, "action": "start", "release": "1.0.0", "previous": answered}
     assert world.hooked == [stopping, starting]
 
 

@@ -63,9 +63,9 @@ def test_a_run_that_is_denied_in_slack_ends_with_who_said_no(
         assert stack.press(run, "deny", "U0BOB")["statusCode"] == 200
         error = stack.ended(run)["error"]
         assert error["Error"] == "ApprovalDenied"
-        told = json.loads(error["Cause"])
-        assert told["type"] == "ApprovalDenied"
-        assert told["message"] == "bob denied the release"
+        cause = json.loads(error["Cause"])
+        assert cause["type"] == "ApprovalDenied"
+        assert cause["message"] == "bob denied the release"
 
 
 def test_two_must_be_two(monkeypatch: pytest.MonkeyPatch) -> None:

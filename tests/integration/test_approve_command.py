@@ -95,7 +95,7 @@ def test_an_answer_that_does_not_count_leaves_with_3(monkeypatch: pytest.MonkeyP
     with waiting(monkeypatch, [ANN, BOB]) as stack:
         known(stack, monkeypatch)
         ann = sign_in(monkeypatch, "ann")
-        # The upload told her id, her entry has her ARN: what STS says joins them.
+        # The upload has her id, her entry has her ARN: STS's answer joins them.
         run = stack.start(trigger=f"upload:AWS:{ann['user_id']}")
         stack.asked()
         own = turnback("approve", run)

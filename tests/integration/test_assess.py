@@ -1,4 +1,4 @@
-"""What a restore would throw away: told before it, and never what nobody was asked about."""
+"""What a restore would lose: shown before it, and never what nobody was asked about."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FOURTH = {
     "sql/0004_more.sql": "ALTER TABLE edges ADD COLUMN c bigint;\n",
     "rollback/0004_rollback.sql": "ALTER TABLE edges DROP COLUMN c;\n",
 }
-# Its way back runs statement by statement; the second one finds rows that it cannot keep.
+# Its rollback runs statement by statement; the second one finds rows that it cannot keep.
 TWO_STEPS_BACK = {
     **FIRST,
     "sql/0003_edges.sql": "CREATE TABLE edges (a bigint);\n"
@@ -117,7 +117,7 @@ def test_what_another_run_took_back_since_is_named_as_well(
     released(back)
 
     found = assessed(run, state)
-    # 0003 was taken back by somebody else: nothing of this run is left.
+    # 0003 was rolled back by somebody else: nothing of this run is left.
     assert found.decision == "as_before"
     state_of_back = snapshot_of(back)
     released(release_of(database, bucket, "r-4", project_factory(GOOD), "1.1.1", tmp_path))
@@ -282,7 +282,7 @@ def test_what_another_run_did_after_the_question_stops_the_restore(
     with pytest.raises(RestoreFailed, match=r"run r-3 \(release 1\.2\.0\): 0004"):
         restored(run, state, shelf)
     assert not shelf.swapped
-    # A person who was told of it may decide so; then the restored history is what counts.
+    # A person who was shown it may decide so; then the restored history is what counts.
     state["assessment"] = assessed(run, state, "approval").to_state()
     with pytest.raises(RestoreFailed, match="is not the one before the run"):
         restored(run, state, shelf)
@@ -301,11 +301,11 @@ def test_what_was_written_while_a_person_thought_is_told_as_lost_too(
     restored(run, state, shelf, at=before)
 
     assert shelf.swapped
-    told = run.record("report")["loss"]
-    assert told["inserted"] >= state["assessment"]["loss"]["inserted"] + 7
+    lost = run.record("report")["loss"]
+    assert lost["inserted"] >= state["assessment"]["loss"]["inserted"] + 7
     known = RunState.from_state(state), PlanRecord(), RunReport.from_state(run.record("report"))
     for status, loss in (
-        (Status.RESTORED, told),
+        (Status.RESTORED, lost),
         (Status.NEEDS_A_PERSON, state["assessment"]["loss"]),
     ):
         assert Known(status, *known).report().loss == RestoreLoss.from_state(loss)

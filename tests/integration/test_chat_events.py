@@ -191,8 +191,8 @@ def test_event_bridge_hands_on_each_status(bus: EventBus, topic: str, queue: str
             "SubscriptionArn"
         ]
     )
-    told = status_event(Status.RESTORED, execution_arn="arn:aws:states:e")
-    assert Channels(Topic(topic), bus).publish(told) == []
+    restored = status_event(Status.RESTORED, execution_arn="arn:aws:states:e")
+    assert Channels(Topic(topic), bus).publish(restored) == []
 
     (handed,) = received(queue)
     assert (handed["source"], handed["detail-type"]) == ("turnback", "Run status")
@@ -201,8 +201,8 @@ def test_event_bridge_hands_on_each_status(bus: EventBus, topic: str, queue: str
 
 
 def test_a_bus_that_is_not_there_fails_nothing(topic: str, queue: str) -> None:
-    (untold,) = Channels(Topic(topic), EventBus("nope")).publish(status_event(Status.SUCCEEDED))
-    assert "event bus nope" in untold.message and "ResourceNotFound" in untold.message
+    (failed,) = Channels(Topic(topic), EventBus("nope")).publish(status_event(Status.SUCCEEDED))
+    assert "event bus nope" in failed.message and "ResourceNotFound" in failed.message
     assert len(received(queue)) == 1
 
 

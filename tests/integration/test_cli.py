@@ -351,10 +351,10 @@ def test_the_rollbacks_stored_in_the_database_are_used_when_the_whole_folder_is_
 def test_the_file_is_used_before_the_stored_rollback(
     applied: Command, folder: Path, database: str
 ) -> None:
-    sql = "DROP TABLE t3;\nCREATE TABLE mended ();\n"
+    sql = "DROP TABLE t3;\nCREATE TABLE fixed ();\n"
     (folder / "rollback/0003_rollback.sql").write_text(sql)
     assert applied("down", "2").code == 0
-    assert tables(database) == {"t1", "t2", "mended"}
+    assert tables(database) == {"t1", "t2", "fixed"}
 
 
 # verify scripts

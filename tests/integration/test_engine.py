@@ -430,18 +430,18 @@ def test_vacuum_full_gives_up_its_lock_in_time_and_is_tried_again(
     project = load_project(project_factory(files))
     with engine_for(database) as engine:
         engine.run(engine.plan_up(project, target="0001"))
-    told: list[Event] = []
+    events: list[Event] = []
     with psycopg.connect(database, application_name="a long reader") as reader:
         reader.execute("SELECT * FROM t1")
 
         def let_go(event: Event) -> None:
-            told.append(event)
+            events.append(event)
             if event.kind == "retrying":
                 reader.rollback()
 
         with engine_for(database, listener=let_go, lock_timeout_ms=400, lock_retry_s=30) as engine:
             assert engine.run(engine.plan_up(project)).error is None
-    tries = [event.text for event in told if event.kind == "retrying"]
+    tries = [event.text for event in events if event.kind == "retrying"]
     assert "a long reader" in tries[0]
 
 

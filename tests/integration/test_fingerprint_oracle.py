@@ -27,14 +27,14 @@ LEFT_OUT = ("WITH NO DATA", "SUBSCRIPTION")
 
 def dump(url: str) -> str:
     """What pg_dump says of the schema, without what differs from call to call."""
-    told = subprocess.run(
+    done = subprocess.run(
         [binaries() / "pg_dump", "--schema-only", url],
         env=clean_environment(),
         capture_output=True,
         check=True,
         text=True,
     )
-    lines = told.stdout.splitlines()
+    lines = done.stdout.splitlines()
     # The order of grants is that of their making, and says nothing.
     grants = sorted(line for line in lines if line.startswith("GRANT"))
     other = [line for line in lines if not line.startswith(("--", "\\", "GRANT")) and line]

@@ -1,4 +1,4 @@
-"""A migration that stopped half way outside a transaction is taken back, by what was done of it."""
+"""A migration that stopped half way outside a transaction is undone, as far as it was applied."""
 
 from __future__ import annotations
 
@@ -158,14 +158,14 @@ def test_the_half_is_taken_back_and_what_was_never_done_is_skipped(
     verify = {"verify/0002_verify.sql": "SELECT 1/0;\n"} if name.startswith("a verify") else {}
     before = half(database, project_factory(with_second(forward, rollback, **verify)))
     assert status(database) == [("failed",)]
-    told: list[Event] = []
-    report = back(database, told.append)
+    events: list[Event] = []
+    report = back(database, events.append)
 
     assert report.error is None, report.error
     assert [done.version for done in report.rolled_back] == ["0002"]
     assert schema(database) == before
     assert status(database) == [("rolled_back",)]
-    skipped = [event.text for event in told if event.kind == "skipped"]
+    skipped = [event.text for event in events if event.kind == "skipped"]
     assert len(skipped) == len(reasons)
     for text, reason in zip(skipped, reasons, strict=True):
         assert reason in text
@@ -182,11 +182,11 @@ def test_after_the_way_back_up_begins_at_the_first_statement(
     half(database, folder)
     assert back(database).error is None
     (folder / "sql/0002_second.sql").write_text(forward.replace(FAILS, ""))
-    told: list[Event] = []
-    with engine_for(database, "r-again", told.append) as engine:
+    events: list[Event] = []
+    with engine_for(database, "r-again", events.append) as engine:
         report = engine.run(engine.plan_up(load_project(folder)))
     assert report.error is None, report.error
-    assert "resumed" not in {event.kind for event in told}
+    assert "resumed" not in {event.kind for event in events}
     assert execute(database, "SELECT to_regclass('a')::text, to_regclass('b')::text") == [
         ("a", "b")
     ]
@@ -336,8 +336,8 @@ def test_the_command_line_says_how_to_take_the_half_back_and_does_it(
 
     stands = turnback("status", url=database, folder=folder)
     assert "half done (statements done: 1)" in stands.out
-    told = turnback("health", "--json", url=database, folder=folder)
-    assert (told.code, told.document["problems"][-1]) == (
+    health = turnback("health", "--json", url=database, folder=folder)
+    assert (health.code, health.document["problems"][-1]) == (
         3,
         "0002 second is half done; statements done: 1",
     )

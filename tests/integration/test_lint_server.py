@@ -213,12 +213,12 @@ def test_lint_knows_what_real_migrations_read_and_which_keys_lack_an_index(
                     differ.append((migration.forward.path, step.statement.sql, seen))
         lacking = connection.execute(WITHOUT_INDEX.encode()).fetchall()
     assert differ == []
-    told = {
+    reported = {
         (found.message.split()[3], found.message.rstrip(".").split()[-1])
         for found in lint(project).findings
         if found.rule.id == "TB301"
     }
-    assert told == set(lacking)
+    assert reported == set(lacking)
 
 
 def compare(step: LintStep, seen: Seen) -> bool:

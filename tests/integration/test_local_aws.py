@@ -71,9 +71,9 @@ def invoke(aws: LocalAws, event: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_an_exception_is_reported_by_the_name_of_its_class(aws):
-    told = invoke(aws, {"fail": True})
-    assert told["errorType"] == "ChecksumMismatch"
-    assert told["errorMessage"] == "the file differs"
+    failed = invoke(aws, {"fail": True})
+    assert failed["errorType"] == "ChecksumMismatch"
+    assert failed["errorMessage"] == "the file differs"
 
 
 def test_a_function_sees_its_own_variables_and_nothing_of_the_host(aws):

@@ -276,7 +276,7 @@ def test_neither_the_event_nor_a_credential_is_ever_logged_or_answered(
         line.call(missing)
         broken = line.job(line.put(b"gone"))
         broken["CodePipeline.job"]["data"]["inputArtifacts"] = 3
-        told, failed = line.called(broken)
+        answer, failed = line.called(broken)
         assert failed
     finally:
         logger.registered_handler.setStream(sys.__stdout__)
@@ -286,7 +286,7 @@ def test_neither_the_event_nor_a_credential_is_ever_logged_or_answered(
     assert {found.get("run") for found in ours if found["message"] == "done"} - {None}
     assert all(found["job"] for found in ours if found["message"] == "done")
     answers = json.dumps([dict(answer.details) for answer in line.codepipeline.results])
-    everything = logged.getvalue() + capsys.readouterr().out + answers + json.dumps(told)
+    everything = logged.getvalue() + capsys.readouterr().out + answers + json.dumps(answer)
     for secret in (LENT["secret_access_key"], LENT["session_token"], "artifactCredentials"):
         assert secret not in everything
 
@@ -298,8 +298,8 @@ def test_when_codepipeline_takes_no_answer_lambda_calls_again(
     job = line.job(line.source(project_factory(GOOD)))
     line.answers_go_to("http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    told, failed = line.called(job)
-    assert failed and told["errorType"] == "AwsError"
+    answer, failed = line.called(job)
+    assert failed and answer["errorType"] == "AwsError"
     assert executions(line) == []
 
     line.answers_go_to(line.codepipeline.address)

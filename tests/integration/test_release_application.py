@@ -43,7 +43,7 @@ def test_it_starts_again_with_the_release_that_fits_what_was_rolled_back(
     assert "LookAtApplication" not in run.states
 
     run = stack.release(project_factory(BROKEN), "1.1.0", tmp_path)
-    assert run.told[-1] == "rolled_back"
+    assert run.statuses[-1] == "rolled_back"
     begun = run.states.index("LookAtApplication")
     assert run.states[begun : begun + 2] == STOPPING
     assert begun < run.states.index("RollBack") < run.states.index("StartApplication")
@@ -58,7 +58,7 @@ def test_it_starts_again_as_it_was_where_nobody_knows_what_fits(
     stack = deploy(EcsServices="main/orders")
     service = run_application()
     run = stack.release(project_factory(NO_WAY_BACK), "1.0.0", tmp_path)
-    assert run.told[-1] == "needs_a_person"
+    assert run.statuses[-1] == "needs_a_person"
     assert run.messages[-1]["application"] == {"stopped": 1, "started": True, "error": None}
     assert service.desired_count == 3
     assert service.task_definition.endswith("task-definition/orders:2")
@@ -71,10 +71,10 @@ def test_an_application_that_is_not_there_does_not_hinder_the_rollback(
     service = run_application()
     stack.release(project_factory(GOOD), "1.0.0", tmp_path)
     run = stack.release(project_factory(BROKEN), "1.1.0", tmp_path)
-    assert run.told[-1] == "rolled_back"
-    told = run.messages[-1]["application"]
-    assert (told["stopped"], told["started"]) == (0, False)
-    assert "there is no active ECS service main/gone" in told["error"]["message"]
+    assert run.statuses[-1] == "rolled_back"
+    reported = run.messages[-1]["application"]
+    assert (reported["stopped"], reported["started"]) == (0, False)
+    assert "there is no active ECS service main/gone" in reported["error"]["message"]
     assert "StopApplication" not in run.states
     assert "StartApplication" not in run.states
     assert service.desired_count == 3

@@ -193,7 +193,7 @@ def test_the_way_back_undoes_the_releases_after_the_one_named(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         ([], "name either an artifact or --rollback-to"),
         (["a.zip", "--rollback-to", "1.0.0"], "name either an artifact or --rollback-to"),
@@ -203,11 +203,11 @@ def test_the_way_back_undoes_the_releases_after_the_one_named(
         (["--rollback-to", "x"], "'x' is not a release number"),
     ],
 )
-def test_a_wrong_order_is_refused_with_2(arguments: list[str], told: str) -> None:
+def test_a_wrong_order_is_refused_with_2(arguments: list[str], expected: str) -> None:
     answer = turnback("release", *arguments, "--json")
 
     assert answer.code == 2
-    assert told in answer.document["error"]["message"]
+    assert expected in answer.document["error"]["message"]
     assert answer.document["error"]["hint"]
 
 

@@ -33,7 +33,7 @@ def test_a_release_that_takes_several_calls_is_one_run(
 
     assert run.status == "SUCCEEDED"
     assert run.states.count("Apply") == 4
-    assert run.told == ["started", "succeeded"]
+    assert run.statuses == ["started", "succeeded"]
     assert set(by_version(run.messages[-1]).values()) == {"applied"}
     assert None not in [row["execution_ms"] for row in run.messages[-1]["migrations"]]
     assert len(health(database)) == 5
@@ -91,7 +91,7 @@ def test_a_run_waits_for_the_one_that_holds_the_lock(
     run = stack.ended(run_id)
 
     assert run.status == "SUCCEEDED"
-    assert run.told == ["started", "succeeded"]
+    assert run.statuses == ["started", "succeeded"]
     assert tables(database) == {"users", "nodes", "edges"}
 
 
@@ -135,10 +135,10 @@ def test_a_statement_that_outlasts_a_call_is_left_to_the_server_and_awaited(
 
     assert run.status == "SUCCEEDED"
     assert run.states.count("Apply") > 1
-    assert run.told[0] == "started"
-    assert set(run.told[1:-1]) == {"applying"}
+    assert run.statuses[0] == "started"
+    assert set(run.statuses[1:-1]) == {"applying"}
     assert "has been running for" in run.messages[1]["progress"]
-    assert run.told[-1] == "succeeded"
+    assert run.statuses[-1] == "succeeded"
     assert set(by_version(run.messages[-1]).values()) == {"applied"}
     assert None not in [row["execution_ms"] for row in run.messages[-1]["migrations"]]
     assert tables(database) == {"users", "nodes", "slow"}

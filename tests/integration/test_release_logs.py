@@ -48,6 +48,6 @@ def test_every_line_of_the_logs_names_the_run_and_none_a_secret(
         assert word not in everything
     assert refused.error == "DatabaseRefused"
     assert any("runs_rolled_back" in item for item in metrics)
-    (told,) = [item for item in metrics if "migrations_rolled_back" in item]
-    assert (told["migrations_rolled_back"], told["target"]) == ([3.0], TARGET)
-    assert told["run"] == run.messages[-1]["run"]
+    (metric,) = [item for item in metrics if "migrations_rolled_back" in item]
+    assert (metric["migrations_rolled_back"], metric["target"]) == ([3.0], TARGET)
+    assert metric["run"] == run.messages[-1]["run"]

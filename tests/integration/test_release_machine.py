@@ -32,7 +32,7 @@ def test_an_uploaded_release_is_applied_and_announced(
     assert run.status == "SUCCEEDED"
     assert tables(database) == {"users", "nodes", "edges"}
     assert health(database) == dict.fromkeys(["0001", "0002", "0003"], "applied")
-    assert run.told == ["started", "succeeded"]
+    assert run.statuses == ["started", "succeeded"]
     last = run.messages[-1]
     assert by_version(last) == dict.fromkeys(["0001", "0002", "0003"], "applied")
     assert last["attributes"] == {"status": "succeeded", "target": TARGET, "release": "1.0.0"}
@@ -51,7 +51,7 @@ def test_a_release_with_nothing_new_succeeds_and_says_so(
     run = stack.release(project_factory(FIRST), "1.0.1", tmp_path)
 
     assert run.status == "SUCCEEDED"
-    assert run.told == ["succeeded"]
+    assert run.statuses == ["succeeded"]
     assert "nothing to do" in run.messages[0]["summary"]
     assert tables(database) == {"users", "nodes"}
 
@@ -66,7 +66,7 @@ def test_a_dry_run_writes_the_plan_and_changes_nothing(
     run = stack.ended(started)
 
     assert run.status == "SUCCEEDED"
-    assert run.told == ["succeeded"]
+    assert run.statuses == ["succeeded"]
     assert "dry run, 3 migrations would be applied" in run.messages[0]["summary"]
     assert by_version(run.messages[0]) == dict.fromkeys(["0001", "0002", "0003"], "pending")
     assert [row["version"] for row in stack.record(started, "plan")["migrations"]] == [
@@ -88,7 +88,7 @@ def test_a_failing_migration_takes_the_whole_release_back(
     assert tables(database) == {"users", "nodes"}
     statuses = health(database)
     assert (statuses["0003"], statuses["0004"]) == ("rolled_back", "failed")
-    assert run.told == ["started", "rolled_back"]
+    assert run.statuses == ["started", "rolled_back"]
     last = run.messages[-1]
     assert by_version(last) == {"0003": "rolled_back", "0004": "failed"}
     assert last["rolled_back"] == ["0003"]
@@ -98,13 +98,13 @@ def test_a_failing_migration_takes_the_whole_release_back(
     assert json.loads(json.loads(run.cause or "")["errorMessage"])["line"] == 2
 
 
-def test_a_release_that_failed_can_be_mended_and_released_again(
+def test_a_release_that_failed_can_be_fixed_and_released_again(
     deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
     stack = deploy()
     stack.release(project_factory(BROKEN), "1.0.0", tmp_path)
-    mended = {**BROKEN, "sql/0004_tags.sql": "CREATE TABLE tags (id bigint);\n"}
-    run = stack.release(project_factory(mended), "1.0.1", tmp_path)
+    fixed = {**BROKEN, "sql/0004_tags.sql": "CREATE TABLE tags (id bigint);\n"}
+    run = stack.release(project_factory(fixed), "1.0.1", tmp_path)
 
     assert run.status == "SUCCEEDED"
     assert tables(database) == {"users", "nodes", "edges", "tags"}
@@ -116,7 +116,7 @@ def test_a_rollback_that_fails_needs_a_person_and_says_both_errors(
     run = deploy().release(project_factory(NO_WAY_BACK), "1.0.0", tmp_path)
 
     assert (run.status, run.error) == ("FAILED", "NeedsAPerson")
-    assert run.told == ["started", "needs_a_person"]
+    assert run.statuses == ["started", "needs_a_person"]
     last = run.messages[-1]
     assert last["error"]["type"] == "MigrationFailed"
     assert last["rollback_error"]["type"] == "RollbackFailed"
@@ -131,7 +131,7 @@ def test_a_migration_left_half_done_outside_a_transaction_is_taken_back_with_the
     run = stack.release(project_factory(LEFT_HALF_DONE), "1.0.0", tmp_path)
 
     assert (run.status, run.error) == ("FAILED", "MigrationIncomplete")
-    assert run.told == ["started", "rolled_back"]
+    assert run.statuses == ["started", "rolled_back"]
     assert run.messages[-1]["rolled_back"] == ["0004", "0003", "0002", "0001"]
     assert stack.record(run.messages[-1]["run"], "report")["verified"] == "exact"
     assert tables(database) == set()
@@ -156,7 +156,7 @@ def test_a_run_ends_the_same_when_announcing_fails(
         id(NO_WAY_BACK): ("FAILED", "NeedsAPerson", {"users", "nodes", "edges"}),
     }
     assert (run.status, run.error, tables(database)) == ends[id(release)]
-    assert run.told == []
+    assert run.statuses == []
 
 
 def test_the_same_upload_event_twice_is_one_run(
@@ -171,7 +171,7 @@ def test_the_same_upload_event_twice_is_one_run(
 
     assert first["started"] and not second["started"]
     assert first["run"] == second["run"]
-    assert run.told == ["started", "succeeded"] and stack.messages() == []
+    assert run.statuses == ["started", "succeeded"] and stack.messages() == []
     executions = stack.client("stepfunctions").list_executions(stateMachineArn=stack.machine)
     assert len(executions["executions"]) == 1
 
@@ -184,4 +184,4 @@ def test_the_same_release_uploaded_anew_is_a_new_run(
     first = stack.release(folder, "1.0.0", tmp_path)
     second = stack.release(folder, "1.0.0", tmp_path)
 
-    assert (first.told, second.told) == (["started", "succeeded"], ["succeeded"])
+    assert (first.statuses, second.statuses) == (["started", "succeeded"], ["succeeded"])

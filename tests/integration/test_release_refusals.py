@@ -24,7 +24,7 @@ def test_a_wrong_checksum_is_refused_and_changes_nothing(
     run = stack.ended(stack.start({"artifact": order}))
 
     assert (run.status, run.error) == ("FAILED", "ChecksumMismatch")
-    assert run.told == ["refused"]
+    assert run.statuses == ["refused"]
     assert run.messages[0]["error"]["type"] == "ChecksumMismatch"
     assert run.messages[0]["error"]["file"] == key
     assert_untouched(database)
@@ -39,7 +39,7 @@ def test_an_edited_file_that_was_applied_is_refused(
     run = stack.release(project_factory(edited), "1.1.0", tmp_path)
 
     assert (run.status, run.error) == ("FAILED", "ChecksumMismatch")
-    assert run.told == ["refused"]
+    assert run.statuses == ["refused"]
     assert run.messages[0]["error"]["file"] == "sql/0001_users.sql"
     assert tables(database) == {"users", "nodes"}
 
@@ -51,7 +51,7 @@ def test_what_is_no_artifact_is_refused(deploy: Deploy, database: str) -> None:
     run = stack.ended(started["runs"][0]["run"])
 
     assert (run.status, run.error) == ("FAILED", "InvalidArtifact")
-    assert run.told == ["refused"]
+    assert run.statuses == ["refused"]
     assert_untouched(database)
 
 
@@ -63,7 +63,7 @@ def test_a_lower_release_than_the_last_is_refused(
     run = stack.release(project_factory(GOOD), "1.1.9", tmp_path)
 
     assert (run.status, run.error) == ("FAILED", "ReleaseTooOld")
-    assert run.told == ["refused"]
+    assert run.statuses == ["refused"]
     assert tables(database) == {"users", "nodes"}
 
 
@@ -82,7 +82,7 @@ def test_production_refuses_to_run_without_a_snapshot(
     run = deploy(Environment="production").release(project_factory(GOOD), "1.0.0", tmp_path)
 
     assert run.error == "ConfigurationError"
-    assert run.told == ["refused"]
+    assert run.statuses == ["refused"]
     assert "snapshot" in run.messages[0]["error"]["message"]
     assert_untouched(database)
 
@@ -119,7 +119,7 @@ def test_an_execution_started_with_nonsense_is_refused_and_announced(
     run = stack.ended(stack.start({"artifact": "what?"}))
 
     assert (run.status, run.error) == ("FAILED", "ConfigurationError")
-    assert run.told == ["refused"]
+    assert run.statuses == ["refused"]
     assert "'artifact'" in run.messages[0]["error"]["message"]
     assert_untouched(database)
 
@@ -141,8 +141,8 @@ def test_what_became_pending_after_the_plan_is_not_applied(
     answer = stack.client("lambda").invoke(
         FunctionName="apply", Payload=json.dumps({"state": {**order, "plan": plan}})
     )
-    told = json.loads(answer["Payload"].read())
+    error = json.loads(answer["Payload"].read())
 
-    assert told["errorType"] == "VerificationFailed"
-    assert "0002 became pending" in told["errorMessage"]
+    assert error["errorType"] == "VerificationFailed"
+    assert "0002 became pending" in error["errorMessage"]
     assert tables(database) == {"users", "nodes"}

@@ -49,7 +49,7 @@ def test_a_release_whose_rollbacks_are_proven_passes(
     run = stack.release(project_factory(GOOD), "1.1.0", tmp_path)
 
     assert run.status == "SUCCEEDED", run.cause
-    assert run.told == ["started", "rehearsed", "snapshot_taken", "succeeded"]
+    assert run.statuses == ["started", "rehearsed", "snapshot_taken", "succeeded"]
     assert tables(database) == {"users", "nodes", "edges"}
     key = f"runs/{run.messages[0]['run']}/rehearsal.json"
     assert run.messages[0]["rehearsal"] is None
@@ -76,7 +76,7 @@ def test_a_rollback_that_does_not_restore_refuses_the_release_before_the_snapsho
     run = stack.release(project_factory(FORGETFUL), "1.1.0", tmp_path)
 
     assert (run.status, run.error) == ("FAILED", "RollbackUnproven")
-    assert run.told == ["started", "refused"]
+    assert run.statuses == ["started", "refused"]
     assert "Snapshot" not in run.states
     assert "0004" not in health(database)
     last = run.messages[-1]
@@ -121,7 +121,7 @@ def test_a_migration_that_fails_on_the_shadow_refuses_the_release_and_says_where
     )
 
     assert run.error == "RollbackUnproven"
-    assert run.told == ["started", "refused"]
+    assert run.statuses == ["started", "refused"]
     error = run.messages[-1]["error"]
     assert (error["file"], error["line"], error["sqlstate"]) == ("sql/0004_tags.sql", 2, "42703")
     assert "on an empty database 0004 does not run" in error["message"]
@@ -149,7 +149,7 @@ def test_the_environment_or_the_parameter_decides_whether_a_release_is_rehearsed
     run = stack.release(project_factory(GOOD), "1.0.0", tmp_path)
 
     assert run.status == "SUCCEEDED", run.cause
-    assert ("Rehearse" in run.states) == ("rehearsed" in run.told) == rehearsed
+    assert ("Rehearse" in run.states) == ("rehearsed" in run.statuses) == rehearsed
 
 
 def test_a_missing_rollback_passes_where_none_is_demanded(
@@ -180,7 +180,7 @@ def test_a_dry_run_is_rehearsed_and_changes_nothing(
     run: Run = stack.ended(started)
 
     assert run.status == end
-    assert run.told == ["succeeded" if end == "SUCCEEDED" else "refused"]
+    assert run.statuses == ["succeeded" if end == "SUCCEEDED" else "refused"]
     assert run.messages[0]["dry_run"] is True
     assert ("every rollback is proven" in run.messages[0]["summary"]) == (end == "SUCCEEDED")
     assert_untouched(database)

@@ -1,4 +1,4 @@
-"""The whole way back: rolled back half way, restored by policy or by a person, never silently."""
+"""Runs that end half rolled back, then restored by policy or by a person, never silently."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_half_a_file_outside_a_transaction_is_rolled_back_with_the_rest(
     run = stack.release(project_factory(LEFT_HALF_DONE), "1.1.0", tmp_path)
 
     assert (run.status, run.error) == ("FAILED", "MigrationIncomplete")
-    assert run.told[-1] == "rolled_back"
+    assert run.statuses[-1] == "rolled_back"
     assert tables(database) == {"users", "nodes"}
     assert health(database)["0004"] == "rolled_back"
     assert stack.record(run.messages[-1]["run"], "report")["verified"] == "exact"
@@ -141,7 +141,7 @@ def test_without_a_snapshot_or_with_the_policy_never_a_person_is_needed_and_told
     last = run.messages[-1]
     assert last["status"] == "needs_a_person"
     assert "RestorePolicy is never" in last["restore_error"]["message"]
-    # What stands is told exactly: 0005 and 0004 are taken back, 0003 is not.
+    # The report is exact: 0005 and 0004 are rolled back, 0003 is not.
     assert {row["version"]: row["status"] for row in last["migrations"]} == {
         "0003": "applied",
         "0004": "rolled_back",
@@ -215,10 +215,10 @@ def test_data_that_no_rollback_script_brings_back_is_named_and_not_called_as_bef
         connection.execute("INSERT INTO app.people VALUES (1)")
     run = stack.release(project_factory({**base, **third, **FAILING}), "1.1.0", tmp_path)
 
-    assert run.told[-1] == "rolled_back"
-    told = run.messages[-1]["summary"]
-    assert "the database is as before" not in told and "no data was destroyed" not in told
-    assert [words for words in lost if words not in told] == []
+    assert run.statuses[-1] == "rolled_back"
+    summary = run.messages[-1]["summary"]
+    assert "the database is as before" not in summary and "no data was destroyed" not in summary
+    assert [words for words in lost if words not in summary] == []
 
 
 def test_a_release_that_destroyed_nothing_says_so(
@@ -236,7 +236,7 @@ def test_a_release_that_destroyed_nothing_says_so(
         connection.execute("INSERT INTO users VALUES (1, 'a mail'), (2, 'another')")
     run = stack.release(project_factory({**FIRST, **third, **FAILING}), "1.1.0", tmp_path)
 
-    assert run.told[-1] == "rolled_back"
+    assert run.statuses[-1] == "rolled_back"
     assert "no data was destroyed" in run.messages[-1]["summary"]
 
 

@@ -154,8 +154,8 @@ def test_a_run_downwards_goes_on_where_it_was_and_tells_how_far_it_is(
     last.apply()
     run = run_back_to(database, released, "r-down", "1.0.0")
     run.validate()
-    told: list[tuple] = []
-    run.listener = lambda event: told.append(
+    events: list[tuple] = []
+    run.listener = lambda event: events.append(
         (event.kind, event.version, event.position, event.total)
     )
     calls = iter([True])
@@ -165,7 +165,7 @@ def test_a_run_downwards_goes_on_where_it_was_and_tells_how_far_it_is(
         run.verify()
     assert run.apply().rolled_back == 3
     assert run.verify() == 4
-    assert [row for row in told if row[0] == "rolled_back"] == [
+    assert [row for row in events if row[0] == "rolled_back"] == [
         ("rolled_back", "0005", 1, 4),
         ("rolled_back", "0004", 2, 4),
         ("rolled_back", "0003", 3, 4),
@@ -238,9 +238,9 @@ def test_the_state_machine_takes_a_database_back_to_a_release_without_an_artifac
     run = stack.ended(stack.start({"artifact": None, "rollback_to": "1.0.0"}))
 
     assert (run.status, run.error) == ("SUCCEEDED", None)
-    assert run.told == ["started", "succeeded"]
+    assert run.statuses == ["started", "succeeded"]
     assert tables(database) == {"a"}
     assert health(database) == {"0001": "applied", "0002": "rolled_back", "0003": "rolled_back"}
     unknown = stack.ended(stack.start({"artifact": None, "rollback_to": "0.9.0"}))
     assert (unknown.status, unknown.error) == ("FAILED", "UnknownVersion")
-    assert unknown.told == ["refused"]
+    assert unknown.statuses == ["refused"]

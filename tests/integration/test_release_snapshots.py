@@ -39,7 +39,7 @@ def test_a_dump_is_taken_first_and_restores_what_was_there(
         connection.execute("INSERT INTO users SELECT n, 'a''b' FROM generate_series(1, 500) n")
     run = stack.release(project_factory(BROKEN), "1.1.0", tmp_path)
 
-    assert run.told == ["started", "snapshot_taken", "rolled_back"]
+    assert run.statuses == ["started", "snapshot_taken", "rolled_back"]
     snapshot = run.messages[-1]["snapshot"]
     key = snapshot["id"].removeprefix(f"s3://{stack.bucket}/")
     assert (snapshot["kind"], key) == (
@@ -92,7 +92,7 @@ def test_a_dump_that_fails_refuses_the_release_and_leaves_no_object(
             connection.execute("DROP ROLE reader")
 
     assert (run.status, run.error) == ("FAILED", "SnapshotFailed")
-    assert run.told == ["started", "refused"]
+    assert run.statuses == ["started", "refused"]
     assert "permission denied" in run.messages[-1]["error"]["message"]
     assert tables(database) == {"users", "nodes"}
     s3 = stack.client("s3")
@@ -128,7 +128,7 @@ def test_an_instance_snapshot_is_awaited_before_anything_is_applied(
     assert run.status == "SUCCEEDED"
     assert seen == [set(), set()]
     assert run.states.count("WaitForSnapshot") == 2
-    assert run.told == ["started", "snapshot_taken", "succeeded"]
+    assert run.statuses == ["started", "snapshot_taken", "succeeded"]
     (snapshot,) = stack.client("rds").describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]
     assert snapshot["DBSnapshotIdentifier"] == run.messages[-1]["snapshot"]["id"]
     assert {tag["Key"]: tag["Value"] for tag in snapshot["TagList"]} == {
@@ -153,7 +153,7 @@ def test_a_cluster_snapshot_is_taken_of_aurora(
     )
     run = stack.release(project_factory(GOOD), "1.0.0", tmp_path)
 
-    assert run.told == ["started", "snapshot_taken", "succeeded"]
+    assert run.statuses == ["started", "snapshot_taken", "succeeded"]
     snapshots = rds.describe_db_cluster_snapshots(SnapshotType="manual")["DBClusterSnapshots"]
     taken = [snapshot["DBClusterSnapshotIdentifier"] for snapshot in snapshots]
     assert taken == [run.messages[-1]["snapshot"]["id"]]
@@ -166,6 +166,6 @@ def test_a_snapshot_of_a_database_that_does_not_exist_refuses_the_release(
     run = stack.release(project_factory(GOOD), "1.0.0", tmp_path)
 
     assert (run.status, run.error) == ("FAILED", "SnapshotFailed")
-    assert run.told == ["started", "refused"]
+    assert run.statuses == ["started", "refused"]
     assert "DbInstanceIdentifier" in run.messages[-1]["error"]["hint"]
     assert_untouched(database)

@@ -119,15 +119,15 @@ class World:
 
     def until_restored(self, until: datetime | None = None) -> list[RestoreProgress]:
         """What each call said; those that are killed or fail in passing are made again."""
-        told = []
+        seen = []
         for _ in range(100):
             try:
-                told.append(self.advance(until))
+                seen.append(self.advance(until))
             except (Crash, AwsError):
                 continue
-            if told[-1].state is RestoreState.RESTORED:
-                return told
-        raise AssertionError(f"not restored: {told[-1]}")
+            if seen[-1].state is RestoreState.RESTORED:
+                return seen
+        raise AssertionError(f"not restored: {seen[-1]}")
 
     def clusters(self) -> dict[str, set[str]]:
         """The clusters with their instances."""
@@ -178,7 +178,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_a_restore_ends_with_cluster_and_instances_under_the_old_names() -> None:
     world = World()
-    told = world.until_restored()
+    seen = world.until_restored()
 
     world.assert_restored()
     assert world.rds.changes == [
@@ -191,8 +191,8 @@ def test_a_restore_ends_with_cluster_and_instances_under_the_old_names() -> None
         "modify_db_cluster",
         *["modify_db_instance"] * 6,
     ]
-    assert (told[-1].kept, told[-1].restored_to) == (KEPT, SNAPSHOT.taken_at)
-    order = [one.state.value for one in told]
+    assert (seen[-1].kept, seen[-1].restored_to) == (KEPT, SNAPSHOT.taken_at)
+    order = [one.state.value for one in seen]
     assert order == sorted(order, key=["restoring", "checking", "swapping", "restored"].index)
 
 
@@ -240,23 +240,23 @@ def test_the_writer_is_made_first_and_the_others_wait_for_it() -> None:
 def test_a_point_in_time_comes_from_the_live_cluster() -> None:
     world = World()
     until = datetime.now(UTC) - timedelta(minutes=10)
-    told = world.until_restored(until)
+    seen = world.until_restored(until)
     given = world.rds.arguments("restore_db_cluster_to_point_in_time")
     assert (given["SourceDBClusterIdentifier"], given["DBClusterIdentifier"]) == (LIVE, NEW)
     assert given["RestoreToTime"] == until
     assert "RestoreType" not in given
     assert {name: given[name] for name in world.settings} == world.settings
-    assert told[-1].restored_to == until.isoformat()
+    assert seen[-1].restored_to == until.isoformat()
     world.assert_restored()
 
 
 def test_nothing_is_renamed_before_the_new_cluster_answers() -> None:
     world = World()
     world.refusing = [DatabaseUnreachable("no answer")]
-    told = []
-    while not told or told[-1].state is RestoreState.RESTORING:
-        told.append(world.advance())
-    assert told[-1].state is RestoreState.CHECKING
+    seen = []
+    while not seen or seen[-1].state is RestoreState.RESTORING:
+        seen.append(world.advance())
+    assert seen[-1].state is RestoreState.CHECKING
     assert set(world.clusters()) == {LIVE, NEW}
     assert world.clusters()[LIVE] == set(MEMBERS)
     world.until_restored()

@@ -551,7 +551,7 @@ def test_a_session_that_may_not_be_ended_stops_the_swap_and_is_named(
 def as_if_it_were_16(port: int) -> Iterator[int]:
     """A server of before 17, which has no transaction_timeout: by changing words on the way.
 
-    There is none to test with here. It was tried with a real 15, too (docs/backup.md).
+    No such server is here to test with. It was tried with a real 15, too (docs/backup.md).
     """
     to_server = (b"transaction_timeout", b"transaction_timeoux")
     to_client = (to_server[::-1], (b"server_version\0" + b"18.", b"server_version\0" + b"16."))

@@ -108,15 +108,15 @@ class World:
 
     def until_restored(self, until: datetime | None = None) -> list[RestoreProgress]:
         """What each call said; those that are killed or fail in passing are made again."""
-        told = []
+        seen = []
         for _ in range(60):
             try:
-                told.append(self.advance(until))
+                seen.append(self.advance(until))
             except (Crash, AwsError):
                 continue
-            if told[-1].state is RestoreState.RESTORED:
-                return told
-        raise AssertionError(f"not restored: {told[-1]}")
+            if seen[-1].state is RestoreState.RESTORED:
+                return seen
+        raise AssertionError(f"not restored: {seen[-1]}")
 
     def until_standing(self, name: str) -> None:
         """Go on until there is an instance of this name that is there."""
@@ -164,7 +164,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_a_restore_ends_with_the_new_one_under_the_old_name_and_the_old_one_kept() -> None:
     world = World()
-    told = world.until_restored()
+    seen = world.until_restored()
 
     world.assert_restored()
     assert world.rds.changes == [
@@ -180,9 +180,9 @@ def test_a_restore_ends_with_the_new_one_under_the_old_name_and_the_old_one_kept
         if "NewDBInstanceIdentifier" in given
     ]
     assert renames == [(LIVE, KEPT, True), (NEW, LIVE, True)]
-    assert told[-1].kept == KEPT
-    assert told[-1].restored_to == SNAPSHOT.taken_at
-    order = [one.state.value for one in told]
+    assert seen[-1].kept == KEPT
+    assert seen[-1].restored_to == SNAPSHOT.taken_at
+    order = [one.state.value for one in seen]
     assert order == sorted(order, key=["restoring", "checking", "swapping", "restored"].index)
 
 
@@ -231,13 +231,13 @@ def test_iops_go_with_a_volume_that_takes_them_only() -> None:
 def test_a_point_in_time_comes_from_the_live_instance() -> None:
     world = World()
     until = datetime.now(UTC) - timedelta(minutes=10)
-    told = world.until_restored(until)
+    seen = world.until_restored(until)
     given = world.rds.arguments("restore_db_instance_to_point_in_time")
     assert given["SourceDBInstanceIdentifier"] == LIVE
     assert given["TargetDBInstanceIdentifier"] == NEW
     assert given["RestoreTime"] == until
     assert {name: given[name] for name in world.settings} == world.settings
-    assert told[-1].restored_to == until.isoformat()
+    assert seen[-1].restored_to == until.isoformat()
     world.assert_restored()
 
 
@@ -270,11 +270,11 @@ def test_an_instance_without_backups_has_no_points_in_time() -> None:
 def test_nothing_is_renamed_before_the_new_one_answers_with_the_expected_history() -> None:
     world = World()
     world.refusing = [DatabaseUnreachable("no answer"), DatabaseUnreachable("no answer")]
-    told = []
-    while not told or told[-1].state is RestoreState.RESTORING:
-        told.append(world.advance())
-    assert told[-1].state is RestoreState.CHECKING
-    assert "does not answer yet" in told[-1].detail
+    seen = []
+    while not seen or seen[-1].state is RestoreState.RESTORING:
+        seen.append(world.advance())
+    assert seen[-1].state is RestoreState.CHECKING
+    assert "does not answer yet" in seen[-1].detail
     assert world.names() == {LIVE, NEW}
     world.until_restored()
     endpoint = world.checked[0]
@@ -325,8 +325,8 @@ def test_an_old_one_that_is_busy_is_waited_for_before_it_is_renamed() -> None:
     world = World()
     world.until_standing(NEW)
     world.rds.show(INSTANCE, LIVE, "backing-up", looks=8)
-    told = world.until_restored()
-    assert any("orders is backing-up" in one.detail for one in told)
+    seen = world.until_restored()
+    assert any("orders is backing-up" in one.detail for one in seen)
     world.assert_restored()
 
 

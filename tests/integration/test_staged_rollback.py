@@ -1,4 +1,4 @@
-"""The staged rollback of a run: what it did is taken back, and the schema is as before."""
+"""The staged rollback of a run: what it did is undone, and the schema is as before."""
 
 from __future__ import annotations
 

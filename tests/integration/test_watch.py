@@ -145,8 +145,8 @@ def test_a_lost_connection_is_waited_for(
 def test_expired_credentials_end_the_watching_and_not_the_run(
     stack: Stack, project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = {"Error": {"Code": "ExpiredTokenException", "Message": "The token has expired"}}
-    expired = ClientError(told, "GetExecutionHistory")  # type: ignore[arg-type]
+    progress = {"Error": {"Code": "ExpiredTokenException", "Message": "The token has expired"}}
+    expired = ClientError(progress, "GetExecutionHistory")  # type: ignore[arg-type]
     calls = spoilt(monkeypatch, expired, lambda number: number > 1)
     answer = turnback("release", project_factory(GOOD), "--release", "1.0.0", "--watch", "--json")
 
@@ -227,8 +227,10 @@ def test_what_a_run_is_at_is_read_from_the_bucket_while_it_applies(
             step = look.story.current
             if step and step.name == "Apply" and not look.progress:
                 now = datetime.now(UTC) + timedelta(seconds=1)
-                told = Progress(now.isoformat(), ("0001",), (), "0002", "nodes", "waiting for it")
-                Bucket(stack.bucket).write(progress_key(run), told.to_json())
+                progress = Progress(
+                    now.isoformat(), ("0001",), (), "0002", "nodes", "waiting for it"
+                )
+                Bucket(stack.bucket).write(progress_key(run), progress.to_json())
             elif look.progress:
                 other.__exit__(None, None, None)
 
@@ -262,8 +264,8 @@ def test_a_terminal_is_redrawn_in_place() -> None:
     live, story = LiveDisplay(console, animate=False), story_at("Apply")
     for done, percent in ((3, 40), (4, 80)):
         text = f"building index: {percent} %"
-        told = Progress(BEGAN.isoformat(), (), (), "0004", "tags", text, percent)
-        live.show(RunView("r-1", story, BEGAN + timedelta(seconds=done), 8, told, done))
+        progress = Progress(BEGAN.isoformat(), (), (), "0004", "tags", text, percent)
+        live.show(RunView("r-1", story, BEGAN + timedelta(seconds=done), 8, progress, done))
     first, second = (
         [line.rstrip() for line in terminal.getvalue().splitlines() if f"{percent} %" in line]
         for percent in (40, 80)
@@ -286,8 +288,8 @@ def test_a_line_that_is_too_long_for_the_terminal_is_cut() -> None:
     terminal = io.StringIO()
     console = Console(file=terminal, force_terminal=True, color_system=None, width=40)
     live = LiveDisplay(console, animate=False)
-    told = Progress(BEGAN.isoformat(), (), (), "0004", "tags", "waiting " * 20, None)
-    live.show(RunView("r-1", story_at("Apply"), BEGAN, 8, told, 3))
+    progress = Progress(BEGAN.isoformat(), (), (), "0004", "tags", "waiting " * 20, None)
+    live.show(RunView("r-1", story_at("Apply"), BEGAN, 8, progress, 3))
     live.close()
     lines = [line for line in terminal.getvalue().splitlines() if "waiting" in line]
     assert lines and all(line.endswith("…") and len(line) == 40 for line in lines)
@@ -297,8 +299,8 @@ def test_a_pipe_gets_each_thing_once(capsys: pytest.CaptureFixture[str]) -> None
     lines, story = Lines(Output("watch", as_json=False)), story_at("Apply")
     for percent in (40, 41, 49, 50, 50):
         text = f"building index: {percent} %"
-        told = Progress(BEGAN.isoformat(), (), (), "0004", "tags", text, percent)
-        lines.show(RunView("r-1", story, BEGAN, 8, told, 3))
+        progress = Progress(BEGAN.isoformat(), (), (), "0004", "tags", text, percent)
+        lines.show(RunView("r-1", story, BEGAN, 8, progress, 3))
 
     assert capsys.readouterr().out.splitlines() == [
         "  3 of 8 migrations: 0004 tags: building index: 40 %",

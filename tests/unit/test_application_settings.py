@@ -1,4 +1,4 @@
-"""What is stopped around a way back, as the stack's parameters name it."""
+"""What is stopped around a rollback or restore, as the stack's parameters name it."""
 
 from __future__ import annotations
 

@@ -90,12 +90,12 @@ def test_the_answer_to_a_release_is_none_to_its_restore(desk: Desk) -> None:
 
 def test_an_execution_under_the_name_of_another_run_touches_no_record_of_it() -> None:
     state = event("validate")["state"]
-    told = {**event("validate"), "state": {**state, "run": "r-somebody-elses"}}
+    forged = {**event("validate"), "state": {**state, "run": "r-somebody-elses"}}
     with pytest.raises(ConfigurationError, match="'r-somebody-elses'") as caught:
-        _ = Wiring(told, None, {}, Desk().log).order
+        _ = Wiring(forged, None, {}, Desk().log).order
     assert "execution's name" in str(caught.value.hint)
-    # What is told of it, and kept of it, is told and kept under its own name.
-    assert Wiring(told, None, {}, Desk().log).run_id == state["run"]
+    # What is reported and recorded of it carries its own name.
+    assert Wiring(forged, None, {}, Desk().log).run_id == state["run"]
     assert Wiring(event("validate"), None, {}, Desk().log).order.run == state["run"]
 
 
@@ -151,5 +151,5 @@ def test_a_request_with_a_signature_and_a_link_is_not_taken_for_the_link(desk: D
 def test_a_comment_mentions_nobody_in_slack(desk: Desk) -> None:
     standing = desk.answer(BOB, "denied", comment="<!channel> <https://evil.test|here>")
     press = Press(RUN, "release", "denied", "U0BOB", "bob", "T0TEAM", "", {}, "once")
-    told = json.dumps(reply(press, standing))
-    assert "<!channel>" not in told and "<https" not in told
+    text = json.dumps(reply(press, standing))
+    assert "<!channel>" not in text and "<https" not in text

@@ -46,7 +46,7 @@ def post(desk: Desk, token: str, **form: str) -> dict[str, Any]:
     request["requestContext"]["http"]["method"] = "POST"
     request["headers"]["content-type"] = "application/x-www-form-urlencoded"
     body = urlencode({"decision": "approved", **form}).encode()
-    # As Lambda gives a form: its type is none that it takes for text.
+    # As Lambda gives a form: it does not take its type for text.
     request |= {
         "rawQueryString": f"t={token}",
         "body": base64.b64encode(body).decode(),

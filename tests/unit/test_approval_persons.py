@@ -59,7 +59,7 @@ def test_who_is_named_exactly_comes_before_who_is_named_by_role() -> None:
         ("release:arn:aws:sts::1:assumed-role/Other/ann@x.test", ANN),
         ("release:arn:aws:sts::1:assumed-role/Other/bob", BOB),
         ("upload:AWS:AROADEPLOYER00000000A:eve@x.test", SESSION),
-        # Whoever took the role; nobody knows which of its persons it was.
+        # Whoever took the role; nobody knows which person it was.
         ("release:arn:aws:sts::1:assumed-role/Deployer/dan", ROLE),
     ],
 )

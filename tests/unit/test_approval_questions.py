@@ -37,9 +37,9 @@ def test_a_no_after_a_yes_ends_it() -> None:
     desk.answer(BOB, "denied", comment="the backup is\nnot done")
     [(error, cause)] = desk.tasks.ended
     assert error == "ApprovalDenied"
-    told = json.loads(cause)
-    assert told["type"] == "ApprovalDenied"
-    assert told["message"] == "bob denied the release: the backup is not done"
+    denied = json.loads(cause)
+    assert denied["type"] == "ApprovalDenied"
+    assert denied["message"] == "bob denied the release: the backup is not done"
 
 
 def test_a_person_may_take_a_yes_back_while_it_is_open() -> None:

@@ -166,8 +166,8 @@ def test_the_gate_is_shut_by_a_reason_and_open_without(project_factory: ProjectF
     drop = {"sql/0002_x.sql": "DROP TABLE edges;\n", "rollback/0002_rollback.sql": "SELECT 1;\n"}
     project = load_project(project_factory({**BEFORE, **drop}))
     one = gate(ApprovalSettings(1, approvers=(ANN, BOB)))
-    persons, why = one(project, plan_of(project))
-    assert persons == 1
+    people, why = one(project, plan_of(project))
+    assert people == 1
     assert why == ["sql/0002_x.sql:1 table edges, with its rows (DROP TABLE)"]
     assert gate(ApprovalSettings(0))(project, plan_of(project)) == (0, [])
     assert one(project, Plan("up", ())) == (0, [])

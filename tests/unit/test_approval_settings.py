@@ -35,9 +35,9 @@ def test_how_many_must_approve(variables: dict[str, str], with_reasons: int, wit
     assert settings.needed([]) == without
 
 
-@pytest.mark.parametrize(("word", "persons"), [("never", 1), ("one", 1), ("two", 2)])
-def test_a_restore_needs_at_least_one(word: str, persons: int) -> None:
-    assert read(ANN, BOB, APPROVALS=word).needed_for_restore == persons
+@pytest.mark.parametrize(("word", "people"), [("never", 1), ("one", 1), ("two", 2)])
+def test_a_restore_needs_at_least_one(word: str, people: int) -> None:
+    assert read(ANN, BOB, APPROVALS=word).needed_for_restore == people
 
 
 def test_more_than_there_are_cannot_be_needed() -> None:

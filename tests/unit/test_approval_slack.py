@@ -213,9 +213,9 @@ def test_while_it_waits_for_a_second_person_the_buttons_stay(chat: Any) -> None:
 def test_a_stranger_gets_a_word_that_nobody_else_sees(desk: Desk, chat: Any) -> None:
     found = press(desk, reply_to(chat, user={"id": "U0EVE", "username": "<!here>"}))
     assert found["statusCode"] == 200
-    told = chat.next_message(5)
-    assert told["response_type"] == "ephemeral"
-    assert "do not include &lt;!here&gt; (U0EVE)" in told["text"]
+    answer = chat.next_message(5)
+    assert answer["response_type"] == "ephemeral"
+    assert "do not include &lt;!here&gt; (U0EVE)" in answer["text"]
     assert answers(desk) == []
 
 
@@ -257,8 +257,8 @@ def test_nothing_is_sent_to_an_address_that_is_not_slacks(address: str) -> None:
 
 def test_the_buttons_of_the_message_are_the_ones_that_are_read() -> None:
     asked = {"gate": "release", "persons_needed": 1, "approved_by": [], "reasons": []}
-    told = status(Status.AWAITING_APPROVAL, run=RUN, approval=asked)
-    blocks = slack_message(told, buttons=True)["blocks"]
+    event = status(Status.AWAITING_APPROVAL, run=RUN, approval=asked)
+    blocks = slack_message(event, buttons=True)["blocks"]
     [block] = [block for block in blocks if block["type"] == "actions"]
     for button, decision in zip(block["elements"], ("approved", "denied"), strict=True):
         other = Desk()

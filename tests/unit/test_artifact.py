@@ -52,7 +52,7 @@ def entries(
     sums: str | None = None,
     manifest: str | None = MANIFEST,
 ) -> dict[str, str]:
-    """The entries of an artifact that is in order, unless told otherwise."""
+    """The entries of an artifact that is in order, unless changed."""
     found = {folder + name: data for name, data in files.items()}
     found[f"{folder}SHA256SUMS"] = sums_of(files) if sums is None else sums
     return found | ({"release.json": manifest} if manifest is not None else {})

@@ -240,8 +240,8 @@ def test_amazon_q_is_spared_what_asks_nobody(word: Status) -> None:
 
 def test_a_bus_that_refuses_keeps_nobody_else_from_hearing() -> None:
     broken, topic, amazon_q = AwsError("no such bus"), Place(), Place()
-    untold = Channels(topic, Place(broken), amazon_q).publish(status_event(Status.SUCCEEDED))
-    assert untold == [broken]
+    failed = Channels(topic, Place(broken), amazon_q).publish(status_event(Status.SUCCEEDED))
+    assert failed == [broken]
     assert len(topic.got) == len(amazon_q.got) == 1
 
 
@@ -275,9 +275,9 @@ def test_the_largest_message_fits_with_its_e_mail_and_still_counts_everything() 
     Channels(topic, bus).publish(largest())
     ((message, _, _, email),) = topic.got
     assert len(json.dumps({"default": message, "email": email})) < SNS_BYTES
-    told = json.loads(message)
-    assert told["migration_count"] == 6600
-    assert 0 < len(told["migrations"]) < 500
+    sent = json.loads(message)
+    assert sent["migration_count"] == 6600
+    assert 0 < len(sent["migrations"]) < 500
     assert len(bus.got[0][1].encode()) < SNS_BYTES
 
 

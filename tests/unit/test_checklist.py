@@ -110,5 +110,5 @@ def test_a_header_without_a_date_is_told_with_its_file() -> None:
 
 
 def test_the_short_form_counts_and_names_the_rest() -> None:
-    told = in_short([item.to_dict() for item in checklist(GOOD)])
-    assert told == "7 of 8 yes; schema changes reviewed: unknown"
+    short = in_short([item.to_dict() for item in checklist(GOOD)])
+    assert short == "7 of 8 yes; schema changes reviewed: unknown"

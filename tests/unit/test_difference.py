@@ -1,4 +1,4 @@
-"""Differences: what is told, in which words, how much it matters, and what would mend it."""
+"""Differences: what is reported, in which words, how much it matters, and what would fix it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def changed(changes: Changes, of: dict[str, dict[str, str]] = USERS) -> Fingerpr
     return Fingerprint({thing: objects[thing] for thing in objects if thing not in gone})
 
 
-def told(changes: Changes) -> list[str]:
+def described(changes: Changes) -> list[str]:
     return [str(difference) for difference in compare(Fingerprint(USERS), changed(changes))]
 
 
@@ -43,16 +43,16 @@ def test_the_same_schema_has_no_difference() -> None:
 
 
 def test_differences_read_as_sentences() -> None:
-    assert told({"index public.idx_users_email": None}) == [
+    assert described({"index public.idx_users_email": None}) == [
         "index public.idx_users_email: missing after rollback"
     ]
-    assert told({"table public.more": {"owner": "app"}}) == [
+    assert described({"table public.more": {"owner": "app"}}) == [
         "table public.more: left over after rollback"
     ]
-    assert told({"column public.users.theme": {"type": "text", "position": "3"}}) == [
+    assert described({"column public.users.theme": {"type": "text", "position": "3"}}) == [
         "column public.users.theme: default 'light' ≠ none"
     ]
-    assert told({"table public.users": {"owner": "app", "grants to bob": "SELECT"}}) == [
+    assert described({"table public.users": {"owner": "app", "grants to bob": "SELECT"}}) == [
         "table public.users: grants to bob as usual ≠ SELECT"
     ]
 
@@ -99,7 +99,7 @@ def test_a_new_column_in_the_middle_moves_no_other() -> None:
         "column public.users.email": {**USERS["column public.users.email"], "position": "3"},
         "column public.users.theme": {**USERS["column public.users.theme"], "position": "4"},
     }
-    assert told(changes) == ["column public.users.age: left over after rollback"]
+    assert described(changes) == ["column public.users.age: left over after rollback"]
 
 
 @pytest.mark.parametrize(

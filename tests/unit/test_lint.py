@@ -356,7 +356,7 @@ def test_an_index_that_a_later_file_adds_serves_the_foreign_key(look: Look) -> N
     assert ids(look(made, "CREATE INDEX CONCURRENTLY i ON t (b, a);")) == []
 
 
-# The application, and the way back
+# The application, and the rollback script
 
 
 def test_a_drop_is_compared_with_the_file_right_before_it(look: Look) -> None:

@@ -33,7 +33,7 @@ FILES = {
     "sql/0001_users.sql": "CREATE TABLE users (id bigint);\n",
     "rollback/0001_rollback.sql": "DROP TABLE users;\n",
 }
-Told = dict[str, Any]
+Reported = dict[str, Any]
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Aws:
     state: str = ""
     objects: dict[str, bytes] = field(default_factory=dict)
     started: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    told: list[Told] = field(default_factory=list)
+    reported: list[Reported] = field(default_factory=list)
     over: bool = False
     denied: str = ""
     deaf: bool = False
@@ -101,15 +101,15 @@ class Aws:
         into.write_bytes(self.source)
         return datetime(2026, 11, 22, 9, 15, tzinfo=UTC)
 
-    def _tell(self, answer: str, **told: Any) -> bool:
-        self.told.append({"answer": answer, **told})
+    def _tell(self, answer: str, **reported: Any) -> bool:
+        self.reported.append({"answer": answer, **reported})
         return not self.over
 
-    def answer(self, job: Job, *, now: float = NOW) -> Told:
+    def answer(self, job: Job, *, now: float = NOW) -> Reported:
         """What a call of this job is answered."""
         settings = PipelineSettings.read({"TARGET": "learning"})
         Jobs(settings, self, self, self, lambda _: self, lambda: now).answer(job)
-        return self.told[-1]
+        return self.reported[-1]
 
     def keep(self, run: str, name: str, record: Any) -> None:
         """A record of the run."""
@@ -121,8 +121,8 @@ def job(name: str = "pipeline_job", **parameters: str | None) -> Job:
     changed = event(name)
     configuration = changed["CodePipeline.job"]["data"]["actionConfiguration"]["configuration"]
     if parameters:
-        told = {**json.loads(configuration.get("UserParameters") or "{}"), **parameters}
-        configuration["UserParameters"] = json.dumps(told)
+        merged = {**json.loads(configuration.get("UserParameters") or "{}"), **parameters}
+        configuration["UserParameters"] = json.dumps(merged)
     return Job.read(CodePipelineJobEvent(changed))
 
 
@@ -171,15 +171,15 @@ def test_a_first_call_stores_the_artifact_answers_and_starts(
     project_factory: ProjectFactory,
 ) -> None:
     aws = Aws(source(project_factory(FILES)))
-    told = aws.answer(job())
+    reported = aws.answer(job())
 
     run = job().run()
-    assert (told["answer"], told["run"]) == ("continue", run)
+    assert (reported["answer"], reported["run"]) == ("continue", run)
     assert list(aws.started) == [run]
     order = aws.started[run]
     assert order["artifact"]["key"] == f"runs/{run}/artifact.zip"
     assert (order["target"], order["dry_run"]) == ("learning", False)
-    token = Token.parse(told["token"])
+    token = Token.parse(reported["token"])
     assert (token.run, token.started, token.sha256) == (run, NOW, order["artifact"]["sha256"])
 
 
@@ -225,7 +225,7 @@ def test_the_migrations_may_be_the_root_of_the_source(project_factory: ProjectFa
                 archive.write(path, path.relative_to(folder).as_posix())
     for path in (".", ""):
         aws = Aws(body.getvalue())
-        assert aws.answer(job(path=path))["answer"] == "continue", aws.told
+        assert aws.answer(job(path=path))["answer"] == "continue", aws.reported
 
 
 def test_several_folders_of_migrations_must_be_told_apart(project_factory: ProjectFactory) -> None:
@@ -237,16 +237,16 @@ def test_several_folders_of_migrations_must_be_told_apart(project_factory: Proje
         for name, text in other.items():
             archive.writestr(name, text)
     aws = Aws(body.getvalue())
-    told = aws.answer(job(path=""))
+    reported = aws.answer(job(path=""))
     assert (
         "several folders of migrations in the source artifact: databaseA0, databaseB0"
-        in (told["text"])
+        in (reported["text"])
     )
     assert aws.answer(job(path="databaseA0/"))["answer"] == "continue"
 
 
 @pytest.mark.parametrize(
-    ("files", "changed", "kind", "told", "hint"),
+    ("files", "changed", "kind", "reported", "hint"),
     [
         (None, {}, "JobFailed", "not a zip file", "CODE_ZIP"),
         ({}, {"path": "db/x"}, "JobFailed", "no folder 'db/x/sql'", '"path"'),
@@ -296,7 +296,7 @@ def test_what_cannot_be_used_fails_the_job_and_starts_no_run(
     files: dict[str, str] | None,
     changed: dict[str, Any],
     kind: str,
-    told: str,
+    reported: str,
     hint: str,
 ) -> None:
     aws = Aws(b"no zip" if files is None else source(project_factory(FILES), **files))
@@ -304,7 +304,7 @@ def test_what_cannot_be_used_fails_the_job_and_starts_no_run(
 
     assert (found["answer"], found["kind"], found["run"]) == ("failure", kind, None)
     assert found["text"].startswith("no run was started, and nothing was changed\n")
-    assert told in found["text"] and hint in found["text"]
+    assert reported in found["text"] and hint in found["text"]
     assert aws.started == aws.objects == {}
 
 
@@ -312,15 +312,15 @@ def test_a_source_without_migrations_fails_the_job() -> None:
     body = io.BytesIO()
     with zipfile.ZipFile(body, "w") as archive:
         archive.writestr("README.md", "hello")
-    told = Aws(body.getvalue()).answer(job(path=""))
-    assert "there is no folder 'migrations/sql' in the source artifact" in told["text"]
+    reported = Aws(body.getvalue()).answer(job(path=""))
+    assert "there is no folder 'migrations/sql' in the source artifact" in reported["text"]
 
 
 def test_parameters_that_are_no_json_fail_the_job_with_an_example() -> None:
-    told = Aws().answer(job("pipeline_job_plain_text"))
-    assert told["kind"] == "ConfigurationError"
-    assert "are not JSON" in told["text"]
-    assert '{"path": "migrations", "release": "1.4.0", "mode": "migrate"}' in told["text"]
+    reported = Aws().answer(job("pipeline_job_plain_text"))
+    assert reported["kind"] == "ConfigurationError"
+    assert "are not JSON" in reported["text"]
+    assert '{"path": "migrations", "release": "1.4.0", "mode": "migrate"}' in reported["text"]
 
 
 @pytest.mark.parametrize(
@@ -329,8 +329,8 @@ def test_parameters_that_are_no_json_fail_the_job_with_an_example() -> None:
 )
 def test_a_source_that_cannot_be_read_fails_the_job(denied: str, kind: str) -> None:
     aws = Aws(denied=denied)
-    told = aws.answer(job())
-    assert (told["answer"], told["kind"]) == ("failure", kind)
+    reported = aws.answer(job())
+    assert (reported["answer"], reported["kind"]) == ("failure", kind)
     assert aws.started == {}
 
 
@@ -341,20 +341,22 @@ def test_a_run_that_goes_on_is_told_with_its_percent() -> None:
     aws.keep(RUN, "report", {"applied": [{"version": "0001"}]})
     working = Progress(applied=("0002",), version="0003", name="edges", text="index: 40 %")
     aws.objects[f"runs/{RUN}/progress.json"] = working.to_json()
-    told = aws.answer(CONTINUED)
+    reported = aws.answer(CONTINUED)
 
-    assert told["text"] == (
+    assert reported["text"] == (
         f"run {RUN}: applying migrations, 2 of 4 done; now 0003 edges: index: 40 %"
     )
-    assert (told["answer"], told["percent"]) == ("continue", 50)
-    assert Token.parse(told["token"]).started == Token.parse(CONTINUED.continuation_token).started
+    assert (reported["answer"], reported["percent"]) == ("continue", 50)
+    assert (
+        Token.parse(reported["token"]).started == Token.parse(CONTINUED.continuation_token).started
+    )
 
 
 @pytest.mark.parametrize("state", ["AskApproval", "AskRestore"])
 def test_a_run_that_waits_for_a_person_says_how_to_answer(state: str) -> None:
-    told = Aws(status="RUNNING", state=state).answer(CONTINUED)
-    assert f"turnback approve {RUN}" in told["text"]
-    assert (told["answer"], told["percent"]) == ("continue", None)
+    reported = Aws(status="RUNNING", state=state).answer(CONTINUED)
+    assert f"turnback approve {RUN}" in reported["text"]
+    assert (reported["answer"], reported["percent"]) == ("continue", None)
 
 
 @pytest.mark.parametrize(
@@ -374,11 +376,11 @@ def test_a_run_that_succeeded_gives_its_variables(
     steps = [{"version": step, "name": "x"} for step in plan["migrations"]]
     history = [["0001", "a" * 64], ["0002", "b" * 64]]
     aws.keep(RUN, "plan", {**plan, "release": "1.4.0", "history": history, "migrations": steps})
-    told = aws.answer(job("pipeline_job_continued", mode=mode))
+    reported = aws.answer(job("pipeline_job_continued", mode=mode))
 
-    assert told["answer"] == "success"
-    assert summary in told["text"]
-    assert told["variables"] == {
+    assert reported["answer"] == "success"
+    assert summary in reported["text"]
+    assert reported["variables"] == {
         "run": RUN,
         "status": "succeeded",
         "release": "1.4.0",
@@ -391,13 +393,13 @@ def test_a_run_that_succeeded_gives_its_variables(
 
 CAUSE = str(
     MigrationFailed(
-        'column "grade" does not exist', file="sql/0013_grades.sql", line=12, hint="mend the file"
+        'column "grade" does not exist', file="sql/0013_grades.sql", line=12, hint="fix the file"
     ).machine_readable()
 )
 
 
 @pytest.mark.parametrize(
-    ("status", "state", "told"),
+    ("status", "state", "reported"),
     [
         ("FAILED", "Refused", "was refused: nothing was changed"),
         ("FAILED", "RolledBack", "failed and was rolled back: what it had done was undone"),
@@ -408,7 +410,7 @@ CAUSE = str(
     ],
 )
 def test_a_run_that_failed_fails_the_job_with_the_outcome_the_place_and_the_hint(
-    status: str, state: str, told: str
+    status: str, state: str, reported: str
 ) -> None:
     cause = json.dumps({"errorMessage": CAUSE, "errorType": "MigrationFailed"})
     aws = Aws(status=status, state=state, error="MigrationFailed", cause=cause)
@@ -416,9 +418,9 @@ def test_a_run_that_failed_fails_the_job_with_the_outcome_the_place_and_the_hint
 
     assert (found["answer"], found["kind"], found["run"]) == ("failure", "JobFailed", RUN)
     first, place, hint, more = found["text"].splitlines()
-    assert told in first
+    assert reported in first
     assert place == 'sql/0013_grades.sql:12: column "grade" does not exist'
-    assert (hint, more) == ("hint: mend the file", f"more: turnback watch {RUN}")
+    assert (hint, more) == ("hint: fix the file", f"more: turnback watch {RUN}")
 
 
 def test_the_message_of_a_failure_keeps_its_hint_however_long_it_is() -> None:
@@ -432,34 +434,34 @@ def test_near_the_limit_of_codepipeline_the_job_ends_and_the_run_goes_on() -> No
     aws = Aws(status="RUNNING", state="AskApproval")
     began = Token.parse(CONTINUED.continuation_token or "").started
     assert aws.answer(CONTINUED, now=began + 23 * 3600)["answer"] == "continue"
-    told = aws.answer(CONTINUED, now=began + 23.6 * 3600)
-    assert told["answer"] == "failure"
-    assert f"the run {RUN} goes on without it" in told["text"]
-    assert "waiting for an approval" in told["text"]
-    assert f"turnback watch {RUN}" in told["text"]
+    reported = aws.answer(CONTINUED, now=began + 23.6 * 3600)
+    assert reported["answer"] == "failure"
+    assert f"the run {RUN} goes on without it" in reported["text"]
+    assert "waiting for an approval" in reported["text"]
+    assert f"turnback watch {RUN}" in reported["text"]
 
 
 @pytest.mark.parametrize("status", [None, "RUNNING", "FAILED"])
 def test_while_aws_does_not_answer_the_job_goes_on_but_not_for_ever(status: str | None) -> None:
     aws, asked = Aws(status=status, deaf=True), CONTINUED
     for _ in range(TRIES - 1):
-        told = aws.answer(asked)
-        assert (told["answer"], "ThrottlingException" in told["text"]) == ("continue", True)
+        reported = aws.answer(asked)
+        assert (reported["answer"], "ThrottlingException" in reported["text"]) == ("continue", True)
         changed = event("pipeline_job_continued")
-        changed["CodePipeline.job"]["data"]["continuationToken"] = told["token"]
+        changed["CodePipeline.job"]["data"]["continuationToken"] = reported["token"]
         asked = Job.read(CodePipelineJobEvent(changed))
-    told = aws.answer(asked)
-    assert told["answer"] == "failure"
-    assert f"the state of the run {RUN} is unknown" in told["text"]
-    assert "retry the stage" in told["text"]
+    reported = aws.answer(asked)
+    assert reported["answer"] == "failure"
+    assert f"the state of the run {RUN} is unknown" in reported["text"]
+    assert "retry the stage" in reported["text"]
 
 
 def test_one_answer_of_aws_and_the_tries_begin_anew() -> None:
     changed = event("pipeline_job_continued")
     data = changed["CodePipeline.job"]["data"]
     data["continuationToken"] = data["continuationToken"].replace('"tries":0', '"tries":9')
-    told = Aws(status="RUNNING").answer(Job.read(CodePipelineJobEvent(changed)))
-    assert Token.parse(told["token"]).tries == 0
+    reported = Aws(status="RUNNING").answer(Job.read(CodePipelineJobEvent(changed)))
+    assert Token.parse(reported["token"]).tries == 0
 
 
 @pytest.mark.parametrize(
@@ -469,10 +471,10 @@ def test_one_answer_of_aws_and_the_tries_begin_anew() -> None:
 def test_a_token_that_is_not_ours_fails_the_job(token: str) -> None:
     changed = event("pipeline_job_continued")
     changed["CodePipeline.job"]["data"]["continuationToken"] = token
-    told = Aws(status="RUNNING").answer(Job.read(CodePipelineJobEvent(changed)))
-    assert told["kind"] == "ConfigurationError"
-    assert "was not written by turnback" in told["text"]
-    assert "no run was started" not in told["text"]
+    reported = Aws(status="RUNNING").answer(Job.read(CodePipelineJobEvent(changed)))
+    assert reported["kind"] == "ConfigurationError"
+    assert "was not written by turnback" in reported["text"]
+    assert "no run was started" not in reported["text"]
 
 
 @pytest.mark.parametrize("changed", ['"r-5d3f0a9c1b7e24680ace"', '"9f86', "1795336542"])

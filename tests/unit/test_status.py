@@ -58,7 +58,7 @@ def test_a_message_of_the_largest_artifact_fits_into_sns() -> None:
         started_at=moment("2026-11-22T09:15:43.402Z"),
         warn=lambda _: None,
     )
-    told = announcer.announce(
+    announced = announcer.announce(
         Status.ROLLED_BACK,
         RunState.from_state(
             {**event("announce")["state"], "error": {"Error": "E", "Cause": json.dumps(cause)}}
@@ -66,7 +66,7 @@ def test_a_message_of_the_largest_artifact_fits_into_sns() -> None:
     )
     ((message, attributes),) = memory.published
     assert len(message.encode()) < SNS_LIMIT
-    assert json.loads(message)["migration_count"] == told.migration_count == 6600
+    assert json.loads(message)["migration_count"] == announced.migration_count == 6600
     assert attributes == {"status": "rolled_back", "target": "learning", "release": "1.0.0"}
 
 
@@ -85,7 +85,7 @@ def test_one_of_our_errors_is_taken_out_of_its_wrappings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("caught", "told"),
+    ("caught", "expected"),
     [
         (None, None),
         ({}, None),
@@ -109,8 +109,8 @@ def test_one_of_our_errors_is_taken_out_of_its_wrappings() -> None:
         ),
     ],
 )
-def test_any_other_error_is_said_as_well_as_can_be(caught: Any, told: Any) -> None:
-    assert RunError.from_caught(caught) == (RunError(**told) if told else None)
+def test_any_other_error_is_said_as_well_as_can_be(caught: Any, expected: Any) -> None:
+    assert RunError.from_caught(caught) == (RunError(**expected) if expected else None)
 
 
 def test_times_are_read_as_step_functions_and_as_the_emulator_write_them() -> None:

@@ -39,7 +39,7 @@ class History:
         cause = json.dumps({"errorType": error, "errorMessage": message})
         return self.add("TaskFailed", taskFailedEventDetails={"error": error, "cause": cause})
 
-    def told(self) -> Story:
+    def story(self) -> Story:
         story = Story()
         story.read(self.events)
         return story
@@ -50,7 +50,7 @@ def test_a_step_that_is_asked_again_is_one_step() -> None:
     for state in ("creating", "creating", "available"):
         taken = {"snapshot": {"kind": "rds", "id": "s-1", "state": state}}
         history.enter("Snapshot").leave("Snapshot", taken).enter("WaitForSnapshot", "Wait")
-    story = history.enter("Apply").told()
+    story = history.enter("Apply").story()
 
     assert [(step.name, step.closed) for step in story.steps] == [
         ("Snapshot", True),
@@ -63,21 +63,21 @@ def test_a_step_that_is_asked_again_is_one_step() -> None:
 
 def test_a_try_that_is_repeated_is_counted_and_its_error_kept() -> None:
     history = History().enter("Apply").fail("RunnerBusy").add("TaskScheduled")
-    [step] = history.told().steps
+    [step] = history.story().steps
     assert (step.tries, step.failure) == (2, None)
     assert [error.type for error in step.retried] == ["RunnerBusy"]
 
-    [step] = history.fail("LockTimeout").leave("Apply").told().steps
+    [step] = history.fail("LockTimeout").leave("Apply").story().steps
     assert (step.tries, step.failure and step.failure.type) == (2, "LockTimeout")
 
 
 def test_an_announcement_is_told_only_when_it_fails() -> None:
     history = History().enter("Validate").leave("Validate")
     history.enter("AnnounceStarted").leave("AnnounceStarted")
-    assert [step.name for step in history.told().steps] == ["Validate"]
+    assert [step.name for step in history.story().steps] == ["Validate"]
 
     history.enter("AnnounceRehearsed").fail("AwsError").leave("AnnounceRehearsed")
-    story = history.told()
+    story = history.story()
     assert [step.name for step in story.steps] == ["Validate", "AnnounceRehearsed"]
     assert story.steps[1].result == "the status was not published; the run goes on"
     assert not story.failed
@@ -86,9 +86,9 @@ def test_an_announcement_is_told_only_when_it_fails() -> None:
 def test_a_run_that_is_redriven_has_not_ended() -> None:
     history = History().enter("Apply").fail("RunnerBusy").leave("Apply").enter("Refused", "Fail")
     history.add("ExecutionFailed", executionFailedEventDetails={"error": "RunnerBusy"})
-    assert history.told().outcome is not None
+    assert history.story().outcome is not None
 
-    assert history.add("ExecutionRedriven").enter("Apply").told().outcome is None
+    assert history.add("ExecutionRedriven").enter("Apply").story().outcome is None
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,6 @@ def test_a_run_that_succeeded_has_no_error() -> None:
 
 
 def test_an_error_of_nobody_we_know_keeps_its_name() -> None:
-    told = RunError("KeyError", "'run'")
-    assert str(error_from(told)) == "KeyError: 'run'"
+    error = RunError("KeyError", "'run'")
+    assert str(error_from(error)) == "KeyError: 'run'"
     assert type(error_from(RunError("CheckFailed", "two"))) is CheckFailed

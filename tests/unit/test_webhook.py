@@ -159,8 +159,8 @@ def test_with_a_signing_secret_there_are_buttons() -> None:
 def test_what_is_neither_a_bot_nor_a_webhook_is_refused_and_not_repeated(secret: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         ChatAccess.from_secret(secret)
-    told = str(caught.value) + str(caught.value.hint)
-    assert "hunter2" not in told and "hünter2" not in told
+    shown = str(caught.value) + str(caught.value.hint)
+    assert "hunter2" not in shown and "hünter2" not in shown
     assert caught.value.hint
     assert caught.value.__cause__ is None
 

@@ -101,8 +101,8 @@ class Stack:
         machine_arn: the state machine that executes the runs.
         topic_arn: where statuses are published.
         target: the database's name in turnback.
-        answer_function: the function that receives answers to approvals; empty if there is none.
-        answer_url: its URL; empty if there is none.
+        answer_function: the function that receives answers to approvals; empty without one.
+        answer_url: its URL; empty without one.
         parameters: the values of the template's parameters by their names.
     """
 

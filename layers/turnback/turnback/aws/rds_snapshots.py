@@ -117,7 +117,7 @@ class _Snapshots:
         return SnapshotSource(str(row[names.status]), bool(row.get("StorageEncrypted")))
 
     def find(self, identifier: str) -> RdsSnapshot | None:
-        """The snapshot of this name; None when there is none."""
+        """The snapshot of this name; None if it does not exist."""
         with aws_errors(f"describe the snapshot {identifier}"):
             try:
                 answer = getattr(self._rds, self._describe)(**{self._name: identifier})

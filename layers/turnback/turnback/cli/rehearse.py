@@ -65,7 +65,7 @@ def rehearse(
     differs       the schema is not as it was
     failed        the rollback script, or the migration, does not run
     missing       there is no rollback script
-    irreversible  there is none, and the header says why
+    irreversible  there is no rollback script, and the header says why
     """
     project = load_project(directory)
     if versions:

@@ -85,7 +85,7 @@ def written_since(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str
     - the migrations' own writes are in the numbers as well; those of the history are not.
 
     Args:
-        before: the reading taken with the snapshot; empty where there is none.
+        before: the reading taken with the snapshot; empty without one.
         now: the reading of now.
 
     Returns:

@@ -323,7 +323,7 @@ class RunError(Stated):
 
     @classmethod
     def from_caught(cls, caught: object) -> Self | None:
-        """The error that a Catch put into the state, unwrapped; None where there is none.
+        """The error that a Catch put into the state, unwrapped; None without one.
 
         A function that raises one of our errors reports it as JSON, with file and line. Anything
         else (a timeout, a bug) is known by its name and whatever text there is.

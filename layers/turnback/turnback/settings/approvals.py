@@ -40,13 +40,13 @@ class ApprovalSettings:
     """How many people must approve, who may, and how long they have.
 
     Attributes:
-        persons: how many people must approve a release that destroys or cannot be rolled back.
+        people: how many people must approve a release that destroys or cannot be rolled back.
         always: whether every release needs them.
         timeout_minutes: after how many minutes without an answer the answer is no.
         approvers: who may answer.
     """
 
-    persons: int
+    people: int
     always: bool = False
     timeout_minutes: int = 1440
     approvers: tuple[Approver, ...] = ()
@@ -63,7 +63,7 @@ class ApprovalSettings:
         if word == "by-environment":
             word = "one" if name == "production" else "never"
         return cls(
-            persons={"never": 0, "one": 1, "two": 2}[word],
+            people={"never": 0, "one": 1, "two": 2}[word],
             always=choice(environment, "APPROVE_ALWAYS", ("yes", "no"), "no") == "yes",
             timeout_minutes=whole(environment, "APPROVAL_TIMEOUT_MINUTES", 1440, least=1),
             approvers=_approvers(environment.get("APPROVERS", "").strip()),
@@ -75,18 +75,18 @@ class ApprovalSettings:
         Raises:
             ConfigurationError: more than there are.
         """
-        persons = self.persons if reasons or self.always else 0
-        if persons > len(self.approvers):
+        people = self.people if reasons or self.always else 0
+        if people > len(self.approvers):
             raise ConfigurationError(
-                f"{persons} must approve this release, but the approvers are {len(self.approvers)}",
+                f"{people} must approve this release, but the approvers are {len(self.approvers)}",
                 hint="name them in the stack's parameter Approvers, or set Approvals to never",
             )
-        return persons
+        return people
 
     @property
     def needed_for_restore(self) -> int:
         """How many people must approve a restore: it loses data, so never less than one."""
-        return max(1, self.persons)
+        return max(1, self.people)
 
 
 def _approvers(text: str) -> tuple[Approver, ...]:

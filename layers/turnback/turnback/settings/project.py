@@ -71,7 +71,7 @@ class ProjectFile:
     """The settings of a project.
 
     Attributes:
-        path: the file; None if there is none.
+        path: the file; None if it does not exist.
         sections: its contents, checked.
         lines: the line of each key, by its path such as ``database.url``.
     """

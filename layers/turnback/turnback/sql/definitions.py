@@ -223,7 +223,7 @@ KNOWN = frozenset(
 
 
 def volatile(expression: Node) -> str:
-    """The function that may give each row another value; empty if there is none."""
+    """The function that may give each row another value; empty without one."""
     for kind, node in walk({"expression": expression}):
         if kind == "FuncCall" and (called := dotted(node["funcname"])) not in _STEADY.split():
             return called

@@ -36,7 +36,7 @@ class Approvals:
 
     @property
     def gate(self) -> Gate:
-        """How many persons must agree to a plan, and why."""
+        """How many people must agree to a plan, and why."""
         from turnback.runs.approvals.risk import gate
         from turnback.settings.approvals import ApprovalSettings
 

@@ -135,7 +135,7 @@ def decide_after_failure(
         return None
     if found := parts(statement):
         return Run(tuple(found))
-    # Some of several things may have been created, and they cannot be told apart.
+    # Some of several things may have been created, and nothing says which.
     several = max(len(takes_away(statement)), len(list(_subtypes(statement)))) > 1
     return None if several else Skip(reason, error.sqlstate)
 

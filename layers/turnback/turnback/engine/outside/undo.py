@@ -89,7 +89,7 @@ def _run_in_savepoint(undo: Undo, statement: Statement, number: int, watch: Watc
 
     try:
         if statement.kind == "TransactionStmt":
-            # Around the script's own savepoints there is none of ours, which they would release.
+            # No savepoint of ours around the script's own, which would release it.
             send(connection, statement.sql, watch)
         else:
             undo.run(statement, number, send_one)

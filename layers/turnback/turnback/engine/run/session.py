@@ -67,7 +67,7 @@ class Session:
         return not (self.connection.closed or self.connection.broken)
 
     def lock(self) -> HistoryState:
-        """Take the lock, and make the history if there is none; its state, in the same message.
+        """Lock; create the history if it does not exist; return its state, in the same message.
 
         Raises:
             RunnerBusy: another run held the lock all the time.

@@ -97,7 +97,7 @@ def record_key(key: str) -> str:
 
 
 def read_record(store: Store, key: str) -> DumpRecord | None:
-    """The record of the dump with this key; None where there is none.
+    """The record of the dump with this key; None if it does not exist.
 
     Raises:
         RestoreFailed: it is not the record of a dump, or of a newer turnback.

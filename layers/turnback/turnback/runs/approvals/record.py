@@ -1,6 +1,6 @@
 """The record of a question to people: when it was asked, the answers, and how it ended.
 
-Every object is written by one side only, or created only where there is none yet; S3 does the
+Every object is written by one side only, or created only if it does not exist yet; S3 does the
 latter in one step, so two answers at once never overwrite each other, and a question has exactly
 one outcome.
 """

@@ -35,7 +35,7 @@ def gate(
     """
 
     def judge(project: Project | None, plan: Plan) -> tuple[int, list[str]]:
-        if plan.empty or not settings.persons:
+        if plan.empty or not settings.people:
             return 0, []
         found = reasons(project, plan.steps)
         return settings.needed(found), found

@@ -174,7 +174,7 @@ class Chat:
         return done
 
     def _change(self, report: Report, shown: Posted) -> tuple[Posted, str]:
-        """Change the run's message; post it where there is none, or none that can be changed."""
+        """Change the run's message; post a new one if there is no message that can be changed."""
         message = slack_message(report, buttons=self.access.buttons)
         if self.access.webhook:
             post_to_webhook(self.access.webhook, message, self.deadline)

@@ -91,7 +91,7 @@ class Jobs:
         """Answer one call; every call of a job may come twice, and late.
 
         Returns:
-            ``job``; ``run``, None where there is none; ``answer``: ``continue``, ``success`` or
+            ``job``; ``run``, or None; ``answer``: ``continue``, ``success`` or
             ``failure``; whether CodePipeline ``took`` it, which it does not once the job has ended;
             ``text``.
 

@@ -55,7 +55,7 @@ class Finding:
         offset: the same in characters from 0.
         message: what stands there, one sentence.
         why: what it blocks, and for how long.
-        safer: SQL to copy; empty if there is none.
+        safer: SQL to copy; may be empty.
         remark: whether it is a remark only, whatever the rule's level.
     """
 
