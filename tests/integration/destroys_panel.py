@@ -47,6 +47,9 @@ CREATE FUNCTION purge_app() RETURNS void LANGUAGE plpgsql AS $$
 CREATE PROCEDURE forget(who int) LANGUAGE plpgsql AS $$
     BEGIN UPDATE users SET email = 'gone' WHERE id = who; END $$;
 CREATE FUNCTION double(x int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT x * 2';
+CREATE FUNCTION forget_items() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN DELETE FROM app.items WHERE id = OLD.id; RETURN OLD; END $$;
+CREATE TRIGGER forget_items AFTER DELETE ON marks FOR EACH ROW EXECUTE FUNCTION forget_items();
 CREATE FUNCTION purge_atomic() RETURNS void LANGUAGE sql BEGIN ATOMIC DELETE FROM marks; END;
 """
 
@@ -332,6 +335,10 @@ SELECT purge_app()
 --
 SELECT purge_atomic() FROM users LIMIT 1
 --
+DELETE FROM marks
+--
+DO $$ BEGIN DELETE FROM marks WHERE id = 1; END $$
+--
 CALL forget(1)
 --
 CREATE FUNCTION wipe() RETURNS void LANGUAGE plpgsql AS $$ BEGIN DELETE FROM notes; END $$;
@@ -484,7 +491,7 @@ DO $$ DECLARE n int; BEGIN
     SELECT count(*) INTO n FROM users; INSERT INTO notes VALUES (n + 10);
 END $$
 --
-DO $$ BEGIN EXECUTE 'CREATE TABLE t (id int)'; END $$
+DO $$ DECLARE x text := Upper('a') || NOW(); BEGIN EXECUTE 'CREATE TABLE t (id int)'; END $$
 --
 REFRESH MATERIALIZED VIEW totals; ANALYZE users; LOCK TABLE users; COMMENT ON TABLE users IS 'x'
 """

@@ -24,10 +24,12 @@ from turnback.schema.difference import Difference
 from turnback.schema.model import Fingerprint
 from turnback.schema.read import fingerprint
 from turnback.schema.suggest import suggest
-from turnback.sql.destroys import Judge
+from turnback.sql.destroys import Judge, Kind
 from turnback.sql.types import holds_as_much
 
 Listener = Callable[[Verdict, int, int], None]
+# A type or a trigger that the migration made itself goes with it, and holds no data.
+_DATA = (Kind.TABLES, Kind.COLUMNS, Kind.ROWS, Kind.VALUES)
 _OPTIONS = Options(lock_retry_s=0, runner_wait_s=5)
 
 
@@ -83,7 +85,7 @@ def rehearse(
             )
             if migration.rollback:
                 lost = judge.fork().losses(migration.rollback)
-                found.loses_data = [loss.words for loss in lost]
+                found.loses_data = [loss.words for loss in lost if loss.kind in _DATA]
             after = _prove(database, migration, before, found)
             result.migrations.append(found)
             if listener:

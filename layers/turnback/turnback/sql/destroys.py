@@ -23,8 +23,11 @@ from turnback.sql.statements import Statement, split
 from turnback.sql.tokens import tokens
 from turnback.sql.tree import (
     Node,
+    dropped,
     joined,
+    makes,
     strings,
+    table_name,
     walk,
 )
 
@@ -103,6 +106,8 @@ class Judge:
         """
         self._scope = Scope()
         self._functions: dict[str, list[_Function]] = {}
+        # Trigger → the events that fire it, as the parser's bits, and its function.
+        self._triggers: dict[str, tuple[int, str]] = {}
         self._calling: list[str] = []
         own = frozenset(
             joined([history, name])
@@ -115,6 +120,7 @@ class Judge:
         other = copy.copy(self)
         other._scope = self._scope.fork()
         other._functions = {name: list(known) for name, known in self._functions.items()}
+        other._triggers = dict(self._triggers)
         other._statements = self._statements.fork(other._scope)
         return other
 
@@ -159,6 +165,13 @@ class Judge:
         if statement.kind == "CreateFunctionStmt":
             name = strings(statement.tree["funcname"])[-1]
             self._functions.setdefault(name, []).append(_function(statement))
+        elif statement.kind == "CreateTrigStmt":
+            function = strings(statement.tree["funcname"])[-1]
+            [trigger] = makes(statement)
+            self._triggers[trigger] = statement.tree.get("events", 0), function
+        elif statement.kind == "DropStmt":
+            for item in dropped(statement.tree):
+                self._triggers.pop(item.name, None)
         self._scope.after(statement, path)
 
     # What runs inside
@@ -188,7 +201,8 @@ class Judge:
 
     def _part(self, part: Embedded, path: str) -> Iterator[Found]:
         if part.kind == "call":
-            yield from self._call(part.text, path)
+            name = part.text if '"' in part.text else part.text.lower()
+            yield from self._call(name, path)
             return
         text = part.text
         if part.kind == "dynamic":
@@ -208,7 +222,10 @@ class Judge:
             yield from (lost for _, lost in self._of(statement, path))
 
     def _called(self, statement: Statement, path: str) -> Iterator[Found]:
-        """What the functions destroy that a statement calls."""
+        """What the functions destroy that a statement calls, or has triggers call."""
+        for function in dict.fromkeys(self._fired(statement)):
+            if function in self._functions:
+                yield from (lost.inside("a trigger") for lost in self._call(function, path))
         if statement.kind not in RUNS_QUERIES:
             return
         calls = [
@@ -218,6 +235,18 @@ class Judge:
         ]
         for parts in dict.fromkeys(map(tuple, calls)):
             yield from self._call(".".join(parts), path)
+
+    def _fired(self, statement: Statement) -> Iterator[str]:
+        """The functions of the triggers that a statement fires."""
+        for kind, node in walk({statement.kind: statement.tree}):
+            events = _EVENTS.get(kind, 0)
+            if kind == "TruncateStmt":
+                tables = [table_name(item["RangeVar"]) for item in node["relations"]]
+            else:
+                tables = [table_name(node["relation"])] if events else []
+            for trigger, (fires_on, function) in self._triggers.items():
+                if fires_on & events and trigger.rpartition(".")[0] in tables:
+                    yield function
 
     def _call(self, name: str, path: str) -> Iterator[Found]:
         schema, _, plain = name.replace('"', "").rpartition(".")
@@ -233,7 +262,8 @@ class Judge:
             return
         self._calling.append(plain)
         for function in known:
-            for lost in self._function(function, path):
+            # A call may be passed over: nothing may count on what it makes.
+            for lost in self.fork()._function(function, path):
                 yield lost.inside(where, Certainty.POSSIBLE)
         self._calling.pop()
 
@@ -308,6 +338,8 @@ def _literal(expression: str) -> str | None:
     return str(value.get("sval", "")) if value is not None else None
 
 
+# TRIGGER_TYPE_INSERT, _DELETE, _UPDATE and _TRUNCATE of PostgreSQL's pg_trigger.h.
+_EVENTS = {"InsertStmt": 4, "DeleteStmt": 8, "UpdateStmt": 16, "MergeStmt": 28, "TruncateStmt": 32}
 _DESTRUCTIVE = re.compile(
     r"\b(DROP|TRUNCATE|DELETE|UPDATE|MERGE|ALTER|GRANT|COPY|EXECUTE|INSERT)\b", re.IGNORECASE
 )

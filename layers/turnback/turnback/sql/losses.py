@@ -146,14 +146,7 @@ class StatementLosses:
         tree = statement.tree
         named = [table_name(item["RangeVar"]) for item in tree["relations"]]
         cascade = tree.get("behavior") == "DROP_CASCADE"
-        hit = list(named)
-        for table in hit if cascade else ():
-            hit += [
-                other.name
-                for other in self._known()
-                if other.name not in hit and any(c.references == table for c in other.constraints)
-            ]
-        for table in hit:
+        for table in self._scope.tables.truncated_with(named) if cascade else named:
             yield from self._rows(table, "TRUNCATE CASCADE" if cascade else "TRUNCATE")
 
     def _rows(self, table: str, origin: str, *, only: bool = False) -> Iterator[Found]:

@@ -6,7 +6,7 @@ table that it does not know counts as one that is there and in use.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 # Their indexes sort in ways of their own, though the bytes are the same.
@@ -176,6 +176,17 @@ class Schema:
             if plain in names:
                 return table
         return None
+
+    def truncated_with(self, named: Iterable[str]) -> list[str]:
+        """These tables, and those that TRUNCATE … CASCADE empties with them."""
+        hit = list(named)
+        for name in hit:
+            hit += [
+                table.name
+                for table in self.tables.values()
+                if table.name not in hit and any(c.references == name for c in table.constraints)
+            ]
+        return hit
 
     def with_table(self, table: Table) -> Schema:
         """With this table, in place of one of the same name."""

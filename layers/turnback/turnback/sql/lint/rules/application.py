@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from turnback.sql.destroys import Kind, drops_with_rows
 from turnback.sql.lint.model import Finding
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.writing import dotted_name, name, type_sql
-from turnback.sql.tree import commands, definition, joined, objects, table_name
+from turnback.sql.tree import commands, definition, joined, table_name
 
 # (table, column) → what a script did with it; the column is empty for the table itself.
 Uses = Mapping[tuple[str, str], str]
@@ -78,14 +79,12 @@ def drops_what_was_used(step: LintStep, before: Sequence[tuple[str, Uses]]) -> I
 
 
 def _drops(step: LintStep) -> Iterator[tuple[str, str]]:
-    if step.kind == "DropStmt" and step.tree["removeType"] == "OBJECT_TABLE":
-        for parts in objects(step.tree):
-            yield joined(parts), ""
-    elif step.kind == "AlterTableStmt":
-        table = table_name(step.tree["relation"])
-        for command in commands(step.tree):
-            if command["subtype"] == "AT_DropColumn":
-                yield table, command["name"]
+    for kind, dropped in drops_with_rows(step.statement):
+        if kind is Kind.TABLES:
+            yield dropped, ""
+        elif kind is Kind.COLUMNS:
+            table, _, column = dropped.rpartition(".")
+            yield table, column
 
 
 def _drop_sql(table: str, column: str) -> str:

@@ -75,13 +75,7 @@ def _truncate_cascade(step: LintStep) -> Iterator[Finding]:
     named = [table_name(item["RangeVar"]) for item in step.tree["relations"]]
     if not any(map(step.in_use, named)):
         return
-    hit = list(named)
-    for table in hit:
-        hit += [
-            other.name
-            for other in step.schema.tables.values()
-            if other.name not in hit and any(c.references == table for c in other.constraints)
-        ]
+    hit = step.schema.truncated_with(named)
     others = [table for table in hit if table not in named]
     more = f": {', '.join(others)}, as far as the scripts tell" if others else ""
     yield step.finding(
