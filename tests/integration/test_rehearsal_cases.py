@@ -270,3 +270,107 @@ def test_suggestions_come_in_an_order_in_which_they_run(judged: Judge) -> None:
         "CREATE TABLE public.z",
         "CREATE TABLE public.a",
     ]
+
+
+@pytest.mark.parametrize("fraction", ["9", "999", "999999", "123456"])
+@pytest.mark.parametrize("kind", ["timestamp", "timestamptz"])
+def test_a_literal_with_a_fraction_of_a_second_is_not_now(
+    judged: Judge, kind: str, fraction: str
+) -> None:
+    old, new = (f"'{year}-12-31 23:59:59.{fraction}'" for year in (2024, 2025))
+    found = judged(
+        (f"CREATE TABLE t (until {kind} DEFAULT {old} CHECK (until <= {old}));", "DROP TABLE t;"),
+        (
+            f"ALTER TABLE t ALTER until SET DEFAULT {new}; ALTER TABLE t "
+            f"DROP CONSTRAINT t_until_check, ADD CONSTRAINT t_until_check CHECK (until <= {new});",
+            "SELECT 1;",
+        ),
+    )
+    assert words(found) == ["exact", "differs"]
+    assert [one.object for one in found.migrations[1].differences] == [
+        "column public.t.until",
+        "constraint public.t.t_until_check",
+    ]
+
+
+def test_what_the_server_wrote_for_now_is_no_difference(judged: Judge) -> None:
+    table = (
+        "CREATE TABLE t (a timestamp DEFAULT 'now'::timestamp, b timestamptz DEFAULT "
+        "'now'::timestamptz, c time DEFAULT 'now'::time); "
+        "CREATE VIEW v AS SELECT a FROM t WHERE b > 'now'::timestamptz;"
+    )
+    found = judged(
+        ("SET timezone = 'Asia/Tokyo'; " + table, "DROP VIEW v; DROP TABLE t;"),
+        ("DROP VIEW v; DROP TABLE t;", table),
+    )
+    assert words(found) == ["exact", "exact"]
+    assert found.proven
+
+
+def test_an_option_is_compared_though_its_name_looks_like_a_secret(judged: Judge) -> None:
+    mapping = "USER MAPPING FOR PUBLIC SERVER s OPTIONS"
+    found = judged(
+        (
+            "CREATE EXTENSION postgres_fdw; CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw; "
+            f"CREATE {mapping} (user 'a', password 'hunter2', password_required 'true');",
+            "DROP EXTENSION postgres_fdw CASCADE;",
+        ),
+        (f"ALTER {mapping} (SET password_required 'false');", "SELECT 1;"),
+        (f"ALTER {mapping} (SET password 'hunter3');", "SELECT 1;"),
+    )
+    assert words(found) == ["exact", "differs", "differs"]
+    told = [str(one) for verdict in found.migrations for one in verdict.differences]
+    assert "option password_required true ≠ false" in told[0]
+    assert "option password (hidden, " in told[1]
+    assert "hunter" not in "".join(told)
+
+
+DOUBLE = (
+    "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$BEGIN NEW.a := NEW.a * 2; RETURN NEW; END$$;"
+)
+PLUS = DOUBLE.replace("f()", "g()").replace("* 2", "+ 1")
+
+
+@pytest.mark.parametrize(
+    ("event", "word"),
+    [("BEFORE INSERT", "differs"), ("BEFORE UPDATE", "names"), ("AFTER INSERT", "names")],
+)
+def test_another_name_of_a_trigger_matters_where_others_fire_with_it(
+    judged: Judge, event: str, word: str
+) -> None:
+    def trigger(name: str) -> str:
+        return f"CREATE TRIGGER {name} BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f();"
+
+    found = judged(
+        (
+            f"CREATE TABLE t (a int); {DOUBLE} {PLUS} {trigger('a_double')} CREATE TRIGGER b_plus "
+            f"{event} ON t FOR EACH ROW EXECUTE FUNCTION g();",
+            "DROP TABLE t; DROP FUNCTION f, g;",
+        ),
+        ("DROP FUNCTION f() CASCADE;", DOUBLE + trigger("z_double")),
+    )
+    assert words(found) == ["exact", word]
+    if word == "differs":
+        assert found.migrations[1].suggestions == [
+            "ALTER TRIGGER z_double ON public.t RENAME TO a_double;"
+        ]
+
+
+@pytest.mark.parametrize(("used", "word"), [("t_key", "differs"), ("t_keys", "names")])
+def test_another_name_of_a_constraint_matters_where_a_function_uses_it(
+    judged: Judge, used: str, word: str
+) -> None:
+    found = judged(
+        (
+            "CREATE TABLE t (a int CONSTRAINT t_key UNIQUE); CREATE FUNCTION f() RETURNS void "
+            "LANGUAGE plpgsql AS $$BEGIN INSERT INTO t VALUES (1) "
+            f"ON CONFLICT ON CONSTRAINT {used} DO NOTHING; END$$;",
+            "DROP FUNCTION f; DROP TABLE t;",
+        ),
+        (
+            "ALTER TABLE t DROP CONSTRAINT t_key;",
+            "ALTER TABLE t ADD CONSTRAINT t_unique UNIQUE (a);",
+        ),
+    )
+    assert words(found) == ["exact", word]

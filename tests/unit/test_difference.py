@@ -187,6 +187,11 @@ HEAD = "CREATE OR REPLACE FUNCTION public.f()\n RETURNS trigger\n LANGUAGE plpgs
         ("$$BEGIN RETURN 1 - -1; END$$", "$$BEGIN RETURN 1 + 1; END$$", False),
         ("$$BEGIN EXECUTE $q$a  b$q$; END$$", "$$BEGIN EXECUTE $q$a b$q$; END$$", False),
         ("$$BEGIN RETURN ab; END$$", "$$BEGIN RETURN a b; END$$", False),
+        ("$$BEGIN RETURN @ -1; END$$", "$$BEGIN RETURN @-1; END$$", False),
+        ("$$BEGIN RETURN 1+/* so */1; END$$", "$$BEGIN RETURN 1 + 1; END$$", True),
+        ("$$BEGIN RETURN 1+-- why\n1; END$$", "$$BEGIN RETURN 1 + 1; END$$", True),
+        ("$$BEGIN RETURN Ä; END$$", "$$BEGIN RETURN ä; END$$", False),
+        ("$$SELECT /*+ SeqScan(t) */ 1 FROM t$$", "$$SELECT 1 FROM t$$", False),
     ],
 )
 def test_white_space_case_and_comments_of_a_body_are_cosmetic(
@@ -218,6 +223,16 @@ def test_white_space_case_and_comments_of_a_body_are_cosmetic(
         (
             "'9999-12-31 23:59:59.999999'::timestamp without time zone",
             "'9999-12-31 23:59:59.999'::timestamp without time zone",
+            False,
+        ),
+        (
+            "'2024-12-31 23:59:59.999'::timestamp without time zone",
+            "'2025-12-31 23:59:59.999'::timestamp without time zone",
+            False,
+        ),
+        (
+            "'2024-12-31 23:59:59.999999'::timestamp without time zone",
+            "'2025-12-31 23:59:59.999999'::timestamp without time zone",
             False,
         ),
         ("'2026-11-22 16:31:11.123456'::text", "'2026-11-22 16:31:12.123456'::text", False),

@@ -164,7 +164,8 @@ def _close(result: Rehearsed, began: float, out: Output) -> int:
     number = counted(len(result.migrations), "migration")
     if result.release_error:
         out.result(f"\nAll of them as one release: {result.release_error}")
-    for difference in result.release_differences[:_SHOWN_DIFFERENCES]:
+    hard = [one for one in result.release_differences if one.softness != "cosmetic"]
+    for difference in hard[:_SHOWN_DIFFERENCES]:
         out.result(f"\nAll of them as one release: {difference}")
     if result.proven:
         out.result(f"\n{number} proven in {took}: up, down and up again.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from turnback.engine.engine import Engine
 from turnback.engine.run import transaction
@@ -133,7 +134,7 @@ def _roll_back(
         found.rollback, found.error = "failed", error
         return False
     now = database.state()
-    found.differences = compare(before.schema, now.schema)
+    found.differences = compare(before.schema, now.schema, since=database.began)
     found.rollback = verdict(found.differences)
     found.rows = changed_rows(before.rows, now.rows)
     found.loses_data += _narrowed(applied.schema.objects, now.schema.objects)
@@ -192,7 +193,8 @@ def _apply_again(
         found.reapply = "failed"
         found.error = found.error or error
         return False
-    differences = compare(applied.schema, fingerprint(database.connection))
+    now = fingerprint(database.connection)
+    differences = compare(applied.schema, now, since=database.began)
     # What the rollback left in another order or under another name is so the second time as well.
     hard = [difference for difference in differences if difference.softness == "hard"]
     found.reapply = "differs" if hard else "exact"
@@ -215,7 +217,8 @@ def _prove_release(
         if error:
             result.release, result.release_error = "failed", error
             return
-    result.release_differences = compare(start.schema, database.state().schema)
+    now = database.state().schema
+    result.release_differences = compare(start.schema, now, since=database.began)
     result.release = verdict(result.release_differences)
 
 
@@ -225,6 +228,7 @@ class _ShadowDatabase:
     def __init__(self, project: Project, shadow: Shadow) -> None:
         self._project = project
         self._shadow = shadow
+        self.began = datetime.now(UTC)
         self._scripts = [script.sql for script in scripts_of(project)]
         self._stack = contextlib.ExitStack()
         self.engine: Engine = None  # type: ignore[assignment]

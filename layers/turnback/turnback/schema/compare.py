@@ -10,11 +10,13 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from turnback.schema.difference import COLUMN_ORDER, Difference, Softness
 from turnback.schema.model import (
     GRANTS_TO,
+    NOT_SHOWN,
     RELATIONS,
     Fingerprint,
     Objects,
@@ -37,32 +39,44 @@ _SEQUENCE_OPTIONS = (
     "cycle",
     "persistence",
 )
-# A view or a default that says 'now'::timestamp has the moment it was made in its text. Moments
-# that people write down have no fractions of a second, or are not of our times.
-_MADE_AT = re.compile(
-    r"'(?:20\d\d-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d{2,6}(?:[+-]\d\d(?::\d\d)?)?'"
+# A view or a default that says 'now'::timestamp has the moment it was made in its text.
+_MOMENT = re.compile(
+    r"'((?:20\d\d-\d\d-\d\d )?\d\d:\d\d:\d\d\.(\d{1,6})(?:[+-]\d\d(?::\d\d)?)?)'"
     r"(?=::time(?:stamp)?(?:\(\d\))? with)"
 )
+# The clock of the server may differ from ours; a timestamp without a time zone is of any zone.
+_CLOCKS_DIFFER = timedelta(minutes=10)
+_ZONES_DIFFER = timedelta(days=1)
+_TRIGGER = re.compile(r"CREATE (?:CONSTRAINT )?TRIGGER (BEFORE|AFTER|INSTEAD OF) (.*?) ON ")
+_EVENT = re.compile(r"\b(?:INSERT|UPDATE|DELETE|TRUNCATE)\b")
 _BODY = re.compile(r"(.*\nAS )(\$\w*\$)(.*)\2\s*", re.DOTALL)
 # Languages in which white space, comments and the case of words have no meaning.
 _FREE_FORM = ("sql", "plpgsql")
+# PostgreSQL folds the case of these letters only (manual, 4.1.1).
+_LETTERS = re.compile("[A-Z]+")
+# A comment that begins with a plus sign is a hint to the planner (pg_hint_plan).
 _TOKEN = re.compile(
     r"""(?P<verbatim> (?<!\w)[eE]'(?:[^'\\]|\\.|'')*'
                     | '(?:[^']|'')*'
                     | "(?:[^"]|"")*"
-                    | (?<!\w)\$(?P<tag>\w*)\$.*?\$(?P=tag)\$ )
+                    | (?<!\w)\$(?P<tag>\w*)\$.*?\$(?P=tag)\$
+                    | /\*\+.*?\*/ )
       | (?P<nothing> --[^\n]* | /\*.*?\*/ | \s+ )
-      | (?P<word> \w+ | . )""",
+      | (?P<word> \w+ | (?: (?!--|/\*) [-+*/<>=~!@\#%^&|`?] )+ | . )""",
     re.DOTALL | re.VERBOSE,
 )
 
 
-def compare(expected: Fingerprint, actual: Fingerprint) -> list[Difference]:
+def compare(
+    expected: Fingerprint, actual: Fingerprint, *, since: datetime | None = None
+) -> list[Difference]:
     """What is not as expected, sorted by object; the parts of a missing table are not listed.
 
     Args:
         expected: the schema as it was.
         actual: the schema as it is.
+        since: when both were made at the earliest, with a time zone: only later moments in a text
+            can come from ``now``. Without it, those with microseconds can.
     """
     before, after = expected.objects, actual.objects
     if before == after:
@@ -82,8 +96,11 @@ def compare(expected: Fingerprint, actual: Fingerprint) -> list[Difference]:
         if other in after and (other != thing or attributes != after[other]):
             if other != thing:
                 own, new = (last(split(name)[1]) for name in (thing, other))
-                found.append(Difference(thing, "changed", "name", own, new, "names"))
-            found += _changes(thing, attributes, after[other], names)
+                softness: Softness = (
+                    "hard" if _name_matters(thing, before, after, pairs) else "names"
+                )
+                found.append(Difference(thing, "changed", "name", own, new, softness))
+            found += _changes(thing, attributes, after[other], names, since)
     return sorted(found, key=lambda one: (one.object, one.kind, one.attribute or ""))
 
 
@@ -135,18 +152,25 @@ def _kind(relation: str, objects: Objects) -> str | None:
 
 
 def _changes(
-    thing: str, before: Mapping[str, str], after: Mapping[str, str], names: OldNames
+    thing: str,
+    before: Mapping[str, str],
+    after: Mapping[str, str],
+    names: OldNames,
+    since: datetime | None,
 ) -> Iterator[Difference]:
+    language = before.get("language")
     for attribute in sorted({*before, *after} - {"position"}):
         old, new = before.get(attribute), after.get(attribute)
         if old == new or (old and new and old == names.old(attribute, new)):
             continue
+        if NOT_SHOWN in (old, new):
+            continue  # kept by an earlier version, which did not compare it
         softness: Softness = "hard"
         if attribute == "not null name":
             if ("not null" in before) != ("not null" in after):
                 continue
             softness = "names"
-        elif attribute in _TEXTS and old and new and cosmetic(old, new, before.get("language")):
+        elif attribute in _TEXTS and old and new and cosmetic(old, new, language, since):
             softness = "cosmetic"
         elif _is_view(thing, attribute) and old and new and _same_columns(old, new):
             softness = "column_order"
@@ -232,6 +256,40 @@ def _identity_without_name(
     return None
 
 
+def _name_matters(thing: str, before: Objects, after: Objects, pairs: Mapping[str, str]) -> bool:
+    """Whether the schema behaves otherwise with the new name of a trigger or constraint."""
+    kind, name = split(thing)
+    if kind == "trigger":
+        # Triggers of one event fire in the order of their names (manual, CREATE TRIGGER).
+        own = before[thing]["definition"]
+        others = (
+            (other, pairs.get(other, other))
+            for other, attributes in before.items()
+            if other.startswith(f"trigger {without_last(name)}.")
+            and _fire_together(own, attributes.get("definition", ""))
+        )
+        return any(
+            now in after and (thing < other) != (pairs[thing] < now) for other, now in others
+        )
+    if kind == "constraint":
+        used = re.compile(rf"\bON\s+CONSTRAINT\s+{re.escape(last(name))}(?![\w$])", re.IGNORECASE)
+        return any(
+            used.search(attributes.get("definition", ""))
+            for other, attributes in after.items()
+            if other.startswith(("function ", "procedure ", "rule "))
+        )
+    return False
+
+
+def _fire_together(definition: str, other: str) -> bool:
+    """Whether two triggers can fire for the same event, before it or after it."""
+    own, others = (_TRIGGER.match(text) for text in (definition, other))
+    if own is None or others is None:
+        return False
+    events = (set(_EVENT.findall(match[2])) for match in (own, others))
+    return own[1] == others[1] and bool(set.intersection(*events))
+
+
 class OldNames:
     """The old names of renamed objects, for texts that mention them."""
 
@@ -262,16 +320,23 @@ def _literal(name: str) -> str:
     return "'" + name.replace("'", "''") + "'"
 
 
-def cosmetic(expected: str, actual: str, language: str | None = None) -> bool:
+def cosmetic(
+    expected: str, actual: str, language: str | None = None, since: datetime | None = None
+) -> bool:
     """Whether two definitions mean the same, though their texts differ.
 
     Args:
         expected: a definition, as the server writes it.
         actual: another one.
         language: of the function that they define.
+        since: as of :func:`compare`.
     """
-    if _MADE_AT.sub("'now'", expected) == _MADE_AT.sub("'now'", actual):
-        return True
+    if _MOMENT.sub("'now'", expected) == _MOMENT.sub("'now'", actual):
+        moments = zip(_MOMENT.finditer(expected), _MOMENT.finditer(actual), strict=True)
+        return all(
+            old[1] == new[1] or (_is_now(old, since) and _is_now(new, since))
+            for old, new in moments
+        )
     if language not in _FREE_FORM:
         return False
     before, after = _BODY.fullmatch(expected), _BODY.fullmatch(actual)
@@ -280,9 +345,24 @@ def cosmetic(expected: str, actual: str, language: str | None = None) -> bool:
     return _tokens(before[3]) == _tokens(after[3])
 
 
+def _is_now(moment: re.Match[str], since: datetime | None) -> bool:
+    """Whether the server may have written this moment for ``now``, and no person did."""
+    text, fraction = moment.groups()
+    if since is None or " " not in text:
+        # PostgreSQL writes microseconds. People write milliseconds, or the end of a day.
+        return len(fraction) > 3 and set(fraction) != {"9"}
+    made = datetime.fromisoformat(text)
+    slack = _CLOCKS_DIFFER if made.tzinfo else _ZONES_DIFFER
+    return (
+        since - slack
+        <= (made if made.tzinfo else made.replace(tzinfo=UTC))
+        <= (datetime.now(UTC) + slack)
+    )
+
+
 def _tokens(body: str) -> list[str]:
     return [
-        match["verbatim"] or match["word"].lower()
+        match["verbatim"] or _LETTERS.sub(lambda word: word[0].lower(), match["word"])
         for match in _TOKEN.finditer(body)
         if match["nothing"] is None
     ]

@@ -20,6 +20,8 @@ _FORMAT = 1
 GRANTS_TO = "grants to "
 REVOKED = "revoked"
 GRANTABLE = " (grantable)"
+# A secret in a fingerprint that an earlier version kept.
+NOT_SHOWN = "(not shown)"
 
 _KINDS = (
     "access method",

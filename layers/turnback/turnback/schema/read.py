@@ -15,6 +15,7 @@ row belongs; every other column is an attribute of the object:
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -47,7 +48,8 @@ def fingerprint(connection: Connection, *, history_schema: str = "public") -> Fi
 
     Left out are the server's own objects, temporary ones, those that belong to an extension (the
     extension itself is included, with its version) and turnback's own. Data is not read, and the
-    value of a sequence is data. Passwords in options are left out.
+    value of a sequence is data. Of passwords in options
+    a few bits of a hash are kept.
 
     Args:
         connection: any session; it is left as it was, in its transaction if it is in one.
@@ -130,8 +132,11 @@ _SETTINGS = {
     "jit": "off",
 }
 _OURS = ("migrations", "migration_log", "migration_backfills", "migration_health")
-_SECRET = re.compile(r"passw|passfile|secret|token|credential|private|api_?key|jwt", re.IGNORECASE)
-_NOT_SHOWN = "(not shown)"
+_SECRET = re.compile(
+    r"(?!.*_(required|encryption|exp)$).*"
+    r"(passw|passfile|secret|token|credential|private|api_?key|jwt)",
+    re.IGNORECASE,
+)
 # The type text.
 _TEXT = 25
 _VERSION_MARK = re.compile(r"  -- since (\d+)(?: until (\d+))?$")
@@ -229,11 +234,11 @@ class _Reading:
     def _add(self, where: dict[str, str | None], attributes: dict[str, str]) -> None:
         if (declared := where.get("_declares")) is not None:
             self._relations.add(declared)
-        if "value" in attributes and _SECRET.search(where.get("_name") or ""):
-            attributes["value"] = _NOT_SHOWN
+        if "value" in attributes:
+            attributes["value"] = _shown(where.get("_name") or "", attributes["value"])
         for option in (where.get("_options") or "").splitlines():
             name, _, value = option.partition("=")
-            attributes[f"option {name}"] = _NOT_SHOWN if _SECRET.search(name) else value
+            attributes[f"option {name}"] = _shown(name, value)
         if (grants := where.get("_grants")) is not None:
             owner = attributes.get("owner") or where.get("_owner")
             attributes |= granted(grants, where.get("_granted_by_default"), owner)
@@ -249,6 +254,13 @@ class _Reading:
         if place is not None:
             attributes, words = place
             attributes[words + (where["_note"] or "")] = where["_text"] or ""
+
+
+def _shown(name: str, value: str) -> str:
+    """The value of an option; of a secret, enough of a hash to see a change and not to guess it."""
+    if not _SECRET.match(name):
+        return value
+    return f"(hidden, {hashlib.sha256(f'{name}={value}'.encode()).hexdigest()[:4]})"
 
 
 _PRIVILEGES = {
