@@ -16,6 +16,7 @@ from turnback.errors import (
 )
 from turnback.migrations.artifact import pack
 from turnback.runs.order import Order
+from turnback.runs.state import PlannedScript
 
 from tests.conftest import ProjectFactory
 from tests.integration.bucket import MemoryBucket, Release, release_of, run_back_to
@@ -69,6 +70,10 @@ def test_everything_after_the_release_is_rolled_back_newest_first(
     assert [version for version, _ in plan["history"]] == ["0001", "0002", "0003", "0004"]
     assert (plan["direction"], plan["rollback_to"], plan["artifact"]) == ("down", "1.0.0", None)
     assert plan["approval_reasons"] == ["why"]
+    # Whoever approves reads exactly what will run: the scripts stored in the database.
+    scripts = [PlannedScript.from_state(script) for script in run.record("scripts")["scripts"]]
+    assert [script.file for script in scripts] == [step["file"] for step in plan["migrations"]]
+    assert all(script.genuine and "DROP TABLE" in script.sql for script in scripts)
 
     done = run.apply()
     assert (done.done, done.applied, done.rolled_back) == (True, 0, 3)

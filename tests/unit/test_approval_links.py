@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from hashlib import sha256
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -15,7 +16,8 @@ from turnback.errors import ApprovalRefused, AwsError, ConfigurationError
 from turnback.runs.approvals.endpoint import Endpoint
 from turnback.runs.approvals.links import LinkMaker, read, sign
 from turnback.runs.approvals.slack import SlackSecret
-from turnback.runs.state import RestoreLoss
+from turnback.runs.records import Records
+from turnback.runs.state import PlannedMigration, PlannedScript, PlanRecord, RestoreLoss
 from turnback.settings.approvals import Approver
 
 from tests.asking import ANN, BOB, CIA, RUN, Desk, asked, at_once, called
@@ -240,6 +242,36 @@ def test_a_page_loads_nothing_is_kept_nowhere_and_tells_nobody_where_it_was(desk
     # To its own address, which carries the link: nothing else does.
     assert form == {"method": "post"}
     assert token_for(ANN)[:20] not in page["body"]
+
+
+def keep_plan(
+    desk: Desk, sql: str, kept: str | None = None, file: str = "sql/0003_drop.sql"
+) -> None:
+    """Keep the plan of a run with one script, and its text as somebody may have changed it."""
+    checksum = sha256(sql.encode()).hexdigest()
+    records = Records(desk.store, RUN)
+    step = PlannedMigration("0003", "drop", file, checksum)
+    records.write_plan(PlanRecord(version=1, run=RUN, migrations=(step,)))
+    if kept is not None:
+        records.write_scripts([PlannedScript(file, checksum, kept)])
+
+
+def test_the_question_shows_the_sql_that_is_approved(desk: Desk) -> None:
+    sql = "DROP TABLE edges; -- <b>\n"
+    keep_plan(desk, sql, sql)
+    page = get(desk, token_for(ANN))["body"]
+    assert "sql/0003_drop.sql, SHA-256 " + sha256(sql.encode()).hexdigest() in page
+    assert "DROP TABLE edges; -- &lt;b&gt;" in page and "changed" not in page
+    seen = open_to(desk).respond(called({"run": RUN, "decision": "look"}))
+    assert seen["sql"].endswith(sql)
+
+
+def test_sql_that_is_not_the_planned_one_is_not_shown_as_such(desk: Desk) -> None:
+    keep_plan(desk, "DROP TABLE edges;", "SELECT 1;")
+    assert "cut, or changed since it was planned" in get(desk, token_for(ANN))["body"]
+    keep_plan(desk, "DROP TABLE edges;")
+    desk.store.objects.pop(f"runs/{RUN}/scripts.json")
+    assert "its text is not kept" in get(desk, token_for(ANN))["body"]
 
 
 def test_a_restore_shows_what_is_lost() -> None:

@@ -18,7 +18,7 @@ from turnback.errors import ApprovalRefused, ConfigurationError
 from turnback.runs.approvals.record import APPROVED, DENIED, LOOK
 from turnback.runs.reporting.words import loss_in_words
 from turnback.runs.state import RestoreLoss
-from turnback.wording import local_clock
+from turnback.wording import local_clock, visible
 
 
 @click.command(epilog="Example: turnback approve r-4a7d1e --comment 'talked to the team'")
@@ -102,6 +102,8 @@ def _show(state: Mapping[str, Any], out: Output) -> None:
     out.result(f"  until       {local_clock(question['expires_at'])}")
     for reason in question["reasons"]:
         out.result(f"  because     {reason}")
+    if state.get("sql"):
+        out.result(f"\n{visible(state['sql'])}")
     if state["gate"] == "restore":
         loss = RestoreLoss.from_state(question["loss"]) if question["loss"] else None
         lost = loss_in_words(loss)

@@ -13,6 +13,7 @@ from turnback.runs.state import (
     ApplicationRecord,
     CancelRecord,
     DoneMigration,
+    PlannedScript,
     PlanRecord,
     RehearsalRecord,
     RestoreLoss,
@@ -65,6 +66,15 @@ class Records:
     def plan(self) -> PlanRecord:
         """The plan; empty before there is one."""
         return PlanRecord.from_state(self._read("plan"))
+
+    def write_scripts(self, scripts: Iterable[PlannedScript]) -> None:
+        """Keep the text of the plan's scripts, for the people who approve it."""
+        kept = [script.to_state() for script in scripts]
+        self._write("scripts", {"version": 1, "scripts": kept})
+
+    def scripts(self) -> list[PlannedScript]:
+        """The text of the plan's scripts; empty for a plan of an earlier version of turnback."""
+        return [PlannedScript.from_state(row) for row in self._read("scripts").get("scripts", ())]
 
     def planned(self) -> list[str]:
         """The versions that this run may apply, oldest first.

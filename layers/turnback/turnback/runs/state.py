@@ -13,6 +13,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any, Self, TypeVar
 
 from turnback.errors import VerificationFailed
@@ -471,6 +472,28 @@ class PlanRecord(Stated):
     def versions(self) -> list[str]:
         """The versions of the migrations, in the plan's order."""
         return [migration.version for migration in self.migrations]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedScript(Stated):
+    """The text of a script of the plan, for the people who approve it.
+
+    Attributes:
+        file: its path in the artifact.
+        checksum: SHA-256 of the file's bytes, hex.
+        sql: the text; cut where the plan is very long.
+    """
+
+    file: str
+    checksum: str
+    sql: str = ""
+
+    @property
+    def genuine(self) -> bool:
+        """Whether the text is the one of the checksum, with or without a byte order mark."""
+        return self.checksum in (
+            sha256(text.encode()).hexdigest() for text in (self.sql, f"\ufeff{self.sql}")
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from turnback.migrations.model import Project
 from turnback.migrations.release import parse_release
 from turnback.runs.checklist import undocumented
 from turnback.runs.run import FetchedArtifact, Run
-from turnback.runs.state import PlannedMigration, PlanRecord, RunPlan
+from turnback.runs.state import PlannedMigration, PlannedScript, PlanRecord, RunPlan
 from turnback.wording import capped, listed
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # How many people must approve a plan, and why; a run downwards has no project.
 Gate = Callable[[Project | None, "Plan"], tuple[int, list[str]]]
 _LISTED = 10
+# Characters of SQL that people who approve can read; of more they see the beginning.
+_SHOWN = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ def validate(run: Run, stack: StackSettings, gate: Gate = lambda *_: (0, [])) ->
         record, plan, project = _plan(run, found)
         people, reasons = gate(project, plan)
         run.records.write_plan(replace(record, approval_reasons=tuple(reasons)))
+        if people:
+            run.records.write_scripts(_scripts(plan))
     return RunPlan(
         release=str(record.release),
         sha256=found.sha256 if found else None,
@@ -124,6 +128,15 @@ def _plan(run: Run, found: FetchedArtifact | None) -> tuple[PlanRecord, Plan, Pr
         notes=tuple(planned["notes"]),
     )
     return record, plan, project
+
+
+def _scripts(plan: Plan) -> Iterator[PlannedScript]:
+    """The text of what the run would do, as far as a page and a terminal can show it."""
+    left = _SHOWN
+    for step in plan.steps:
+        script = step.runnable.script
+        yield PlannedScript(script.path, script.checksum, script.sql[:left])
+        left = max(left - len(script.sql), 0)
 
 
 def _must_rehearse(run: Run) -> bool:

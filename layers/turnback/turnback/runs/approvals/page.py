@@ -30,6 +30,7 @@ li { overflow-wrap: anywhere }
 input { width: 100%; box-sizing: border-box; font: inherit; padding: .4rem }
 button { font: inherit; font-weight: 600; padding: .6rem 1.6rem; margin: 1rem 1rem 0 0; border: 0;
   border-radius: 6px; color: #fff; background: #1a7f37; cursor: pointer }
+pre { overflow: auto; max-height: 30rem; padding: 1rem; background: #f4f5f7; font-size: .85rem }
 button.no { background: #b3261e }
 .loss { border-left: 4px solid #b3261e; padding-left: 1rem }
 """
@@ -78,6 +79,7 @@ def question_page(status: QuestionStatus, person: str) -> dict[str, Any]:
             "Until": clock(question.expires_at),
         },
         "reasons": capped(question.reasons, LISTED),
+        "sql": status.sql,
         "loss": loss_in_words(question.loss) if restore else "",
         "tables": [
             f"{table.name}: {table.inserted:,} inserted, {table.updated:,} updated, "

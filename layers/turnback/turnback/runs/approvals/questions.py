@@ -127,7 +127,7 @@ class Questions:
             ApprovalRefused: no question was put.
         """
         record = self.record(run, gate)
-        return self._decided(record)
+        return replace(self._decided(record), sql=self._sql(record))
 
     def answer(
         self,
@@ -221,6 +221,24 @@ class Questions:
         if known and (known is judged or waiting):
             self._report(record, question, known)
         return known
+
+    def _sql(self, record: QuestionRecord) -> str:
+        """The scripts that are approved; a text that is not of the plan's checksum is not shown."""
+        if record.gate != "release":
+            return ""
+        records = Records(self.store, record.run)
+        kept = {script.file: script for script in records.scripts()}
+        parts = []
+        for step in records.plan().migrations:
+            script = kept.get(step.file)
+            if script is None or script.checksum != step.checksum:
+                text = "-- its text is not kept\n"
+            elif script.genuine:
+                text = script.sql
+            else:
+                text = f"{script.sql}\n-- cut, or changed since it was planned: read the file\n"
+            parts.append(f"-- {step.file}, SHA-256 {step.checksum}\n{text}")
+        return "\n".join(parts)
 
     def _report(self, record: QuestionRecord, question: Question, outcome: QuestionOutcome) -> None:
         kept = question.to_dict()

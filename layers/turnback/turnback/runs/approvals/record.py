@@ -209,6 +209,7 @@ class QuestionStatus:
         answers: the answers, oldest first.
         approved_by: the approvers whose approval counts.
         outcome: how it ended, or None.
+        sql: what is approved: the scripts of the plan, each with its file and checksum.
         recorded: whether the answer just given is new.
         delivered: whether the run has received the outcome; if not, it does at its next reminder.
     """
@@ -218,6 +219,7 @@ class QuestionStatus:
     answers: tuple[Answer, ...]
     approved_by: tuple[str, ...]
     outcome: QuestionOutcome | None = None
+    sql: str = ""
     recorded: bool = False
     delivered: bool = True
 
@@ -243,6 +245,7 @@ class QuestionStatus:
             "recorded": self.recorded,
             "told": self.sentence(),
             "question": question,
+            "sql": self.sql,
             "answers": [asdict(answer) for answer in self.answers],
             "approved_by": list(self.approved_by),
             "outcome": asdict(self.outcome) if self.outcome else None,

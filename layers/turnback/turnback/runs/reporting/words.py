@@ -207,9 +207,10 @@ def _answer(report: Report, asked: ReportApproval) -> str:
     command = asked.command or f"turnback approve {report.run}"
     until = f" until {clock(asked.expires_at)}" if asked.expires_at else ""
     so_far = f" So far: {', '.join(asked.approved_by)}." if asked.approved_by else ""
+    shown = "" if asked.gate == "restore" else f" `{command} --show` shows its SQL."
     return (
         f"Approve or deny{until}: `{command}`. It needs {people}, other than whoever started the "
-        f"run.{so_far}"
+        f"run.{so_far}{shown}"
     )
 
 
