@@ -88,7 +88,7 @@ def open_url(url: str | None, directory: Path, out: Output) -> Iterator[str]:
         out: gets ``database`` of its document, and what takes long.
     """
     if url:
-        _check_scheme(url)
+        check_scheme(url)
         out.document["database"] = describe(url)
         yield url
         return
@@ -102,7 +102,12 @@ def open_url(url: str | None, directory: Path, out: Output) -> Iterator[str]:
         yield server.url()
 
 
-def _check_scheme(url: str) -> None:
+def check_scheme(url: str) -> None:
+    """Refuse the address of another kind of database.
+
+    Raises:
+        ConfigurationError: it has another scheme.
+    """
     if "://" in url and not url.startswith(("postgresql://", "postgres://")):
         raise ConfigurationError(
             f"'{url.split('://', 1)[0]}' is not PostgreSQL",

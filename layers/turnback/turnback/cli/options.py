@@ -227,14 +227,16 @@ directory = together(
     ),
 )
 
+database_url = click.option(
+    "--database-url",
+    type=Given(),
+    envvar="DATABASE_URL",
+    show_envvar=True,
+    help="The database; the project's embedded Postgres if not given.",
+)
+
 database = together(
-    click.option(
-        "--database-url",
-        type=Given(),
-        envvar="DATABASE_URL",
-        show_envvar=True,
-        help="The database; the project's embedded Postgres if not given.",
-    ),
+    database_url,
     click.option(
         "--history-schema",
         envvar="TURNBACK_HISTORY_SCHEMA",

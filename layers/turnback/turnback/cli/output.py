@@ -84,7 +84,7 @@ def reported(command: Callable[P, int | None]) -> Callable[P, int]:
 
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> int:
-        out = Output(command.__name__, bool(kwargs.pop("as_json", False)))
+        out = Output(_name(command.__name__), bool(kwargs.pop("as_json", False)))
         kwargs["out"] = out
         try:
             code = command(*args, **kwargs) or 0
@@ -94,6 +94,16 @@ def reported(command: Callable[P, int | None]) -> Callable[P, int]:
         return code
 
     return wrapper
+
+
+def _name(default: str) -> str:
+    """The command as it is typed: ``up``, or ``db create``."""
+    context = click.get_current_context(silent=True)
+    names = list[str]()
+    while context and context.parent:
+        names.append(context.info_name or default)
+        context = context.parent
+    return " ".join(reversed(names)) or default
 
 
 def may_ask(as_json: bool) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Self
 from turnback.errors import ConfigurationError, DatabaseUnreachable
 from turnback.local.programs import server_account, state_folder
 from turnback.local.server import START_SECONDS, EmbeddedServer, Running, read_running
+
+# A file that says to leave the server running.
+_KEEP = "keep-running"
 
 
 def project_server(folder: Path, *, say: Callable[[str], None] = lambda _: None) -> EmbeddedServer:
@@ -45,6 +49,55 @@ def project_server(folder: Path, *, say: Callable[[str], None] = lambda _: None)
     except BaseException:
         os.close(lease)
         raise
+
+
+def keep_running(folder: Path, *, say: Callable[[str], None] = lambda _: None) -> str:
+    """Start the project's server and leave it running after its last user; returns its address.
+
+    Raises as ``project_server``.
+    """
+    server = project_server(folder, say=say)
+    (_project_home(folder, say) / _KEEP).touch()
+    server.stop()
+    return server.url()
+
+
+def running_server(folder: Path) -> EmbeddedServer | None:
+    """The project's server, if it is running; it is not stopped by closing it."""
+    home = _project_home(folder, lambda _: None)
+    running = read_running(home / "data")
+    return EmbeddedServer(home / "data", running) if running and running.ready else None
+
+
+def stop_running(folder: Path) -> bool:
+    """Stop a server that ``keep_running`` has started; returns whether one was running.
+
+    Commands that are using it finish first; the last one stops it.
+    """
+    home = _project_home(folder, lambda _: None)
+    (home / _KEEP).unlink(missing_ok=True)
+    if read_running(home / "data") is None:
+        return False
+    project_server(folder).stop()
+    return True
+
+
+def remove_data(folder: Path) -> bool:
+    """Remove the project's server with all its data; returns whether there was one.
+
+    Raises:
+        ConfigurationError: a command is using it.
+    """
+    home = _project_home(folder, lambda _: None)
+    if not (home / "data").exists():
+        return False
+    stop_running(folder)
+    if read_running(home / "data") is not None:
+        raise ConfigurationError(
+            "Another command is using the embedded Postgres.", hint="Try again when it has ended."
+        )
+    shutil.rmtree(home / "data")
+    return True
 
 
 def _project_home(folder: Path, say: Callable[[str], None]) -> Path:
@@ -103,9 +156,13 @@ class _SharedServer(EmbeddedServer):
         return self
 
     def stop(self) -> None:
-        """Leave the server; stops it if nobody else uses it."""
+        """Leave the server; stops it if nobody else uses it, and it is not to be kept running."""
         lease, self._lease = self._lease, None
         if lease is None:
+            return
+        if (self.data_dir.parent / _KEEP).exists():
+            self.disown()
+            os.close(lease)
             return
         try:
             # Only the last user can get an exclusive lock; a new one waits until it is released.

@@ -1,0 +1,111 @@
+"""Create and drop a database of a server, and wait until it answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from psycopg import conninfo
+
+from turnback.engine.session.connection import Connection, connect, describe
+from turnback.engine.session.events import Options
+from turnback.engine.session.message import ServerError, send
+from turnback.errors import ConfigurationError, DatabaseRefused, DatabaseUnreachable
+from turnback.sql.quoting import identifier, literal
+
+POLL_S = 0.5
+# Databases of the server itself: one of them is connected to while another is created or dropped.
+_MAINTENANCE = ("postgres", "template1")
+_OF_THE_SERVER = {*_MAINTENANCE, "template0", "rdsadmin"}
+
+
+def create_database(url: str) -> bool:
+    """Create the database of an address; returns whether it did not exist before.
+
+    Raises:
+        DatabaseUnreachable, DatabaseRefused: the server does not answer, or refuses.
+    """
+    return _change(url, "CREATE", exists=False)
+
+
+def drop_database(url: str) -> bool:
+    """Drop the database of an address; returns whether it existed.
+
+    Raises:
+        DatabaseUnreachable, DatabaseRefused: the server does not answer, or refuses; it refuses
+            while there are sessions in the database.
+        ConfigurationError: it is one of the server's own databases.
+    """
+    return _change(url, "DROP", exists=True)
+
+
+def wait_for(
+    url: str,
+    seconds: float,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Wait until a database accepts a session.
+
+    Raises:
+        DatabaseUnreachable: it has not for so many seconds.
+        DatabaseRefused: it answers and refuses, for example because of a wrong password.
+    """
+    deadline = clock() + seconds
+    while True:
+        try:
+            connect(url, application_name="turnback-wait", options=Options()).close()
+        except DatabaseUnreachable:
+            if clock() >= deadline:
+                raise
+            sleep(POLL_S)
+        else:
+            return
+
+
+def split_password(url: str) -> tuple[str, str | None]:
+    """The address without its password, as a connection string, and the password."""
+    parameters = conninfo.conninfo_to_dict(url)
+    password = parameters.pop("password", None)
+    return conninfo.make_conninfo("", **parameters), str(password) if password else None
+
+
+def _change(url: str, verb: str, *, exists: bool) -> bool:
+    parameters = conninfo.conninfo_to_dict(url)
+    name = str(parameters.get("dbname") or parameters.get("user") or "")
+    if not name or name in _OF_THE_SERVER:
+        raise ConfigurationError(
+            f"{name or 'the address'} is not the database of an application",
+            hint="name one in the address: postgresql://user:password@host:5432/database",
+        )
+    with _maintenance(url) as admin:
+        query = (
+            "SELECT FROM pg_catalog.pg_database "
+            f"WHERE datname OPERATOR(pg_catalog.=) {literal(name)}"
+        )
+        if bool(send(admin, query)[0].ntuples) is not exists:
+            return False
+        try:
+            send(admin, f"{verb} DATABASE {identifier(name)}")
+        except ServerError as error:
+            raise DatabaseRefused(
+                f"{describe(url)}: {error.message}",
+                sqlstate=error.sqlstate,
+                hint="turnback locks shows its sessions" if error.sqlstate == "55006" else None,
+            ) from error
+    return True
+
+
+def _maintenance(url: str) -> Connection:
+    for name in _MAINTENANCE:
+        try:
+            return connect(
+                conninfo.make_conninfo(url, dbname=name),
+                application_name="turnback-db",
+                options=Options(),
+            )
+        except DatabaseRefused:
+            if name == _MAINTENANCE[-1]:
+                raise
+    raise AssertionError
