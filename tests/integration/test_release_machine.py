@@ -67,7 +67,7 @@ def test_a_dry_run_writes_the_plan_and_changes_nothing(
 
     assert run.status == "SUCCEEDED"
     assert run.statuses == ["succeeded"]
-    assert "dry run, 3 migrations would be applied" in run.messages[0]["summary"]
+    assert "(dry run): 3 migrations to be applied" in run.messages[0]["summary"]
     assert by_version(run.messages[0]) == dict.fromkeys(["0001", "0002", "0003"], "pending")
     assert [row["version"] for row in stack.record(started, "plan")["migrations"]] == [
         "0001",
