@@ -89,18 +89,18 @@ class Desk:
     tasks: Tasks = field(default_factory=Tasks)
     log: Log = field(default_factory=Log)
     time: datetime = NOW
-    persons: int = 1
+    needed: int = 1
     approvers: tuple[Approver, ...] = (ANN, BOB, CIA)
 
     @property
     def questions(self) -> Questions:
-        settings = ApprovalSettings(self.persons, False, 60, self.approvers)
+        settings = ApprovalSettings(self.needed, False, 60, self.approvers)
         return Questions(self.store, self.tasks, settings, self.log, lambda: self.time)
 
     def ask(self, token: str = "token-1", **changes: Any) -> Any:
         """Put the question for this token."""
         self.tasks.waiting = token
-        return self.questions.put(asked(token, persons=self.persons, **changes), RUN)
+        return self.questions.put(asked(token, persons=self.needed, **changes), RUN)
 
     def answer(self, person: Approver, decision: str, way: str = "slack", **more: Any) -> Any:
         """Answer it."""

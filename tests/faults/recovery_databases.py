@@ -29,7 +29,7 @@ class Databases:
 
     def like(self, before: tuple[Mapping[str, str], ...]) -> str:
         """The URL of a database where these releases stand, with rows."""
-        base = f"way_back_{len(before)}"
+        base = f"recovery_{len(before)}"
         if base not in self._made:
             self._admin(f"CREATE DATABASE {base}")
             self._made.append(base)

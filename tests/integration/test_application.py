@@ -279,7 +279,7 @@ def test_tasks_that_go_on_are_waited_for_and_given_up_on(
     assert "ApplicationStopMinutes" in error["hint"]
 
 
-def test_the_hook_is_told_once_and_gets_its_answer_back(world: World) -> None:
+def test_the_hook_is_called_once_and_gets_its_answer_back(world: World) -> None:
     previous_release(world, "1.0.0")
     looked = do("look")
     assert world.hooked == []
@@ -300,7 +300,7 @@ def test_the_hook_is_told_once_and_gets_its_answer_back(world: World) -> None:
     assert world.hooked == [stopping, starting]
 
 
-def test_a_hook_that_fails_is_told_again_and_the_rest_is_stopped_all_the_same(
+def test_a_hook_that_fails_is_called_again_and_the_rest_is_stopped_all_the_same(
     world: World,
 ) -> None:
     looked = do("look")
@@ -486,7 +486,7 @@ def test_killed_at_any_call_and_repeated_it_comes_back_to_what_it_was(
         "GetFunctionConcurrency",
     ],
 )
-def test_a_call_that_is_refused_is_told_and_stops_nothing_else_from_stopping(
+def test_a_refused_call_is_reported_and_everything_else_is_still_stopped(
     world: World, operation: str
 ) -> None:
     wanted = world.state()

@@ -163,7 +163,7 @@ def test_an_object_is_created_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ("code", "gone"),
     [("TaskTimedOut", True), ("TaskDoesNotExist", True), ("ThrottlingException", False)],
 )
-def test_a_task_that_is_gone_is_told_from_one_that_could_not_be_reached(
+def test_a_task_that_is_gone_is_distinguished_from_one_that_could_not_be_reached(
     monkeypatch: pytest.MonkeyPatch, code: str, gone: bool
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

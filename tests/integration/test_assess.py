@@ -246,7 +246,7 @@ class Renaming:
         return RestoreProgress(RestoreState.SWAPPING, "RDS still renames", kept=self.kept)
 
 
-class Shelf:
+class FakeRestorer:
     """A restore whose new database is checked at once; it must not get as far as the swap."""
 
     def __init__(self) -> None:
@@ -261,14 +261,14 @@ class Shelf:
 def restored(
     run: Release,
     state: dict[str, Any],
-    shelf: Restorer | None = None,
+    restorer: Restorer | None = None,
     at: Any = None,
 ) -> RunRestore:
     run.state |= state
     step = run.step()
     if at:
         step.database.connect_at = lambda _: nullcontext(at)
-    return restore(step, shelf or Shelf(), RestoreSettings.read({}))
+    return restore(step, restorer or FakeRestorer(), RestoreSettings.read({}))
 
 
 def test_what_another_run_did_after_the_question_stops_the_restore(
@@ -278,17 +278,17 @@ def test_what_another_run_did_after_the_question_stops_the_restore(
     state["assessment"] = assessed(run, state, "approval").to_state()
     released(release_of(database, bucket, "r-3", project_factory(FOURTH), "1.2.0", tmp_path))
 
-    shelf = Shelf()
+    restorer = FakeRestorer()
     with pytest.raises(RestoreFailed, match=r"run r-3 \(release 1\.2\.0\): 0004"):
-        restored(run, state, shelf)
-    assert not shelf.swapped
+        restored(run, state, restorer)
+    assert not restorer.swapped
     # A person who was shown it may decide so; then the restored history is what counts.
     state["assessment"] = assessed(run, state, "approval").to_state()
     with pytest.raises(RestoreFailed, match="is not the one before the run"):
-        restored(run, state, shelf)
+        restored(run, state, restorer)
 
 
-def test_what_was_written_while_a_person_thought_is_told_as_lost_too(
+def test_what_was_written_while_a_person_thought_is_reported_as_lost_too(
     database: str, bucket: MemoryBucket, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
     run, state = failing(database, bucket, project_factory(NO_WAY_BACK), tmp_path)
@@ -297,10 +297,10 @@ def test_what_was_written_while_a_person_thought_is_told_as_lost_too(
         connection.execute("INSERT INTO users SELECT n, 'late' FROM generate_series(1, 7) n")
         connection.execute("SELECT pg_stat_force_next_flush()")
     before = SimpleNamespace(entries=lambda: run_before(run))
-    shelf = Shelf()
-    restored(run, state, shelf, at=before)
+    restorer = FakeRestorer()
+    restored(run, state, restorer, at=before)
 
-    assert shelf.swapped
+    assert restorer.swapped
     lost = run.record("report")["loss"]
     assert lost["inserted"] >= state["assessment"]["loss"]["inserted"] + 7
     known = RunState.from_state(state), PlanRecord(), RunReport.from_state(run.record("report"))

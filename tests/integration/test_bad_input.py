@@ -541,7 +541,7 @@ def visitor(database: str, admin: psycopg.Connection) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("options", [[], ["--history-schema", "elsewhere"]])
-def test_a_user_who_may_not_make_the_tables_is_told_which_right_is_missing(
+def test_a_user_who_may_not_create_the_tables_learns_which_right_is_missing(
     options: list[str], visitor: str, database: str, project_factory: ProjectFactory
 ) -> None:
     before = fingerprint(database)

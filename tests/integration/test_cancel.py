@@ -173,13 +173,13 @@ def test_a_run_that_is_over_is_left_alone(
 def test_a_run_on_its_way_back_is_left_alone(
     stack: Stack, database: str, project_factory: ProjectFactory
 ) -> None:
-    slow_way_back = {
+    slow_rollback = {
         **GOOD,
         "rollback/0003_rollback.sql": "SELECT pg_sleep(3);\nDROP TABLE edges;\n",
         "sql/0004_tags.sql": "SELECT 1/0;\n",
         "rollback/0004_rollback.sql": "SELECT 1;\n",
     }
-    run = released(project_factory(slow_way_back), "1.0.0")
+    run = released(project_factory(slow_rollback), "1.0.0")
 
     def asleep() -> bool:
         with psycopg.connect(database) as connection:

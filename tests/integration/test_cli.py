@@ -398,7 +398,7 @@ def test_a_verify_script_cannot_write(
     assert tables(database) == set()
 
 
-def test_a_verify_script_that_writes_is_told_so_and_not_that_the_server_is_read_only(
+def test_a_verify_script_that_writes_is_reported_as_that_and_not_as_a_read_only_server(
     database: str, project_factory: ProjectFactory
 ) -> None:
     folder = with_verify(project_factory, "DROP TABLE t1;\n")
@@ -623,7 +623,7 @@ def test_package_makes_an_artifact_of_all_migrations(folder: Path, tmp_path: Pat
     assert opened.project.migrations == load_project(folder).migrations
 
 
-def test_package_puts_it_where_it_is_told(folder: Path, tmp_path: Path) -> None:
+def test_package_writes_to_the_path_given(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.zip"
     answer = turnback("package", "--release", "1.4.0", "--out", target, folder=folder)
     assert answer.code == 0

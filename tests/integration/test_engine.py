@@ -87,7 +87,7 @@ def test_a_failing_migration_stops_the_run_and_keeps_only_what_came_before(
     assert query(database, "SELECT to_regclass('t3'), to_regclass('t4')") == [(None, None)]
 
 
-def test_a_failed_migration_runs_again_after_it_was_mended(
+def test_a_failed_migration_runs_again_after_it_was_fixed(
     database: str, project_factory: ProjectFactory
 ) -> None:
     folder = project_factory(one_table(1) | {"sql/0001_t1.sql": "CREATE TABLE t1 (id nonsense);"})
@@ -327,7 +327,7 @@ def test_a_lock_that_becomes_free_is_taken_at_a_later_try(
             assert engine.run(engine.plan_up(project)).error is None
 
 
-def test_a_second_runner_is_told_who_works_and_leaves(
+def test_a_second_runner_learns_who_holds_the_lock_and_leaves(
     database: str, project_factory: ProjectFactory
 ) -> None:
     project = load_project(project_factory(tables(1)))

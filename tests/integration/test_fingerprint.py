@@ -93,7 +93,7 @@ def test_what_is_turnbacks_own_is_left_out(session: Connection) -> None:
     assert "table turnback.theirs" in fingerprint(session, history_schema="turnback").objects
 
 
-def test_an_extension_is_told_by_its_version_and_temporary_objects_not_at_all(
+def test_an_extension_is_described_by_its_version_and_temporary_objects_not_at_all(
     session: Connection,
 ) -> None:
     before = fingerprint(session)

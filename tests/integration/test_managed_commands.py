@@ -271,7 +271,7 @@ def test_a_point_in_time_is_restored(make_world: MakeWorld) -> None:
     assert "3 h 00 min ago" in answer.err
 
 
-def test_what_was_written_since_a_backup_is_told_before_it_is_lost(
+def test_what_was_written_since_a_backup_is_shown_before_it_is_lost(
     make_world: MakeWorld, database: str
 ) -> None:
     world = make_world()

@@ -53,7 +53,7 @@ def test_a_rollback_that_restores_the_schema_is_exact(
     assert found.release == "exact"
 
 
-def test_what_the_rollback_forgot_is_told_object_by_object_with_the_sql_for_it(
+def test_what_the_rollback_forgot_is_reported_object_by_object_with_the_sql_for_it(
     project_factory: ProjectFactory, shadow: Shadow
 ) -> None:
     files = second(
@@ -93,7 +93,7 @@ def test_a_missing_rollback_is_missing_and_one_with_a_reason_irreversible(
     assert found.proven
 
 
-def test_a_migration_that_cannot_run_a_second_time_is_told(
+def test_a_migration_that_cannot_run_a_second_time_is_reported(
     project_factory: ProjectFactory, shadow: Shadow
 ) -> None:
     files = second("CREATE TABLE a (); CREATE TYPE mood AS ENUM ('ok');", "DROP TABLE a;")
@@ -101,7 +101,7 @@ def test_a_migration_that_cannot_run_a_second_time_is_told(
     assert (found.rollback, found.reapply) == ("differs", "failed")
 
 
-def test_seed_rows_that_the_rollback_leaves_behind_are_told(
+def test_seed_rows_that_the_rollback_leaves_behind_are_reported(
     project_factory: ProjectFactory, shadow: Shadow
 ) -> None:
     files = second("INSERT INTO users VALUES (1, 'a');", "SELECT 1;")
@@ -111,7 +111,7 @@ def test_seed_rows_that_the_rollback_leaves_behind_are_told(
     assert not found.proven
 
 
-def test_what_a_rollback_throws_away_is_told(
+def test_what_a_rollback_destroys_is_reported(
     project_factory: ProjectFactory, shadow: Shadow
 ) -> None:
     files = second(
@@ -234,7 +234,7 @@ def test_the_command_leaves_with_3_when_a_rollback_is_not_proven(
     assert "DROP TABLE public.a;" in answer.out
 
 
-def test_the_sizes_of_the_named_database_are_told_with_the_locks(
+def test_the_sizes_of_the_named_database_are_shown_with_the_locks(
     project_factory: ProjectFactory, server: EmbeddedServer, database: str
 ) -> None:
     folder = project_factory(

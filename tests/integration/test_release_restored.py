@@ -118,7 +118,7 @@ def test_where_the_rollback_fails_the_policy_automatic_restores_the_rows(
         drop_kept(database)
 
 
-def test_after_a_restore_the_mended_release_can_be_released(
+def test_after_a_restore_the_fixed_release_can_be_released(
     deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
     stack = deploy(**DUMP, RestorePolicy="automatic", RestorePollSeconds="1")
@@ -131,7 +131,7 @@ def test_after_a_restore_the_mended_release_can_be_released(
         drop_kept(database)
 
 
-def test_without_a_snapshot_or_with_the_policy_never_a_person_is_needed_and_told_why(
+def test_without_a_snapshot_or_with_the_policy_never_a_person_is_needed_and_learns_why(
     deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
     stack = deploy(**DUMP, RestorePolicy="never")

@@ -500,7 +500,7 @@ def plain_role(admin: Admin, filled: str) -> Iterator[str]:
     admin.execute("DROP ROLE r_plain")
 
 
-def test_a_role_that_may_not_make_databases_is_told_the_statement(
+def test_a_role_that_may_not_create_databases_is_shown_the_statement(
     filled: str, plain_role: str, admin: Admin
 ) -> None:
     store, before = Memory(), contents(filled)
@@ -512,7 +512,7 @@ def test_a_role_that_may_not_make_databases_is_told_the_statement(
     assert untouched(filled, before)
 
 
-def test_a_role_that_does_not_own_the_database_is_told_the_statement(
+def test_a_role_that_does_not_own_the_database_is_shown_the_statement(
     filled: str, plain_role: str, admin: Admin
 ) -> None:
     store, before = Memory(), contents(filled)
@@ -698,7 +698,7 @@ def test_an_index_that_cannot_be_made_is_reported_and_the_rows_are_restored(
         admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
-def test_a_database_whose_writes_were_frozen_is_restored_and_stays_frozen(
+def test_a_database_whose_writes_were_frozen_is_restored_and_remains_frozen(
     database: str, admin: Admin
 ) -> None:
     with psycopg.connect(database) as connection:

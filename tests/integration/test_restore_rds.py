@@ -345,7 +345,7 @@ def test_an_old_one_that_cannot_be_renamed_is_an_error_that_says_where_the_data_
     assert world.names() == {LIVE, NEW}
 
 
-def test_a_stranger_under_the_freed_name_is_an_error_that_says_how_to_end_it() -> None:
+def test_another_database_under_the_freed_name_is_an_error_that_says_how_to_resolve_it() -> None:
     world = World(looks=0)
     while KEPT not in world.names():
         world.advance()

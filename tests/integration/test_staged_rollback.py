@@ -99,7 +99,7 @@ def test_a_rollback_that_leaves_something_over_is_found_out(make) -> None:
     assert report["errors"][-1]["type"] == "VerificationFailed"
 
 
-def test_columns_that_come_back_in_another_order_are_as_before_and_told(make) -> None:
+def test_columns_that_come_back_in_another_order_are_as_before_and_reported(make) -> None:
     second = {
         "sql/0002_drop.sql": "ALTER TABLE users DROP COLUMN id;\n",
         "rollback/0002_rollback.sql": "ALTER TABLE users ADD COLUMN id int;\n",
@@ -110,7 +110,7 @@ def test_columns_that_come_back_in_another_order_are_as_before_and_told(make) ->
     assert "as before the run, but for the order of columns" in note and "users" in note
 
 
-def test_names_that_came_back_otherwise_are_as_before_and_told(database: str, make) -> None:
+def test_names_that_came_back_otherwise_are_as_before_and_reported(database: str, make) -> None:
     execute(database, "ALTER TABLE users ADD CONSTRAINT positive CHECK (id > 0)")
     second = {
         "sql/0002_drop.sql": "ALTER TABLE users DROP CONSTRAINT positive;\n",

@@ -48,7 +48,7 @@ def test_whoever_may_write_one_name_below_runs_cannot_answer_by_it(desk: Desk, n
 
 
 def test_an_answer_does_not_count_under_the_name_of_another_one(desk: Desk) -> None:
-    desk.persons = 2
+    desk.needed = 2
     desk.ask("token-1", execution="arn:aws:states:x:1:execution:m:r 2026-11-22T12:00:00Z")
     desk.answer(ANN, "approved")
     [key] = [key for key in desk.store.objects if len(key.rpartition("/")[2]) == 37]

@@ -85,7 +85,7 @@ def test_pressing_the_button_answers_with_the_word_that_was_given(desk: Desk) ->
 
 
 def test_a_link_is_good_once(desk: Desk) -> None:
-    desk.persons = 2
+    desk.needed = 2
     desk.ask()
     token = token_for(ANN)
     assert post(desk, token)["statusCode"] == 200
@@ -119,7 +119,7 @@ OLD_LINK = (
 
 
 def test_a_link_of_the_release_before_is_still_good_until_it_expires_and_once(desk: Desk) -> None:
-    desk.persons = 2
+    desk.needed = 2
     desk.ask()
     assert post(desk, OLD_LINK)["statusCode"] == 200
     assert "This link has been used" in post(desk, OLD_LINK)["body"]
@@ -220,7 +220,7 @@ class Reader(HTMLParser):
 
 
 def test_what_others_wrote_is_text_in_the_page_and_never_an_element() -> None:
-    desk = Desk(persons=2)
+    desk = Desk(needed=2)
     desk.ask(reasons=(EVIL,), trigger=EVIL, release=EVIL, target=EVIL)
     desk.answer(BOB, "approved", comment=EVIL)
     read = Reader(get(desk, token_for(ANN))["body"])
@@ -370,7 +370,7 @@ def test_the_gate_need_not_be_named(desk: Desk) -> None:
     assert open_to(desk).respond(called(order))["gate"] == "release"
 
 
-def test_a_stranger_is_refused_by_their_name(desk: Desk) -> None:
+def test_somebody_who_is_no_approver_is_refused_by_their_name(desk: Desk) -> None:
     order = event("answer") | {"person": {"arn": "arn:aws:iam::1:user/eve", "user_id": "X"}}
     with pytest.raises(ApprovalRefused, match="do not include arn:aws:iam::1:user/eve"):
         open_to(desk).respond(called(order))

@@ -19,7 +19,7 @@ def test_one_yes_is_enough_where_one_is_asked_for() -> None:
 
 
 def test_the_same_person_twice_by_two_ways_counts_once() -> None:
-    desk = Desk(persons=2)
+    desk = Desk(needed=2)
     desk.ask()
     assert desk.answer(ANN, "approved", "slack").recorded
     again = desk.answer(ANN, "approved", "link")
@@ -31,7 +31,7 @@ def test_the_same_person_twice_by_two_ways_counts_once() -> None:
 
 
 def test_a_no_after_a_yes_ends_it() -> None:
-    desk = Desk(persons=2)
+    desk = Desk(needed=2)
     desk.ask()
     desk.answer(ANN, "approved")
     desk.answer(BOB, "denied", comment="the backup is\nnot done")
@@ -43,7 +43,7 @@ def test_a_no_after_a_yes_ends_it() -> None:
 
 
 def test_a_person_may_take_a_yes_back_while_it_is_open() -> None:
-    desk = Desk(persons=2)
+    desk = Desk(needed=2)
     desk.ask()
     desk.answer(ANN, "approved")
     assert desk.answer(ANN, "denied").outcome.decision == "ApprovalDenied"
@@ -66,7 +66,7 @@ def test_a_yes_of_who_triggered_the_run_that_is_there_all_the_same_does_not_coun
 
 
 def test_a_yes_of_who_is_no_approver_any_more_does_not_count() -> None:
-    desk = Desk(persons=2)
+    desk = Desk(needed=2)
     desk.ask()
     desk.answer(ANN, "approved")
     desk.approvers = (BOB, CIA)
@@ -75,7 +75,7 @@ def test_a_yes_of_who_is_no_approver_any_more_does_not_count() -> None:
 
 
 def test_after_its_time_it_has_expired_and_a_yes_comes_too_late() -> None:
-    desk = Desk(persons=2)
+    desk = Desk(needed=2)
     desk.ask()
     desk.answer(ANN, "approved")
     desk.later(60)
@@ -112,7 +112,7 @@ def test_an_answer_while_no_task_waits_counts_at_the_next_asking() -> None:
     assert desk.tasks.ended == [("approved", ("ann",))]
 
 
-def test_a_throttled_answer_is_kept_and_told_by_the_next_click_or_reminder() -> None:
+def test_a_throttled_answer_is_kept_and_delivered_by_the_next_click_or_reminder() -> None:
     desk = Desk()
     desk.ask()
     desk.tasks.throttled = 1
@@ -124,7 +124,7 @@ def test_a_throttled_answer_is_kept_and_told_by_the_next_click_or_reminder() -> 
     assert desk.tasks.ended == [("approved", ("ann",))]
 
 
-def test_asking_fails_when_the_run_cannot_be_told_so_that_it_is_asked_again() -> None:
+def test_asking_fails_when_the_run_cannot_be_answered_so_that_it_is_asked_again() -> None:
     desk = Desk()
     desk.ask("token-1")
     desk.tasks.waiting = ""
@@ -154,7 +154,7 @@ def test_a_restore_is_not_cancelled_with_the_run_that_it_is_to_mend() -> None:
 
 
 def test_what_can_never_be_approved_ends_at_once_with_the_setting_to_change() -> None:
-    desk = Desk(persons=2, approvers=(ANN, BOB))
+    desk = Desk(needed=2, approvers=(ANN, BOB))
     desk.ask(trigger="upload:AWS:AIDAANN000000000000A")
     [(error, cause)] = desk.tasks.ended
     assert error == "ConfigurationError"
@@ -178,9 +178,9 @@ def test_both_buttons_at_once_give_one_outcome_which_is_the_one_that_is_recorded
         assert [row["decision"] for row in report["approvals"]] == [word]
 
 
-def test_two_persons_at_once_are_two_persons() -> None:
+def test_two_people_at_once_are_two_approvers() -> None:
     for _ in range(30):
-        desk = Desk(persons=2)
+        desk = Desk(needed=2)
         desk.ask()
         at_once(
             lambda: desk.answer(ANN, "approved", "slack"),  # noqa: B023
@@ -244,7 +244,7 @@ def test_a_question_ends_once_whatever_comes_after() -> None:
     assert record.outcome() == first
 
 
-def test_a_task_that_was_replaced_while_somebody_answered_is_the_one_that_is_told() -> None:
+def test_a_task_that_was_replaced_while_somebody_answered_gets_the_answer() -> None:
     desk = Desk()
     desk.ask("token-1")
     create = desk.store.create

@@ -153,7 +153,7 @@ def test_a_run_downwards_tells_what_its_rollback_scripts_drop(
     ]
 
 
-def test_a_thousand_reasons_are_told_as_a_hundred(project_factory: ProjectFactory) -> None:
+def test_of_a_thousand_reasons_a_hundred_are_shown(project_factory: ProjectFactory) -> None:
     drops = "".join(f"DROP TABLE t{number};\n" for number in range(1000))
     files = {**BEFORE, "sql/0002_x.sql": drops, "rollback/0002_rollback.sql": "SELECT 1;\n"}
     project = load_project(project_factory(files))

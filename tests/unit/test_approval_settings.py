@@ -66,7 +66,7 @@ def test_more_than_there_are_cannot_be_needed() -> None:
         ('[{"name": "a", "email": "X@x"}, {"name": "b", "email": "x@x"}]', "the e-mail address"),
     ],
 )
-def test_approvers_who_are_not_clearly_so_many_persons_are_refused(text: str, said: str) -> None:
+def test_approvers_who_are_not_clearly_so_many_people_are_refused(text: str, said: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         ApprovalSettings.read({"APPROVERS": text})
     assert said in caught.value.message

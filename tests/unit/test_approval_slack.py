@@ -143,7 +143,7 @@ def test_a_press_whose_answer_could_not_be_written_can_be_sent_again(desk: Desk)
 
 
 def test_a_replay_within_the_five_minutes_counts_for_nothing() -> None:
-    desk = Desk(persons=2)
+    desk = Desk(needed=2)
     desk.ask()
     press(desk)
     desk.store.objects = {
@@ -199,7 +199,7 @@ def test_the_message_shows_who_said_what_and_has_no_buttons_left(desk: Desk, cha
 
 
 def test_while_it_waits_for_a_second_person_the_buttons_stay(chat: Any) -> None:
-    desk = Desk(persons=2)
+    desk = Desk(needed=2)
     desk.ask()
     press(desk, reply_to(chat))
     shown = chat.next_message(5)
@@ -210,7 +210,7 @@ def test_while_it_waits_for_a_second_person_the_buttons_stay(chat: Any) -> None:
     assert len(again["blocks"]) == len(shown["blocks"])
 
 
-def test_a_stranger_gets_a_word_that_nobody_else_sees(desk: Desk, chat: Any) -> None:
+def test_somebody_who_is_no_approver_gets_a_private_answer(desk: Desk, chat: Any) -> None:
     found = press(desk, reply_to(chat, user={"id": "U0EVE", "username": "<!here>"}))
     assert found["statusCode"] == 200
     answer = chat.next_message(5)
@@ -286,7 +286,7 @@ def test_the_signing_secret_is_a_field_of_the_chats_secret(secret: str, found: s
     assert SlackSecret.from_text(secret).signing == found
 
 
-def test_what_is_wrong_with_the_settings_is_said_to_the_log_not_to_strangers(desk: Desk) -> None:
+def test_what_is_wrong_with_the_settings_is_logged_and_not_shown_to_others(desk: Desk) -> None:
     def broken() -> SlackSecret:
         raise ConfigurationError("the secret is binary", hint="see arn:aws:secret")
 

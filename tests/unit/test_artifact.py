@@ -470,7 +470,7 @@ def test_files_that_are_not_what_the_sums_say_are_refused(
     assert refusal(zipped(content), into, kind).file == file
 
 
-def test_of_an_artifact_with_a_wrong_checksum_nothing_stays_extracted(
+def test_an_artifact_with_a_wrong_checksum_leaves_no_extracted_files(
     zipped: Callable[..., Path], into: Path
 ) -> None:
     content, kind, _ = OUT_OF_ORDER["a checksum that differs"]

@@ -102,7 +102,7 @@ def test_what_was_restored_from_another_source_since_is_restored_anew() -> None:
     assert world.attempt(OTHER).done
 
 
-def test_what_has_not_settled_yet_is_not_restored_again() -> None:
+def test_a_restore_that_is_still_running_is_not_started_again() -> None:
     world = World()
     world.things["orders"] = Thing("orders", {RESTORED_BY: f"{FIRST}-2"}, status="renaming")
     assert world.attempt(again=True) == RestoreAttempt(f"{FIRST}-2", begun=True, done=True)

@@ -149,7 +149,7 @@ def test_a_loss_that_was_not_counted_is_no_row_as_far_as_is_known() -> None:
     assert lost(status(Status.RESTORED)) == ""
 
 
-def test_a_loss_that_nobody_could_count_is_not_told_as_none() -> None:
+def test_a_loss_that_nobody_could_count_is_not_reported_as_none() -> None:
     unknown = RestoreLoss.from_state({name: LOSS[name] for name in ("since", "seconds")})
     assert "how much is not known" in loss_in_words(unknown)
     assert "how much is not known" in loss_in_words(None)
@@ -158,7 +158,7 @@ def test_a_loss_that_nobody_could_count_is_not_told_as_none() -> None:
     assert "is not known" in loss_in_words(RestoreLoss.from_state(reset))
 
 
-def test_what_other_runs_did_is_told_with_the_loss() -> None:
+def test_what_other_runs_did_is_reported_with_the_loss() -> None:
     loss = {**LOSS, "others": ["run r-9 (release 1.2.0): 0004"]}
     said = lost(status(Status.RESTORED, loss=loss))
     assert "what other runs did: run r-9 (release 1.2.0): 0004" in said
@@ -210,14 +210,14 @@ def test_counts_and_lists_read_as_text() -> None:
     assert capped(["a", "b", "c"], 2, ", in the plan") == ["a", "b", "and 1 more, in the plan"]
 
 
-def test_a_dry_run_is_told_as_one() -> None:
+def test_a_dry_run_is_reported_as_one() -> None:
     dry = status(Status.SUCCEEDED, dry_run=True, migration_count=3)
     assert title(dry) == "learning: 1.0.0 would be applied (dry run)"
     assert next_step(dry) == "Release again without the dry run to apply it."
     assert "Applied" not in email_text(dry)
 
 
-def test_a_status_is_told_to_topic_bus_and_amazon_q() -> None:
+def test_a_status_is_sent_to_topic_bus_and_amazon_q() -> None:
     topic, bus, amazon_q = Place(), Place(), Place()
     event = status_event(Status.SUCCEEDED, execution_arn="arn:e")
     assert Channels(topic, bus, amazon_q).publish(event) == []
@@ -245,7 +245,7 @@ def test_a_bus_that_refuses_keeps_nobody_else_from_hearing() -> None:
     assert len(topic.got) == len(amazon_q.got) == 1
 
 
-def test_a_topic_that_refuses_is_an_error_after_the_others_were_told() -> None:
+def test_a_topic_that_refuses_is_an_error_after_the_others_got_it() -> None:
     bus, amazon_q = Place(), Place()
     with pytest.raises(AwsError, match="throttled"):
         Channels(Place(AwsError("throttled")), bus, amazon_q).publish(

@@ -96,7 +96,7 @@ def test_alarms_that_nobody_hears_are_not_in_place() -> None:
     assert found["alarms in place"][0] == found["stakeholders told"][0] == "no"
 
 
-def test_a_header_without_a_date_is_told_with_its_file() -> None:
+def test_a_header_without_a_date_is_reported_with_its_file() -> None:
     whole = "-- Migration: a\n-- Version: 0001\n-- Date: 2026-11-22\nSELECT 1;\n"
     dateless = "-- Migration: b\n-- Version: 0002\nSELECT 1;\n"
     files = [

@@ -57,7 +57,7 @@ def test_differences_read_as_sentences() -> None:
     ]
 
 
-def test_a_long_text_is_told_by_its_first_difference() -> None:
+def test_a_long_text_is_described_by_its_first_difference() -> None:
     lines = [f"    line {number};" for number in range(100)]
     before = Fingerprint({"view public.v": {"definition": "\n".join(lines)}})
     lines[50] = "    another line;"
@@ -68,7 +68,7 @@ def test_a_long_text_is_told_by_its_first_difference() -> None:
     assert len(str(long)) < 400
 
 
-def test_of_a_missing_table_its_parts_are_not_told() -> None:
+def test_the_parts_of_a_missing_table_are_not_reported() -> None:
     missing = compare(Fingerprint(USERS), Fingerprint({}))
     assert [str(difference) for difference in missing] == [
         "table public.users: missing after rollback"
@@ -79,7 +79,7 @@ def test_of_a_missing_table_its_parts_are_not_told() -> None:
     ]
 
 
-def test_what_moved_is_told_as_column_order_and_nothing_else() -> None:
+def test_what_moved_is_reported_as_column_order_and_nothing_else() -> None:
     changes: Changes = {
         "column public.users.theme": {**USERS["column public.users.theme"], "position": "2"},
         "column public.users.email": {**USERS["column public.users.email"], "position": "7"},
@@ -249,7 +249,7 @@ def test_names_are_taken_apart_where_sql_would() -> None:
     assert without_last('public."a.b"."c ""d"') == 'public."a.b"'
 
 
-def test_grants_are_told_against_the_usual() -> None:
+def test_grants_are_compared_with_the_default() -> None:
     usual = "=X/app\napp=X/app"
     assert granted("app=X/app", usual, "app") == {"grants to PUBLIC": "revoked"}
     assert granted("app=X/app\n=X/app", usual, "app") == {}

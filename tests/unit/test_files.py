@@ -165,7 +165,7 @@ def test_a_project_without_sums_says_so(project_factory: ProjectFactory) -> None
     assert load_project(project_factory({"sql/0001_a.sql": ""})).sums != {}
 
 
-def test_no_folder_no_folder_sql_and_no_migrations_are_told_apart(tmp_path: Path) -> None:
+def test_no_folder_no_folder_sql_and_no_migrations_have_errors_of_their_own(tmp_path: Path) -> None:
     with pytest.raises(ProjectNotFound, match=r"no folder .*nowhere"):
         load_project(tmp_path / "nowhere")
     with pytest.raises(ProjectNotFound, match="no folder 'sql' in"):

@@ -479,7 +479,7 @@ def test_findings_come_by_file_and_place_and_each_once(look: Look) -> None:
     ]
 
 
-def test_only_the_versions_asked_for_are_told_of(look: Look) -> None:
+def test_only_the_versions_asked_for_are_reported(look: Look) -> None:
     assert ids(look(INDEX, "VACUUM FULL users;", versions=["3"])) == ["TB109"]
     assert look(INDEX, INDEX, since="0002").migrations == 1
 
@@ -634,7 +634,7 @@ def test_the_comment_has_a_row_and_the_details_of_each_finding() -> None:
     assert text.count("<details>") == text.count("</details>") == 1
 
 
-def test_the_comment_stays_below_the_limit_of_github() -> None:
+def test_the_comment_is_below_the_limit_of_github() -> None:
     finding = report_of(why="x" * 500).findings[0]
     text = markdown(Report(1, (finding,) * 400), ".")
     assert len(text) < 65_536

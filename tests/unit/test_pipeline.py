@@ -228,7 +228,9 @@ def test_the_migrations_may_be_the_root_of_the_source(project_factory: ProjectFa
         assert aws.answer(job(path=path))["answer"] == "continue", aws.reported
 
 
-def test_several_folders_of_migrations_must_be_told_apart(project_factory: ProjectFactory) -> None:
+def test_of_several_folders_one_must_be_chosen(
+    project_factory: ProjectFactory,
+) -> None:
     folder = project_factory(FILES)
     both = source(folder).replace(b"migrations/", b"databaseA0/")
     other = {f"databaseB0/{name}": text for name, text in FILES.items()}
@@ -334,7 +336,7 @@ def test_a_source_that_cannot_be_read_fails_the_job(denied: str, kind: str) -> N
     assert aws.started == {}
 
 
-def test_a_run_that_goes_on_is_told_with_its_percent() -> None:
+def test_a_run_that_goes_on_is_reported_with_its_percent() -> None:
     aws = Aws(status="RUNNING", state="Apply")
     steps = [{"version": f"000{n}", "name": "x"} for n in range(1, 5)]
     aws.keep(RUN, "plan", {"migrations": steps})

@@ -223,7 +223,7 @@ def test_zero_need_not_be_the_number_of_a_migration() -> None:
     assert versions(plan_down(ALL, [entry(ONE), entry(TWO)], {}, target="0")) == ["0002", "0001"]
 
 
-def test_what_is_applied_up_to_the_target_stays() -> None:
+def test_what_is_applied_up_to_the_target_is_not_rolled_back() -> None:
     history = [entry(ONE), entry(TWO), entry(THREE)]
     assert versions(plan_down(ALL, history, {}, target="0002")) == ["0003"]
 
@@ -293,7 +293,7 @@ def test_what_is_half_done_is_rolled_back_before_all_others() -> None:
     assert versions(plan_down_stored([], {}, [found])) == ["0004"]
 
 
-def test_what_is_half_done_up_to_the_target_stays() -> None:
+def test_what_is_half_done_up_to_the_target_is_not_rolled_back() -> None:
     script = StoredScript("rollback/0002_rollback.sql", "SELECT 2;\n")
     halves = [half(version, rollback=script) for version in ("0002", "0001")]
     plan = plan_down(ALL, [entry(THREE)], {}, target="0002", half_done=halves)

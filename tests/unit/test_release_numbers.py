@@ -52,7 +52,7 @@ def test_build_metadata_does_not_count() -> None:
     assert parse_release("1.4.0-rc.1+build.7") == parse_release("1.4.0-rc.1")
 
 
-def test_the_text_stays_as_it_was_given() -> None:
+def test_the_text_is_kept_as_it_was_given() -> None:
     assert parse_release("1.4.0-rc.1+x").text == "1.4.0-rc.1+x"
 
 

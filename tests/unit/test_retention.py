@@ -55,7 +55,7 @@ def test_those_older_than_the_days_go_oldest_first() -> None:
     assert gone(aged(1, 36, 90, 34)) == ["s90", "s36"]
 
 
-def test_the_newest_available_one_stays_however_old_it_is() -> None:
+def test_the_newest_available_one_is_kept_however_old_it_is() -> None:
     assert gone(aged(400, 500)) == ["s500"]
     assert gone(aged(400), least=0) == []
 
@@ -98,7 +98,7 @@ def test_the_runs_are_asked_for_only_when_something_could_go() -> None:
     assert Retention(Keeper(aged(1, 99)), 0, 1, needed).prune(NOW) == []
 
 
-def test_what_was_removed_is_told() -> None:
+def test_what_was_removed_is_reported() -> None:
     keeper = Keeper(aged(1, 40, 50, 60))
     assert Retention(keeper, 35, 1, lambda: {"r50"}).report(NOW) == {
         "removed": ["s60", "s40"],
@@ -107,7 +107,7 @@ def test_what_was_removed_is_told() -> None:
     assert keeper.deleted == ["s60", "s40"]
 
 
-def test_a_removal_that_fails_is_told_with_what_went_before_it() -> None:
+def test_a_removal_that_fails_is_reported_with_what_went_before_it() -> None:
     keeper = Keeper(aged(1, 40, 50), fails_at=1)
     report = Retention(keeper, 35, 1, set).report(NOW)
     assert report == {

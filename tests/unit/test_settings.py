@@ -94,7 +94,7 @@ def test_a_snapshot_by_aws_needs_to_know_of_what(kind: str, name: str) -> None:
         ("production", "never", False),
     ],
 )
-def test_staging_and_production_demand_a_proof_unless_told_otherwise(
+def test_staging_and_production_demand_a_proof_unless_configured_otherwise(
     environment: str, rehearse: str, required: bool
 ) -> None:
     policy = Policy.read({"ENVIRONMENT": environment, "REHEARSE": rehearse})

@@ -111,7 +111,7 @@ def test_the_name_of_the_message_is_kept_in_the_bucket(
 
 
 @pytest.mark.parametrize("word", Status)
-def test_a_status_delivered_twice_is_told_once(bot: Chat, slack: LocalSlack, word: Status) -> None:
+def test_a_status_sent_twice_is_posted_once(bot: Chat, slack: LocalSlack, word: Status) -> None:
     bot.show(EVENTS[word])
     before = list(slack.calls)
     assert bot.show(EVENTS[word]) == "already shown"
@@ -226,7 +226,7 @@ def test_a_message_that_may_not_be_changed_is_posted_anew(
     assert len(slack.messages) == 2
 
 
-def test_a_bot_that_is_told_to_wait_waits(bot: Chat, slack: LocalSlack, clock: Clock) -> None:
+def test_a_bot_that_is_throttled_waits(bot: Chat, slack: LocalSlack, clock: Clock) -> None:
     slack.failures = [
         later(3, json.dumps({"ok": False, "error": "ratelimited"})),
         FailedResponse(500),
@@ -292,7 +292,7 @@ def test_an_error_that_is_unknown_is_repeated(bot: Chat, slack: LocalSlack) -> N
         bot.show(EVENTS[Status.STARTED])
 
 
-def test_of_blocks_that_slack_refuses_the_text_is_told(bot: Chat, slack: LocalSlack) -> None:
+def test_of_blocks_that_slack_refuses_the_text_is_posted(bot: Chat, slack: LocalSlack) -> None:
     slack.failures = [
         FailedResponse(200, body=json.dumps({"ok": False, "error": "invalid_blocks"}))
     ]

@@ -283,7 +283,7 @@ def test_one_that_takes_too_long_is_an_error_that_names_the_parameter() -> None:
     assert take(Rds("available"), minutes=500)["state"] == "available"
 
 
-def test_retention_waits_for_the_snapshot_and_its_failure_is_only_told() -> None:
+def test_retention_waits_for_the_snapshot_and_its_failure_is_only_reported() -> None:
     denied = Retention(Keeper(AwsError("could not list the snapshots")), 35, 3, set)
     assert take(Rds("creating"), retention=denied)["retention"] is None
     assert take(Rds("available"), retention=denied)["retention"] == {

@@ -86,7 +86,7 @@ def test_a_syntax_error_has_its_offset_in_characters() -> None:
     assert caught.value.message == 'syntax error at or near "TABEL"'
 
 
-def test_a_syntax_error_is_told_with_line_and_column_and_left_to_the_server() -> None:
+def test_a_syntax_error_is_reported_with_line_and_column_and_left_to_the_server() -> None:
     sql = "SELECT '🐘é';\n  SELEC 1;"
     error = syntax_error(script(sql))
     assert error is not None
@@ -257,7 +257,7 @@ def test_an_outer_pair_is_peeled_off(opening: str, closing: str) -> None:
     assert closing not in runnable.text
 
 
-def test_peeling_moves_nothing_so_that_every_offset_stays_one_of_the_file() -> None:
+def test_peeling_moves_nothing_so_that_every_offset_is_one_of_the_file() -> None:
     sql = "-- 🐘 head\r\nBEGIN;\r\nSELECT 'é', nope;\r\nCOMMIT"
     text = ready(sql).text
     assert len(text) == len(sql)

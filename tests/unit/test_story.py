@@ -71,7 +71,7 @@ def test_a_try_that_is_repeated_is_counted_and_its_error_kept() -> None:
     assert (step.tries, step.failure and step.failure.type) == (2, "LockTimeout")
 
 
-def test_an_announcement_is_told_only_when_it_fails() -> None:
+def test_an_announcement_is_shown_only_when_it_fails() -> None:
     history = History().enter("Validate").leave("Validate")
     history.enter("AnnounceStarted").leave("AnnounceStarted")
     assert [step.name for step in history.story().steps] == ["Validate"]
@@ -116,13 +116,13 @@ def test_a_failed_run_leaves_with_the_code_of_its_error(
 
 
 @pytest.mark.parametrize("status", ["ABORTED", "TIMED_OUT"])
-def test_a_run_that_told_nobody_how_it_ended_needs_a_person(status: str) -> None:
+def test_a_run_that_did_not_report_how_it_ended_needs_a_person(status: str) -> None:
     outcome = outcome_of(status, "Apply", "", "")
     assert (outcome.exit_code, outcome.announced) == (6, False)
     assert status in outcome.words
 
 
-def test_the_last_end_is_told_by_the_error_that_led_to_it() -> None:
+def test_the_last_end_is_described_by_the_error_that_led_to_it() -> None:
     first = RunError("MigrationFailed", "no such column", file="sql/0001_a.sql")
     outcome = outcome_of("FAILED", "NeedsAPerson", "NeedsAPerson", "", first)
     assert outcome.error is not None

@@ -59,7 +59,7 @@ def test_it_does_not_wait_beyond_the_functions_own_time(chat: LocalSlack) -> Non
     assert "dead letter queue" in str(caught.value.hint)
 
 
-def test_a_chat_that_stays_in_trouble_is_an_error_before_the_function_is_stopped(
+def test_a_chat_that_keeps_failing_is_an_error_before_the_function_is_stopped(
     chat: LocalSlack,
 ) -> None:
     chat.failures = [FailedResponse(500)] * 99
