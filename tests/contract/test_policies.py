@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,54 @@ def test_every_rule_compares_parameters_of_the_template() -> None:
     # The only functions that CloudFormation knows in a rule ("Rule-specific intrinsic functions").
     known = {"And", "Contains", "EachMemberEquals", "EachMemberIn", "Equals", "Not", "Or"}
     assert set(re.findall(r'"Fn::(\w+)"', rules)) <= known
+
+
+def parameter_sets() -> list[dict[str, str]]:
+    """The sets in samconfig.toml, the commented ones too."""
+    text = (ROOT / "samconfig.toml").read_text()
+    found = re.findall(r"parameter_overrides = \[(.*?)^(?:# )?\]", text, re.DOTALL | re.MULTILINE)
+    return [dict(re.findall(r'"(\w+)=([^"]*)"', one)) for one in found]
+
+
+@pytest.mark.parametrize("values", parameter_sets(), ids=lambda values: values["SnapshotKind"])
+def test_the_sets_of_parameters_that_we_ship_can_be_deployed(values: dict[str, str]) -> None:
+    assert tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]["deploy"]
+    parameters = TEMPLATE["Parameters"]
+    assert set(values) <= set(parameters)
+    for name, value in values.items():
+        declared = parameters[name]
+        assert re.fullmatch(declared.get("AllowedPattern", r"[\s\S]*"), value), name
+        assert value in declared.get("AllowedValues", [value]), name
+    given = {name: str(item.get("Default", "")) for name, item in parameters.items()} | values
+
+    def holds(rule: Any) -> bool:
+        [(function, arguments)] = rule.items()
+        if function == "Fn::Not":
+            return not holds(arguments[0])
+        left, right = [given[item["Ref"]] if isinstance(item, dict) else item for item in arguments]
+        return bool(left == right if function == "Fn::Equals" else right in left.split(","))
+
+    for name, rule in TEMPLATE["Rules"].items():
+        if holds(rule["RuleCondition"]):
+            assert all(holds(item["Assert"]) for item in rule["Assertions"]), name
+
+
+def test_the_url_that_is_open_to_the_internet_is_there_only_where_it_is_used() -> None:
+    resources = TEMPLATE["Resources"]
+    urls = [item for item in resources.values() if item["Type"] == "AWS::Lambda::Url"]
+    assert [url["Condition"] for url in urls] == ["HasAnswerUrl"]
+    assert not [
+        name
+        for name, item in resources.items()
+        if "FunctionUrlConfig" in item.get("Properties", {})
+    ]
+    # Both are needed since October 2025 (Lambda Developer Guide, "Control access to URLs").
+    granted = {
+        item["Properties"]["Action"]
+        for item in resources.values()
+        if item["Type"] == "AWS::Lambda::Permission"
+    }
+    assert granted == {"lambda:InvokeFunctionUrl", "lambda:InvokeFunction"}
 
 
 def test_the_template_is_known_to_need_a_bucket_to_be_deployed() -> None:

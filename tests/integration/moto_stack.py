@@ -261,7 +261,7 @@ def _deploy(database: str, parameters: Mapping[str, str]) -> Stack:
         "ApprovalKey": boto3.client("secretsmanager").create_secret(
             Name="approval-key", SecretString="k" * 64
         )["ARN"],
-        "AnswerFunctionUrl.FunctionUrl": "https://answer.lambda-url.example/",
+        "AnswerUrl.FunctionUrl": "https://answer.lambda-url.example/",
         "AWS::Partition": "aws",
         "AWS::Region": REGION,
         "AWS::AccountId": ACCOUNT,
@@ -335,6 +335,9 @@ def _text(value: Any, values: Mapping[str, str]) -> str:
         return text
     if isinstance(value, dict) and "Fn::GetAtt" in value:
         return values[".".join(value["Fn::GetAtt"])]
+    if isinstance(value, dict) and "Fn::If" in value:
+        # As if every condition were true: this stack has everything.
+        return _text(value["Fn::If"][1], values)
     if isinstance(value, dict) and "Fn::Join" in value:
         separator, parts = value["Fn::Join"]
         return separator.join(_text(part, values) for part in [parts] if part)

@@ -240,6 +240,7 @@ def start(root: Path, transcript: Transcript, stack: contextlib.ExitStack) -> En
         "DatabaseTls": "disable",
         "SlackWebhookSecretArn": secret("slack", chat.bot_secret(signing_secret)),
         "Approvers": Approver.as_parameter(),
+        "ApprovalLinks": "yes",
         "RestorePollSeconds": "1",
     }
     outputs = deploy(aws, template, STACK, parameters)

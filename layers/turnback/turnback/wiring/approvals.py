@@ -51,7 +51,7 @@ class Approvals:
 
         environment = self._of.environment
         return ApprovalMail(
-            LinkMaker(text(environment, "ANSWER_URL"), self._approval_key),
+            LinkMaker(environment.get("ANSWER_URL", ""), self._approval_key),
             Topic(text(environment, "APPROVAL_TOPIC_ARN")),
         )
 

@@ -35,7 +35,7 @@ class Post(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ApprovalMail:
-    """Sends each approver a link of their own."""
+    """Sends each approver a message of their own, with a link where the stack has an address."""
 
     links: LinkMaker
     topic: Post
@@ -157,7 +157,7 @@ def _subject(status: QuestionStatus) -> str:
     return visible(what).encode("ascii", "replace").decode()[:SUBJECT_LENGTH]
 
 
-def _text(status: QuestionStatus, person: str, link: str) -> str:
+def _text(status: QuestionStatus, person: str, link: str | None) -> str:
     question, asked = status.question, _approval(status)
     release = f"Release {question.release or 'of unknown number'} of the database {question.target}"
     gate = "the restore from its snapshot" if question.gate == "restore" else "the release"
@@ -175,13 +175,13 @@ def _text(status: QuestionStatus, person: str, link: str) -> str:
         lines += ["", "Why you are asked:", *(f"- {reason}" for reason in asked.reasons)]
     if question.gate == "restore":
         lines += ["", f"A restore loses {loss_in_words(question.loss)}."]
-    lines += [
-        "",
-        "Approve or deny it here. The link is yours alone and counts once. It shows the question",
-        "before anything happens:",
-        "",
-        link,
-        "",
-        f"Or in a terminal: {asked.command}",
-    ]
+    if link:
+        lines += [
+            "",
+            "Approve or deny it here. The link is yours alone and counts once. It shows the",
+            "question before anything happens:",
+            "",
+            link,
+        ]
+    lines += ["", f"{'Or in' if link else 'Approve or deny it in'} a terminal: {asked.command}"]
     return visible("\n".join(lines))

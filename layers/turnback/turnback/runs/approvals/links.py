@@ -47,15 +47,17 @@ class LinkMaker:
     """Makes links.
 
     Attributes:
-        url: address of the function that takes answers.
+        url: address of the function that takes answers; empty where the stack has none.
         key: gives the secret key; asked only when a link is made.
     """
 
     url: str
     key: Callable[[], str]
 
-    def make(self, run: str, question: Question, person: str) -> str:
-        """The link by which this person answers this question."""
+    def make(self, run: str, question: Question, person: str) -> str | None:
+        """The link by which this person answers this question; None without an address."""
+        if not self.url:
+            return None
         nonce = secrets.token_urlsafe(16)
         token = sign(Link(run, question.gate, person, question.expires_at, nonce), self.key())
         return f"{self.url.rstrip('/')}/?t={quote(token)}"
