@@ -39,7 +39,7 @@ def test_a_loss_in_a_block_is_on_its_own_line() -> None:
         ("DROP ROLE bob", Kind.PROTECTIONS, "role bob", CERTAIN),
         ("DROP OWNED BY bob", Kind.TABLES, "all that bob owns", POSSIBLE),
         ("DROP EVENT TRIGGER audit", Kind.PROTECTIONS, "audit", CERTAIN),
-        ("DROP SERVER far CASCADE", Kind.TABLES, "far's tables", POSSIBLE),
+        ("DROP SERVER far CASCADE", Kind.TABLES, "all tables of far", POSSIBLE),
         ("DROP FOREIGN TABLE far", Kind.TABLES, "far", CERTAIN),
         ("DROP FUNCTION f() CASCADE", Kind.COLUMNS, "what depends on f", POSSIBLE),
         ("DROP EXTENSION strange CASCADE", Kind.EXTENSIONS, "strange", CERTAIN),
@@ -63,6 +63,13 @@ def test_a_loss_in_a_block_is_on_its_own_line() -> None:
             CERTAIN,
         ),
         ("GRANT EXECUTE ON FUNCTION app.f() TO PUBLIC", Kind.PRIVILEGES, "app.f", CERTAIN),
+        (
+            "SELECT set_config('session_replication_role', 'replica', true)",
+            Kind.PROTECTIONS,
+            "triggers and foreign keys",
+            CERTAIN,
+        ),
+        ("EXPLAIN (ANALYZE, COSTS off) DELETE FROM t", Kind.ROWS, "t", CERTAIN),
         ("ALTER TABLE t DISABLE TRIGGER ALL", Kind.PROTECTIONS, "t", CERTAIN),
         ("ALTER TABLE t DISABLE TRIGGER USER", Kind.PROTECTIONS, "t", CERTAIN),
         ("ALTER TABLE t DISABLE RULE r", Kind.PROTECTIONS, "t.r", CERTAIN),
@@ -105,6 +112,10 @@ def test_what_no_panel_can_run_is_judged_by_its_text(
         "REVOKE ALL ON t FROM PUBLIC",
         "SET session_replication_role = origin",
         "ALTER SEQUENCE s INCREMENT 2",
+        "EXPLAIN (ANALYZE false) DELETE FROM t",
+        "SELECT set_config('search_path', 'app', true)",
+        "INSERT INTO t AS x VALUES (1) ON CONFLICT (a) DO UPDATE SET a = x.a",
+        "MERGE INTO t USING u ON true WHEN MATCHED THEN UPDATE SET a = t.a",
     ],
 )
 def test_what_destroys_nothing_is_no_loss(sql: str) -> None:

@@ -19,7 +19,7 @@ from turnback.sql.blocks import Embedded, embedded
 from turnback.sql.losses import RUNS_QUERIES, Certainty, Found, Kind, StatementLosses
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.scope import Scope
-from turnback.sql.statements import Statement, split
+from turnback.sql.statements import Statement, is_option_on, split
 from turnback.sql.tokens import tokens
 from turnback.sql.tree import (
     Node,
@@ -299,9 +299,7 @@ def _statements(script: Script) -> list[Statement] | None:
 
 
 def _explains_by_running(statement: Statement) -> bool:
-    return statement.kind == "ExplainStmt" and any(
-        item["DefElem"]["defname"] == "analyze" for item in statement.tree.get("options", ())
-    )
+    return statement.kind == "ExplainStmt" and is_option_on(statement.tree, "analyze")
 
 
 def _function(statement: Statement) -> _Function:

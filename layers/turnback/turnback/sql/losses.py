@@ -61,6 +61,9 @@ class Found:
         )
 
 
+_TRIGGERS = "triggers and foreign keys"
+
+
 class StatementLosses:
     """What statements destroy by themselves; what they call or run inside is the judge's."""
 
@@ -96,6 +99,8 @@ class StatementLosses:
             for kind, node in nodes:
                 if kind in _WRITES:
                     yield from _WRITES[kind](self, node)
+                elif kind == "FuncCall" and _switches_triggers_off(node):
+                    yield Found(Kind.PROTECTIONS, _TRIGGERS, "set_config()")
 
     def _drop(self, statement: Statement) -> Iterator[Found]:
         tree = statement.tree
@@ -134,7 +139,7 @@ class StatementLosses:
         elif kind == "EXTENSION" and name not in _TYPES_OF:
             yield Found(Kind.COLUMNS, f"types of {name}", origin, Certainty.POSSIBLE)
         elif kind in ("FOREIGN_SERVER", "FDW", "ACCESS_METHOD"):
-            yield Found(Kind.TABLES, f"{name}'s tables", origin, Certainty.POSSIBLE)
+            yield Found(Kind.TABLES, f"all tables of {name}", origin, Certainty.POSSIBLE)
         elif kind in _BELOW_COLUMNS:
             yield Found(Kind.COLUMNS, f"what depends on {name}", origin, Certainty.POSSIBLE)
 
@@ -198,7 +203,7 @@ class StatementLosses:
         if self._chooses_nothing_old(node):
             return
         empty = set(_null_columns(node.get("whereClause")))
-        columns = [name for name in _assigned(node) if name not in empty]
+        columns = [name for name in _assigned(node, node["relation"]) if name not in empty]
         yield from self._overwritten(table_name(node["relation"]), columns, "UPDATE")
 
     def _overwritten(self, table: str, columns: Iterable[str], origin: str) -> Iterator[Found]:
@@ -217,7 +222,9 @@ class StatementLosses:
         if clause.get("action") == "ONCONFLICT_UPDATE" and not _never_true(
             clause.get("whereClause")
         ):
-            yield from self._overwritten(table, _assigned(clause), "INSERT ON CONFLICT DO UPDATE")
+            yield from self._overwritten(
+                table, _assigned(clause, node["relation"]), "INSERT ON CONFLICT DO UPDATE"
+            )
 
     def _constant_rows(self, table: str, node: Node) -> Iterator[dict[str, str]]:
         known = self._scope.tables.find(table)
@@ -234,7 +241,7 @@ class StatementLosses:
             if clause["commandType"] == "CMD_DELETE":
                 yield from self._deleted(table, "MERGE", set())
             elif clause["commandType"] == "CMD_UPDATE":
-                yield from self._overwritten(table, _assigned(clause), "MERGE")
+                yield from self._overwritten(table, _assigned(clause, node["relation"]), "MERGE")
 
     def _alter_table(self, statement: Statement) -> Iterator[Found]:
         tree = statement.tree
@@ -308,8 +315,7 @@ class StatementLosses:
         elif tree.get("name") == "session_replication_role" and any(
             json_value(item) == "replica" for item in tree.get("args", ())
         ):
-            origin = "SET session_replication_role"
-            yield Found(Kind.PROTECTIONS, "triggers and foreign keys", origin)
+            yield Found(Kind.PROTECTIONS, _TRIGGERS, "SET session_replication_role")
 
     def _owned(self, statement: Statement) -> Iterator[Found]:
         for item in statement.tree["roles"]:
@@ -321,7 +327,7 @@ class StatementLosses:
 
     def _role(self, statement: Statement) -> Iterator[Found]:
         for item in statement.tree["roles"]:
-            name = item["RoleSpec"].get("rolename", "")
+            name = item["RoleSpec"].get("rolename", "of the session")
             if not self._scope.is_new("OBJECT_ROLE", name):
                 yield Found(Kind.PROTECTIONS, f"role {name}", "DROP ROLE")
 
@@ -335,10 +341,9 @@ class StatementLosses:
         return table not in self._own and self._scope.is_new_column(table, column)
 
 
-def _assigned(node: Node) -> list[str]:
+def _assigned(node: Node, relation: Node) -> list[str]:
     """The columns that SET gives another value than their own."""
     found = []
-    relation = node.get("relation", {})
     own = relation.get("alias", {}).get("aliasname") or relation.get("relname")
     for item in node.get("targetList", ()):
         target = item["ResTarget"]
@@ -347,6 +352,12 @@ def _assigned(node: Node) -> list[str]:
         if not same or "indirection" in target:
             found.append(target["name"])
     return found
+
+
+def _switches_triggers_off(call: Node) -> bool:
+    texts = [item.get("A_Const", {}).get("sval", {}).get("sval") for item in call.get("args", ())]
+    wanted = ["session_replication_role", "replica"]
+    return strings(call["funcname"])[-1] == "set_config" and texts[:2] == wanted
 
 
 def _null_columns(where: Node | None) -> Iterator[str]:

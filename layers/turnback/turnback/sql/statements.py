@@ -79,6 +79,11 @@ def _option(tree: dict[str, Any], name: str, *, field: str = "options") -> dict[
     return None
 
 
+def is_option_on(tree: dict[str, Any], name: str) -> bool:
+    """Whether an option of the statement, such as ANALYZE of EXPLAIN, is on."""
+    return _is_on(_option(tree, name))
+
+
 def _is_on(element: dict[str, Any] | None) -> bool:
     """Whether a boolean option is given and not switched off (as defGetBoolean reads it)."""
     if element is None:

@@ -128,7 +128,7 @@ class Table:
         )
 
     def depends_on(self, column: str, old: Type, new: Type) -> bool:
-        """Whether a change of the column's type has a check or an index made anew."""
+        """Whether a change of the column's type rebuilds an index or repeats a check."""
         if {old.name, new.name} == _TIMES and any(column in key for key in self.leading()):
             return True
         return any(

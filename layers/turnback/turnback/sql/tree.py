@@ -46,8 +46,12 @@ def object_parts(item: Node) -> list[str]:
         return strings(item["TypeName"]["names"])
     if "List" in item:
         # An operator class has its index method's name first; a cast has two types.
-        return [str(json_value(part)) for part in item["List"]["items"]]
+        return [_part(part) for part in item["List"]["items"]]
     return [str(json_value(item))]
+
+
+def _part(node: Node) -> str:
+    return dotted(node["TypeName"]["names"]) if "TypeName" in node else str(json_value(node))
 
 
 def joined(parts: list[str]) -> str:

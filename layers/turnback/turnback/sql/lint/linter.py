@@ -65,7 +65,7 @@ def lint(project: Project, versions: Sequence[str] = (), *, since: str | None = 
         before = before if since is not None and migration.number in numbers else []
         before = [*before, (migration.forward.path, uses(forward))]
     for reading in readings:
-        if reading.steps and not reading.steps[0].scene.is_rollback:
+        if reading.steps and not reading.steps[0].context.is_rollback:
             for step in reading.steps:
                 reading.findings += foreign_keys_without_index(step, schema)
     return _report(len(wanted), readings)
@@ -142,15 +142,15 @@ def waive(
         readable: whether the rules could look at them.
     """
     left, waived = list(findings), list[Finding]()
-    scene = ScriptContext(script, True, False, frozenset())
+    context = ScriptContext(script, True, False, frozenset())
     for waiver in script.directives.waivers:
         rule = known(waiver.rule)
         if rule is None or not rule.waivable:
-            left.append(_unknown(scene, waiver, rule))
+            left.append(_unknown(context, waiver, rule))
             continue
         covered = _covered(script, found, waiver, [f for f in left if f.rule is rule])
         if not covered and readable:
-            left.append(_unused(scene, waiver, rule))
+            left.append(_unused(context, waiver, rule))
         waived += covered
         left = [finding for finding in left if finding not in covered]
     return left, waived
@@ -172,11 +172,11 @@ def _covered(
     return []
 
 
-def _unknown(scene: ScriptContext, waiver: Waiver, rule: Rule | None) -> Finding:
+def _unknown(context: ScriptContext, waiver: Waiver, rule: Rule | None) -> Finding:
     what = f"There is no rule {waiver.rule}" if rule is None else f"{rule.id} cannot be waived"
-    return scene.finding(
+    return context.finding(
         "TB903",
-        _start(scene.script, waiver.line),
+        _start(context.script, waiver.line),
         f"{what}.",
         why="The waiver switches nothing off: what it was meant for is reported, or passes by "
         "chance.",
@@ -184,10 +184,10 @@ def _unknown(scene: ScriptContext, waiver: Waiver, rule: Rule | None) -> Finding
     )
 
 
-def _unused(scene: ScriptContext, waiver: Waiver, rule: Rule) -> Finding:
-    return scene.finding(
+def _unused(context: ScriptContext, waiver: Waiver, rule: Rule) -> Finding:
+    return context.finding(
         "TB902",
-        _start(scene.script, waiver.line),
+        _start(context.script, waiver.line),
         f"{rule.id} finds nothing here to waive.",
         why="What it was for has gone, or stands elsewhere. Left where it is, it would hide the "
         "next one.",

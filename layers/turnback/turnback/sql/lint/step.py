@@ -25,7 +25,7 @@ class ScriptContext:
     Attributes:
         in_transaction: whether the script runs as one transaction.
         is_rollback: whether it is a rollback script.
-        fresh: paths of the scripts whose tables are new, so nobody uses them yet.
+        fresh: paths of the scripts whose tables are new, so the application does not use them yet.
     """
 
     script: Script
@@ -57,7 +57,7 @@ class ScriptContext:
 class LintStep:
     """One statement, and the schema before it."""
 
-    scene: ScriptContext
+    context: ScriptContext
     statement: Statement
     schema: Schema
 
@@ -78,7 +78,7 @@ class LintStep:
     def in_use(self, name: str) -> bool:
         """Whether the table was there before: the application reads and writes it meanwhile."""
         table = self.schema.find(name)
-        return table is None or table.born not in self.scene.fresh
+        return table is None or table.born not in self.context.fresh
 
     def finding(
         self, rule: str, message: str, *, why: str, safer: str = "", at: int | None = None
@@ -88,8 +88,8 @@ class LintStep:
         Args:
             at: where, in the parser's bytes; the statement's first character if not given.
         """
-        offset = self.statement.offset if at is None else self.scene.offset(at)
-        return self.scene.finding(rule, offset, message, why=why, safer=safer)
+        offset = self.statement.offset if at is None else self.context.offset(at)
+        return self.context.finding(rule, offset, message, why=why, safer=safer)
 
 
 def steps(
@@ -101,24 +101,24 @@ def steps(
         schema: as the script finds it.
         fresh: paths of other scripts whose tables are new.
     """
-    scene = ScriptContext(script, True, is_rollback, fresh | {script.path})
+    context = ScriptContext(script, True, is_rollback, fresh | {script.path})
     try:
         runnable = prepare(script)
     except TurnbackError as error:
-        return (), _as_far_as_it_goes(schema, script), _unreadable(scene, error)
+        return (), _replayed(schema, script), _unreadable(context, error)
     if runnable.statements is None:
         error_found = syntax_error(script)
-        return (), schema, _unreadable(scene, error_found) if error_found else None
-    scene = ScriptContext(script, not runnable.one_by_one, is_rollback, scene.fresh)
+        return (), schema, _unreadable(context, error_found) if error_found else None
+    context = ScriptContext(script, not runnable.one_by_one, is_rollback, context.fresh)
     found = []
     for statement in runnable.statements:
-        found.append(LintStep(scene, statement, schema))
+        found.append(LintStep(context, statement, schema))
         schema = replay(schema, statement, script.path)
     return found, schema, None
 
 
-def _as_far_as_it_goes(schema: Schema, script: Script) -> Schema:
-    """The schema after a script that the engine would refuse: later ones count on it."""
+def _replayed(schema: Schema, script: Script) -> Schema:
+    """The schema after a script that the engine refuses; later scripts expect it."""
     try:
         for statement in split(script.sql):
             schema = replay(schema, statement, script.path)
@@ -127,11 +127,11 @@ def _as_far_as_it_goes(schema: Schema, script: Script) -> Schema:
     return schema
 
 
-def _unreadable(scene: ScriptContext, error: TurnbackError) -> Finding:
-    lines = scene.script.sql.splitlines(keepends=True)
+def _unreadable(context: ScriptContext, error: TurnbackError) -> Finding:
+    lines = context.script.sql.splitlines(keepends=True)
     offset = sum(map(len, lines[: (error.line or 1) - 1])) + (error.column or 1) - 1
     advice = f"; {error.hint}" if error.hint else ""
-    return scene.finding(
+    return context.finding(
         "TB901",
         offset,
         f"{error.message}{advice}.",

@@ -81,7 +81,7 @@ def _all(step: LintStep) -> Iterator[SlowWork]:
         case "RefreshMatViewStmt":
             table = table_name(tree["relation"])
             if not tree.get("skipData"):
-                yield SlowWork("rows", table, f"computes {table} anew")
+                yield SlowWork("rows", table, f"recomputes {table}")
 
 
 def _is_there_or_empty(step: LintStep, table: str) -> bool:

@@ -97,7 +97,7 @@ def rename_rules(step: LintStep) -> Iterator[Finding]:
     """TB402: a new name for what queries name; indexes and constraints may be renamed."""
     if step.kind not in ("RenameStmt", "AlterObjectSchemaStmt"):
         return
-    if step.scene.is_rollback or "relation" not in step.tree:
+    if step.context.is_rollback or "relation" not in step.tree:
         return
     old = table_name(step.tree["relation"])
     if not step.in_use(old):

@@ -129,7 +129,7 @@ def foreign_keys_without_index(step: LintStep, last: Schema) -> Iterator[Finding
             f"No index on {table.name} ({shown}) serves the foreign key {found.name}.",
             why=f"Each DELETE of a row of {found.references}, and each change of its key, reads "
             f"all of {table.name} to find the rows that point at it, and holds its locks "
-            "meanwhile: for every row deleted anew.",
+            "meanwhile, once for each deleted row.",
             safer="-- in a file of its own\n"
             f"CREATE INDEX CONCURRENTLY {name(called)} ON {dotted_name(table.name)} "
             f"({names(found.columns)});",
@@ -162,7 +162,7 @@ def _reindex(step: LintStep) -> Iterator[Finding]:
     yield step.finding(
         "TB102",
         "REINDEX without CONCURRENTLY.",
-        why="Whoever writes to the table waits until its index is built anew, and so does every "
+        why="Whoever writes to the table waits until its index is rebuilt, and so does every "
         "query that would use the index: minutes on a table of many gigabytes.",
         safer="-- in a file of its own\n"
         + concurrently(step.statement.sql, _REINDEXED[step.tree["kind"]]),

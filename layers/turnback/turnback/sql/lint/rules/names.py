@@ -28,7 +28,7 @@ def name_rules(step: LintStep) -> Iterator[Finding]:
         if len(data) <= _LONGEST_BYTES:
             continue
         kept = data[:_LONGEST_BYTES].decode("utf-8", errors="ignore")
-        yield step.scene.finding(
+        yield step.context.finding(
             "TB304",
             step.statement.offset + token.start,
             f"{written} has {len(data)} bytes; PostgreSQL keeps {_LONGEST_BYTES}.",

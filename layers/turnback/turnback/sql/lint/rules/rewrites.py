@@ -1,4 +1,4 @@
-"""Statements that write a table or an index anew under their lock."""
+"""Statements that rewrite a table or an index under their lock."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _AFTER_DEFAULT = (
 def rewrite_rules(step: LintStep) -> Iterator[Finding]:
     """TB106 to TB109."""
     if step.kind in ("VacuumStmt", "ClusterStmt"):
-        yield from _written_anew(step)
+        yield from _rewritten(step)
     if step.kind != "AlterTableStmt":
         return
     for item in slow_work(step):
@@ -58,14 +58,14 @@ def _type(step: LintStep, item: SlowWork) -> Finding:
     new = type_of(item.node["typeName"])
     was = f"from {type_sql(old.type)} " if old else ""
     other = name(f"{item.column}_new")
-    anew = item.does.startswith("rewrites")
+    rewritten = item.does.startswith("rewrites")
     how_long = "minutes for a few gigabytes, with twice the disk"
     return step.finding(
         "TB106",
         f"{item.table}.{item.column} changes {was}to {type_sql(new)}, which {item.does}.",
-        why=f"PostgreSQL {'writes every row anew, and the indexes' if anew else item.does}, under "
+        why=f"PostgreSQL {'rewrites every row and the indexes' if rewritten else item.does}, under "
         f"an AccessExclusiveLock. {all_wait(item.table)}: "
-        f"{how_long if anew else 'seconds for each gigabyte'}.",
+        f"{how_long if rewritten else 'seconds for each gigabyte'}.",
         safer=f"ALTER TABLE {table} ADD COLUMN {other} {type_sql(new)};\n"
         "-- a trigger that writes both columns, then fill the old rows in batches\n"
         "-- a later release, when the application uses the new one\n"
@@ -135,7 +135,7 @@ def _default(step: LintStep, item: SlowWork) -> Finding:
     return step.finding(
         "TB108",
         f"{item.table}.{item.column} is {what}: its values rewrite the table{unless}.",
-        why=f"PostgreSQL writes every row of {item.table} anew under an AccessExclusiveLock. "
+        why=f"PostgreSQL rewrites every row of {item.table} under an AccessExclusiveLock. "
         f"{all_wait(item.table)}: minutes for a few gigabytes. A constant default, or "
         "none, touches no row.",
         safer=f"ALTER TABLE {table} ADD COLUMN {column}{new_column_type(step, item.column)};\n"
@@ -146,8 +146,8 @@ def _default(step: LintStep, item: SlowWork) -> Finding:
 
 def _default_text(step: LintStep, start: int) -> str:
     """A default as it was written: from behind DEFAULT to the end of its statement or column."""
-    sql = step.scene.script.sql[: step.statement.end]
-    begin, depth = step.scene.offset(start) + len("DEFAULT"), 0
+    sql = step.context.script.sql[: step.statement.end]
+    begin, depth = step.context.offset(start) + len("DEFAULT"), 0
     for token in tokens(sql, begin):
         depth += (token.text in ("(", "[")) - (token.text in (")", "]"))
         ends = token.text == "," or token.is_word(*_AFTER_DEFAULT)
@@ -156,7 +156,7 @@ def _default_text(step: LintStep, start: int) -> str:
     return sql[begin:].strip()
 
 
-def _written_anew(step: LintStep) -> Iterator[Finding]:
+def _rewritten(step: LintStep) -> Iterator[Finding]:
     if step.kind == "VacuumStmt" and not step.statement.strong_outside:
         return
     named = [table_name(node) for _, node in walk(step.tree) if "relname" in node]
@@ -167,9 +167,9 @@ def _written_anew(step: LintStep) -> Iterator[Finding]:
     yield step.finding(
         "TB109",
         f"{words} of {shown}.",
-        why=f"{shown.capitalize() if not named else shown} is written anew under an "
+        why=f"{shown.capitalize() if not named else shown} is rewritten under an "
         "AccessExclusiveLock. Whoever reads or writes it waits meanwhile: minutes for a few "
-        "gigabytes, with twice the disk. pg_repack does the same with locks of an instant (RDS "
-        "has the extension).",
+        "gigabytes, with twice the disk. pg_repack does the same and locks only for an instant "
+        "(RDS has the extension).",
         safer=" ".join(["VACUUM (ANALYZE)", ", ".join(map(dotted_name, named))]).strip() + ";",
     )

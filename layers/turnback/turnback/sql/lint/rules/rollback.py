@@ -8,7 +8,7 @@ from turnback.migrations.model import Migration
 from turnback.sql.lint.model import Finding
 from turnback.sql.lint.step import LintStep, ScriptContext
 
-# What leaves neither the schema nor the data different.
+# Statements that change neither the schema nor the data.
 _CHANGES_NOTHING = frozenset(
     {
         "CheckPointStmt",
@@ -44,7 +44,7 @@ def empty_rollback(
         f"({first} …{more}).",
         why="Rolled back, the history says that the migration is gone while its change is still "
         "there, and the next try to apply it fails or does it twice.",
-        safer=f"-- write what takes it back, or say in the header of {migration.forward.path}:\n"
+        safer=f"-- write what undoes it, or say in the header of {migration.forward.path}:\n"
         "-- turnback: irreversible because REASON",
     )
 

@@ -43,7 +43,7 @@ def _not_null(step: LintStep, item: SlowWork) -> Finding:
         f"SET NOT NULL on {item.table}.{item.column} without a validated CHECK.",
         why=f"PostgreSQL reads every row of {item.table} under an AccessExclusiveLock. "
         f"{all_wait(item.table)}: seconds for each gigabyte. A validated CHECK is proof "
-        "enough, and validating it keeps nobody out.",
+        "enough, and validating it blocks nobody.",
         safer=f"ALTER TABLE {table} ADD CONSTRAINT {check}\n"
         f"    CHECK ({column} IS NOT NULL) NOT VALID;\n"
         f"{NEXT}\n"
@@ -81,8 +81,8 @@ def _foreign(step: LintStep, item: SlowWork) -> Finding:
 def _check(step: LintStep, item: SlowWork) -> Finding:
     assert item.constraint and item.node
     table, called = dotted_name(item.table), name(item.constraint.name)
-    script = step.scene.script.sql
-    start = step.scene.offset(item.node.get("location", 0))
+    script = step.context.script.sql
+    start = step.context.offset(item.node.get("location", 0))
     test = condition(script[: step.statement.end], start)
     add = (
         f"ALTER TABLE {table} ADD COLUMN {name(item.column)}"
@@ -109,10 +109,10 @@ def _domain(step: LintStep) -> Iterator[Finding]:
         return
     domain = dotted_name(dotted(step.tree["typeName"]))
     called = name(constraint.get("conname", f"{domain.rpartition('.')[2]}_check"))
-    start = step.scene.offset(constraint.get("location", 0))
+    start = step.context.offset(constraint.get("location", 0))
     test = "VALUE IS NOT NULL"
     if constraint.get("contype") == "CONSTR_CHECK":
-        test = condition(step.scene.script.sql[: step.statement.end], start)
+        test = condition(step.context.script.sql[: step.statement.end], start)
     yield step.finding(
         "TB111",
         f"The constraint {called} of the domain {domain} validates at once.",

@@ -30,7 +30,7 @@ def transaction_rules(found: Sequence[LintStep]) -> Iterator[Finding]:
     """TB201, TB202, TB204 and TB205, over all statements of a script."""
     if not found:
         return
-    if found[0].scene.in_transaction:
+    if found[0].context.in_transaction:
         yield from _strong_after_slow(found)
         yield from _slow_under_strong(found)
         yield from _enum_values(found)
@@ -115,7 +115,7 @@ def _mixed(found: Sequence[LintStep]) -> Iterator[Finding]:
         for step in found
         if not step.statement.outside_transaction and step.kind not in _NO_CHANGE
     ]
-    if not outside or not inside or found[0].scene.script.directives.no_transaction:
+    if not outside or not inside or found[0].context.script.directives.no_transaction:
         return
     words = " ".join(outside[0].statement.sql.split()[:2])
     yield outside[0].finding(
