@@ -18,7 +18,7 @@ from turnback.engine.run.report import Done, Report
 from turnback.engine.run.session import Session
 from turnback.engine.session.events import Listener, Options, RunContext, RunControl, silent
 from turnback.engine.session.message import Connection, send
-from turnback.engine.session.query import own_statements
+from turnback.engine.session.query import CATALOG_ONLY, own_statements
 from turnback.errors import UnknownVersion, VerificationFailed
 from turnback.migrations.model import Project
 from turnback.sql.script import prepare
@@ -261,7 +261,7 @@ class Engine:
                 f"neither files nor history know {version}", hint="turnback status shows every one"
             )
         sql, summary = self.session.recorder.repair(migration, entry, change, reason)
-        send(self.connection, sql)
+        send(self.connection, f"{CATALOG_ONLY} {sql}")
         self.session.release_lock()
         return summary
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from psycopg.rows import tuple_row
 
 from turnback.engine.session.message import Connection
-from turnback.engine.session.query import query
+from turnback.engine.session.query import query, relation_oid
 from turnback.rehearsal.trace import StatementTrace
 
 # Table locks that conflict with writers or with each other, weakest first (manual, 13.3.1).
@@ -58,13 +58,14 @@ def sizes(connection: Connection, tables: Iterable[str]) -> dict[str, Size]:
     """Table → its size, for those that exist; names as the shadow shows them."""
     # Before the first ANALYZE reltuples is -1.
     sql = (
-        "SELECT w.name, CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END, "
-        "c.relpages::bigint * pg_catalog.current_setting('block_size')::bigint "
-        "FROM pg_catalog.unnest(%(tables)s::text[]) AS w (name) "
-        "JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(w.name)"
+        "SELECT oid, CASE WHEN reltuples >= 0 THEN reltuples::bigint END, "
+        "relpages::bigint * current_setting('block_size')::bigint "
+        "FROM pg_class WHERE oid = ANY (%(oids)s::oid[])"
     )
-    found = query(connection, sql, tuple_row, {"tables": sorted(set(tables))})
-    return {name: Size(rows, size) for name, rows, size in found}
+    oids = {name: relation_oid(connection, name) for name in sorted(set(tables))}
+    found = query(connection, sql, tuple_row, {"oids": list(oids.values())})
+    known = {oid: Size(rows, size) for oid, rows, size in found}
+    return {name: known[oid] for name, oid in oids.items() if oid in known}
 
 
 def describe(statement: StatementTrace, sizes: Mapping[str, Size]) -> Iterator[str]:

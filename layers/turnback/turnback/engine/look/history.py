@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import class_row, scalar_row, tuple_row
 
 from turnback.engine.session.message import Connection, ServerError, send
-from turnback.engine.session.query import execute, fetch, load, query, scalar
+from turnback.engine.session.query import CATALOG_ONLY, execute, fetch, load, query, scalar
 from turnback.errors import DatabaseRefused, HistoryConflict
 from turnback.migrations.model import Migration
 from turnback.sql.quoting import identifier, literal
@@ -186,7 +186,7 @@ class History:
         if self.schema != "public":
             text = f"CREATE SCHEMA IF NOT EXISTS {prefix};\n{text}"
         try:
-            send(self._connection, text)
+            send(self._connection, f"{CATALOG_ONLY}\n{text}")
         except ServerError as error:
             raise DatabaseRefused(
                 f"the history tables cannot be created: {error.message}",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from psycopg.rows import class_row
 
 from turnback.engine.session.message import Connection
-from turnback.engine.session.query import load, query
+from turnback.engine.session.query import load, query, relation_oid
 from turnback.sql.quoting import relation_name
 from turnback.sql.statements import Statement
 
@@ -33,7 +33,10 @@ class Index:
 
 def indexes_of(connection: Connection, table: str) -> list[Index]:
     """The indexes of a table, which is named as in SQL; empty where it does not exist."""
-    return query(connection, load("indexes_of_table"), class_row(Index), {"table": table})
+    oid = relation_oid(connection, table)
+    if oid is None:
+        return []
+    return query(connection, load("indexes_of_table"), class_row(Index), {"table": oid})
 
 
 def invalid_indexes(connection: Connection) -> list[Index]:

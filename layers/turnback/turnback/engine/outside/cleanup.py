@@ -18,7 +18,7 @@ from turnback.engine.outside.partitions import (
     has_partition,
 )
 from turnback.engine.session.message import Connection, Watcher, send
-from turnback.engine.session.query import load, query, scalar
+from turnback.engine.session.query import load, query, relation_oid, scalar
 from turnback.engine.session.watch import send_cleanup
 from turnback.sql.quoting import joined, literal, relation_name
 from turnback.sql.statements import Statement
@@ -91,11 +91,12 @@ def left_something(connection: Connection, statement: Statement) -> bool:
         return bool(detach_pending(connection, statement))
     if statement.kind != "DropStmt" or not statement.tree.get("concurrent"):
         return False
+    oids = [relation_oid(connection, name) for name in _dropped(statement)]
     sql = (
-        "SELECT EXISTS (SELECT FROM pg_catalog.pg_index WHERE NOT indisvalid AND indexrelid IN "
-        "(SELECT pg_catalog.to_regclass(n) FROM pg_catalog.unnest(%(names)s::text[]) AS u (n)))"
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_index "
+        "WHERE NOT indisvalid AND indexrelid = ANY (%(oids)s::oid[]))"
     )
-    return scalar(connection, sql, {"names": _dropped(statement)}) is True
+    return scalar(connection, sql, {"oids": oids}) is True
 
 
 def clean_up_before_rollback(
@@ -169,11 +170,7 @@ def _drop_invalid(
 def _index_dropped(
     connection: Connection, statement: Statement, _note: str, _watch: Watcher | None
 ) -> bool:
-    sql = (
-        "SELECT pg_catalog.count(pg_catalog.to_regclass(n)) "
-        "FROM pg_catalog.unnest(%(names)s::text[]) AS u (n)"
-    )
-    return bool(scalar(connection, sql, {"names": _dropped(statement)}) == 0)
+    return all(relation_oid(connection, name) is None for name in _dropped(statement))
 
 
 def _reindexed(

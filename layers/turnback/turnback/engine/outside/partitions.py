@@ -6,7 +6,7 @@ It works in two transactions; after the first one only FINALIZE is accepted (man
 from __future__ import annotations
 
 from turnback.engine.session.message import Connection, Watcher
-from turnback.engine.session.query import scalar
+from turnback.engine.session.query import relation_oid, scalar
 from turnback.engine.session.watch import send_cleanup
 from turnback.sql.quoting import relation_name
 from turnback.sql.statements import Statement
@@ -73,11 +73,11 @@ def _finalize_pending(
 
 
 def _pending(connection: Connection, parent: str, child: str) -> bool | None:
-    found: bool | None = scalar(
-        connection,
+    oids = {"parent": relation_oid(connection, parent), "child": relation_oid(connection, child)}
+    sql = (
         "SELECT inhdetachpending FROM pg_catalog.pg_inherits "
-        "WHERE inhparent = pg_catalog.to_regclass(%(parent)s) "
-        "AND inhrelid = pg_catalog.to_regclass(%(child)s)",
-        {"parent": parent, "child": child},
+        "WHERE inhparent OPERATOR(pg_catalog.=) %(parent)s "
+        "AND inhrelid OPERATOR(pg_catalog.=) %(child)s"
     )
+    found: bool | None = scalar(connection, sql, oids)
     return found

@@ -33,7 +33,7 @@ from turnback.engine.run.record import NOTE_BEGINNING
 from turnback.engine.run.session import Session
 from turnback.engine.session.events import Event, EventKind
 from turnback.engine.session.message import ServerError, Watcher, send
-from turnback.engine.session.query import scalar
+from turnback.engine.session.query import relation_oid, scalar
 from turnback.errors import RollbackFailed, TurnbackError
 from turnback.sql.destroys import drops_with_rows
 from turnback.sql.quoting import joined, relation_name
@@ -282,13 +282,14 @@ class Undo:
         return self._column_exists(relation_name(tree["relation"]), columns)
 
     def _relation_exists(self, name: str) -> bool:
-        sql = "SELECT pg_catalog.to_regclass(%(name)s) IS NOT NULL"
-        return scalar(self.session.connection, sql, {"name": name}) is True
+        return relation_oid(self.session.connection, name) is not None
 
     def _column_exists(self, table: str, columns: list[str | None]) -> bool:
         sql = (
             "SELECT EXISTS (SELECT FROM pg_catalog.pg_attribute "
-            "WHERE attrelid = pg_catalog.to_regclass(%(table)s) "
-            "AND attname = ANY (%(columns)s::text[]) AND NOT attisdropped)"
+            "WHERE attrelid OPERATOR(pg_catalog.=) %(table)s "
+            "AND attname::text OPERATOR(pg_catalog.=) ANY (%(columns)s::text[]) "
+            "AND NOT attisdropped)"
         )
-        return scalar(self.session.connection, sql, {"table": table, "columns": columns}) is True
+        oid = relation_oid(self.session.connection, table)
+        return scalar(self.session.connection, sql, {"table": oid, "columns": columns}) is True

@@ -5,6 +5,6 @@ SELECT pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name,
   FROM pg_catalog.pg_index i
   JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE i.indrelid = pg_catalog.to_regclass(%(table)s)
+ WHERE i.indrelid = %(table)s
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p
                     WHERE p.index_relid = i.indexrelid);

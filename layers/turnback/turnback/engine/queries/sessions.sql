@@ -11,11 +11,13 @@ SELECT a.pid,
            AS in_state_s,
        coalesce(pg_catalog.left(pg_catalog.regexp_replace(a.query, '\s+', ' ', 'g'), 120), '')
            AS query,
-       (SELECT l.mode || ' on ' || coalesce(l.relation::pg_catalog.regclass::text, l.locktype)
+       (SELECT l.mode || ' on '
+               || coalesce(regexp_replace(l.relation::regclass::text, '^public\.', ''), l.locktype)
           FROM pg_catalog.pg_locks l
          WHERE l.pid = a.pid AND NOT l.granted LIMIT 1) AS wants,
        coalesce((SELECT pg_catalog.array_agg(DISTINCT
-                     l.mode || ' on ' || l.relation::pg_catalog.regclass::text)
+                     l.mode || ' on '
+                     || regexp_replace(l.relation::regclass::text, '^public\.', ''))
           FROM pg_catalog.pg_locks l
          WHERE l.pid = a.pid AND l.granted AND l.relation IS NOT NULL AND l.locktype = 'relation'
            AND l.mode NOT IN ('AccessShareLock') AND l.database <> 0), '{}') AS holds,

@@ -24,7 +24,7 @@ NOTE_BEGINNING = (
 _ELAPSED = (
     "((extract(epoch FROM pg_catalog.clock_timestamp()) - coalesce(nullif("
     f"pg_catalog.current_setting('{BEGAN}', true), '')::numeric, "
-    "extract(epoch FROM pg_catalog.now()))) * 1000)::integer"
+    "extract(epoch FROM pg_catalog.now()))) * 1000::numeric)::integer"
 )
 _LONGEST_ERROR = 8000
 

@@ -13,6 +13,7 @@ from importlib import resources
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import RowFactory, scalar_row
 
 from turnback.engine.session.message import Connection, ServerError, lost, server_error
@@ -20,6 +21,7 @@ from turnback.errors import DatabaseRefused
 from turnback.sql.quoting import identifier, literal
 
 T = TypeVar("T")
+CATALOG_ONLY = "SET LOCAL search_path = pg_catalog;"
 
 
 def query(
@@ -51,13 +53,38 @@ def scalar(connection: Connection, sql: str, params: Mapping[str, object] | None
     return found[0] if found else None
 
 
+def relation_oid(connection: Connection, name: str) -> int | None:
+    """The oid of a relation, found as the session's search_path says; None if it does not exist.
+
+    Raises as ``query`` does.
+    """
+    sql = "SELECT pg_catalog.to_regclass(%(name)s)::pg_catalog.oid"
+    found: int | None = fetch(_send(connection, sql, {"name": name}), scalar_row)[0]
+    return found
+
+
 def execute(
     connection: Connection, sql: str, params: Mapping[str, object] | None = None
 ) -> psycopg.Cursor[Any]:
     """Run own statements in one message; ``fetch`` reads the rows of the first of them.
 
+    They see pg_catalog alone. With the session's search_path, an operator that somebody has planted
+    in one of its schemas could match the operands better than the server's own, and would run with
+    the rights of this session. A transaction that is open keeps its path.
+
     Raises as ``query`` does.
     """
+    if connection.info.transaction_status != TransactionStatus.IDLE:
+        return _send(connection, sql, params)
+    # Together with another statement it is a transaction, and the setting ends with it.
+    cursor = _send(connection, f"{CATALOG_ONLY} {sql}", params)
+    cursor.nextset()
+    return cursor
+
+
+def _send(
+    connection: Connection, sql: str, params: Mapping[str, object] | None
+) -> psycopg.Cursor[Any]:
     # One simple query message, with the parameters in its text: less to send, and less to be cut
     # off in, than the messages of the extended protocol.
     try:
