@@ -14,10 +14,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from turnback.errors import DatabaseUnreachable, RestoreFailed, RunnerBusy
+from turnback.errors import DatabaseRefused, DatabaseUnreachable, RestoreFailed, RunnerBusy
 from turnback.local.server import EmbeddedServer
 from turnback.recovery.dumps import server
-from turnback.recovery.dumps.fill import advice_on, errors_in
+from turnback.recovery.dumps.catalog import read_record
+from turnback.recovery.dumps.dump import DumpSnapshots
+from turnback.recovery.dumps.fill import Filling, advice_on, errors_in
 from turnback.recovery.dumps.restore import RestoreDump
 from turnback.recovery.dumps.server import leading_session
 from turnback.recovery.dumps.successor import Names
@@ -713,3 +715,82 @@ def test_a_database_whose_writes_were_frozen_is_restored_and_remains_frozen(
         assert connection.execute("SELECT word FROM words").fetchall() == [("a",)]
     for name, _ in others(admin, database):
         admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+class Rotating(Memory):
+    """A store, and the password of the role r_login, which changes when the rows are there."""
+
+    def __init__(self, admin: Admin) -> None:
+        super().__init__()
+        self.admin, self.password = admin, "one"
+
+    def rotate(self) -> None:
+        self.password = "two"
+        self.admin.execute("ALTER ROLE r_login PASSWORD 'two'")
+
+
+@pytest.fixture
+def rotating(admin: Admin, database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rotating]:
+    """The role owns the database."""
+    admin.execute("CREATE ROLE r_login LOGIN CREATEDB PASSWORD 'one'")
+    admin.execute(f"ALTER DATABASE {name_of(database)} OWNER TO r_login".encode())
+    rotating, connects = Rotating(admin), Filling.connects
+
+    def after_a_rotation(filling: Filling) -> None:
+        rotating.rotate()
+        connects(filling)
+
+    monkeypatch.setattr(Filling, "connects", after_a_rotation)
+    yield rotating
+    admin.execute(f"ALTER DATABASE {name_of(database)} OWNER TO postgres".encode())
+    for name, _ in others(admin, database):
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+    with psycopg.connect(database) as connection:
+        connection.execute("DROP OWNED BY r_login")
+    admin.execute("DROP ROLE r_login")
+
+
+def owned(database: str, rotating: Rotating) -> Endpoint:
+    """The database by the login of that role, with a table in it."""
+    found = replace(Endpoint.from_url(database), user="r_login", password="one")
+    with psycopg.connect(found.conninfo()) as connection:
+        connection.execute("CREATE SCHEMA mine CREATE TABLE t (n int PRIMARY KEY)")
+        connection.execute("INSERT INTO mine.t SELECT generate_series(1, 100)")
+    DumpSnapshots(found, rotating, lambda: 60).record("orders", RUN, {"run": RUN})
+    return found
+
+
+def test_a_login_that_is_renewed_in_the_middle_does_not_stop_a_restore(
+    database: str, rotating: Rotating
+) -> None:
+    fixed = owned(database, rotating)
+    [key] = [key for key in rotating.objects if key.endswith(".dump")]
+    record = read_record(rotating, key)
+    assert record is not None
+    renewing = replace(fixed, login=lambda _: ("r_login", rotating.password))
+    progress = RestoreDump(renewing, rotating, lambda: 120).advance(request(record))
+    assert progress.state is RestoreState.RESTORED
+
+
+def test_a_database_with_all_its_rows_is_kept_when_a_login_is_refused(
+    database: str, admin: Admin, rotating: Rotating
+) -> None:
+    fixed = owned(database, rotating)
+    [key] = [key for key in rotating.objects if key.endswith(".dump")]
+    record = read_record(rotating, key)
+    assert record is not None
+    oid = "SELECT oid FROM pg_database WHERE datname = %s"
+    name = Names.of(name_of(database), RUN).successor
+    with pytest.raises(DatabaseRefused):
+        RestoreDump(fixed, rotating, lambda: 120).advance(request(record))
+    made = admin.execute(oid, [name]).fetchone()
+    assert made is not None
+
+    again = replace(fixed, password="two")
+    progress = RestoreDump(again, rotating, lambda: 120).advance(request(record))
+    assert progress.state is RestoreState.RESTORED
+    assert admin.execute(oid, [name_of(database)]).fetchone() == made
+    with psycopg.connect(again.conninfo()) as connection:
+        assert connection.execute("SELECT count(*) FROM mine.t").fetchone() == (100,)
+        keys = "SELECT count(*) FROM pg_index WHERE indrelid = 'mine.t'::regclass"
+        assert connection.execute(keys).fetchone() == (1,)

@@ -115,3 +115,39 @@ def test_a_restored_database_is_reached_with_the_login_of_the_secret() -> None:
     )
     assert found.password == "of arn:x"
     assert (found.host, found.port, found.user) == ("restored.example.com", 5439, "o'brien")
+
+
+def test_each_connection_after_the_first_asks_for_the_login_of_its_time() -> None:
+    asked: list[str] = []
+
+    def secret(arn: str) -> dict[str, object]:
+        asked.append(arn)
+        return SECRET | {"username": f"user{len(asked)}", "password": f"secret{len(asked)}"}
+
+    found = Endpoint.of_settings(
+        replace(SETTINGS, secret_arn="arn:x"),
+        "/certificates.pem",
+        secret=secret,
+        token=lambda *_: pytest.fail("there is a secret"),
+    )
+    assert "user='user1' password='secret1'" in found.conninfo()
+    assert asked == ["arn:x"]
+    assert "user='user2' password='secret2'" in found.conninfo()
+    other = replace(found, name="postgres").environment()
+    assert (other["PGUSER"], other["PGPASSWORD"]) == ("user3", "secret3")
+    assert found.host in found.address
+    assert len(asked) == 3
+    assert "secret" not in repr(found)
+
+
+def test_a_token_is_made_anew_for_the_host_of_each_connection() -> None:
+    made: list[str] = []
+
+    def token(host: str, port: int, user: str) -> str:
+        made.append(f"{user}@{host}:{port}")
+        return f"token{len(made)}"
+
+    found = Endpoint.of_settings(SETTINGS, "/certificates.pem", secret=lambda _: {}, token=token)
+    assert "password='token1'" in found.conninfo()
+    assert "password='token2'" in found.at(Place(host="restored.example.com")).conninfo()
+    assert made == ["release@db.example.com:5432", "release@restored.example.com:5432"]

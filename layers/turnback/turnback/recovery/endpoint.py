@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A database to connect to. The password is in no ``repr``."""
+    """A database to connect to. The password is in no ``repr``.
+
+    Attributes:
+        login: gives user and password anew for a place; None where they are fixed. A token of IAM
+            is good for 15 minutes, and a secret is rotated: each new connection asks for them.
+    """
 
     host: str
     port: int
@@ -24,6 +29,9 @@ class Endpoint:
     name: str
     tls: str
     root_certificates: str
+    login: Callable[[Endpoint], tuple[str, str]] | None = field(
+        default=None, repr=False, compare=False
+    )
 
     @classmethod
     def from_secret(
@@ -99,6 +107,19 @@ class Endpoint:
             port = (place.port if place else None) or settings.port
             known = {"password": token(host, port, settings.user)}
         found = cls.from_secret(known, fields, settings.tls, certificates)
+        # The first connection has the login that was just read.
+        unused = [found]
+
+        def login(endpoint: Endpoint) -> tuple[str, str]:
+            if unused and (endpoint.host, endpoint.port) == (found.host, found.port):
+                first = unused.pop()
+                return first.user, first.password
+            if not settings.secret_arn:
+                return endpoint.user, token(endpoint.host, endpoint.port, endpoint.user)
+            anew = cls.from_secret(secret(settings.secret_arn), fields, settings.tls, certificates)
+            return anew.user, anew.password
+
+        found = replace(found, login=login)
         return found.at(place) if place else found
 
     @classmethod
@@ -155,19 +176,31 @@ class Endpoint:
             name=place.name or self.name,
         )
 
+    def renewed(self) -> Endpoint:
+        """The same place with the login of now.
+
+        Raises:
+            AwsError: the secret cannot be read.
+        """
+        if self.login is None:
+            return self
+        user, password = self.login(self)
+        return replace(self, user=user, password=password, login=None)
+
     @property
     def address(self) -> str:
         """``host:port/database``, for people."""
         from turnback.engine.session.connection import describe
 
-        return describe(self.conninfo())
+        return describe(replace(self, login=None).conninfo())
 
     def _parameters(self) -> dict[str, str]:
+        now = self.renewed()
         parameters = {
             "host": self.host,
             "port": str(self.port),
-            "user": self.user,
-            "password": self.password,
+            "user": now.user,
+            "password": now.password,
             "dbname": self.name,
             "sslmode": self.tls,
         }

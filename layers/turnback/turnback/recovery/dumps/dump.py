@@ -32,6 +32,8 @@ from turnback.recovery.model import Snapshot, SnapshotState
 from turnback.store import Store
 
 DUMP_LIMIT_MEGABYTES = 5000
+MEGABYTE = 1_000_000
+MANAGED = "set the parameter SnapshotKind to rds or aurora"
 
 
 class DumpSnapshots:
@@ -142,7 +144,7 @@ class DumpSnapshots:
         tags: Mapping[str, str],
         report: Callable[[int], None],
     ) -> tuple[int, str, str | None]:
-        size, digest = 0, sha256()
+        size, digest, endpoint = 0, sha256(), self._endpoint.renewed()
         with (
             tempfile.TemporaryFile() as complaints,
             subprocess.Popen(
@@ -150,7 +152,7 @@ class DumpSnapshots:
                     *(source.program, "--format=custom", "--no-password"),
                     *("--lock-wait-timeout=30s", f"--snapshot={source.exported}"),
                 ],
-                env=environment_for(source.program, self._endpoint),
+                env=environment_for(source.program, endpoint),
                 stdout=subprocess.PIPE,
                 stderr=complaints,
             ) as process,
@@ -165,7 +167,7 @@ class DumpSnapshots:
                     report(size)
                 if process.wait() != 0:
                     # Raised inside the block, so that the upload is aborted and leaves nothing.
-                    raise self._failed(last_error(complaints), late=late.is_set())
+                    raise _failed(last_error(complaints), endpoint.password, late=late.is_set())
             return size, digest.hexdigest(), writer.encryption
 
     def _read_back(self, key: str) -> tuple[int, str]:
@@ -185,7 +187,7 @@ class DumpSnapshots:
                 digest.update(chunk)
                 feed(process.stdin, chunk)
                 if late.is_set():
-                    raise self._failed("", late=True)
+                    raise _failed("", "", late=True)
             feed(process.stdin, None)
             if process.wait() != 0:
                 raise SnapshotFailed(
@@ -195,23 +197,6 @@ class DumpSnapshots:
             listing.seek(0)
             entries = sum(1 for line in listing if line.strip() and not line.startswith(b";"))
         return entries, digest.hexdigest()
-
-    def _failed(self, complaint: str, *, late: bool) -> SnapshotFailed:
-        if late:
-            return SnapshotFailed(
-                "the dump did not end in the time that one function call has", hint=MANAGED
-            )
-        # libpq does not repeat the password, but a broken proxy might.
-        password = self._endpoint.password
-        shown = complaint.replace(password, "***") if password else complaint
-        return SnapshotFailed(
-            f"pg_dump failed: {shown}",
-            hint="the user must be able to connect and to read every table; nothing was changed",
-        )
-
-
-MEGABYTE = 1_000_000
-MANAGED = "set the parameter SnapshotKind to rds or aurora"
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,4 +278,17 @@ def _look(connection: Connection, history_schema: str, program: Path) -> DumpSou
         schema_version=last_applied(connection, history_schema),
         counters=counters(connection),
         program=program,
+    )
+
+
+def _failed(complaint: str, password: str, *, late: bool) -> SnapshotFailed:
+    if late:
+        return SnapshotFailed(
+            "the dump did not end in the time that one function call has", hint=MANAGED
+        )
+    # libpq does not repeat the password, but a broken proxy might.
+    shown = complaint.replace(password, "***") if password else complaint
+    return SnapshotFailed(
+        f"pg_dump failed: {shown}",
+        hint="the user must be able to connect and to read every table; nothing was changed",
     )

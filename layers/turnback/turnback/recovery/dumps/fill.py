@@ -88,42 +88,84 @@ class Failure:
         return f"{self.what}: {self.message}" if self.what else self.message
 
 
-def fill(
-    endpoint: Endpoint, store: Store, record: DumpRecord, seconds: float, search_path: str | None
-) -> list[str]:
-    """Restore a dump into an empty database, and make the planner's statistics.
+class Filling:
+    """Restores one dump into one empty database.
 
-    A dump has no statistics, and without them the first minutes of a restored database are its
-    slowest. It is not one transaction (--single-transaction): that would hold a lock on every
-    object, of which a server has few (max_locks_per_transaction).
-
-    Args:
-        endpoint: the empty database.
-        store: where the dump is.
-        record: what is known of the dump.
-        seconds: after which pg_restore is ended.
-        search_path: of the old database; None for the server's.
-
-    Returns:
-        The indexes and the like that could not be made, each with its error.
-
-    Raises:
-        RestoreFailed: the dump is gone or was changed, the time is over, or rows or what protects
-            them could not be restored.
+    It is not one transaction (--single-transaction): that would hold a lock on every object, of
+    which a server has few (max_locks_per_transaction).
     """
-    passes = _Passes(endpoint, store, record, seconds)
-    functions = _SearchPath(endpoint, search_path)
-    passes.refuse(_again(passes, functions, passes.run("--section=pre-data")))
-    rows = passes.run("--section=data", whole=True)
-    passes.refuse(_again(passes, functions, rows))
-    rest = _again(passes, functions, passes.run("--section=post-data"))
-    passes.refuse([one for one in rest if not one.what.startswith(_CAN_WAIT)])
-    with connect(
-        endpoint.conninfo(), application_name="turnback analyze", options=Options()
-    ) as session:
-        session.execute("ANALYZE")
-    functions.reset()
-    return [str(one) for one in rest]
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        store: Store,
+        record: DumpRecord,
+        seconds: float,
+        search_path: str | None,
+    ) -> None:
+        """Fill this database.
+
+        Args:
+            endpoint: the database.
+            store: where the dump is.
+            record: what is known of the dump.
+            seconds: after which pg_restore is ended.
+            search_path: of the old database; None for the server's.
+        """
+        self._passes = _Passes(endpoint, store, record, seconds)
+        self._endpoint = endpoint
+        self._path = search_path
+
+    def rows(self) -> None:
+        """Restore the tables and their rows.
+
+        Raises:
+            RestoreFailed: the dump is gone or was changed, the time is over, or not every row
+                could be restored.
+        """
+        passes, functions = self._passes, _SearchPath(self._endpoint, self._path)
+        passes.refuse(_again(passes, functions, passes.run("--section=pre-data")))
+        rows = passes.run("--section=data", whole=True)
+        passes.refuse(_again(passes, functions, rows))
+        functions.reset()
+
+    def connects(self) -> None:
+        """See that the database can be connected to, before ``rest`` begins.
+
+        Raises:
+            DatabaseUnreachable, DatabaseRefused: it cannot.
+        """
+        self._session().close()
+
+    def rest(self) -> list[str]:
+        """Restore what depends on the rows: indexes, constraints, triggers.
+
+        Returns:
+            The indexes and the like that could not be made, each with its error.
+
+        Raises:
+            RestoreFailed: the dump is gone or was changed, the time is over, or what protects the
+                rows could not be restored.
+        """
+        passes, functions = self._passes, _SearchPath(self._endpoint, self._path)
+        passes.verify()
+        rest = _again(passes, functions, passes.run("--section=post-data"))
+        passes.refuse([one for one in rest if not one.what.startswith(_CAN_WAIT)])
+        functions.reset()
+        return [str(one) for one in rest]
+
+    def analyze(self) -> None:
+        """Make the planner's statistics.
+
+        A dump has none, and without them the first minutes of a restored database are its slowest.
+        """
+        with self._session() as session:
+            session.execute("ANALYZE")
+
+    def _session(self) -> Connection:
+        return connect(
+            self._endpoint.conninfo(), application_name="turnback analyze", options=Options()
+        )
 
 
 def _again(
@@ -191,6 +233,7 @@ class _Passes:
         # Of the dump up to the end of each block: one pass reads it to its end, and every other one
         # must have read the same.
         self._digests: list[bytes] = []
+        self._verified = False
 
     def run(self, *options: str, entries: Sequence[int] = (), whole: bool = False) -> list[Failure]:
         """Restore a part of the dump; what of it failed.
@@ -203,7 +246,7 @@ class _Passes:
         seconds = self._until - time.monotonic()
         if seconds <= 0:
             raise self._late()
-        program = _program()
+        program, endpoint = _program(), self._endpoint.renewed()
         database = self._endpoint.name.replace("\\", "\\\\").replace("'", "\\'")
         with (
             tempfile.NamedTemporaryFile("w") as listed,
@@ -221,7 +264,7 @@ class _Passes:
                         *("--format=custom", "--no-password", "--verbose", *options),
                         f"--dbname=dbname='{database}'",
                     ],
-                    env=environment_for(program, self._endpoint),
+                    env=environment_for(program, endpoint),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=complaints,
@@ -239,21 +282,34 @@ class _Passes:
                     raise self._late()
                 complaints.seek(0)
                 said = complaints.read(_READ).decode(errors="replace").strip()
-        if whole and self._digests[-1].hex() != self._record.sha256:
-            raise self._changed()
+        if endpoint.password:
+            # libpq does not repeat it, but a broken proxy might.
+            said = said.replace(endpoint.password, "***")
+        if whole:
+            self._compare()
         failures = errors_in(said)
         if code and not failures and _HARMLESS not in said:
             failures = [Failure(None, "", said[-_SHOWN:])]
         return failures
+
+    def verify(self) -> None:
+        """See that the dump is the one that was taken, unless a pass has read it all."""
+        if not self._verified:
+            for _ in self._chunks():
+                pass
+            self._compare()
+
+    def _compare(self) -> None:
+        if not self._digests or self._digests[-1].hex() != self._record.sha256:
+            raise self._changed()
+        self._verified = True
 
     def refuse(self, failures: Sequence[Failure]) -> None:
         """Raise the error for these, if there are any."""
         if not failures:
             return
         others = f" (and {len(failures) - 1} more errors)" if len(failures) > 1 else ""
-        said = f"{str(failures[0])[:_SHOWN]}{others}"
-        password = self._endpoint.password
-        shown = said.replace(password, "***") if password else said
+        shown = f"{str(failures[0])[:_SHOWN]}{others}"
         raise RestoreFailed(
             f"pg_restore failed: {shown}",
             hint=f"the old database answers as before; {advice_on(shown)}",

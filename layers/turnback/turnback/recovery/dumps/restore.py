@@ -22,7 +22,7 @@ import psycopg
 from turnback.engine.session.connection import Connection
 from turnback.errors import ConfigurationError, DatabaseUnreachable, RestoreFailed
 from turnback.recovery.dumps.catalog import DumpRecord, key_of, read_record
-from turnback.recovery.dumps.fill import fill
+from turnback.recovery.dumps.fill import Filling
 from turnback.recovery.dumps.server import (
     Properties,
     leading_session,
@@ -30,9 +30,7 @@ from turnback.recovery.dumps.server import (
     read_properties,
 )
 from turnback.recovery.dumps.successor import (
-    COMPLETE,
     KEPT,
-    RESTORING,
     Mark,
     Names,
     find_database,
@@ -102,7 +100,7 @@ class RestoreDump:
             run: who makes it; one that this run left unfinished is made again.
 
         Returns:
-            What could not be made of the dump; see ``fill``.
+            What could not be made of the dump; see ``Filling``.
 
         Raises:
             RestoreFailed: the name is taken, or it cannot be restored.
@@ -173,7 +171,7 @@ class RestoreDump:
             if (
                 mark is not None
                 and mark.sha256 == dump.sha256
-                and mark.state in (RESTORING, COMPLETE)
+                and mark.state != KEPT
                 and name == self.names(mark.run).successor
             ):
                 return mark.run
@@ -247,12 +245,10 @@ class RestoreDump:
         record: DumpRecord,
         run: str,
     ) -> Sequence[str]:
-        def filled(into: Endpoint, search_path: str | None) -> Sequence[str]:
-            seconds = self._seconds_left() - RESERVE_S
-            return fill(into, self._store, record, seconds, search_path)
-
         into = replace(self._endpoint, name=name)
-        return make_successor(connection, into, properties, record, run, filled)
+        seconds = self._seconds_left() - RESERVE_S
+        filling = Filling(into, self._store, record, seconds, properties.search_path)
+        return make_successor(connection, into, properties, record, run, filling)
 
     def _refused(self, error: psycopg.Error) -> RestoreFailed:
         if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:

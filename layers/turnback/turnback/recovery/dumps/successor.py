@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
 from turnback.engine.session.connection import Connection
 from turnback.errors import RestoreFailed
 from turnback.recovery.dumps.catalog import DumpRecord
+from turnback.recovery.dumps.fill import Filling
 from turnback.recovery.dumps.server import Properties
 from turnback.recovery.endpoint import Endpoint
 from turnback.sql.quoting import identifier, literal
@@ -22,12 +23,11 @@ _KIND = "turnback restore"
 _BY_HAND = re.compile(r"_restore_r_(\d{8})t(\d{6})z_([0-9a-f]{6})$")
 
 RESTORING = "restoring"
+# A filling that was cut off in these is continued: all rows are there, then all else.
+ROWS = "rows"
+MADE = "made"
 COMPLETE = "complete"
 KEPT = "kept"
-
-# Fills the database at this endpoint, with the search path that the old one has; returns what could
-# not be made.
-Fill = Callable[[Endpoint, str | None], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,8 @@ class Mark:
     """What a database's comment says of it while it is part of a restore.
 
     Attributes:
-        state: ``restoring``, ``complete`` (the dump is in it, whole) or ``kept`` (the old one).
+        state: ``restoring``, ``rows`` (all its rows are there), ``made`` (and all that depends on
+            them), ``complete`` (the dump is in it, whole) or ``kept`` (the old one).
         run: of which restore.
         sha256: of the dump.
         taken_at: as of when its data is.
@@ -126,6 +127,13 @@ class FoundDatabase:
         wanted = (COMPLETE, run, record.sha256)
         return mark is not None and (mark.state, mark.run, mark.sha256) == wanted
 
+    def begun_by(self, run: str, record: DumpRecord) -> Mark | None:
+        """The mark, if this run has restored this dump so far that it can be continued."""
+        mark = self.mark
+        if mark is None or (mark.run, mark.sha256) != (run, record.sha256):
+            return None
+        return mark if mark.state in (ROWS, MADE) else None
+
     def is_left_of(self, run: str) -> bool:
         """Whether this run has left it unfinished, or was cut off before it could mark it."""
         if self.mark is None:
@@ -160,12 +168,13 @@ def make_successor(
     properties: Properties,
     record: DumpRecord,
     run: str,
-    fill: Fill,
+    filling: Filling,
 ) -> Sequence[str]:
-    """Make a database and fill it; what an earlier call of this run left is dropped first.
+    """Make a database and fill it, or continue where an earlier call of this run was cut off.
 
-    The settings of the old database come last: one that makes it read-only, or that ends long
-    statements, would stop the filling.
+    A filling takes long, and a login may expire meanwhile: a database that has all its rows is
+    kept. The settings of the old database come last: one that makes it read-only, or that ends
+    long statements, would stop the filling.
 
     Args:
         connection: the leading session.
@@ -173,7 +182,7 @@ def make_successor(
         properties: of the old one.
         record: of the dump.
         run: the restore it belongs to.
-        fill: what fills it.
+        filling: fills it.
 
     Returns:
         What could not be made of the dump, though all its rows are there.
@@ -181,33 +190,53 @@ def make_successor(
     Raises:
         RestoreFailed: there is another database of this name, or it could not be filled.
     """
-    name, mark = identifier(endpoint.name), Mark(RESTORING, run, record.sha256, "")
-    _drop(connection, endpoint.name, run)
-    # No sessions until it is marked as ours: that is how one cut off here is recognised.
-    connection.execute(
-        f"CREATE DATABASE {name} {properties.creation} ALLOW_CONNECTIONS false".encode()
-    )
+    found = find_database(connection, endpoint.name)
+    mark = found.begun_by(run, record) if found else None
     try:
-        for statement in (
-            f"COMMENT ON DATABASE {name} IS {literal(mark.text())}",
-            # Its grants first: by default, everybody may connect.
-            *(text.format(name=name) for text in properties.grants),
-            f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true",
-        ):
-            connection.execute(statement.encode())
-        missing = fill(endpoint, properties.search_path)
-        whole = replace(mark, state=COMPLETE, taken_at=record.taken_at, missing=missing)
-        for statement in (
-            *(text.format(name=name) for text in properties.settings),
-            f"COMMENT ON DATABASE {name} IS {literal(whole.text())}",
-        ):
-            connection.execute(statement.encode())
-        return missing
+        if mark is None:
+            mark = Mark(RESTORING, run, record.sha256, record.taken_at)
+            _create(connection, endpoint.name, properties, mark)
+            filling.rows()
+            mark = _marked(connection, endpoint.name, replace(mark, state=ROWS))
+        if mark.state == ROWS:
+            filling.connects()
+            # Half of the rest cannot be continued: what is there already would fail.
+            _marked(connection, endpoint.name, replace(mark, state=RESTORING))
+            missing = filling.rest()
+            mark = _marked(connection, endpoint.name, replace(mark, state=MADE, missing=missing))
+        filling.analyze()
+        for text in properties.settings:
+            connection.execute(text.format(name=identifier(endpoint.name)).encode())
+        _marked(connection, endpoint.name, replace(mark, state=COMPLETE))
+        return mark.missing
     except BaseException:
-        # A half-filled database is of no use, and fills the disk.
         if not connection.closed:
-            _drop(connection, endpoint.name, run)
+            left = find_database(connection, endpoint.name)
+            # A half-filled database is of no use, and fills the disk.
+            if left is not None and left.begun_by(run, record) is None:
+                _drop(connection, endpoint.name, run)
         raise
+
+
+def _create(connection: Connection, name: str, properties: Properties, mark: Mark) -> None:
+    """Create it; what an earlier call of this run left is dropped first."""
+    _drop(connection, name, mark.run)
+    quoted = identifier(name)
+    for statement in (
+        # No sessions until it is marked as ours: that is how one cut off here is recognised.
+        f"CREATE DATABASE {quoted} {properties.creation} ALLOW_CONNECTIONS false",
+        f"COMMENT ON DATABASE {quoted} IS {literal(mark.text())}",
+        # Its grants first: by default, everybody may connect.
+        *(text.format(name=quoted) for text in properties.grants),
+        f"ALTER DATABASE {quoted} WITH ALLOW_CONNECTIONS true",
+    ):
+        connection.execute(statement.encode())
+
+
+def _marked(connection: Connection, name: str, mark: Mark) -> Mark:
+    comment = f"COMMENT ON DATABASE {identifier(name)} IS {literal(mark.text())}"
+    connection.execute(comment.encode())
+    return mark
 
 
 def refuse_missing_rights(
