@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 from moto import mock_aws
+from psycopg.conninfo import conninfo_to_dict
 from turnback.errors import ConfigurationError, DatabaseRefused, SnapshotFailed, TurnbackError
 from turnback.recovery.contents import counters, written_since
 from turnback.recovery.dumps import programs
@@ -405,3 +406,47 @@ def test_the_error_of_pg_dump_is_shown_and_not_the_names_of_its_tables() -> None
     shown = programs.last_error(said)
     assert shown == "pg_dump: error: query failed: ERROR:  permission denied for table pay"
     assert programs.last_error(io.BytesIO(b"Killed")) == "Killed"
+
+
+def test_what_a_dump_cannot_hold_is_listed_in_its_record(
+    database: str, admin: psycopg.Connection[Any]
+) -> None:
+    name = str(conninfo_to_dict(database)["dbname"])
+    admin.execute("CREATE ROLE r_dumps LOGIN PASSWORD 'dumps'; CREATE ROLE r_mapped")
+    admin.execute(f"GRANT pg_read_all_data TO r_dumps; ALTER DATABASE {name} OWNER TO r_dumps")
+    try:
+        with psycopg.connect(database) as connection:
+            connection.execute(
+                "CREATE EXTENSION hstore VERSION '1.4';"
+                "CREATE FOREIGN DATA WRAPPER nowhere; CREATE SERVER s FOREIGN DATA WRAPPER nowhere;"
+                "CREATE USER MAPPING FOR r_mapped SERVER s OPTIONS (password 'x');"
+                "CREATE PUBLICATION everything FOR ALL TABLES"
+            )
+        store = Memory()
+        role = {"user": "r_dumps", "password": "dumps"}
+        with snapshots(database, store, **role).source() as source:
+            found = source.limits
+        assert [limit.split(":")[0] for limit in found] == [
+            "extension hstore",
+            "publication everything",
+            "user mapping of r_mapped on server s",
+        ]
+        assert found[0].endswith("the database has 1.4")
+        # A superuser can dump and restore all but the version.
+        record = dump(database, store)
+        assert [limit.split(":")[0] for limit in record.limits] == ["extension hstore"]
+        assert read_record(store, f"snapshots/orders/{record.run}.dump") == record
+    finally:
+        with psycopg.connect(database) as connection:
+            connection.execute("DROP USER MAPPING IF EXISTS FOR r_mapped SERVER s")
+        admin.execute(f"ALTER DATABASE {name} OWNER TO postgres")
+        admin.execute("DROP OWNED BY r_dumps; DROP ROLE r_dumps; DROP ROLE r_mapped")
+
+
+def test_a_record_without_limits_can_be_read_by_an_older_turnback(database: str) -> None:
+    store = Memory()
+    dump(database, store)
+    [key] = [key for key in store.objects if key.endswith(".json")]
+    fields = json.loads(store.objects[key])
+    assert fields["version"] == 2
+    assert "limits" not in fields

@@ -83,6 +83,8 @@ def backup(
     out.result(taken.id)
     out.result(f"  as of {local_clock(taken.taken_at or '')}, {taken.contents}")
     out.result(f"  {', '.join(taken.details)}")
+    for limit in taken.limits:
+        out.note(f"warning: {limit}")
     name = taken.run if own else taken.id
     out.note("Whoever can read it can read every row.")
     out.note(f"Restore it: turnback restore {name}" + (f" --stack {stack}" if stack else ""))

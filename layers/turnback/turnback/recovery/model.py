@@ -64,6 +64,7 @@ class SnapshotEntry:
         details: more about it, in short phrases.
         document: for ``--json``.
         available: whether a restore can come from it.
+        limits: what a restore will not bring back, or not as it was.
     """
 
     kind: str
@@ -76,6 +77,7 @@ class SnapshotEntry:
     details: Sequence[str]
     document: Mapping[str, Any] = field(repr=False)
     available: bool = True
+    limits: Sequence[str] = ()
 
     @property
     def contents(self) -> str:

@@ -76,9 +76,15 @@ class DumpBackup:
                 "database_bytes": source.bytes,
                 "server_version": source.server_version,
                 "schema_version": source.schema_version,
+                "limits": list(source.limits),
             }
         return BackupPlan(
-            [f"{self._endpoint.name}: {size} would be dumped to", f"  {address}"], document
+            [
+                f"{self._endpoint.name}: {size} would be dumped to",
+                f"  {address}",
+                *(f"  not as it is: {limit}" for limit in source.limits),
+            ],
+            document,
         )
 
     def take(self, report: Report) -> SnapshotEntry:

@@ -14,7 +14,9 @@ from turnback.recovery.dumps.store import FolderStore
 from turnback.recovery.model import NO_HISTORY, SnapshotEntry
 from turnback.store import Store
 
-VERSION = 2
+VERSION = 3
+# Without what is new in 3, a record is written so that an older turnback can read it.
+_OLDER = 2
 _S3 = re.compile(r"s3://(?P<bucket>[^/]+)(?:/(?P<key>.*))?")
 _DUMPS = "snapshots/"
 
@@ -42,6 +44,7 @@ class DumpRecord:
         entries: number of entries in its table of contents.
         encrypted: how the store said it is encrypted; None is not at all.
         counters: the row counters when it was taken, as of ``counters``.
+        limits: what a restore will not bring back, or not as it was; see ``limits_of``.
     """
 
     id: str
@@ -59,12 +62,13 @@ class DumpRecord:
     entries: int
     encrypted: str | None
     counters: dict[str, Any] = field(default_factory=dict)
+    limits: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """For people and machines: all but the counters, which are long."""
         shown = asdict(self)
         del shown["counters"]
-        return {"kind": "dump", **shown}
+        return {"kind": "dump", **shown, "limits": list(self.limits)}
 
     def entry(self) -> SnapshotEntry:
         """The dump as lists show it."""
@@ -83,12 +87,16 @@ class DumpRecord:
                 f"encrypted ({self.encrypted})" if self.encrypted else "not encrypted",
             ),
             document=self.to_dict(),
+            limits=self.limits,
         )
 
     def write(self, store: Store, key: str) -> None:
         """Put it beside the dump with this key."""
         body = {name: value for name, value in asdict(self).items() if name != "id"}
-        store.write(record_key(key), json.dumps({"version": VERSION, **body}, indent=2).encode())
+        if not self.limits:
+            del body["limits"]
+        version = VERSION if self.limits else _OLDER
+        store.write(record_key(key), json.dumps({"version": version, **body}, indent=2).encode())
 
 
 def record_key(key: str) -> str:
@@ -114,7 +122,8 @@ def read_record(store: Store, key: str) -> DumpRecord | None:
                 f"{place} was written by a newer turnback",
                 hint="upgrade turnback: pip install --upgrade turnback",
             )
-        return DumpRecord(id=f"{store.prefix}{key}", **fields)
+        limits = tuple(fields.pop("limits", ()))
+        return DumpRecord(id=f"{store.prefix}{key}", **fields, limits=limits)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RestoreFailed(
             f"{place} is not the record of a dump",

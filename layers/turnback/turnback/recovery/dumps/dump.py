@@ -18,6 +18,7 @@ from turnback.engine.session.events import Options
 from turnback.errors import SnapshotFailed
 from turnback.recovery.contents import counters, last_applied
 from turnback.recovery.dumps.catalog import DumpRecord, read_record
+from turnback.recovery.dumps.limits import limits_of
 from turnback.recovery.dumps.programs import (
     binary,
     chunks,
@@ -129,6 +130,7 @@ class DumpSnapshots:
             entries=entries,
             encrypted=encrypted,
             counters=source.counters,
+            limits=source.limits,
         )
         record.write(self._store, key)
         return record
@@ -210,6 +212,7 @@ class DumpSource:
         server_version: as the server says it.
         schema_version: the version last applied.
         counters: the row counters.
+        limits: what the dump cannot hold.
         program: the pg_dump that can dump it.
     """
 
@@ -219,6 +222,7 @@ class DumpSource:
     server_version: str
     schema_version: str | None
     counters: dict[str, Any]
+    limits: tuple[str, ...]
     program: Path
 
 
@@ -277,6 +281,7 @@ def _look(connection: Connection, history_schema: str, program: Path) -> DumpSou
         server_version=str(version),
         schema_version=last_applied(connection, history_schema),
         counters=counters(connection),
+        limits=tuple(limits_of(connection)),
         program=program,
     )
 
