@@ -92,7 +92,12 @@ def test_what_is_not_a_state_is_named_and_refused(state: Any, named: str) -> Non
 
 def test_an_order_of_any_type_can_still_be_announced() -> None:
     state = RunState.from_state({"run": 7, "target": ["a"], "trigger": None, "dry_run": "yes"})
-    assert (state.run, state.target, state.trigger, state.dry_run) == ("7", "['a']", "", False)
+    assert (state.run, state.target, state.trigger, state.dry_run) == (
+        "7",
+        "['a']",
+        "manual",
+        False,
+    )
 
 
 def test_after_validate_only_the_validated_bytes_of_the_artifact_will_do() -> None:

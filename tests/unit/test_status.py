@@ -43,14 +43,8 @@ def test_the_event_in_events_has_exactly_the_fields_of_the_message() -> None:
     assert message["version"] == 1
 
 
-def test_a_message_of_the_largest_artifact_fits_into_sns() -> None:
-    memory = Memory()
-    records = Records(memory, "r-1")
-    steps = tuple(PlannedMigration(f"{n:020}", "n" * 255) for n in range(6600))
-    records.write_plan(PlanRecord(1, release="1.0.0", migrations=steps))
-    error = MigrationFailed("m" * 100_000, hint="h", file="f").machine_readable()
-    cause = {"errorMessage": str(error), "errorType": "MigrationFailed", "stackTrace": ["t" * 999]}
-    announcer = Announcer(
+def announcer_of(memory: Memory, records: Records) -> Announcer:
+    return Announcer(
         records=records,
         channels=memory,
         environment="production",
@@ -58,7 +52,25 @@ def test_a_message_of_the_largest_artifact_fits_into_sns() -> None:
         started_at=moment("2026-11-22T09:15:43.402Z"),
         warn=lambda _: None,
     )
-    announced = announcer.announce(
+
+
+def test_a_run_that_ended_without_a_snapshot_has_no_backup_and_is_not_about_to_take_one() -> None:
+    memory = Memory()
+    records = Records(memory, "r-1")
+    records.write_plan(PlanRecord(1, migrations=(PlannedMigration("0001", "a"),)))
+    report = announcer_of(memory, records).announce(Status.REFUSED, RunState(run="r-1"))
+    [backup] = [item for item in report.checklist if item["item"] == "backup taken"]
+    assert backup["answer"] == "no"
+
+
+def test_a_message_of_the_largest_artifact_fits_into_sns() -> None:
+    memory = Memory()
+    records = Records(memory, "r-1")
+    steps = tuple(PlannedMigration(f"{n:020}", "n" * 255) for n in range(6600))
+    records.write_plan(PlanRecord(1, release="1.0.0", migrations=steps))
+    error = MigrationFailed("m" * 100_000, hint="h", file="f").machine_readable()
+    cause = {"errorMessage": str(error), "errorType": "MigrationFailed", "stackTrace": ["t" * 999]}
+    announced = announcer_of(memory, records).announce(
         Status.ROLLED_BACK,
         RunState.from_state(
             {**event("announce")["state"], "error": {"Error": "E", "Cause": json.dumps(cause)}}

@@ -20,7 +20,7 @@ from turnback.runs.reporting.report import (
     undone,
 )
 from turnback.runs.reporting.words import summary
-from turnback.runs.state import PlanRecord, RestoreLoss, RunError, RunReport, RunState
+from turnback.runs.state import PlanRecord, RestoreLoss, RunError, RunReport, RunSnapshot, RunState
 from turnback.runs.status import Status
 
 
@@ -92,7 +92,7 @@ class Announcer:
             source=plan.source,
             undocumented=plan.undocumented,
             rehearsal=self.records.rehearsal(),
-            snapshot=state.snapshot,
+            snapshot=state.snapshot or RunSnapshot(),
             alarms=subscribers.get("alarms"),
             audience=subscribers.get("statuses"),
         )

@@ -365,7 +365,7 @@ class RunState(Stated):
 
     run: str = ""
     target: str = ""
-    trigger: str = ""
+    trigger: str = "manual"
     dry_run: bool = False
     plan: RunPlan | None = None
     rehearsal: RunRehearsal | None = None
@@ -395,8 +395,8 @@ class RunState(Stated):
         """
         if not isinstance(state, Mapping):
             raise _unreadable(cls.__name__, "an object")
-        names = ("run", "target", "trigger")
-        given = {name: str(state[name]) for name in names if state.get(name) is not None}
+        defaults = {"run": "", "target": "", "trigger": "manual"}
+        given = {name: str(state.get(name) or default) for name, default in defaults.items()}
         dry_run = state.get("dry_run") is True
         return _object(cls, {**state, **given, "dry_run": dry_run}, cls.__name__)
 
