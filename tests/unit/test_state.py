@@ -80,6 +80,7 @@ def test_a_report_of_a_run_that_did_nothing_has_no_migrations() -> None:
         ({"plan": "x"}, "RunState.plan is not an object"),
         ({"plan": {"release": 5}}, "RunState.plan.release is not str"),
         ({"snapshot": {"encrypted": 1}}, "RunState.snapshot.encrypted is not bool"),
+        ({"restore_approval": {"by": "ann"}}, "RunState.restore_approval.by is not a list"),
         ({"restore_approval": {"by": [1]}}, "RunState.restore_approval.by is not str"),
         ({"assessment": {"decision": "ask"}}, "RunState.assessment.reason is not there"),
         ([], "RunState is not an object"),

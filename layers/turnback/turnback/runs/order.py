@@ -9,7 +9,8 @@ from typing import Self
 
 from turnback.errors import ConfigurationError
 from turnback.migrations.release import parse_release
-from turnback.runs.state import ArtifactLocation, Stated
+from turnback.runs.state import ArtifactLocation
+from turnback.runs.stated import Stated
 
 ARTIFACT_KEY = re.compile(r"artifacts/(?P<target>[^/]+)/(?P<release>[^/]+)\.zip")
 # Both become parts of S3 keys and of snapshot identifiers.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from turnback.errors import DatabaseRefused, VerificationFailed
 from turnback.runs.records import Records
-from turnback.runs.state import Stated
+from turnback.runs.stated import Stated
 from turnback.wording import capped
 
 if TYPE_CHECKING:

@@ -8,52 +8,15 @@ attribute has a better name than its key, the key is given beside it.
 from __future__ import annotations
 
 import json
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, replace
-from enum import StrEnum
+from dataclasses import Field, dataclass, field, fields, replace
 from hashlib import sha256
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from turnback.errors import VerificationFailed
+from turnback.runs.stated import Stated, key, unreadable
 
-T = TypeVar("T", bound="Stated")
 # Step Functions carries 256 KiB of state, SNS as much of a message.
 TEXT_LENGTH = 4000
-
-
-def key(name: str) -> Mapping[str, str]:
-    """Metadata of a field whose JSON key is not its name."""
-    return {"key": name}
-
-
-@dataclass(frozen=True, slots=True)
-class Stated:
-    """A part of the state or of a record: JSON outside, typed inside."""
-
-    @classmethod
-    def from_state(cls, state: object) -> Self:
-        """Read it from parsed JSON. A key that is missing or null gets the field's default.
-
-        Raises:
-            VerificationFailed: a value has another type than its field, or a key without a
-                default is missing.
-        """
-        return _object(cls, state, cls.__name__)
-
-    def to_state(self) -> dict[str, Any]:
-        """As JSON: every field that is not left out, whether it is set or not."""
-        left_out = self.left_out()
-        return {
-            _key(one): _written(getattr(self, one.name))
-            for one in fields(self)
-            if one.name not in left_out
-        }
-
-    def left_out(self) -> set[str]:
-        """The names of fields that have no key in the JSON."""
-        return set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,9 +307,11 @@ class RunError(Stated):
         return cls.from_state(found)
 
     @classmethod
-    def from_state(cls, state: object) -> Self:
-        """Read it from parsed JSON; a field of another type is left out, long text is cut."""
-        found = state if isinstance(state, Mapping) else {}
+    def read(cls, value: object, where: str) -> Self:
+        """Read what a Catch, a step or a record left. A field of another type is left out."""
+        found = value if isinstance(value, Mapping) else {}
+        if "Error" in found or "Cause" in found:
+            return cls.from_caught(found) or cls("Unknown", where)
         given = {
             one.name: _fitting(found[one.name], one)
             for one in fields(cls)
@@ -394,11 +359,11 @@ class RunState(Stated):
             VerificationFailed: a step's part of it is not what that step leaves.
         """
         if not isinstance(state, Mapping):
-            raise _unreadable(cls.__name__, "an object")
+            raise unreadable(cls.__name__, "an object")
         defaults = {"run": "", "target": "", "trigger": "manual"}
         given = {name: str(state.get(name) or default) for name, default in defaults.items()}
         dry_run = state.get("dry_run") is True
-        return _object(cls, {**state, **given, "dry_run": dry_run}, cls.__name__)
+        return cls.read({**state, **given, "dry_run": dry_run}, cls.__name__)
 
     @property
     def down(self) -> bool:
@@ -538,7 +503,7 @@ class RunReport(Stated):
     @classmethod
     def from_state(cls, state: object) -> Self:
         """Read the report; see Stated."""
-        report = _object(cls, state, cls.__name__)
+        report = cls.read(state, cls.__name__)
         return replace(report, worked=isinstance(state, Mapping) and "applied" in state)
 
     def left_out(self) -> set[str]:
@@ -608,63 +573,6 @@ class RehearsalRecord(Stated):
 
     status: str = ""
     migrations: tuple[RehearsedMigration, ...] = ()
-
-
-def _key(one: Field[Any]) -> str:
-    return str(one.metadata.get("key", one.name))
-
-
-def _read(kind: Any, value: object, where: str) -> Any:
-    """A value of parsed JSON as this type."""
-    origin, parts = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType:
-        [kind] = [part for part in parts if part is not type(None)]
-        return None if value is None else _read(kind, value, where)
-    if kind is RunError and isinstance(value, Mapping) and "type" not in value:
-        return RunError.from_caught(value)
-    if isinstance(kind, type) and issubclass(kind, StrEnum) and value in set(kind):
-        return kind(str(value))
-    if isinstance(kind, type) and issubclass(kind, Stated):
-        return _object(kind, value, where)
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_read(parts[0], item, where) for item in value)
-    if origin is dict and isinstance(value, Mapping):
-        return {str(name): _read(parts[1], item, f"{where}.{name}") for name, item in value.items()}
-    # JSON knows one kind of number, and bool is an int in Python.
-    if kind is Any or (isinstance(kind, type) and type(value) is kind):
-        return value
-    raise _unreadable(where, kind)
-
-
-def _object(kind: type[T], value: object, where: str) -> T:
-    if not isinstance(value, Mapping):
-        raise _unreadable(where, "an object")
-    hints, given = typing.get_type_hints(kind), {}
-    for one in fields(kind):
-        name = _key(one)
-        if value.get(name) is not None:
-            given[one.name] = _read(hints[one.name], value[name], f"{where}.{name}")
-        elif one.default is MISSING and one.default_factory is MISSING:
-            raise _unreadable(f"{where}.{name}", "there")
-    return kind(**given)
-
-
-def _written(value: Any) -> Any:
-    if isinstance(value, Stated):
-        return value.to_state()
-    if isinstance(value, tuple):
-        return [_written(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _written(item) for name, item in value.items()}
-    return value
-
-
-def _unreadable(where: str, kind: object) -> VerificationFailed:
-    wanted = kind.__name__ if isinstance(kind, type) else str(kind)
-    return VerificationFailed(
-        f"the record of this run cannot be read: {where} is not {wanted}",
-        hint="look for what wrote it; turnback status shows what is applied",
-    )
 
 
 def _parsed(text: object) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from turnback.migrations.release import parse_release
 from turnback.runs.announce import Publisher
 from turnback.runs.order import ARTIFACT_KEY, Order
 from turnback.runs.reporting.report import Report
-from turnback.runs.state import ArtifactLocation, RunError, Stated
+from turnback.runs.state import ArtifactLocation, RunError
+from turnback.runs.stated import Stated
 from turnback.runs.status import Status
 
 

@@ -17,7 +17,8 @@ from turnback.errors import (
     RollbackFailed,
     VerificationFailed,
 )
-from turnback.runs.state import RestoreLoss, RunError, RunRehearsal, Stated
+from turnback.runs.state import RestoreLoss, RunError, RunRehearsal
+from turnback.runs.stated import Stated
 from turnback.runs.status import Status
 
 # SNS takes 256 KiB; a release of thousands of migrations is in the report, not in the message.
