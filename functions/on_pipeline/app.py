@@ -14,8 +14,8 @@ def handler(wiring: Wiring) -> dict[str, Any]:
     job = Job.read(CodePipelineJobEvent(dict(wiring.event)))
     logger.append_keys(job=job.id)
     answered = wiring.jobs.answer(job)
-    logger.append_keys(run=answered["run"])
-    if answered["answer"] == "failure":
-        logger.error(answered["text"])
-    count(f"jobs_{answered['answer']}")
-    return answered
+    logger.append_keys(run=answered.run)
+    if answered.answer == "failure":
+        logger.error(answered.text)
+    count(f"jobs_{answered.answer}")
+    return answered.to_state()

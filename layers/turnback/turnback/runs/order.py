@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Protocol, Self
 
 from turnback.errors import ConfigurationError
 from turnback.migrations.release import parse_release
@@ -16,6 +16,13 @@ ARTIFACT_KEY = re.compile(r"artifacts/(?P<target>[^/]+)/(?P<release>[^/]+)\.zip"
 # Both become parts of S3 keys and of snapshot identifiers.
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 _TARGET = re.compile(r"[a-z][a-z0-9-]{0,30}")
+
+
+class Starter(Protocol):
+    """The state machine."""
+
+    def start(self, name: str, order: Mapping[str, Any]) -> bool:
+        """Start an execution of this name, and return whether it is new."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from turnback.errors import AwsError, ConfigurationError
 from turnback.migrations.artifact import open_artifact, pack
 from turnback.migrations.release import parse_release
 from turnback.migrations.scaffold import source_of
-from turnback.runs.order import Order
+from turnback.runs.order import Order, Starter
 from turnback.runs.state import ArtifactLocation
-from turnback.runs.upload import Starter, run_id
+from turnback.runs.upload import run_id
 
 # S3 events can be late by a minute (S3 user guide, "Event notifications").
 START_S = 180.0

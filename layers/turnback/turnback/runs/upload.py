@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 from turnback.errors import ConfigurationError
 from turnback.migrations.release import parse_release
 from turnback.runs.announce import Publisher
-from turnback.runs.order import ARTIFACT_KEY, Order
+from turnback.runs.order import ARTIFACT_KEY, Order, Starter
 from turnback.runs.reporting.report import Report
 from turnback.runs.state import ArtifactLocation, RunError
 from turnback.runs.stated import Stated
@@ -27,13 +27,6 @@ class UploadEvent(Protocol):
     def records(self) -> Iterable[Any]: ...
 
     def __contains__(self, key: object) -> bool: ...
-
-
-class Starter(Protocol):
-    """The state machine."""
-
-    def start(self, name: str, order: Mapping[str, Any]) -> bool:
-        """Start an execution of this name, and return whether it is new."""
 
 
 @dataclass(frozen=True, slots=True)

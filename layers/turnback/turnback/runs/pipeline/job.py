@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from pathlib import PurePosixPath
@@ -232,9 +231,7 @@ class Token:
             raise _not_ours()
         return token
 
-    def order(
-        self, job: Job, parameters: Parameters, target: str, bucket: str
-    ) -> Mapping[str, Any]:
+    def order(self, job: Job, parameters: Parameters, target: str, bucket: str) -> Order:
         """The order that the run is started with."""
         return Order(
             run=self.run,
@@ -242,7 +239,7 @@ class Token:
             artifact=ArtifactLocation(bucket, artifact_key(self.run), sha256=self.sha256),
             trigger=parameters.trigger(job),
             dry_run=parameters.dry_run,
-        ).to_state()
+        )
 
 
 def artifact_key(run: str) -> str:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from turnback.errors import AwsError, ConfigurationError, TurnbackError
+from turnback.runs.order import Starter
 from turnback.runs.pipeline.job import Credentials, Job, Parameters, Token
 from turnback.runs.pipeline.source import SourceStore, prepare
 from turnback.runs.records import Records
@@ -31,6 +32,7 @@ from turnback.runs.reporting.pipeline import (
 )
 from turnback.runs.reporting.progress import Progress, progress_key
 from turnback.runs.state import RunError
+from turnback.runs.stated import Stated
 from turnback.settings.environment import PipelineSettings
 from turnback.store import ObjectStore
 
@@ -38,11 +40,8 @@ from turnback.store import ObjectStore
 TRIES = 10
 
 
-class Machine(Protocol):
+class Machine(Starter, Protocol):
     """The state machine."""
-
-    def start(self, name: str, order: Mapping[str, Any]) -> bool:
-        """Start an execution of this name; say whether it is new."""
 
     def execution_arn(self, name: str) -> str:
         """The ARN of the execution of this name, whether there is one or not."""
@@ -68,6 +67,25 @@ class Results(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class JobAnswer(Stated):
+    """How a call of a job was answered.
+
+    Attributes:
+        job: the job's id.
+        run: the run, or None where there is none.
+        answer: ``continue``, ``success`` or ``failure``.
+        took: whether CodePipeline took it, which it does not once the job has ended.
+        text: what it was told.
+    """
+
+    job: str
+    run: str | None
+    answer: str
+    took: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Jobs:
     """What answering a job needs.
 
@@ -87,13 +105,8 @@ class Jobs:
     source: Callable[[Credentials], SourceStore]
     clock: Callable[[], float]
 
-    def answer(self, job: Job) -> dict[str, Any]:
+    def answer(self, job: Job) -> JobAnswer:
         """Answer one call; every call of a job may come twice, and late.
-
-        Returns:
-            ``job``; ``run``, or None; ``answer``: ``continue``, ``success`` or
-            ``failure``; whether CodePipeline ``took`` it, which it does not once the job has ended;
-            ``text``.
 
         Raises:
             AwsError: CodePipeline accepts no answers at the moment.
@@ -115,7 +128,7 @@ class Jobs:
             return self._begin(job, parameters)
         return self._follow(job, parameters, token)
 
-    def _begin(self, job: Job, parameters: Parameters) -> dict[str, Any]:
+    def _begin(self, job: Job, parameters: Parameters) -> JobAnswer:
         run, now = job.run(), int(self.clock())
         try:
             found = self.machine.describe(run)
@@ -130,15 +143,15 @@ class Jobs:
             # The same job, sent again: its source is not needed any more.
             return self._report(job, parameters, Token(run, "", now, found.arn), found)
         answer = self._go_on(job, token, Doing(f"run {run}: started"))
-        if answer["took"]:
+        if answer.took:
             try:
                 self._start(job, parameters, token)
             except AwsError as error:
                 # The next call starts it.
-                answer["text"] = f"run {run}: {error.message}"
+                return replace(answer, text=f"run {run}: {error.message}")
         return answer
 
-    def _follow(self, job: Job, parameters: Parameters, token: Token) -> dict[str, Any]:
+    def _follow(self, job: Job, parameters: Parameters, token: Token) -> JobAnswer:
         try:
             found = self.machine.describe(token.run)
             if found is None:
@@ -151,7 +164,7 @@ class Jobs:
 
     def _report(
         self, job: Job, parameters: Parameters, token: Token, found: Execution
-    ) -> dict[str, Any]:
+    ) -> JobAnswer:
         run, records = token.run, Records(self.bucket, token.run)
         try:
             plan, report = records.plan(), records.report()
@@ -176,16 +189,16 @@ class Jobs:
             variables = variables_of(run, plan, dry_run=parameters.dry_run, report_url=url)
             summary = success_of(run, plan, dry_run=parameters.dry_run)
             took = self.results.succeed(job.id, variables, summary, run)
-            return _answered(job, run, "success", took, summary)
+            return JobAnswer(job.id, run, "success", took, summary)
         return self._fail(job, run, message)
 
     def _start(self, job: Job, parameters: Parameters, token: Token) -> None:
         # Without a checksum the execution was there before: only Step Functions is behind.
         if token.sha256:
             order = token.order(job, parameters, self.settings.target, self.bucket.name)
-            self.machine.start(token.run, order)
+            self.machine.start(token.run, order.to_state())
 
-    def _try_again(self, job: Job, token: Token, reason: str) -> dict[str, Any]:
+    def _try_again(self, job: Job, token: Token, reason: str) -> JobAnswer:
         run, tries = token.run, token.tries + 1
         if tries >= TRIES:
             hint = f"check it: turnback watch {run}; retry the stage once it has ended"
@@ -194,19 +207,13 @@ class Jobs:
         doing = Doing(f"run {run}: attempt {tries} of {TRIES} failed: {reason}"[:SUMMARY_LENGTH])
         return self._go_on(job, replace(token, tries=tries), doing)
 
-    def _go_on(self, job: Job, token: Token, doing: Doing) -> dict[str, Any]:
+    def _go_on(self, job: Job, token: Token, doing: Doing) -> JobAnswer:
         took = self.results.go_on(job.id, token.to_text(), doing.summary, doing.percent, token.run)
-        return _answered(job, token.run, "continue", took, doing.summary)
+        return JobAnswer(job.id, token.run, "continue", took, doing.summary)
 
-    def _fail(
-        self, job: Job, run: str | None, message: str, kind: str = "JobFailed"
-    ) -> dict[str, Any]:
+    def _fail(self, job: Job, run: str | None, message: str, kind: str = "JobFailed") -> JobAnswer:
         took = self.results.fail(job.id, kind, message, run)
-        return _answered(job, run, "failure", took, message)
-
-
-def _answered(job: Job, run: str | None, answer: str, took: bool, text: str) -> dict[str, Any]:
-    return {"job": job.id, "run": run, "answer": answer, "took": took, "text": text}
+        return JobAnswer(job.id, run, "failure", took, message)
 
 
 def _kind(error: TurnbackError) -> str:
