@@ -374,3 +374,41 @@ def test_another_name_of_a_constraint_matters_where_a_function_uses_it(
         ),
     )
     assert words(found) == ["exact", word]
+
+
+FILLED = (
+    "CREATE TABLE t (a int, b text CHECK (b <> '')); CREATE INDEX t_b ON t (b); "
+    "INSERT INTO t VALUES (1, 'x');",
+    "DROP TABLE t;",
+)
+
+
+@pytest.mark.parametrize(
+    ("forward", "suggestion"),
+    [
+        ("ALTER TABLE t RENAME b TO c;", "ALTER TABLE public.t RENAME COLUMN c TO b;"),
+        ("ALTER TABLE t RENAME TO u;", "ALTER TABLE public.u RENAME TO t;"),
+        ("CREATE SCHEMA s; ALTER TABLE t SET SCHEMA s;", "ALTER TABLE s.t SET SCHEMA public;"),
+        ("CREATE VIEW v AS SELECT 1; ALTER INDEX t_b RENAME TO i;", "DROP VIEW public.v;"),
+    ],
+)
+def test_a_forgotten_rename_is_renamed_back(judged: Judge, forward: str, suggestion: str) -> None:
+    verdict = judged(FILLED, (forward, "SELECT 1;")).migrations[1]
+    assert verdict.rollback == "differs"
+    assert suggestion in verdict.suggestions
+    assert not any("DROP TABLE" in sql or "DROP COLUMN" in sql for sql in verdict.suggestions)
+    assert not any("CREATE" in sql for sql in verdict.suggestions)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        "ALTER TABLE t RENAME TO u; CREATE TABLE t (a int);",
+        "CREATE TABLE u AS SELECT * FROM t; DROP TABLE t;",
+        "ALTER TABLE t RENAME b TO c; ALTER TABLE t ADD b text;",
+    ],
+)
+def test_no_suggestion_drops_what_holds_rows(judged: Judge, forward: str) -> None:
+    verdict = judged(FILLED, (forward, "SELECT 1;")).migrations[1]
+    assert verdict.rollback == "differs"
+    assert not any("DROP TABLE" in sql or "DROP COLUMN" in sql for sql in verdict.suggestions)

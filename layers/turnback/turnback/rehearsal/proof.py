@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from turnback.engine.engine import Engine
@@ -22,9 +22,9 @@ from turnback.rehearsal.trace import apply_traced
 from turnback.rehearsal.verdict import Rehearsed, Verdict
 from turnback.schema.compare import compare, verdict
 from turnback.schema.difference import Difference
-from turnback.schema.model import Fingerprint
+from turnback.schema.model import Fingerprint, split
 from turnback.schema.read import fingerprint
-from turnback.schema.suggest import suggest
+from turnback.schema.suggest import renames_back, suggest
 from turnback.sql.destroys import Judge, Kind
 from turnback.sql.types import holds_as_much
 
@@ -119,10 +119,11 @@ def _prove(
         return applied
     if not _roll_back(database, migration, before, applied, found):
         return database.recreate_at(migration)
-    if not _apply_again(database, migration, applied, found):
+    again = _apply_again(database, migration, applied, found)
+    if again is None:
         return database.recreate_at(migration)
-    # The rows are those of the second time: their defaults (a time, a number) are new.
-    return replace(applied, rows=row_state(database.connection))
+    # The second time made other rows (defaults are a new time or number) and other catalog entries.
+    return _State(again, row_state(database.connection))
 
 
 def _roll_back(
@@ -138,28 +139,46 @@ def _roll_back(
     found.rollback = verdict(found.differences)
     found.rows = changed_rows(before.rows, now.rows)
     found.loses_data += _narrowed(applied.schema.objects, now.schema.objects)
-    found.suggestions = _suggestions(database.connection, found.differences, before.schema)
+    found.suggestions = _suggestions(database.connection, found.differences, before, now)
     return True
 
 
 def _suggestions(
-    connection: Connection, differences: Sequence[Difference], expected: Fingerprint
+    connection: Connection, differences: Sequence[Difference], before: _State, now: _State
 ) -> list[str]:
     """SQL that undoes differences, in an order in which it was tried; only what was seen to."""
-    hard = [difference for difference in differences if difference.softness == "hard"]
-    waiting = {one: sql for one in hard if (sql := suggest(one, expected))}
-    if not waiting:
+    hard = _hard(differences)
+    if not hard:
         return []
     send(connection, "BEGIN")
     try:
-        done = dict(_run_in_order(connection, waiting))
-        now = compare(expected, fingerprint(connection))
+        # What was renamed is renamed back first: all that names it is then as it was.
+        moved = dict(_run_in_order(connection, renames_back(hard, before.schema, now.schema)))
+        left = _hard(compare(before.schema, fingerprint(connection))) if moved else hard
+        wanted = {one: sql for one in left if (sql := suggest(one, before.schema))}
+        wanted = {one: sql for one, sql in wanted.items() if not _loses_rows(one, before, now)}
+        done = moved | dict(_run_in_order(connection, wanted))
+        left = _hard(compare(before.schema, fingerprint(connection))) if wanted else left
     finally:
         send(connection, "ROLLBACK")
-    left = {_subject(one) for one in now if one.softness == "hard"}
-    if left - {_subject(one) for one in hard}:
+    remaining = {_subject(one) for one in left}
+    if remaining - {_subject(one) for one in hard}:
         return []
-    return [sql for one, sql in done.items() if _subject(one) not in left]
+    return [sql for one, sql in done.items() if _subject(one) not in remaining]
+
+
+def _hard(differences: Iterable[Difference]) -> list[Difference]:
+    return [difference for difference in differences if difference.softness == "hard"]
+
+
+def _loses_rows(difference: Difference, before: _State, now: _State) -> bool:
+    """Whether dropping what is left over destroys rows: it existed before, or it has some."""
+    if difference.kind != "extra":
+        return False
+    kind, name = split(difference.object)
+    address = now.schema.addresses.get(difference.object)
+    existed = address is not None and address in before.schema.addresses.values()
+    return existed or (kind == "table" and name.replace('"', "") in now.rows)
 
 
 def _run_in_order(
@@ -186,20 +205,19 @@ def _subject(difference: Difference) -> tuple[str, str | None]:
 
 def _apply_again(
     database: _ShadowDatabase, migration: Migration, applied: _State, found: Verdict
-) -> bool:
-    """Whether the migration ran a second time and gave the same schema."""
+) -> Fingerprint | None:
+    """The schema after a second time, if it is that of the first time in every respect."""
     error = database.up(migration)
     if error:
         found.reapply = "failed"
         found.error = found.error or error
-        return False
+        return None
     now = fingerprint(database.connection)
     differences = compare(applied.schema, now, since=database.began)
     # What the rollback left in another order or under another name is so the second time as well.
-    hard = [difference for difference in differences if difference.softness == "hard"]
-    found.reapply = "differs" if hard else "exact"
-    found.reapply_differences = hard
-    return not differences
+    found.reapply_differences = _hard(differences)
+    found.reapply = "differs" if found.reapply_differences else "exact"
+    return None if differences else now
 
 
 def _prove_release(

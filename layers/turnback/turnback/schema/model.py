@@ -9,11 +9,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 Attributes = Mapping[str, str]
 Objects = Mapping[str, Attributes]
+Address = tuple[str | None, ...]
 
 _FORMAT = 1
 # Privileges are attributes of this name, with the role after it.
@@ -82,9 +83,12 @@ class Fingerprint:
         objects: each object's attributes by its name, which begins with its kind and is quoted as
             in SQL: ``table public.users``, ``column public.users.email``,
             ``function public.f(integer)``. An attribute with its default value is left out.
+        addresses: where the catalog has each object (class, oid, column). A renamed object keeps
+            its address. Not part of the JSON, and empty for a fingerprint that was read from it.
     """
 
     objects: Mapping[str, Mapping[str, str]]
+    addresses: Mapping[str, Address] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def digest(self) -> str:

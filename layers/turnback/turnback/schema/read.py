@@ -30,7 +30,7 @@ from psycopg.pq.abc import PGresult
 
 from turnback.engine.session.message import Connection, ServerError, send
 from turnback.errors import DatabaseRefused
-from turnback.schema.model import GRANTABLE, GRANTS_TO, REVOKED, Fingerprint
+from turnback.schema.model import GRANTABLE, GRANTS_TO, REVOKED, Address, Fingerprint
 
 # All statements see the same moment. The message is a transaction, and its settings end with it.
 _ALONE = ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",)
@@ -73,13 +73,13 @@ def fingerprint(connection: Connection, *, history_schema: str = "public") -> Fi
             sqlstate=error.sqlstate,
             hint="run it again when nobody else changes the schema",
         ) from error
-    objects = objects_of(results, history_schema)
+    objects, addresses = objects_of(results, history_schema)
     prepared = _prepared[connection]
     prepared.objects = prepared.objects or len(objects)
     if len(objects) > _GROWTH * prepared.objects:
         # Plans for a small catalog are slow on a big one: they are made anew the next time.
         del _prepared[connection]
-    return Fingerprint(objects)
+    return Fingerprint(objects, addresses)
 
 
 @dataclass(slots=True)
@@ -175,8 +175,10 @@ def _lines_for(major: int, lines: Iterable[str]) -> Iterator[str]:
             yield line[: mark.start()]
 
 
-def objects_of(results: Iterable[PGresult], history_schema: str) -> dict[str, dict[str, str]]:
-    """The objects in the answers, by name.
+def objects_of(
+    results: Iterable[PGresult], history_schema: str
+) -> tuple[dict[str, dict[str, str]], dict[str, Address]]:
+    """The objects in the answers, by name, and where the catalog has them.
 
     Args:
         results: the answers to :func:`queries`, in their order.
@@ -187,7 +189,8 @@ def objects_of(results: Iterable[PGresult], history_schema: str) -> dict[str, di
         names = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
         if "_class" in names:
             reading.read(names, _rows(result))
-    return {name: attributes for name, attributes in reading.objects.items() if attributes}
+    objects = {name: attributes for name, attributes in reading.objects.items() if attributes}
+    return objects, reading.addresses
 
 
 def _rows(result: PGresult) -> Sequence[tuple[str | None, ...]]:
@@ -204,6 +207,7 @@ class _Reading:
 
     history_schema: str
     objects: dict[str, dict[str, str]] = field(default_factory=dict)
+    addresses: dict[str, Address] = field(default_factory=dict)
     _relations: set[str | None] = field(default_factory=lambda: {None})
     # Attributes by catalog address, and the words that a note's name begins with there.
     _places: dict[tuple[str | None, ...], tuple[dict[str, str], str]] = field(default_factory=dict)
@@ -245,6 +249,7 @@ class _Reading:
         self.objects[where["_object"] or ""] = attributes
         address = (where["_class"], where["_oid"], where.get("_sub") or "0")
         self._places[address] = (attributes, "")
+        self.addresses[where["_object"] or ""] = address
         if (part := where.get("_part")) is not None:
             address = (where["_part_class"], where["_part_oid"], "0")
             self._places[address] = (attributes, f"{part} ")

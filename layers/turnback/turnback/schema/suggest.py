@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from turnback.schema.create import (
     comment,
@@ -295,6 +295,47 @@ def suggest(difference: Difference, expected: Fingerprint) -> str | None:
     if difference.kind == "extra":
         return dropped(difference.object, objects)
     return altered(difference, objects)
+
+
+def renames_back(
+    differences: Iterable[Difference], expected: Fingerprint, actual: Fingerprint
+) -> dict[Difference, str]:
+    """For each missing object that exists under another name or in another schema, the SQL for it.
+
+    Args:
+        differences: of ``actual`` to ``expected``.
+        expected: the schema as it was.
+        actual: the schema as it is, of the same database.
+    """
+    now = {actual.addresses[name]: name for name in actual.objects if name in actual.addresses}
+    found = {}
+    for difference in differences:
+        address = expected.addresses.get(difference.object)
+        new = now.get(address) if address and difference.kind == "missing" else None
+        if new and (sql := _renamed_back(difference.object, new, actual.objects)):
+            found[difference] = sql
+    return found
+
+
+def _renamed_back(old: str, new: str, objects: Objects) -> str | None:
+    (kind, was), (kind_now, name) = split(old), split(new)
+    if kind != kind_now or kind in ("function", "procedure", "aggregate", "operator", "cast"):
+        return None
+    if kind in IN_TABLE:
+        table = without_last(name)
+        if without_last(was) != table or kind != "column":
+            return None
+        word = "TYPE" if f"type {table}" in objects else "TABLE"
+        part = "ATTRIBUTE" if word == "TYPE" else "COLUMN"
+        return f"ALTER {word} {table} RENAME {part} {last(name)} TO {last(was)};"
+    statements = []
+    schema = without_last(was)
+    if schema != without_last(name):
+        statements.append(f"ALTER {kind.upper()} {name} SET SCHEMA {schema};")
+        name = f"{schema}.{last(name)}"
+    if last(was) != last(name):
+        statements.append(f"ALTER {kind.upper()} {name} RENAME TO {last(was)};")
+    return "\n".join(statements) or None
 
 
 def dropped(thing: str, objects: Objects) -> str | None:
