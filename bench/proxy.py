@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Self
 
 CHUNK = 256 * 1024
@@ -44,12 +43,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):
             # Without it, accept would go on in its thread after the close.
             self._listener.shutdown(socket.SHUT_RDWR)

@@ -11,7 +11,6 @@ import re
 import threading
 import time
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -188,14 +187,9 @@ class LocalSlack(Listener):
             "message": {"team": TEAM},
         }
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
-        super().__exit__(kind, error, trace)
+        super().__exit__()
 
 
 def readable(message: dict[str, Any]) -> list[str]:

@@ -6,7 +6,6 @@ What only a run needs is imported by the run: `turnback status` has to start qui
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from turnback.engine.look.half_done import HalfDone, find_half_done, of_run
@@ -69,12 +68,7 @@ class Engine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

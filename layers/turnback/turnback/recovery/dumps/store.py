@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 from turnback.errors import ConfigurationError, SnapshotFailed
@@ -104,12 +103,7 @@ class FileUpload:
                 hint="make room, or name another place: turnback backup --into FOLDER",
             ) from error
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         assert self._file is not None
         if kind is not None:
             # The buffer cannot be flushed to a full disk; the file goes anyway.
