@@ -12,11 +12,10 @@ from turnback.engine.run import transaction
 from turnback.engine.run.plan import Plan, Step, step_down, step_up
 from turnback.engine.session.connection import connect
 from turnback.engine.session.events import Options, RunContext
-from turnback.engine.session.message import Connection, ServerError, send
+from turnback.engine.session.message import Connection, ServerError, rows, send
 from turnback.errors import MigrationFailed, TurnbackError
 from turnback.migrations.checksums import scripts_of
 from turnback.migrations.model import Migration, Project
-from turnback.rehearsal.rows import changed_rows, row_state
 from turnback.rehearsal.shadow import APPLICATION, Shadow
 from turnback.rehearsal.trace import apply_traced
 from turnback.rehearsal.verdict import Rehearsed, Verdict
@@ -26,9 +25,11 @@ from turnback.schema.model import Fingerprint, split
 from turnback.schema.read import fingerprint
 from turnback.schema.suggest import renames_back, suggest
 from turnback.sql.destroys import Judge, Kind
+from turnback.sql.quoting import identifier, literal
 from turnback.sql.types import holds_as_much
 
 Listener = Callable[[Verdict, int, int], None]
+_HISTORY_TABLES = ("migrations", "migration_log")
 # A type or a trigger that the migration made itself goes with it, and holds no data.
 _DATA = (Kind.TABLES, Kind.COLUMNS, Kind.ROWS, Kind.VALUES)
 _OPTIONS = Options(lock_retry_s=0, runner_wait_s=5)
@@ -334,3 +335,43 @@ def _narrowed(
         if name.startswith("column ") and old and new and not holds_as_much(old, new):
             found.append(f"values of {name} that fit {old} and not {new}")
     return found
+
+
+def row_state(connection: Connection, history_schema: str = "public") -> dict[str, str]:
+    """Table → number and checksum of its rows, for the tables that are not empty."""
+    ours = ", ".join(literal(name) for name in _HISTORY_TABLES)
+    query = (
+        "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c "
+        "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname NOT LIKE 'pg\\_%' "
+        "AND n.nspname <> 'information_schema' AND pg_catalog.pg_relation_size(c.oid) > 0 "
+        f"AND NOT (n.nspname = {literal(history_schema)} AND c.relname IN ({ours})) ORDER BY 1, 2"
+    )
+    tables = [(str(schema), str(name)) for schema, name in rows(send(connection, query)[0])]
+    if not tables:
+        return {}
+    parts = [
+        f"SELECT {literal(f'{schema}.{name}')}, pg_catalog.count(*) || ' ' || pg_catalog.md5("
+        "coalesce(pg_catalog.string_agg(t::text, E'\\n' ORDER BY t::text), '')) "
+        f"FROM {identifier(schema)}.{identifier(name)} t"
+        for schema, name in tables
+    ]
+    found = rows(send(connection, " UNION ALL ".join(parts))[0])
+    return {str(table): str(state) for table, state in found if not str(state).startswith("0 ")}
+
+
+def changed_rows(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """What differs between two states, as text; a table that is not listed is empty."""
+    differences = []
+    for table in sorted(before.keys() | after.keys()):
+        old, new = before.get(table, "0"), after.get(table, "0")
+        if old == new:
+            continue
+        counts = old.split()[0], new.split()[0]
+        how = (
+            f"{counts[0]} → {counts[1]}"
+            if counts[0] != counts[1]
+            else "the same number, other rows"
+        )
+        differences.append(f"rows of {table}: {how}")
+    return differences

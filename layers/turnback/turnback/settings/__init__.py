@@ -4,8 +4,16 @@ Every class has ``read(environment)``, which raises ConfigurationError naming th
 variables are set by ``template.yaml`` from its parameters; the command line has its own options.
 """
 
-from turnback.settings.database import TLS_MODES, DatabaseSettings
-from turnback.settings.environment import ENVIRONMENTS, Environment, Policy, choice, text, whole
+from turnback.settings.environment import (
+    ENVIRONMENTS,
+    TLS_MODES,
+    DatabaseSettings,
+    Environment,
+    Policy,
+    choice,
+    text,
+    whole,
+)
 from turnback.settings.recovery import SNAPSHOT_KINDS, SnapshotSettings
 
 __all__ = [

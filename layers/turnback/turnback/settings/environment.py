@@ -12,6 +12,7 @@ from turnback.errors import ConfigurationError
 
 Environment = Mapping[str, str]
 ENVIRONMENTS = ("development", "staging", "production")
+TLS_MODES = ("verify-full", "require", "disable")
 # CodePipeline waits 24 hours for a Lambda action (its user guide, "Quotas"). Half an hour before
 # that, turnback answers the job itself, and can say what is going on.
 LIMIT_MINUTES = 24 * 60 - 30
@@ -126,4 +127,71 @@ class PipelineSettings:
         return cls(
             target=text(environment, "TARGET"),
             limit_minutes=whole(environment, "PIPELINE_LIMIT_MINUTES", LIMIT_MINUTES, least=1),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationSettings:
+    """Where a run's statuses are published.
+
+    Attributes:
+        topic_arn: the status topic: JSON for machines, text for e-mail.
+        amazon_q_topic_arn: the topic that Amazon Q Developer listens to; empty where none does.
+        event_bus: name or ARN of EventBridge's bus; empty where it is to hear nothing.
+    """
+
+    topic_arn: str
+    amazon_q_topic_arn: str
+    event_bus: str
+
+    @classmethod
+    def read(cls, environment: Environment) -> NotificationSettings:
+        """The places as the stack's parameters name them.
+
+        Raises:
+            ConfigurationError: there is no status topic.
+        """
+        return cls(
+            topic_arn=text(environment, "TOPIC_ARN"),
+            amazon_q_topic_arn=environment.get("AMAZON_Q_TOPIC_ARN", "").strip(),
+            event_bus=environment.get("EVENT_BUS", "").strip(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """Where the database is, and how we prove who we are.
+
+    With ``secret_arn`` the secret says so; what it leaves out (RDS' own secrets hold only user
+    and password) comes from the other fields. Without it, an IAM token is the password.
+    """
+
+    secret_arn: str
+    host: str
+    port: int
+    user: str
+    name: str
+    tls: str
+    history_schema: str
+    runner_wait_seconds: int
+
+    @classmethod
+    def read(cls, environment: Environment) -> DatabaseSettings:
+        """The database as the stack's parameters name it."""
+        secret_arn = environment.get("DATABASE_SECRET_ARN", "").strip()
+
+        def needed_for_iam(name: str) -> str:
+            if not secret_arn:
+                return text(environment, name)
+            return environment.get(name, "").strip()
+
+        return cls(
+            secret_arn=secret_arn,
+            host=needed_for_iam("DATABASE_HOST"),
+            port=whole(environment, "DATABASE_PORT", 5432, least=1),
+            user=needed_for_iam("DATABASE_USER"),
+            name=needed_for_iam("DATABASE_NAME"),
+            tls=choice(environment, "DATABASE_TLS", TLS_MODES, "verify-full"),
+            history_schema=environment.get("HISTORY_SCHEMA", "").strip() or "public",
+            runner_wait_seconds=whole(environment, "RUNNER_WAIT_SECONDS", 60),
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from turnback.errors import AwsError
 from turnback.settings import text
-from turnback.settings.chat import NotificationSettings
+from turnback.settings.environment import NotificationSettings
 from turnback.wiring.invocation import Invocation
 
 if TYPE_CHECKING:
