@@ -44,14 +44,17 @@ def plan_losses(
         history_schema: the schema of turnback's own tables.
     """
     judge = Judge(history=history_schema)
-    planned = {step.version: step for step in steps}
+    planned = {step.version for step in steps}
     down = bool(steps) and steps[0].direction == "down"
     found = PlanLosses()
-    for migration in project.migrations if project else ():
-        if down or migration.version not in planned:
+    migrations = project.migrations if project else ()
+    last = max((m.number for m in migrations if m.version in planned), default=0)
+    # What ran before comes first, also where the run is out of order; what comes later does not.
+    for migration in migrations:
+        if down or (migration.version not in planned and migration.number < last):
             judge.learn(migration.forward)
-            continue
-        if lost := judge.losses(migration.forward):
+    for migration in () if down else migrations:
+        if migration.version in planned and (lost := judge.losses(migration.forward)):
             found.by_run[migration.version] = lost
     for step in steps if down else reversed(steps):
         script = step.runnable.script if down else step.migration.rollback
