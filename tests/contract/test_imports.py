@@ -46,6 +46,7 @@ OUTSIDE = {
     "psycopg": {"engine", "schema", "rehearsal", "recovery"},
     "postgast": {"sql"},
     "itsdangerous": {"runs"},
+    "semver": {"migrations"},
     "jinja2": {"runs"},
     "slack_sdk": {"runs"},
     "click": {"cli", "demo"},

@@ -2,56 +2,30 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
-from functools import total_ordering
+from typing import TYPE_CHECKING
 
 from turnback.errors import ConfigurationError
 
-_SEMVER = re.compile(
-    r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
-    r"(?:-((?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(?:\.(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*))?"
-    r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?$",
-    re.ASCII,
-)
+if TYPE_CHECKING:
+    from semver import Version
+
+_LENGTH = 64
 
 
-@total_ordering
-@dataclass(frozen=True, slots=True, eq=False)
-class ReleaseNumber:
-    """A semantic version that compares as semver says; build metadata does not count."""
-
-    text: str
-    core: tuple[int, int, int]
-    pre: tuple[str, ...] = field(default=())
-
-    def _key(self) -> tuple[object, ...]:
-        identifiers = tuple(
-            (0, int(part), "") if part.isdigit() else (1, 0, part) for part in self.pre
-        )
-        return (self.core, not self.pre, identifiers)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ReleaseNumber) and self._key() == other._key()
-
-    def __lt__(self, other: ReleaseNumber) -> bool:
-        return self._key() < other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-
-def parse_release(text: str) -> ReleaseNumber:
-    """The release number in this text.
+def parse_release(text: str) -> Version:
+    """The release number in this text. Build metadata does not count in a comparison.
 
     Raises:
-        ConfigurationError: it is not a semantic version.
+        ConfigurationError: it is not a semantic version of at most 64 characters.
     """
-    match = _SEMVER.fullmatch(text)
-    if not match or len(text) > 64:
+    from semver import Version  # 30 ms, which a command without a release does not pay.
+
+    try:
+        if len(text) > _LENGTH:
+            raise ValueError(text)
+        return Version.parse(text)
+    except (TypeError, ValueError) as exc:
         raise ConfigurationError(
-            f"'{text[:80]}' is not a release number",
-            hint="write a semantic version of at most 64 characters, for example 1.4.0",
-        )
-    core = (int(match[1]), int(match[2]), int(match[3]))
-    return ReleaseNumber(text, core, tuple(match[4].split(".")) if match[4] else ())
+            f"'{str(text)[:80]}' is not a release number",
+            hint=f"write a semantic version of at most {_LENGTH} characters, for example 1.4.0",
+        ) from exc
