@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from typing import Any
 
 import click
 
@@ -15,7 +13,7 @@ from turnback.cli import options as opt
 from turnback.cli.output import Output, human_ms, reported
 from turnback.cli.watch import COLORS
 from turnback.runs.status import Status
-from turnback.runs.watching.listing import run_row
+from turnback.runs.watching.listing import RunRow, run_row
 from turnback.wording import counted, local_clock
 
 
@@ -47,19 +45,19 @@ def runs(*, limit: int, stack: str, out: Output) -> None:
         if execution is None:
             continue
         row = run_row(execution, machine.last_state(name), store)
-        out.document["runs"].append(row)
+        out.document["runs"].append(row.to_state())
         if not out.as_json:
             out.result(_line(row))
     out.document["status"] = "succeeded"
     out.result(f"{counted(len(out.document['runs']), 'run')} of {deployed.target}.")
 
 
-def _line(row: Mapping[str, Any]) -> str:
-    word = click.style(f"{row['status']:<18}", fg=COLORS.get(Status(row["status"])))
-    release = f"to {row['rollback_to']}" if row["rollback_to"] else row["release"] or "?"
-    took = human_ms(row["duration_ms"]) + ("" if row["execution"] != "RUNNING" else " …")
-    dry = "  (dry run)" if row["dry_run"] else ""
+def _line(row: RunRow) -> str:
+    word = click.style(f"{row.status:<18}", fg=COLORS.get(Status(row.status)))
+    release = f"to {row.rollback_to}" if row.rollback_to else row.release or "?"
+    took = human_ms(row.duration_ms) + ("" if row.execution != "RUNNING" else " …")
+    dry = "  (dry run)" if row.dry_run else ""
     return (
-        f"{row['run']:<23} {release:<12} {word} {local_clock(row['started_at']):<24} {took:>12}  "
-        f"{row['trigger'] or '?'}{dry}"
+        f"{row.run:<23} {release:<12} {word} {local_clock(row.started_at):<24} {took:>12}  "
+        f"{row.trigger or '?'}{dry}"
     )

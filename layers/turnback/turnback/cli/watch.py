@@ -17,6 +17,7 @@ from turnback.cli.display import Lines
 from turnback.cli.output import Output, human_ms, reported
 from turnback.errors import AwsError, ConfigurationError
 from turnback.runs.announce import Known
+from turnback.runs.order import field_of
 from turnback.runs.records import Records
 from turnback.runs.reporting.execution import RunOutcome, error_from
 from turnback.runs.reporting.words import outcome as outcome_words
@@ -190,8 +191,8 @@ def _words(follower: Follower, outcome: RunOutcome, records: Records) -> str:
 
 def _release(follower: Follower) -> str | None:
     plan = follower.story.state.plan
-    order = follower.execution.order if follower.execution else {}
-    release = (plan.release if plan else "") or order.get("rollback_to")
+    order = follower.execution.order if follower.execution else None
+    release = (plan.release if plan else "") or field_of(order, "rollback_to")
     return str(release) if release else None
 
 

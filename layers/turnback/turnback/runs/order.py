@@ -59,8 +59,8 @@ class Order(Stated):
             run=_matching(state, "run", _RUN),
             target=_matching(state, "target", _TARGET),
             artifact=_location(state, required=rollback_to is None),
-            trigger=str(_field(state, "trigger") or "manual"),
-            dry_run=_field(state, "dry_run") is True,
+            trigger=str(field_of(state, "trigger") or "manual"),
+            dry_run=field_of(state, "dry_run") is True,
             rollback_to=rollback_to,
         )
 
@@ -76,19 +76,20 @@ class Order(Stated):
         return self.artifact
 
 
-def _field(state: object, name: str) -> object:
-    return state.get(name) if isinstance(state, Mapping) else None
+def field_of(order: object, name: str) -> object:
+    """A field of an order that nobody has checked, or None."""
+    return order.get(name) if isinstance(order, Mapping) else None
 
 
 def _text(state: object, name: str, where: str = "") -> str | None:
-    value = _field(state, name) or None
+    value = field_of(state, name) or None
     if value is None or isinstance(value, str):
         return value
     raise _wrong(where + name)
 
 
 def _location(state: object, *, required: bool) -> ArtifactLocation | None:
-    artifact = _field(state, "artifact")
+    artifact = field_of(state, "artifact")
     if artifact is None and not required:
         return None
     if not isinstance(artifact, Mapping):
@@ -98,7 +99,7 @@ def _location(state: object, *, required: bool) -> ArtifactLocation | None:
     if bucket is None or key is None:
         raise _wrong("artifact.key" if bucket else "artifact.bucket")
     # Once it is validated, only these bytes are accepted, even without versions in the bucket.
-    validated = _text(_field(state, "plan"), "sha256", "plan.")
+    validated = _text(field_of(state, "plan"), "sha256", "plan.")
     return ArtifactLocation(
         bucket=bucket,
         key=key,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -33,7 +33,7 @@ class Execution(Protocol):
     @property
     def stopped(self) -> datetime | None: ...
     @property
-    def order(self) -> Mapping[str, Any]: ...
+    def order(self) -> object: ...
     @property
     def error(self) -> str: ...
     @property
