@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import psycopg
 import pytest
 from turnback.engine import Engine, Event, Options, RunContext
@@ -462,6 +464,63 @@ def test_the_error_of_a_lock_timeout_names_who_blocked(
         assert "idle in transaction" in report.error.message
     logged = query(database, "SELECT error FROM migration_log WHERE outcome = 'failed'")
     assert "a long reader" in logged[0][0]
+
+
+SECRET = "ada@example.com"
+
+
+@pytest.mark.parametrize(
+    ("sql", "named"),
+    [
+        ("CREATE UNIQUE INDEX people_mail ON people (mail);", "people_mail"),
+        ("UPDATE people SET age = -1 WHERE id = 1;", "grown"),
+        ("ALTER TABLE people ALTER mail TYPE int USING mail::int;", "integer"),
+        ("ALTER TABLE people ALTER mail TYPE json USING mail::json;", "json"),
+        ("INSERT INTO people SELECT id, mail, age FROM people WHERE age = 17;", "people_pkey"),
+    ],
+)
+def test_values_of_rows_are_in_no_message_and_not_in_the_history(
+    database: str, project_factory: ProjectFactory, sql: str, named: str
+) -> None:
+    rows = f"(1, '{SECRET}', 17), (2, '{SECRET}', NULL)"
+    first = (
+        "CREATE TABLE people (id int PRIMARY KEY, mail text, "
+        "age int CONSTRAINT grown CHECK (age > 0));\n"
+    )
+    undo = {f"rollback/000{n}_rollback.sql": "SELECT 1;\n" for n in (1, 2)}
+    before = {"sql/0001_people.sql": first, "rollback/0001_rollback.sql": "SELECT 1;\n"}
+    assert apply(database, project_factory(before)).error is None
+    query(database, f"INSERT INTO people VALUES {rows}")
+    report = apply(database, project_factory({**before, **undo, "sql/0002_more.sql": sql}))
+    assert report.error is not None and named in report.error.message
+    assert "ada" not in json.dumps(report.error.to_dict()) + str(report.error)
+    # Whoever has the database's rights may ask for it.
+    assert report.error.detail and report.error.detail not in report.error.message
+    log = query(database, "SELECT l::text FROM migration_log l WHERE outcome = 'failed'")
+    assert log and "ada" not in str(log)
+
+
+def test_the_sql_of_another_session_is_in_no_message_and_not_in_the_history(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    files = tables(2) | {"sql/0002_t2.sql": "ALTER TABLE t1 ADD COLUMN note text;"}
+    project = load_project(project_factory(files))
+    with engine_for(database) as engine:
+        engine.run(engine.plan_up(project, target="0001"))
+    events: list[str] = []
+    with psycopg.connect(database, application_name="billing") as other:
+        other.execute(f"UPDATE t1 SET id = 1 WHERE '{SECRET}' <> ''")
+        with engine_for(
+            database,
+            listener=lambda event: events.append(event.text),
+            lock_timeout_ms=400,
+            lock_retry_s=0,
+        ) as engine:
+            report = engine.run(engine.plan_up(project))
+    assert report.error is not None
+    assert "billing" in report.error.message
+    log = query(database, "SELECT l::text FROM migration_log l WHERE outcome = 'failed'")
+    assert SECRET not in str(log) + str(report.error) + " ".join(events)
 
 
 def test_a_block_that_commits_runs_where_the_header_asks_for_no_transaction(

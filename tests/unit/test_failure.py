@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from turnback.engine.look.half_done import HalfDone
 from turnback.engine.run.failure import explain, point
@@ -64,10 +66,68 @@ def test_an_error_outside_the_script_has_no_place(index: int) -> None:
     assert (error.line, error.column, error.statement) == (None, None, None)
 
 
-def test_detail_and_context_are_in_the_message() -> None:
-    error = failed(message="wrong", detail="Key (a)=(1)", context="PL/pgSQL function f()\nmore")
-    assert error.message == "wrong (Key (a)=(1)) [PL/pgSQL function f()]"
+def test_detail_of_the_schema_and_the_place_in_a_function_are_in_the_message() -> None:
+    error = failed(
+        message="cannot drop table a because other objects depend on it",
+        detail="view b depends on table a",
+        context="PL/pgSQL function f() line 3 at SQL statement\nmore",
+        sqlstate="2BP01",
+    )
+    assert error.message == (
+        "cannot drop table a because other objects depend on it (view b depends on table a) "
+        "[PL/pgSQL function f() line 3 at SQL statement]"
+    )
     assert failed(message="wrong").message == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "message", "detail", "context", "public"),
+    [
+        (
+            "23505",
+            'duplicate key value violates unique constraint "users_email_key"',
+            "Key (email)=(ada@example.com) already exists.",
+            None,
+            'duplicate key value violates unique constraint "users_email_key"',
+        ),
+        (
+            "23514",
+            'new row for relation "users" violates check constraint "adult"',
+            "Failing row contains (2, ada@example.com).",
+            None,
+            'new row for relation "users" violates check constraint "adult"',
+        ),
+        (
+            "22P02",
+            'invalid input syntax for type integer: "ada@example.com"',
+            None,
+            'COPY users, line 1, column age: "ada@example.com"',
+            'invalid input syntax for type integer: "…"',
+        ),
+        (
+            "22P02",
+            "invalid input syntax for type json",
+            'Token "ada@example.com" is invalid.',
+            "JSON data, line 1: ada@example.com",
+            "invalid input syntax for type json",
+        ),
+        (
+            "P0001",
+            "wrong",
+            "ada@example.com",
+            "SQL statement \"UPDATE users SET email = 'ada@example.com'\"",
+            "wrong",
+        ),
+    ],
+)
+def test_values_of_rows_are_in_the_detail_only(
+    sqlstate: str, message: str, detail: str | None, context: str | None, public: str
+) -> None:
+    error = failed(message=message, detail=detail, context=context, sqlstate=sqlstate)
+    assert error.message == public
+    assert "ada@example.com" in str(error.detail)
+    assert "ada@example.com" not in json.dumps(error.to_dict()) + str(error)
+    assert "ada@example.com" not in str(error.machine_readable())
 
 
 def test_a_long_statement_is_cut() -> None:

@@ -62,6 +62,7 @@ class TurnbackError(Exception):
         sqlstate: str | None = None,
         hint: str | None = None,
         version: str | None = None,
+        detail: str | None = None,
     ) -> None:
         """Keep what happened, where, and what to do next.
 
@@ -74,6 +75,8 @@ class TurnbackError(Exception):
             sqlstate: the server's five-character code (PostgreSQL manual, appendix A).
             hint: what to do next.
             version: version of the migration concerned.
+            detail: what the server says with values of rows in it, or the SQL of another session:
+                for a terminal of somebody who has the database's rights, never published or kept.
         """
         self.message = message or (self.__doc__ or "").splitlines()[0]
         self.file = file
@@ -83,6 +86,7 @@ class TurnbackError(Exception):
         self.sqlstate = sqlstate
         self.hint = hint
         self.version = version
+        self.detail = detail
         self._as_json = False
         super().__init__(self.message)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from turnback.cli.output import SettingsError
+from turnback.cli.output import SettingsError, set_verbose
 from turnback.errors import ConfigurationError
 from turnback.settings.project import ENV_FILE, ProjectFile, Setting, read_env_file
 
@@ -268,6 +268,13 @@ patience = together(
         default="1min",
         show_default=True,
         help="How long to wait for another run to end.",
+    ),
+    click.option(
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=set_verbose,
+        help="Print with an error what the server says of rows; never kept or published.",
     ),
 )
 

@@ -11,9 +11,11 @@ from typing import IO, Any, ParamSpec
 import click
 
 from turnback.errors import CheckFailed, ConfigurationError, TurnbackError
-from turnback.wording import duration
+from turnback.wording import duration, visible
 
 P = ParamSpec("P")
+
+_VERBOSE = "turnback.verbose"
 
 _STATUS_OF_EXIT = {1: "failed", 2: "refused", 3: "refused", 4: "busy", 5: "unreachable"}
 
@@ -65,6 +67,16 @@ class Output:
             click.echo(json.dumps(self.document, indent=2, ensure_ascii=False))
 
 
+def set_verbose(context: click.Context, _: click.Parameter, verbose: bool) -> None:
+    """Callback of ``--verbose``: print with an error what may have values of rows in it."""
+    context.meta[_VERBOSE] = verbose
+
+
+def _is_verbose() -> bool:
+    context = click.get_current_context(silent=True)
+    return bool(context and context.meta.get(_VERBOSE))
+
+
 def print_error(error: TurnbackError) -> None:
     """Print an error, with its statement and hint, on stderr."""
     click.echo(click.style("error: ", fg="red", bold=True) + str(error), err=True)
@@ -74,6 +86,9 @@ def print_error(error: TurnbackError) -> None:
         click.echo(f"  SQLSTATE {error.sqlstate}", err=True)
     if error.hint:
         click.echo(f"  {click.style('hint:', bold=True)} {error.hint}", err=True)
+    if error.detail:
+        shown = error.detail if _is_verbose() else "it may have values of rows: --verbose shows it"
+        click.echo(f"  {click.style('detail:', bold=True)} {visible(shown)}", err=True)
 
 
 def reported(command: Callable[P, int | None]) -> Callable[P, int]:

@@ -22,7 +22,7 @@ from turnback.engine.outside.cleanup import (
 )
 from turnback.engine.outside.partitions import finish_detach
 from turnback.engine.outside.undo import Skipped, Undo
-from turnback.engine.run.failure import point
+from turnback.engine.run.failure import point, public_message
 from turnback.engine.run.plan import Step
 from turnback.engine.run.record import Recorder
 from turnback.engine.run.session import Session
@@ -160,7 +160,7 @@ class _Script:
         except ServerError as error:
             left = self._commits(statement) or left_something(connection, statement)
             if left and step.direction == "up":
-                send(connection, f"{RESET} {recorder.left(step, number, str(error))}")
+                send(connection, f"{RESET} {recorder.left(step, number, public_message(error))}")
             raise self._failure(error, statement, number, changed, left=left) from error
 
     def _apply(self, statement: Statement, number: int) -> None:

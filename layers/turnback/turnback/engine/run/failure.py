@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from turnback.engine.run.plan import Step
 from turnback.engine.session.message import ServerError
 from turnback.errors import (
@@ -16,6 +18,16 @@ from turnback.sql.script import syntax_error
 from turnback.sql.statements import Statement
 
 _LOCK_NOT_AVAILABLE = "55P03"
+# Classes of SQLSTATE whose DETAIL is about objects and never about rows: a feature, a dependency,
+# a database or schema, a rule about names and types, an object that is not in the right state.
+_ABOUT_THE_SCHEMA = {"0A", "2B", "3D", "3F", "42", "55"}
+_DATA_EXCEPTION = "22"
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+# The first line of a CONTEXT; others quote a line of a file, a value or a statement.
+_PLACE_IN_CODE = re.compile(
+    r'(?:PL/\w+|SQL) function "?[\w$.]+"?(?:\([^)]*\))?'
+    r"(?: line \d+ at [\w ]+| statement \d+| during \w+)?"
+)
 _SYNTAX_ERROR = "42601"
 _READ_ONLY = "25006"
 # Transient: a lock timeout, a deadlock, a serialization failure.
@@ -61,9 +73,7 @@ def point(
 ) -> TurnbackError:
     """The error at an offset of the script; ``incomplete`` says what was kept, if anything was."""
     line, column = position(step.runnable.text, offset) if offset is not None else (None, None)
-    message = error.message if not error.detail else f"{error.message} ({error.detail})"
-    if error.context:
-        message += f" [{error.context.splitlines()[0]}]"
+    message = public_message(error)
     kind: type[TurnbackError] = RollbackFailed if step.direction == "down" else MigrationFailed
     if error.sqlstate in _TRANSIENT:
         kind = LockTimeout
@@ -78,7 +88,32 @@ def point(
         sqlstate=error.sqlstate,
         hint="; ".join(part.rstrip(".") for part in _advice(step, error, incomplete) if part),
         version=step.version,
+        detail=_with_rows(error),
     )
+
+
+def public_message(error: ServerError) -> str:
+    """What the server says, without values of rows: it goes to the history, to SNS, to a chat.
+
+    The message of a violated constraint names constraint and table, and its DETAIL the row. The
+    message of a data exception repeats the value. DETAIL is kept where it is about the schema.
+    """
+    kind = error.sqlstate[:2]
+    message = error.message
+    if kind == _DATA_EXCEPTION:
+        message = _QUOTED.sub('"…"', message)
+    if error.detail and kind in _ABOUT_THE_SCHEMA:
+        message += f" ({error.detail})"
+    context = error.context.splitlines()[0] if error.context else ""
+    return f"{message} [{context}]" if _PLACE_IN_CODE.fullmatch(context) else message
+
+
+def _with_rows(error: ServerError) -> str | None:
+    """All that the server said, where the message does not say all of it."""
+    texts = [error.message, error.detail, (error.context or "").partition("\n")[0]]
+    whole = "; ".join(text for text in texts if text)
+    public = public_message(error)
+    return None if all(text in public for text in texts if text) else whole
 
 
 def _advice(step: Step, error: ServerError, incomplete: str | None) -> list[str | None]:

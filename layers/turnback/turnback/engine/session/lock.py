@@ -111,7 +111,7 @@ def wait_until_free(connection: Connection, schema: str, *, wait_s: float) -> Ho
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The session that has the lock."""
+    """The session that has the lock; its ``query`` is not in the text, as of a Blocker."""
 
     pid: int
     user: str
@@ -141,7 +141,7 @@ class Holder:
         return (
             f"{self.application or 'unnamed'} (pid {self.pid}, user {self.user}, from "
             f"{self.address or 'this host'}, connected for {self.connected_s} s, "
-            f"{self.state or 'state unknown'} for {self.in_state_s} s: {self.query or '?'})"
+            f"{self.state or 'state unknown'} for {self.in_state_s} s)"
         )
 
 

@@ -44,7 +44,10 @@ def send_cleanup(connection: Connection, sql: str, watch: Watcher | None) -> Non
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """A session that holds a lock which another one waits for."""
+    """A session that holds a lock which another one waits for.
+
+    Its ``query`` may have values of rows in it: ``str()`` omits it, and turnback locks shows it.
+    """
 
     pid: int
     user: str
@@ -56,7 +59,7 @@ class Blocker:
     def __str__(self) -> str:
         return (
             f"pid {self.pid} ({self.user}, {self.application or 'unnamed'}), {self.state} for "
-            f"{self.seconds} s: {self.query}"
+            f"{self.seconds} s"
         )
 
 
