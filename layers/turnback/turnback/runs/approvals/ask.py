@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 from turnback.errors import AwsError
 from turnback.runs.announce import Announcer
@@ -54,6 +54,14 @@ class ApprovalMail:
         )
 
 
+class Asked(TypedDict):
+    """``waits`` or how it was decided, of which gate, and how many reminders there were."""
+
+    state: str
+    gate: str
+    reminders: int
+
+
 def ask(
     order: Order,
     event: Mapping[str, Any],
@@ -62,7 +70,7 @@ def ask(
     records: Records,
     mail: ApprovalMail,
     announcer: Announcer,
-) -> dict[str, Any]:
+) -> Asked:
     """Ask the question of a gate, or ask it again: every call with a new token is a reminder.
 
     Where the answer is known (it came while no task waited, the question has expired, the run is

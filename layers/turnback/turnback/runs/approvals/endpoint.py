@@ -17,7 +17,7 @@ from urllib.parse import parse_qs
 from turnback.errors import ApprovalRefused, ConfigurationError, TurnbackError
 from turnback.runs.approvals.identity import by_aws, by_name, by_slack
 from turnback.runs.approvals.links import Link, read
-from turnback.runs.approvals.page import answered_page, notice, question_page
+from turnback.runs.approvals.page import HttpResponse, answered_page, notice, question_page
 from turnback.runs.approvals.questions import RUN, Questions
 from turnback.runs.approvals.record import APPROVED, DENIED, LOOK
 from turnback.runs.approvals.slack import Press, SlackSecret, ephemeral, pressed, reply, send
@@ -62,7 +62,7 @@ class Endpoint:
     key: Callable[[], str]
     slack_secret: Callable[[], SlackSecret]
 
-    def respond(self, event: UrlEvent) -> dict[str, Any]:
+    def respond(self, event: UrlEvent) -> HttpResponse | dict[str, Any]:
         """Do what an event asks.
 
         Args:
@@ -121,7 +121,7 @@ class Endpoint:
             identities=who,
         ).to_dict()
 
-    def _http(self, event: UrlEvent) -> dict[str, Any]:
+    def _http(self, event: UrlEvent) -> HttpResponse:
         if "requestContext" not in set(event):
             return notice(404, "Nothing here", "Use the whole link from the message.")
         method, body = event.http_method, _body(event)
@@ -143,7 +143,7 @@ class Endpoint:
             return self._answer(read(token, self.key()), decision, comment)
         return notice(405, "Wrong method", "Open the link, and answer with a button.")
 
-    def _show(self, link: Link) -> dict[str, Any]:
+    def _show(self, link: Link) -> HttpResponse:
         """Only shows: a program that opens the links in messages must not answer by that."""
         record = self.questions.record(link.run, link.gate)
         if record.used(link.nonce):
@@ -155,7 +155,7 @@ class Endpoint:
             return notice(409, "Decided already", sentence(status.sentence()))
         return question_page(status, link.person)
 
-    def _answer(self, link: Link, decision: str, comment: str) -> dict[str, Any]:
+    def _answer(self, link: Link, decision: str, comment: str) -> HttpResponse:
         record = self.questions.record(link.run, link.gate)
         person = by_name(self.questions.settings.approvers, link.person)
         if person is None:
@@ -169,7 +169,7 @@ class Endpoint:
         # presses at the same time one uses it; the answer of a person is recorded once anyway.
         return answered_page(status) if record.use(link.nonce) else self._used(link)
 
-    def _used(self, link: Link) -> dict[str, Any]:
+    def _used(self, link: Link) -> HttpResponse:
         status = self.questions.look(link.run, link.gate)
         return notice(
             410,
@@ -178,7 +178,7 @@ class Endpoint:
             sentence(status.sentence()),
         )
 
-    def _slack(self, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    def _slack(self, headers: Mapping[str, str], body: bytes) -> HttpResponse:
         secret = self.slack_secret()
         press = pressed(headers, body, secret.signing, self.questions.now())
         try:
@@ -193,17 +193,17 @@ class Endpoint:
 
     def _refuse_other_workspaces(self, press: Press, teams: frozenset[str]) -> None:
         """Refuse users of other workspaces, who may be in a shared channel with the same id."""
-        known = teams or {str(self._posted(press.run).get("team") or "")} - {""}
+        known = teams or {self._workspace(press.run)} - {""}
         if known and press.team not in known:
             raise ApprovalRefused(
                 f"{press.user_name} belongs to another workspace of Slack ({press.team or 'none'})",
                 hint='the field "team" of the chat\'s secret names the workspaces that may answer',
             )
 
-    def _posted(self, run: str) -> dict[str, Any]:
-        """What is known of the run's message; see runs.notifications.chat."""
+    def _workspace(self, run: str) -> str:
+        """The workspace that the run's message is in, where that is known; see notifications."""
         body = self.questions.store.read(f"runs/{run}/slack.json") if RUN.fullmatch(run) else None
-        return dict(json.loads(body)) if body else {}
+        return str(json.loads(body).get("team") or "") if body else ""
 
     def _record(self, press: Press) -> None:
         person = by_slack(self.questions.settings.approvers, press.user)
@@ -230,7 +230,7 @@ def _body(event: UrlEvent) -> bytes:
         return b""
 
 
-def _expired(link: Link) -> dict[str, Any]:
+def _expired(link: Link) -> HttpResponse:
     return notice(
         410,
         "This link has expired",

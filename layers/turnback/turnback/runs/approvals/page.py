@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import functools
-from collections.abc import Mapping
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from turnback.runs.approvals.record import QuestionStatus
 from turnback.runs.reporting.words import loss_in_words
@@ -50,7 +50,29 @@ HEADERS = {
 }
 
 
-def notice(status: int, title: str, *sentences: str) -> dict[str, Any]:
+class HttpResponse(TypedDict):
+    """A response as a Function URL returns it."""
+
+    statusCode: int
+    headers: dict[str, str]
+    body: str
+
+
+class _Page(TypedDict, total=False):
+    """What page.html shows; a part that is left out is not shown."""
+
+    title: str
+    sentences: Sequence[str]
+    facts: dict[str, str]
+    reasons: list[str]
+    sql: str
+    loss: str
+    tables: list[str]
+    answers: list[str]
+    buttons: bool
+
+
+def notice(status: int, title: str, *sentences: str) -> HttpResponse:
     """A page that says something, and asks nothing.
 
     Args:
@@ -61,14 +83,14 @@ def notice(status: int, title: str, *sentences: str) -> dict[str, Any]:
     return _page(status, {"title": title, "sentences": sentences})
 
 
-def question_page(status: QuestionStatus, person: str) -> dict[str, Any]:
+def question_page(status: QuestionStatus, person: str) -> HttpResponse:
     """The question, with two buttons. Nothing happens before one is pressed.
 
     The form goes to the page's own address, which carries the link.
     """
     question = status.question
     restore = question.gate == "restore"
-    page: dict[str, Any] = {
+    page: _Page = {
         "title": f"{question.target} {question.release}: approve the {question.gate}?",
         "sentences": [f"Hello {person}, {_question(status)}."],
         "facts": {
@@ -92,11 +114,11 @@ def question_page(status: QuestionStatus, person: str) -> dict[str, Any]:
     return _page(200, page)
 
 
-def answered_page(status: QuestionStatus) -> dict[str, Any]:
+def answered_page(status: QuestionStatus) -> HttpResponse:
     """What became of an answer."""
     title = "Recorded" if status.recorded else "Nothing new"
-    page = {"title": title, "sentences": [f"{status.sentence()}."], "answers": _answers(status)}
-    return _page(200, page)
+    said = f"{status.sentence()}."
+    return _page(200, {"title": title, "sentences": [said], "answers": _answers(status)})
 
 
 def _question(status: QuestionStatus) -> str:
@@ -118,8 +140,7 @@ def _answers(status: QuestionStatus) -> list[str]:
     return capped(answers, LISTED)
 
 
-def _page(status: int, page: Mapping[str, Any]) -> dict[str, Any]:
-    """A page as a Function URL returns it."""
+def _page(status: int, page: _Page) -> HttpResponse:
     return {"statusCode": status, "headers": HEADERS, "body": _template().render(page)}
 
 

@@ -29,6 +29,7 @@ from turnback.runs.approvals.record import (
     QuestionStatus,
 )
 from turnback.runs.records import Records
+from turnback.runs.state import CancelRecord
 from turnback.settings.approvals import ApprovalSettings, Approver
 from turnback.store import ObjectStore
 
@@ -285,7 +286,7 @@ def judge(
     approvers: Sequence[Approver],
     *,
     now: datetime,
-    cancelled: Mapping[str, Any] | None = None,
+    cancelled: CancelRecord | None = None,
 ) -> QuestionOutcome | None:
     """How the question ends, or None while it is open.
 
@@ -300,8 +301,8 @@ def judge(
         cancelled: who cancelled the run, or None.
     """
     if cancelled is not None:
-        by = str(cancelled.get("by") or "somebody")
-        why = f": {cancelled['reason']}" if cancelled.get("reason") else ""
+        by = cancelled.by or "somebody"
+        why = f": {cancelled.reason}" if cancelled.reason else ""
         error: TurnbackError = RunCancelled(f"{by} cancelled the run{why}", hint="release it again")
         return failed(error, (by,), now)
     counting = counted(question, answers, approvers)

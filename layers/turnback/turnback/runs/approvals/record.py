@@ -16,7 +16,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from turnback.runs.state import RestoreLoss
+from turnback.runs.state import CancelRecord, RestoreLoss
 from turnback.store import ObjectStore
 
 GATES = ("release", "restore")
@@ -171,13 +171,14 @@ class QuestionRecord:
         """Use something that counts once; False where it was used before."""
         return self._create(self._used(once), {})
 
-    def cancelled(self) -> dict[str, Any] | None:
+    def cancelled(self) -> CancelRecord | None:
         """Who cancelled the run before it changed anything, or None.
 
         Once a restore is in question, the database is between two states, and cancelling would
         leave it there.
         """
-        return self._read(f"runs/{self.run}/cancel.json") if self.gate == "release" else None
+        found = self._read(f"runs/{self.run}/cancel.json") if self.gate == "release" else None
+        return CancelRecord.from_state(found) if found is not None else None
 
     def _answer(self, person: str, decision: str) -> str:
         return f"{self._key}/{_digest(person, decision)}.json"
