@@ -35,7 +35,7 @@ class Question:
         token: of the task that waits now.
         asked_at: when it was first put.
         expires_at: after that, nobody can say yes any more.
-        persons: how many must say yes.
+        persons: how many must approve.
         reasons: why they are asked.
         loss: what a restore loses, or None.
         trigger: what started the run, and who.

@@ -1,1 +1,1 @@
-"""Jobs of CodePipeline: started, answered, told."""
+"""Jobs of CodePipeline: read, started, answered."""

@@ -13,7 +13,7 @@ from turnback.engine.session.events import Event, EventKind
 from turnback.store import Store
 
 EVERY_S = 2.0
-# What stays worth knowing after the moment, as far as a run has it.
+# The number of notes that are kept; a run with more keeps the newest.
 NOTES = 20
 _WORDS = {
     EventKind.WAITING: "waiting for another run: {text}",
