@@ -526,6 +526,28 @@ def test_a_role_that_does_not_own_the_database_is_shown_the_statement(
     assert untouched(filled, before)
 
 
+@pytest.mark.parametrize("finding_out", [True, False], ids=["beforehand", "in the restore"])
+def test_a_setting_that_the_role_may_not_give_is_named_with_its_statement(
+    filled: str, plain_role: str, admin: Admin, finding_out: bool
+) -> None:
+    store, before, name = Memory(), contents(filled), name_of(filled)
+    record = dump(filled, store)
+    admin.execute(f"ALTER DATABASE {name} OWNER TO r_plain".encode())
+    admin.execute("ALTER ROLE r_plain CREATEDB")
+    admin.execute(f"ALTER DATABASE {name} SET work_mem = '8MB'".encode())
+    admin.execute(f"ALTER DATABASE {name} SET log_min_duration_statement = 250".encode())
+    restoring = RestoreDump(Endpoint.from_url(plain_role), store, lambda: 120)
+    with pytest.raises(RestoreFailed, match="log_min_duration_statement") as caught:
+        if finding_out:
+            restoring.look()
+        else:
+            restoring.advance(request(record))
+    assert f'ALTER DATABASE "{name}" SET "log_min_duration_statement" TO' in caught.value.message
+    assert "GRANT SET ON PARAMETER" in str(caught.value.hint)
+    assert untouched(filled, before)
+    assert others(admin, filled) == []
+
+
 def test_a_session_that_may_not_be_ended_stops_the_swap_and_is_named(
     database: str, admin: Admin, plain_role: str
 ) -> None:

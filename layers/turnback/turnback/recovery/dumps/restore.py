@@ -38,6 +38,7 @@ from turnback.recovery.dumps.successor import (
     name_in_use,
     read_mark,
     refuse_missing_rights,
+    refuse_missing_settings,
     run_by_hand,
 )
 from turnback.recovery.endpoint import Endpoint
@@ -134,11 +135,10 @@ class RestoreDump:
             RestoreFailed: a right is missing; names the statement that gives it.
         """
         with open_maintenance(self._endpoint, "turnback restore") as connection:
-            # Raises where there is no such database.
-            read_properties(connection, self._endpoint.name)
-            refuse_missing_rights(
-                connection, self._endpoint.user, self._endpoint.name, swaps=beside is None
-            )
+            database, user = self._endpoint.name, self._endpoint.user
+            properties = read_properties(connection, database)
+            refuse_missing_rights(connection, user, database, swaps=beside is None)
+            refuse_missing_settings(connection, user, database, properties)
             if beside is None:
                 return
             name, run = beside
@@ -214,6 +214,7 @@ class RestoreDump:
             return _restored(names, kept.mark)
         properties = read_properties(connection, names.current)
         refuse_missing_rights(connection, self._endpoint.user, names.current)
+        refuse_missing_settings(connection, self._endpoint.user, names.current, properties)
         successor = find_database(connection, names.successor)
         if successor is None or not successor.is_whole(request.run, record):
             missing = self._make(connection, names.successor, properties, record, request.run)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
+import psycopg
+
 from turnback.engine.session.connection import Connection
 from turnback.errors import RestoreFailed
 from turnback.recovery.dumps.catalog import DumpRecord
@@ -273,6 +275,40 @@ def refuse_missing_rights(
             hint=f"nothing was changed; GRANT {identifier(str(row[2]))} TO {identifier(user)}, "
             "then restore again",
         )
+
+
+def refuse_missing_settings(
+    connection: Connection, user: str, database: str, properties: Properties
+) -> None:
+    """Say at once which setting of the old database this role may not give to the new one.
+
+    The server is asked: each is set again, to what it is, on the old one, and rolled back. They are
+    given to the new one at the end of the filling, too late to be refused.
+
+    Args:
+        connection: the leading session.
+        user: who restores.
+        database: the old one.
+        properties: of the old one.
+
+    Raises:
+        RestoreFailed: there is one; names its statement.
+    """
+    for text in properties.settings:
+        statement = text.format(name=identifier(database))
+        try:
+            connection.execute("BEGIN")
+            connection.execute(statement.encode())
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise RestoreFailed(
+                f"{user} may not give the restored database a setting that the old one has: "
+                f"{statement}: {error.diag.message_primary}",
+                sqlstate=error.sqlstate,
+                hint="nothing was changed; grant the right (from PostgreSQL 15 on: GRANT SET ON "
+                "PARAMETER), restore as a role that has it, or reset the setting first",
+            ) from error
+        finally:
+            connection.execute("ROLLBACK")
 
 
 def _drop(connection: Connection, name: str, run: str) -> None:
