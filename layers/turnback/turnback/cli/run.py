@@ -13,6 +13,7 @@ from turnback.cli.database import open_engine
 from turnback.cli.output import Output, ask, human_ms, may_ask, reported
 from turnback.engine import Engine, Options, Plan, Report
 from turnback.engine.look.status import version_before_last
+from turnback.engine.session.connection import describe
 from turnback.errors import (
     ChecksumMismatch,
     ConfigurationError,
@@ -46,6 +47,11 @@ _number = click.option(
     is_flag=True,
     help="Also run migrations without a rollback script.",
 )
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Apply again on each save; the last one is rolled back first if it was edited.",
+)
 @opt.never_asks
 @opt.patience
 @opt.as_json
@@ -59,6 +65,7 @@ def up(
     dry_run: bool,
     out_of_order: bool,
     allow_missing_rollback: bool,
+    watch: bool,
     lock_timeout: float,
     lock_retry_for: float,
     wait: float,
@@ -70,8 +77,21 @@ def up(
     or neither. It stops at the first that fails, which is rolled back completely.
     """
     out.document |= {"run": None, "database": None, "applied": [], "error": None}
-    project = load_project(directory)
     patience = _options(lock_timeout, lock_retry_for, wait)
+    if watch:
+        if version or dry_run or out_of_order or allow_missing_rollback or out.as_json:
+            raise ConfigurationError("--watch cannot be combined with these", hint="use it alone")
+        if database_url and not may_ask(out.as_json):
+            raise ConfigurationError(
+                "--watch rolls back on each save; on a named database it needs a terminal, to ask",
+                hint="leave the address out to use the embedded Postgres",
+            )
+        if database_url:
+            ask(f"Roll back and apply on {describe(database_url)} whenever a file is saved?")
+        from turnback.cli.dev_loop import apply_on_save
+
+        return apply_on_save(database_url, history_schema, directory, patience, out)
+    project = load_project(directory)
     with open_engine(database_url, directory, history_schema, out, options=patience) as engine:
         plan = engine.plan_up(
             project,
