@@ -319,10 +319,10 @@ def test_an_option_is_compared_though_its_name_looks_like_a_secret(judged: Judge
         (f"ALTER {mapping} (SET password 'hunter3');", "SELECT 1;"),
     )
     assert words(found) == ["exact", "differs", "differs"]
-    told = [str(one) for verdict in found.migrations for one in verdict.differences]
-    assert "option password_required true ≠ false" in told[0]
-    assert "option password (hidden, " in told[1]
-    assert "hunter" not in "".join(told)
+    texts = [str(one) for verdict in found.migrations for one in verdict.differences]
+    assert "option password_required true ≠ false" in texts[0]
+    assert "option password (hidden, " in texts[1]
+    assert "hunter" not in "".join(texts)
 
 
 DOUBLE = (

@@ -193,7 +193,7 @@ class _SearchPath:
         self._altered: list[str] = []
 
     def set(self) -> None:
-        """Set it where there is none yet; functions that we may not alter are left out."""
+        """Set it where it is not set yet; functions that we may not alter are left out."""
         with self._connect() as session:
             path = self._path
             if path is None:

@@ -119,20 +119,20 @@ def _question(
     state = RunState.from_state(event["state"])
     plan, now = records.plan(), questions.now()
     if event["gate"] == "restore":
-        persons = questions.settings.needed_for_restore
+        needed = questions.settings.needed_for_restore
         error = state.rollback_error or state.error
         reasons = [state.assessment.reason if state.assessment else ""]
         reasons.append(error.message if error else "")
         loss = state.assessment.loss if state.assessment else None
     else:
-        persons = max(1, state.plan.approvals_needed if state.plan else 1)
+        needed = max(1, state.plan.approvals_needed if state.plan else 1)
         reasons, loss = list(plan.approval_reasons), None
     return Question(
         gate=event["gate"],
         token=event["token"],
         asked_at=now,
         expires_at=now + timedelta(minutes=questions.settings.timeout_minutes),
-        persons=persons,
+        persons=needed,
         # A line break in a quoted name would let an author write into the message to approvers.
         reasons=tuple(line for reason in reasons if (line := " ".join(reason.split()))),
         loss=loss,

@@ -72,10 +72,10 @@ class JobAnswer(Stated):
 
     Attributes:
         job: the job's id.
-        run: the run, or None where there is none.
+        run: the run, or None.
         answer: ``continue``, ``success`` or ``failure``.
         took: whether CodePipeline took it, which it does not once the job has ended.
-        text: what it was told.
+        text: the message sent to it.
     """
 
     job: str
