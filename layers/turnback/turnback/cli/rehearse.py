@@ -156,7 +156,7 @@ def _impact(verdict: Verdict, known: Mapping[str, Size], out: Output) -> None:
     for line in lines:
         out.result(f"  {verdict.file}:{line}")
     if verdict.loses_data:
-        out.result(f"  its rollback throws away: {'; '.join(verdict.loses_data)}")
+        out.result(f"  its rollback destroys: {'; '.join(verdict.loses_data)}")
 
 
 def _close(result: Rehearsed, began: float, out: Output) -> int:

@@ -142,7 +142,7 @@ class LocalAws:
     def stop(self) -> None:
         """End the emulator and every function that still runs."""
         with contextlib.suppress(ProcessLookupError):
-            # Its data is thrown away, so it need not shut down cleanly; and on SIGTERM it would
+            # Its data is discarded, so it need not shut down cleanly; and on SIGTERM it would
             # leave the functions running.
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

@@ -29,7 +29,7 @@ class ApplicationPart(Protocol):
         """What it is now: JSON, kept until it is started again."""
 
     def stop(self, before: PartState, since: datetime, now: datetime) -> bool:
-        """Have it stopped; whether nothing of it works any more.
+        """Stop it; return whether it has stopped completely.
 
         Args:
             before: what ``look`` said.
@@ -61,7 +61,7 @@ def look(names: Sequence[tuple[str, str]], parts: Parts) -> list[PartState]:
         ApplicationNotStopped: one of them is not there, or may not be read.
     """
     found = []
-    failures = _Failures("the application could not be looked at, so nothing of it was stopped")
+    failures = _Failures("the state of the application is unknown, so no part of it was stopped")
     for kind, name in names:
         with failures.of(kind, name):
             found.append({"kind": kind, "name": name, **parts(kind, name).look()})

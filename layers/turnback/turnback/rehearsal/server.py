@@ -35,7 +35,7 @@ _SETTINGS = {
     "listen_addresses": "",
     # There is no /dev/shm in Lambda.
     "dynamic_shared_memory_type": "mmap",
-    # What a crash would lose is thrown away in any case.
+    # What a crash would lose is discarded in any case.
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",

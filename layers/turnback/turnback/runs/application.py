@@ -1,4 +1,4 @@
-"""The application around a rollback or a restore: looked at, stopped, started again."""
+"""The application around a rollback or a restore: examined, stopped, started again."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def change_application(
         raise ConfigurationError(f"'do' is {do!r}; it must be look, stop or start")
     if before is None:
         raise ApplicationNotStopped(
-            "nobody looked at the application, so it would not be known what to start again",
+            "the application's state was not recorded, so it is unknown what to start again",
             hint="call this function with {'do': 'look'} before",
         )
     since = _stop_began(run)

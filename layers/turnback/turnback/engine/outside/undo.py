@@ -148,7 +148,7 @@ class Undo:
         Args:
             statement: of the rollback script.
             number: its number.
-            send_one: sends SQL; after a ServerError nothing of it is kept.
+            send_one: sends SQL; a ServerError means that nothing was kept.
 
         Raises:
             ServerError: it failed, and not because there was nothing to undo.

@@ -40,7 +40,7 @@ def run(session: Session, step: Step, watch: Watcher | None = None) -> int:
     """Run one migration, and return the milliseconds it took in the server.
 
     Raises:
-        TurnbackError: it failed and nothing of it was kept; the class says in which way.
+        TurnbackError: it failed and nothing was kept; the class says how.
         DatabaseUnreachable: the connection broke; only the history knows whether it was done.
     """
     prefix, count = _prefix(step)

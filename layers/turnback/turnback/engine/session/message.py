@@ -66,7 +66,7 @@ def send(connection: Connection, text: str, watch: Watcher | None = None) -> lis
         watch: called while there is no answer.
 
     Raises:
-        ServerError: a statement failed; without a BEGIN in the text nothing of it was kept.
+        ServerError: a statement failed; without a BEGIN in the text nothing was kept.
         DatabaseUnreachable: the connection broke; only the server knows whether the
             text ran.
     """
