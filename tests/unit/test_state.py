@@ -9,15 +9,30 @@ import pytest
 from turnback.errors import MigrationFailed, VerificationFailed
 from turnback.runs.order import Order
 from turnback.runs.state import (
+    ApplicationProgress,
+    ApplicationRecord,
+    CancelRecord,
+    PlannedMigration,
     PlanRecord,
+    RehearsalRecord,
     RestoreLoss,
+    RetentionReport,
+    RunApplication,
+    RunApproval,
     RunAssessment,
     RunError,
     RunPlan,
+    RunProgress,
+    RunRehearsal,
     RunReport,
+    RunRestore,
+    RunSnapshot,
     RunState,
+    StepRecord,
     TableLoss,
+    TracedStatement,
 )
+from turnback.runs.stated import Stated
 
 from tests.real_events import event
 
@@ -137,3 +152,112 @@ def test_an_assessment_without_a_loss_says_so() -> None:
         "reason": "a reason",
         "loss": None,
     }
+
+
+# What a key that is missing or null means. Earlier runs left less in their records.
+DEFAULTS: list[tuple[type[Stated], dict[str, Any]]] = [
+    (
+        RunPlan,
+        {
+            "release": "",
+            "sha256": None,
+            "plan_key": "",
+            "migrations": 0,
+            "decision": "go",
+            "direction": "up",
+            "rehearse": False,
+            "approvals": 0,
+            "restore": "never",
+            "stop_application": False,
+        },
+    ),
+    (RunRehearsal, {"status": "", "migrations": 0, "irreversible": 0, "key": ""}),
+    (RunApproval, {"decision": "", "gate": "", "by": []}),
+    (RetentionReport, {"removed": [], "error": None}),
+    (
+        RunSnapshot,
+        {
+            "kind": "none",
+            "id": None,
+            "state": "not_taken",
+            "taken_at": None,
+            "encrypted": None,
+            "wait_seconds": 0,
+            "retention": None,
+        },
+    ),
+    (
+        RunProgress,
+        {
+            "done": False,
+            "applied": 0,
+            "rolled_back": 0,
+            "remaining": 0,
+            "running": None,
+            "wait_seconds": 0,
+            "verified": None,
+        },
+    ),
+    (RunApplication, {"enabled": False, "stopped": []}),
+    (ApplicationProgress, {"done": False, "waiting_for": [], "wait_seconds": 0}),
+    (StepRecord, {"began": None}),
+    (CancelRecord, {"by": None, "at": None, "reason": None}),
+    (ApplicationRecord, {"version": 1, "began": None, "answers": {}}),
+    (TracedStatement, {"locks": [], "rewrites": [], "scans": []}),
+    (RehearsalRecord, {"status": "", "migrations": []}),
+    (RestoreLoss, {"since": None, "seconds": None}),
+    (RunReport, {"version": 0, "run": ""}),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), DEFAULTS, ids=lambda value: getattr(value, "__name__", "")
+)
+@pytest.mark.parametrize("given", ["missing", "null"])
+def test_what_is_missing_or_null_is_read_as_the_default(
+    kind: type[Stated], expected: dict[str, Any], given: str
+) -> None:
+    state = dict.fromkeys(expected) if given == "null" and kind is not RunReport else {}
+    assert kind.from_state(state).to_state() == expected
+
+
+def test_what_belongs_to_one_thing_defaults_to_nothing_done() -> None:
+    assert TableLoss("users").to_state() == {
+        "name": "users",
+        "inserted": 0,
+        "updated": 0,
+        "deleted": 0,
+    }
+    restore = RunRestore("restoring")
+    assert (restore.detail, restore.kept, restore.wait_seconds) == ("", None, 0)
+    script = PlannedMigration("0001")
+    assert (script.in_transaction, script.half_done) == (True, False)
+    plan = PlanRecord.from_state({})
+    assert (plan.version, plan.exists, plan.direction) == (0, False, "up")
+    assert PlanRecord(version=1).exists
+
+
+@pytest.mark.parametrize("kind", [RunPlan, PlanRecord])
+def test_a_run_goes_down_only_where_its_plan_does(kind: type[RunPlan] | type[PlanRecord]) -> None:
+    assert kind(direction="down").down
+    assert not kind(direction="up").down
+    assert RunState(plan=RunPlan(direction="down")).down
+    assert not RunState().down
+
+
+def test_a_run_is_dry_only_where_its_order_says_true() -> None:
+    assert RunState.from_state({"dry_run": True}).dry_run
+    assert not RunState.from_state({"dry_run": False}).dry_run
+    assert not RunState.from_state({}).dry_run
+
+
+@pytest.mark.parametrize("caught", [None, {}, [], "text", 5])
+def test_where_nothing_was_caught_there_is_no_error(caught: object) -> None:
+    assert RunError.from_caught(caught) is None
+
+
+def test_a_snapshot_and_a_rehearsal_are_there_only_by_their_own_words() -> None:
+    assert RunSnapshot(state="available").available
+    assert not RunSnapshot(state="creating").available
+    assert RunRehearsal(status="proven").proven
+    assert not RunRehearsal(status="unproven").proven
