@@ -412,3 +412,45 @@ def test_no_suggestion_drops_what_holds_rows(judged: Judge, forward: str) -> Non
     verdict = judged(FILLED, (forward, "SELECT 1;")).migrations[1]
     assert verdict.rollback == "differs"
     assert not any("DROP TABLE" in sql or "DROP COLUMN" in sql for sql in verdict.suggestions)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "status IN ('a', 'b')",
+        "n BETWEEN 1 AND 5 AND n <> 3",
+        "status IN ('a') OR (n > 1 AND n > 2)",
+    ],
+)
+def test_a_rollback_made_from_a_dump_is_exact(
+    judged: Judge, admin: psycopg.Connection, check: str
+) -> None:
+    table = f"CREATE TABLE t (status varchar(10), n int, CONSTRAINT c CHECK ({check}));"
+    view = f"CREATE VIEW v AS SELECT 1 AS one FROM t WHERE {check};"
+    with admin.transaction(force_rollback=True):
+        admin.execute(table + view)
+        texts = admin.execute(
+            "SELECT pg_get_constraintdef(oid), pg_get_viewdef('v'::regclass) "
+            "FROM pg_constraint WHERE conname = 'c'"
+        ).fetchone()
+    assert texts is not None
+    found = judged(
+        (table + view, "DROP VIEW v; DROP TABLE t;"),
+        (
+            "DROP VIEW v; ALTER TABLE t DROP CONSTRAINT c;",
+            f"ALTER TABLE t ADD CONSTRAINT c {texts[0]}; CREATE VIEW v AS {texts[1]}",
+        ),
+    )
+    assert words(found) == ["exact", "exact"]
+    assert (found.release, found.proven) == ("exact", True)
+
+
+def test_a_check_of_other_values_still_differs(judged: Judge) -> None:
+    found = judged(
+        ("CREATE TABLE t (s varchar(10) CONSTRAINT c CHECK (s IN ('a', 'b')));", "DROP TABLE t;"),
+        (
+            "ALTER TABLE t DROP CONSTRAINT c;",
+            "ALTER TABLE t ADD CONSTRAINT c CHECK (s IN ('a', 'c'));",
+        ),
+    )
+    assert words(found) == ["exact", "differs"]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from turnback.engine.engine import Engine
@@ -12,18 +11,17 @@ from turnback.engine.run import transaction
 from turnback.engine.run.plan import Plan, Step, step_down, step_up
 from turnback.engine.session.connection import connect
 from turnback.engine.session.events import Options, RunContext
-from turnback.engine.session.message import Connection, ServerError, rows, send
+from turnback.engine.session.message import Connection, rows, send
 from turnback.errors import MigrationFailed, TurnbackError
 from turnback.migrations.checksums import scripts_of
 from turnback.migrations.model import Migration, Project
 from turnback.rehearsal.shadow import APPLICATION, Shadow
 from turnback.rehearsal.trace import apply_traced
+from turnback.rehearsal.trial import State, hard_ones, read_again, suggestions
 from turnback.rehearsal.verdict import Rehearsed, Verdict
 from turnback.schema.compare import compare, verdict
-from turnback.schema.difference import Difference
-from turnback.schema.model import Fingerprint, split
+from turnback.schema.model import Fingerprint
 from turnback.schema.read import fingerprint
-from turnback.schema.suggest import renames_back, suggest
 from turnback.sql.destroys import Judge, Kind
 from turnback.sql.quoting import identifier, literal
 from turnback.sql.types import holds_as_much
@@ -33,14 +31,6 @@ _HISTORY_TABLES = ("migrations", "migration_log")
 # A type or a trigger that the migration made itself goes with it, and holds no data.
 _DATA = (Kind.TABLES, Kind.COLUMNS, Kind.ROWS, Kind.VALUES)
 _OPTIONS = Options(lock_retry_s=0, runner_wait_s=5)
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """The shadow at one moment: its schema and its rows."""
-
-    schema: Fingerprint
-    rows: dict[str, str]
 
 
 def rehearse(
@@ -102,8 +92,8 @@ def rehearse(
 
 
 def _prove(
-    database: _ShadowDatabase, migration: Migration, before: _State, found: Verdict
-) -> _State | None:
+    database: _ShadowDatabase, migration: Migration, before: State, found: Verdict
+) -> State | None:
     """Fill in the verdict; returns the state with the migration applied, None if that fails."""
     try:
         step = step_up(migration)
@@ -124,11 +114,11 @@ def _prove(
     if again is None:
         return database.recreate_at(migration)
     # The second time made other rows (defaults are a new time or number) and other catalog entries.
-    return _State(again, row_state(database.connection))
+    return State(again, row_state(database.connection))
 
 
 def _roll_back(
-    database: _ShadowDatabase, migration: Migration, before: _State, applied: _State, found: Verdict
+    database: _ShadowDatabase, migration: Migration, before: State, applied: State, found: Verdict
 ) -> bool:
     """Whether the rollback script ran."""
     error = database.down(migration)
@@ -136,76 +126,17 @@ def _roll_back(
         found.rollback, found.error = "failed", error
         return False
     now = database.state()
-    found.differences = compare(before.schema, now.schema, since=database.began)
+    differences = compare(before.schema, now.schema, since=database.began)
+    found.differences = read_again(database.connection, differences, before, now)
     found.rollback = verdict(found.differences)
     found.rows = changed_rows(before.rows, now.rows)
     found.loses_data += _narrowed(applied.schema.objects, now.schema.objects)
-    found.suggestions = _suggestions(database.connection, found.differences, before, now)
+    found.suggestions = suggestions(database.connection, found.differences, before, now)
     return True
 
 
-def _suggestions(
-    connection: Connection, differences: Sequence[Difference], before: _State, now: _State
-) -> list[str]:
-    """SQL that undoes differences, in an order in which it was tried; only what was seen to."""
-    hard = _hard(differences)
-    if not hard:
-        return []
-    send(connection, "BEGIN")
-    try:
-        # What was renamed is renamed back first: all that names it is then as it was.
-        moved = dict(_run_in_order(connection, renames_back(hard, before.schema, now.schema)))
-        left = _hard(compare(before.schema, fingerprint(connection))) if moved else hard
-        wanted = {one: sql for one in left if (sql := suggest(one, before.schema))}
-        wanted = {one: sql for one, sql in wanted.items() if not _loses_rows(one, before, now)}
-        done = moved | dict(_run_in_order(connection, wanted))
-        left = _hard(compare(before.schema, fingerprint(connection))) if wanted else left
-    finally:
-        send(connection, "ROLLBACK")
-    remaining = {_subject(one) for one in left}
-    if remaining - {_subject(one) for one in hard}:
-        return []
-    return [sql for one, sql in done.items() if _subject(one) not in remaining]
-
-
-def _hard(differences: Iterable[Difference]) -> list[Difference]:
-    return [difference for difference in differences if difference.softness == "hard"]
-
-
-def _loses_rows(difference: Difference, before: _State, now: _State) -> bool:
-    """Whether dropping what is left over destroys rows: it existed before, or it has some."""
-    if difference.kind != "extra":
-        return False
-    kind, name = split(difference.object)
-    address = now.schema.addresses.get(difference.object)
-    existed = address is not None and address in before.schema.addresses.values()
-    return existed or (kind == "table" and name.replace('"', "") in now.rows)
-
-
-def _run_in_order(
-    connection: Connection, waiting: dict[Difference, str]
-) -> Iterator[tuple[Difference, str]]:
-    """Run the statements, those that fail again after others: an object may need another one."""
-    while waiting:
-        failed = {}
-        for one, sql in waiting.items():
-            try:
-                send(connection, f"SAVEPOINT suggestion; {sql}")
-                yield one, sql
-            except ServerError:
-                send(connection, "ROLLBACK TO SAVEPOINT suggestion")
-                failed[one] = sql
-        if len(failed) == len(waiting):
-            return
-        waiting = failed
-
-
-def _subject(difference: Difference) -> tuple[str, str | None]:
-    return difference.object, difference.attribute
-
-
 def _apply_again(
-    database: _ShadowDatabase, migration: Migration, applied: _State, found: Verdict
+    database: _ShadowDatabase, migration: Migration, applied: State, found: Verdict
 ) -> Fingerprint | None:
     """The schema after a second time, if it is that of the first time in every respect."""
     error = database.up(migration)
@@ -216,13 +147,13 @@ def _apply_again(
     now = fingerprint(database.connection)
     differences = compare(applied.schema, now, since=database.began)
     # What the rollback left in another order or under another name is so the second time as well.
-    found.reapply_differences = _hard(differences)
+    found.reapply_differences = hard_ones(differences)
     found.reapply = "differs" if found.reapply_differences else "exact"
     return None if differences else now
 
 
 def _prove_release(
-    database: _ShadowDatabase, chosen: Sequence[Migration], start: _State, result: Rehearsed
+    database: _ShadowDatabase, chosen: Sequence[Migration], start: State, result: Rehearsed
 ) -> None:
     """Roll all of them back, newest first, as the staged rollback does, and compare the schema.
 
@@ -236,8 +167,9 @@ def _prove_release(
         if error:
             result.release, result.release_error = "failed", error
             return
-    now = database.state().schema
-    result.release_differences = compare(start.schema, now, since=database.began)
+    now = database.state()
+    differences = compare(start.schema, now.schema, since=database.began)
+    result.release_differences = read_again(database.connection, differences, start, now)
     result.release = verdict(result.release_differences)
 
 
@@ -275,9 +207,9 @@ class _ShadowDatabase:
             connect(url, application_name=APPLICATION, options=_OPTIONS)
         )
 
-    def state(self) -> _State:
+    def state(self) -> State:
         """The shadow database as it is now."""
-        return _State(fingerprint(self.connection), row_state(self.connection))
+        return State(fingerprint(self.connection), row_state(self.connection))
 
     def between(self, first: Migration, last: Migration) -> list[Migration]:
         """The migrations from one to another, both included."""
@@ -294,7 +226,7 @@ class _ShadowDatabase:
             report.error.message = f"the shadow cannot be built: {report.error.message}"
             raise report.error
 
-    def recreate_at(self, migration: Migration) -> _State:
+    def recreate_at(self, migration: Migration) -> State:
         """Make a new shadow database at this version, and read its state."""
         self._open()
         self.replay([m for m in self._project.migrations if m.number <= migration.number])

@@ -28,7 +28,7 @@ from turnback.schema.model import (
 from turnback.sql.parser import SqlSyntaxError, parse_tree
 from turnback.sql.parts import without_places
 
-_TEXTS = ("definition", "default", "generated stored", "generated virtual", "using", "check")
+TEXTS = ("definition", "default", "generated stored", "generated virtual", "using", "check")
 _SEQUENCE_OPTIONS = (
     "type",
     "start",
@@ -170,10 +170,10 @@ def _changes(
             if ("not null" in before) != ("not null" in after):
                 continue
             softness = "names"
-        elif attribute in _TEXTS and old and new and cosmetic(old, new, language, since):
+        elif attribute in TEXTS and old and new and cosmetic(old, new, language, since):
             softness = "cosmetic"
-        elif _is_view(thing, attribute) and old and new and _same_columns(old, new):
-            softness = "column_order"
+        elif _is_view(thing, attribute) and old and new:
+            softness = _of_views(old, new)
         yield Difference(thing, "changed", attribute, old, new, softness)
 
 
@@ -181,17 +181,17 @@ def _is_view(thing: str, attribute: str) -> bool:
     return attribute == "definition" and thing.startswith(("view ", "materialized view "))
 
 
-def _same_columns(expected: str, actual: str) -> bool:
-    """Whether two queries differ only in the order of their columns; SELECT * follows a table."""
+def _of_views(expected: str, actual: str) -> Softness:
+    """How much it matters that two queries differ; the order of columns comes from SELECT *."""
     try:
         trees = [parse_tree(text) for text in (expected, actual)]
     except SqlSyntaxError:
-        return False
+        return "hard"
     queries = [without_places(tree[0]["stmt"].get("SelectStmt", {})) for tree in trees]
-    columns = [
-        sorted(json.dumps(column) for column in query.pop("targetList", [])) for query in queries
-    ]
-    return queries[0] == queries[1] and columns[0] == columns[1]
+    old, new = ([json.dumps(one) for one in query.pop("targetList", [])] for query in queries)
+    if queries[0] != queries[1] or sorted(old) != sorted(new):
+        return "hard"
+    return "cosmetic" if old == new else "column_order"
 
 
 def _column_order(before: Objects, after: Objects) -> Iterator[Difference]:
