@@ -142,7 +142,7 @@ def test_a_run_that_waits_for_approval_is_refused_at_once(
     assert tables(database) == set()
 
 
-def test_a_run_that_is_cancelled_and_has_no_way_back_leaves_with_6(
+def test_a_cancelled_run_without_a_rollback_exits_with_6(
     stack: Stack, database: str, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
     stack.release(project_factory(FIRST), "1.0.0", tmp_path)
@@ -170,7 +170,7 @@ def test_a_run_that_is_over_is_left_alone(
     assert tables(database) == {"users", "nodes", "edges"}
 
 
-def test_a_run_on_its_way_back_is_left_alone(
+def test_a_run_that_rolls_back_is_not_cancelled(
     stack: Stack, database: str, project_factory: ProjectFactory
 ) -> None:
     slow_rollback = {

@@ -174,7 +174,7 @@ def test_the_half_is_taken_back_and_what_was_never_done_is_skipped(
     assert execute(database, "SELECT count(*) FROM t") == [(2,)]
 
 
-def test_after_the_way_back_up_begins_at_the_first_statement(
+def test_after_the_rollback_up_begins_at_the_first_statement(
     database: str, project_factory: ProjectFactory
 ) -> None:
     forward, rollback, _ = CASES["only the first statement"]
@@ -206,7 +206,7 @@ def test_the_half_goes_before_what_the_run_had_applied_whole(
     assert execute(database, "SELECT to_regclass('t'), to_regclass('a')") == [(None, None)]
 
 
-def test_a_half_without_a_way_back_is_refused_before_anything_is_undone(
+def test_a_half_without_a_rollback_is_refused_before_anything_is_undone(
     database: str, project_factory: ProjectFactory
 ) -> None:
     forward = f"{OUTSIDE}-- turnback: irreversible because it is\nCREATE TABLE a ();\n{FAILS}"
@@ -226,7 +226,7 @@ def test_a_first_statement_that_failed_and_left_nothing_is_not_half_done(
         assert engine.plan_down_run(RUN).empty
 
 
-def test_another_failure_fails_the_way_back_and_keeps_the_half_as_it_is(
+def test_another_failure_fails_the_rollback_and_keeps_the_half_as_it_is(
     database: str, project_factory: ProjectFactory
 ) -> None:
     forward = f"{OUTSIDE}CREATE TABLE a ();\nCREATE TABLE b ();\n{FAILS}"
@@ -291,7 +291,7 @@ HARMFUL = {
 
 @pytest.mark.parametrize("outside", ["", OUTSIDE], ids=["in a transaction", "outside"])
 @pytest.mark.parametrize("name", HARMFUL)
-def test_a_way_back_that_would_harm_rows_is_refused(
+def test_a_rollback_that_would_harm_rows_is_refused(
     database: str, project_factory: ProjectFactory, name: str, outside: str
 ) -> None:
     forward, rollback = HARMFUL[name]
@@ -302,7 +302,7 @@ def test_a_way_back_that_would_harm_rows_is_refused(
     assert execute(database, "SELECT id, body FROM t ORDER BY body") == [(1, "one"), (1, "two")]
 
 
-def test_a_way_back_outside_a_transaction_goes_on_where_it_stopped_and_up_waits_for_it(
+def test_a_rollback_outside_a_transaction_goes_on_where_it_stopped_and_up_waits_for_it(
     database: str, project_factory: ProjectFactory
 ) -> None:
     forward = f"{OUTSIDE}CREATE TABLE a ();\nCREATE INDEX CONCURRENTLY t_id ON t (id);\n{FAILS}"
@@ -355,7 +355,7 @@ def test_the_command_line_says_how_to_take_the_half_back_and_does_it(
     assert status(database) == [("rolled_back",)]
 
 
-def test_a_half_without_a_way_back_is_no_hint_of_the_command_line(
+def test_a_half_without_a_rollback_is_no_hint_of_the_command_line(
     database: str, project_factory: ProjectFactory
 ) -> None:
     forward = f"{OUTSIDE}-- turnback: irreversible because it is\nCREATE TABLE a ();\n{FAILS}"

@@ -122,7 +122,7 @@ def test_what_a_rollback_destroys_is_reported(
     assert found.proven
 
 
-def test_a_rollback_to_a_narrower_type_throws_values_away(
+def test_a_rollback_to_a_narrower_type_destroys_values(
     project_factory: ProjectFactory, shadow: Shadow
 ) -> None:
     files = second(

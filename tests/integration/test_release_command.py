@@ -160,7 +160,7 @@ def test_a_dry_run_uploads_nothing_that_would_start_a_run(
     assert_untouched(database)
 
 
-def test_the_way_back_is_ordered_without_an_artifact(
+def test_a_rollback_is_ordered_without_an_artifact(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ordered = []
@@ -179,7 +179,7 @@ def test_the_way_back_is_ordered_without_an_artifact(
     assert order["trigger"].startswith("release:arn:aws:")
 
 
-def test_the_way_back_undoes_the_releases_after_the_one_named(
+def test_a_rollback_undoes_the_releases_after_the_one_named(
     stack: Stack, database: str, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
     stack.release(project_factory(FIRST), "1.0.0", tmp_path)

@@ -67,7 +67,7 @@ def test_a_lower_release_than_the_last_is_refused(
     assert tables(database) == {"users", "nodes"}
 
 
-def test_a_migration_without_a_way_back_is_refused_where_the_policy_demands_one(
+def test_a_migration_without_a_rollback_is_refused_where_the_policy_demands_one(
     deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
     one_way = {"sql/0001_users.sql": FIRST["sql/0001_users.sql"]}

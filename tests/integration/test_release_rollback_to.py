@@ -124,7 +124,7 @@ def test_an_empty_database_knows_no_release(database: str) -> None:
         run_back_to(database, MemoryBucket(), "r-down", "1.0.0").validate()
 
 
-def test_what_has_no_way_back_is_refused_before_anything_is_done(
+def test_what_has_no_rollback_is_refused_before_anything_is_done(
     database: str, released: MemoryBucket, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
     one_way = "-- turnback: irreversible because it is\nCREATE TABLE e ();\n"

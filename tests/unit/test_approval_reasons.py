@@ -113,7 +113,7 @@ def test_a_table_that_the_same_release_made_is_no_loss(project_factory: ProjectF
     ]
 
 
-def test_no_way_back_is_a_reason(project_factory: ProjectFactory) -> None:
+def test_no_rollback_script_is_a_reason(project_factory: ProjectFactory) -> None:
     one_way = "-- turnback: irreversible because the old codes are nowhere\nSELECT 1;\n"
     files = {**BEFORE, "sql/0002_x.sql": one_way, "sql/0003_y.sql": "SELECT 2;\n"}
     project = load_project(project_factory(files))

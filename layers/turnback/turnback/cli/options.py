@@ -247,7 +247,7 @@ database = together(
     ),
 )
 
-patience = together(
+lock_options = together(
     click.option(
         "--lock-timeout",
         type=Duration(),

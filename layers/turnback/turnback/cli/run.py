@@ -53,7 +53,7 @@ _number = click.option(
     help="Apply again on each save; the last one is rolled back first if it was edited.",
 )
 @opt.never_asks
-@opt.patience
+@opt.lock_options
 @opt.as_json
 @reported
 def up(
@@ -77,7 +77,7 @@ def up(
     or neither. It stops at the first that fails, which is rolled back completely.
     """
     out.document |= {"run": None, "database": None, "applied": [], "error": None}
-    patience = _options(lock_timeout, lock_retry_for, wait)
+    options = _options(lock_timeout, lock_retry_for, wait)
     if watch:
         if version or dry_run or out_of_order or allow_missing_rollback or out.as_json:
             raise ConfigurationError("--watch cannot be combined with these", hint="use it alone")
@@ -90,9 +90,9 @@ def up(
             ask(f"Roll back and apply on {describe(database_url)} whenever a file is saved?")
         from turnback.cli.dev_loop import apply_on_save
 
-        return apply_on_save(database_url, history_schema, directory, patience, out)
+        return apply_on_save(database_url, history_schema, directory, options, out)
     project = load_project(directory)
-    with open_engine(database_url, directory, history_schema, out, options=patience) as engine:
+    with open_engine(database_url, directory, history_schema, out, options=options) as engine:
         plan = engine.plan_up(
             project,
             target=version,
@@ -121,7 +121,7 @@ def up(
 @opt.directory
 @click.option("--dry-run", is_flag=True, help="Print the plan and the exact SQL; change nothing.")
 @opt.yes
-@opt.patience
+@opt.lock_options
 @opt.as_json
 @reported
 def down(
@@ -151,8 +151,8 @@ def down(
         raise ConfigurationError("VERSION and -n exclude each other", hint="give one of them")
     out.document |= {"run": None, "database": None, "rolled_back": [], "error": None}
     project = _project_or_none(directory)
-    patience = _options(lock_timeout, lock_retry_for, wait)
-    with open_engine(database_url, directory, history_schema, out, options=patience) as engine:
+    options = _options(lock_timeout, lock_retry_for, wait)
+    with open_engine(database_url, directory, history_schema, out, options=options) as engine:
         plan = engine.plan_down(project, target=version or _before_last(engine, project, number))
         if dry_run:
             return _show(engine, plan, out)
@@ -168,7 +168,7 @@ def down(
 @opt.database
 @opt.directory
 @opt.yes
-@opt.patience
+@opt.lock_options
 @opt.as_json
 @reported
 def redo(
@@ -190,8 +190,8 @@ def redo(
     """
     out.document |= {"run": None, "database": None, "rolled_back": [], "applied": [], "error": None}
     project = load_project(directory)
-    patience = _options(lock_timeout, lock_retry_for, wait)
-    with open_engine(database_url, directory, history_schema, out, options=patience) as engine:
+    options = _options(lock_timeout, lock_retry_for, wait)
+    with open_engine(database_url, directory, history_schema, out, options=options) as engine:
         plan = engine.plan_down(project, target=_before_last(engine, project, number))
         _refuse_impossible_redo(engine, project, plan)
         _confirm(f"Roll back and apply again {_names(plan)}", plan, yes, out)
