@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from turnback.cli.output import SettingsError, set_verbose
 from turnback.errors import ConfigurationError
@@ -45,6 +46,22 @@ class Version(click.ParamType[str]):
         if not re.fullmatch(r"[0-9]{1,20}", str(value)):
             self.fail(f"'{value}' is not a version; write digits, for example 0004", param, ctx)
         return str(value)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """The versions in the folder of the migrations, newest first."""
+        folder = Path(ctx.params.get("directory") or os.environ.get("TURNBACK_DIR") or "migrations")
+        names = [path.stem.split("_", 1) for path in (folder / "sql").glob("[0-9]*.sql")]
+        names.sort(key=lambda name: int(name[0]) if name[0].isdecimal() else 0, reverse=True)
+        return [
+            CompletionItem(version, help=name[0] if name else None)
+            for version, *name in names
+            if version.startswith(incomplete)
+        ]
 
 
 class SchemaName(click.ParamType[str]):
