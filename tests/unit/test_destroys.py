@@ -43,6 +43,8 @@ def test_a_loss_in_a_block_is_on_its_own_line() -> None:
         ("DROP FOREIGN TABLE far", Kind.TABLES, "far", CERTAIN),
         ("DROP FUNCTION f() CASCADE", Kind.COLUMNS, "what depends on f", POSSIBLE),
         ("DROP EXTENSION strange CASCADE", Kind.EXTENSIONS, "strange", CERTAIN),
+        ("DROP RULE r ON t", Kind.PROTECTIONS, "t.r", CERTAIN),
+        ("CREATE TABLE u AS SELECT cleanup()", Kind.ROWS, "unknown tables", POSSIBLE),
         ("COPY t FROM PROGRAM 'x'", Kind.PROTECTIONS, "the server itself", CERTAIN),
         (
             "SET session_replication_role = replica",
@@ -113,6 +115,7 @@ def test_what_no_panel_can_run_is_judged_by_its_text(
         "SET session_replication_role = origin",
         "ALTER SEQUENCE s INCREMENT 2",
         "EXPLAIN (ANALYZE false) DELETE FROM t",
+        "INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET a = 2 WHERE false",
         "SELECT set_config('search_path', 'app', true)",
         "INSERT INTO t AS x VALUES (1) ON CONFLICT (a) DO UPDATE SET a = x.a",
         "MERGE INTO t USING u ON true WHEN MATCHED THEN UPDATE SET a = t.a",
@@ -120,6 +123,87 @@ def test_what_no_panel_can_run_is_judged_by_its_text(
 )
 def test_what_destroys_nothing_is_no_loss(sql: str) -> None:
     assert judged(sql) == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "origin"),
+    [
+        ("DROP FOREIGN TABLE a", "DROP FOREIGN TABLE"),
+        ("DROP EVENT TRIGGER a", "DROP EVENT TRIGGER"),
+        ("DROP ACCESS METHOD a CASCADE", "DROP ACCESS METHOD CASCADE"),
+        ("DROP FOREIGN DATA WRAPPER a CASCADE", "DROP FOREIGN DATA WRAPPER CASCADE"),
+        ("DROP SERVER a CASCADE", "DROP SERVER CASCADE"),
+        ("DROP ROUTINE a CASCADE", "DROP ROUTINE CASCADE"),
+        ("DROP COLLATION a CASCADE", "DROP COLLATION CASCADE"),
+        ("DROP LANGUAGE a CASCADE", "DROP LANGUAGE CASCADE"),
+        ("DROP OPERATOR + (int, int) CASCADE", "DROP OPERATOR CASCADE"),
+        ("DROP CAST (int AS text) CASCADE", "DROP CAST CASCADE"),
+    ],
+)
+def test_the_origin_is_the_command(sql: str, origin: str) -> None:
+    assert [loss.origin for loss in judged(sql)] == [origin]
+
+
+@pytest.mark.parametrize(
+    ("extension", "type_"),
+    [
+        ("citext", "citext"),
+        ("hstore", "hstore"),
+        ("ltree", "ltree"),
+        ("ltree", "lquery"),
+        ("ltree", "ltxtquery"),
+        ("postgis", "geometry"),
+        ("postgis", "geography"),
+        ("vector", "vector"),
+        ("vector", "halfvec"),
+        ("vector", "sparsevec"),
+    ],
+)
+def test_an_extension_takes_the_columns_of_its_types_along(extension: str, type_: str) -> None:
+    found = judged(f"DROP EXTENSION {extension} CASCADE", f"CREATE TABLE t (a {type_}, b int);")
+    assert [(loss.kind, loss.object) for loss in found] == [
+        (Kind.EXTENSIONS, extension),
+        (Kind.COLUMNS, "t.a"),
+    ]
+
+
+def test_a_schema_takes_the_columns_of_its_types_along() -> None:
+    made = "CREATE TABLE t (a s.mood, b int);"
+    found = judged("DROP SCHEMA s CASCADE", made)
+    assert [(loss.kind, loss.object) for loss in found] == [
+        (Kind.SCHEMAS, "s"),
+        (Kind.COLUMNS, "t.a"),
+    ]
+    assert [loss.kind for loss in judged("DROP TYPE s CASCADE", made)] == [Kind.TYPES]
+
+
+@pytest.mark.parametrize(
+    ("event", "sql"),
+    [
+        ("INSERT", "INSERT INTO u VALUES (1)"),
+        ("INSERT OR UPDATE", "WITH x AS (UPDATE u SET a = a RETURNING a) SELECT * FROM x"),
+        ("DELETE", "DELETE FROM u WHERE a = 1"),
+        ("UPDATE", "MERGE INTO u USING v ON true WHEN MATCHED THEN UPDATE SET a = u.a"),
+        ("TRUNCATE", "TRUNCATE v, u"),
+    ],
+)
+def test_a_statement_may_destroy_what_its_triggers_do(event: str, sql: str) -> None:
+    function = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN DELETE FROM t; END';"
+    trigger = f"CREATE TRIGGER x AFTER {event} ON u EXECUTE FUNCTION f();"
+    origin = "DELETE in f() in a trigger"
+    assert origin in [loss.origin for loss in judged(sql, function + trigger)]
+    other = trigger.replace("ON u", "ON w")
+    gone = trigger + "DROP TRIGGER x ON u;"
+    for before in (function, function + other, function + gone, trigger):
+        assert origin not in [loss.origin for loss in judged(sql, before)]
+
+
+def test_an_unknown_extension_may_take_any_column_along() -> None:
+    _, second = judged("DROP EXTENSION strange CASCADE")
+    assert (second.kind, second.certainty) == (Kind.COLUMNS, POSSIBLE)
+    assert second.words == "possibly what depends on strange"
+    assert len(judged("DROP TYPE strange CASCADE")) == 1
+    assert len(judged("DROP EXTENSION strange")) == 1
 
 
 def test_possible_losses_say_so() -> None:

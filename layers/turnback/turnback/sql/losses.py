@@ -137,7 +137,7 @@ class StatementLosses:
             for table in self._scope.tables_in(name):
                 yield from self._drop_table(table.name, origin)
         elif kind == "EXTENSION" and name not in _TYPES_OF:
-            yield Found(Kind.COLUMNS, f"types of {name}", origin, Certainty.POSSIBLE)
+            yield Found(Kind.COLUMNS, f"what depends on {name}", origin, Certainty.POSSIBLE)
         elif kind in ("FOREIGN_SERVER", "FDW", "ACCESS_METHOD"):
             yield Found(Kind.TABLES, f"all tables of {name}", origin, Certainty.POSSIBLE)
         elif kind in _BELOW_COLUMNS:
@@ -468,18 +468,8 @@ _TYPES_OF = {
     "citext": {"citext"},
     "hstore": {"hstore"},
     "ltree": {"ltree", "lquery", "ltxtquery"},
-    "postgis": {"geometry", "geography", "box2d", "box3d"},
+    "postgis": {"geometry", "geography"},
     "vector": {"vector", "halfvec", "sparsevec"},
-    "cube": {"cube"},
-    "seg": {"seg"},
-    "isn": {"ean13", "isbn", "isbn13", "ismn", "ismn13", "issn", "issn13", "upc"},
-    "intarray": set[str](),
-    "pg_trgm": set[str](),
-    "pgcrypto": set[str](),
-    "uuid-ossp": set[str](),
-    "btree_gin": set[str](),
-    "btree_gist": set[str](),
-    "unaccent": set[str](),
 }
 _UNPROTECTED = {
     "AT_SetUnLogged": "SET UNLOGGED",
