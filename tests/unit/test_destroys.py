@@ -249,6 +249,24 @@ def test_turnbacks_own_tables_are_never_the_releases_own() -> None:
     assert judged(f"{made} DELETE FROM turnback.migrations") == []
 
 
+def test_each_call_of_a_function_is_a_loss_of_its_own() -> None:
+    made = "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'DELETE FROM t';"
+    assert [loss.line for loss in judged("SELECT f();\nSELECT f();", made)] == [1, 2]
+
+
+def test_scripts_that_ran_before_have_their_own_search_path_too() -> None:
+    before = ("SET search_path = app; CREATE TABLE a (id int);", "CREATE TABLE b (id int);")
+    found = judged("SET search_path = app, public; DELETE FROM a; DELETE FROM b;", *before)
+    assert [loss.object for loss in found] == ["app.a", "b"]
+
+
+def test_a_protection_is_no_data() -> None:
+    assert [loss.is_data for loss in judged("ALTER TABLE t SET UNLOGGED; DROP TABLE t")] == [
+        False,
+        True,
+    ]
+
+
 def test_a_function_that_calls_itself_is_read_once() -> None:
     made = "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'DELETE FROM t; SELECT f()';"
     [loss] = judged(f"{made} SELECT f()")

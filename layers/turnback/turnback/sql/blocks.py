@@ -167,7 +167,11 @@ class _Body:
             )
             if named and self._tokens[place + 1].text == "(":
                 first = place
-                while first >= start + 2 and self._tokens[first - 1].text == ".":
+                while (
+                    first >= start + 2
+                    and self._tokens[first - 1].text == "."
+                    and self._tokens[first - 2].kind in ("word", "quoted")
+                ):
                     first -= 2
                 yield self._part("call", self._text(first, place + 1), self._tokens[first])
 

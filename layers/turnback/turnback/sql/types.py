@@ -6,42 +6,43 @@ from turnback.sql.definitions import type_of
 from turnback.sql.tables import Type
 from turnback.sql.tree import Node
 
-_TEXT = {"text", "varchar"}
-_INTEGERS = {"int2", "int4", "int8", "numeric"}
-# From → to: each value can be changed back, or the change fails.
+_TEXT = {"text", "varchar", "citext"}
+_INTEGERS = {"int2", "int4", "int8"}
+# From → to: each value can be changed back, or the change fails. Everything can become text.
 _LOSSLESS = {
     "bool": {"int4"},
-    "bytea": set[str](),
-    "bpchar": set[str](),
     "cidr": {"inet"},
-    "citext": set[str](),
     "date": {"timestamp", "timestamptz"},
     "float4": {"float8"},
-    "float8": set[str](),
-    "inet": set[str](),
-    "int2": _INTEGERS | {"float4", "float8"},
-    "int4": _INTEGERS | {"float8"},
-    "int8": _INTEGERS,
-    "interval": set[str](),
-    "json": set[str](),
+    "int2": _INTEGERS | {"numeric", "float4", "float8"},
+    "int4": _INTEGERS | {"numeric", "float8"},
+    "int8": _INTEGERS | {"numeric"},
     "jsonb": {"json"},
-    "name": set[str](),
-    "numeric": set[str](),
-    "text": {"citext"},
+    "text": {"json"},
     "time": {"interval"},
     "timestamp": {"timestamptz"},
     "timestamptz": {"timestamp"},
-    "timetz": set[str](),
-    "uuid": set[str](),
-    "varbit": set[str](),
-    "varchar": {"citext"},
-    "xml": set[str](),
+    "varchar": {"json"},
 }
+# From → to: what does not fit is rounded, or left out.
+_LOSSY = {
+    "float4": _INTEGERS,
+    "float8": _INTEGERS | {"float4"},
+    "int4": {"float4"},
+    "int8": {"float4", "float8"},
+    "json": {"jsonb"},
+    "numeric": _INTEGERS | {"float4", "float8"},
+    "timestamp": {"date", "time"},
+    "timestamptz": {"date", "time"},
+}
+# The decimal digits that each float keeps.
+_EXACT_DIGITS = {"float4": 6, "float8": 15}
 # Their number is the most that fits; a value that is longer makes an assignment fail, but an
 # explicit cast cuts it (manual, 8.3).
 _LENGTHS = {"bpchar", "varchar", "bit", "varbit"}
 # Their number is how many digits of a second are kept; what is more is rounded away.
 _DIGITS = {"time", "timetz", "timestamp", "timestamptz", "interval"}
+_ALL_DIGITS = 6
 
 
 def keeps_values(old: Type | None, column: Node) -> bool | None:
@@ -61,36 +62,48 @@ def keeps_values(old: Type | None, column: Node) -> bool | None:
         return False
     if old is None:
         return None
-    if old.name == new.name and old.array == new.array:
+    if new.name in _TEXT and not new.array:
+        if old.name != new.name or old.array:
+            return None if new.numbers and cast else True
+    elif old.array != new.array:
+        return None
+    if old.name == new.name:
         return _same_name(old, new, explicit=cast is not None)
-    if old.array or new.array:
-        return None if old.name == new.name else False
-    if new.name not in _LOSSLESS.keys() | _TEXT or old.name not in _LOSSLESS:
-        # A type of the project's own: an enum, a domain. As text it can be read back.
-        return True if new.name == "text" else None
+    return _other_name(old, new)
+
+
+def _other_name(old: Type, new: Type) -> bool | None:
     if new.name in _TEXT:
-        return not (new.numbers and cast)
-    if new.name in _DIGITS and new.numbers and old.name != "date":
+        return True
+    if new.name in _EXACT_DIGITS and old.name == "numeric" and old.numbers:
+        return old.numbers[0] <= _EXACT_DIGITS[new.name]
+    if new.name in _LOSSY.get(old.name, ()):
         return False
-    if new.name == "numeric" and new.numbers:
-        return old.name in _INTEGERS and _scale(new) >= 0
-    return new.name in _LOSSLESS[old.name]
+    if new.name not in _LOSSLESS.get(old.name, ()):
+        return None
+    if new.name in _DIGITS and new.numbers and old.name != "date":
+        return _digits(new) >= _digits(old)
+    return True
 
 
-def _same_name(old: Type, new: Type, *, explicit: bool) -> bool:
+def _same_name(old: Type, new: Type, *, explicit: bool) -> bool | None:
     if not new.numbers or old.numbers == new.numbers:
         return True
     if new.name in _LENGTHS:
-        return not explicit or (bool(old.numbers) and new.numbers >= old.numbers)
-    if not old.numbers:
-        return new.name not in _DIGITS | {"numeric"} or new.numbers[0] == 6
-    if new.name == "numeric":
-        return _scale(new) >= _scale(old)
-    return new.numbers >= old.numbers
+        if explicit and not old.numbers:
+            return None
+        return not explicit or new.numbers >= old.numbers
+    if new.name in _DIGITS:
+        return _digits(new) >= _digits(old)
+    return bool(old.numbers) and _scale(new) >= _scale(old)
 
 
 def _scale(numeric: Type) -> int:
     return numeric.numbers[1] if len(numeric.numbers) > 1 else 0
+
+
+def _digits(time: Type) -> int:
+    return time.numbers[-1] if time.numbers else _ALL_DIGITS
 
 
 # A change of type that keeps every value: from → to (manual, 8.1 and 8.3).
