@@ -129,9 +129,9 @@ def test_the_hooks_are_commands_that_run() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
     assert [hook["id"] for hook in hooks] == ["turnback-check", "turnback-lint"]
     for hook in hooks:
-        program, command = hook["entry"].split()
+        program, command, *options = hook["entry"].split()
         assert program == "turnback"
-        assert turnback(command, "--help").code == 0
+        assert turnback(command, *options, "--help").code == 0
         assert hook["pass_filenames"] is False
         assert re.match(hook["files"], "migrations/sql/0001_users.sql")
         assert not re.match(hook["files"], "src/app.py")
