@@ -219,3 +219,10 @@ def test_the_url_that_is_open_to_the_internet_is_there_only_where_it_is_used() -
 def test_the_template_is_known_to_need_a_bucket_to_be_deployed() -> None:
     """CloudFormation takes 51,200 bytes directly and 1 MB from S3 ("CloudFormation quotas")."""
     assert (ROOT / "template.yaml").stat().st_size < 1_000_000
+
+
+def test_every_test_that_the_security_page_names_is_there() -> None:
+    page = (ROOT / "docs/security.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)`", page)
+    assert len(named) > 15
+    assert [name for name in named if not (ROOT / name).is_file()] == []
