@@ -313,7 +313,7 @@ def test_a_delivery_whose_other_half_died_is_done_once_its_time_is_over(
 
     after = replace(known, now=lambda: datetime.now(UTC) + timedelta(seconds=31))
     assert after.show(EVENTS[Status.STARTED], lambda shown: replace(shown, ts="1.1"))
-    assert Posted.read(store.objects[KEY]).ts == "1.1"
+    assert Posted.from_json(store.objects[KEY]).ts == "1.1"
 
 
 def test_a_webhook_tells_the_begin_what_waits_and_the_end(hook: Chat, slack: LocalSlack) -> None:

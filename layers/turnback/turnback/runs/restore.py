@@ -289,9 +289,11 @@ def _changed(engine: Engine, plan: PlanRecord) -> set[str]:
 
 def _loss(run: Run) -> RestoreLoss:
     """What was written since the snapshot, as far as that is known."""
+    from turnback.recovery.contents import written_since
+
     since = (run.state.snapshot.taken_at if run.state.snapshot else None) or None
     began = datetime.fromisoformat(since) if since else None
-    counters = run.records.counters()
-    counted = run.database.written(counters) if counters else {}
+    before = run.records.counters()
+    counted = written_since(before, run.database.counters()) if before else {}
     seconds = int((run.now - began).total_seconds()) if began else None
     return RestoreLoss.from_state({"since": since, "seconds": seconds, **counted})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,9 +42,6 @@ class TargetDatabase(Protocol):
 
     def counters(self) -> dict[str, Any]:
         """How many rows each table has seen written; see recovery.counters."""
-
-    def written(self, before: Mapping[str, Any]) -> dict[str, Any]:
-        """What was written since those counters were read."""
 
 
 @dataclass(frozen=True, slots=True)

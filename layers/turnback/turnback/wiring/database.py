@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -27,12 +27,6 @@ class Database:
         from turnback.recovery.contents import counters
 
         return counters(self.endpoint())
-
-    def written(self, before: Mapping[str, Any]) -> dict[str, Any]:
-        """What was written since these counters were taken."""
-        from turnback.recovery.contents import written_since
-
-        return written_since(before, self.counters())
 
     @contextmanager
     def connect(self, release: str | None) -> Iterator[Engine]:

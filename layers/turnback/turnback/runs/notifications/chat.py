@@ -8,10 +8,9 @@ that is older than the one shown, or the same, is ignored.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from turnback.errors import ChatUnreachable
 from turnback.runs.notifications.slack import (
@@ -24,6 +23,7 @@ from turnback.runs.notifications.slack import (
 from turnback.runs.reporting.chat import escape, slack_message
 from turnback.runs.reporting.report import Report
 from turnback.runs.reporting.words import is_worth_a_message, next_step, reminder, title
+from turnback.runs.stated import Stated
 from turnback.runs.status import Status
 from turnback.store import ObjectStore
 from turnback.wording import cut
@@ -37,7 +37,7 @@ LOOK_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(Stated):
     """What the chat shows of a run.
 
     Attributes:
@@ -58,14 +58,12 @@ class Posted:
 
     def to_json(self) -> bytes:
         """As it is kept."""
-        names = self.__dataclass_fields__
-        return json.dumps({"version": 1, **{name: getattr(self, name) for name in names}}).encode()
+        return json.dumps({"version": 1, **self.to_state()}).encode()
 
     @classmethod
-    def read(cls, body: bytes) -> Posted:
+    def from_json(cls, body: bytes) -> Posted:
         """As it was kept."""
-        kept: Mapping[str, Any] = json.loads(body)
-        return cls(**{name: str(kept.get(name) or "") for name in cls.__dataclass_fields__})
+        return cls.from_state(json.loads(body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +114,7 @@ class MessageRecord:
         """What is shown, now ours to change; None where the report is old."""
         while True:
             found = self.store.read_tagged(self.key)
-            shown, tag = (Posted.read(found[0]), found[1]) if found else (Posted(), None)
+            shown, tag = (Posted.from_json(found[0]), found[1]) if found else (Posted(), None)
             if shown.at and _time(report.at) <= _time(shown.at):
                 return None
             if not shown.busy_until or _time(shown.busy_until) < self.now():

@@ -85,11 +85,11 @@ class ChatAccess:
             ConfigurationError: it has neither form; the secret is not repeated.
         """
         fields = _fields(secret)
-        buttons = bool(_named(fields, "signing_secret"))
-        token = _named(fields, "bot_token")
+        buttons = bool(fields.get("signing_secret", ""))
+        token = fields.get("bot_token", "")
         if not token:
-            return cls(webhook=_address(_named(fields, "url"), "webhook address"), buttons=buttons)
-        channel = _named(fields, "channel")
+            return cls(webhook=_address(fields.get("url", ""), "webhook address"), buttons=buttons)
+        channel = fields.get("channel", "")
         if not token.isascii() or not token.isprintable() or " " in token:
             raise ConfigurationError("the chat's secret has no usable bot_token", hint=HINT)
         if not channel:
@@ -97,7 +97,7 @@ class ChatAccess:
                 "the chat's secret has a bot_token, but no channel",
                 hint="add the channel's id, such as C0123456789, and invite the bot there",
             )
-        api = _address(_named(fields, "api") or SLACK_API, "address of the Web API")
+        api = _address(fields.get("api", "") or SLACK_API, "address of the Web API")
         return cls(bot_token=token, channel=channel, api=api.rstrip("/") + "/", buttons=buttons)
 
 
@@ -317,7 +317,8 @@ def _refusal(word: str, status: int) -> ConfigurationError | ChatUnreachable:
     return ChatUnreachable(f"Slack refused the message: {word}")
 
 
-def _fields(secret: str) -> dict[str, Any]:
+def _fields(secret: str) -> dict[str, str]:
+    """The secret's fields that are text; a secret that is an address has only that."""
     text = secret.strip()
     if not text.startswith("{"):
         return {"url": text}
@@ -326,12 +327,7 @@ def _fields(secret: str) -> dict[str, Any]:
     except ValueError:
         # `from None`: the error's text may repeat the secret.
         raise ConfigurationError("the chat's secret is broken JSON", hint=HINT) from None
-    return dict(fields)
-
-
-def _named(fields: dict[str, Any], name: str) -> str:
-    value = fields.get(name)
-    return value.strip() if isinstance(value, str) else ""
+    return {name: value.strip() for name, value in fields.items() if isinstance(value, str)}
 
 
 def _address(value: str, what: str) -> str:

@@ -172,6 +172,26 @@ class RunStep:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _HistoryEvent:
+    """An event of an execution's history, and of its details what is read."""
+
+    kind: str
+    at: datetime
+    name: str
+    output: str
+    error: str
+    cause: str
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> _HistoryEvent:
+        """The event as ``get_execution_history`` gives it; what it lacks is empty."""
+        found = (value for name, value in event.items() if name.endswith("EventDetails"))
+        details = next(found, None) or {}
+        texts = [str(details.get(key) or "") for key in ("name", "output", "error", "cause")]
+        return cls(str(event["type"]), event["timestamp"], *texts)
+
+
 class Story:
     """The steps of one run, from its events.
 
@@ -208,7 +228,7 @@ class Story:
     def read(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Go on with these events, as ``get_execution_history`` gives them, oldest first."""
         for event in events:
-            self._read(event)
+            self._read(_HistoryEvent.of(event))
 
     def end(self, status: str, error: str, cause: str, at: datetime) -> None:
         """The run has ended; ``read`` calls this where an event says so.
@@ -225,26 +245,23 @@ class Story:
         self.ended = at
         self.outcome = outcome_of(status, self.last_state, error, cause, self._first)
 
-    def _read(self, event: Mapping[str, Any]) -> None:
-        kind = str(event["type"])
-        at: datetime = event["timestamp"]
+    def _read(self, event: _HistoryEvent) -> None:
+        kind, at = event.kind, event.at
         self.began = self.began or at
         if kind.endswith("StateEntered"):
-            self.last_state = str(event["stateEnteredEventDetails"]["name"])
+            self.last_state = event.name
             if kind == "TaskStateEntered":
                 self._enter(self.last_state, at)
         elif kind == "TaskStateExited":
-            self._leave(event["stateExitedEventDetails"], at)
+            self._leave(event)
         elif kind == "TaskScheduled":
             self._again()
         elif kind.startswith(("Task", "LambdaFunction")) and kind.endswith(_FAILURES):
-            self._fail(kind, _details(event))
+            self._fail(event)
         elif kind == "ExecutionRedriven":
             self.outcome = self.ended = None
         elif kind in _ENDED:
-            details = _details(event)
-            found = str(details.get("error") or ""), str(details.get("cause") or "")
-            self.end(_ENDED[kind], *found, at)
+            self.end(_ENDED[kind], event.error, event.cause, at)
 
     def _enter(self, name: str, at: datetime) -> None:
         if name.startswith(_QUIET):
@@ -261,12 +278,12 @@ class Story:
         self._open = RunStep(name, at)
         self.steps.append(self._open)
 
-    def _leave(self, details: Mapping[str, Any], at: datetime) -> None:
+    def _leave(self, event: _HistoryEvent) -> None:
         step = self._quiet or self._open
         if step is None:
             return
-        step.ended = at
-        self.state = _state(details.get("output")) or self.state
+        step.ended = event.at
+        self.state = _state(event.output) or self.state
         if step is self._quiet:
             self._quiet = None
             if step.failure:
@@ -279,11 +296,11 @@ class Story:
         else:
             step.result = result_of(step.name, self.state) or step.result
 
-    def _fail(self, kind: str, details: Mapping[str, Any]) -> None:
+    def _fail(self, event: _HistoryEvent) -> None:
         step = self._quiet or self._open
         if step:
-            error = details.get("error") or ("States.Timeout" if "TimedOut" in kind else kind)
-            caught = {"Error": error, "Cause": details.get("cause") or ""}
+            unnamed = "States.Timeout" if "TimedOut" in event.kind else event.kind
+            caught = {"Error": event.error or unnamed, "Cause": event.cause}
             step.failure = RunError.from_caught(caught)
 
     def _again(self) -> None:
@@ -309,15 +326,10 @@ def in_one_line(error: RunError) -> str:
     return " ".join(filter(None, [place, *error.message.splitlines()[:1]]))
 
 
-def _details(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = (value for name, value in event.items() if name.endswith("EventDetails"))
-    return next(found, None) or {}
-
-
-def _state(output: Any) -> RunState | None:
+def _state(output: str) -> RunState | None:
     """The state after a step; None where the history does not have it, or another release's."""
     try:
-        found = json.loads(output or "")
+        found = json.loads(output)
         return RunState.from_state(found) if found else None
     except (TypeError, ValueError, VerificationFailed):
         return None

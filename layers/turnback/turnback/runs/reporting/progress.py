@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from turnback.engine.session.events import Event, EventKind
+from turnback.runs.stated import Stated
 from turnback.store import Store
 
 EVERY_S = 2.0
@@ -44,7 +44,7 @@ def name_of(event: Event) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Stated):
     """How far a run is.
 
     Attributes:
@@ -70,16 +70,12 @@ class Progress:
 
     def to_json(self) -> bytes:
         """As it is kept."""
-        return json.dumps(asdict(self)).encode()
+        return json.dumps(self.to_state()).encode()
 
     @classmethod
     def from_json(cls, body: bytes) -> Progress:
         """As it was kept; fields of a later turnback are left out."""
-        found: dict[str, Any] = json.loads(body)
-        known = {name: found[name] for name in cls.__dataclass_fields__ if name in found}
-        for name in ("applied", "rolled_back", "notes"):
-            known[name] = tuple(known.get(name) or ())
-        return cls(**known)
+        return cls.from_state(json.loads(body))
 
 
 def progress_key(run: str) -> str:
