@@ -261,3 +261,18 @@ def test_a_snapshot_and_a_rehearsal_are_there_only_by_their_own_words() -> None:
     assert not RunSnapshot(state="creating").available
     assert RunRehearsal(status="proven").proven
     assert not RunRehearsal(status="unproven").proven
+
+
+def test_what_a_plan_destroys_is_a_list_for_each_version() -> None:
+    destroys = {"0001": ["table edges, with its rows"], "0002": []}
+    plan = PlanRecord.from_state({"version": 1, "destroys": destroys})
+    assert plan.destroys == {"0001": ("table edges, with its rows",), "0002": ()}
+    assert plan.to_state()["destroys"] == destroys
+    with pytest.raises(VerificationFailed, match=r"PlanRecord\.destroys\.0001 is not a list"):
+        PlanRecord.from_state({"destroys": {"0001": "table edges"}})
+
+
+def test_a_report_has_what_was_reported_and_nothing_else() -> None:
+    found = RunReport(version=1, run="r-1", verified="exact", worked=True).to_state()
+    assert found["verified"] == "exact"
+    assert not {"loss", "approvals", "checklist", "worked"} & set(found)
