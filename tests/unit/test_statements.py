@@ -130,7 +130,6 @@ OUTSIDE = [
     "ALTER SUBSCRIPTION sub DROP PUBLICATION p2 WITH (refresh = true)",
     "ALTER SUBSCRIPTION sub SET (failover = true)",
     "ALTER SUBSCRIPTION sub SET (two_phase = false)",
-    "DISCARD ALL",
 ]
 INSIDE = [
     "CREATE INDEX i2 ON t (a)",
@@ -206,6 +205,16 @@ def test_a_statement_that_the_server_refuses_in_a_transaction_runs_outside_one(
     runnable = ready(f"-- a comment\n{sql};")
     assert runnable.one_by_one
     assert not runnable.needs_begin
+
+
+def test_discard_all_is_outside_a_transaction_and_no_file_may_have_it(
+    furnished: psycopg.Connection,
+) -> None:
+    assert refused_in_a_transaction(furnished, "DISCARD ALL")
+    (statement,) = split("DISCARD ALL;")
+    assert statement.outside_transaction
+    with pytest.raises(InvalidMigration, match="releases the lock of the run"):
+        ready("DISCARD ALL;")
 
 
 @pytest.mark.parametrize("sql", INSIDE)

@@ -196,7 +196,7 @@ def apply_traced(engine: Engine, step: Step) -> tuple[list[StatementTrace], Turn
         report = engine.run(Plan("up", (step,)))
         return outside(runnable, known), report.error
     connection = engine.connection
-    send(connection, f"BEGIN; {transaction.settings(step)}")
+    send(connection, f"BEGIN; {transaction.settings(step, engine.session.recorder)}")
     tracer = Tracer(connection)
     traces: list[StatementTrace] = []
     for statement in runnable.statements:

@@ -9,8 +9,10 @@ from turnback.migrations.model import Script
 from turnback.migrations.text import position
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.statements import Statement, split
+from turnback.sql.tree import strings, walk
 
 _SAVEPOINTS = {"TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE", "TRANS_STMT_ROLLBACK_TO"}
+_UNLOCK_ALL = "pg_advisory_unlock_all"
 _BEGINS = {"TRANS_STMT_BEGIN", "TRANS_STMT_START"}
 
 
@@ -62,6 +64,7 @@ def prepare(script: Script) -> Runnable:
                 f"COPY {where} needs a client that feeds it",
                 "write the rows as INSERT … VALUES",
             )
+    _refuse_unlocking(script, statements)
     text, statements = _peel(script, statements)
     outside = forced or any(statement.outside_transaction for statement in statements)
     savepoints = any(statement.kind == "TransactionStmt" for statement in statements)
@@ -80,6 +83,33 @@ def prepare(script: Script) -> Runnable:
             "remove BEGIN and COMMIT",
         )
     return Runnable(script, text, tuple(statements), outside, savepoints)
+
+
+def _refuse_unlocking(script: Script, statements: list[Statement]) -> None:
+    """Refuse what releases every lock of the session, the run's own among them."""
+    for statement in statements:
+        what = None
+        if statement.kind == "DiscardStmt" and statement.tree.get("target") == "DISCARD_ALL":
+            what = "DISCARD ALL"
+        elif _UNLOCK_ALL in statement.sql.lower() and _calls_unlock_all(statement):
+            what = f"{_UNLOCK_ALL}()"
+        if what:
+            raise _refused(
+                script,
+                statement.offset,
+                f"{what} releases the lock of the run, and another run could begin",
+                "remove it: turnback resets the session before each file; release a lock of your "
+                "own with pg_advisory_unlock(NUMBER)",
+            )
+
+
+def _calls_unlock_all(statement: Statement) -> bool:
+    if statement.kind == "DoStmt":
+        return True
+    return any(
+        kind == "FuncCall" and strings(node["funcname"])[-1] == _UNLOCK_ALL
+        for kind, node in walk(statement.tree)
+    )
 
 
 def syntax_error(script: Script) -> InvalidMigration | None:

@@ -22,7 +22,7 @@ from turnback.engine.outside.cleanup import (
 )
 from turnback.engine.outside.partitions import finish_detach
 from turnback.engine.outside.undo import Skipped, Undo
-from turnback.engine.run.failure import point, public_message
+from turnback.engine.run.failure import point, public_message, refused_by_us
 from turnback.engine.run.plan import Step
 from turnback.engine.run.record import Recorder
 from turnback.engine.run.session import Session
@@ -65,10 +65,8 @@ def run(session: Session, step: Step, watch: Watcher | None = None) -> int:
     if done:
         text = f"{done} of {len(statements)} are done"
         session.listener(Event(EventKind.RESUMED, step.version, step.name, text=text))
+    _begin(session, step)
     undo = script.begin_undo(done) if step.half else None
-    if undo is None and step.direction == "up":
-        note = ScriptEffects.of(statements).to_json(step.name)
-        send(session.connection, session.recorder.begun(step.migration, note))
     script.set_session(done)
     changed = done
     for number, statement in enumerate(statements[done:], done + 1):
@@ -165,13 +163,14 @@ class _Script:
 
     def _apply(self, statement: Statement, number: int) -> None:
         connection = self.session.connection
+        lock = self.session.recorder.lock_assertion
         record = self.session.recorder.statement(self.step, number, statement)
         last = self.attempts.get(number)
         interrupted = last if last and last.interrupted else None
         note = interrupted.note if interrupted else None
         try:
             if not self._runs_alone(statement):
-                send(connection, f"{statement.sql}\n;{OURSELVES} {record}", self.watch)
+                send(connection, f"{statement.sql}\n;{OURSELVES} {lock} {record}", self.watch)
             elif self._is_completed(statement, interrupted):
                 event = Event(
                     EventKind.RECOGNISED, self.step.version, self.step.name, text=statement.sql
@@ -194,6 +193,7 @@ class _Script:
         """
         connection = self.session.connection
         record = self.session.recorder.statement(self.step, number, statement)
+        lock = self.session.recorder.lock_assertion
         alone = self._runs_alone(statement)
         recorded = False
 
@@ -205,7 +205,8 @@ class _Script:
             if alone:
                 self._send_alone(statement, number, note, record)
             else:
-                send(connection, f"{sql}\n;{OURSELVES} {record}" if whole else sql, self.watch)
+                end = f"{OURSELVES} {lock} {record}" if whole else lock
+                send(connection, f"{sql}\n;{end}", self.watch)
             recorded = whole
 
         note = prepare_attempt(connection, statement, self.watch) if alone else None
@@ -257,7 +258,8 @@ class _Script:
         if self.step.runnable.script.directives.statement_timeout_ms is None:
             settings.append("SET statement_timeout = 0")
         trying = self.session.recorder.trying(self.step, number, statement, note)
-        send(connection, "; ".join([f"{OURSELVES} {trying}", *settings]))
+        lock = self.session.recorder.lock_assertion
+        send(connection, "; ".join([f"{lock} {OURSELVES} {trying}", *settings]))
         # The file may have switched role, and the record is written as the user who connected.
         pipeline = [statement.sql, "RESET SESSION AUTHORIZATION", "RESET ROLE", record]
         send_under_one_sync(connection, pipeline, self.watch)
@@ -295,6 +297,19 @@ class _Script:
         return point(self.step, error, offset, statement, incomplete=incomplete)
 
 
+def _begin(session: Session, step: Step) -> None:
+    """Record that a migration begins, where this run has the lock and it is still to be done."""
+    recorder = session.recorder
+    message = f"{recorder.lock_assertion} {recorder.to_do(step)}"
+    if step.direction == "up":
+        note = ScriptEffects.of(step.runnable.statements or ()).to_json(step.name)
+        message += f" {recorder.begun(step.migration, note)}"
+    try:
+        send(session.connection, message)
+    except ServerError as error:
+        raise refused_by_us(step, error) or error from error
+
+
 def _refuse_half_undone(step: Step, undone: Mapping[int, Attempt]) -> None:
     """Refuse to apply a migration whose rollback has begun."""
     if any(one.done or one.interrupted for one in undone.values()):
@@ -309,15 +324,19 @@ def _refuse_half_undone(step: Step, undone: Mapping[int, Attempt]) -> None:
 def _finish(session: Session, step: Step, elapsed: int) -> None:
     """Verify and record the whole migration, both or neither; the next run tries it again."""
     recorder = session.recorder
-    record = recorder.applied if step.direction == "up" else recorder.rolled_back
-    prefix = f"{RESET} {record(step.migration, elapsed_ms=elapsed)};"
+    prefix = f"{RESET} {recorder.lock_assertion} {recorder.done(step, elapsed_ms=elapsed)};"
     if step.verify is None:
-        send(session.connection, prefix)
+        try:
+            send(session.connection, prefix)
+        except ServerError as error:
+            raise refused_by_us(step, error) or error from error
         return
     prefix += " SET LOCAL transaction_read_only = on;\n"
     try:
         send(session.connection, f"{prefix}{step.verify.text}\n")
     except ServerError as error:
+        if refused := refused_by_us(step, error):
+            raise refused from error
         offset = error.position - 1 - len(prefix) if error.position else 0
         raise point(
             Step(step.migration, step.direction, step.verify),

@@ -61,7 +61,10 @@ def run(session: Session, step: Step, half: HalfDone, watch: Watcher | None = No
     try:
         undo.check_beforehand()
         clean_up_before_rollback(session.connection, statements, half.notes, watch)
-        send(session.connection, f"BEGIN; {transaction.settings(step)}{NOTE_BEGINNING}")
+        send(
+            session.connection,
+            f"BEGIN; {transaction.settings(step, session.recorder)}{NOTE_BEGINNING}",
+        )
         for number, statement in enumerate(statements, 1):
             _run_in_savepoint(undo, statement, number, watch)
         return transaction.finish(session, step, undo.records_of_skipped())

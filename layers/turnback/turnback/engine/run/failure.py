@@ -6,11 +6,14 @@ import re
 
 from turnback.engine.run.plan import Step
 from turnback.engine.session.message import ServerError
+from turnback.engine.session.query import DONE_ALREADY, LOCK_LOST
 from turnback.errors import (
+    HistoryConflict,
     LockTimeout,
     MigrationFailed,
     MigrationIncomplete,
     RollbackFailed,
+    RunnerBusy,
     TurnbackError,
 )
 from turnback.migrations.text import position
@@ -30,6 +33,7 @@ _PLACE_IN_CODE = re.compile(
 )
 _SYNTAX_ERROR = "42601"
 _READ_ONLY = "25006"
+_NOT_AN_INTEGER = "22P02"
 # Transient: a lock timeout, a deadlock, a serialization failure.
 _TRANSIENT = (_LOCK_NOT_AVAILABLE, "40P01", "40001")
 _LONGEST_STATEMENT = 2000
@@ -63,6 +67,27 @@ def explain(
     return found
 
 
+def refused_by_us(step: Step, error: ServerError) -> TurnbackError | None:
+    """The error where the message itself refused to go on; None where something else failed."""
+    if error.sqlstate != _NOT_AN_INTEGER:
+        return None
+    word = "applied" if step.direction == "up" else "rolled back"
+    if LOCK_LOST in error.message:
+        return RunnerBusy(
+            f"another run took the lock before {step.version}; nothing of {step.version} was kept",
+            version=step.version,
+            hint="a migration before it has released this run's lock (pg_advisory_unlock_all); "
+            "wait for the other run, look at turnback status, and run it again",
+        )
+    if DONE_ALREADY in error.message:
+        return HistoryConflict(
+            f"{step.version} was {word} by another run meanwhile; nothing was {word} twice",
+            version=step.version,
+            hint="turnback status shows what is applied now; run it again for what is left",
+        )
+    return None
+
+
 def point(
     step: Step,
     error: ServerError,
@@ -72,6 +97,8 @@ def point(
     incomplete: str | None = None,
 ) -> TurnbackError:
     """The error at an offset of the script; ``incomplete`` says what was kept, if anything was."""
+    if refused := refused_by_us(step, error):
+        return refused
     line, column = position(step.runnable.text, offset) if offset is not None else (None, None)
     message = public_message(error)
     kind: type[TurnbackError] = RollbackFailed if step.direction == "down" else MigrationFailed

@@ -6,7 +6,9 @@ from typing import Any
 
 from turnback.engine.look.history import Entry
 from turnback.engine.run.plan import Step
+from turnback.engine.session import lock
 from turnback.engine.session.events import RunContext
+from turnback.engine.session.query import DONE_ALREADY, refusal
 from turnback.errors import ConfigurationError
 from turnback.migrations.checksums import digest
 from turnback.migrations.model import Migration
@@ -26,6 +28,11 @@ _ELAPSED = (
     f"pg_catalog.current_setting('{BEGAN}', true), '')::numeric, "
     "extract(epoch FROM pg_catalog.now()))) * 1000::numeric)::integer"
 )
+# Of the row "m" of migrations.
+_APPLIED = "(m.success AND m.rolled_back_at IS NULL)"
+_REQUIRED_ROW = (
+    f"SELECT coalesce((SELECT ms FROM recorded), {refusal(DONE_ALREADY)}) AS {TIME_COLUMN}"
+)
 _LONGEST_ERROR = 8000
 
 
@@ -37,9 +44,14 @@ class Recorder:
         self._context = context
         self._migrations = f"{identifier(schema)}.migrations"
         self._log = f"{identifier(schema)}.migration_log"
+        # The first statement of every transaction of a run.
+        self.lock_assertion = lock.assertion(schema)
 
     def applied(self, migration: Migration, *, elapsed_ms: int | None = None) -> str:
         """SQL: this migration is applied; returns its milliseconds as ``turnback_ms``.
+
+        It fails where the migration is applied already: a run that lost its lock must not apply
+        what another one has applied.
 
         Args:
             migration: the migration.
@@ -47,30 +59,54 @@ class Recorder:
         """
         took = _ELAPSED if elapsed_ms is None else literal(elapsed_ms)
         return (
-            f"WITH logged AS ({self._logged(migration, 'up', 'done', took=took)})\n"
-            f"INSERT INTO {self._migrations} AS m "
+            f"WITH logged AS ({self._logged(migration, 'up', 'done', took=took)}),\n"
+            f"recorded AS (INSERT INTO {self._migrations} AS m "
             "(version, name, checksum, execution_time, success) VALUES ("
             f"{literal(migration.version)}, {literal(migration.name)}, "
             f"{literal(migration.forward.checksum)}, {took}, true) "
             "ON CONFLICT (version) DO UPDATE SET name = excluded.name, "
             "checksum = excluded.checksum, applied_at = excluded.applied_at, "
             "execution_time = excluded.execution_time, success = true, error = NULL, "
-            f"rolled_back_at = NULL RETURNING execution_time AS {TIME_COLUMN}"
+            f"rolled_back_at = NULL WHERE NOT {_APPLIED} RETURNING execution_time AS ms)\n"
+            f"{_REQUIRED_ROW}"
         )
 
-    def rolled_back(self, migration: Migration, *, elapsed_ms: int | None = None) -> str:
-        """SQL: this migration is rolled back; returns ``turnback_ms``."""
+    def rolled_back(
+        self, migration: Migration, *, elapsed_ms: int | None = None, half_done: bool = False
+    ) -> str:
+        """SQL: this migration is rolled back; returns ``turnback_ms``.
+
+        It fails where the migration is not applied, unless it was half done.
+        """
         took = _ELAPSED if elapsed_ms is None else literal(elapsed_ms)
         # A half done migration may have no row: its run was killed before it wrote one.
         return (
-            f"WITH logged AS ({self._logged(migration, 'down', 'done', took=took)})\n"
-            f"INSERT INTO {self._migrations} AS m "
+            f"WITH logged AS ({self._logged(migration, 'down', 'done', took=took)}),\n"
+            f"recorded AS (INSERT INTO {self._migrations} AS m "
             "(version, name, checksum, success, rolled_back_at) VALUES ("
             f"{literal(migration.version)}, {literal(migration.name)}, "
             f"{literal(migration.forward.checksum)}, true, pg_catalog.now()) "
             "ON CONFLICT (version) DO UPDATE SET rolled_back_at = excluded.rolled_back_at, "
-            f"success = true, error = NULL RETURNING {took} AS {TIME_COLUMN}"
+            f"success = true, error = NULL WHERE {'true' if half_done else _APPLIED} "
+            f"RETURNING {took} AS ms)\n{_REQUIRED_ROW}"
         )
+
+    def done(self, step: Step, *, elapsed_ms: int | None = None) -> str:
+        """SQL: this step is done; as ``applied`` or ``rolled_back``."""
+        if step.direction == "up":
+            return self.applied(step.migration, elapsed_ms=elapsed_ms)
+        half = step.half is not None
+        return self.rolled_back(step.migration, elapsed_ms=elapsed_ms, half_done=half)
+
+    def to_do(self, step: Step) -> str:
+        """SQL that fails where another run has done this step already."""
+        applied = (
+            f"EXISTS (SELECT FROM {self._migrations} AS m WHERE m.version::text "
+            f"OPERATOR(pg_catalog.=) {literal(step.version)}::text AND {_APPLIED})"
+        )
+        if step.direction == "down":
+            applied = "false" if step.half else f"NOT {applied}"
+        return f"SELECT CASE WHEN {applied} THEN {refusal(DONE_ALREADY)} ELSE 0 END;"
 
     def begun(self, migration: Migration, noted: str) -> str:
         """SQL: a migration that runs outside a transaction begins; its rollback script with it.
@@ -121,7 +157,8 @@ class Recorder:
             f"{literal(migration.forward.checksum)}, false, {literal(message)}) "
             "ON CONFLICT (version) DO UPDATE SET name = excluded.name, "
             "checksum = excluded.checksum, applied_at = excluded.applied_at, execution_time = 0, "
-            "success = false, error = excluded.error, rolled_back_at = NULL"
+            "success = false, error = excluded.error, rolled_back_at = NULL "
+            f"WHERE NOT {_APPLIED}"
         )
 
     def repair(

@@ -92,4 +92,4 @@ class Session:
 
     def release_lock(self) -> None:
         """Release the lock."""
-        lock.release(self.connection, self.history.schema)
+        lock.release(self.connection)

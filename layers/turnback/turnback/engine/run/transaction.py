@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGresult
 
-from turnback.engine.run.failure import explain, point
+from turnback.engine.run.failure import explain, point, refused_by_us
 from turnback.engine.run.plan import Step
 from turnback.engine.run.record import NOTE_BEGINNING, TIME_COLUMN, Recorder
 from turnback.engine.run.session import Session
@@ -43,7 +43,7 @@ def run(session: Session, step: Step, watch: Watcher | None = None) -> int:
         TurnbackError: it failed and nothing was kept; the class says how.
         DatabaseUnreachable: the connection broke; only the history knows whether it was done.
     """
-    prefix, count = _prefix(step)
+    prefix, count = _prefix(step, session.recorder)
     text = preview(step, session.recorder)
     try:
         return _times(send(session.connection, text, watch))[0]
@@ -54,7 +54,7 @@ def run(session: Session, step: Step, watch: Watcher | None = None) -> int:
 
 def preview(step: Step, recorder: Recorder) -> str:
     """The message that runs this migration."""
-    prefix, _ = _prefix(step)
+    prefix, _ = _prefix(step, recorder)
     commit = "; COMMIT" if step.runnable.needs_begin else ""
     return f"{prefix}{step.runnable.text}{_suffix(step, recorder)}{commit}"
 
@@ -71,7 +71,7 @@ def run_batch(session: Session, steps: Sequence[Step], watch: Watcher | None = N
     """
     parts = []
     for number, step in enumerate(steps, 1):
-        prefix = settings(step)
+        prefix = settings(step, session.recorder)
         relaxed = "SET LOCAL synchronous_commit = off; " if number < len(steps) else ""
         parts.append(
             f"BEGIN; {prefix}{NOTE_BEGINNING} {relaxed}\n{step.runnable.text}"
@@ -84,9 +84,9 @@ def run_batch(session: Session, steps: Sequence[Step], watch: Watcher | None = N
         raise
 
 
-def settings(step: Step) -> str:
-    """The SQL before a script: a clean session, with the timeouts of the script's header."""
-    return _prefix(step)[0].removeprefix("BEGIN; ")
+def settings(step: Step, recorder: Recorder) -> str:
+    """The SQL before a script: the lock, a clean session, the timeouts of the script's header."""
+    return _prefix(step, recorder)[0].removeprefix("BEGIN; ")
 
 
 def finish(session: Session, step: Step, also: Sequence[str] = ()) -> int:
@@ -131,13 +131,12 @@ def header_settings(script: Script) -> list[str]:
     return [f"{name} = {ms}" for name, ms in settings.items() if ms is not None]
 
 
-def _prefix(step: Step) -> tuple[str, int]:
+def _prefix(step: Step, recorder: Recorder) -> tuple[str, int]:
     settings = [f"SET LOCAL {setting};" for setting in header_settings(step.runnable.script)]
     # An implicit transaction is faster, but has no savepoints (manual, 54.2.2.1).
     begin = ["BEGIN;"] if step.runnable.needs_begin else []
-    return " ".join([*begin, RESET, *settings]) + "\n", _RESET_STATEMENTS + len(begin) + len(
-        settings
-    )
+    before = [*begin, RESET, recorder.lock_assertion, *settings]
+    return " ".join(before) + "\n", _RESET_STATEMENTS + len(before) - 1
 
 
 def end_transaction(connection: Connection) -> None:
@@ -149,6 +148,8 @@ def end_transaction(connection: Connection) -> None:
 def _failure(
     step: Step, error: ServerError, sent_before: int, statements_before: int, text: str
 ) -> TurnbackError:
+    if refused := refused_by_us(step, error):
+        return refused
     statements = step.runnable.statements
     own = None if statements is None else error.index - statements_before - len(statements)
     if own is None or own < 0:
@@ -173,8 +174,7 @@ def _failure(
 
 def _suffix(step: Step, recorder: Recorder, also: Sequence[str] = ()) -> str:
     # The newline ends a comment in the script's last line, the semicolon its last statement.
-    record = recorder.applied if step.direction == "up" else recorder.rolled_back
-    records = "; ".join([*also, record(step.migration)])
+    records = "; ".join([*also, recorder.done(step)])
     text = f"\n;{DEFERRED} {OURSELVES} {records}"
     if step.verify:
         # Read-only from here on, so that a verify script can fail its migration and change

@@ -17,7 +17,7 @@ from psycopg.rows import class_row, scalar_row
 
 from turnback.engine.session.events import Event, EventKind, Listener
 from turnback.engine.session.message import Connection, send
-from turnback.engine.session.query import execute, fetch, load, query
+from turnback.engine.session.query import LOCK_LOST, execute, fetch, load, query, refusal
 from turnback.errors import RunnerBusy
 
 APPLICATION = "turnback/"
@@ -85,9 +85,22 @@ def acquire(
         pause = min(pause * 1.5, _LONGEST_PAUSE_S)
 
 
-def release(connection: Connection, schema: str) -> None:
-    """Release the lock."""
-    send(connection, f"SELECT pg_catalog.pg_advisory_unlock({lock_key(schema)})")
+def release(connection: Connection) -> None:
+    """Release the lock, however often ``assertion`` has taken it."""
+    send(connection, "SELECT pg_catalog.pg_advisory_unlock_all()")
+
+
+def assertion(schema: str) -> str:
+    """A statement that fails where another run has the lock, and takes it where nobody has.
+
+    A migration can release every lock of its session. The lock of the transaction lasts until the
+    transaction ends, whatever the migration does.
+    """
+    key = lock_key(schema)
+    return (
+        f"SELECT CASE WHEN pg_catalog.pg_try_advisory_lock({key}) "
+        f"AND pg_catalog.pg_try_advisory_xact_lock({key}) THEN 1 ELSE {refusal(LOCK_LOST)} END;"
+    )
 
 
 def wait_until_free(connection: Connection, schema: str, *, wait_s: float) -> Holder | None:
@@ -105,7 +118,7 @@ def wait_until_free(connection: Connection, schema: str, *, wait_s: float) -> Ho
         acquire(connection, schema, wait_s=wait_s, listener=lambda _: None)
     except RunnerBusy:
         return holder(connection, lock_key(schema))
-    release(connection, schema)
+    release(connection)
     return None
 
 

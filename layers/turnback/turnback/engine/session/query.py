@@ -22,6 +22,9 @@ from turnback.sql.quoting import identifier, literal
 
 T = TypeVar("T")
 CATALOG_ONLY = "SET LOCAL search_path = pg_catalog;"
+# What the SQL of a message refuses by itself, before its COMMIT; ``refusal`` makes it fail.
+LOCK_LOST = "turnback: another run has the lock"
+DONE_ALREADY = "turnback: another run has done it"
 
 
 def query(
@@ -51,6 +54,12 @@ def scalar(connection: Connection, sql: str, params: Mapping[str, object] | None
     """The first column of the first row; None where there is no row. Raises as ``query`` does."""
     found = query(connection, sql, scalar_row, params)
     return found[0] if found else None
+
+
+def refusal(reason: str) -> str:
+    """An expression of type integer that fails when it is evaluated; its message has the reason."""
+    # concat() is not immutable, so the planner does not evaluate it in advance.
+    return f"pg_catalog.concat({literal(reason)})::integer"
 
 
 def relation_oid(connection: Connection, name: str) -> int | None:
