@@ -26,7 +26,8 @@ class Runnable:
             offset the server reports is an offset in the file.
         statements: its statements, or None where only the server's own parser can judge it.
         one_by_one: whether it runs statement by statement, outside a transaction.
-        needs_begin: whether it uses savepoints, which an implicit transaction does not have.
+        needs_begin: whether it runs after a BEGIN: it uses savepoints, which an implicit
+            transaction does not have, or nothing is known about its statements.
     """
 
     script: Script
@@ -44,7 +45,7 @@ def prepare(script: Script) -> Runnable:
     """Find out how a script must be run.
 
     Text that the bundled grammar does not know (of a PostgreSQL newer than it) is left to the
-    server, in a transaction.
+    server, after a BEGIN.
 
     Raises:
         InvalidMigration: psql commands, COPY FROM stdin, or a transaction of its own.
@@ -54,7 +55,7 @@ def prepare(script: Script) -> Runnable:
         statements = split(script.sql)
     except SqlSyntaxError as error:
         _explain(script, error)
-        return Runnable(script, script.sql, None)
+        return Runnable(script, script.sql, None, needs_begin=True)
     for statement in statements:
         if statement.kind == "CopyStmt" and not statement.tree.get("filename"):
             where = "from stdin" if statement.tree.get("is_from") else "to stdout"

@@ -22,7 +22,12 @@ from turnback.engine.outside.cleanup import (
 )
 from turnback.engine.outside.partitions import finish_detach
 from turnback.engine.outside.undo import Skipped, Undo
-from turnback.engine.run.failure import point, public_message, refused_by_us
+from turnback.engine.run.failure import (
+    point,
+    public_message,
+    refused_by_us,
+    require_plain_reading,
+)
 from turnback.engine.run.plan import Step
 from turnback.engine.run.record import Recorder
 from turnback.engine.run.session import Session
@@ -150,6 +155,7 @@ class _Script:
     def run(self, statement: Statement, number: int, changed: int, undo: Undo | None) -> None:
         """Run a statement with its record; what it leaves when it fails is removed or recorded."""
         connection, step, recorder = self.session.connection, self.step, self.session.recorder
+        require_plain_reading(connection, step, statement)
         try:
             if undo:
                 self._undo(statement, number, undo)

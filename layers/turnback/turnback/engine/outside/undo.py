@@ -27,7 +27,7 @@ from turnback.engine.outside.decide import (
 )
 from turnback.engine.outside.partitions import is_attached
 from turnback.engine.run import transaction
-from turnback.engine.run.failure import point
+from turnback.engine.run.failure import point, require_plain_reading
 from turnback.engine.run.plan import Step
 from turnback.engine.run.record import NOTE_BEGINNING
 from turnback.engine.run.session import Session
@@ -78,6 +78,7 @@ def run(session: Session, step: Step, half: HalfDone, watch: Watcher | None = No
 
 def _run_in_savepoint(undo: Undo, statement: Statement, number: int, watch: Watcher | None) -> None:
     connection = undo.session.connection
+    require_plain_reading(connection, undo.step, statement)
     prefix = ""
 
     def send_one(sql: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from turnback.engine.run.plan import Step
-from turnback.engine.session.message import ServerError
+from turnback.engine.session.connection import misread
+from turnback.engine.session.message import Connection, ServerError
 from turnback.engine.session.query import DONE_ALREADY, LOCK_LOST
 from turnback.errors import (
     HistoryConflict,
@@ -65,6 +66,28 @@ def explain(
         # A quote or comment that the file leaves open ends, for the server, in what follows it.
         found.message, found.line, found.column = syntax.message, syntax.line, syntax.column
     return found
+
+
+def require_plain_reading(connection: Connection, step: Step, statement: Statement) -> None:
+    """Refuse to send a statement that the server would read in another way than turnback.
+
+    Raises:
+        MigrationFailed, RollbackFailed: the script has changed how its text is read.
+    """
+    setting = misread(connection)
+    if setting is None:
+        return
+    kind = RollbackFailed if step.direction == "down" else MigrationFailed
+    line, column = step.runnable.position(statement.offset)
+    raise kind(
+        f"the script has set {setting}, with which the server reads text in another way",
+        file=step.runnable.script.path,
+        line=line,
+        column=column,
+        version=step.version,
+        hint="remove that setting: sessions have standard_conforming_strings = on and "
+        "client_encoding = UTF8; the statements before it are done",
+    )
 
 
 def refused_by_us(step: Step, error: ServerError) -> TurnbackError | None:

@@ -145,7 +145,7 @@ def step_up(migration: Migration) -> Step:
         InvalidMigration: its script or its verify script cannot be run.
     """
     verify = prepare(migration.verify) if migration.verify else None
-    if verify and (verify.one_by_one or verify.needs_begin):
+    if verify and (verify.one_by_one or (verify.needs_begin and verify.statements is not None)):
         raise InvalidMigration(
             "a verify script runs read-only, in its migration's transaction",
             file=verify.script.path,

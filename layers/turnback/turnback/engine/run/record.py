@@ -8,7 +8,7 @@ from turnback.engine.look.history import Entry
 from turnback.engine.run.plan import Step
 from turnback.engine.session import lock
 from turnback.engine.session.events import RunContext
-from turnback.engine.session.query import DONE_ALREADY, refusal
+from turnback.engine.session.query import DONE_ALREADY, TRANSACTION_ENDED, refusal
 from turnback.errors import ConfigurationError
 from turnback.migrations.checksums import digest
 from turnback.migrations.model import Migration
@@ -34,6 +34,17 @@ _REQUIRED_ROW = (
     f"SELECT coalesce((SELECT ms FROM recorded), {refusal(DONE_ALREADY)}) AS {TIME_COLUMN}"
 )
 _LONGEST_ERROR = 8000
+
+
+# A script whose statements we cannot read may end the transaction that it runs in.
+TRANSACTION = "turnback.xid"
+NOTE_TRANSACTION = (
+    f"SELECT pg_catalog.set_config('{TRANSACTION}', pg_catalog.pg_current_xact_id()::text, true);"
+)
+SAME_TRANSACTION = (
+    f"SELECT CASE WHEN pg_catalog.current_setting('{TRANSACTION}', true) OPERATOR(pg_catalog.=) "
+    f"pg_catalog.pg_current_xact_id()::text THEN 0 ELSE {refusal(TRANSACTION_ENDED)} END;"
+)
 
 
 class Recorder:

@@ -12,12 +12,19 @@ from collections.abc import Sequence
 from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGresult
 
-from turnback.engine.run.failure import explain, point, refused_by_us
+from turnback.engine.run.failure import explain, point, public_message, refused_by_us
 from turnback.engine.run.plan import Step
-from turnback.engine.run.record import NOTE_BEGINNING, TIME_COLUMN, Recorder
+from turnback.engine.run.record import (
+    NOTE_BEGINNING,
+    NOTE_TRANSACTION,
+    SAME_TRANSACTION,
+    TIME_COLUMN,
+    Recorder,
+)
 from turnback.engine.run.session import Session
 from turnback.engine.session.message import Connection, ServerError, Watcher, send, value
-from turnback.errors import DatabaseRefused, TurnbackError
+from turnback.engine.session.query import TRANSACTION_ENDED
+from turnback.errors import DatabaseRefused, MigrationIncomplete, TurnbackError
 from turnback.migrations.model import Script
 
 # What a script may leave behind in its session, undone before the next one. RESET ALL goes back
@@ -55,7 +62,7 @@ def run(session: Session, step: Step, watch: Watcher | None = None) -> int:
 def preview(step: Step, recorder: Recorder) -> str:
     """The message that runs this migration."""
     prefix, _ = _prefix(step, recorder)
-    commit = "; COMMIT" if step.runnable.needs_begin else ""
+    commit = "; COMMIT" if _begins(step) else ""
     return f"{prefix}{step.runnable.text}{_suffix(step, recorder)}{commit}"
 
 
@@ -118,7 +125,7 @@ def fits_batch(step: Step) -> bool:
 
     Text that cannot be parsed may leave a comment open that the next one closes.
     """
-    return not step.runnable.one_by_one and step.runnable.statements is not None and not step.half
+    return not (step.runnable.one_by_one or step.half or _unread(step))
 
 
 def header_settings(script: Script) -> list[str]:
@@ -134,9 +141,19 @@ def header_settings(script: Script) -> list[str]:
 def _prefix(step: Step, recorder: Recorder) -> tuple[str, int]:
     settings = [f"SET LOCAL {setting};" for setting in header_settings(step.runnable.script)]
     # An implicit transaction is faster, but has no savepoints (manual, 54.2.2.1).
-    begin = ["BEGIN;"] if step.runnable.needs_begin else []
-    before = [*begin, RESET, recorder.lock_assertion, *settings]
+    begin = ["BEGIN;"] if _begins(step) else []
+    note = [NOTE_TRANSACTION] if _unread(step) else []
+    before = [*begin, RESET, recorder.lock_assertion, *note, *settings]
     return " ".join(before) + "\n", _RESET_STATEMENTS + len(before) - 1
+
+
+def _unread(step: Step) -> bool:
+    """Whether our parser cannot read a script of it: only the server knows its statements."""
+    return any(one is not None and one.statements is None for one in (step.runnable, step.verify))
+
+
+def _begins(step: Step) -> bool:
+    return step.runnable.needs_begin or _unread(step)
 
 
 def end_transaction(connection: Connection) -> None:
@@ -150,6 +167,8 @@ def _failure(
 ) -> TurnbackError:
     if refused := refused_by_us(step, error):
         return refused
+    if _unread(step) and error.ended:
+        return _maybe_committed(step, error)
     statements = step.runnable.statements
     own = None if statements is None else error.index - statements_before - len(statements)
     if own is None or own < 0:
@@ -172,10 +191,26 @@ def _failure(
     )
 
 
+def _maybe_committed(step: Step, error: ServerError) -> MigrationIncomplete:
+    ended = public_message(error)
+    if TRANSACTION_ENDED in error.message:
+        ended = "it ended the transaction that it ran in"
+    return MigrationIncomplete(
+        f"part of {step.version} may have been committed: {ended}",
+        file=step.runnable.script.path,
+        sqlstate=error.sqlstate,
+        version=step.version,
+        hint="turnback cannot read this file and left it to the server; look at what is there, "
+        "remove COMMIT and ROLLBACK from the file, and run it again or record what is true "
+        f"(turnback repair {step.version})",
+    )
+
+
 def _suffix(step: Step, recorder: Recorder, also: Sequence[str] = ()) -> str:
     # The newline ends a comment in the script's last line, the semicolon its last statement.
     records = "; ".join([*also, recorder.done(step)])
-    text = f"\n;{DEFERRED} {OURSELVES} {records}"
+    same = f"{SAME_TRANSACTION} " if _unread(step) else ""
+    text = f"\n;{same}{DEFERRED} {OURSELVES} {records}"
     if step.verify:
         # Read-only from here on, so that a verify script can fail its migration and change
         # nothing (docs/decisions/0004).

@@ -22,6 +22,19 @@ _DIRECT = (
     "name the database's direct endpoint: a pooler breaks sessions and their locks. On RDS that is "
     "the instance's or the cluster's own endpoint, on Supabase db.PROJECT.supabase.co"
 )
+# How the server reads text. With another value than our parser assumes, a string that a check has
+# seen could be a statement for the server.
+READING = {
+    "standard_conforming_strings": "on",
+    "backslash_quote": "safe_encoding",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+    "DateStyle": "ISO,MDY",
+    "IntervalStyle": "postgres",
+    "xmloption": "content",
+}
+# Those that the server reports after every change, with the value that every session has.
+_REPORTED = {"standard_conforming_strings": "on", "client_encoding": "UTF8"}
 _TEMPORARY = ("57P03", "53300", "57P01", "57P02")
 
 
@@ -54,6 +67,7 @@ def connect(target: str, *, application_name: str, options: Options) -> Connecti
         "tcp_keepalives_interval": 10,
         "tcp_keepalives_count": 3,
         "tcp_user_timeout": 60_000,
+        **READING,
     }
     if options.detachable:
         # What the server sends to a client that is gone aborts the transaction.
@@ -71,6 +85,18 @@ def connect(target: str, *, application_name: str, options: Options) -> Connecti
     except psycopg.OperationalError as exc:
         raise _translate(exc, parameters) from exc
     return connection
+
+
+def misread(connection: Connection) -> str | None:
+    """A setting with which the server reads text in another way than turnback; None without one.
+
+    A script that is sent statement by statement can have changed it for its later statements.
+    """
+    for name, ours in _REPORTED.items():
+        value = connection.info.parameter_status(name)
+        if value != ours:
+            return f"{name} = {value}"
+    return None
 
 
 def refuse_pooler(connection: Connection, server_pid: int) -> None:

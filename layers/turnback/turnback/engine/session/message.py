@@ -23,6 +23,7 @@ T = TypeVar("T")
 # How often the watcher of a message without an answer is called, seconds.
 _INTERVAL_S = 0.05
 _COPY = (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH)
+_ENDS = (b"COMMIT", b"ROLLBACK", b"PREPARE TRANSACTION")
 _LOST = ("57P01", "57P02", "57P03", "08")
 
 
@@ -33,6 +34,7 @@ class ServerError(Exception):
     Attributes:
         index: how many statements of the message were done before it.
         position: where in the message, in characters from 1; None where the server does not say.
+        ended: whether a statement before it has ended a transaction, and may have committed.
     """
 
     index: int
@@ -42,6 +44,7 @@ class ServerError(Exception):
     hint: str | None = None
     context: str | None = None
     position: int | None = None
+    ended: bool = False
 
     def __str__(self) -> str:
         return self.message
@@ -81,7 +84,10 @@ def send(connection: Connection, text: str, watch: Watcher | None = None) -> lis
             connection.close()
             raise ServerError(index, "0A000", "COPY from or to the client is not supported")
         if result.status in (ExecStatus.FATAL_ERROR, ExecStatus.NONFATAL_ERROR):
-            raise server_error(index, result)
+            error = server_error(index, result)
+            if isinstance(error, ServerError):
+                error.ended = any(done.command_status in _ENDS for done in results[:index])
+            raise error
     return results
 
 

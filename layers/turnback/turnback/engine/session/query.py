@@ -24,6 +24,7 @@ T = TypeVar("T")
 CATALOG_ONLY = "SET LOCAL search_path = pg_catalog;"
 # What the SQL of a message refuses by itself, before its COMMIT; ``refusal`` makes it fail.
 LOCK_LOST = "turnback: another run has the lock"
+TRANSACTION_ENDED = "turnback: the script has ended its transaction"
 DONE_ALREADY = "turnback: another run has done it"
 
 
