@@ -156,3 +156,84 @@ def test_a_history_that_somebody_else_has_planted_is_refused(
     assert answer.code == 2
     assert f"migration_log belongs to {stranger} (and 1 more)" in answer.err
     assert execute(database, "SELECT to_regclass('pwned')") == [(None,)]
+
+
+# Another project's database
+
+
+OTHER = {
+    "sql/0001_orders.sql": "CREATE TABLE orders (id int);\n",
+    "rollback/0001_rollback.sql": "DROP TABLE orders;\n",
+}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("down", "0", "--yes"),
+        ("down", "--yes"),
+        ("redo", "--yes"),
+        ("up",),
+        ("repair", "0001", "--accept-checksum", "--because", "a test"),
+    ],
+)
+def test_the_database_of_another_project_is_not_touched(
+    database: str, project_factory: ProjectFactory, command: tuple[str, ...]
+) -> None:
+    assert turnback("up", url=database, folder=project_factory(MORE)).code == 0
+    answer = turnback(*command, url=database, folder=project_factory(OTHER))
+    assert answer.code == 2, answer
+    assert "this database's 0001 is t, yours is orders" in answer.err
+    assert execute(database, "SELECT version, name, rolled_back_at FROM migrations") == [
+        ("0001", "t", None),
+        ("0002", "u", None),
+    ]
+
+
+def test_a_folder_of_which_nothing_is_applied_rolls_nothing_back(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    assert turnback("up", url=database, folder=project_factory(MORE)).code == 0
+    later = {path.replace("0001", "20261129120000"): sql for path, sql in OTHER.items()}
+    answer = turnback("down", "0", "--yes", url=database, folder=project_factory(later))
+    assert answer.code == 2, answer
+    assert "no migration of this folder is applied in this database; its 0002 is u" in answer.err
+    assert execute(database, "SELECT to_regclass('u')::text") == [("u",)]
+
+
+def test_a_file_that_was_edited_is_not_rolled_back_in_place_of_what_was_applied(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    assert turnback("up", url=database, folder=project_factory(MORE)).code == 0
+    edited = project_factory(MORE | {"sql/0002_u.sql": "CREATE TABLE u (id bigint);\n"})
+    answer = turnback("down", "--yes", url=database, folder=edited)
+    assert answer.code == 3, answer
+    assert "0002 was edited after it was applied" in answer.err
+    assert turnback("redo", "--yes", url=database, folder=edited).code == 0
+    assert turnback("down", "--yes", url=database, folder=edited).code == 0
+
+
+# Row-level security
+
+
+def test_rows_that_row_level_security_hides_are_not_taken_for_pending(
+    database: str, project_factory: ProjectFactory, stranger: str
+) -> None:
+    folder = project_factory(FILES)
+    assert turnback("up", url=database, folder=folder).code == 0
+    execute(
+        database,
+        f"GRANT USAGE ON SCHEMA public TO {stranger};"
+        f"GRANT SELECT ON migrations, migration_log, migration_health TO {stranger};"
+        "ALTER TABLE migrations ENABLE ROW LEVEL SECURITY",
+    )
+    other = as_role(database, stranger)
+    for command in ("status", "up"):
+        answer = turnback(command, url=other, folder=folder)
+        assert answer.code == 2, answer
+        assert "row-level security hides rows of the history in public" in answer.err
+    health = turnback("health", "--json", url=other, folder=folder)
+    assert health.code == 3
+    assert any("row-level security" in problem for problem in health.document["problems"])
+    # It hides nothing from a superuser.
+    assert "1 migration, 0 pending" in turnback("status", url=database, folder=folder).out

@@ -192,7 +192,8 @@ def redo(
     project = load_project(directory)
     options = _options(lock_timeout, lock_retry_for, wait)
     with open_engine(database_url, directory, history_schema, out, options=options) as engine:
-        plan = engine.plan_down(project, target=_before_last(engine, project, number))
+        target = _before_last(engine, project, number)
+        plan = engine.plan_down(project, target=target, edited=True)
         _refuse_impossible_redo(engine, project, plan)
         _confirm(f"Roll back and apply again {_names(plan)}", plan, yes, out)
         began = time.monotonic()

@@ -112,17 +112,21 @@ class Engine:
         )
 
     @own_statements()
-    def plan_down(self, project: Project, *, target: str) -> Plan:
+    def plan_down(self, project: Project, *, target: str, edited: bool = False) -> Plan:
         """What is applied after ``target``, newest first; what is half done before all others.
 
+        With ``edited``, files may have been edited since they were applied.
         Raises as plan.plan_down does.
         """
         entries = self.entries()
+        self.history.require_trust()
         # Scripts that are in the folder need not be read from the server.
         here = {m.number for m in project.migrations if m.rollback}
         stored = self._stored([entry for entry in entries if entry.number not in here])
         half_done = self.half_done(entries)
-        return plan_down(project, entries, stored, target=target, half_done=half_done)
+        return plan_down(
+            project, entries, stored, target=target, half_done=half_done, edited=edited
+        )
 
     @own_statements()
     def plan_down_run(self, run: str) -> Plan:

@@ -57,6 +57,9 @@ def examine(connection: Connection, history: History, half_done: Iterable[HalfDo
     if not history.exists():
         return Health(version, None, None, problems=problems)
     problems += [f"the history cannot be trusted: {reason}" for reason in history.distrust]
+    if history.hidden:
+        problems.append("row-level security hides rows of the history from this user")
+        return Health(version, None, None, problems=problems)
     entries = history.entries()
     applied = [entry for entry in entries if entry.applied]
     rows = sorted(map(_row, entries), key=lambda row: (row.at, int(row.version)), reverse=True)

@@ -101,6 +101,7 @@ class History:
     Attributes:
         schema: the schema they are in.
         backend_pid: the server's own number for this session; 0 before it was asked.
+        hidden: whether row-level security may hide rows of it from this user.
         distrust: the reasons why others than the owner may change what is read from it.
     """
 
@@ -109,6 +110,7 @@ class History:
         self._known = False
         self._asked = False
         self.backend_pid = 0
+        self.hidden = False
         self.distrust: list[str] = []
         self.schema = schema
 
@@ -133,6 +135,7 @@ class History:
                 # No such table, or one of another tool: read the mark alone.
                 return self.entries() if self.exists() else None
             self._known = self._is_ours(cursor)
+            self._require_visible()
             return fetch(cursor, class_row(Entry))
         return self.entries() if self.exists() else None
 
@@ -140,7 +143,7 @@ class History:
         return load(name, self.schema)
 
     def _is_ours(self, cursor: psycopg.Cursor[Any]) -> bool:
-        ((self.backend_pid, comment, self.distrust),) = fetch(cursor, tuple_row)
+        ((self.backend_pid, comment, self.hidden, self.distrust),) = fetch(cursor, tuple_row)
         if comment is None:
             return False
         if not comment.startswith(_MARK):
@@ -154,6 +157,15 @@ class History:
                 hint="upgrade turnback: pip install --upgrade turnback",
             )
         return True
+
+    def _require_visible(self) -> None:
+        """What is hidden must not be taken for what was never done."""
+        if self.hidden:
+            raise HistoryConflict(
+                f"row-level security hides rows of the history in {self.schema} from this user",
+                hint="run as its owner, or: ALTER TABLE ... DISABLE ROW LEVEL SECURITY on "
+                "migrations and migration_log",
+            )
 
     def require_trust(self) -> None:
         """Refuse a history that others than its owner can change.
@@ -198,7 +210,12 @@ class History:
             ) from error
 
     def entries(self) -> list[Entry]:
-        """All rows, oldest version first. The tables must exist."""
+        """All rows, oldest version first. The tables must exist.
+
+        Raises:
+            HistoryConflict: row-level security may hide some of them.
+        """
+        self._require_visible()
         return query(self._connection, self._load("entries"), class_row(Entry))
 
     def state_query(self) -> str:

@@ -1,5 +1,6 @@
 -- The history: the comment of its table "migrations" ('' where it has none, NULL where there is no
--- such table), and for what reasons it cannot be trusted. What it stores is run with the rights of
+-- such table), whether row-level security hides rows of it from this user, and for what reasons it
+-- cannot be trusted. What it stores is run with the rights of
 -- whoever runs turnback, so nobody else may be able to write it or to have code run when it is
 -- read or written.
 WITH history AS (
@@ -23,6 +24,7 @@ grants AS (
 SELECT pg_catalog.pg_backend_pid(),
        (SELECT coalesce(pg_catalog.obj_description(oid, 'pg_class'), '')
           FROM history WHERE relname = 'migrations'),
+       EXISTS (SELECT FROM history WHERE row_security_active(oid)),
        ARRAY(
            SELECT format('%I is not a table', relname) FROM history WHERE relkind <> 'r'
             UNION ALL

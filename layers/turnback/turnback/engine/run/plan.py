@@ -12,6 +12,7 @@ from turnback.engine.look.history import Entry, StoredScript
 from turnback.engine.look.status import statuses
 from turnback.errors import (
     ChecksumMismatch,
+    HistoryConflict,
     InvalidMigration,
     MigrationMissing,
     OutOfOrder,
@@ -93,12 +94,15 @@ def plan_up(
 
     Raises:
         UnknownVersion: there is no migration ``target``.
+        HistoryConflict: the database is another project's.
         ChecksumMismatch: an applied file was edited.
         MigrationMissing: an applied file is gone.
         OutOfOrder: a pending migration is older than an applied one.
         RollbackMissing: a pending migration has no rollback script and no reason for that.
         InvalidMigration: a pending file cannot be run.
     """
+    entries = list(entries)
+    _refuse_other_names(project, [entry for entry in entries if entry.applied])
     found = statuses(project, entries)
     _refuse_drift(project, [(item.version, item.name, item.status) for item in found])
     limit = _number_of(project, target)
@@ -173,13 +177,24 @@ def plan_down(
     *,
     target: str,
     half_done: Sequence[HalfDone] = (),
+    edited: bool = False,
 ) -> Plan:
     """Every applied migration after ``target``, newest first; ``0`` is all of them.
 
     Half done migrations after it come before all others. The rollback script is the file's, or,
     where the file is gone, the one stored in the database.
 
+    Args:
+        project: the files; an empty one has nothing to compare with.
+        entries: the history's rows.
+        stored: version → rollback script.
+        target: the version that remains the newest; ``0`` for none.
+        half_done: what is half done.
+        edited: whether files may have been edited since they were applied.
+
     Raises:
+        HistoryConflict: the database is another project's.
+        ChecksumMismatch: a file was edited after it was applied.
         UnknownVersion: ``target`` is not the version of a migration.
         RollbackMissing: one of them has no rollback script.
         InvalidMigration: a rollback script cannot be run.
@@ -190,6 +205,9 @@ def plan_down(
     limit = int(target) or -1
     halves = [half for half in half_done if half.number > limit]
     applied = [entry for entry in entries if entry.applied and entry.number > limit]
+    _refuse_other_project(project, [entry for entry in entries if entry.applied])
+    if not edited:
+        _refuse_edited(project, applied)
     return _downwards(project, applied, stored, halves)
 
 
@@ -291,6 +309,63 @@ def _rollback_step(
         forward = Script(f"sql/{version}_{name}.sql", "", done.checksum)
         migration = Migration(version, name, forward)
     return Step(migration, "down", prepare(script))
+
+
+def refuse_other_name(migration: Migration, entry: Entry) -> None:
+    """Refuse a row that has neither the name nor the checksum of the file with its number.
+
+    Raises:
+        HistoryConflict: it is a migration of another project.
+    """
+    if migration.name == entry.name or migration.forward.checksum == entry.checksum:
+        return
+    raise HistoryConflict(
+        f"this database's {entry.version} is {entry.name}, yours is {migration.name}",
+        file=migration.forward.path,
+        version=entry.version,
+        hint="the database is another project's, or the folder is: check DATABASE_URL and "
+        "--directory; nothing was changed",
+    )
+
+
+def _refuse_other_names(project: Project, applied: Iterable[Entry]) -> None:
+    for entry in applied:
+        if migration := project.find(entry.version):
+            refuse_other_name(migration, entry)
+
+
+def _refuse_other_project(project: Project, applied: Sequence[Entry]) -> None:
+    """Refuse a database of which no applied migration has a file here.
+
+    Raises:
+        HistoryConflict: it is another project's.
+    """
+    _refuse_other_names(project, applied)
+    if not applied or not project.migrations:
+        return
+    if not any(project.find(entry.version) for entry in applied):
+        newest = applied[-1]
+        raise HistoryConflict(
+            f"no migration of this folder is applied in this database; its {newest.version} is "
+            f"{newest.name}",
+            version=newest.version,
+            hint="the database is another project's, or the folder is: check DATABASE_URL and "
+            "--directory; if the files are gone, restore them from version control",
+        )
+
+
+def _refuse_edited(project: Project, applied: Sequence[Entry]) -> None:
+    for entry in applied:
+        migration = project.find(entry.version)
+        if migration is not None and migration.forward.checksum != entry.checksum:
+            raise ChecksumMismatch(
+                f"{entry.version} was edited after it was applied",
+                file=migration.forward.path,
+                version=entry.version,
+                hint="its rollback may not fit what was applied: undo the edit; or apply the "
+                "edited file in its place: turnback redo; or, if the file is right: "
+                f"turnback repair {entry.version} --accept-checksum --because REASON",
+            )
 
 
 def _refuse_drift(project: Project, found: list[tuple[str, str, str]]) -> None:

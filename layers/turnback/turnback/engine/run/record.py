@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from turnback.engine.look.history import Entry
-from turnback.engine.run.plan import Step
+from turnback.engine.run.plan import Step, refuse_other_name
 from turnback.engine.session import lock
 from turnback.engine.session.events import RunContext
 from turnback.engine.session.query import DONE_ALREADY, TRANSACTION_ENDED, refusal
@@ -185,6 +185,7 @@ class Recorder:
 
         Raises:
             ConfigurationError: there is nothing to repair in this way.
+            HistoryConflict: the row is of another project's migration.
         """
         match change:
             case "accept-checksum":
@@ -207,6 +208,7 @@ class Recorder:
             raise ConfigurationError(
                 "only a migration that is applied and has a file can be accepted"
             )
+        refuse_other_name(migration, entry)
         if migration.forward.checksum == entry.checksum:
             raise ConfigurationError(f"{entry.version} has the recorded checksum already")
         new = migration.forward.checksum
