@@ -80,12 +80,18 @@ def health(
     last: int,
     out: Output,
 ) -> int:
-    """Show what happened last, and what is wrong: failed migrations, invalid indexes.
+    """Show what happened last, and what is wrong.
+
+    That is: migrations and rollbacks that failed or have not finished, invalid indexes, a history
+    that others can change, and databases that restores have left.
 
     Writes nothing. Exit code 3 if something is wrong.
     """
     with open_engine(database_url, directory, history_schema, out) as engine:
-        report = engine.health()
+        # Not needed by `turnback status`, which has to start quickly.
+        from turnback.recovery.dumps.successor import remains_of_restores
+
+        report = engine.health(remains_of_restores)
     newest = report.newest[:last]
     out.document |= report.to_dict() | {"newest": [row.to_dict() for row in newest]}
     out.result(f"PostgreSQL {report.server_version}, {report.summary()}")

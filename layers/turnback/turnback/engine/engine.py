@@ -5,7 +5,7 @@ What only a run needs is imported by the run: `turnback status` has to start qui
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol, Self
 
 from turnback.engine.look.half_done import HalfDone, find_half_done, of_run
@@ -182,11 +182,15 @@ class Engine:
         return self.history.releases() if self.history.exists() else {}
 
     @own_statements()
-    def health(self) -> Health:
-        """The health of the database. Writes nothing."""
+    def health(self, remains: Callable[[Connection], list[str]] | None = None) -> Health:
+        """The health of the database. Writes nothing.
+
+        Args:
+            remains: finds what restores have left on the server, which counts as a problem.
+        """
         from turnback.engine.look.health import examine
 
-        return examine(self.connection, self.history, self.half_done())
+        return examine(self.connection, self.history, self.half_done, remains)
 
     @own_statements()
     def verify(self, project: Project, versions: Sequence[str]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from turnback.engine.look.half_done import HalfDone
-from turnback.engine.look.history import Entry, History
+from turnback.engine.look.history import Entry, History, UnfinishedAttempt
 from turnback.engine.look.indexes import invalid_indexes
 from turnback.engine.session.message import Connection
 
@@ -50,10 +50,23 @@ class Health:
         }
 
 
-def examine(connection: Connection, history: History, half_done: Iterable[HalfDone]) -> Health:
-    """Read the health from history and catalog. Writes nothing."""
+def examine(
+    connection: Connection,
+    history: History,
+    half_done: Callable[[list[Entry]], Iterable[HalfDone]],
+    remains: Callable[[Connection], list[str]] | None = None,
+) -> Health:
+    """Read the health from history and catalog. Writes nothing.
+
+    Args:
+        connection: the session.
+        history: the history.
+        half_done: finds what is half done.
+        remains: finds what restores have left.
+    """
     version = connection.info.parameter_status("server_version") or "?"
     problems = [f"index {index.name} is invalid" for index in invalid_indexes(connection)]
+    problems += remains(connection) if remains else []
     if not history.exists():
         return Health(version, None, None, problems=problems)
     problems += [f"the history cannot be trusted: {reason}" for reason in history.distrust]
@@ -62,12 +75,20 @@ def examine(connection: Connection, history: History, half_done: Iterable[HalfDo
         return Health(version, None, None, problems=problems)
     entries = history.entries()
     applied = [entry for entry in entries if entry.applied]
+    found = list(half_done(entries))
     rows = sorted(map(_row, entries), key=lambda row: (row.at, int(row.version)), reverse=True)
     problems += [f"{row.version} {row.name} failed" for row in rows if row.status == "failed"]
     problems += [
         f"{half.version} {half.name} is half done; statements done: "
         + (", ".join(map(str, sorted(half.done))) or "none")
-        for half in half_done
+        for half in found
+    ]
+    names = {entry.version: f"{entry.version} {entry.name}" for entry in entries}
+    halves = {half.version for half in found}
+    problems += [
+        _unfinished(names.get(attempt.version, attempt.version), attempt)
+        for attempt in history.unfinished_attempts()
+        if attempt.direction == "down" or attempt.version not in halves
     ]
     return Health(
         server_version=version,
@@ -76,6 +97,16 @@ def examine(connection: Connection, history: History, half_done: Iterable[HalfDo
         newest=rows,
         problems=problems,
     )
+
+
+def _unfinished(name: str, attempt: UnfinishedAttempt) -> str:
+    what = f"the rollback of {name}" if attempt.direction == "down" else name
+    if attempt.outcome == "failed":
+        reason = (attempt.error or "").splitlines()
+        return f"{what} failed: {reason[0]}" if reason else f"{what} failed"
+    if attempt.outcome == "detached":
+        return f"{what} was left to the server, and its end is not recorded"
+    return f"{what} has begun, and its end is not recorded"
 
 
 def _row(entry: Entry) -> HealthRow:

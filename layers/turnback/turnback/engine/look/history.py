@@ -75,6 +75,16 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class UnfinishedAttempt:
+    """The last row of the log about a migration whose end is bad or not recorded."""
+
+    version: str
+    direction: str
+    outcome: str
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class StoredScript:
     """A rollback script as the history stored it with its migration."""
 
@@ -251,6 +261,15 @@ class History:
     def releases(self) -> dict[str, int]:
         """Release → the highest version, as a number, that it ever applied."""
         return dict(self._ask("releases"))
+
+    def unfinished_attempts(self) -> list[UnfinishedAttempt]:
+        """The last attempts at migrations, where they did not end well.
+
+        Raises:
+            HistoryConflict: row-level security may hide some of them.
+        """
+        self._require_visible()
+        return query(self._connection, self._load("last_attempts"), class_row(UnfinishedAttempt))
 
     def mentions(self, run: str) -> bool:
         """Whether this run has written anything into the log."""

@@ -9,8 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
 import psycopg
+from psycopg.rows import tuple_row
 
 from turnback.engine.session.connection import Connection
+from turnback.engine.session.query import query
 from turnback.errors import RestoreFailed
 from turnback.recovery.dumps.catalog import DumpRecord
 from turnback.recovery.dumps.fill import Filling
@@ -154,6 +156,51 @@ def find_database(connection: Connection, name: str) -> FoundDatabase | None:
         return None
     comment = None if row[0] is None else str(row[0])
     return FoundDatabase(comment, read_mark(comment), bool(row[1]))
+
+
+def remains_of_restores(connection: Connection) -> list[str]:
+    """What restores have left beside this database, a sentence each; empty where there is nothing.
+
+    It is recognised by the name that a restore gives and by the mark that it makes. Both can be
+    forged, so this is only reported.
+
+    Args:
+        connection: a session with the database.
+
+    Raises:
+        ServerError: the server refused the query.
+    """
+    rows = query(
+        connection,
+        "SELECT datname::text, datallowconn, pg_catalog.shobj_description(oid, 'pg_database'), "
+        "pg_catalog.pg_get_userbyid(datdba)::text, pg_catalog.current_database()::text "
+        "FROM pg_catalog.pg_database ORDER BY 1",
+        tuple_row,
+    )
+    found = []
+    for name, opened, comment, owner, current in rows:
+        database = FoundDatabase(comment, read_mark(comment), opened)
+        if name == current or not _is_of(name, current):
+            continue
+        if database.mark is None and not database.is_left_of(""):
+            continue
+        what = (
+            "was kept by a restore; drop it when it is not needed any more"
+            if database.mark is not None and database.mark.state == KEPT
+            else "is left of a restore that has not finished"
+        )
+        found.append(f"database {name} (owner {owner}) {what}")
+    return found
+
+
+def _is_of(name: str, database: str) -> bool:
+    """Whether a restore of this database would give such a name; long names are cut."""
+    for word in ("restore", "before"):
+        head, found, _ = name.rpartition(f"_{word}_")
+        cut = len(name.encode()) > _LONGEST - 4 and database.startswith(head)
+        if found and (head == database or cut):
+            return True
+    return False
 
 
 def name_in_use(name: str) -> RestoreFailed:
