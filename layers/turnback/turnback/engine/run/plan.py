@@ -324,7 +324,7 @@ def refuse_other_name(migration: Migration, entry: Entry) -> None:
         file=migration.forward.path,
         version=entry.version,
         hint="the database is another project's, or the folder is: check DATABASE_URL and "
-        "--directory; nothing was changed",
+        "--dir; nothing was changed",
     )
 
 
@@ -350,7 +350,7 @@ def _refuse_other_project(project: Project, applied: Sequence[Entry]) -> None:
             f"{newest.name}",
             version=newest.version,
             hint="the database is another project's, or the folder is: check DATABASE_URL and "
-            "--directory; if the files are gone, restore them from version control",
+            "--dir; if the files are gone, restore them from version control",
         )
 
 
