@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psycopg
 import pytest
 from turnback.engine import Event
 from turnback.errors import (
@@ -109,6 +110,26 @@ def test_a_release_lower_than_the_one_that_was_rolled_back_may_be_released_again
     assert tables(database) == {"a", "b", "c"}
     with down.step().database.connect(None) as engine:
         assert engine.last_release() == "1.1.5"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "UPDATE migration_log SET rollback_sql = 'DROP TABLE a, c' WHERE version = '0003'",
+        "UPDATE migrations SET checksum = repeat('0', 64) WHERE version = '0003'",
+    ],
+)
+def test_what_was_changed_since_it_was_approved_is_not_run(
+    database: str, released: MemoryBucket, changed: str
+) -> None:
+    run = run_back_to(database, released, "r-down", "1.0.0")
+    run.validate()
+    with psycopg.connect(database) as connection:
+        connection.execute(changed.encode())
+    with pytest.raises(VerificationFailed, match="0003 is not as planned: the SHA-256") as caught:
+        run.apply()
+    assert caught.value.version == "0003"
+    assert tables(database) == {"a", "b", "c", "d"}
 
 
 def test_a_release_that_applied_nothing_is_refused_and_the_known_ones_are_named(

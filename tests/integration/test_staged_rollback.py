@@ -11,6 +11,7 @@ from turnback.errors import (
     DatabaseRefused,
     MigrationFailed,
     MigrationIncomplete,
+    RollbackMissing,
     VerificationFailed,
 )
 from turnback.migrations.artifact import pack
@@ -85,6 +86,40 @@ def test_a_release_that_stopped_half_way_is_taken_back_and_proven_to_be(
     assert health(database) == {"0001": "applied", "0002": "rolled_back", "0003": "rolled_back"}
     assert execute(database, "SELECT count(*) FROM users") == [(100,)]
     assert run.roll_back().verified == "exact"
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "UPDATE migration_log SET rollback_sql = 'DROP TABLE users CASCADE'",
+        "UPDATE migration_log SET rollback_sql = NULL",
+    ],
+)
+def test_the_scripts_of_the_release_are_run_and_not_what_somebody_stored(
+    database: str, make, forged: str
+) -> None:
+    run = failed(make(SECOND | HALF), MigrationIncomplete)
+    execute(database, forged)
+    assert run.roll_back() == RunProgress(done=True, rolled_back=2, verified="exact")
+    assert execute(database, "SELECT count(*) FROM users") == [(100,)]
+    notes = run.record("report")["notes"]
+    assert [note.split(" that is")[0] for note in notes] == [
+        "the rollback script of 0003",
+        "the rollback script of 0002",
+    ]
+    assert "rollback/0003_rollback.sql of the release" in notes[0]
+
+
+def test_a_migration_that_the_release_does_not_have_is_not_rolled_back(database: str, make) -> None:
+    run = failed(make(SECOND | FAILS), MigrationFailed)
+    execute(
+        database,
+        "UPDATE migration_log SET version = '0009', rollback_sql = 'DROP TABLE users' "
+        "WHERE version = '0002'; UPDATE migrations SET version = '0009' WHERE version = '0002'",
+    )
+    with pytest.raises(RollbackMissing, match="0009"):
+        run.roll_back()
+    assert tables(database) == {"users"}
 
 
 def test_a_rollback_that_leaves_something_over_is_found_out(make) -> None:

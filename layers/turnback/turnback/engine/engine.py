@@ -129,16 +129,21 @@ class Engine:
         )
 
     @own_statements()
-    def plan_down_run(self, run: str) -> Plan:
-        """What that run applied, newest first, by the scripts stored in the database.
+    def plan_down_run(self, run: str, project: Project | None = None) -> Plan:
+        """What that run applied, newest first; what it left half done comes before all others.
 
-        What it left half done comes before all others. Raises as plan.plan_down_stored does.
+        Args:
+            run: the run's id.
+            project: the run's migrations, whose scripts are used; without it, those stored in
+                the database are.
+
+        Raises as plan.plan_down_stored does.
         """
         entries = self.entries()
         versions = self.history.applied_by(run) if entries else []
         applied = [entry for entry in entries if entry.version in versions]
         half_done = of_run(self.half_done(entries), run)
-        return plan_down_stored(applied, self._stored(applied), half_done)
+        return plan_down_stored(applied, self._stored(applied), half_done, project)
 
     @own_statements()
     def half_done(self, entries: list[Entry] | None = None) -> list[HalfDone]:

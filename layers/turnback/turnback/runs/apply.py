@@ -26,7 +26,8 @@ def apply(run: Run) -> RunProgress:
 
     Raises:
         RunCancelled: the run was cancelled; the message says how far it came.
-        VerificationFailed: somebody else changed what is pending since the plan was made.
+        VerificationFailed: somebody else changed what is pending, or a script, since the plan
+            was made.
         TurnbackError: a migration failed.
     """
     from turnback.engine import RunControl
@@ -36,7 +37,7 @@ def apply(run: Run) -> RunProgress:
     waited_s = run.state.apply.wait_seconds if run.state.apply else 0
     with _opened(run, planned) as (engine, project):
         plan = _what_is_left(run, engine, planned, project)
-        _refuse_unplanned(plan, versions)
+        _refuse_unplanned(plan, planned)
         control = RunControl(
             keep_going=run.keep_going,
             cancelled=run.records.cancelled,
@@ -98,8 +99,9 @@ def _what_is_left(run: Run, engine: Engine, planned: PlanRecord, project: Projec
     return engine.plan_down(Project(Path(), ()), target=str(planned.floor))
 
 
-def _refuse_unplanned(plan: Plan, planned: list[str]) -> None:
-    known = set(planned)
+def _refuse_unplanned(plan: Plan, planned: PlanRecord) -> None:
+    """Refuse what is not in the plan, by its checksum: people approved that and nothing else."""
+    known = {migration.version: migration for migration in planned.migrations}
     unplanned = [step.version for step in plan.steps if step.version not in known]
     if unplanned:
         became = "pending" if plan.direction == "up" else "applied"
@@ -107,4 +109,23 @@ def _refuse_unplanned(plan: Plan, planned: list[str]) -> None:
             f"{', '.join(unplanned[:10])} became {became} after the plan was made",
             version=unplanned[0],
             hint="someone else changed the history meanwhile; release again for a new plan",
+        )
+    applied = {version: checksum for version, checksum, *_ in planned.history}
+    for step in plan.steps:
+        script, expected = step.runnable.script, known[step.version].checksum
+        _refuse_changed(step.version, script.path, script.checksum, expected)
+        forward = step.migration.forward
+        if plan.direction == "down" and step.version in applied:
+            _refuse_changed(step.version, forward.path, forward.checksum, applied[step.version])
+
+
+def _refuse_changed(version: str, file: str, found: str, planned: str) -> None:
+    if found != planned:
+        raise VerificationFailed(
+            f"{version} is not as planned: the SHA-256 of {file} is {found or 'not known'}, and "
+            f"was {planned or 'not noted'} when the plan was made",
+            file=file,
+            version=version,
+            hint="find out who changed it: turnback health shows who may write to the history; "
+            "then release again for a new plan",
         )

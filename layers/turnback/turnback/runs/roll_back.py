@@ -1,7 +1,9 @@
-"""Roll back: what this run did, newest first, with the rollback scripts in the database."""
+"""Roll back: what this run did, newest first, with the rollback scripts of its artifact."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from turnback.errors import RollbackFailed
@@ -11,13 +13,16 @@ from turnback.runs.state import RunProgress
 
 if TYPE_CHECKING:
     from turnback.engine import Engine
+    from turnback.migrations.model import Project
 
 
 def roll_back(run: Run) -> RunProgress:
     """Roll back the migrations that this run applied; another call continues it.
 
-    A migration that failed half way outside a transaction is undone first. In the end the schema
-    is compared with the fingerprint that was taken before the run.
+    The scripts are those of the artifact, whose SHA-256 was noted before anything was approved;
+    the report names each stored script that differs from it. A migration that failed half way
+    outside a transaction is undone first. In the end the schema is compared with the fingerprint
+    that was taken before the run.
 
     Raises:
         VerificationFailed: all was rolled back, and the schema is not as before the run.
@@ -28,10 +33,10 @@ def roll_back(run: Run) -> RunProgress:
 
     waited_s = run.state.roll_back.wait_seconds if run.state.roll_back else 0
     checked = None
-    with run.database.connect(run.release) as engine:
+    with _migrations(run) as project, run.database.connect(run.release) as engine:
         if _is_running(engine, run):
             return RunProgress(wait_seconds=next_wait(waited_s))
-        plan = engine.plan_down_run(run.id)
+        plan = engine.plan_down_run(run.id, project)
         versions = [step.version for step in plan.steps]
         control = RunControl(
             keep_going=run.keep_going,
@@ -48,7 +53,7 @@ def roll_back(run: Run) -> RunProgress:
         rolled_back=[*known, *report.rolled_back],
         error=failure,
         verified=checked.word if checked else None,
-        notes=checked.notes if checked else (),
+        notes=[*plan.notes, *(checked.notes if checked else ())],
     )
     if failure:
         raise failure
@@ -59,6 +64,16 @@ def roll_back(run: Run) -> RunProgress:
         wait_seconds=next_wait(waited_s) if report.running else 0,
         verified=checked.word if checked else None,
     )
+
+
+@contextmanager
+def _migrations(run: Run) -> Iterator[Project | None]:
+    """The release's migrations; None for a run downwards, which may have no artifact."""
+    if run.order.artifact is None or run.state.down:
+        yield None
+        return
+    with run.artifact() as found:
+        yield found.artifact.project
 
 
 def _refuse_built_on(engine: Engine, run: Run, versions: list[str]) -> None:

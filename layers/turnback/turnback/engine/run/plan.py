@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -215,6 +215,7 @@ def plan_down_stored(
     entries: Iterable[Entry],
     stored: Mapping[str, StoredScript],
     half_done: Sequence[HalfDone] = (),
+    project: Project | None = None,
 ) -> Plan:
     """These migrations, newest first, by the rollback scripts stored in the database.
 
@@ -222,11 +223,31 @@ def plan_down_stored(
         entries: the migrations to roll back, oldest first.
         stored: version → rollback script.
         half_done: what is half done, which comes before all others.
+        project: the files that they were applied from, where these can be trusted more. Then
+            no stored script is used; the plan's notes name each that differs from its file.
 
     Raises:
         RollbackMissing: one of them was applied without a rollback script.
     """
-    return _downwards(None, entries, stored, half_done)
+    if project is None:
+        return _downwards(None, entries, stored, half_done)
+    plan = _downwards(project, entries, {}, [replace(half, rollback=None) for half in half_done])
+    known = {**stored, **{half.version: half.rollback for half in half_done}}
+    return replace(plan, notes=tuple(_differing(plan, known)))
+
+
+def _differing(plan: Plan, stored: Mapping[str, StoredScript | None]) -> Iterator[str]:
+    """A sentence for each stored script that is not the one of the plan."""
+    for step in plan.steps:
+        found, script = stored.get(step.version), step.runnable.script
+        here = digest(script.sql.encode())
+        there = digest(found.sql.encode()) if found else "missing"
+        if here != there:
+            yield (
+                f"the rollback script of {step.version} that is stored in the database is not "
+                f"{script.path} of the release (SHA-256 {there}, expected {here}): the release's "
+                "was used; find out who changed migration_log"
+            )
 
 
 def remaining(plan: Plan, entries: Iterable[Entry], half_done: Iterable[HalfDone]) -> list[Step]:
