@@ -110,7 +110,7 @@ def up(
         report = engine.run(plan)
         out.document["applied"] = [done.to_dict() for done in report.applied]
         if isinstance(report.error, MigrationIncomplete):
-            _add_rollback_hint(project, report.error)
+            _add_rollback_hint(project, plan, report.error)
         return _close(report, "applied", len(report.applied), began, out)
 
 
@@ -247,10 +247,13 @@ def _names(plan: Plan) -> str:
     return listed([step.version for step in plan.steps], 10)
 
 
-def _add_rollback_hint(project: Project, error: MigrationIncomplete) -> None:
+def _add_rollback_hint(project: Project, plan: Plan, error: MigrationIncomplete) -> None:
     """Add to the hint how to undo what was done, if there is a rollback script."""
     migration = project.find(error.version) if error.version else None
     if migration is None or migration.rollback is None:
+        return
+    # What turnback cannot read has no record of its halves, so there is nothing it could undo.
+    if any(s.version == error.version and s.runnable.statements is None for s in plan.steps):
         return
     before = [m.version for m in project.migrations if m.number < migration.number]
     back = f"turnback down {before[-1] if before else 0} undoes what was done"
