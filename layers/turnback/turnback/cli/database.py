@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import re
 import secrets
 import socket
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import click
 
 from turnback.cli.output import Output, human_ms
 from turnback.engine import Engine, Options, RunContext
-from turnback.engine.session.connection import describe
+from turnback.engine.session.connection import describe, read_address
 from turnback.engine.session.events import Event, EventKind
 from turnback.errors import ConfigurationError
 from turnback.runs.reporting.progress import name_of, words_of
@@ -88,7 +89,7 @@ def open_url(url: str | None, directory: Path, out: Output) -> Iterator[str]:
         out: gets ``database`` of its document, and what takes long.
     """
     if url:
-        check_scheme(url)
+        check_address(url)
         out.document["database"] = describe(url)
         yield url
         return
@@ -102,17 +103,20 @@ def open_url(url: str | None, directory: Path, out: Output) -> Iterator[str]:
         yield server.url()
 
 
-def check_scheme(url: str) -> None:
-    """Refuse the address of another kind of database.
+def check_address(url: str) -> None:
+    """Refuse the address of another kind of database, or one that would be misread.
 
     Raises:
-        ConfigurationError: it has another scheme.
+        ConfigurationError: it has another scheme, or a password that is not percent-encoded.
     """
-    if "://" in url and not url.startswith(("postgresql://", "postgres://")):
+    if (scheme := re.match("((?:jdbc:)?[a-z][a-z0-9+]{0,20})://", url)) and (
+        scheme[1] not in ("postgresql", "postgres")
+    ):
         raise ConfigurationError(
-            f"'{url.split('://', 1)[0]}' is not PostgreSQL",
+            f"'{scheme[1]}' is not PostgreSQL",
             hint="the address has the form postgresql://user:password@host:5432/database",
         )
+    read_address(url)
 
 
 class EventPrinter:

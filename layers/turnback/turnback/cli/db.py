@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from turnback.cli import options as opt
-from turnback.cli.database import check_scheme, open_url
+from turnback.cli.database import check_address, open_url
 from turnback.cli.output import Output, ask, may_ask, reported
 from turnback.engine.session.connection import describe
 from turnback.engine.session.databases import (
@@ -47,7 +47,7 @@ def create(*, database_url: str | None, directory: Path, out: Output) -> None:
         with open_url(None, directory, out):
             made = True
     else:
-        check_scheme(database_url)
+        check_address(database_url)
         out.document["database"] = describe(database_url)
         made = create_database(database_url)
     out.document |= {"status": "succeeded" if made else "nothing_to_do"}
@@ -77,7 +77,7 @@ def drop(*, database_url: str | None, directory: Path, yes: bool, out: Output) -
     if database_url is None:
         dropped = remove_data(folder)
     else:
-        check_scheme(database_url)
+        check_address(database_url)
         dropped = drop_database(database_url)
     out.document |= {"status": "succeeded" if dropped else "nothing_to_do"}
     out.result(f"{where} {'is dropped' if dropped else 'does not exist'}.")
@@ -162,7 +162,7 @@ def psql(
     if necessary.
     """
     if database_url is not None:
-        check_scheme(database_url)
+        check_address(database_url)
         return _psql(shutil.which("psql") or str(binaries() / "psql"), database_url, arguments)
     with project_server(directory.resolve().parent, say=out.note) as server:
         return _psql(str(binaries() / "psql"), server.url(), arguments)

@@ -133,15 +133,10 @@ class Endpoint:
             ConfigurationError: it cannot be read, or names several hosts.
         """
         import psycopg
-        from psycopg.conninfo import conninfo_to_dict
 
-        try:
-            given = conninfo_to_dict(url)
-        except psycopg.ProgrammingError as error:
-            raise ConfigurationError(
-                "the database's address cannot be read",
-                hint="it has the form postgresql://user:password@host:5432/database",
-            ) from error
+        from turnback.engine.session.connection import read_address
+
+        given = read_address(url)
         usual = {
             option.keyword.decode(): (option.val or b"").decode()
             for option in psycopg.pq.Conninfo.get_defaults()

@@ -44,17 +44,11 @@ def connect(target: str, *, application_name: str, options: Options) -> Connecti
     They are startup options, so that RESET ALL returns to them.
 
     Raises:
-        ConfigurationError: the connection string cannot be read.
+        ConfigurationError: the connection string cannot be read, or parts of it would be misread.
         DatabaseUnreachable: no answer.
         DatabaseRefused: for example a wrong password, no such database, a pooler.
     """
-    try:
-        parameters = conninfo.conninfo_to_dict(target)
-    except psycopg.ProgrammingError as exc:
-        raise ConfigurationError(
-            "the database's address cannot be read",
-            hint="it has the form postgresql://user:password@host:5432/database",
-        ) from exc
+    parameters = read_address(target)
     _refuse_known_poolers(parameters)
     settings: dict[str, int | str] = {
         "lock_timeout": options.lock_timeout_ms,
@@ -99,6 +93,42 @@ def misread(connection: Connection) -> str | None:
     return None
 
 
+def read_address(target: str) -> dict[str, str | int | None]:
+    """The parameters of a connection string.
+
+    A password with a ``/`` or an ``@`` that is not percent-encoded ends too early, and its rest
+    becomes a part of the host, the port or the name of the database. These are shown in messages,
+    and the host is sent to name servers, so such an address is refused, and no part of it shown.
+
+    Raises:
+        ConfigurationError: it cannot be read, or part of the password may be read as another part.
+    """
+    try:
+        parameters = conninfo.conninfo_to_dict(target)
+    except psycopg.ProgrammingError:
+        # Not chained: the error of psycopg quotes the address.
+        raise _unreadable("cannot be read") from None
+    hosts = f"{parameters.get('host') or ''},{parameters.get('hostaddr') or ''}".split(",")
+    ports = str(parameters.get("port") or "").split(",")
+    database = str(parameters.get("dbname") or "")
+    path = re.match("postgres(?:ql)?://[^/]*/([^?]*)", target)
+    if any("@" in host and not host.startswith("/") for host in hosts):
+        raise _unreadable("has an @ in its host")
+    if not all(re.fullmatch("[0-9]{0,5}", port) for port in ports):
+        raise _unreadable("has a port that is not a number")
+    if (path and "@" in path[1]) or "://" in database:
+        raise _unreadable("has an @, or another address, in the name of the database")
+    return parameters
+
+
+def _unreadable(what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the database's address {what}",
+        hint="percent-encode the password: %2F for /, %40 for @, %3F for ?; the form is "
+        "postgresql://user:password@host:5432/database",
+    )
+
+
 def refuse_pooler(connection: Connection, server_pid: int) -> None:
     """Refuse a session that goes through a pooler.
 
@@ -126,19 +156,21 @@ def _refuse_known_poolers(parameters: Mapping[str, object]) -> None:
 
 
 def describe(target: str) -> str:
-    """``host:port/database`` of a connection string, never with its password."""
+    """``host:port/database`` of a connection string, never with its user or password.
+
+    It is ``?`` if the address cannot be read.
+    """
     try:
-        parameters = conninfo.conninfo_to_dict(target)
-    except psycopg.ProgrammingError:
+        return _describe(read_address(target))
+    except ConfigurationError:
         return "?"
-    return _describe(parameters)
 
 
 def _describe(parameters: Mapping[str, object]) -> str:
     host = str(parameters.get("host") or parameters.get("hostaddr") or "localhost")
     port = parameters.get("port")
     place = "local socket" if host.startswith("/") else f"{host}:{port or 5432}"
-    return f"{place}/{parameters.get('dbname') or parameters.get('user') or ''}"
+    return f"{place}/{parameters.get('dbname') or ''}"
 
 
 def _translate(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from psycopg import conninfo
 
-from turnback.engine.session.connection import Connection, connect, describe
+from turnback.engine.session.connection import Connection, connect, describe, read_address
 from turnback.engine.session.events import Options
 from turnback.engine.session.message import ServerError, send
 from turnback.errors import ConfigurationError, DatabaseRefused, DatabaseUnreachable
@@ -66,13 +66,13 @@ def wait_for(
 
 def split_password(url: str) -> tuple[str, str | None]:
     """The address without its password, as a connection string, and the password."""
-    parameters = conninfo.conninfo_to_dict(url)
+    parameters = read_address(url)
     password = parameters.pop("password", None)
     return conninfo.make_conninfo("", **parameters), str(password) if password else None
 
 
 def _change(url: str, verb: str, *, exists: bool) -> bool:
-    parameters = conninfo.conninfo_to_dict(url)
+    parameters = read_address(url)
     name = str(parameters.get("dbname") or parameters.get("user") or "")
     if not name or name in _OF_THE_SERVER:
         raise ConfigurationError(
