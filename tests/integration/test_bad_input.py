@@ -397,7 +397,7 @@ def test_a_migration_without_its_rollback_is_refused_unless_that_is_meant(
 
     assert turnback("up", "--allow-missing-rollback", url=database, folder=folder).code == 0
     assert tables(database) == {"first"}
-    answer = turnback("down", "0", url=database, folder=folder)
+    answer = turnback("down", "--yes", "0", url=database, folder=folder)
     refused(answer, 3, "0001 (first) has no rollback script", "write rollback/0001_rollback.sql")
     assert tables(database) == {"first"}
 
@@ -408,7 +408,7 @@ def test_a_migration_that_says_why_it_is_irreversible_needs_no_rollback(
     sql = "-- turnback: irreversible because the rows are gone\nCREATE TABLE first ();\n"
     folder = project_factory({"sql/0001_first.sql": sql})
     assert turnback("up", url=database, folder=folder).code == 0
-    answer = turnback("down", "0", url=database, folder=folder)
+    answer = turnback("down", "--yes", "0", url=database, folder=folder)
     refused(answer, 3, "irreversible because the rows are gone")
 
 
@@ -471,8 +471,13 @@ def test_a_version_lower_than_the_last_applied_runs_only_out_of_order(
 
 def test_a_version_that_does_not_exist_is_refused(applied: Callable[..., Answer]) -> None:
     refused(applied(FIRST | THIRD, "up", "7"), 2, "there is no migration 7", "turnback status")
-    refused(applied(FIRST | THIRD, "down", "2"), 2, "there is no migration 2", "turnback status")
-    answer = applied(FIRST | THIRD, "down", "first")
+    refused(
+        applied(FIRST | THIRD, "down", "--yes", "2"),
+        2,
+        "there is no migration 2",
+        "turnback status",
+    )
+    answer = applied(FIRST | THIRD, "down", "--yes", "first")
     assert (answer.code, answer.out) == (2, "")
     assert "is not a version; write digits" in answer.err
 

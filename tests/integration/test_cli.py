@@ -155,7 +155,7 @@ def test_status_tells_each_migration_by_one_of_six_words(
         THREE | table(4) | table(5) | {"sql/0005_t5.sql": "CREATE TABLE t5 ();\nSELECT 1 / 0;\n"}
     )
     assert turnback("up", url=database, folder=folder).code == 1
-    assert turnback("down", "3", url=database, folder=folder).code == 0
+    assert turnback("down", "--yes", "3", url=database, folder=folder).code == 0
     add(folder, table(6) | {"sql/0002_t2.sql": "CREATE TABLE t2 (id bigint);\n"})
     (folder / "sql/0003_t3.sql").unlink()
     (folder / "rollback/0003_rollback.sql").unlink()
@@ -216,7 +216,7 @@ def test_up_goes_to_the_version_asked_for_and_then_on(run: Command, database: st
 def test_down_goes_back_to_the_version_asked_for_newest_first(
     applied: Command, database: str
 ) -> None:
-    answer = applied("down", "1", "--json")
+    answer = applied("down", "--yes", "1", "--json")
     assert answer.code == 0
     assert [done["version"] for done in answer.document["rolled_back"]] == ["0003", "0002"]
     assert (answer.document["status"], answer.document["error"]) == ("succeeded", None)
@@ -231,9 +231,9 @@ def test_down_goes_back_to_the_version_asked_for_newest_first(
 def test_down_0_is_all_the_way_and_up_applies_everything_again(
     applied: Command, database: str
 ) -> None:
-    assert applied("down", "0").code == 0
+    assert applied("down", "--yes", "0").code == 0
     assert tables(database) == set()
-    assert applied("down", "0").out == "Nothing to do.\n"
+    assert applied("down", "--yes", "0").out == "Nothing to do.\n"
     assert applied("up").code == 0
     assert tables(database) == {"t1", "t2", "t3"}
 
@@ -243,13 +243,13 @@ def test_down_0_takes_a_migration_with_the_number_0_back_as_well(
 ) -> None:
     folder = project_factory(table(0) | table(1))
     assert turnback("up", url=database, folder=folder).code == 0
-    assert turnback("down", "0", url=database, folder=folder).code == 0
+    assert turnback("down", "--yes", "0", url=database, folder=folder).code == 0
     assert tables(database) == set()
 
 
 def test_down_on_a_database_without_history_has_nothing_to_do(run: Command, database: str) -> None:
     before = fingerprint(database)
-    answer = run("down", "0")
+    answer = run("down", "--yes", "0")
     assert answer.code == 0
     assert "Nothing to do." in answer.out
     assert fingerprint(database) == before
@@ -262,7 +262,7 @@ def test_a_rollback_that_fails_points_into_its_file_and_leaves_the_migration_app
     folder = project_factory(THREE | {"rollback/0002_rollback.sql": broken})
     assert turnback("up", url=database, folder=folder).code == 0
 
-    answer = turnback("down", "0", "--json", url=database, folder=folder)
+    answer = turnback("down", "--yes", "0", "--json", url=database, folder=folder)
 
     assert answer.code == 1
     error = answer.document["error"]
@@ -334,7 +334,7 @@ def test_the_rollback_stored_in_the_database_is_used_when_its_file_is_gone(
     (folder / "sql/0002_t2.sql").unlink()
     (folder / "rollback/0002_rollback.sql").unlink()
     assert "(rollback/0003_rollback.sql (stored))" in applied("down", "0", "--dry-run").out
-    assert applied("down", "0").code == 0
+    assert applied("down", "--yes", "0").code == 0
     assert tables(database) == set()
 
 
@@ -342,7 +342,7 @@ def test_the_rollbacks_stored_in_the_database_are_used_when_the_whole_folder_is_
     applied: Command, folder: Path, database: str
 ) -> None:
     shutil.rmtree(folder)
-    answer = applied("down", "0", "--json")
+    answer = applied("down", "--yes", "0", "--json")
     assert answer.code == 0, answer.err
     assert [done["version"] for done in answer.document["rolled_back"]] == ["0003", "0002", "0001"]
     assert tables(database) == set()
@@ -353,7 +353,7 @@ def test_the_file_is_used_before_the_stored_rollback(
 ) -> None:
     sql = "DROP TABLE t3;\nCREATE TABLE fixed ();\n"
     (folder / "rollback/0003_rollback.sql").write_text(sql)
-    assert applied("down", "2").code == 0
+    assert applied("down", "--yes", "2").code == 0
     assert tables(database) == {"t1", "t2", "fixed"}
 
 
@@ -539,7 +539,7 @@ def test_repair_records_as_applied_what_was_done_by_hand(
     assert history(database)[-1] == ("0004", "applied")
     # The rollback script is stored with it, as with any other.
     shutil.rmtree(folder)
-    assert applied("down", "3").code == 0
+    assert applied("down", "--yes", "3").code == 0
     assert "t4" not in tables(database)
 
 
@@ -670,7 +670,7 @@ def test_without_a_database_url_the_projects_own_postgres_is_used_and_stopped() 
         again = turnback("status", "--json", folder=folder)
         assert [item["status"] for item in again.document["migrations"]] == ["applied"] * 3
         assert "embedded Postgres" in again.err
-        assert turnback("down", "0", folder=folder).code == 0
+        assert turnback("down", "--yes", "0", folder=folder).code == 0
         assert turnback("health", folder=folder).code == 0
         assert read_running(data) is None
 
@@ -697,7 +697,14 @@ def test_wrong_usage_is_2(arguments: list[str], folder: Path) -> None:
 
 
 def test_with_json_nothing_but_the_document_is_on_stdout(run: Command) -> None:
-    for command in (["up"], ["status"], ["health"], ["down", "1"], ["check"], ["up", "--dry-run"]):
+    for command in (
+        ["up"],
+        ["status"],
+        ["health"],
+        ["down", "1", "--yes"],
+        ["check"],
+        ["up", "--dry-run"],
+    ):
         assert isinstance(json.loads(run(*command, "--json").out), dict)
 
 

@@ -54,7 +54,7 @@ def test_cratesio_goes_up_whole_and_back_to_its_first_broken_rollback(database: 
     assert len(versions) == 285
     assert history(database) == [(version, "applied") for version in versions]
 
-    down = turnback("down", "0", "--json", url=database, folder=folder)
+    down = turnback("down", "--yes", "0", "--json", url=database, folder=folder)
     assert down.code == 1
     assert [done["version"] for done in down.document["rolled_back"]] == taken_back
     error = down.document["error"]
@@ -83,7 +83,7 @@ def test_what_cratesio_unwound_can_be_applied_again(database: str) -> None:
     folder, known = corpus("cratesio")
     stop = next(item["seq"] for item in reversed(known) if item["down_mode"] is None)
     assert turnback("up", url=database, folder=folder).code == 0
-    assert turnback("down", stop, url=database, folder=folder).code == 0
+    assert turnback("down", "--yes", stop, url=database, folder=folder).code == 0
 
     answer = turnback("up", "--json", url=database, folder=folder)
 
@@ -112,7 +112,7 @@ def test_gitness_is_refused_for_the_rollbacks_it_lacks_and_goes_up_when_that_is_
 
     # It is known beforehand that the way to 0 is not open, so no step of it is taken.
     before = fingerprint(database)
-    back = turnback("down", "0", "--json", url=database, folder=folder)
+    back = turnback("down", "--yes", "0", "--json", url=database, folder=folder)
     assert back.code == 3
     assert back.document["error"]["type"] == "RollbackMissing"
     assert back.document["rolled_back"] == []
@@ -126,7 +126,7 @@ def test_gitness_goes_back_to_its_first_broken_rollback(database: str) -> None:
     target = known[known.index(broken) - 1]["seq"]
     assert turnback("up", "--allow-missing-rollback", url=database, folder=folder).code == 0
 
-    answer = turnback("down", target, "--json", url=database, folder=folder)
+    answer = turnback("down", "--yes", target, "--json", url=database, folder=folder)
 
     assert answer.code == 1
     error = answer.document["error"]

@@ -16,7 +16,7 @@ from turnback.migrations.checksums import compare
 from turnback.migrations.discovery import load_project
 
 from tests.conftest import ProjectFactory
-from tests.integration.command_line import PROGRAM, Answer, query, tables, turnback
+from tests.integration.command_line import PROGRAM, Answer, fingerprint, query, tables, turnback
 
 Command = Callable[..., Answer]
 
@@ -52,10 +52,10 @@ def rolled_back(answer: Answer) -> list[str]:
 
 
 def test_down_without_a_version_rolls_back_the_last_migration(run: Command) -> None:
-    assert rolled_back(run("down", "--json")) == ["0003"]
-    assert rolled_back(run("down", "--json")) == ["0002"]
-    assert rolled_back(run("down", "--json")) == ["0001"]
-    answer = run("down", "--json")
+    assert rolled_back(run("down", "--yes", "--json")) == ["0003"]
+    assert rolled_back(run("down", "--yes", "--json")) == ["0002"]
+    assert rolled_back(run("down", "--yes", "--json")) == ["0001"]
+    answer = run("down", "--yes", "--json")
     assert answer.document["status"] == "nothing_to_do"
 
 
@@ -63,9 +63,30 @@ def test_down_without_a_version_rolls_back_the_last_migration(run: Command) -> N
 def test_down_n_rolls_back_so_many_newest_first(
     run: Command, number: str, versions: list[str] | None
 ) -> None:
-    assert rolled_back(run("down", "-n", number, "--json")) == (
+    assert rolled_back(run("down", "--yes", "-n", number, "--json")) == (
         versions or ["0003", "0002", "0001"]
     )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["down"], ["down", "0"], ["down", "-n", "2", "--json"], ["redo"], ["redo", "--json"]],
+)
+def test_without_a_terminal_nothing_is_rolled_back_unless_yes_is_given(
+    command: list[str], run: Command, database: str
+) -> None:
+    before = fingerprint(database)
+    answer = run(*command)
+    assert answer.code == 2
+    assert "this would roll back" in answer.err and "0003" in answer.err
+    assert "confirm with --yes" in answer.err
+    assert fingerprint(database) == before
+    assert run(*command, "--yes").code == 0
+    assert fingerprint(database) != before
+
+
+def test_down_with_nothing_to_roll_back_needs_no_yes(run: Command) -> None:
+    assert run("down", "0003").out == "Nothing to do.\n"
 
 
 def test_down_takes_the_last_that_is_applied_and_not_the_last_file(
@@ -73,11 +94,11 @@ def test_down_takes_the_last_that_is_applied_and_not_the_last_file(
 ) -> None:
     for path, text in table(4).items():
         (folder / path).write_text(text)
-    assert rolled_back(run("down", "--json")) == ["0003"]
+    assert rolled_back(run("down", "--yes", "--json")) == ["0003"]
 
 
 def test_down_takes_a_version_or_a_number_and_not_both(run: Command, database: str) -> None:
-    answer = run("down", "0001", "-n", "2")
+    answer = run("down", "--yes", "0001", "-n", "2")
     assert answer.code == 2 and "exclude each other" in answer.err
     assert tables(database) >= {"t1", "t2", "t3"}
 
@@ -93,14 +114,14 @@ def test_down_undoes_a_half_done_migration_as_the_last_one(
         "DROP INDEX CONCURRENTLY other;\nDROP INDEX CONCURRENTLY half;\n"
     )
     assert run("up").code == 6
-    assert rolled_back(run("down", "--json")) == ["0004"]
+    assert rolled_back(run("down", "--yes", "--json")) == ["0004"]
     assert query(database, "SELECT to_regclass('half') IS NULL") == [(True,)]
     assert tables(database) >= {"t1", "t2", "t3"}
 
 
 def test_redo_applies_the_edited_file(run: Command, folder: Path, database: str) -> None:
     (folder / "sql/0003_t3.sql").write_text("CREATE TABLE t3 (id int, name text);\n")
-    answer = run("redo", "--json")
+    answer = run("redo", "--yes", "--json")
     assert rolled_back(answer) == ["0003"]
     assert [row["version"] for row in answer.document["applied"]] == ["0003"]
     assert query(
@@ -113,7 +134,7 @@ def test_redo_applies_the_edited_file(run: Command, folder: Path, database: str)
 def test_redo_of_several_applies_the_same_ones_and_no_newer(run: Command, folder: Path) -> None:
     for path, text in table(4).items():
         (folder / path).write_text(text)
-    answer = run("redo", "-n", "2", "--json")
+    answer = run("redo", "--yes", "-n", "2", "--json")
     assert rolled_back(answer) == ["0003", "0002"]
     assert [row["version"] for row in answer.document["applied"]] == ["0002", "0003"]
 
@@ -123,7 +144,7 @@ def test_redo_of_a_migration_whose_file_is_gone_changes_nothing(
 ) -> None:
     (folder / "sql/0003_t3.sql").unlink()
     (folder / "rollback/0003_rollback.sql").unlink()
-    answer = run("redo")
+    answer = run("redo", "--yes")
     assert answer.code == 3 and "cannot be applied again" in answer.err
     assert "t3" in tables(database)
 
@@ -135,7 +156,7 @@ def test_redo_with_an_older_pending_migration_changes_nothing(
     assert turnback("up", url=database, folder=folder).code == 0
     for path, text in table(2).items():
         (folder / path).write_text(text)
-    answer = turnback("redo", "--json", url=database, folder=folder)
+    answer = turnback("redo", "--yes", "--json", url=database, folder=folder)
     assert answer.code == 3
     assert answer.document["error"]["type"] == "OutOfOrder"
     assert answer.document["rolled_back"] == [] and "t3" in tables(database)
@@ -143,7 +164,7 @@ def test_redo_with_an_older_pending_migration_changes_nothing(
 
 def test_redo_stops_where_the_rollback_fails(run: Command, folder: Path) -> None:
     (folder / "rollback/0003_rollback.sql").write_text("DROP TABLE no_such_table;\n")
-    answer = run("redo", "--json")
+    answer = run("redo", "--yes", "--json")
     assert answer.code == 1
     assert answer.document["error"]["type"] == "RollbackFailed"
     assert answer.document["applied"] == []

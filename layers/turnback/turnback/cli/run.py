@@ -146,6 +146,8 @@ def down(
 
     The rollback script of the folder is used; if it is gone, the one stored in the database when
     its migration was applied. It stops at the first that fails.
+
+    It asks first; without a terminal, and with --json, --yes is required.
     """
     if version is not None and number is not None:
         raise ConfigurationError("VERSION and -n exclude each other", hint="give one of them")
@@ -187,6 +189,8 @@ def redo(
 
     For a migration that you are still writing: its file may have been edited since it was applied.
     Data in what it drops is lost. Nothing is applied if the rollback fails.
+
+    It asks first; without a terminal, and with --json, --yes is required.
     """
     out.document |= {"run": None, "database": None, "rolled_back": [], "applied": [], "error": None}
     project = load_project(directory)
@@ -239,8 +243,19 @@ def _refuse_impossible_redo(engine: Engine, project: Project, plan: Plan) -> Non
 
 
 def _confirm(question: str, plan: Plan, yes: bool, out: Output) -> None:
-    if not plan.empty and not yes and may_ask(out.as_json):
-        ask(f"{question} on {out.document['database']}?")
+    """Ask whether to run a plan that rolls back, unless --yes said so already.
+
+    Raises:
+        ConfigurationError: the answer was no, or nobody can be asked.
+    """
+    if plan.empty or yes:
+        return
+    where = out.document["database"]
+    if not may_ask(out.as_json):
+        raise ConfigurationError(
+            f"this would {question[0].lower()}{question[1:]} on {where}", hint="confirm with --yes"
+        )
+    ask(f"{question} on {where}?")
 
 
 def _names(plan: Plan) -> str:
