@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from moto.iam.policy_validation import IAMPolicyDocumentValidator
 from turnback.local.deploy import read_template
+from turnback.recovery.model import STACK_TAG
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = read_template(ROOT / "template.yaml")
@@ -122,6 +123,27 @@ def test_the_application_function_never_stops_turnback_and_no_function_of_others
     [statement] = rendered(policy, {"HasSlack": True})["Statement"]
     assert statement["Effect"] == "Deny"
     assert set(statement["Resource"]) == {arn(f"{name}.Arn") for name in functions}
+
+
+@pytest.mark.parametrize("kind", ["TakesRds", "TakesAurora"])
+def test_a_stack_may_delete_no_snapshot_of_another_stack(kind: str) -> None:
+    truth = {name: name == kind for name in CONDITIONS}
+    deletions = [
+        statement["Condition"]
+        for role in ROLES
+        for policy in rendered(ROLES[role], truth)
+        if not isinstance(policy, str)
+        for statement in policy["Statement"]
+        if re.search(r"rds:Delete|rds:\*", str(statement["Action"]))
+    ]
+    assert deletions == [
+        {
+            "StringEquals": {
+                "aws:ResourceTag/created-by": "turnback",
+                f"aws:ResourceTag/{STACK_TAG}": "turnback-orders-production",
+            }
+        }
+    ]
 
 
 def test_a_restored_database_can_be_connected_to_with_an_iam_token() -> None:

@@ -39,6 +39,7 @@ TAGS = {
     "schema_version": "0002",
     "target": "orders",
     "created-by": "turnback",
+    "turnback-stack": "prod",
 }
 
 
@@ -194,10 +195,26 @@ def test_the_snapshots_of_a_stack_are_those_that_turnback_took_of_its_target(
         "state": "available",
         "encrypted": True,
         "gigabytes": 100,
+        "stack": "prod",
     }
     shown = turnback("snapshots", "--stack", "prod").out
     assert "release 1.4.0, version 0002, available, encrypted, 100 GiB" in shown
     assert "1 snapshot of orders in RDS" in shown
+    assert "turnback-stack" not in shown
+
+
+def test_a_snapshot_that_no_stack_deletes_is_reported(make_world: MakeWorld) -> None:
+    world = make_world()
+    rows = world.client.describe_db_snapshots(DBSnapshotIdentifier=RUN_SNAPSHOT)["DBSnapshots"]
+    world.client.remove_tags_from_resource(
+        ResourceName=rows[0]["DBSnapshotArn"], TagKeys=["turnback-stack"]
+    )
+    assert (
+        "no tag turnback-stack: kept until a person deletes it"
+        in turnback("snapshots", "--stack", "prod").out
+    )
+    [found] = turnback("snapshots", "--stack", "prod", "--json").document["snapshots"]
+    assert found["stack"] is None
 
 
 @pytest.mark.parametrize("kind", ["rds", "aurora"])

@@ -15,7 +15,7 @@ from turnback.aws.rds_snapshots import ClusterSnapshots, InstanceSnapshots
 from turnback.aws.stepfunctions import StateMachine
 from turnback.errors import AwsError, SnapshotFailed
 from turnback.recovery.managed.snapshots import ManagedCatalog, ManagedSnapshots
-from turnback.recovery.model import SnapshotState
+from turnback.recovery.model import STACK_TAG, SnapshotState
 from turnback.recovery.retention import Retention
 
 from tests.integration.lifelike_rds import CLUSTER, INSTANCE, LifelikeRds, refusal
@@ -41,7 +41,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def tags(run: str, **more: str) -> dict[str, str]:
-    return {"run": run, "target": "orders", "created-by": "turnback", **more}
+    return {"run": run, "target": "orders", "created-by": "turnback", STACK_TAG: "prod", **more}
 
 
 class Database:
@@ -76,7 +76,7 @@ class Database:
 
     def retention(self, needed: set[str] | None = None) -> Retention:
         catalog = ManagedCatalog(self.kind, self.service, "orders")
-        return Retention(catalog, days=35, least=1, needed=lambda: needed or set())
+        return Retention(catalog, days=35, least=1, needed=lambda: needed or set(), stack="prod")
 
     def age(self, name: str, days: int) -> None:
         backend = rds_backends[ACCOUNT][REGION]
@@ -191,6 +191,8 @@ def test_retention_removes_only_what_turnback_took_of_this_target(kind: str) -> 
         "turnback-orders-by-hand": {"run": "r-7"},
         "turnback-others-r-7": {**tags("r-7"), "target": "others"},
         "copied": tags("r-7"),
+        "turnback-orders-r-4": {**tags("r-4"), STACK_TAG: "staging"},
+        "turnback-orders-r-5": {**tags("r-5"), STACK_TAG: ""},
     }
     for name, marks in theirs.items():
         database.service.create(name, marks)
@@ -198,7 +200,11 @@ def test_retention_removes_only_what_turnback_took_of_this_target(kind: str) -> 
         database.age(name, 90)
     database.age("turnback-orders-r-3", 1)
     report = database.retention(needed={"r-2"}).report(NOW)
-    assert report == {"removed": ["turnback-orders-r-1"], "error": None}
+    assert report == {
+        "removed": ["turnback-orders-r-1"],
+        "error": None,
+        "without_stack": ["turnback-orders-r-5"],
+    }
     assert database.names() == {"turnback-orders-r-2", "turnback-orders-r-3", *theirs}
 
 

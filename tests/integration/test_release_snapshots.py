@@ -54,6 +54,7 @@ def test_a_dump_is_taken_first_and_restores_what_was_there(
         "schema_version": "0002",
         "target": TARGET,
         "created-by": "turnback",
+        "turnback-stack": "turnback",
     }
     dump = tmp_path / "release.dump"
     s3.download_file(stack.bucket, key, str(dump))
@@ -137,6 +138,7 @@ def test_an_instance_snapshot_is_awaited_before_anything_is_applied(
         "schema_version": "none",
         "target": TARGET,
         "created-by": "turnback",
+        "turnback-stack": "turnback",
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,6 +20,8 @@ class Kept:
     run: str
     taken_at: str
     available: bool = True
+    source: str = "orders"
+    stack: str | None = None
 
 
 def aged(*days: int) -> list[Kept]:
@@ -65,6 +67,30 @@ def test_one_that_is_not_available_does_not_count_as_the_newest_and_is_left_alon
     assert gone([creating, *aged(60)]) == []
 
 
+def test_the_newest_of_each_source_is_kept_however_old_it_is() -> None:
+    old = [replace(one, source="orders-2025") for one in aged(400, 500)]
+    assert gone([*aged(1, 90), *old]) == ["s500", "s90"]
+
+
+def test_a_stack_removes_only_snapshots_that_carry_its_tag() -> None:
+    staging = [replace(one, stack="staging") for one in aged(1, 90)]
+    production = [replace(one, stack="production", id=f"p-{one.id}") for one in aged(50, 60)]
+    unknown = [replace(one, id=f"u-{one.id}") for one in aged(70, 80)]
+    for stack, expected in (("staging", "s90"), ("production", "p-s60")):
+        keeper = Keeper([*staging, *production, *unknown])
+        report = Retention(keeper, 35, 1, set, stack).report(NOW)
+        assert report["removed"] == [expected]
+        assert report["without_stack"] == ["u-s70", "u-s80"]
+    assert Retention(Keeper([*staging, *production]), 35, 1, set, "production").prune(NOW) == [
+        "p-s60"
+    ]
+
+
+def test_a_stack_that_does_not_know_its_name_removes_nothing() -> None:
+    keeper = Keeper([*aged(1, 90), replace(aged(95)[0], stack="")])
+    assert Retention(keeper, 35, 1, set, "").prune(NOW) == []
+
+
 def test_as_many_as_are_to_be_kept_stay() -> None:
     assert gone(aged(40, 50, 60, 70), least=3) == ["s70"]
 
@@ -94,7 +120,11 @@ def test_the_runs_are_asked_for_only_when_something_could_go() -> None:
         raise AssertionError("nobody had to ask")
 
     keeper = Keeper(aged(1, 2))
-    assert Retention(keeper, 35, 1, needed).report(NOW) == {"removed": [], "error": None}
+    assert Retention(keeper, 35, 1, needed).report(NOW) == {
+        "removed": [],
+        "error": None,
+        "without_stack": [],
+    }
     assert Retention(Keeper(aged(1, 99)), 0, 1, needed).prune(NOW) == []
 
 
@@ -103,6 +133,7 @@ def test_what_was_removed_is_reported() -> None:
     assert Retention(keeper, 35, 1, lambda: {"r50"}).report(NOW) == {
         "removed": ["s60", "s40"],
         "error": None,
+        "without_stack": [],
     }
     assert keeper.deleted == ["s60", "s40"]
 
@@ -113,6 +144,7 @@ def test_a_removal_that_fails_is_reported_with_what_went_before_it() -> None:
     assert report == {
         "removed": ["s50"],
         "error": "could not delete the snapshot: AccessDenied",
+        "without_stack": [],
     }
 
 

@@ -28,6 +28,7 @@ TAGS = {
     "schema_version": "0007",
     "target": "orders",
     "created-by": "turnback",
+    "turnback-stack": "prod",
 }
 
 
@@ -148,7 +149,7 @@ def take(
     return take_snapshot(
         run_at(START + timedelta(minutes=minutes), begun()),
         ManagedSnapshots(kind, rds, encryption_required=encryption_required, prune=prune),
-        SnapshotSettings(kind, "i", "c", poll_seconds=30, timeout_minutes=120),
+        SnapshotSettings(kind, "i", "c", poll_seconds=30, timeout_minutes=120, stack="prod"),
         retention,
     ).to_state()
 
@@ -289,10 +290,12 @@ def test_retention_waits_for_the_snapshot_and_its_failure_is_only_reported() -> 
     assert take(Rds("available"), retention=denied)["retention"] == {
         "removed": [],
         "error": "could not list the snapshots",
+        "without_stack": [],
     }
     assert take(Rds("available"), retention=Retention(Keeper(), 35, 3, set))["retention"] == {
         "removed": [],
         "error": None,
+        "without_stack": [],
     }
 
 

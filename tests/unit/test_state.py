@@ -173,7 +173,7 @@ DEFAULTS: list[tuple[type[Stated], dict[str, Any]]] = [
     ),
     (RunRehearsal, {"status": "", "migrations": 0, "irreversible": 0, "key": ""}),
     (RunApproval, {"decision": "", "gate": "", "by": []}),
-    (RetentionReport, {"removed": [], "error": None}),
+    (RetentionReport, {"removed": [], "error": None, "without_stack": []}),
     (
         RunSnapshot,
         {

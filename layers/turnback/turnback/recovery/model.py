@@ -13,6 +13,10 @@ from typing import Any, Protocol
 # In the tags of what turnback makes on AWS: retention touches nothing without it.
 CREATED_BY = "turnback"
 
+# In the tags of a snapshot: the stack that took it, and the only one that may delete it. Another
+# stack of the account may have the same target.
+STACK_TAG = "turnback-stack"
+
 # A version as tags have it: no history there, and nobody could ask the database.
 NO_HISTORY = "none"
 UNKNOWN = "unknown"
@@ -65,6 +69,7 @@ class SnapshotEntry:
         document: for ``--json``.
         available: whether a restore can come from it.
         limits: what a restore will not bring back, or not as it was.
+        stack: the stack that took it; None where that is not known.
     """
 
     kind: str
@@ -78,6 +83,7 @@ class SnapshotEntry:
     document: Mapping[str, Any] = field(repr=False)
     available: bool = True
     limits: Sequence[str] = ()
+    stack: str | None = None
 
     @property
     def contents(self) -> str:

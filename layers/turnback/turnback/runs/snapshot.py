@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from turnback.errors import SnapshotFailed
-from turnback.recovery.model import CREATED_BY, SnapshotState, SnapshotTaker
+from turnback.recovery.model import CREATED_BY, STACK_TAG, SnapshotState, SnapshotTaker
 from turnback.runs.run import Run
 from turnback.runs.state import RetentionReport, RunSnapshot
 from turnback.settings import SnapshotSettings
@@ -44,6 +44,7 @@ def take_snapshot(
         "schema_version": history[-1][0] if history else "none",
         "target": run.order.target,
         "created-by": CREATED_BY,
+        **({STACK_TAG: settings.stack} if settings.stack else {}),
     }
     began = run.records.began("snapshot", run.now)
     if settings.kind != "none" and not run.records.counters():

@@ -96,10 +96,17 @@ class RunApproval(Stated):
 
 @dataclass(frozen=True, slots=True)
 class RetentionReport(Stated):
-    """Which old snapshots were ``removed``, and the ``error`` that stopped that, or None."""
+    """What became of old snapshots.
+
+    Attributes:
+        removed: those that were removed.
+        error: what kept more from being removed, or None.
+        without_stack: those that do not name the stack that took them, which nobody removes.
+    """
 
     removed: tuple[str, ...] = ()
     error: str | None = None
+    without_stack: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ class SnapshotSettings:
         encryption_required: whether RDS must encrypt the snapshot.
         retention_days: days that a snapshot is kept; 0 keeps all.
         least_kept: how many of the newest are kept, however old they are.
+        stack: the name of the stack, which its snapshots carry and its retention goes by.
     """
 
     kind: str
@@ -78,6 +79,7 @@ class SnapshotSettings:
     encryption_required: bool = False
     retention_days: int = 35
     least_kept: int = 3
+    stack: str = ""
 
     @classmethod
     def read(cls, environment: Environment) -> SnapshotSettings:
@@ -103,6 +105,7 @@ class SnapshotSettings:
             encryption_required=encrypt == "yes",
             retention_days=whole(environment, "SNAPSHOT_RETENTION_DAYS", 35),
             least_kept=whole(environment, "SNAPSHOTS_KEPT", 3, least=1),
+            stack=environment.get("STACK_NAME", ""),
         )
 
 

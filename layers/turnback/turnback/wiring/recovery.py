@@ -70,6 +70,8 @@ class Recovery:
             days=settings.retention_days,
             least=settings.least_kept,
             needed=lambda: self._of.machine.runs_needed(),
+            # The bucket with the dumps is the stack's own; RDS is shared with other stacks.
+            stack=None if settings.kind == "dump" else settings.stack,
         )
 
     def _rds_snapshots(self) -> InstanceSnapshots | ClusterSnapshots:

@@ -38,6 +38,7 @@ from turnback.recovery.managed.snapshots import ManagedCatalog, ManagedSnapshots
 from turnback.recovery.model import (
     CREATED_BY,
     NO_HISTORY,
+    STACK_TAG,
     UNKNOWN,
     Place,
     Restorer,
@@ -206,6 +207,7 @@ class ManagedBackup:
             "schema_version": version,
             "target": access.target,
             "created-by": CREATED_BY,
+            STACK_TAG: access.stack,
         }
 
     def plan(self) -> BackupPlan:

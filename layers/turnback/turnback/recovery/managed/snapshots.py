@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 from turnback.errors import ConfigurationError, SnapshotFailed
 from turnback.recovery.model import (
     NO_HISTORY,
+    STACK_TAG,
     UNKNOWN,
     Snapshot,
     SnapshotEntry,
@@ -250,6 +251,8 @@ class ManagedCatalog:
         taken_at = snapshot.taken_at.isoformat() if snapshot.taken_at else None
         release, version = _known(tags.get("release")), tags.get("schema_version")
         details = [snapshot.status, "encrypted" if snapshot.encrypted else "not encrypted"]
+        if not tags.get(STACK_TAG):
+            details.append(f"no tag {STACK_TAG}: kept until a person deletes it")
         if snapshot.gigabytes:
             details.append(f"{snapshot.gigabytes} GiB of storage")
         return SnapshotEntry(
@@ -262,11 +265,13 @@ class ManagedCatalog:
             version=None if version in (None, "", UNKNOWN) else version,
             details=details,
             available=snapshot.status == "available",
+            stack=tags.get(STACK_TAG) or None,
             document={
                 "kind": self._kind,
                 "id": snapshot.id,
                 "source": snapshot.source,
                 "target": tags.get("target"),
+                "stack": tags.get(STACK_TAG) or None,
                 "run": snapshot.run,
                 "release": release,
                 "schema_version": _known(version),
