@@ -271,7 +271,7 @@ def test_a_variable_of_the_shell_that_is_not_set_is_refused(
 def test_a_backup_makes_no_database_to_be_dumped(tmp_path: Path) -> None:
     answer = turnback("backup", "--json", folder=tmp_path / "migrations")
     assert answer.code == 2
-    assert "no database to dump" in answer.document["error"]["message"]
+    assert "no database is named" in answer.document["error"]["message"]
     assert list(tmp_path.iterdir()) == []
 
 

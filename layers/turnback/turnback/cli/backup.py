@@ -149,17 +149,5 @@ def _open_backup(
         return
     from turnback.recovery.dumps.by_hand import DumpBackup
 
-    if not where.url and not where.stack:
-        _refuse_missing_postgres(where.directory)
     with open_endpoint(where, out) as endpoint:
         yield DumpBackup(endpoint, open_dumps(where), run, target, history_schema)
-
-
-def _refuse_missing_postgres(directory: Path) -> None:
-    """A backup never makes the embedded Postgres: a dump of an empty one looks like a backup."""
-    project = directory.resolve().parent
-    if not (project / ".turnback" / "postgres").is_dir():
-        raise ConfigurationError(
-            f"there is no database to dump: none was named, and {project} has no embedded Postgres",
-            hint="name one by --database-url or DATABASE_URL",
-        )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from turnback.cli.options import is_embedded_chosen
 from turnback.cli.output import Output, human_ms
 from turnback.engine import Engine, Options, RunContext
 from turnback.engine.session.connection import describe, read_address
@@ -21,6 +22,8 @@ from turnback.engine.session.events import Event, EventKind
 from turnback.errors import ConfigurationError
 from turnback.runs.reporting.progress import name_of, words_of
 
+# Set in jobs of GitHub, GitLab and most others; CodeBuild; Jenkins; Azure Pipelines.
+_CI = ("CI", "CODEBUILD_BUILD_ID", "JENKINS_URL", "TF_BUILD")
 _COLORS = {EventKind.APPLIED: "green", EventKind.ROLLED_BACK: "yellow"}
 
 
@@ -44,7 +47,30 @@ def has_own_database(directory: Path) -> bool:
     Args:
         directory: the migrations; the embedded server is kept beside them, in ``.turnback/``.
     """
-    return (directory.resolve().parent / ".turnback" / "postgres").exists()
+    place = directory.resolve().parent
+    if not (place / ".turnback" / "postgres").is_dir():
+        return False
+    # Not needed with a database of the user's own.
+    from turnback.local.project_server import has_data
+
+    return has_data(place)
+
+
+def refuse_in_ci() -> None:
+    """Refuse the embedded Postgres in a CI job, unless it was chosen with ``--embedded``.
+
+    A job whose address is missing would otherwise test, or report on, an empty database.
+
+    Raises:
+        ConfigurationError: this is a CI job.
+    """
+    found = [name for name in _CI if os.environ.get(name, "").lower() not in ("", "0", "false")]
+    if found and not is_embedded_chosen():
+        raise ConfigurationError(
+            f"no database is named, in a CI job (the variable {found[0]} is set)",
+            hint="name it by --database-url or DATABASE_URL, or choose the embedded Postgres: "
+            "--embedded",
+        )
 
 
 @contextlib.contextmanager
@@ -55,6 +81,7 @@ def open_engine(
     out: Output,
     *,
     options: Options | None = None,
+    make: bool = False,
 ) -> Iterator[Engine]:
     """An engine for the named database, or for the project's embedded Postgres.
 
@@ -64,11 +91,16 @@ def open_engine(
         schema: schema of the history tables.
         out: gets ``run`` and ``database`` of its document, and the engine's events.
         options: the engine's timeouts.
+        make: make the embedded Postgres if there is none.
+
+    Raises:
+        ConfigurationError: no database is named, and the embedded one does not exist or is not
+            to be used.
     """
     run = new_run()
     out.document["run"] = run
     with contextlib.ExitStack() as stack:
-        url = stack.enter_context(open_url(url, directory, out))
+        url = stack.enter_context(open_url(url, directory, out, make=make))
         engine = Engine(
             url,
             context=RunContext(run=run, actor=actor()),
@@ -80,23 +112,36 @@ def open_engine(
 
 
 @contextlib.contextmanager
-def open_url(url: str | None, directory: Path, out: Output) -> Iterator[str]:
+def open_url(url: str | None, directory: Path, out: Output, *, make: bool = False) -> Iterator[str]:
     """The address of the named database, or of the project's, which runs for the block.
 
     Args:
         url: the database's address; None or empty for the embedded one.
         directory: the migrations; the embedded server is kept beside them, in ``.turnback/``.
         out: gets ``database`` of its document, and what takes long.
+        make: make the embedded Postgres if there is none. Not for a command that reads: its report
+            on a new and empty database looks like a report on the one that was meant.
+
+    Raises:
+        ConfigurationError: no database is named, and the embedded one does not exist or is not
+            to be used.
     """
     if url:
         check_address(url)
         out.document["database"] = describe(url)
         yield url
         return
+    refuse_in_ci()
+    place = directory.resolve().parent
+    if not make and not has_own_database(directory):
+        raise ConfigurationError(
+            f"no database is named, and {place} has no embedded Postgres",
+            hint="name it by --database-url or DATABASE_URL; turnback up or turnback db create "
+            "makes an embedded one",
+        )
     # Not needed with a database of the user's own.
     from turnback.local.project_server import project_server
 
-    place = directory.resolve().parent
     out.note(f"No --database-url and no DATABASE_URL: the embedded Postgres of {place}")
     with project_server(place, say=out.note) as server:
         out.document["database"] = "embedded"

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from turnback.cli import options as opt
-from turnback.cli.database import check_address, open_url
+from turnback.cli.database import check_address, open_url, refuse_in_ci
 from turnback.cli.output import Output, ask, may_ask, reported
 from turnback.engine.session.connection import describe
 from turnback.engine.session.databases import (
@@ -44,7 +44,7 @@ def db() -> None:
 def create(*, database_url: str | None, directory: Path, out: Output) -> None:
     """Create the database, unless it exists."""
     if database_url is None:
-        with open_url(None, directory, out):
+        with open_url(None, directory, out, make=True):
             made = True
     else:
         check_address(database_url)
@@ -75,6 +75,7 @@ def drop(*, database_url: str | None, directory: Path, yes: bool, out: Output) -
             )
         ask(f"Drop {where} with all its data?")
     if database_url is None:
+        refuse_in_ci()
         dropped = remove_data(folder)
     else:
         check_address(database_url)
@@ -164,6 +165,7 @@ def psql(
     if database_url is not None:
         check_address(database_url)
         return _psql(shutil.which("psql") or str(binaries() / "psql"), database_url, arguments)
+    refuse_in_ci()
     with project_server(directory.resolve().parent, say=out.note) as server:
         return _psql(str(binaries() / "psql"), server.url(), arguments)
 

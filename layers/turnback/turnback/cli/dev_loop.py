@@ -33,7 +33,7 @@ def apply_on_save(
         options: the engine's timeouts.
         out: where it is printed.
     """
-    with open_url(database_url, directory, out) as url:
+    with open_url(database_url, directory, out, make=True) as url:
         changes = watch(
             directory,
             watch_filter=_is_script,

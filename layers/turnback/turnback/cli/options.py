@@ -132,6 +132,7 @@ def project_settings(ctx: click.Context) -> ProjectSettings:
 
 _META = "turnback.project"
 _GIVEN = "turnback.given"
+_EMBEDDED = "turnback.embedded"
 
 
 def _collect(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
@@ -244,12 +245,51 @@ directory = together(
     ),
 )
 
-database_url = click.option(
-    "--database-url",
-    type=Given(),
-    envvar="DATABASE_URL",
-    show_envvar=True,
-    help="The database; the project's embedded Postgres if not given.",
+
+def _choose_embedded(ctx: click.Context, _: click.Parameter, embedded: bool) -> None:
+    ctx.meta[_EMBEDDED] = embedded
+
+
+def is_embedded_chosen() -> bool:
+    """Whether the running command was called with ``--embedded``."""
+    ctx = click.get_current_context(silent=True)
+    return bool(ctx and ctx.meta.get(_EMBEDDED))
+
+
+def _check_database_url(ctx: click.Context, param: click.Parameter, url: str | None) -> str | None:
+    """Refuse an empty DATABASE_URL, which click takes for one that is not set."""
+    if ctx.resilient_parsing:
+        return url
+    if url is not None and ctx.meta.get(_EMBEDDED):
+        raise click.UsageError("--embedded and an address of a database exclude each other.", ctx)
+    if url is None and os.environ.get("DATABASE_URL") == "" and not ctx.meta.get(_EMBEDDED):
+        raise click.BadParameter(
+            "it is empty; set it, or unset it to use the embedded Postgres",
+            ctx,
+            param,
+            param_hint="DATABASE_URL",
+        )
+    return url
+
+
+database_url = together(
+    click.option(
+        "--database-url",
+        type=Given(),
+        envvar="DATABASE_URL",
+        show_envvar=True,
+        callback=_check_database_url,
+        help="The database; the project's embedded Postgres if not given.",
+    ),
+    click.option(
+        "--embedded",
+        is_flag=True,
+        # Known before the address is looked at.
+        is_eager=True,
+        expose_value=False,
+        callback=_choose_embedded,
+        help="Use the project's embedded Postgres, also in a CI job.",
+    ),
 )
 
 database = together(

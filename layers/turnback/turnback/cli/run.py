@@ -92,7 +92,9 @@ def up(
 
         return apply_on_save(database_url, history_schema, directory, options, out)
     project = load_project(directory)
-    with open_engine(database_url, directory, history_schema, out, options=options) as engine:
+    with open_engine(
+        database_url, directory, history_schema, out, options=options, make=not dry_run
+    ) as engine:
         plan = engine.plan_up(
             project,
             target=version,

@@ -62,6 +62,11 @@ def keep_running(folder: Path, *, say: Callable[[str], None] = lambda _: None) -
     return server.url()
 
 
+def has_data(folder: Path) -> bool:
+    """Whether the project's server has been made."""
+    return (_project_home(folder, lambda _: None) / "data").exists()
+
+
 def running_server(folder: Path) -> EmbeddedServer | None:
     """The project's server, if it is running; it is not stopped by closing it."""
     home = _project_home(folder, lambda _: None)
