@@ -76,6 +76,40 @@ def test_hidden_files_and_others_than_sql_are_passed_over(
     assert [m.version for m in project.migrations] == ["0001"]
 
 
+@pytest.mark.parametrize("kind", ["sql", "rollback", "verify"])
+@pytest.mark.parametrize("below", ["2026", "2026/02", "old.d"])
+def test_scripts_in_a_subfolder_are_refused_because_they_would_never_run(
+    kind: str, below: str, project_factory: ProjectFactory
+) -> None:
+    path = f"{kind}/{below}/0002_b.SQL"
+    folder = project_factory({"sql/0001_a.sql": "", path: "", f"{kind}/{below}/0003_c.sql": ""})
+    with pytest.raises(InvalidMigration, match="2 SQL files in a subfolder") as caught:
+        load_project(folder)
+    assert caught.value.file == path
+    assert f"to {kind}/ itself" in (caught.value.hint or "")
+
+
+def test_scripts_behind_a_link_to_a_folder_are_refused(
+    project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    folder = project_factory({"sql/0001_a.sql": ""})
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "0002_b.sql").touch()
+    (folder / "sql" / "linked").symlink_to(elsewhere)
+    assert findings(folder) == [(InvalidMigration, "sql/linked/0002_b.sql")]
+
+
+def test_a_subfolder_without_scripts_is_no_fault(project_factory: ProjectFactory) -> None:
+    files = {"sql/0001_a.sql": "", "sql/notes/why.md": "", "sql/.old/0002_b.sql": ""}
+    assert findings(project_factory(files)) == []
+
+
+def test_a_file_in_the_place_of_a_folder_is_refused(project_factory: ProjectFactory) -> None:
+    folder = project_factory({"sql/0001_a.sql": "", "rollback": ""})
+    assert findings(folder) == [(InvalidMigration, "rollback")]
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -11,6 +11,7 @@ from turnback.migrations.checksums import FILE, digest, parse_sums
 from turnback.migrations.headers import read_directives
 from turnback.migrations.model import Migration, Project, Script
 from turnback.migrations.text import decode
+from turnback.wording import counted
 
 _NAME = re.compile(r"^([0-9]{1,20})_(.+)\.sql$")
 # The columns of the history table: varchar(20) and varchar(255).
@@ -80,10 +81,16 @@ def _read_folder(folder: Path, kind: str, findings: list[TurnbackError]) -> _Fou
         names = sorted(os.listdir(folder / kind))  # noqa: PTH208 (a third of the time)
     except FileNotFoundError:
         return found
+    except NotADirectoryError:
+        findings.append(InvalidMigration("this is a file, and must be a folder", file=kind))
+        return found
     for filename in names:
-        if filename.startswith(".") or not filename.lower().endswith(".sql"):
+        if filename.startswith("."):
             continue
         path = f"{kind}/{filename}"
+        if not filename.lower().endswith(".sql"):
+            _refuse_scripts_below(folder, path, findings)
+            continue
         match = _NAME.match(filename)
         try:
             if not match or len(match[2]) > _LONGEST_NAME:
@@ -101,6 +108,38 @@ def _read_folder(folder: Path, kind: str, findings: list[TurnbackError]) -> _Fou
         except OSError as exc:
             findings.append(InvalidMigration(f"cannot be read: {exc.strerror}", file=path))
     return found
+
+
+def _refuse_scripts_below(folder: Path, path: str, findings: list[TurnbackError]) -> None:
+    """Subfolders are not read: a script in one would never run, and nobody would notice."""
+    if not (folder / path).is_dir():
+        return
+    try:
+        below = _scripts_below(folder, path)
+    except OSError as exc:
+        findings.append(InvalidMigration(f"cannot be read: {exc.strerror}", file=path))
+        return
+    if below:
+        findings.append(
+            InvalidMigration(
+                f"{counted(len(below), 'SQL file')} in a subfolder, which turnback does not read",
+                file=below[0],
+                hint=f"move the scripts of {path}/ to {path.partition('/')[0]}/ itself, or move "
+                "the folder elsewhere",
+            )
+        )
+
+
+def _scripts_below(folder: Path, path: str) -> list[str]:
+    def fail(error: OSError) -> None:
+        raise error
+
+    return sorted(
+        (Path(parent) / name).relative_to(folder).as_posix()
+        for parent, _, names in os.walk(folder / path, onerror=fail)
+        for name in names
+        if name.lower().endswith(".sql") and not name.startswith(".")
+    )
 
 
 def _pick(
