@@ -108,6 +108,31 @@ REFUSED_FILES: dict[str, tuple[str | bytes, str, str, str]] = {
         "PREPARE in the file",
         REMOVE_IT,
     ),
+    "dbmate": (
+        "-- migrate:up\nCREATE TABLE second ();\n\n-- migrate:down\nDROP TABLE second;\n",
+        "4",
+        "a file for dbmate: turnback would run both",
+        "to rollback/",
+    ),
+    "goose": (
+        "-- +goose Up\nCREATE TABLE second ();\n-- +goose Down\nDROP TABLE second;\n",
+        "3",
+        "a file for goose: turnback would run both",
+        "to rollback/",
+    ),
+    "sql-migrate": (
+        "-- +migrate Up\nCREATE TABLE second ();\n-- +migrate Down notransaction\n"
+        "DROP TABLE second;\n",
+        "3",
+        "a file for sql-migrate: turnback would run both",
+        "to rollback/",
+    ),
+    "node-pg-migrate": (
+        "-- Up Migration\r\nCREATE TABLE second ();\r\n-- Down Migration\r\nDROP TABLE second;\r\n",
+        "3",
+        "a file for node-pg-migrate: turnback would run both",
+        "to rollback/",
+    ),
     "directive unknown": (
         "-- Migration: x\n-- turnback: lock-timout 2s\nSELECT 1;\n",
         "2",

@@ -7,6 +7,7 @@ import itertools
 from turnback.errors import InvalidMigration, RollbackMissing, TurnbackError
 from turnback.migrations.headers import read_fields
 from turnback.migrations.model import Migration, Project, Script
+from turnback.sql.other_formats import refuse_other_formats
 from turnback.sql.script import prepare, syntax_error
 
 
@@ -42,6 +43,7 @@ def _check_script(script: Script, migration: Migration) -> list[TurnbackError]:
             )
         )
     try:
+        refuse_other_formats(script, migration.version)
         runnable = prepare(script)
     except TurnbackError as finding:
         return [*findings, finding]

@@ -23,6 +23,7 @@ from turnback.errors import (
 from turnback.migrations.checksums import digest
 from turnback.migrations.headers import is_template, read_directives
 from turnback.migrations.model import Migration, Project, Script
+from turnback.sql.other_formats import refuse_other_formats
 from turnback.sql.script import Runnable, prepare
 
 _MORE = "turnback status shows every migration"
@@ -124,7 +125,7 @@ def plan_up(
             _refuse_template(script, migration.version)
         if migration.rollback is not None:
             # A rollback script that cannot be read is refused now, not when it is needed.
-            prepare(migration.rollback)
+            step_down(migration)
         elif rollback_required:
             _need_reason(migration)
         steps.append(step_up(migration))
@@ -148,6 +149,8 @@ def step_up(migration: Migration) -> Step:
     Raises:
         InvalidMigration: its script or its verify script cannot be run.
     """
+    for script in filter(None, (migration.forward, migration.verify)):
+        refuse_other_formats(script, migration.version)
     verify = prepare(migration.verify) if migration.verify else None
     if verify and (verify.one_by_one or (verify.needs_begin and verify.statements is not None)):
         raise InvalidMigration(
@@ -167,6 +170,7 @@ def step_down(migration: Migration) -> Step | None:
     """
     if migration.rollback is None:
         return None
+    refuse_other_formats(migration.rollback, migration.version)
     return Step(migration, "down", prepare(migration.rollback))
 
 
