@@ -16,6 +16,7 @@ from turnback.sql.types import holds_as_much
 
 from tests.conftest import ProjectFactory
 from tests.integration.command_line import turnback
+from tests.integration.leftovers import make_leftover, wait_until_empty
 
 USERS = {
     "sql/0001_users.sql": "CREATE TABLE users (id int PRIMARY KEY, email text DEFAULT 'none');\n",
@@ -196,15 +197,81 @@ def test_concurrent_statements_are_rehearsed_in_both_directions(
     assert found.statements[0].locks == (("users", "ShareUpdateExclusiveLock"),)
 
 
+LEFTOVER = f"{PREFIX}0123456789ab"
+
+
+def shadows(admin: psycopg.Connection) -> list[str]:
+    found = admin.execute(
+        "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY 1", [PREFIX[:-1]]
+    )
+    return [name for (name,) in found]
+
+
 def test_the_shadow_leaves_no_database_and_removes_those_of_a_killed_rehearsal(
     project_factory: ProjectFactory, shadow: Shadow, admin: psycopg.Connection
 ) -> None:
-    admin.execute(f"CREATE DATABASE {PREFIX}0123456789ab")
+    make_leftover(admin, LEFTOVER)
     rehearsed(project_factory(USERS), shadow)
-    left = admin.execute(
-        "SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [PREFIX]
-    ).fetchall()
-    assert left == []
+    assert shadows(admin) == []
+
+
+@pytest.mark.parametrize("name", [f"{PREFIX}db", PREFIX, f"{PREFIX}0123456789abc", PREFIX[:-1]])
+def test_a_database_whose_name_only_begins_like_ours_is_kept(
+    name: str, project_factory: ProjectFactory, shadow: Shadow, admin: psycopg.Connection
+) -> None:
+    make_leftover(admin, name)
+    try:
+        assert rehearsed(project_factory(USERS), shadow).proven
+        assert shadows(admin) == [name]
+    finally:
+        admin.execute(f"DROP DATABASE IF EXISTS {name}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "COMMENT ON DATABASE {} IS NULL",
+        "COMMENT ON DATABASE {} IS 'the shop'",
+        "ALTER DATABASE {} OWNER TO pg_monitor",
+    ],
+)
+def test_a_database_without_our_mark_or_of_another_owner_is_kept(
+    change: str, project_factory: ProjectFactory, shadow: Shadow, admin: psycopg.Connection
+) -> None:
+    make_leftover(admin, LEFTOVER)
+    admin.execute(change.format(LEFTOVER))
+    try:
+        assert rehearsed(project_factory(USERS), shadow).proven
+        assert shadows(admin) == [LEFTOVER]
+    finally:
+        admin.execute(f"DROP DATABASE IF EXISTS {LEFTOVER}")
+
+
+def test_a_leftover_in_which_somebody_works_is_kept_until_they_have_gone(
+    project_factory: ProjectFactory,
+    shadow: Shadow,
+    admin: psycopg.Connection,
+    server: EmbeddedServer,
+) -> None:
+    make_leftover(admin, LEFTOVER)
+    folder = project_factory(USERS)
+    with psycopg.connect(server.url(LEFTOVER)) as somebody:
+        assert rehearsed(folder, shadow).proven
+        assert somebody.execute("SELECT 1").fetchone() == (1,)
+    assert shadows(admin) == [LEFTOVER]
+    wait_until_empty(admin, LEFTOVER)
+    rehearsed(folder, shadow)
+    assert shadows(admin) == []
+
+
+def test_a_rehearsal_from_another_database_of_the_server_is_not_disturbed(
+    project_factory: ProjectFactory, shadow: Shadow, admin: psycopg.Connection, database: str
+) -> None:
+    with Shadow(database).database():
+        (running,) = shadows(admin)
+        assert rehearsed(project_factory(USERS), shadow).proven
+        assert shadows(admin) == [running]
+    assert shadows(admin) == []
 
 
 def test_the_command_rehearses_what_is_pending_and_changes_nothing(

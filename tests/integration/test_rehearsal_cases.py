@@ -15,6 +15,7 @@ from turnback.rehearsal.shadow import PREFIX, Shadow
 from turnback.rehearsal.verdict import Rehearsed
 
 from tests.conftest import ProjectFactory
+from tests.integration.leftovers import make_leftover
 
 NOTES = ("CREATE TABLE notes (id int, a text, b text);", "DROP TABLE notes;")
 
@@ -176,7 +177,7 @@ def test_a_role_of_a_killed_rehearsal_is_removed_by_the_next(
     folder = Path(tempfile.gettempdir()) / f"turnback-shadows-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     (folder / f"{name}.json").write_text('[["ROLE", "case_left"]]')
-    admin.execute(f"CREATE DATABASE {name}")
+    make_leftover(admin, name)
     admin.execute("CREATE ROLE case_left")
     assert words(judged(NOTES)) == ["exact"]
     assert roles(admin) == set()
@@ -195,6 +196,19 @@ def test_a_subscription_does_not_keep_the_shadow(judged: Judge, admin: psycopg.C
     assert words(found) == ["exact", "failed", "exact"]
     left = admin.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [PREFIX])
     assert left.fetchall() == []
+
+
+def comment_on_database(text: str) -> str:
+    command = f"format('COMMENT ON DATABASE %I IS {text}', current_database())"
+    return f"DO $$BEGIN EXECUTE {command}; END$$;"
+
+
+def test_the_mark_of_the_shadow_is_no_difference_and_a_comment_on_the_database_is_one(
+    judged: Judge,
+) -> None:
+    shop, none = comment_on_database("''the shop''"), comment_on_database("NULL")
+    assert words(judged((shop, none))) == ["exact"]
+    assert words(judged((shop, "SELECT 1;"))) == ["differs"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from turnback.sql.quoting import identifier, literal
 
 PREFIX = "turnback_shadow_"
 APPLICATION = "turnback-shadow"
+_NAME = f"^{PREFIX}[0-9a-f]{{12}}$"
+_IN_USE = "55006"
 
 
 class Shadow:
@@ -52,11 +54,13 @@ class Shadow:
             outside = Outside.record(admin, name, scripts)
             self._create(admin, name)
             try:
+                mark = f"COMMENT ON DATABASE {identifier(name)} IS {literal(_mark(admin))}"
+                send(admin, mark)
                 yield conninfo.make_conninfo(self._server, dbname=name)
             finally:
                 self._drop(admin, outside)
 
-    def _drop(self, admin: Connection, outside: Outside) -> None:
+    def _drop(self, admin: Connection, outside: Outside, *, force: bool = True) -> None:
         name = identifier(outside.database)
         found = rows(
             send(
@@ -70,7 +74,7 @@ class Shadow:
             send(admin, f"ALTER DATABASE {name} IS_TEMPLATE false")
         if subscriptions := [identifier(str(one)) for _, one in found if one]:
             self._drop_subscriptions(outside.database, subscriptions)
-        send(admin, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        send(admin, f"DROP DATABASE IF EXISTS {name}{' WITH (FORCE)' if force else ''}")
         outside.remove(admin)
         self.left += outside.left
 
@@ -94,17 +98,48 @@ class Shadow:
             ) from error
 
     def _remove_leftovers(self, admin: Connection) -> None:
+        """Drop what killed rehearsals left: our name, our mark, our owner, and nobody in it."""
         query = (
-            "SELECT datname FROM pg_catalog.pg_database "
-            f"WHERE pg_catalog.starts_with(datname::text, {literal(PREFIX)})"
+            "SELECT d.datname FROM pg_catalog.pg_database d "
+            f"WHERE d.datname ~ {literal(_NAME)} "
+            "AND d.datdba = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user) "
+            "AND pg_catalog.shobj_description(d.oid, 'pg_database') = "
+            f"{literal(_mark(admin))} AND NOT EXISTS "
+            "(SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid "
+            # The type of a session that this user may not see is NULL.
+            "AND COALESCE(a.backend_type, 'client backend') = 'client backend')"
         )
         for (name,) in rows(send(admin, query)[0]):
             key = _key(str(name))
             (locked,) = rows(send(admin, f"SELECT pg_catalog.pg_try_advisory_lock({key})")[0])
             if locked[0] == "t":
-                self._drop(admin, Outside.recorded(str(name)))
+                self._drop_leftover(admin, str(name))
                 send(admin, f"SELECT pg_catalog.pg_advisory_unlock({key})")
+
+    def _drop_leftover(self, admin: Connection, name: str) -> None:
+        try:
+            self._drop(admin, Outside.recorded(name), force=False)
+        except ServerError as error:
+            # Somebody has connected since the query; the next rehearsal tries again.
+            if error.sqlstate != _IN_USE:
+                raise
+
+
+def mark_in(oid: str) -> str:
+    """The comment on our databases, which the comparison of schemas leaves out.
+
+    Args:
+        oid: the database in which the rehearsal's lock is held. A lock is seen only there, so a
+            rehearsal that is connected to another one must not judge by it.
+    """
+    return f"turnback: shadow of a rehearsal, in use while locked in database {oid}"
+
+
+def _mark(admin: Connection) -> str:
+    query = "SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
+    ((oid,),) = rows(send(admin, query)[0])
+    return mark_in(str(oid))
 
 
 def _key(name: str) -> int:
-    return int(name.removeprefix(PREFIX)[:12] or "0", 16)
+    return int(name.removeprefix(PREFIX), 16)

@@ -50,7 +50,10 @@ SELECT b.tableoid AS _class,
        CASE WHEN b.datistemplate THEN 'yes' END AS template,
        CASE WHEN NOT b.datallowconn THEN 'no' END AS "allows connections",
        CASE WHEN b.datconnlimit <> -1 THEN b.datconnlimit END AS "connection limit",
-       shobj_description(b.oid, 'pg_database') AS comment
+       -- The mark of a shadow database (rehearsal/shadow.py) is no part of its schema: a rollback
+       -- that removes a migration's comment would not give it back.
+       CASE WHEN shobj_description(b.oid, 'pg_database') NOT LIKE 'turnback: shadow of a rehearsal,%'
+            THEN shobj_description(b.oid, 'pg_database') END AS comment
   FROM pg_database b
  WHERE b.datname = current_database();
 
