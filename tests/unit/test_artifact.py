@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
+import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
@@ -305,6 +306,65 @@ def test_a_name_that_no_file_can_have_is_refused(zipped: Callable[..., Path], in
     refusal(zipped(entries() | {f"migrations/sql/0003_{'x' * 300}.sql": ""}), into)
 
 
+def test_a_path_that_is_too_long_is_refused(zipped: Callable[..., Path], into: Path) -> None:
+    deep = "/".join(["x" * 200] * 30)
+    error = refused_unopened(zipped(entries() | {f"migrations/{deep}/0003_a.sql": ""}), into)
+    assert error.message == "this path is too long: at most 1024 bytes"
+
+
+def test_a_name_with_a_lone_surrogate_is_refused(zipped: Callable[..., Path], into: Path) -> None:
+    path = zipped(entries() | {"migrations/sql/0003_€.sql": ""})
+    path.write_bytes(path.read_bytes().replace("€".encode(), b"\xed\xa0\x80"))
+    assert "is not UTF-8" in refused_unopened(path, into).message
+
+
+def end_record(entries: int, length: int, comment: bytes = b"") -> bytes:
+    """The end of a zip whose directory is said to have so many entries and bytes."""
+    return struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0, entries, length, 0, len(comment)) + comment
+
+
+def end_record_64(entries: int, length: int) -> bytes:
+    record = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 0, entries, length, 0)
+    return record + struct.pack("<4sLQL", b"PK\6\7", 0, 0, 1) + end_record(0xFFFF, 0xFFFFFFFF)
+
+
+@pytest.mark.parametrize(
+    ("end", "options", "message"),
+    [
+        (end_record(20_001, 0), {}, "20001 entries; at most 20000 are read"),
+        (end_record(20_001, 0, b"a comment"), {}, "20001 entries; at most 20000 are read"),
+        (end_record_64(1_000_000, 0), {}, "1000000 entries; at most 20000 are read"),
+        (end_record(1, 47_000_000), {}, "directory has 47,000,000 bytes; at most 6,000,000"),
+        (end_record_64(1, 47_000_000), {}, "directory has 47,000,000 bytes; at most 6,000,000"),
+        (
+            end_record_64(1_000_000, 0),
+            {"folder": "db", "release": "1.4.0"},
+            "1000000 entries; at most 100000 are read",
+        ),
+    ],
+    ids=["entries", "comment", "zip64", "bytes", "bytes in zip64", "one folder of many"],
+)
+def test_a_directory_of_too_many_entries_is_refused_before_it_is_read(
+    end: bytes,
+    options: dict[str, str],
+    message: str,
+    tmp_path: Path,
+    into: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(zipfile, "ZipFile", pytest.fail)
+    path = tmp_path / "artifact.zip"
+    path.write_bytes(b"\0" * 70_000 + end)
+    assert message in refusal(path, into, **options).message
+
+
+def test_a_zip_with_a_comment_is_read(zipped: Callable[..., Path], into: Path) -> None:
+    path = zipped(entries())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = b"of the build " * 500
+    assert len(open_artifact(path, into).project.migrations) == 2
+
+
 def test_more_than_20_000_entries_are_refused(zipped: Callable[..., Path], into: Path) -> None:
     content = {f"migrations/sql/{number:05}_x.sql": "" for number in range(20_001)}
     assert "20001 entries; at most 20000" in refused_unopened(zipped(content), into).message
@@ -362,6 +422,7 @@ def test_an_entry_that_lies_about_its_size_never_grows_past_it(
 
 def test_the_limits_are_those_of_the_documentation() -> None:
     assert (limits.MAX_ENTRIES, limits.MAX_RATIO) == (20_000, 200)
+    assert (limits.MAX_ENTRIES_IN_ALL, limits.MAX_MANIFEST_BYTES) == (100_000, MEGABYTE)
     assert (limits.MAX_FILE_BYTES, limits.MAX_TOTAL_BYTES) == (64 * MEGABYTE, 512 * MEGABYTE)
 
 
@@ -396,6 +457,17 @@ def test_an_artifact_without_a_manifest_is_refused(zipped: Callable[..., Path], 
         ('{"format": 1, "release": "latest"}', "'release' is no release number"),
         ('{"format": 1, "release": "1.4.0", "rollback_to": "x"}', "'rollback_to' is no release"),
         ('{"format": 1, "release": "1.4.0", "rollback_to": 1}', "'rollback_to' is no release"),
+        ('{"format": true, "release": "1.4.0"}', "has format True; this turnback reads 1"),
+        ('{"format": 1, "release": "1.4.0", "rollback_to": [1]}', "'rollback_to' is no release"),
+        ('{"format": 1, "release": "1.4.0", "created_at": 5}', "'created_at' is no text"),
+        ('{"format": 1, "release": "1.4.0", "source": []}', "'source' is no object"),
+        ('{"format": 1, "release": "1.4.0", "source": "git"}', "'source' is no object"),
+        ('{"format": 1, "release": "1.4.0", "source": {"commit": 7}}', "'source' is no object"),
+        ('{"format": 1, "release": "\\ud800"}', r"a lone surrogate, \ud800, which"),
+        (
+            '{"format": 1, "release": "1.4.0", "source": {"commit": "a\\udfffb"}}',
+            r"a lone surrogate, \udfff, which",
+        ),
     ],
 )
 def test_a_manifest_that_is_not_in_order_is_refused(
@@ -404,6 +476,18 @@ def test_a_manifest_that_is_not_in_order_is_refused(
     error = refusal(zipped(entries(manifest=manifest)), into)
     assert message in error.message
     assert error.file == "release.json"
+
+
+def test_a_manifest_of_more_than_a_megabyte_is_refused_unread(
+    zipped: Callable[..., Path], into: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json, "loads", pytest.fail)
+    filler = "".join(chr(97 + number * number % 23) for number in range(2 * MEGABYTE))
+    monkeypatch.setattr(limits, "MAX_RATIO", 10_000)
+    text = json.dumps({"format": 1, "release": "1.4.0", "created_at": filler})
+    error = refusal(zipped(entries(manifest=text)), into)
+    assert "release.json has at most 1,048,576" in error.message
+    assert list(into.iterdir()) == []
 
 
 def test_another_release_than_expected_is_refused(zipped: Callable[..., Path], into: Path) -> None:

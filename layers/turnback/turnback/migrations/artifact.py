@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from turnback.errors import (
     ChecksumMismatch,
@@ -28,6 +30,11 @@ FORMAT = 1
 MANIFEST = "release.json"
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 MAX_ENTRIES = 20_000
+# Of a whole repository, of which one folder is read.
+MAX_ENTRIES_IN_ALL = 100_000
+# An entry of the zip's directory has 46 bytes, its name and its extra fields.
+_DIRECTORY_BYTES_AN_ENTRY = 300
+MAX_MANIFEST_BYTES = 1024 * 1024
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_TOTAL_BYTES = 512 * 1024 * 1024
 MAX_RATIO = 200
@@ -35,6 +42,14 @@ MAX_RATIO = 200
 _RATIO_MATTERS_FROM = 64 * 1024
 _CHUNK = 1024 * 1024
 _LONGEST_NAME_BYTES = 255
+# Below the 4096 of Linux by more than any folder to extract into.
+_LONGEST_PATH_BYTES = 1024
+# The records that end a zip (APPNOTE.TXT, 4.3.14 to 4.3.16): entries and bytes of its directory.
+_END = struct.Struct("<4s6xHL6x")
+_END_64_LOCATOR_BYTES = 20
+_END_64 = struct.Struct("<4s28xQQ8x")
+_END_64_BEFORE = _END_64.size + _END_64_LOCATOR_BYTES
+_LONGEST_COMMENT = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +189,10 @@ def _read_manifest(places: list[Path], release: str | None) -> dict[str, Any]:
             )
         manifest: Any = {"format": FORMAT, "release": release}
     else:
-        try:
-            manifest = json.loads(place.read_text("utf-8"))
-        except (ValueError, RecursionError) as exc:
-            raise InvalidArtifact(f"{MANIFEST} is not JSON: {exc}", file=MANIFEST) from exc
+        manifest = _parse_manifest(place)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("release"), str):
         raise InvalidArtifact(f"{MANIFEST} names no release", file=MANIFEST)
-    if manifest.get("format") != FORMAT:
+    if type(manifest.get("format")) is not int or manifest["format"] != FORMAT:
         raise InvalidArtifact(
             f"{MANIFEST} has format {manifest.get('format')!r}; this turnback reads {FORMAT}",
             file=MANIFEST,
@@ -191,6 +203,7 @@ def _read_manifest(places: list[Path], release: str | None) -> dict[str, Any]:
             parse_release(manifest[key]) if manifest.get(key) is not None else None
         except (ConfigurationError, TypeError) as exc:
             raise InvalidArtifact(f"'{key}' is no release number: {exc}", file=MANIFEST) from exc
+    _check_types(manifest)
     if release is not None and manifest["release"] != release:
         raise InvalidArtifact(
             f"the artifact is release {manifest['release']}, expected {release}",
@@ -198,6 +211,37 @@ def _read_manifest(places: list[Path], release: str | None) -> dict[str, Any]:
             hint="the key of the upload and release.json must name one release",
         )
     return manifest
+
+
+def _parse_manifest(place: Path) -> Any:
+    size = place.stat().st_size
+    if size > MAX_MANIFEST_BYTES:
+        raise InvalidArtifact(
+            f"{size:,} bytes; {MANIFEST} has at most {MAX_MANIFEST_BYTES:,}", file=MANIFEST
+        )
+    try:
+        manifest = json.loads(place.read_text("utf-8"))
+    except (ValueError, RecursionError) as exc:
+        raise InvalidArtifact(f"{MANIFEST} is not JSON: {exc}", file=MANIFEST) from exc
+    try:
+        # JSON may escape half a character, which no output and no database accepts.
+        json.dumps(manifest, ensure_ascii=False).encode()
+    except UnicodeEncodeError as exc:
+        half = f"\\u{ord(exc.object[exc.start]):04x}"
+        raise InvalidArtifact(
+            f"{MANIFEST} has a lone surrogate, {half}, which is no character", file=MANIFEST
+        ) from exc
+    return manifest
+
+
+def _check_types(manifest: dict[str, Any]) -> None:
+    created_at, source = manifest.get("created_at"), manifest.get("source")
+    if created_at is not None and not isinstance(created_at, str):
+        raise InvalidArtifact("'created_at' is no text", file=MANIFEST)
+    if source is not None and not (
+        isinstance(source, dict) and all(isinstance(value, str) for value in source.values())
+    ):
+        raise InvalidArtifact("'source' is no object with texts as values", file=MANIFEST)
 
 
 def _refuse_unknown_files(project: Project) -> None:
@@ -226,6 +270,8 @@ def extract(archive: Path, into: Path, *, below: str | None = None, besides: str
         InvalidArtifact: it is not a zip, is damaged, or has an unsafe entry.
     """
     try:
+        with archive.open("rb") as file:
+            _check_directory(file, MAX_ENTRIES if below is None else MAX_ENTRIES_IN_ALL)
         with zipfile.ZipFile(archive) as opened:
             entries = _checked(
                 [
@@ -243,8 +289,42 @@ def extract(archive: Path, into: Path, *, below: str | None = None, besides: str
             f"the artifact is not a sound zip file: {exc}",
             hint="upload it again; make artifacts with: turnback package --release 1.4.0",
         ) from exc
+    except UnicodeDecodeError as exc:
+        raise InvalidArtifact(
+            "the name of an entry is not UTF-8, though the zip says so",
+            hint="make artifacts with: turnback package --release 1.4.0",
+        ) from exc
     except (NotImplementedError, RuntimeError) as exc:
         raise InvalidArtifact(f"the zip uses a feature that is not supported: {exc}") from exc
+
+
+def _check_directory(file: BinaryIO, most: int) -> None:
+    """Refuse a directory of too many entries before it is read, which takes memory for each.
+
+    The number may be a lie, so the bytes are limited as well. A zip without an end record is
+    refused when it is opened.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - _LONGEST_COMMENT - _END.size - _END_64_BEFORE, 0))
+    tail = file.read()
+    # As zipfile looks for it: at the very end, else the last one before a comment.
+    at = len(tail) - _END.size
+    if at < 0 or tail[at : at + 4] != b"PK\5\6" or tail[-2:] != b"\0\0":
+        at = tail.rfind(b"PK\5\6")
+    if at < 0 or at + _END.size > len(tail):
+        return
+    _, entries, length = _END.unpack_from(tail, at)
+    if at >= _END_64_BEFORE and tail[at - _END_64_LOCATOR_BYTES :][:4] == b"PK\6\7":
+        mark, *large = _END_64.unpack_from(tail, at - _END_64_BEFORE)
+        if mark == b"PK\6\6":
+            entries, length = large
+    if entries > most:
+        raise InvalidArtifact(f"{entries} entries; at most {most} are read")
+    if length > most * _DIRECTORY_BYTES_AN_ENTRY:
+        raise InvalidArtifact(
+            f"the zip's directory has {length:,} bytes; at most "
+            f"{most * _DIRECTORY_BYTES_AN_ENTRY:,} are read"
+        )
 
 
 def _wanted(name: str, below: str | None) -> bool:
@@ -269,6 +349,10 @@ def _checked(entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
             raise InvalidArtifact("this entry is there twice", file=name)
         if max(len(part.encode()) for part in path.parts) > _LONGEST_NAME_BYTES:
             raise InvalidArtifact("this name is too long for a file", file=name)
+        if len(name.encode()) > _LONGEST_PATH_BYTES:
+            raise InvalidArtifact(
+                f"this path is too long: at most {_LONGEST_PATH_BYTES} bytes", file=name[:80] + "…"
+            )
         seen.add(path.as_posix())
     _check_folders(entries)
     return entries
