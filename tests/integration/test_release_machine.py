@@ -120,7 +120,7 @@ def test_a_rollback_that_fails_needs_a_person_and_says_both_errors(
     last = run.messages[-1]
     assert last["error"]["type"] == "MigrationFailed"
     assert last["rollback_error"]["type"] == "RollbackFailed"
-    assert last["rollback_error"]["file"] == "rollback/0003_rollback.sql (stored)"
+    assert last["rollback_error"]["file"] == "rollback/0003_rollback.sql"
     assert tables(database) == {"users", "nodes", "edges"}
 
 

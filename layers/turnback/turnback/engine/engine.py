@@ -129,13 +129,13 @@ class Engine:
         )
 
     @own_statements()
-    def plan_down_run(self, run: str, project: Project | None = None) -> Plan:
+    def plan_down_run(self, run: str, project: Callable[[], Project] | None = None) -> Plan:
         """What that run applied, newest first; what it left half done comes before all others.
 
         Args:
             run: the run's id.
-            project: the run's migrations, whose scripts are used; without it, those stored in
-                the database are.
+            project: returns the run's migrations, whose scripts are used; called only if there
+                is something to roll back. Without it, the scripts stored in the database are used.
 
         Raises as plan.plan_down_stored does.
         """
@@ -143,7 +143,8 @@ class Engine:
         versions = self.history.applied_by(run) if entries else []
         applied = [entry for entry in entries if entry.version in versions]
         half_done = of_run(self.half_done(entries), run)
-        return plan_down_stored(applied, self._stored(applied), half_done, project)
+        files = project() if project and (applied or half_done) else None
+        return plan_down_stored(applied, self._stored(applied), half_done, files)
 
     @own_statements()
     def half_done(self, entries: list[Entry] | None = None) -> list[HalfDone]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from turnback.errors import RollbackFailed
@@ -33,10 +33,10 @@ def roll_back(run: Run) -> RunProgress:
 
     waited_s = run.state.roll_back.wait_seconds if run.state.roll_back else 0
     checked = None
-    with _migrations(run) as project, run.database.connect(run.release) as engine:
+    with ExitStack() as opened, run.database.connect(run.release) as engine:
         if _is_running(engine, run):
             return RunProgress(wait_seconds=next_wait(waited_s))
-        plan = engine.plan_down_run(run.id, project)
+        plan = engine.plan_down_run(run.id, _migrations(run, opened))
         versions = [step.version for step in plan.steps]
         control = RunControl(
             keep_going=run.keep_going,
@@ -66,14 +66,11 @@ def roll_back(run: Run) -> RunProgress:
     )
 
 
-@contextmanager
-def _migrations(run: Run) -> Iterator[Project | None]:
-    """The release's migrations; None for a run downwards, which may have no artifact."""
+def _migrations(run: Run, opened: ExitStack) -> Callable[[], Project] | None:
+    """Reads the release's migrations; None for a run downwards, which may have no artifact."""
     if run.order.artifact is None or run.state.down:
-        yield None
-        return
-    with run.artifact() as found:
-        yield found.artifact.project
+        return None
+    return lambda: opened.enter_context(run.artifact()).artifact.project
 
 
 def _refuse_built_on(engine: Engine, run: Run, versions: list[str]) -> None:
