@@ -35,7 +35,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what the wheel is built from: building leaves its traces where it works."""
     copy = tmp_path_factory.mktemp("sources")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, copy / name)
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
     shutil.copytree(LAYER, copy / "layers/turnback", ignore=ignored)
@@ -153,3 +153,15 @@ def test_the_command_line_runs_from_the_wheel_alone(wheel: zipfile.ZipFile, tmp_
     for command in COMMANDS:
         done = run(command, "--help")
         assert done.returncode == 0, done.stderr
+
+
+def test_the_notice_names_every_package_that_is_shipped() -> None:
+    files = ("requirements/cli.txt", "layers/turnback/requirements.txt")
+    pinned = {
+        name
+        for file in (*files, "layers/postgres/requirements.txt")
+        for name in re.findall(r"^([a-z0-9-]+)(?:\[\w+\])?==", (ROOT / file).read_text(), re.M)
+    }
+    assert len(pinned) > 20
+    named = set(re.findall(r"[a-z0-9-]+", (ROOT / "NOTICE").read_text()))
+    assert pinned <= named, pinned - named

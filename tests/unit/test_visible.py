@@ -6,7 +6,11 @@ import json
 import unicodedata
 from typing import Any
 
+import click
 import pytest
+from turnback.cli.lint import _data
+from turnback.cli.output import Output, on_terminal
+from turnback.errors import MigrationFailed
 from turnback.runs.approvals.ask import _text
 from turnback.runs.approvals.page import question_page
 from turnback.runs.approvals.record import Answer, QuestionStatus
@@ -106,3 +110,28 @@ def test_text_of_any_language_is_left_as_it_is() -> None:
     text = "größe Ω 数据 данные नमस्ते שלום 👍 a\tb\nc"
     assert visible(text) == text
     assert visible("a\U000e0041b") == "a\\U000e0041b"
+
+
+def test_a_terminal_shows_what_a_database_wrote_and_keeps_the_styles_of_turnback() -> None:
+    seen = on_terminal(click.style("drops", fg="red") + f" table {EVIL}\x1b[8m")
+    assert seen.startswith("\x1b[31mdrops\x1b[0m table a\\u202egpj\\u001b[2K\\u0000")
+    assert seen.endswith("\\u001b[8m")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_every_line_of_a_command_is_seen_as_it_is(
+    as_json: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = Output("status", as_json)
+    out.result(EVIL)
+    out.note(EVIL)
+    out.fail(MigrationFailed(EVIL, hint=EVIL, statement=EVIL, detail=EVIL))
+    shown = "".join(capsys.readouterr())
+    assert "gpj" in shown
+    assert not [letter for letter in "\u202e\x00\u200b\ufeff\u3164" if letter in shown]
+    assert "\x1b[2K" not in shown
+
+
+def test_a_workflow_command_cannot_be_changed_by_what_a_file_says() -> None:
+    assert _data(f"{EVIL}\n::error::x") == _data(visible(EVIL)) + "%0A::error::x"
+    assert "\x1b" not in _data(EVIL)

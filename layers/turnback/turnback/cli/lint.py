@@ -18,6 +18,7 @@ from turnback.migrations.discovery import load_project
 from turnback.settings.project import FILE
 from turnback.sql.lint.linter import lint as run
 from turnback.sql.lint.model import Finding, Report, Severity, known
+from turnback.wording import visible
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
 _HEAD = re.compile(r"^(\S+: )(error|warning|info)( TB\d+)( .*)$")
@@ -172,7 +173,7 @@ def github(report: Report, folder: str) -> Iterable[str]:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return visible(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:

@@ -18,8 +18,10 @@ from turnback.cli.display import (
     question,
     step_lines,
 )
+from turnback.cli.output import on_terminal
 from turnback.runs.reporting.execution import RunStep, in_one_line
 from turnback.runs.watching.follow import RunView
+from turnback.wording import visible
 
 _WIDTH = 24
 
@@ -45,7 +47,7 @@ class LiveDisplay:
         closed = [step for step in view.story.steps if step.closed]
         for step in closed[self._shown :]:
             for line in step_lines(step):
-                self._live.console.print(Text.from_ansi(line))
+                self._live.console.print(Text.from_ansi(on_terminal(line)))
         self._shown = len(closed)
         for note in new_notes(view, self._noted):
             self._live.console.print(f"    {note}", markup=False, highlight=False)
@@ -83,7 +85,7 @@ class LiveDisplay:
 
 
 def _line(text: str) -> Text:
-    return Text(text, no_wrap=True, overflow="ellipsis")
+    return Text(visible(text), no_wrap=True, overflow="ellipsis")
 
 
 def _bar(done: int, total: int, text: str) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import sys
 from collections.abc import Callable
 from typing import IO, Any, ParamSpec
@@ -15,9 +16,19 @@ from turnback.wording import duration, visible
 
 P = ParamSpec("P")
 
+# The styles that commands print: reset, bold, and colours in which text can be read.
+_STYLE = re.compile(r"(\x1b\[(?:0|1|3[1-6])m)")
+
 _VERBOSE = "turnback.verbose"
 
 _STATUS_OF_EXIT = {1: "failed", 2: "refused", 3: "refused", 4: "busy", 5: "unreachable"}
+
+
+def on_terminal(text: str) -> str:
+    """Text for a terminal: nothing from a database or a file is hidden or erases a line."""
+    return "".join(
+        part if number % 2 else visible(part) for number, part in enumerate(_STYLE.split(text))
+    )
 
 
 class SettingsError(click.ClickException):
@@ -46,11 +57,11 @@ class Output:
 
     def result(self, text: str = "") -> None:
         """A line of the result; on stderr where stdout is for the document."""
-        click.echo(text, err=self.as_json)
+        click.echo(on_terminal(text), err=self.as_json)
 
     def note(self, text: str) -> None:
         """Progress, a warning, a remark."""
-        click.echo(text, err=True)
+        click.echo(on_terminal(text), err=True)
 
     def fail(self, error: TurnbackError) -> int:
         """Print the error; returns the exit code."""
@@ -79,16 +90,18 @@ def _is_verbose() -> bool:
 
 def print_error(error: TurnbackError) -> None:
     """Print an error, with its statement and hint, on stderr."""
-    click.echo(click.style("error: ", fg="red", bold=True) + str(error), err=True)
+    lines = [click.style("error: ", fg="red", bold=True) + str(error)]
     if error.statement:
-        click.echo(_indent(error.statement), err=True)
+        lines.append(_indent(error.statement))
     if error.sqlstate:
-        click.echo(f"  SQLSTATE {error.sqlstate}", err=True)
+        lines.append(f"  SQLSTATE {error.sqlstate}")
     if error.hint:
-        click.echo(f"  {click.style('hint:', bold=True)} {error.hint}", err=True)
+        lines.append(f"  {click.style('hint:', bold=True)} {error.hint}")
     if error.detail:
         shown = error.detail if _is_verbose() else "it may have values of rows: --verbose shows it"
-        click.echo(f"  {click.style('detail:', bold=True)} {visible(shown)}", err=True)
+        lines.append(f"  {click.style('detail:', bold=True)} {shown}")
+    for line in lines:
+        click.echo(on_terminal(line), err=True)
 
 
 def reported(command: Callable[P, int | None]) -> Callable[P, int]:
