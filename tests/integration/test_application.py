@@ -375,7 +375,7 @@ def test_nothing_configured_is_nothing_done(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_stop_that_nobody_looked_before_is_refused(world: World) -> None:
     before = world.state()
-    assert "nobody looked" in failed("stop")["message"]
+    assert "was not recorded" in failed("stop")["message"]
     assert world.state() == before
 
 
