@@ -20,7 +20,6 @@ from turnback.engine import Engine, Options, RunContext
 from turnback.engine.session.connection import describe, read_address
 from turnback.engine.session.events import Event, EventKind
 from turnback.errors import ConfigurationError
-from turnback.runs.reporting.progress import name_of, words_of
 
 # Set in jobs of GitHub, GitLab and most others; CodeBuild; Jenkins; Azure Pipelines.
 _CI = ("CI", "CODEBUILD_BUILD_ID", "JENKINS_URL", "TF_BUILD")
@@ -171,6 +170,8 @@ class EventPrinter:
         self._out = out
 
     def __call__(self, event: Event) -> None:
+        from turnback.runs.reporting.progress import name_of, words_of
+
         if event.kind in _COLORS:
             word = click.style(f"{words_of(event):<11}", fg=_COLORS[event.kind])
             self._out.result(f"  {word} {name_of(event)}  {human_ms(event.execution_ms)}")

@@ -237,6 +237,9 @@ class Engine:
         Returns:
             What was done; with the error that stopped it, which is not raised.
         """
+        if plan.empty:
+            # The runner is imported by a run that has work: `turnback up` is typed all day long.
+            return Report()
         from turnback.engine.run.runner import run_plan
 
         return run_plan(self.session, plan, control or RunControl())

@@ -38,8 +38,6 @@ _LOST_TRIES = 2
 def run_plan(session: Session, plan: Plan, control: RunControl) -> Report:
     """Do what is left of a plan under the lock; as ``Engine.run``."""
     report = Report(remaining=[step.version for step in plan.steps])
-    if plan.empty:
-        return report
     began = time.monotonic()
     try:
         with own_statements():
