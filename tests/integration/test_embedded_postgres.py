@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -138,6 +139,13 @@ def test_a_server_whose_users_were_killed_is_taken_over_and_then_stopped(folder)
     assert read_running(data_of(folder)) is None
 
 
+def wait_until_gone(pid):
+    """A killed process has its command line until the kernel has taken it apart."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        while Path(f"/proc/{pid}/cmdline").read_bytes():
+            time.sleep(0.01)
+
+
 def test_a_killed_server_starts_again_with_its_data(folder):
     user = start_user(folder)
     assert user.stdout
@@ -149,6 +157,7 @@ def test_a_killed_server_starts_again_with_its_data(folder):
     os.kill(running.pid, signal.SIGKILL)
     user.kill()
     user.communicate()
+    wait_until_gone(running.pid)
     with project_server(folder) as server:
         assert ask(server.url(), "SELECT count(*) FROM kept") == 0
 
