@@ -46,8 +46,24 @@ PARAMETERS = {
 }
 
 
+# The ARNs of what a template refers to, by the end of its name there.
+ARNS = {
+    "Function.Arn": "arn:aws:lambda:eu-central-1:123456789012:function:{}",
+    "Bucket.Arn": "arn:aws:s3:::{}",
+    "Topic": "arn:aws:sns:eu-central-1:123456789012:{}",
+    "TopicArn": "arn:aws:sns:eu-central-1:123456789012:{}",
+    "DeadLetters.Arn": "arn:aws:sqs:eu-central-1:123456789012:{}",
+    "SecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:{}",
+    "ApprovalKey": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:{}",
+    "KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/{}",
+    "EmergencyHookArn": "arn:aws:lambda:eu-central-1:123456789012:function:{}",
+    "StateMachine": "arn:aws:states:eu-central-1:123456789012:stateMachine:{}",
+}
+
+
 def arn(name: str) -> str:
-    return f"arn:aws:service:eu-central-1:123456789012:stack-resource/{name}-1A2B3C4D5E6F"
+    [form] = [form for end, form in ARNS.items() if name.endswith(end)]
+    return form.format(f"turnback-orders-production-{name.replace('.', '-')}-1A2B3C4D5E6F")
 
 
 def value_of(name: str) -> str:

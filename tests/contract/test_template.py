@@ -37,6 +37,7 @@ EVERYWHERE = {
     "ecs": "task definitions (Service Authorization Reference, ECS)",
     "application-autoscaling": "describing what scales (its reference)",
     "codepipeline": "results of jobs (its reference)",
+    "states": "answers to tasks (its reference)",
 }
 
 

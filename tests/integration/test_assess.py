@@ -229,7 +229,7 @@ def test_a_restore_whose_old_database_has_no_name_any_more_gets_time_to_end(
         "restore",
         datetime.now(UTC) - timedelta(minutes=RestoreSettings.read({}).timeout_minutes + 1),
     )
-    answer = restored(run, state, Renaming("old-before-r-2"))
+    answer = restored(run, state, Renaming("turnback-before-old-r-2"))
     assert answer.state == "swapping"
     with pytest.raises(RestoreFailed, match="did not end"):
         restored(run, state, Renaming(None))

@@ -260,7 +260,7 @@ def test_a_snapshot_is_restored_under_the_old_ones_name(
     assert answer.code == 0, answer.err
     document = answer.document
     assert world.names() == {LIVE, document["kept"]}
-    assert re.fullmatch(r"orders-before-hand-[0-9a-f]{10}", document["kept"])
+    assert re.fullmatch(r"turnback-before-orders-hand-[0-9a-f]{10}", document["kept"])
     assert document["status"] == "restored"
     assert document["restored_to"] == document["snapshot"]["taken_at"]
     new = document["kept"].replace("before", "restored")
@@ -367,14 +367,14 @@ def test_what_was_restored_is_restored_again_only_when_asked_to(make_world: Make
 def test_a_restore_that_the_run_itself_began_is_ended(make_world: MakeWorld) -> None:
     world = make_world()
     world.client.restore_db_instance_from_db_snapshot(
-        DBInstanceIdentifier="orders-restored-r-1",
+        DBInstanceIdentifier="turnback-restored-orders-r-1",
         DBSnapshotIdentifier=RUN_SNAPSHOT,
         Tags=[{"Key": "turnback-restored-by", "Value": "r-1"}],
     )
     answer = turnback("restore", "r-1", "--stack", "prod", "--yes", "--json")
     assert answer.code == 0, answer.err
     assert "began this restore; it is continued" in answer.err
-    assert world.names() == {LIVE, "orders-before-r-1"}
+    assert world.names() == {LIVE, "turnback-before-orders-r-1"}
 
 
 def test_a_restored_one_of_another_version_does_not_take_the_name(make_world: MakeWorld) -> None:

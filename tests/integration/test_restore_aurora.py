@@ -31,7 +31,7 @@ from tests.integration.lifelike_rds import (
     refusal,
 )
 
-LIVE, NEW, KEPT = "orders", "orders-restored-r-1", "orders-before-r-1"
+LIVE, NEW, KEPT = "orders", "turnback-restored-orders-r-1", "turnback-before-orders-r-1"
 SNAPSHOT = Snapshot(
     "aurora", "turnback-orders-r-1", SnapshotState.AVAILABLE, taken_at="2026-11-22T09:00:00+00:00"
 )
@@ -106,7 +106,7 @@ class World:
         self.rds = LifelikeRds(client, looks=looks)
         self.checked: list[Place] = []
         self.refusing: list[Exception] = []
-        self.restore = RestoreCluster(Clusters(rds=self.rds), LIVE)
+        self.restore = RestoreCluster(Clusters(rds=self.rds), LIVE, "prod")
 
     def check(self, place: Place) -> None:
         self.checked.append(place)
@@ -146,13 +146,14 @@ class World:
         """The restored one under the old one's names, the old one kept, and nothing else."""
         assert self.clusters() == {
             LIVE: set(self.members),
-            KEPT: {f"{name}-before-r-1" for name in self.members},
+            KEPT: {f"turnback-before-{name}-r-1" for name in self.members},
         }
         (live,) = self.client.describe_db_clusters(DBClusterIdentifier=LIVE)["DBClusters"]
         tags = {tag["Key"]: tag["Value"] for tag in live["TagList"]}
         assert tags == {
             "team": "orders",
             "turnback-restored-by": "r-1",
+            "turnback-stack": "prod",
             "turnback-settings": "copied",
         }
         writers = [
@@ -207,7 +208,11 @@ def test_the_new_cluster_has_the_settings_of_the_old_one() -> None:
     assert given["SnapshotIdentifier"] == SNAPSHOT.id
     assert given["Engine"] == "aurora-postgresql"
     assert {name: given[name] for name in world.settings} == world.settings
-    assert {tag["Key"] for tag in given["Tags"]} == {"team", "turnback-restored-by"}
+    assert {tag["Key"] for tag in given["Tags"]} == {
+        "team",
+        "turnback-restored-by",
+        "turnback-stack",
+    }
     later = next(given for name, given in world.rds.calls if name == "modify_db_cluster")
     assert later == {
         "DBClusterIdentifier": NEW,
@@ -225,9 +230,9 @@ def test_the_writer_is_made_first_and_the_others_wait_for_it() -> None:
         if name == "create_db_instance"
     ]
     assert [given["DBInstanceIdentifier"] for _, given in made] == [
-        "one-restored-r-1",
-        "two-restored-r-1",
-        "three-restored-r-1",
+        "turnback-restored-one-r-1",
+        "turnback-restored-two-r-1",
+        "turnback-restored-three-r-1",
     ]
     assert {given["DBClusterIdentifier"] for _, given in made} == {NEW}
     writer = made[0][1]
@@ -301,9 +306,11 @@ def test_a_cluster_without_instances_is_refused_before_anything_is_renamed() -> 
 def test_the_name_of_an_instance_taken_by_somebody_else_is_an_error() -> None:
     world = World(members=("one",))
     world.client.create_db_instance(
-        DBInstanceIdentifier="one-restored-r-1", DBInstanceClass="db.t4g.micro", Engine="postgres"
+        DBInstanceIdentifier="turnback-restored-one-r-1",
+        DBInstanceClass="db.t4g.micro",
+        Engine="postgres",
     )
-    with pytest.raises(RestoreFailed, match=r"one-restored-r-1.* is taken"):
+    with pytest.raises(RestoreFailed, match=r"turnback-restored-one-r-1.* is taken"):
         world.until_restored()
 
 
@@ -313,7 +320,7 @@ def test_an_instance_that_will_never_be_there_is_an_error() -> None:
         if "create_db_instance" in world.rds.changes:
             break
         world.advance()
-    world.rds.show(INSTANCE, "one-restored-r-1", "incompatible-parameters")
+    world.rds.show(INSTANCE, "turnback-restored-one-r-1", "incompatible-parameters")
     with pytest.raises(RestoreFailed, match="incompatible-parameters; orders is unchanged"):
         world.until_restored()
 

@@ -26,7 +26,7 @@ from turnback.recovery.model import (
 
 from tests.integration.lifelike_rds import INSTANCE, Crash, LifelikeRds, one_in_five, refusal
 
-LIVE, NEW, KEPT = "orders", "orders-restored-r-1", "orders-before-r-1"
+LIVE, NEW, KEPT = "orders", "turnback-restored-orders-r-1", "turnback-before-orders-r-1"
 SNAPSHOT = Snapshot(
     "rds", "turnback-orders-r-1", SnapshotState.AVAILABLE, taken_at="2026-11-22T09:00:00+00:00"
 )
@@ -92,7 +92,7 @@ class World:
         self.rds = LifelikeRds(client, looks=looks)
         self.checked: list[Place] = []
         self.refusing: list[Exception] = []
-        self.restore = RestoreInstance(Instances(rds=self.rds), LIVE)
+        self.restore = RestoreInstance(Instances(rds=self.rds), LIVE, "prod")
 
     def check(self, place: Place) -> None:
         self.checked.append(place)
@@ -146,6 +146,7 @@ class World:
         assert tags == {
             "team": "orders",
             "turnback-restored-by": "r-1",
+            "turnback-stack": "prod",
             "turnback-settings": "copied",
         }
         assert {"Key": "turnback-x", "Value": "y"} in kept["TagList"]
@@ -193,7 +194,11 @@ def test_the_new_one_has_the_settings_of_the_old_one() -> None:
     assert given["DBInstanceIdentifier"] == NEW
     assert given["DBSnapshotIdentifier"] == SNAPSHOT.id
     assert {name: given[name] for name in world.settings} == world.settings
-    assert {tag["Key"] for tag in given["Tags"]} == {"team", "turnback-restored-by"}
+    assert {tag["Key"] for tag in given["Tags"]} == {
+        "team",
+        "turnback-restored-by",
+        "turnback-stack",
+    }
     later = next(given for name, given in world.rds.calls if name == "modify_db_instance")
     assert later == {
         "DBInstanceIdentifier": NEW,
@@ -387,7 +392,7 @@ def test_a_database_can_be_restored_again_by_another_run() -> None:
     for _ in range(60):
         if world.restore.advance(request).state is RestoreState.RESTORED:
             break
-    assert world.names() == {LIVE, KEPT, "orders-before-r-2"}
+    assert world.names() == {LIVE, KEPT, "turnback-before-orders-r-2"}
 
 
 def test_the_detail_warns_of_a_password_that_rds_rotates() -> None:

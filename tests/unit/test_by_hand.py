@@ -56,48 +56,48 @@ def test_the_same_source_has_the_same_name_and_another_source_another() -> None:
 
 def test_what_is_being_made_is_gone_on_with() -> None:
     world = World(orders="")
-    world.put(f"orders-restored-{FIRST}", FIRST)
+    world.put(f"turnback-restored-orders-{FIRST}", FIRST)
     assert world.attempt() == RestoreAttempt(FIRST, begun=True)
 
 
 def test_something_else_under_the_name_is_not_taken_for_it() -> None:
     world = World(orders="")
-    world.put(f"orders-restored-{FIRST}", "somebody")
+    world.put(f"turnback-restored-orders-{FIRST}", "somebody")
     assert world.attempt() == RestoreAttempt(FIRST)
 
 
-@pytest.mark.parametrize("old", ["orders", f"orders-before-{FIRST}"])
+@pytest.mark.parametrize("old", ["orders", f"turnback-before-orders-{FIRST}"])
 def test_between_the_names_of_the_first_rename_it_is_gone_on_with(old: str) -> None:
     world = World()
     world.put(old)
-    world.put(f"orders-restored-{FIRST}", FIRST)
+    world.put(f"turnback-restored-orders-{FIRST}", FIRST)
     assert world.attempt() == RestoreAttempt(FIRST, begun=True)
 
 
 def test_in_the_second_rename_where_neither_name_is_there_it_is_gone_on_with() -> None:
     world = World()
-    world.put(f"orders-before-{FIRST}")
+    world.put(f"turnback-before-orders-{FIRST}")
     assert world.attempt() == RestoreAttempt(FIRST, begun=True)
     # The second restore of the same source, with the first one's old one still kept.
-    world.put(f"orders-before-{FIRST}-2", FIRST)
+    world.put(f"turnback-before-orders-{FIRST}-2", FIRST)
     assert world.attempt() == RestoreAttempt(f"{FIRST}-2", begun=True)
 
 
 def test_what_is_done_is_done_unless_it_is_wanted_again() -> None:
     world = World(orders=FIRST)
-    world.put(f"orders-before-{FIRST}")
+    world.put(f"turnback-before-orders-{FIRST}")
     assert world.attempt() == RestoreAttempt(FIRST, begun=True, done=True)
     assert world.attempt(again=True) == RestoreAttempt(f"{FIRST}-2")
     # The old one was deleted, as the command says.
-    del world.things[f"orders-before-{FIRST}"]
+    del world.things[f"turnback-before-orders-{FIRST}"]
     assert world.attempt(again=True) == RestoreAttempt(f"{FIRST}-2")
 
 
 def test_what_was_restored_from_another_source_since_is_restored_anew() -> None:
     other = World(orders="").attempt(OTHER).run
     world = World(orders=other)
-    world.put(f"orders-before-{FIRST}")
-    world.put(f"orders-before-{other}", FIRST)
+    world.put(f"turnback-before-orders-{FIRST}")
+    world.put(f"turnback-before-orders-{other}", FIRST)
     assert world.attempt() == RestoreAttempt(f"{FIRST}-2")
     assert world.attempt(OTHER).done
 
@@ -110,17 +110,17 @@ def test_a_restore_that_is_still_running_is_not_started_again() -> None:
 
 def test_again_goes_on_with_what_again_began() -> None:
     world = World(orders=FIRST)
-    world.put(f"orders-before-{FIRST}")
-    world.put(f"orders-restored-{FIRST}-2", f"{FIRST}-2")
+    world.put(f"turnback-before-orders-{FIRST}")
+    world.put(f"turnback-restored-orders-{FIRST}-2", f"{FIRST}-2")
     assert world.attempt(again=True) == RestoreAttempt(f"{FIRST}-2", begun=True)
 
 
 def test_the_runs_own_restore_is_ended_under_its_names() -> None:
     world = World(orders="")
-    world.put("orders-restored-r-1", "r-1")
+    world.put("turnback-restored-orders-r-1", "r-1")
     assert world.attempt(own="r-1") == RestoreAttempt("r-1", begun=True)
     gone = World()
-    gone.put("orders-before-r-1")
+    gone.put("turnback-before-orders-r-1")
     assert gone.attempt(own="r-1") == RestoreAttempt("r-1", begun=True)
     assert World(orders="r-1").attempt(own="r-1") == RestoreAttempt("r-1", begun=True, done=True)
     assert World(orders="r-1").attempt(own="r-1", again=True) == RestoreAttempt(FIRST)

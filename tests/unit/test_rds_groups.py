@@ -59,10 +59,10 @@ class Rds:
 def restored(kind: type[Instances | Clusters], rds: Rds) -> set[str]:
     databases = kind(rds=rds)
     until = datetime(2026, 11, 22, tzinfo=UTC)
-    assert databases.restore_snapshot("orders-restored-x", "orders", "s", {}) is None
-    assert databases.restore_time("orders-restored-x", "orders", until, {}) is None
+    assert databases.restore_snapshot("turnback-restored-orders-x", "orders", "s", {}) is None
+    assert databases.restore_time("turnback-restored-orders-x", "orders", until, {}) is None
     if isinstance(databases, Clusters):
-        assert databases.add_member("orders-1", "orders-restored-x", "orders", {}) is None
+        assert databases.add_member("orders-1", "turnback-restored-orders-x", "orders", {}) is None
     assert len(rds.given) >= 2
     return rds.groups()
 

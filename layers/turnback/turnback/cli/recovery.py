@@ -138,13 +138,13 @@ class StackDatabase:
             from turnback.recovery.managed.restore import RestoreInstance
 
             databases = Instances()
-            restorer: Restorer = RestoreInstance(databases, self.identifier)
+            restorer: Restorer = RestoreInstance(databases, self.identifier, self.stack.name)
         else:
             from turnback.aws.rds_clusters import Clusters
             from turnback.recovery.managed.restore_cluster import RestoreCluster
 
             databases = Clusters()
-            restorer = RestoreCluster(databases, self.identifier)
+            restorer = RestoreCluster(databases, self.identifier, self.stack.name)
 
         def reach(place: Place | None) -> Endpoint:
             endpoint = self.reach(place)

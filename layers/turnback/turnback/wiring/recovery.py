@@ -99,12 +99,12 @@ class Recovery:
             from turnback.aws.rds_instances import Instances
             from turnback.recovery.managed.restore import RestoreInstance
 
-            return RestoreInstance(Instances(), settings.instance)
+            return RestoreInstance(Instances(), settings.instance, settings.stack)
         if settings.kind == "aurora":
             from turnback.aws.rds_clusters import Clusters
             from turnback.recovery.managed.restore_cluster import RestoreCluster
 
-            return RestoreCluster(Clusters(), settings.cluster)
+            return RestoreCluster(Clusters(), settings.cluster, settings.stack)
         raise ConfigurationError(
             "this stack takes no snapshots, so there is nothing to restore from",
             hint="set the parameter SnapshotKind to rds, aurora or dump",

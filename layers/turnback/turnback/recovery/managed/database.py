@@ -15,6 +15,11 @@ RESTORED_BY = "turnback-restored-by"
 # On an instance of a restored cluster: the name that it is to have in the end.
 INSTEAD_OF = "turnback-instead-of"
 
+# The names of what a restore makes, and of what it keeps, begin with these; template.yaml lets the
+# functions change nothing else, apart from the database itself.
+RESTORED_PREFIX = "turnback-restored-"
+KEPT_PREFIX = "turnback-before-"
+
 # In these states it answers and can be renamed: optimizing its storage may take days.
 USABLE = {"available", "storage-optimization"}
 
@@ -80,19 +85,28 @@ def is_lost(standing: ManagedDatabase) -> bool:
 
 def restored_name(identifier: str, run: str) -> str:
     """The name of what a run restores, before it takes the old one's place."""
-    return _name(identifier, "restored", run)
+    return _name(RESTORED_PREFIX, identifier, run)
 
 
 def kept_name(identifier: str, run: str) -> str:
     """The name of the old one, after a run's restore took its place."""
-    return _name(identifier, "before", run)
+    return _name(KEPT_PREFIX, identifier, run)
 
 
-def _name(identifier: str, word: str, run: str) -> str:
-    """``<identifier>-<word>-<run>`` in what RDS takes: 63 letters, digits and single hyphens."""
-    wanted = f"{identifier}-{word}-{run}"
-    name = re.sub(r"[^a-z0-9]+", "-", wanted.lower()).strip("-")
-    if name == wanted and len(name) <= 63:
-        return name
-    start = re.sub(r"[^a-z0-9]+", "-", identifier.lower())[:40].strip("-")
-    return f"{start}-{word}-{sha256(wanted.encode()).hexdigest()[:12]}"
+def _name(prefix: str, identifier: str, run: str) -> str:
+    """``<prefix><identifier>-<run>`` in what RDS takes: 63 letters, digits and single hyphens.
+
+    A name that had to be cut or changed ends in a hash, so that no two runs share one. The prefix
+    is never cut: the policies of the functions go by it.
+    """
+    wanted = f"{identifier}-{run}"
+    name = _hyphenated(wanted)
+    if name == wanted and len(prefix + name) <= 63:
+        return prefix + name
+    end = sha256(wanted.encode()).hexdigest()[:12]
+    start = _hyphenated(identifier)[: 63 - len(f"{prefix}-{end}")].strip("-")
+    return prefix + "-".join(part for part in (start, end) if part)
+
+
+def _hyphenated(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -21,7 +21,13 @@ from turnback.recovery.managed.database import (
     kept_name,
     restored_name,
 )
-from turnback.recovery.model import Place, RestoreProgress, RestoreRequest, RestoreState
+from turnback.recovery.model import (
+    STACK_TAG,
+    Place,
+    RestoreProgress,
+    RestoreRequest,
+    RestoreState,
+)
 
 
 class SwapService(Protocol):
@@ -56,7 +62,14 @@ class SwapService(Protocol):
 class Swap:
     """One restore of one instance or cluster, looked at from the outside at every call."""
 
-    def __init__(self, what: str, identifier: str, service: SwapService, request: RestoreRequest):
+    def __init__(
+        self,
+        what: str,
+        identifier: str,
+        service: SwapService,
+        request: RestoreRequest,
+        stack: str,
+    ) -> None:
         """Look at this restore.
 
         Args:
@@ -64,11 +77,14 @@ class Swap:
             identifier: the name that the endpoint belongs to.
             service: RDS.
             request: what to come back to.
+            stack: the stack that the database belongs to.
         """
         self.request = request
         self.live = identifier
         self.new = restored_name(identifier, request.run)
         self.kept = kept_name(identifier, request.run)
+        # The functions may change only what carries their stack's tag.
+        self.tags = {RESTORED_BY: request.run, STACK_TAG: stack}
         self._what = what
         self._service = service
 
@@ -151,7 +167,7 @@ class Swap:
         return self.request.snapshot.taken_at if self.request.snapshot else None
 
     def _begin(self, live: ManagedDatabase) -> RestoreProgress:
-        tags = {RESTORED_BY: self.request.run}
+        tags = self.tags
         until, snapshot = self.request.until, self.request.snapshot
         if until is not None:
             latest = live.restorable_until
@@ -290,17 +306,19 @@ class RestoreInstance:
     call it looks at what there is in RDS and does the next step.
     """
 
-    def __init__(self, service: SwapService, instance: str) -> None:
+    def __init__(self, service: SwapService, instance: str, stack: str) -> None:
         """Restore this instance.
 
         Args:
             service: RDS, as far as instances go.
             instance: the identifier that the endpoint belongs to.
+            stack: the stack that it belongs to.
         """
         self._service = service
         self._instance = instance
+        self._stack = stack
 
     def advance(self, request: RestoreRequest) -> RestoreProgress:
         """Do the next step; see ``Restorer.advance``."""
-        swap = Swap("instance", self._instance, self._service, request)
+        swap = Swap("instance", self._instance, self._service, request, self._stack)
         return swap.advance() or swap.restored()

@@ -8,7 +8,6 @@ from typing import Protocol
 from turnback.errors import RestoreFailed
 from turnback.recovery.managed.database import (
     INSTEAD_OF,
-    RESTORED_BY,
     USABLE,
     ManagedDatabase,
     is_lost,
@@ -46,19 +45,21 @@ class RestoreCluster:
     then. The names of its instances follow.
     """
 
-    def __init__(self, service: ClusterService, cluster: str) -> None:
+    def __init__(self, service: ClusterService, cluster: str, stack: str) -> None:
         """Restore this cluster.
 
         Args:
             service: RDS, as far as clusters go.
             cluster: the identifier that the endpoint belongs to.
+            stack: the stack that it belongs to.
         """
         self._service = service
         self._cluster = cluster
+        self._stack = stack
 
     def advance(self, request: RestoreRequest) -> RestoreProgress:
         """Do the next step; see ``Restorer.advance``."""
-        swap = Swap("cluster", self._cluster, self._service, request)
+        swap = Swap("cluster", self._cluster, self._service, request, self._stack)
         self._refuse_other_engines()
         progress = swap.advance(lambda new, old: self._with_members(swap, new, old))
         return progress or self._swap_members(swap) or swap.restored()
@@ -106,7 +107,7 @@ class RestoreCluster:
                 f"the name {identifier}, that the restore needs, is taken by another instance",
                 hint="rename or delete it in RDS, then turnback restore RUN; nothing was renamed",
             )
-        tags = {RESTORED_BY: run, INSTEAD_OF: like.id}
+        tags = {**swap.tags, INSTEAD_OF: like.id}
         reason = self._service.add_member(identifier, new.id, like.id, tags)
         return reason or f"{identifier} is being added to {new.id}"
 
