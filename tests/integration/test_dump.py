@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from moto import mock_aws
 from psycopg.conninfo import conninfo_to_dict
+from turnback.engine import Engine, RunContext
 from turnback.errors import ConfigurationError, DatabaseRefused, SnapshotFailed, TurnbackError
 from turnback.recovery.contents import counters, written_since
 from turnback.recovery.dumps import programs
@@ -148,12 +149,13 @@ def test_the_embedded_pg_dump_can_speak_tls(filled: str) -> None:
 
 def test_the_record_and_the_tags_say_which_version_the_database_was_at(filled: str) -> None:
     store = Memory()
+    with Engine(filled, context=RunContext("r-1")) as engine:
+        engine.history.create()
     with psycopg.connect(filled) as connection:
         connection.execute(
-            "CREATE TABLE migrations (version text, success bool, rolled_back_at timestamptz); "
-            "COMMENT ON TABLE migrations IS 'turnback history, format 1'; "
-            "INSERT INTO migrations VALUES ('0009', true, NULL), ('0010', true, NULL), "
-            "('0011', true, now()), ('0012', false, NULL)"
+            "INSERT INTO migrations (version, name, checksum, success, rolled_back_at) "
+            "VALUES ('0009', 'a', '', true, NULL), ('0010', 'b', '', true, NULL), "
+            "('0011', 'c', '', true, now()), ('0012', 'd', '', false, NULL)"
         )
     take(snapshots(filled, store))
     assert json.loads(store.objects[f"{KEY}.json"])["schema_version"] == "0010"

@@ -11,6 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from turnback.recovery.dumps.successor import COMPLETE, KEPT, Mark, Names
 
 from tests.conftest import ProjectFactory
+from tests.dumps import Memory, dump
 from tests.integration.command_line import turnback
 
 FILES = {
@@ -95,10 +96,11 @@ def beside(database: str, admin: psycopg.Connection) -> Iterator[Names]:
 def test_what_restores_have_left_beside_the_database_is_a_problem(
     database: str, folder: Path, admin: psycopg.Connection, beside: Names
 ) -> None:
+    record = dump(database, Memory())
     for name, state in ((beside.kept, KEPT), (beside.successor, COMPLETE)):
         admin.execute(f"CREATE DATABASE {name} STRATEGY file_copy".encode())
-        mark = Mark(state, "r-1", "c0ffee", "2026-11-29")
-        admin.execute(f"COMMENT ON DATABASE {name} IS '{mark.text()}'".encode())
+        mark = Mark(state, "r-1", record.sha256, "2026-11-29").text(0, record)
+        admin.execute(f"COMMENT ON DATABASE {name} IS '{mark}'".encode())
     assert problems(database, folder) == [
         f"database {beside.kept} (owner postgres) was kept by a restore; drop it when it is not "
         "needed any more",

@@ -22,7 +22,7 @@ from turnback.recovery.dumps.dump import DumpSnapshots
 from turnback.recovery.dumps.fill import Filling, advice_on, errors_in
 from turnback.recovery.dumps.restore import RestoreDump
 from turnback.recovery.dumps.server import leading_session
-from turnback.recovery.dumps.successor import Names
+from turnback.recovery.dumps.successor import COMPLETE, KEPT, ROWS, Mark, Names
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import Place, RestoreState, Snapshot, SnapshotState
 
@@ -464,6 +464,74 @@ def test_a_name_that_is_taken_by_somebody_else_is_left_alone(filled: str, admin:
         admin.execute(f"DROP DATABASE {taken}".encode())
 
 
+@pytest.fixture
+def planter(admin: Admin, filled: str) -> Iterator[str]:
+    """A role of somebody else, who may create databases."""
+    role = f"r_planter_{name_of(filled)}"
+    admin.execute(f"CREATE ROLE {role} CREATEDB LOGIN PASSWORD 'planter'".encode())
+    yield role
+    admin.execute(f"REASSIGN OWNED BY {role} TO postgres".encode())
+    admin.execute(f"DROP ROLE {role}".encode())
+
+
+@pytest.mark.parametrize("owner", ["somebody else", "the same owner"])
+@pytest.mark.parametrize("state", [ROWS, COMPLETE, KEPT])
+def test_a_database_whose_comment_says_that_it_is_restored_is_not_believed(
+    filled: str, admin: Admin, planter: str, state: str, owner: str
+) -> None:
+    """Its author knows all that a comment ever says of this dump, but not the record's secret."""
+    store, before = Memory(), contents(filled)
+    record = dump(filled, store)
+    names = Names.of(name_of(filled), RUN)
+    planted = names.kept if state == KEPT else names.successor
+    admin.execute(f"CREATE DATABASE {planted} STRATEGY file_copy".encode())
+    if owner == "somebody else":
+        admin.execute(f"ALTER DATABASE {planted} OWNER TO {planter}".encode())
+    mark = Mark(state, RUN, record.sha256, record.taken_at)
+    # As it is on a real one, with the seal of that; and without one.
+    row = admin.execute(
+        "SELECT oid::bigint FROM pg_database WHERE datname = %s", [names.current]
+    ).fetchone()
+    assert row
+    for sealed in (record, replace(record, secret=None)):
+        comment = mark.text(row[0], sealed)
+        admin.execute(f"COMMENT ON DATABASE {planted} IS '{comment}'".encode())
+        error = fails(filled, store, request(record))
+        assert f'there is a database "{planted}" already, and this restore' in error.message
+        restoring = RestoreDump(Endpoint.from_url(filled), store, lambda: 120)
+        assert restoring.unfinished(record) is None
+    assert others(admin, filled) == [(planted, True)]
+    assert untouched(filled, before)
+
+
+def test_an_empty_database_of_somebody_else_is_not_dropped(
+    filled: str, admin: Admin, planter: str
+) -> None:
+    store = Memory()
+    record = dump(filled, store)
+    left = Names.of(name_of(filled), RUN).successor
+    admin.execute(f"CREATE DATABASE {left} OWNER {planter} ALLOW_CONNECTIONS false".encode())
+    assert RestoreDump(Endpoint.from_url(filled), store, lambda: 120).unfinished(record) is None
+    assert left in fails(filled, store, request(record)).message
+    admin.execute(f"ALTER DATABASE {left} OWNER TO postgres".encode())
+    assert restore(filled, store, request(record)).kept
+
+
+def test_the_secret_of_a_record_is_in_no_list_and_an_old_record_has_none(filled: str) -> None:
+    store = Memory()
+    record = dump(filled, store)
+    assert record.secret
+    assert record.secret not in json.dumps(record.to_dict()) + repr(record)
+    [key] = [key for key in store.objects if key.endswith(".json")]
+    fields = json.loads(store.objects[key])
+    del fields["counters"]["secret"]
+    store.objects[key] = json.dumps(fields).encode()
+    old = read_record(store, key.removesuffix(".json"))
+    assert old is not None
+    assert (old.secret, old.counters) == (None, record.counters)
+    assert restore(filled, store, request(old)).kept
+
+
 def test_prepared_transactions_are_named_before_any_session_is_ended() -> None:
     from turnback.recovery.dumps.restore import swap
     from turnback.recovery.dumps.server import Properties
@@ -482,8 +550,8 @@ def test_prepared_transactions_are_named_before_any_session_is_ended() -> None:
             Prepared(),  # type: ignore[arg-type]
             lambda: pytest.fail("a second session was opened"),
             Names("a", "b", "c"),
-            Properties("", (), (), None, -1, False, None),
-            mark=None,  # type: ignore[arg-type]
+            Properties("a", 1, "", (), (), None, -1, False, None),
+            mark="",
         )
 
 
@@ -539,7 +607,7 @@ def test_a_setting_that_the_role_may_not_give_is_named_with_its_statement(
     restoring = RestoreDump(Endpoint.from_url(plain_role), store, lambda: 120)
     with pytest.raises(RestoreFailed, match="log_min_duration_statement") as caught:
         if finding_out:
-            restoring.look()
+            restoring.look(record)
         else:
             restoring.advance(request(record))
     assert f'ALTER DATABASE "{name}" SET "log_min_duration_statement" TO' in caught.value.message

@@ -7,12 +7,12 @@ from typing import Any
 
 import psycopg
 
-from turnback.engine.session.connection import Connection, connect
-from turnback.engine.session.events import Options
-from turnback.errors import DatabaseRefused, RestoreFailed
+from turnback.engine.look.history import History
+from turnback.engine.session.connection import Connection, connect_for_own
+from turnback.engine.session.query import own_statements
+from turnback.errors import DatabaseRefused, HistoryConflict, RestoreFailed
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import Place
-from turnback.sql.quoting import identifier
 
 WORDS = ("inserted", "updated", "deleted")
 _SHOWN = 20
@@ -50,9 +50,7 @@ def counters(database: Endpoint | Connection) -> dict[str, Any]:
         DatabaseUnreachable, DatabaseRefused: it cannot be connected to, or refuses.
     """
     if isinstance(database, Endpoint):
-        with connect(
-            database.conninfo(), application_name="turnback counters", options=Options()
-        ) as opened:
+        with connect_for_own(database.conninfo(), application_name="turnback counters") as opened:
             return counters(opened)
     try:
         row = database.execute(_QUERY).fetchone()
@@ -132,9 +130,7 @@ def version_of(endpoint: Endpoint, history_schema: str) -> str | None:
     Raises:
         DatabaseUnreachable, DatabaseRefused: it cannot be connected to, or refuses.
     """
-    with connect(
-        endpoint.conninfo(), application_name="turnback check", options=Options()
-    ) as connection:
+    with connect_for_own(endpoint.conninfo(), application_name="turnback check") as connection:
         return last_applied(connection, history_schema)
 
 
@@ -152,16 +148,22 @@ def expect_version(endpoint: Endpoint, version: str | None, found: str | None) -
         )
 
 
+@own_statements()
 def last_applied(connection: Connection, schema: str) -> str | None:
-    """The version last applied, by number; None if there is no history of turnback."""
-    table = f"{identifier(schema)}.migrations"
-    row = connection.execute(
-        "SELECT pg_catalog.obj_description(pg_catalog.to_regclass(%s), 'pg_class')", [table]
-    ).fetchone()
-    if row is None or not str(row[0] or "").startswith("turnback history"):
+    """The version last applied, by number; None if there is no history of turnback.
+
+    Raises:
+        HistoryConflict: it is somebody else's, or its rows are hidden from this user.
+        DatabaseRefused: it may not be read.
+    """
+    history = History(connection, schema)
+    try:
+        if not history.exists():
+            return None
+    except HistoryConflict:
+        if history.unreadable:
+            raise
+        # A table of another tool is no history.
         return None
-    row = connection.execute(
-        f"SELECT version FROM {table} WHERE success AND rolled_back_at IS NULL "
-        "ORDER BY version::numeric DESC LIMIT 1".encode()
-    ).fetchone()
-    return str(row[0]) if row else None
+    applied = [entry for entry in history.entries() if entry.applied]
+    return applied[-1].version if applied else None

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from psycopg import conninfo
 
-from turnback.engine.session.connection import Connection, connect
-from turnback.engine.session.events import Options
+from turnback.engine.session.connection import Connection, connect_for_own
 from turnback.engine.session.message import ServerError, rows, send
 from turnback.errors import DatabaseRefused
 from turnback.rehearsal.outside import Outside
@@ -46,7 +45,7 @@ class Shadow:
             DatabaseUnreachable, DatabaseRefused: the server cannot be used for it.
         """
         name = PREFIX + secrets.token_hex(6)
-        with connect(self._server, application_name=APPLICATION, options=Options()) as admin:
+        with connect_for_own(self._server, application_name=APPLICATION) as admin:
             self._remove_leftovers(admin)
             # The lock says that the database is in use; it ends with this session, however that
             # ends.
@@ -81,7 +80,7 @@ class Shadow:
     def _drop_subscriptions(self, database: str, names: list[str]) -> None:
         """PostgreSQL does not drop a database with a subscription; the publisher is not asked."""
         url = conninfo.make_conninfo(self._server, dbname=database)
-        with connect(url, application_name=APPLICATION, options=Options()) as session:
+        with connect_for_own(url, application_name=APPLICATION) as session:
             for name in names:
                 send(session, f"ALTER SUBSCRIPTION {name} DISABLE")
                 send(session, f"ALTER SUBSCRIPTION {name} SET (slot_name = NONE)")

@@ -67,9 +67,11 @@ def examine(
     version = connection.info.parameter_status("server_version") or "?"
     problems = [f"index {index.name} is invalid" for index in invalid_indexes(connection)]
     problems += remains(connection) if remains else []
-    if not history.exists():
+    if not history.found():
         return Health(version, None, None, problems=problems)
     problems += [f"the history cannot be trusted: {reason}" for reason in history.distrust]
+    if history.unreadable:
+        return Health(version, None, None, problems=problems)
     if history.hidden:
         problems.append("row-level security hides rows of the history from this user")
         return Health(version, None, None, problems=problems)

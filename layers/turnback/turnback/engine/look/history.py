@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import class_row, scalar_row, tuple_row
 
 from turnback.engine.session.message import Connection, ServerError, send
-from turnback.engine.session.query import CATALOG_ONLY, execute, fetch, load, query, scalar
+from turnback.engine.session.query import CATALOG_ONLY, execute, fetch, load, query, refusal, scalar
 from turnback.errors import DatabaseRefused, HistoryConflict
 from turnback.migrations.model import Migration
 from turnback.sql.quoting import identifier, literal
@@ -112,7 +112,8 @@ class History:
         schema: the schema they are in.
         backend_pid: the server's own number for this session; 0 before it was asked.
         hidden: whether row-level security may hide rows of it from this user.
-        distrust: the reasons why others than the owner may change what is read from it.
+        unreadable: the reasons why reading it would run what somebody else has made.
+        distrust: those, and the reasons why others than the owner may change what is read from it.
     """
 
     def __init__(self, connection: Connection, schema: str) -> None:
@@ -121,11 +122,24 @@ class History:
         self._asked = False
         self.backend_pid = 0
         self.hidden = False
+        self.unreadable: list[str] = []
         self.distrust: list[str] = []
         self.schema = schema
 
     def exists(self) -> bool:
-        """Whether the tables exist, and are turnback's.
+        """Whether the tables exist, are turnback's, and can be read.
+
+        Raises:
+            HistoryConflict: a table of another tool, or a history newer than this turnback, or one
+                that somebody else has planted.
+        """
+        found = self.found()
+        if self.unreadable:
+            self.require_trust()
+        return found
+
+    def found(self) -> bool:
+        """Whether the tables exist, and their comment says that they are turnback's.
 
         Raises:
             HistoryConflict: a table of another tool, or a history newer than this turnback.
@@ -138,14 +152,20 @@ class History:
         """All rows, oldest version first; None where there are no tables. One round trip."""
         if not self._known and not self._asked:
             self._asked = True
-            both = f"{self._load('history_mark')}; {self._load('entries')}"
+            mark = self._load("history_mark")
+            refused = refusal("turnback: the history belongs to somebody else")
+            readable = (
+                "SELECT CASE WHEN pg_catalog.cardinality(unreadable) = 0 THEN 1 "
+                f"ELSE {refused} END FROM ({mark}) m"
+            )
             try:
-                cursor = execute(self._connection, both)
+                cursor = execute(self._connection, f"{mark}; {readable}; {self._load('entries')}")
             except ServerError:
-                # No such table, or one of another tool: read the mark alone.
+                # No such table, or one of another tool or user: read the mark alone.
                 return self.entries() if self.exists() else None
             self._known = self._is_ours(cursor)
             self._require_visible()
+            cursor.nextset()
             return fetch(cursor, class_row(Entry))
         return self.entries() if self.exists() else None
 
@@ -153,7 +173,10 @@ class History:
         return load(name, self.schema)
 
     def _is_ours(self, cursor: psycopg.Cursor[Any]) -> bool:
-        ((self.backend_pid, comment, self.hidden, self.distrust),) = fetch(cursor, tuple_row)
+        ((self.backend_pid, comment, self.hidden, self.unreadable, other),) = fetch(
+            cursor, tuple_row
+        )
+        self.distrust = [*self.unreadable, *other]
         if comment is None:
             return False
         if not comment.startswith(_MARK):

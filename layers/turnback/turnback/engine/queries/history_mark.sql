@@ -1,8 +1,8 @@
 -- The history: the comment of its table "migrations" ('' where it has none, NULL where there is no
--- such table), whether row-level security hides rows of it from this user, and for what reasons it
--- cannot be trusted. What it stores is run with the rights of
--- whoever runs turnback, so nobody else may be able to write it or to have code run when it is
--- read or written.
+-- such table), whether row-level security hides rows of it from this user, for what reasons it must
+-- not even be read (a view or a cast of somebody else would run with our rights), and for what other
+-- reasons it cannot be trusted. What it stores is run with the rights of whoever runs turnback, so
+-- nobody else may be able to write it or to have code run when it is read or written.
 WITH history AS (
     SELECT c.oid, c.relname, c.relkind, c.relowner, c.relacl, c.relrowsecurity
       FROM pg_catalog.pg_class c
@@ -35,7 +35,8 @@ SELECT pg_catalog.pg_backend_pid(),
              JOIN pg_catalog.pg_database d ON d.datname = current_database()
             WHERE NOT (o.oid = me.oid OR o.oid = d.datdba OR o.rolsuper
                        OR (NOT me.rolsuper AND pg_has_role(me.oid, o.oid, 'USAGE')))
-            UNION ALL
+            ORDER BY 1) AS unreadable,
+       ARRAY(
            SELECT format('%s may %s %I', coalesce(quote_ident(r.rolname), 'everybody'),
                          string_agg(g.privilege_type, ', ' ORDER BY g.privilege_type), g.relname)
              FROM grants g

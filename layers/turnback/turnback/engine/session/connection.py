@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 
@@ -33,6 +34,8 @@ READING = {
     "IntervalStyle": "postgres",
     "xmloption": "content",
 }
+# libpq sends these variables after our options, and so they would win.
+_VARIABLES = ("PGDATESTYLE", "PGTZ", "PGGEQO")
 # Those that the server reports after every change, with the value that every session has.
 _REPORTED = {"standard_conforming_strings": "on", "client_encoding": "UTF8"}
 _TEMPORARY = ("57P03", "53300", "57P01", "57P02")
@@ -42,6 +45,34 @@ def connect(target: str, *, application_name: str, options: Options) -> Connecti
     """Open a session in autocommit, with turnback's settings as its defaults.
 
     They are startup options, so that RESET ALL returns to them.
+
+    Raises:
+        ConfigurationError: the connection string cannot be read, or parts of it would be misread.
+        DatabaseUnreachable: no answer.
+        DatabaseRefused: for example a wrong password, no such database, a pooler.
+    """
+    return _open(target, application_name, options, {})
+
+
+def connect_for_own(
+    target: str, *, application_name: str, lock_timeout_ms: int = 2000
+) -> Connection:
+    """A session for turnback's own statements alone: it looks everything up in pg_catalog.
+
+    With the search_path of the database or the role, an operator that somebody has planted in one
+    of its schemas could match the operands better than the server's own, and would run with the
+    rights of this session.
+
+    Raises as ``connect`` does.
+    """
+    options = Options(lock_timeout_ms=lock_timeout_ms)
+    return _open(target, application_name, options, {"search_path": "pg_catalog"})
+
+
+def _open(
+    target: str, application_name: str, options: Options, more: Mapping[str, str]
+) -> Connection:
+    """A session with turnback's settings, and these.
 
     Raises:
         ConfigurationError: the connection string cannot be read, or parts of it would be misread.
@@ -62,6 +93,7 @@ def connect(target: str, *, application_name: str, options: Options) -> Connecti
         "tcp_keepalives_count": 3,
         "tcp_user_timeout": 60_000,
         **READING,
+        **more,
     }
     if options.detachable:
         # What the server sends to a client that is gone aborts the transaction.
@@ -72,6 +104,8 @@ def connect(target: str, *, application_name: str, options: Options) -> Connecti
     # Longer names are cut by the server, with a notice (NAMEDATALEN is 64).
     parameters["application_name"] = application_name[:63]
     parameters["client_encoding"] = "UTF8"
+    for name in _VARIABLES:
+        os.environ.pop(name, None)
     try:
         connection = psycopg.connect(
             conninfo.make_conninfo("", **parameters), autocommit=True, prepare_threshold=None

@@ -7,8 +7,12 @@ from collections.abc import Callable
 
 from psycopg import conninfo
 
-from turnback.engine.session.connection import Connection, connect, describe, read_address
-from turnback.engine.session.events import Options
+from turnback.engine.session.connection import (
+    Connection,
+    connect_for_own,
+    describe,
+    read_address,
+)
 from turnback.engine.session.message import ServerError, send
 from turnback.errors import ConfigurationError, DatabaseRefused, DatabaseUnreachable
 from turnback.sql.quoting import identifier, literal
@@ -55,7 +59,7 @@ def wait_for(
     deadline = clock() + seconds
     while True:
         try:
-            connect(url, application_name="turnback-wait", options=Options()).close()
+            connect_for_own(url, application_name="turnback-wait").close()
         except DatabaseUnreachable:
             if clock() >= deadline:
                 raise
@@ -80,10 +84,7 @@ def _change(url: str, verb: str, *, exists: bool) -> bool:
             hint="name one in the address: postgresql://user:password@host:5432/database",
         )
     with _maintenance(url) as admin:
-        query = (
-            "SELECT FROM pg_catalog.pg_database "
-            f"WHERE datname OPERATOR(pg_catalog.=) {literal(name)}"
-        )
+        query = f"SELECT FROM pg_catalog.pg_database WHERE datname = {literal(name)}"
         if bool(send(admin, query)[0].ntuples) is not exists:
             return False
         try:
@@ -100,10 +101,8 @@ def _change(url: str, verb: str, *, exists: bool) -> bool:
 def _maintenance(url: str) -> Connection:
     for name in _MAINTENANCE:
         try:
-            return connect(
-                conninfo.make_conninfo(url, dbname=name),
-                application_name="turnback-db",
-                options=Options(),
+            return connect_for_own(
+                conninfo.make_conninfo(url, dbname=name), application_name="turnback-db"
             )
         except DatabaseRefused:
             if name == _MAINTENANCE[-1]:

@@ -121,7 +121,7 @@ class DumpRestore:
 
     def plan(self) -> RestorePlan:
         """See Restore."""
-        self.restorer.look()
+        self.restorer.look(self.record)
         record, endpoint = self.record, self._endpoint
         unfinished = self.restorer.unfinished(record)
         run = unfinished or self._run
@@ -184,7 +184,7 @@ class DumpRestore:
         if not 0 < len(name.encode()) <= 63 or "\0" in name:
             raise ConfigurationError("the name of a database has 1 to 63 bytes", hint="see --into")
         run = f"{self.record.run} into {name}"
-        self.restorer.look((name, run))
+        self.restorer.look(self.record, (name, run))
         return [] if dry_run else self.restorer.beside(self._snapshot, name, run)
 
 

@@ -19,6 +19,7 @@ VERSION = 3
 _OLDER = 2
 _S3 = re.compile(r"s3://(?P<bucket>[^/]+)(?:/(?P<key>.*))?")
 _DUMPS = "snapshots/"
+_SECRET = "secret"
 
 # Opens a bucket by its name.
 OpenBucket = Callable[[str], Store]
@@ -45,6 +46,8 @@ class DumpRecord:
         encrypted: how the store said it is encrypted; None is not at all.
         counters: the row counters when it was taken, as of ``counters``.
         limits: what a restore will not bring back, or not as it was; see ``limits_of``.
+        secret: random, and nowhere but in this record: it seals what a restore writes into the
+            server. None in the record of an older turnback.
     """
 
     id: str
@@ -63,11 +66,12 @@ class DumpRecord:
     encrypted: str | None
     counters: dict[str, Any] = field(default_factory=dict)
     limits: Sequence[str] = ()
+    secret: str | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """For people and machines: all but the counters, which are long."""
+        """For people and machines: all but the secret, and the counters, which are long."""
         shown = asdict(self)
-        del shown["counters"]
+        del shown["counters"], shown["secret"]
         return {"kind": "dump", **shown, "limits": list(self.limits)}
 
     def entry(self) -> SnapshotEntry:
@@ -93,6 +97,8 @@ class DumpRecord:
     def write(self, store: Store, key: str) -> None:
         """Put it beside the dump with this key."""
         body = {name: value for name, value in asdict(self).items() if name != "id"}
+        # Among the counters: an older turnback takes these as they are, and no other new field.
+        body["counters"] = {**self.counters, _SECRET: body.pop("secret")}
         if not self.limits:
             del body["limits"]
         version = VERSION if self.limits else _OLDER
@@ -123,7 +129,8 @@ def read_record(store: Store, key: str) -> DumpRecord | None:
                 hint="upgrade turnback: pip install --upgrade turnback",
             )
         limits = tuple(fields.pop("limits", ()))
-        return DumpRecord(id=f"{store.prefix}{key}", **fields, limits=limits)
+        secret = fields["counters"].pop(_SECRET, None)
+        return DumpRecord(id=f"{store.prefix}{key}", **fields, limits=limits, secret=secret)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RestoreFailed(
             f"{place} is not the record of a dump",

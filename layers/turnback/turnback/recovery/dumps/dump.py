@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -13,8 +14,7 @@ from typing import Any
 
 import psycopg
 
-from turnback.engine.session.connection import Connection, connect
-from turnback.engine.session.events import Options
+from turnback.engine.session.connection import Connection, connect_for_own
 from turnback.errors import SnapshotFailed
 from turnback.recovery.contents import counters, last_applied
 from turnback.recovery.dumps.catalog import DumpRecord, read_record
@@ -131,6 +131,7 @@ class DumpSnapshots:
             encrypted=encrypted,
             counters=source.counters,
             limits=source.limits,
+            secret=secrets.token_hex(32),
         )
         record.write(self._store, key)
         return record
@@ -241,9 +242,7 @@ def open_source(
         SnapshotFailed: it is larger than a dump is good for, or pg_dump is too old for it.
         DatabaseUnreachable, DatabaseRefused: it cannot be connected to, or refuses.
     """
-    with connect(
-        endpoint.conninfo(), application_name="turnback dump", options=Options()
-    ) as connection:
+    with connect_for_own(endpoint.conninfo(), application_name="turnback dump") as connection:
         program = refuse_newer_server(connection.info.server_version)
         try:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psycopg
 
-from turnback.engine.session.connection import Connection, connect
+from turnback.engine.session.connection import Connection, connect, connect_for_own
 from turnback.engine.session.events import Options
 from turnback.errors import RestoreFailed, SnapshotFailed, TurnbackError
 from turnback.recovery.dumps.catalog import DumpRecord, key_of
@@ -194,11 +194,8 @@ class _SearchPath:
 
     def set(self) -> None:
         """Set it where it is not set yet; functions that we may not alter are left out."""
+        path = self._path if self._path is not None else self._usual()
         with self._connect() as session:
-            path = self._path
-            if path is None:
-                row = session.execute("SELECT pg_catalog.current_setting('search_path')").fetchone()
-                path = str(row[0]) if row else ""
             for (alter,) in session.execute(_FUNCTIONS).fetchall():
                 try:
                     session.execute(f"{alter} SET search_path TO {path or chr(34) * 2}".encode())
@@ -214,10 +211,16 @@ class _SearchPath:
             for alter in self._altered:
                 session.execute(f"{alter} RESET search_path".encode())
 
-    def _connect(self) -> Connection:
-        return connect(
+    def _usual(self) -> str:
+        """The path of a session that asks for none."""
+        with connect(
             self._endpoint.conninfo(), application_name="turnback fill", options=Options()
-        )
+        ) as session:
+            row = session.execute("SELECT pg_catalog.current_setting('search_path')").fetchone()
+        return str(row[0]) if row else ""
+
+    def _connect(self) -> Connection:
+        return connect_for_own(self._endpoint.conninfo(), application_name="turnback fill")
 
 
 class _Passes:

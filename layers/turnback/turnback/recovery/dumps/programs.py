@@ -18,6 +18,18 @@ from turnback.errors import SnapshotFailed
 from turnback.recovery.endpoint import Endpoint
 
 CHUNK = 1024 * 1024
+# Variables of libpq that would change what a program reaches, or how its session reads and writes.
+_NOT_OURS = {
+    "PGCLIENTENCODING",
+    "PGDATESTYLE",
+    "PGGEQO",
+    "PGHOSTADDR",
+    "PGLOADBALANCEHOSTS",
+    "PGSERVICE",
+    "PGSERVICEFILE",
+    "PGTARGETSESSIONATTRS",
+    "PGTZ",
+}
 
 
 @cache
@@ -57,9 +69,15 @@ def refuse_newer_server(server_version: int) -> Path:
 
 
 def environment_for(program: Path, endpoint: Endpoint) -> dict[str, str]:
-    """The variables under which a program reaches the database, by TLS where that is wanted."""
+    """The variables under which a program reaches the database, by TLS where that is wanted.
+
+    Those of the caller that name another place, or other settings of the session, are left out.
+    """
     tls = {} if endpoint.tls == "disable" else tls_environment(program)
-    return {**os.environ, "LC_ALL": "C", **tls, **endpoint.environment()}
+    own = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
+    # Until a program sets a path of its own, what it asks is looked up here.
+    own["PGOPTIONS"] = "-c search_path=pg_catalog"
+    return {**own, "LC_ALL": "C", **tls, **endpoint.environment()}
 
 
 def chunks(pipe: IO[bytes] | None) -> Iterator[bytes]:

@@ -35,8 +35,8 @@ from turnback.recovery.dumps.successor import (
     Names,
     find_database,
     make_successor,
+    marked_databases,
     name_in_use,
-    read_mark,
     refuse_missing_rights,
     refuse_missing_settings,
     run_by_hand,
@@ -124,10 +124,11 @@ class RestoreDump:
                 raise self._refused(error) from error
         return missing
 
-    def look(self, beside: tuple[str, str] | None = None) -> None:
+    def look(self, record: DumpRecord, beside: tuple[str, str] | None = None) -> None:
         """Find out beforehand, and change nothing, what would refuse the restore.
 
         Args:
+            record: of the dump.
             beside: name and run of a restore that swaps nothing; see beside.
 
         Raises:
@@ -142,7 +143,7 @@ class RestoreDump:
             if beside is None:
                 return
             name, run = beside
-            found = find_database(connection, name)
+            found = find_database(connection, name, database, record)
             if found is not None and not found.is_left_of(run):
                 raise ConfigurationError(
                     f'there is a database "{name}" already',
@@ -161,13 +162,10 @@ class RestoreDump:
         what it made is empty, and nothing else would ever drop it.
         """
         with open_maintenance(self._endpoint, "turnback restore") as connection:
-            found = connection.execute(
-                "SELECT datname, pg_catalog.shobj_description(oid, 'pg_database'), datallowconn "
-                "FROM pg_catalog.pg_database"
-            ).fetchall()
+            found = marked_databases(connection, self._endpoint.name, dump)
         unmarked = None
-        for name, comment, is_open in found:
-            mark = read_mark(None if comment is None else str(comment))
+        for name, one in found:
+            mark = one.mark
             if (
                 mark is not None
                 and mark.sha256 == dump.sha256
@@ -175,8 +173,13 @@ class RestoreDump:
                 and name == self.names(mark.run).successor
             ):
                 return mark.run
-            run = None if comment or is_open else run_by_hand(str(name))
-            if run is not None and name == self.names(run).successor:
+            run = run_by_hand(name)
+            if (
+                run
+                and one.mark is None
+                and one.is_left_of(run)
+                and name == self.names(run).successor
+            ):
                 unmarked = run
         return unmarked
 
@@ -207,7 +210,7 @@ class RestoreDump:
     ) -> RestoreProgress:
         names = Names.of(self._endpoint.name, request.run)
         mark = Mark(KEPT, request.run, record.sha256, record.taken_at)
-        kept = find_database(connection, names.kept)
+        kept = find_database(connection, names.kept, names.current, record)
         if kept is not None:
             if kept.mark is None or kept.mark.run != request.run:
                 raise name_in_use(names.kept)
@@ -215,7 +218,7 @@ class RestoreDump:
         properties = read_properties(connection, names.current)
         refuse_missing_rights(connection, self._endpoint.user, names.current)
         refuse_missing_settings(connection, self._endpoint.user, names.current, properties)
-        successor = find_database(connection, names.successor)
+        successor = find_database(connection, names.successor, names.current, record)
         if successor is None or not successor.is_whole(request.run, record):
             missing = self._make(connection, names.successor, properties, record, request.run)
         else:
@@ -234,7 +237,7 @@ class RestoreDump:
             lambda: open_maintenance(self._endpoint, f"turnback swap {request.run}"),
             names,
             properties,
-            mark,
+            mark.text(properties.oid, record),
         )
         return _restored(names, mark)
 
@@ -280,7 +283,7 @@ def swap(
     open_second: Callable[[], Connection],
     names: Names,
     properties: Properties,
-    mark: Mark,
+    mark: str,
 ) -> None:
     """Give the successor the old one's name, and the old one the name it is kept under.
 
@@ -292,7 +295,7 @@ def swap(
         open_second: another session in the maintenance database.
         names: of the databases.
         properties: those that the old one has and the successor gets.
-        mark: what is written on the kept one.
+        mark: the comment of the kept one.
 
     Raises:
         RestoreFailed: not possible now; the old database answers as before.
@@ -304,7 +307,7 @@ def swap(
         f"ALTER DATABASE {identifier(names.current)} WITH CONNECTION LIMIT "
         f"{properties.connection_limit} IS_TEMPLATE {str(properties.template).lower()}",
         f"COMMENT ON DATABASE {identifier(names.current)} IS {literal(properties.comment)}",
-        f"COMMENT ON DATABASE {identifier(names.kept)} IS {literal(mark.text())}",
+        f"COMMENT ON DATABASE {identifier(names.kept)} IS {literal(mark)}",
         f"ALTER DATABASE {identifier(names.kept)} WITH ALLOW_CONNECTIONS false",
     ]
     with open_second() as second:

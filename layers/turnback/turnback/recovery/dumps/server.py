@@ -15,8 +15,7 @@ from hashlib import sha256
 
 import psycopg
 
-from turnback.engine.session.connection import Connection, connect
-from turnback.engine.session.events import Options
+from turnback.engine.session.connection import Connection, connect_for_own
 from turnback.errors import DatabaseRefused, RestoreFailed, RunnerBusy
 from turnback.recovery.endpoint import Endpoint
 from turnback.sql.quoting import identifier, literal
@@ -47,6 +46,8 @@ class Properties:
     """The properties of a database that its successor must have as well.
 
     Attributes:
+        database: its name.
+        oid: of the database.
         creation: the options of CREATE DATABASE.
         grants: run before it takes sessions, with ``{name}`` where the new one's name goes.
         settings: run when it is filled, likewise.
@@ -56,6 +57,8 @@ class Properties:
         comment: of the database.
     """
 
+    database: str
+    oid: int
     creation: str
     grants: tuple[str, ...]
     settings: tuple[str, ...]
@@ -88,6 +91,8 @@ def read_properties(connection: Connection, database: str) -> Properties:
     assert isinstance(fields, dict)
     settings = list(_settings(connection, database))
     return Properties(
+        database=database,
+        oid=int(fields["oid"]),
         creation=" ".join(
             [
                 f"TEMPLATE template0 OWNER {identifier(str(owner))}",
@@ -190,10 +195,10 @@ def open_maintenance(endpoint: Endpoint, application: str) -> Connection:
         if name == endpoint.name:
             continue
         try:
-            return connect(
+            return connect_for_own(
                 replace(endpoint, name=name).conninfo(),
                 application_name=application,
-                options=Options(lock_timeout_ms=_LOCK_TIMEOUT_MS),
+                lock_timeout_ms=_LOCK_TIMEOUT_MS,
             )
         except DatabaseRefused as error:
             refusals.append(error.message)

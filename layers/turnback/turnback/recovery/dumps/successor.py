@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
+from hmac import compare_digest, digest
 
 import psycopg
 from psycopg.rows import tuple_row
@@ -58,6 +59,9 @@ class Names:
 class Mark:
     """What a database's comment says of it while it is part of a restore.
 
+    Whoever owns a database may write its comment, and everybody may read it. So it is sealed with
+    the dump's secret, for this one database, and believed only with its seal.
+
     Attributes:
         state: ``restoring``, ``rows`` (all its rows are there), ``made`` (and all that depends on
             them), ``complete`` (the dump is in it, whole) or ``kept`` (the old one).
@@ -75,24 +79,41 @@ class Mark:
     comment: str | None = None
     missing: Sequence[str] = ()
 
-    def text(self) -> str:
-        """As a comment."""
+    def text(self, oid: int, record: DumpRecord) -> str:
+        """As the comment of the database with this oid."""
         fields = {"what": _KIND, **asdict(self)}
         if not self.missing:
             # An older turnback does not know it.
             del fields["missing"]
+        if record.secret:
+            fields["seal"] = _seal(fields, oid, record.secret)
         return json.dumps(fields, ensure_ascii=False)
 
 
 def read_mark(comment: str | None) -> Mark | None:
-    """The mark in a comment; None for any other comment."""
+    """The mark in a comment, sealed or not; None for any other comment."""
     try:
         fields = json.loads(comment or "")
         if fields.pop("what") != _KIND:
             return None
+        fields.pop("seal", None)
         return Mark(**fields)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _is_sealed(comment: str | None, oid: int, record: DumpRecord) -> bool:
+    """Whether this mark was written with the dump's secret; an old dump has none."""
+    if not record.secret:
+        return True
+    fields = json.loads(comment or "")
+    seal = str(fields.pop("seal", ""))
+    return compare_digest(seal.encode(), _seal(fields, oid, record.secret).encode())
+
+
+def _seal(fields: dict[str, object], oid: int, secret: str) -> str:
+    text = json.dumps({**fields, "oid": oid}, sort_keys=True)
+    return digest(secret.encode(), text.encode(), "sha256").hex()
 
 
 def run_by_hand(successor: str) -> str | None:
@@ -116,14 +137,18 @@ class FoundDatabase:
     """A database that has a name of a restore.
 
     Attributes:
+        oid: of the database.
         comment: of the database.
         mark: what its comment says about a restore; None for a database that no restore made.
         open: whether it takes sessions.
+        ours: whether the owner of the database that is restored owns it, too.
     """
 
+    oid: int
     comment: str | None
     mark: Mark | None
     open: bool
+    ours: bool = True
 
     def is_whole(self, run: str, record: DumpRecord) -> bool:
         """Whether this run has restored this dump into it, to the end."""
@@ -141,21 +166,48 @@ class FoundDatabase:
     def is_left_of(self, run: str) -> bool:
         """Whether this run has left it unfinished, or was cut off before it could mark it."""
         if self.mark is None:
-            return not self.open and self.comment is None
+            return self.ours and not self.open and self.comment is None
         return self.mark.run == run
 
 
-def find_database(connection: Connection, name: str) -> FoundDatabase | None:
-    """The database of this name, or None."""
-    row = connection.execute(
-        "SELECT pg_catalog.shobj_description(oid, 'pg_database'), datallowconn "
-        "FROM pg_catalog.pg_database WHERE datname = %s",
-        [name],
-    ).fetchone()
-    if row is None:
-        return None
-    comment = None if row[0] is None else str(row[0])
-    return FoundDatabase(comment, read_mark(comment), bool(row[1]))
+def find_database(
+    connection: Connection, name: str, database: str, record: DumpRecord
+) -> FoundDatabase | None:
+    """The database of this name, or None.
+
+    Args:
+        connection: a session with the server.
+        name: whose comment is read.
+        database: the one that is restored: what a restore makes beside it has the same owner.
+        record: of the dump. A mark without its seal is none.
+    """
+    return next((one for _, one in _databases(connection, database, record, name)), None)
+
+
+def marked_databases(
+    connection: Connection, database: str, record: DumpRecord
+) -> list[tuple[str, FoundDatabase]]:
+    """All databases of the server with their names, as ``find_database`` finds one."""
+    return list(_databases(connection, database, record, None))
+
+
+def _databases(
+    connection: Connection, database: str, record: DumpRecord, name: str | None
+) -> Iterator[tuple[str, FoundDatabase]]:
+    rows = connection.execute(
+        "SELECT d.datname, d.oid::bigint, pg_catalog.shobj_description(d.oid, 'pg_database'), "
+        "d.datallowconn, d.datdba = (SELECT o.datdba FROM pg_catalog.pg_database o "
+        "WHERE o.datname = %s) FROM pg_catalog.pg_database d "
+        "WHERE d.datname = coalesce(%s, d.datname)",
+        [database, name],
+    ).fetchall()
+    for found, oid, text, opened, same_owner in rows:
+        assert isinstance(oid, int)
+        comment = None if text is None else str(text)
+        mark, ours = read_mark(comment), bool(same_owner)
+        if mark is not None and not (ours and _is_sealed(comment, oid, record)):
+            mark = None
+        yield str(found), FoundDatabase(oid, comment, mark, bool(opened), ours)
 
 
 def remains_of_restores(connection: Connection) -> list[str]:
@@ -172,14 +224,15 @@ def remains_of_restores(connection: Connection) -> list[str]:
     """
     rows = query(
         connection,
-        "SELECT datname::text, datallowconn, pg_catalog.shobj_description(oid, 'pg_database'), "
+        "SELECT datname::text, oid::bigint, datallowconn, "
+        "pg_catalog.shobj_description(oid, 'pg_database'), "
         "pg_catalog.pg_get_userbyid(datdba)::text, pg_catalog.current_database()::text "
         "FROM pg_catalog.pg_database ORDER BY 1",
         tuple_row,
     )
     found = []
-    for name, opened, comment, owner, current in rows:
-        database = FoundDatabase(comment, read_mark(comment), opened)
+    for name, oid, opened, comment, owner, current in rows:
+        database = FoundDatabase(oid, comment, read_mark(comment), opened)
         if name == current or not _is_of(name, current):
             continue
         if database.mark is None and not database.is_left_of(""):
@@ -239,42 +292,46 @@ def make_successor(
     Raises:
         RestoreFailed: there is another database of this name, or it could not be filled.
     """
-    found = find_database(connection, endpoint.name)
+    name, database = endpoint.name, properties.database
+    found = find_database(connection, name, database, record)
     mark = found.begun_by(run, record) if found else None
     try:
         if mark is None:
             mark = Mark(RESTORING, run, record.sha256, record.taken_at)
-            _create(connection, endpoint.name, properties, mark)
+            if found is not None:
+                _drop(connection, name, found, run)
+            _create(connection, name, properties, mark, record)
             filling.rows()
-            mark = _marked(connection, endpoint.name, replace(mark, state=ROWS))
+            mark = _marked(connection, name, replace(mark, state=ROWS), record)
         if mark.state == ROWS:
             filling.connects()
             # Half of the rest cannot be continued: what is there already would fail.
-            _marked(connection, endpoint.name, replace(mark, state=RESTORING))
+            _marked(connection, name, replace(mark, state=RESTORING), record)
             missing = filling.rest()
-            mark = _marked(connection, endpoint.name, replace(mark, state=MADE, missing=missing))
+            mark = _marked(connection, name, replace(mark, state=MADE, missing=missing), record)
         filling.analyze()
         for text in properties.settings:
-            connection.execute(text.format(name=identifier(endpoint.name)).encode())
-        _marked(connection, endpoint.name, replace(mark, state=COMPLETE))
+            connection.execute(text.format(name=identifier(name)).encode())
+        _marked(connection, name, replace(mark, state=COMPLETE), record)
         return mark.missing
     except BaseException:
         if not connection.closed:
-            left = find_database(connection, endpoint.name)
+            left = find_database(connection, name, database, record)
             # A half-filled database is of no use, and fills the disk.
             if left is not None and left.begun_by(run, record) is None:
-                _drop(connection, endpoint.name, run)
+                _drop(connection, name, left, run)
         raise
 
 
-def _create(connection: Connection, name: str, properties: Properties, mark: Mark) -> None:
-    """Create it; what an earlier call of this run left is dropped first."""
-    _drop(connection, name, mark.run)
+def _create(
+    connection: Connection, name: str, properties: Properties, mark: Mark, record: DumpRecord
+) -> None:
     quoted = identifier(name)
+    # No sessions until it is marked as ours: that is how one cut off here is recognised.
+    create = f"CREATE DATABASE {quoted} {properties.creation} ALLOW_CONNECTIONS false"
+    connection.execute(create.encode())
+    _marked(connection, name, mark, record)
     for statement in (
-        # No sessions until it is marked as ours: that is how one cut off here is recognised.
-        f"CREATE DATABASE {quoted} {properties.creation} ALLOW_CONNECTIONS false",
-        f"COMMENT ON DATABASE {quoted} IS {literal(mark.text())}",
         # Its grants first: by default, everybody may connect.
         *(text.format(name=quoted) for text in properties.grants),
         f"ALTER DATABASE {quoted} WITH ALLOW_CONNECTIONS true",
@@ -282,8 +339,12 @@ def _create(connection: Connection, name: str, properties: Properties, mark: Mar
         connection.execute(statement.encode())
 
 
-def _marked(connection: Connection, name: str, mark: Mark) -> Mark:
-    comment = f"COMMENT ON DATABASE {identifier(name)} IS {literal(mark.text())}"
+def _marked(connection: Connection, name: str, mark: Mark, record: DumpRecord) -> Mark:
+    row = connection.execute(
+        "SELECT oid::bigint FROM pg_catalog.pg_database WHERE datname = %s", [name]
+    ).fetchone()
+    assert row is not None and isinstance(row[0], int)
+    comment = f"COMMENT ON DATABASE {identifier(name)} IS {literal(mark.text(row[0], record))}"
     connection.execute(comment.encode())
     return mark
 
@@ -358,11 +419,8 @@ def refuse_missing_settings(
             connection.execute("ROLLBACK")
 
 
-def _drop(connection: Connection, name: str, run: str) -> None:
+def _drop(connection: Connection, name: str, found: FoundDatabase, run: str) -> None:
     """Drop what an earlier call of this run left."""
-    found = find_database(connection, name)
-    if found is None:
-        return
     if not found.is_left_of(run):
         raise name_in_use(name)
     connection.execute(f"DROP DATABASE {identifier(name)} WITH (FORCE)".encode())
