@@ -120,6 +120,7 @@ def of_every_kind() -> dict[Status, Report]:
                 Status.APPLYING: saved
                 | {"progress": "building index users_email: 40 %", "done_count": 1},
                 Status.SUCCEEDED: saved | {"migrations": rows[:2], "done_count": 3},
+                Status.SUPERSEDED: {"superseded_by": "1.5.0"},
                 Status.REFUSED: {"error": ERROR},
                 Status.ROLLED_BACK: failed | {"rolled_back": ("0002", "0001")},
                 Status.RESTORED: worse

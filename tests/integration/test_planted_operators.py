@@ -114,7 +114,7 @@ def test_no_command_of_the_engine_runs_a_planted_operator(
         engine.verify(project, ["0001", "0002"])
         assert engine.last_release() is None
         assert engine.releases() == {}
-        assert engine.has_worked()
+        assert engine.has_changed()
         assert [done.version for done in engine.done_by_run(project.migrations)] == ["0001", "0002"]
         assert other_runs.applied_on_top(engine.connection, "public", "r-1", ["0001"]) == []
         since = "2026-01-01T00:00:00Z"

@@ -143,6 +143,6 @@ def test_what_became_pending_after_the_plan_is_not_applied(
     )
     error = json.loads(answer["Payload"].read())
 
-    assert error["errorType"] == "VerificationFailed"
-    assert "0002 became pending" in error["errorMessage"]
+    assert error["errorType"] == "BaseChanged"
+    assert "others have applied or rolled back 0002" in error["errorMessage"]
     assert tables(database) == {"users", "nodes"}

@@ -115,6 +115,15 @@ def test_a_failed_run_leaves_with_the_code_of_its_error(
     assert (outcome.status, outcome.exit_code) == (status, code)
 
 
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [("Superseded", Status.SUPERSEDED), ("Succeeded", Status.SUCCEEDED), ("", Status.SUCCEEDED)],
+)
+def test_a_superseded_run_is_no_failure(state: str, status: Status) -> None:
+    outcome = outcome_of("SUCCEEDED", state, "", "")
+    assert (outcome.status, outcome.exit_code) == (status, 0)
+
+
 @pytest.mark.parametrize("status", ["ABORTED", "TIMED_OUT"])
 def test_a_run_that_did_not_report_how_it_ended_needs_a_person(status: str) -> None:
     outcome = outcome_of(status, "Apply", "", "")

@@ -26,6 +26,7 @@ The tree, with the exit code of the command line::
     ├── RollbackFailed          1  a rollback script failed, and was rolled back itself
     ├── VerificationFailed      6  the history is not what the plan said
     ├── RunnerBusy              4  another run holds the lock
+    ├── BaseChanged             4  others changed the database after the run was planned
     ├── LockTimeout             4  a table's lock was not available in time
     ├── DatabaseUnreachable     5  no answer
     ├── DatabaseRefused         5  an answer, and it is no
@@ -226,6 +227,12 @@ class VerificationFailed(TurnbackError):
 
 class RunnerBusy(TurnbackError):
     """Another run is working on this database."""
+
+    exit_code = 4
+
+
+class BaseChanged(TurnbackError):
+    """Others changed the database after the run was planned; the run changed nothing."""
 
     exit_code = 4
 

@@ -85,7 +85,7 @@ def _wake(out: Output, stack: Stack, run: str, machine: StateMachine) -> None:
     if machine.last_state(run) != "AskApproval" or not stack.answer_function:
         return
     try:
-        invoke(stack.answer_function, {"run": run, "gate": "release", "decision": LOOK})
+        invoke(stack.answer_function, {"run": run, "decision": LOOK})
     except (ApprovalRefused, AwsError) as error:
         out.note(f"{error.message}; the run will notice within the hour")
 

@@ -31,6 +31,7 @@ _SEARCHED = 2000
 _LISTED = 20
 COLORS = {
     Status.SUCCEEDED: "green",
+    Status.SUPERSEDED: "green",
     Status.REFUSED: "yellow",
     Status.ROLLED_BACK: "yellow",
     Status.RESTORED: "yellow",
@@ -50,8 +51,9 @@ def watch(*, run: str | None, stack: str, out: Output) -> int:
     ended is shown with its steps. Ctrl-C does not stop the run.
 
     \b
-    Exit codes: 0 succeeded, 1 failed and rolled back, 2 to 5 refused or rolled back, by the class
-    of its error, 6 a person is needed, or the run was ended from outside.
+    Exit codes: 0 succeeded, or superseded by a newer release, 1 failed and rolled back, 2 to 5
+    refused or rolled back, by the class of its error, 6 a person is needed, or the run was ended
+    from outside.
     """
     deployed = open_stack(stack, reading=True)
     machine = StateMachine(deployed.machine_arn)

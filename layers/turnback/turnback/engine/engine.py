@@ -158,9 +158,9 @@ class Engine:
         return find_half_done(self.connection, self.history.schema, entries or ())
 
     @own_statements()
-    def has_worked(self) -> bool:
-        """Whether the log mentions this very run."""
-        return self.history.exists() and self.history.mentions(self.session.recorder.run)
+    def has_changed(self) -> bool:
+        """Whether this very run may have changed anything: what failed in a transaction has not."""
+        return self.history.exists() and self.history.changed_by(self.session.recorder.run)
 
     @own_statements()
     def done_by_run(self, migrations: Iterable[MigrationName], direction: str = "up") -> list[Done]:
@@ -227,17 +227,18 @@ class Engine:
         wrong = [f"{v} is still {left[v]}" for v in versions if v in left]
         _require_planned(wrong, "turnback status shows every migration")
 
-    def run(self, plan: Plan, control: RunControl | None = None) -> Report:
+    def run(self, plan: Plan | Callable[[], Plan], control: RunControl | None = None) -> Report:
         """Do the plan's steps in order, until one fails.
 
         Args:
-            plan: from ``plan_up``, ``plan_down`` or ``plan_down_run``.
+            plan: from ``plan_up``, ``plan_down`` or ``plan_down_run``; or what makes it, which is
+                called once nobody else can change the database. Its error is in the report.
             control: what steers the run; without it, it runs to its end.
 
         Returns:
             What was done; with the error that stopped it, which is not raised.
         """
-        if plan.empty:
+        if isinstance(plan, Plan) and plan.empty:
             # The runner is imported by a run that has work: `turnback up` is typed all day long.
             return Report()
         from turnback.engine.run.runner import run_plan

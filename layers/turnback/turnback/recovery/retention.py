@@ -6,6 +6,7 @@ Manual snapshots of RDS never expire by themselves, and there may be 100 of them
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,8 @@ from typing import Any
 
 from turnback.errors import TurnbackError
 from turnback.recovery.model import SnapshotEntry, SnapshotList
+
+_LATER = re.compile(r"-[1-9]$")
 
 
 def to_remove(
@@ -47,7 +50,12 @@ def to_remove(
         for taken_at, one in newest_first[max(least, 1) :]
         if taken_at < limit and one.id != newest_of[one.source]
     ]
-    return [one for one in reversed(old) if one.run not in needed]
+    return [one for one in reversed(old) if not _is_needed(one.run or "", needed)]
+
+
+def _is_needed(run: str, needed: Collection[str]) -> bool:
+    """A run takes a second snapshot, named ``<run>-2``, if others change the database first."""
+    return run in needed or _LATER.sub("", run) in needed
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,7 @@ class Known:
             loss=self._loss(),
             restore=self._restore(),
             application=self._application(),
+            superseded_by=self.plan.superseded_by,
             error=undone(state.error, self.status),
             rollback_error=undone(state.rollback_error, self.status),
             restore_error=self._restore_error(),

@@ -7,24 +7,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from turnback.errors import VerificationFailed
+from turnback.errors import BaseChanged, VerificationFailed
 from turnback.migrations.model import Project
-from turnback.runs.run import Run, next_wait
+from turnback.runs.run import Run, applied, next_wait
 from turnback.runs.schema_before import keep
 from turnback.runs.state import PlanRecord, RunProgress
+from turnback.wording import capped
 
 if TYPE_CHECKING:
     from turnback.engine import Engine, Plan
+
+_LISTED = 10
 
 
 def apply(run: Run) -> RunProgress:
     """Do what is left of the run's plan, up or down; another call continues it.
 
+    What is left is planned under the lock, where nobody else can change the database any more.
     The schema's fingerprint is kept before the first change, for RollBack to compare with. When
     the time of this call is over, a running statement is left to the server, and the next call
     waits for it. A person may cancel the run between two migrations.
 
     Raises:
+        BaseChanged: others changed the database after the run was planned, and before it changed
+            anything; it is to be planned again.
         RunCancelled: the run was cancelled; the message says how far it came.
         VerificationFailed: somebody else changed what is pending, or a script, since the plan
             was made.
@@ -36,19 +42,19 @@ def apply(run: Run) -> RunProgress:
     planned = run.records.plan()
     waited_s = run.state.apply.wait_seconds if run.state.apply else 0
     with _opened(run, planned) as (engine, project):
-        plan = _what_is_left(run, engine, planned, project)
-        _refuse_unplanned(plan, planned)
         control = RunControl(
             keep_going=run.keep_going,
             cancelled=run.records.cancelled,
             before_first_change=lambda: keep(engine, run.records),
-            done_before=len(versions) - len(plan.steps),
+            total=len(versions),
         )
-        report = engine.run(plan, control)
+        report = engine.run(lambda: _what_is_left(run, engine, planned, project), control)
+        if isinstance(report.error, BaseChanged):
+            raise report.error
         # An earlier call may have left a migration to the server, and nobody has reported it yet.
         known = project.migrations if project else planned.migrations
-        done = [*report.applied, *report.rolled_back, *engine.done_by_run(known, plan.direction)]
-    if plan.direction == "up":
+        done = [*report.applied, *report.rolled_back, *engine.done_by_run(known, planned.direction)]
+    if planned.direction == "up":
         run.records.add(applied=done, error=report.error)
     else:
         run.records.add(rolled_back=done, error=report.error)
@@ -94,9 +100,33 @@ def _opened(run: Run, planned: PlanRecord) -> Iterator[tuple[Engine, Project | N
 
 
 def _what_is_left(run: Run, engine: Engine, planned: PlanRecord, project: Project | None) -> Plan:
-    if project is not None:
-        return engine.plan_up(project, rollback_required=run.policy.rollback_required)
-    return engine.plan_down(Project(Path(), ()), target=str(planned.floor))
+    fresh = not engine.has_changed()
+    if project is None:
+        plan = engine.plan_down(Project(Path(), ()), target=str(planned.floor))
+        # First: what somebody has written into the history is never made a plan of by itself.
+        _refuse_changed_scripts(plan, planned)
+        if fresh:
+            _refuse_other_base(engine, planned)
+    else:
+        if fresh:
+            _refuse_other_base(engine, planned)
+        plan = engine.plan_up(project, rollback_required=run.policy.rollback_required)
+    _refuse_unplanned(plan, planned)
+    return plan
+
+
+def _refuse_other_base(engine: Engine, planned: PlanRecord) -> None:
+    """Refuse to go on from another database than the one that was planned, rehearsed, approved."""
+    now = applied(engine)
+    if now == planned.history:
+        return
+    changed = sorted({version for version, *_ in set(now) ^ set(planned.history)}, key=int)
+    raise BaseChanged(
+        f"others have applied or rolled back {', '.join(capped(changed, _LISTED))} since the run "
+        "was planned; it has changed nothing",
+        version=changed[0],
+        hint="the run is planned again by itself; turnback status shows what is applied",
+    )
 
 
 def _refuse_unplanned(plan: Plan, planned: PlanRecord) -> None:
@@ -110,13 +140,20 @@ def _refuse_unplanned(plan: Plan, planned: PlanRecord) -> None:
             version=unplanned[0],
             hint="someone else changed the history meanwhile; release again for a new plan",
         )
-    applied = {version: checksum for version, checksum, *_ in planned.history}
+    _refuse_changed_scripts(plan, planned)
+
+
+def _refuse_changed_scripts(plan: Plan, planned: PlanRecord) -> None:
+    known = {migration.version: migration for migration in planned.migrations}
+    before = {version: checksum for version, checksum, *_ in planned.history}
     for step in plan.steps:
+        if step.version not in known:
+            continue
         script, expected = step.runnable.script, known[step.version].checksum
         _refuse_changed(step.version, script.path, script.checksum, expected)
         forward = step.migration.forward
-        if plan.direction == "down" and step.version in applied:
-            _refuse_changed(step.version, forward.path, forward.checksum, applied[step.version])
+        if plan.direction == "down" and step.version in before:
+            _refuse_changed(step.version, forward.path, forward.checksum, before[step.version])
 
 
 def _refuse_changed(version: str, file: str, found: str, planned: str) -> None:

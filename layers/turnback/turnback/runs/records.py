@@ -123,9 +123,8 @@ class Records:
         return now
 
     def write_fingerprint(self, fingerprint: str) -> None:
-        """Keep the schema as it was before the run; see schema_before. The first one is final."""
-        if self.fingerprint() is None:
-            self.store.write(self._key("fingerprint"), fingerprint.encode())
+        """Keep the schema as it was before the run; see schema_before."""
+        self.store.write(self._key("fingerprint"), fingerprint.encode())
 
     def fingerprint(self) -> bytes | None:
         """The schema as it was before the run; None where that was not kept."""

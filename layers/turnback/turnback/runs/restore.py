@@ -24,7 +24,7 @@ from turnback.recovery.model import (
     Snapshot,
     SnapshotState,
 )
-from turnback.runs.run import Run
+from turnback.runs.run import Run, applied
 from turnback.runs.schema_before import compare_with, kept_schema
 from turnback.runs.state import PlanRecord, RestoreLoss, RunAssessment, RunRestore, RunSnapshot
 from turnback.settings.recovery import RestoreSettings
@@ -119,7 +119,7 @@ def restore(run: Run, restorer: Restorer, settings: RestoreSettings) -> RunResto
 
     def check(place: Place) -> None:
         with run.database.connect_at(place) as engine:
-            if _applied(engine) != list(plan.history):
+            if applied(engine) != plan.history:
                 raise RestoreFailed(
                     "the history in the restored database is not the one before the run",
                     hint="the old database is untouched; look at the snapshot before you use it",
@@ -220,12 +220,6 @@ def _until(run: Run) -> datetime | None:
     return datetime.fromisoformat(moment) if moment else None
 
 
-def _applied(engine: Engine) -> list[tuple[str, ...]]:
-    """Version and checksum of what the database has now, oldest first."""
-    found = sorted((entry for entry in engine.entries() if entry.applied), key=lambda e: e.number)
-    return [(entry.version, entry.checksum) for entry in found]
-
-
 def _nothing_left(engine: Engine, run: Run, plan: PlanRecord) -> bool:
     """Whether the database is as before the run, apart from what other runs did."""
     from turnback.engine.look import other_runs
@@ -256,7 +250,7 @@ def _done_by_others(engine: Engine, run: Run, plan: PlanRecord) -> tuple[str, ..
     if not engine.history.exists():
         return ()
     # The counters were read before the snapshot was begun, and have the server's own time.
-    since = run.records.counters().get("at")
+    since = run.saved.counters().get("at")
     since = since or (run.state.snapshot.taken_at if run.state.snapshot else None)
     changed = _changed(engine, plan)
     schema = engine.history.schema
@@ -284,7 +278,7 @@ def _other_worker(engine: Engine, run: Run) -> Holder | None:
 
 def _changed(engine: Engine, plan: PlanRecord) -> set[str]:
     """The versions that are not in the history as they were when the run was planned."""
-    return {version for version, _ in set(plan.history) ^ set(_applied(engine))}
+    return {version for version, _ in set(plan.history) ^ set(applied(engine))}
 
 
 def _loss(run: Run) -> RestoreLoss:
@@ -293,7 +287,7 @@ def _loss(run: Run) -> RestoreLoss:
 
     since = (run.state.snapshot.taken_at if run.state.snapshot else None) or None
     began = datetime.fromisoformat(since) if since else None
-    before = run.records.counters()
+    before = run.saved.counters()
     counted = written_since(before, run.database.counters()) if before else {}
     seconds = int((run.now - began).total_seconds()) if began else None
     return RestoreLoss.from_state({"since": since, "seconds": seconds, **counted})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import file_digest
 from pathlib import Path
@@ -86,6 +86,15 @@ class Run:
         """The release, once it was validated."""
         return (self.state.plan.release or None) if self.state.plan else None
 
+    @property
+    def saved(self) -> Records:
+        """The records of the run's snapshot.
+
+        A snapshot from before others changed the database is not the one of a later plan.
+        """
+        number = self.records.plan().number
+        return self.records if number == 1 else replace(self.records, run=f"{self.id}-{number}")
+
     def refuse_cancelled(self) -> None:
         """Stop here if somebody cancelled the run.
 
@@ -126,6 +135,11 @@ class Run:
                 )
             release = named["release"] if named else None
             yield FetchedArtifact(open_artifact(archive, into, release=release), digest)
+
+
+def applied(engine: Engine) -> tuple[tuple[str, ...], ...]:
+    """Version and checksum of what the database has now, oldest first."""
+    return tuple((entry.version, entry.checksum) for entry in engine.entries() if entry.applied)
 
 
 def next_wait(waited_s: int) -> int:

@@ -62,12 +62,14 @@ class Compared:
 
 
 def keep(engine: Engine, records: Records) -> None:
-    """Keep the schema before the run's first change; never later, and never twice.
+    """Keep the schema before the run's first change, and never later.
+
+    An attempt that changed nothing is followed by others, and somebody else may be faster.
 
     Raises:
         DatabaseRefused: the schema cannot be read.
     """
-    if records.fingerprint() or engine.has_worked():
+    if engine.has_changed():
         return
     kept = {
         **json.loads(_read(engine).to_json()),
@@ -94,7 +96,7 @@ def compare_with(engine: Engine, records: Records) -> Compared:
 
     kept = kept_schema(records)
     if kept is None:
-        changed = "" if engine.has_worked() else ", and it has changed nothing"
+        changed = "" if engine.has_changed() else ", and it has changed nothing"
         note = f"the run ended before it kept the schema's fingerprint{changed}"
         return Compared("unknown", (note,))
     before = Fingerprint.from_json(json.dumps({"format": kept.format, "objects": kept.objects}))

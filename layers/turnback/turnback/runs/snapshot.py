@@ -37,19 +37,19 @@ def take_snapshot(
     """
     run.refuse_cancelled()
     run.policy.check_snapshot_kind(settings.kind)
-    history = run.records.plan().history
+    history, records = run.records.plan().history, run.saved
     tags = {
-        "run": run.id,
+        "run": records.run,
         "release": run.release or "",
         "schema_version": history[-1][0] if history else "none",
         "target": run.order.target,
         "created-by": CREATED_BY,
         **({STACK_TAG: settings.stack} if settings.stack else {}),
     }
-    began = run.records.began("snapshot", run.now)
-    if settings.kind != "none" and not run.records.counters():
-        run.records.write_counters(run.database.counters())
-    snapshot = snapshots.take(run.order.target, run.id, tags)
+    began = records.began("snapshot", run.now)
+    if settings.kind != "none" and not records.counters():
+        records.write_counters(run.database.counters())
+    snapshot = snapshots.take(run.order.target, records.run, tags)
     limit = timedelta(minutes=settings.timeout_minutes)
     if snapshot.state is SnapshotState.CREATING and run.now > began + limit:
         raise SnapshotFailed(

@@ -38,7 +38,7 @@ class RunPlan(Stated):
         sha256: of the artifact, hex; None for a run that has none.
         plan_key: where the plan is.
         migration_count: how many migrations the plan has.
-        decision: ``go``, ``nothing_to_do`` or ``dry_run``.
+        decision: ``go``, ``nothing_to_do``, ``superseded`` or ``dry_run``.
         direction: ``up``, or ``down`` for a run that goes back to an older release.
         rehearse: whether the release must be rehearsed.
         approvals_needed: how many people must approve.
@@ -411,6 +411,9 @@ class PlanRecord(Stated):
         direction: ``up`` or ``down``.
         migrations: what the run may do, in this order.
         notes: what a person should know.
+        number: which plan of the run it is: 1, and one more whenever others had changed the
+            database before the run did.
+        superseded_by: the newer release that has brought all of its migrations, or None.
     """
 
     version: int = 0
@@ -429,6 +432,8 @@ class PlanRecord(Stated):
     direction: str = "up"
     migrations: tuple[PlannedMigration, ...] = ()
     notes: tuple[str, ...] = ()
+    number: int = 1
+    superseded_by: str | None = None
 
     @property
     def exists(self) -> bool:
@@ -444,6 +449,23 @@ class PlanRecord(Stated):
     def versions(self) -> list[str]:
         """The versions of the migrations, in the plan's order."""
         return [migration.version for migration in self.migrations]
+
+    def digest(self, rehearsal: RunRehearsal | None) -> str:
+        """What people approve, as SHA-256 in hex: the plan with its scripts, and the verdict on it.
+
+        The artifact stands for the rollback scripts. What is applied already is not in it: people
+        approve what is done, whatever was done before.
+        """
+        approved = {
+            "direction": self.direction,
+            "artifact": self.artifact.sha256 if self.artifact else None,
+            "floor": self.floor,
+            "migrations": [step.to_state() for step in self.migrations],
+            "reasons": self.approval_reasons,
+            "destroys": self.destroys,
+            "rehearsal": rehearsal.status if rehearsal else None,
+        }
+        return sha256(json.dumps(approved, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

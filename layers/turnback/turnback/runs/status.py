@@ -14,6 +14,7 @@ class Status(StrEnum):
     SNAPSHOT_TAKEN = "snapshot_taken"
     APPLYING = "applying"
     SUCCEEDED = "succeeded"
+    SUPERSEDED = "superseded"
     REFUSED = "refused"
     ROLLED_BACK = "rolled_back"
     RESTORED = "restored"
@@ -43,6 +44,7 @@ _WORDS = {
     Status.SNAPSHOT_TAKEN: "has its snapshot",
     Status.APPLYING: "is being applied",
     Status.SUCCEEDED: "succeeded",
+    Status.SUPERSEDED: "was superseded",
     Status.REFUSED: "was refused",
     Status.ROLLED_BACK: "failed and was rolled back",
     Status.RESTORED: "failed and was restored",

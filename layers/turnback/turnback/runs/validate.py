@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from turnback.errors import ConfigurationError, ReleaseTooOld, UnknownVersion
+from turnback.errors import BaseChanged, ConfigurationError, ReleaseTooOld, UnknownVersion
 from turnback.migrations.model import Project
 from turnback.migrations.release import parse_release
 from turnback.runs.checklist import undocumented
-from turnback.runs.run import FetchedArtifact, Run
+from turnback.runs.run import FetchedArtifact, Run, applied
 from turnback.runs.state import PlannedMigration, PlannedScript, PlanRecord, RunPlan
 from turnback.wording import capped, listed
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # How many people must approve a plan, and why; a run downwards has no project.
 Gate = Callable[[Project | None, "Plan"], tuple[int, list[str]]]
 _LISTED = 10
+# How often a run is planned before it gives up, because others changed the database each time.
+_PLANS = 6
 # Characters of SQL that people who approve can read; of more they see the beginning.
 _SHOWN = 200_000
 
@@ -56,6 +58,7 @@ def validate(run: Run, stack: StackSettings, gate: Gate = lambda *_: (0, [])) ->
     Raises:
         RunCancelled: somebody cancelled the run.
         UnknownVersion: the release to go back to was never applied here.
+        BaseChanged: others changed the database each time that the run was planned.
         TurnbackError: the release is refused; the class says why.
     """
     run.refuse_cancelled()
@@ -77,7 +80,7 @@ def validate(run: Run, stack: StackSettings, gate: Gate = lambda *_: (0, [])) ->
         sha256=found.sha256 if found else None,
         plan_key=run.records.plan_key,
         migration_count=len(plan.steps),
-        decision=_decision(run, empty=plan.empty),
+        decision=_decision(run, record),
         direction=plan.direction,
         rehearse=_must_rehearse(run) and plan.direction == "up" and not plan.empty,
         approvals_needed=people,
@@ -89,12 +92,13 @@ def validate(run: Run, stack: StackSettings, gate: Gate = lambda *_: (0, [])) ->
 def _plan(run: Run, found: FetchedArtifact | None) -> tuple[PlanRecord, Plan, Project | None]:
     """The plan, and the project that it was made from; none for a run downwards."""
     # It needs psycopg, which a handler imports with the first use.
+    from turnback.engine import Plan
     from turnback.engine.run.losses import plan_losses
 
     artifact = found.artifact if found else None
     back_to = run.order.rollback_to or (artifact.rollback_to if artifact else None)
     release = artifact.release if artifact else str(back_to)
-    project = floor = None
+    project = floor = newer = None
     with run.database.connect(release) as engine:
         previous = engine.last_release()
         if back_to is not None:
@@ -102,11 +106,14 @@ def _plan(run: Run, found: FetchedArtifact | None) -> tuple[PlanRecord, Plan, Pr
             plan = engine.plan_down(Project(Path(), ()), target=floor)
         else:
             assert artifact is not None
-            _refuse_older(artifact, previous)
-            project = artifact.project
-            plan = engine.plan_up(project, rollback_required=run.policy.rollback_required)
+            project, newer = artifact.project, _newer(artifact, previous, engine)
+            plan = (
+                Plan("up", ())
+                if newer
+                else engine.plan_up(project, rollback_required=run.policy.rollback_required)
+            )
         losses = plan_losses(project, plan.steps, history_schema=engine.history.schema)
-        history = tuple((e.version, e.checksum) for e in engine.entries() if e.applied)
+        history = applied(engine)
     planned = plan.to_dict()
     record = PlanRecord(
         version=1,
@@ -126,8 +133,26 @@ def _plan(run: Run, found: FetchedArtifact | None) -> tuple[PlanRecord, Plan, Pr
         direction=plan.direction,
         migrations=tuple(PlannedMigration.from_state(row) for row in planned["migrations"]),
         notes=tuple(planned["notes"]),
+        number=_number(run, history),
+        superseded_by=newer,
     )
     return record, plan, project
+
+
+def _number(run: Run, history: tuple[tuple[str, ...], ...]) -> int:
+    """Which plan of the run this is; another base makes another plan.
+
+    Raises:
+        BaseChanged: others were faster every time.
+    """
+    before = run.records.plan()
+    number = before.number + int(before.exists and before.history != history)
+    if number > _PLANS:
+        raise BaseChanged(
+            f"others have changed the database {_PLANS} times since this run was planned first",
+            hint="nothing was changed; release again when nobody else migrates this database",
+        )
+    return number
 
 
 def _scripts(plan: Plan) -> Iterator[PlannedScript]:
@@ -154,8 +179,10 @@ def _destroyed(losses: PlanLosses) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _decision(run: Run, *, empty: bool) -> str:
-    if empty:
+def _decision(run: Run, planned: PlanRecord) -> str:
+    if planned.superseded_by:
+        return "superseded"
+    if not planned.migrations:
         return "nothing_to_do"
     return "dry_run" if run.order.dry_run else "go"
 
@@ -179,10 +206,25 @@ def _floor(back_to: str, engine: Engine) -> int:
     return max(number for name, number in released.items() if known[name] <= wanted)
 
 
-def _refuse_older(artifact: Artifact, last: str | None) -> None:
-    if last is not None and parse_release(artifact.release) < parse_release(last):
+def _newer(artifact: Artifact, last: str | None, engine: Engine) -> str | None:
+    """The release that was applied last, if it is newer and has brought all of this one.
+
+    Raises:
+        ReleaseTooOld: it is newer, and lacks a migration of this one.
+    """
+    if last is None or parse_release(artifact.release) >= parse_release(last):
+        return None
+    done = {entry.number: entry.checksum for entry in engine.entries() if entry.applied}
+    for migration in artifact.project.migrations:
+        if done.get(migration.number) == migration.forward.checksum:
+            continue
+        lacks = "another file of that number" if migration.number in done else "not in it"
         raise ReleaseTooOld(
-            f"release {artifact.release} is lower than {last}, which was applied last",
-            hint="release a higher number; an old artifact does not undo a newer one, "
+            f"release {artifact.release} is lower than {last}, which was applied last, and brings "
+            f"{migration.version} ({migration.name}), which is {lacks}",
+            file=migration.forward.path,
+            version=migration.version,
+            hint=f"release a number above {last}; an old artifact does not undo a newer one, "
             'a run with "rollback_to" does',
         )
+    return last

@@ -294,10 +294,13 @@ class History:
         self._require_visible()
         return query(self._connection, self._load("last_attempts"), class_row(UnfinishedAttempt))
 
-    def mentions(self, run: str) -> bool:
-        """Whether this run has written anything into the log."""
+    def changed_by(self, run: str) -> bool:
+        """Whether this run has done something, or begun what is not known to have failed."""
         prefix = identifier(self.schema)
-        sql = f"SELECT EXISTS (SELECT FROM {prefix}.migration_log WHERE run_id = %(run)s)"
+        sql = (
+            f"SELECT EXISTS (SELECT FROM {prefix}.migration_log WHERE run_id = %(run)s "
+            "AND direction IN ('up', 'down') AND outcome <> 'failed')"
+        )
         return query(self._connection, sql, scalar_row, {"run": run}) == [True]
 
     def attempts(self, migration: Migration) -> dict[str, dict[int, Attempt]]:

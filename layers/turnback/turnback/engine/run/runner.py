@@ -6,7 +6,7 @@ import itertools
 import random
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from turnback.engine.look.half_done import find_half_done
 from turnback.engine.look.history import History
@@ -35,13 +35,16 @@ _LONGEST_PAUSE_S = 8.0
 _LOST_TRIES = 2
 
 
-def run_plan(session: Session, plan: Plan, control: RunControl) -> Report:
+def run_plan(session: Session, plan: Plan | Callable[[], Plan], control: RunControl) -> Report:
     """Do what is left of a plan under the lock; as ``Engine.run``."""
-    report = Report(remaining=[step.version for step in plan.steps])
+    report = Report()
+    if isinstance(plan, Plan):
+        report.remaining = [step.version for step in plan.steps]
     began = time.monotonic()
     try:
         with own_statements():
             state = session.lock()
+            plan = plan if isinstance(plan, Plan) else plan()
             half_done = (
                 find_half_done(session.connection, session.history.schema, state.entries)
                 if any(step.half for step in plan.steps)
@@ -111,10 +114,9 @@ class Runner:
         self._control = control
         self._steps = steps
         self._detached = detached
-        self._total = control.done_before + len(steps)
-        self._places = {
-            step.version: number for number, step in enumerate(steps, control.done_before + 1)
-        }
+        self._total = control.total or len(steps)
+        first = self._total - len(steps) + 1
+        self._places = {step.version: number for number, step in enumerate(steps, first)}
         self._under_way: list[Step] = []
         self._watch = Watch(
             session.open_monitor,

@@ -112,10 +112,10 @@ class RunControl:
         cancelled: asked before each message; a reason ends the run there, as RunCancelled. A
             statement that is under way is never interrupted for it.
         before_first_change: called with the lock held, before the first change of this call.
-        done_before: how many migrations the run has done in calls before this one.
+        total: how many migrations the run does, over all its calls; None for those of the plan.
     """
 
     keep_going: Callable[[], bool] = lambda: True
     cancelled: Callable[[], str | None] = lambda: None
     before_first_change: Callable[[], None] = lambda: None
-    done_before: int = 0
+    total: int | None = None

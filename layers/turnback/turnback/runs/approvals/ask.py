@@ -140,6 +140,7 @@ def _question(
         target=order.target,
         release=plan.release or (state.plan.release if state.plan else ""),
         execution=f"{event.get('execution')} {event.get('started_at')}",
+        plan="" if event["gate"] == "restore" else plan.digest(state.rehearsal),
     )
 
 
@@ -148,6 +149,7 @@ def _approval(status: QuestionStatus) -> ReportApproval:
     question = status.question
     return ReportApproval(
         gate=question.gate,
+        question=question.name,
         persons_needed=question.persons,
         approved_by=status.approved_by,
         reasons=tuple(capped(question.reasons, LISTED, ", in the run's plan")),

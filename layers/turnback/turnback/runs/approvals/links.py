@@ -29,7 +29,7 @@ class Link:
     """What a link says.
 
     Attributes:
-        run, gate: of the question.
+        run, gate: of the question; the gate is its name, as ``release-2``.
         person: whose answer it carries.
         expires_at: until when it is good.
         nonce: tells two links of one person apart.
@@ -59,7 +59,7 @@ class LinkMaker:
         if not self.url:
             return None
         nonce = secrets.token_urlsafe(16)
-        token = sign(Link(run, question.gate, person, question.expires_at, nonce), self.key())
+        token = sign(Link(run, question.name, person, question.expires_at, nonce), self.key())
         return f"{self.url.rstrip('/')}/?t={quote(token)}"
 
 

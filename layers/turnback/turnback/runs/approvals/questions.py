@@ -22,6 +22,7 @@ from turnback.runs.approvals.record import (
     APPROVED,
     DENIED,
     GATES,
+    NAME,
     Answer,
     Question,
     QuestionOutcome,
@@ -80,33 +81,50 @@ class Questions:
         Raises:
             ApprovalRefused: no question was put to anybody.
         """
-        wanted = GATES if gate is None else (gate,)
-        if RUN.fullmatch(run) and set(wanted) <= set(GATES):
-            for name in reversed(wanted):
-                record = QuestionRecord(self.store, run, name)
-                if record.question() is not None:
-                    return record
+        if RUN.fullmatch(run) and (gate is None or NAME.fullmatch(gate)):
+            found = [
+                record
+                for one in ([gate] if gate else GATES)
+                if (record := self._latest(run, one)).question() is not None
+            ]
+            if found:
+                return found[-1]
         raise ApprovalRefused(
             f"the run {run[:80]!r} has asked for no {gate[:20] + ' ' if gate else ''}approval",
             hint="turnback runs shows the runs and what they wait for",
         )
+
+    def _latest(self, run: str, name: str) -> QuestionRecord:
+        """The record of this question; of a gate, of the last question that it has put."""
+        record = QuestionRecord(self.store, run, name)
+        while name in GATES and (known := record.question()) is not None:
+            following = QuestionRecord(
+                self.store, run, replace(known, number=known.number + 1).name
+            )
+            if following.question() is None:
+                break
+            record = following
+        return record
 
     def put(self, question: Question, run: str) -> QuestionStatus:
         """Ask a question, or ask it again for a task that has taken the place of the last one.
 
         What is asked, since when and until when stay as they were. An answer that came while no
         task waited counts now. An answer to another execution does not: it was about something
-        else.
+        else. Nor does one to another plan of this run: that is another question.
 
         Raises:
             AwsError: the run could not be notified of the outcome; to be tried again.
         """
-        record = QuestionRecord(self.store, run, question.gate)
+        record = self._latest(run, question.gate)
         known = record.question()
         if known is not None and known.execution != question.execution:
             used = failed(used_before(run), (), self.now())
             self._notify_run(question.token, used, record)
             return QuestionStatus(run, question, (), (), used)
+        if known is not None and known.plan != question.plan:
+            question = replace(question, number=known.number + 1)
+            record, known = QuestionRecord(self.store, run, question.name), None
         if known is not None:
             again = int(known.token != question.token)
             question = replace(known, token=question.token, reminders=known.reminders + again)
@@ -245,7 +263,7 @@ class Questions:
         kept = question.to_dict()
         Records(self.store, record.run).add_approval(
             {
-                "gate": record.gate,
+                "gate": record.name,
                 "decision": outcome.decision,
                 "by": list(outcome.by),
                 "persons_needed": question.persons,

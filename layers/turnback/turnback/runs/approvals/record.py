@@ -20,6 +20,8 @@ from turnback.runs.state import CancelRecord, RestoreLoss
 from turnback.store import ObjectStore
 
 GATES = ("release", "restore")
+# A release whose plan has changed since it was approved is asked about anew: ``release-2``.
+NAME = re.compile(r"(release|restore)(-[1-9][0-9]?)?")
 APPROVED, DENIED = "approved", "denied"
 # Where the command line gives no decision, but asks how the question stands.
 LOOK = "look"
@@ -42,6 +44,8 @@ class Question:
         reminders: how often it was put again.
         target, release: of the run.
         execution: which execution asks, and when that began.
+        plan: digest of the plan that is approved; empty for a restore.
+        number: which question of this gate it is, from 1.
     """
 
     gate: str
@@ -56,6 +60,13 @@ class Question:
     release: str
     reminders: int = 0
     execution: str = ""
+    plan: str = ""
+    number: int = 1
+
+    @property
+    def name(self) -> str:
+        """The gate; of a later question, with its number. An answer is to one question only."""
+        return self.gate if self.number == 1 else f"{self.gate}-{self.number}"
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Question:
@@ -110,15 +121,26 @@ class QuestionOutcome:
 
 @dataclass(frozen=True, slots=True)
 class QuestionRecord:
-    """One question of one run, in the bucket."""
+    """One question of one run, in the bucket.
+
+    Attributes:
+        store: the bucket.
+        run: the run's id.
+        name: of the question: ``release``, ``release-2`` or ``restore``.
+    """
 
     store: ObjectStore
     run: str
-    gate: str
+    name: str
+
+    @property
+    def gate(self) -> str:
+        """``release`` or ``restore``."""
+        return self.name.partition("-")[0]
 
     @property
     def _key(self) -> str:
-        return f"runs/{self.run}/approvals/{self.gate}"
+        return f"runs/{self.run}/approvals/{self.name}"
 
     def question(self) -> Question | None:
         """What is asked; None before it was."""
@@ -242,7 +264,7 @@ class QuestionStatus:
         del question["token"]
         return {
             "run": self.run,
-            "gate": self.question.gate,
+            "gate": self.question.name,
             "recorded": self.recorded,
             "told": self.sentence(),
             "question": question,

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from turnback.runs.checklist import in_short
-from turnback.runs.reporting.report import Report
+from turnback.runs.reporting.report import Report, ReportApproval
 from turnback.runs.reporting.steps import steps
 from turnback.runs.reporting.words import lost, next_step, outcome, place, title
 from turnback.runs.state import RunError
@@ -44,7 +44,7 @@ def slack_message(report: Report, *, buttons: bool = False) -> dict[str, Any]:
     for text in _within([text for text in texts if text]):
         blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": text}})
     if buttons and report.asking:
-        blocks.append(_buttons(report, report.asking.gate))
+        blocks.append(_buttons(report, report.asking))
     for line in (_steps(report), _checklist(report), _footer(report)):
         if line:
             blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": line}]})
@@ -114,9 +114,9 @@ def _footer(report: Report) -> str:
     return f"run {_code(report.run)} · {line}"
 
 
-def _buttons(report: Report, gate: str) -> dict[str, Any]:
-    value = json.dumps({"run": report.run, "gate": gate})
-    what = "the restore" if gate == "restore" else f"release {report.release or ''}".strip()
+def _buttons(report: Report, asked: ReportApproval) -> dict[str, Any]:
+    value = json.dumps({"run": report.run, "gate": asked.question or asked.gate})
+    what = "the restore" if asked.gate == "restore" else f"release {report.release or ''}".strip()
     return {
         "type": "actions",
         "block_id": "turnback_approval",

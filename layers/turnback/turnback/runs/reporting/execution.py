@@ -13,6 +13,7 @@ from typing import Any
 from turnback import errors
 from turnback.errors import (
     AwsError,
+    BaseChanged,
     CheckFailed,
     MigrationFailed,
     TurnbackError,
@@ -26,6 +27,7 @@ from turnback.runs.status import Status
 # The states that end the state machine.
 ENDS = {
     "Succeeded": Status.SUCCEEDED,
+    "Superseded": Status.SUPERSEDED,
     "Refused": Status.REFUSED,
     "RolledBack": Status.ROLLED_BACK,
     "Restored": Status.RESTORED,
@@ -70,7 +72,7 @@ class RunOutcome:
 
         It is never 6 for a run that was undone: no person is needed any more.
         """
-        if self.status is Status.SUCCEEDED:
+        if self.status in (Status.SUCCEEDED, Status.SUPERSEDED):
             return 0
         if self.status is Status.NEEDS_A_PERSON:
             return VerificationFailed.exit_code
@@ -101,7 +103,7 @@ def outcome_of(
         first: the error that made it fail, where the execution itself gives none.
     """
     if execution == "SUCCEEDED":
-        return RunOutcome(Status.SUCCEEDED, execution)
+        return RunOutcome(ENDS.get(last_state, Status.SUCCEEDED), execution)
     status = ENDS.get(last_state) if execution == "FAILED" else None
     found = RunError.from_caught({"Error": error, "Cause": cause}) if error or cause else None
     # The state machine's own name for its last end says less than what led to it.
@@ -291,7 +293,10 @@ class Story:
                 self._close()
                 self.steps.append(step)
             return
-        if step.failure:
+        if step.failure and step.name == "Apply" and step.failure.type == BaseChanged.__name__:
+            step.result = "planned again: others have changed the database"
+            self._set_aside(step)
+        elif step.failure:
             self._first = self._first or step.failure
         else:
             step.result = result_of(step.name, self.state) or step.result

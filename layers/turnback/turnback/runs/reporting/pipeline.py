@@ -47,6 +47,7 @@ DOING = {
     "Restore": "it failed; restoring the database",
     "WaitForRestore": "it failed; restoring the database",
     "AnnounceSucceeded": "done; publishing it",
+    "AnnounceSuperseded": "superseded by a newer release; publishing it",
     "AnnounceRefused": "refused; publishing it",
     "AnnounceRolledBack": "rolled back; publishing it",
     "AnnounceRestored": "restored; publishing it",
@@ -115,7 +116,7 @@ def variables_of(run: str, plan: PlanRecord, *, dry_run: bool, report_url: str) 
     """The output variables of a run that succeeded."""
     return {
         "run": run,
-        "status": Status.SUCCEEDED.value,
+        "status": (Status.SUPERSEDED if plan.superseded_by else Status.SUCCEEDED).value,
         "release": plan.release or "",
         "schema_version": _schema_version(plan, dry_run=dry_run),
         "migrations": str(len(plan.migrations)),
@@ -126,7 +127,9 @@ def variables_of(run: str, plan: PlanRecord, *, dry_run: bool, report_url: str) 
 def success_of(run: str, plan: PlanRecord, *, dry_run: bool) -> str:
     """What a run that succeeded did, in one sentence."""
     count = counted(len(plan.migrations), "migration")
-    if not plan.migrations:
+    if plan.superseded_by:
+        done = f"superseded by {plan.superseded_by}"
+    elif not plan.migrations:
         done = "nothing to do"
     elif dry_run:
         done = f"{count} would be applied, nothing was changed"

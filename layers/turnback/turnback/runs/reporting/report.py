@@ -49,6 +49,7 @@ class ReportApproval(Stated):
 
     Attributes:
         gate: ``release`` or ``restore``.
+        question: the gate; ``release-2`` where a release is asked about for the second time.
         persons_needed: how many must approve; None once it is decided.
         approved_by: who approved so far.
         reasons: why they are asked.
@@ -59,6 +60,7 @@ class ReportApproval(Stated):
     """
 
     gate: str = "release"
+    question: str = ""
     persons_needed: int | None = None
     approved_by: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
@@ -132,6 +134,7 @@ class Report(Stated):
         application: what became of the application; None where none was stopped.
         checklist: of a final status, ``item``, ``answer`` (``yes``, ``no``, ``unknown``) and
             ``evidence`` of each; empty where there was nothing to do.
+        superseded_by: the newer release that has brought all of its migrations, or None.
         error: what stopped the run, or None.
         rollback_error: what stopped the rollback, or None.
         restore_error: what stopped the restore, or why there was none, or None.
@@ -164,6 +167,7 @@ class Report(Stated):
     restore: ReportRestore | None = None
     application: ReportApplication | None = None
     checklist: tuple[dict[str, str], ...] = ()
+    superseded_by: str | None = None
     error: RunError | None = None
     rollback_error: RunError | None = None
     restore_error: RunError | None = None

@@ -147,8 +147,8 @@ def result_of(step: str, state: RunState) -> str:
 def _validate(state: RunState) -> str:
     if state.plan is None:
         return ""
-    if state.plan.decision == "nothing_to_do":
-        return "nothing to do"
+    if state.plan.decision in ("nothing_to_do", "superseded"):
+        return state.plan.decision.replace("_", " ")
     verb = "to roll back" if state.down else "to apply"
     text = f"{_migrations(state.plan.migration_count)} {verb}"
     dry = "; a dry run, nothing is changed" if state.plan.decision == "dry_run" else ""

@@ -75,6 +75,9 @@ def _outcome(report: Report) -> str:
             return f"{words}: {report.progress}" if report.progress else words
         case Status.SUCCEEDED:
             return _success(report, count)
+        case Status.SUPERSEDED:
+            by = report.superseded_by or "a newer release"
+            return f"{words} by {by}, which has brought all of its migrations: nothing was changed"
         case Status.REFUSED:
             return f"{words}: nothing was changed"
         case Status.ROLLED_BACK:
@@ -196,7 +199,7 @@ def _next_step(report: Report) -> str:
             return f"Correct {failed} and release again; nothing has to be cleaned up."
         case Status.SUCCEEDED if report.dry_run:
             return "Release again without the dry run to apply it."
-        case Status.SUCCEEDED:
+        case Status.SUCCEEDED | Status.SUPERSEDED:
             return "Nothing is left to do."
     return f"Nothing now. `turnback watch {report.run}` shows it live."
 
