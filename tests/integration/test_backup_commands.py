@@ -133,6 +133,66 @@ def test_a_dump_in_a_folder_of_ones_own_is_restored_by_its_path(
     assert contents(database) == before
 
 
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [
+        ({"system": "7000000000000000001"}, "on the server with the system identifier 70000000000"),
+        ({"first": "0001 orders"}, "whose first migration is 0001 orders, and that of the target"),
+    ],
+)
+def test_the_dump_of_another_database_of_the_same_name_needs_a_flag_of_its_own(
+    database: str, folder: Path, known: dict[str, str], reason: str
+) -> None:
+    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    place = Path(record["id"] + ".json")
+    fields = json.loads(place.read_text())
+    fields["counters"]["record"] |= known
+    place.write_text(json.dumps(fields))
+    before = contents(database)
+    for arguments in (("--yes",), ("--dry-run",)):
+        answer = turnback("restore", record["run"], *arguments, url=database, folder=folder)
+        assert answer.code == 2
+        assert reason in answer.err
+        assert "--of-another-database" in answer.err
+    assert contents(database) == before
+    meant = turnback(
+        *("restore", record["run"], "--yes", "--of-another-database"), url=database, folder=folder
+    )
+    assert meant.code == 0, meant.err
+    assert "warning: the snapshot is of another database: it is of" in meant.err
+    assert contents(database) == before
+
+
+def test_the_dump_of_a_database_of_another_name_is_not_put_in_its_place_by_yes(
+    database: str, folder: Path, admin: Admin
+) -> None:
+    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    name = str(conninfo_to_dict(database)["dbname"])
+    other = f"{name}_other"
+    admin.execute(f"CREATE DATABASE {other} STRATEGY file_copy".encode())
+    url = database.replace(f"/{name}", f"/{other}")
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE mine ()")
+    refused = turnback("restore", record["run"], "--yes", url=url, folder=folder)
+    assert refused.code == 2
+    assert f'it is of "{name}", and the target is "{other}"' in refused.err
+    assert query(url, "SELECT to_regclass('mine')::text") == [("mine",)]
+    arguments = ("restore", record["run"], "--yes", "--of-another-database")
+    assert turnback(*arguments, url=url, folder=folder).code == 0
+    assert contents(url) == contents(database)
+
+
+def test_a_dump_is_restored_into_an_empty_database_of_its_name_without_the_flag(
+    database: str, folder: Path
+) -> None:
+    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    before = contents(database)
+    with psycopg.connect(database) as connection:
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    assert turnback("restore", record["run"], "--yes", url=database, folder=folder).code == 0
+    assert contents(database) == before
+
+
 def test_into_restores_beside_and_swaps_nothing(database: str, folder: Path, admin: Admin) -> None:
     whole = contents(database)
     record = taken(turnback("backup", "--json", url=database, folder=folder))

@@ -59,6 +59,11 @@ _TABLES_SHOWN = 5
 )
 @click.option("--again", is_flag=True, help="Of RDS: restore once more from the same snapshot.")
 @click.option(
+    "--of-another-database",
+    is_flag=True,
+    help="Restore although SNAPSHOT is of another database, or server, than the target.",
+)
+@click.option(
     "--force",
     metavar="REASON",
     help="Restore although a run is not finished; say why.",
@@ -78,6 +83,7 @@ def restore(
     until: str | None,
     no_check: bool,
     again: bool,
+    of_another_database: bool,
     force: str | None,
     stack: str | None,
     dry_run: bool,
@@ -113,7 +119,7 @@ def restore(
             managed, snapshot, until, check=not no_check, again=again, out=out
         )
         refuse_while_running(managed.stack, force, out)
-        _replace(restoring, managed, dry_run=dry_run, yes=yes, out=out)
+        _replace(restoring, managed, another=of_another_database, dry_run=dry_run, yes=yes, out=out)
         return
     if snapshot is None or no_check or again:
         raise ConfigurationError(
@@ -136,7 +142,7 @@ def restore(
             for one in missing:
                 out.note(f"warning: not made, and to be made by hand: {one}")
             return
-        _replace(from_dump, None, dry_run=dry_run, yes=yes, out=out)
+        _replace(from_dump, None, another=of_another_database, dry_run=dry_run, yes=yes, out=out)
 
 
 def _of_rds(
@@ -184,7 +190,13 @@ def _of_dump(where: Where, snapshot: str, out: Output) -> Iterator[DumpRestore]:
 
 
 def _replace(
-    restoring: Restore, database: StackDatabase | None, *, dry_run: bool, yes: bool, out: Output
+    restoring: Restore,
+    database: StackDatabase | None,
+    *,
+    another: bool,
+    dry_run: bool,
+    yes: bool,
+    out: Output,
 ) -> None:
     """Show what would be done and lost, ask, and restore."""
     from turnback.aws.clients import may_pass
@@ -193,8 +205,14 @@ def _replace(
     plan = restoring.plan()
     request = plan.request
     out.document |= {"run": request.run, "kept": plan.kept, "already": plan.done}
-    for warning in plan.warnings:
-        out.note(f"warning: {warning}")
+    if plan.another:
+        if not another:
+            raise ConfigurationError(
+                f"the snapshot is of another database: {plan.another}",
+                hint="nothing was changed; check the address. If the database was renamed, or is "
+                "on a new server now: --of-another-database",
+            )
+        out.note(f"warning: the snapshot is of another database: {plan.another}")
     if plan.done:
         out.note(
             f"note: {plan.place} was restored from it before, and contains what was written since; "

@@ -101,19 +101,19 @@ class RestorePlan:
         kept: the name that the old database is kept under.
         steps: what will be done, for a person.
         place: what the restored database replaces, for the question.
-        warnings: what a person should know before.
         request: what the restorer gets.
         begun: whether an earlier command began this restore.
         done: whether an earlier command ended it.
+        another: how one sees that the snapshot is of another database; None where it is not.
     """
 
     kept: str
     steps: Sequence[str]
     place: str
-    warnings: Sequence[str]
     request: RestoreRequest
     begun: bool = False
     done: bool = False
+    another: str | None = None
 
 
 class Restore(Protocol):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 
-from turnback.engine.look.history import History
+from turnback.engine.look.history import Entry, History
 from turnback.engine.session.connection import Connection, connect_for_own
-from turnback.engine.session.query import own_statements
+from turnback.engine.session.message import ServerError
+from turnback.engine.session.query import own_statements, scalar
 from turnback.errors import DatabaseRefused, HistoryConflict, RestoreFailed
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import Place
@@ -156,14 +159,74 @@ def last_applied(connection: Connection, schema: str) -> str | None:
         HistoryConflict: it is somebody else's, or its rows are hidden from this user.
         DatabaseRefused: it may not be read.
     """
+    applied = [entry for entry in history_of(connection, schema) if entry.applied]
+    return applied[-1].version if applied else None
+
+
+def history_of(connection: Connection, schema: str) -> list[Entry]:
+    """The history's rows, oldest version first; empty where there is no history of turnback.
+
+    Raises:
+        HistoryConflict: it is somebody else's, or its rows are hidden from this user.
+        ServerError: it may not be read.
+    """
     history = History(connection, schema)
     try:
         if not history.exists():
-            return None
+            return []
     except HistoryConflict:
         if history.unreadable:
             raise
         # A table of another tool is no history.
+        return []
+    return history.entries()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """By what a database is known again.
+
+    Attributes:
+        name: of the database.
+        system: identifier of the server's data directory, which its replicas and its restored
+            snapshots share; None where the server does not say.
+        first: name of the oldest migration of the history; None without a history.
+    """
+
+    name: str
+    system: str | None
+    first: str | None
+
+    def differs_from(self, target: Identity) -> str | None:
+        """How one sees that this is another database than the target; None if it may be the same.
+
+        What is not known of one of them shows nothing.
+        """
+        if self.name != target.name:
+            return f'it is of "{self.name}", and the target is "{target.name}"'
+        if self.system and target.system and self.system != target.system:
+            return (
+                f'it is of "{self.name}" on the server with the system identifier {self.system}, '
+                f'and the target "{target.name}" is on {target.system}'
+            )
+        if self.first and target.first and self.first != target.first:
+            return (
+                f'it is of a "{self.name}" whose first migration is {self.first}, and that of the '
+                f"target is {target.first}"
+            )
         return None
-    applied = [entry for entry in history.entries() if entry.applied]
-    return applied[-1].version if applied else None
+
+
+def identify(connection: Connection, schema: str) -> Identity:
+    """By what the database of this session is known; the session is in no transaction.
+
+    Raises as ``last_applied`` does.
+    """
+    with own_statements():
+        entries = history_of(connection, schema)
+    system = None
+    # A hosted server may withhold the function, or not know it.
+    with suppress(ServerError):
+        system = str(scalar(connection, "SELECT system_identifier FROM pg_control_system()"))
+    first = f"{entries[0].version} {entries[0].name}" if entries else None
+    return Identity(str(connection.info.dbname), system, first)

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
-from turnback.errors import ConfigurationError
+from turnback.engine.session.connection import connect_for_own
+from turnback.errors import (
+    ConfigurationError,
+    DatabaseRefused,
+    DatabaseUnreachable,
+    HistoryConflict,
+)
 from turnback.recovery.by_hand import (
     BackupPlan,
     Loss,
@@ -14,7 +21,7 @@ from turnback.recovery.by_hand import (
     expected_history,
     loss_since,
 )
-from turnback.recovery.contents import counters, expects_version
+from turnback.recovery.contents import Identity, counters, expects_version, identify
 from turnback.recovery.dumps.catalog import DumpCatalog, DumpRecord, human_size
 from turnback.recovery.dumps.dump import DumpSnapshots
 from turnback.recovery.dumps.restore import RestoreDump
@@ -126,9 +133,6 @@ class DumpRestore:
         unfinished = self.restorer.unfinished(record)
         run = unfinished or self._run
         names = self.restorer.names(run)
-        warnings = []
-        if record.database != endpoint.name:
-            warnings.append(f'the snapshot is of "{record.database}", not of "{endpoint.name}"')
         return RestorePlan(
             kept=names.kept,
             steps=[
@@ -138,7 +142,6 @@ class DumpRestore:
                 f'4. "{names.kept}" is the old database; it is kept',
             ],
             place=f'"{names.current}"',
-            warnings=warnings,
             request=RestoreRequest(
                 record.target,
                 run,
@@ -147,7 +150,20 @@ class DumpRestore:
                 expects_version(endpoint, record.schema_version, record.history_schema),
             ),
             begun=unfinished is not None,
+            another=self._another(),
         )
+
+    def _another(self) -> str | None:
+        """How one sees that the dump is of another database; see RestorePlan."""
+        record, endpoint = self.record, self._endpoint
+        target = Identity(endpoint.name, None, None)
+        # One that does not answer, or has no history that can be read, is restored all the more.
+        with (
+            suppress(DatabaseUnreachable, DatabaseRefused, HistoryConflict),
+            connect_for_own(endpoint.conninfo(), application_name="turnback restore") as connection,
+        ):
+            target = identify(connection, record.history_schema)
+        return record.identity.differs_from(target)
 
     @property
     def room(self) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from turnback.errors import ConfigurationError, RestoreFailed
+from turnback.recovery.contents import Identity
 from turnback.recovery.dumps.store import FolderStore
 from turnback.recovery.model import NO_HISTORY, SnapshotEntry
 from turnback.store import Store
@@ -19,7 +20,8 @@ VERSION = 3
 _OLDER = 2
 _S3 = re.compile(r"s3://(?P<bucket>[^/]+)(?:/(?P<key>.*))?")
 _DUMPS = "snapshots/"
-_SECRET = "secret"
+_NEWER = ("system", "first", "secret")
+_AMONG_COUNTERS = "record"
 
 # Opens a bucket by its name.
 OpenBucket = Callable[[str], Store]
@@ -46,6 +48,8 @@ class DumpRecord:
         encrypted: how the store said it is encrypted; None is not at all.
         counters: the row counters when it was taken, as of ``counters``.
         limits: what a restore will not bring back, or not as it was; see ``limits_of``.
+        system: identifier of the server, as of ``Identity``.
+        first: the oldest migration of its history, likewise.
         secret: random, and nowhere but in this record: it seals what a restore writes into the
             server. None in the record of an older turnback.
     """
@@ -66,7 +70,14 @@ class DumpRecord:
     encrypted: str | None
     counters: dict[str, Any] = field(default_factory=dict)
     limits: Sequence[str] = ()
+    system: str | None = None
+    first: str | None = None
     secret: str | None = field(default=None, repr=False)
+
+    @property
+    def identity(self) -> Identity:
+        """By what the database is known again that the dump is of."""
+        return Identity(self.database, self.system, self.first)
 
     def to_dict(self) -> dict[str, Any]:
         """For people and machines: all but the secret, and the counters, which are long."""
@@ -98,7 +109,8 @@ class DumpRecord:
         """Put it beside the dump with this key."""
         body = {name: value for name, value in asdict(self).items() if name != "id"}
         # Among the counters: an older turnback takes these as they are, and no other new field.
-        body["counters"] = {**self.counters, _SECRET: body.pop("secret")}
+        newer = {name: body.pop(name) for name in _NEWER}
+        body["counters"] = {**self.counters, _AMONG_COUNTERS: newer}
         if not self.limits:
             del body["limits"]
         version = VERSION if self.limits else _OLDER
@@ -129,8 +141,9 @@ def read_record(store: Store, key: str) -> DumpRecord | None:
                 hint="upgrade turnback: pip install --upgrade turnback",
             )
         limits = tuple(fields.pop("limits", ()))
-        secret = fields["counters"].pop(_SECRET, None)
-        return DumpRecord(id=f"{store.prefix}{key}", **fields, limits=limits, secret=secret)
+        newer = fields["counters"].pop(_AMONG_COUNTERS, {})
+        fields |= {name: newer.get(name) for name in _NEWER}
+        return DumpRecord(id=f"{store.prefix}{key}", **fields, limits=limits)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RestoreFailed(
             f"{place} is not the record of a dump",

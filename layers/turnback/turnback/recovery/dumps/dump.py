@@ -16,7 +16,7 @@ import psycopg
 
 from turnback.engine.session.connection import Connection, connect_for_own
 from turnback.errors import SnapshotFailed
-from turnback.recovery.contents import counters, last_applied
+from turnback.recovery.contents import Identity, counters, identify, last_applied
 from turnback.recovery.dumps.catalog import DumpRecord, read_record
 from turnback.recovery.dumps.limits import limits_of
 from turnback.recovery.dumps.programs import (
@@ -131,6 +131,8 @@ class DumpSnapshots:
             encrypted=encrypted,
             counters=source.counters,
             limits=source.limits,
+            system=source.identity.system,
+            first=source.identity.first,
             secret=secrets.token_hex(32),
         )
         record.write(self._store, key)
@@ -212,6 +214,7 @@ class DumpSource:
         bytes: size of the database.
         server_version: as the server says it.
         schema_version: the version last applied.
+        identity: by what the database is known again.
         counters: the row counters.
         limits: what the dump cannot hold.
         program: the pg_dump that can dump it.
@@ -222,6 +225,7 @@ class DumpSource:
     bytes: int
     server_version: str
     schema_version: str | None
+    identity: Identity
     counters: dict[str, Any]
     limits: tuple[str, ...]
     program: Path
@@ -244,9 +248,10 @@ def open_source(
     """
     with connect_for_own(endpoint.conninfo(), application_name="turnback dump") as connection:
         program = refuse_newer_server(connection.info.server_version)
+        identity = identify(connection, history_schema)
         try:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            source = _look(connection, history_schema, program)
+            source = _look(connection, identity, history_schema, program)
         except psycopg.Error as error:
             raise SnapshotFailed(
                 f"the dump could not begin: {error}",
@@ -263,7 +268,9 @@ def open_source(
         yield source
 
 
-def _look(connection: Connection, history_schema: str, program: Path) -> DumpSource:
+def _look(
+    connection: Connection, identity: Identity, history_schema: str, program: Path
+) -> DumpSource:
     row = connection.execute(
         "SELECT pg_catalog.pg_export_snapshot(), "
         "to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), "
@@ -279,6 +286,7 @@ def _look(connection: Connection, history_schema: str, program: Path) -> DumpSou
         bytes=size,
         server_version=str(version),
         schema_version=last_applied(connection, history_schema),
+        identity=identity,
         counters=counters(connection),
         limits=tuple(limits_of(connection)),
         program=program,

@@ -308,11 +308,11 @@ class ManagedRestore:
         )
         new, kept = restored_name(live, attempt.run), kept_name(live, attempt.run)
         snapshot = None
-        warnings = []
+        another = None
         if entry:
             snapshot = Snapshot(access.kind, entry.id, SnapshotState.AVAILABLE, entry.taken_at)
             if entry.source != live:
-                warnings.append(f"the snapshot is of {entry.source}, not of {live}")
+                another = f"the snapshot is of {entry.source}, and the target is {live}"
         where = f"from the snapshot {source.name}" if entry else f"as {live} was then"
         check = "it is not checked (--no-check)"
         if self._check:
@@ -327,12 +327,12 @@ class ManagedRestore:
                 f"5. {kept} is kept, with all its data",
             ],
             place=f"{live}, of the stack {access.stack}",
-            warnings=warnings,
             request=RestoreRequest(
                 access.target, attempt.run, snapshot, source.until, self._checked()
             ),
             begun=attempt.begun,
             done=attempt.done,
+            another=another,
         )
 
     def loss(self) -> Loss:
