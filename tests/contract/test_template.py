@@ -74,8 +74,44 @@ def test_the_placeholders_are_the_substitutions_and_those_are_functions() -> Non
     substitutions = MACHINE["DefinitionSubstitutions"]
     assert placeholders == set(substitutions)
     for name, value in substitutions.items():
-        function, attribute = value["Fn::GetAtt"]
-        assert (function in FUNCTIONS, attribute, name) == (True, "Arn", f"{function}Arn")
+        function, attribute = value["Ref"].split(".")
+        assert (function in FUNCTIONS, attribute, name) == (True, "Version", f"{function}Arn")
+
+
+CALLED = {value["Ref"].split(".")[0] for value in MACHINE["DefinitionSubstitutions"].values()}
+
+
+@pytest.mark.parametrize("name", sorted(CALLED))
+def test_a_run_keeps_the_code_and_the_settings_that_it_began_with(name: str) -> None:
+    function = FUNCTIONS[name]
+    assert function["AutoPublishAlias"]
+    # Whatever changes of the function, its layers and the values of the parameters, there is a new
+    # version; and none where nothing has changed, which Lambda refuses to publish.
+    assert function["AutoPublishAliasAllProperties"] is True
+    revision = "Settings.StateMachineRevisionId"
+    assert f"${{{revision}}}" in function["VersionDescription"]["Fn::Sub"]
+    variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    assert variables["SETTINGS_REVISION"] == {"Fn::GetAtt": revision.split(".")}
+    for layer in function["Layers"]:
+        assert RESOURCES[layer["Ref"]]["Properties"]["PublishLambdaVersion"] is True
+    # The version before is kept: a run may wait for days.
+    assert RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_state_machine_may_call_every_version_of_its_functions() -> None:
+    grants = [
+        node["Resource"]
+        for node in objects(MACHINE["Policies"])
+        if node.get("Action") == "lambda:InvokeFunction"
+    ]
+    assert grants == [[{"Fn::Sub": f"${{{name}.Arn}}:*"} for name in FUNCTIONS if name in CALLED]]
+
+
+def test_the_revision_of_the_settings_changes_with_every_parameter() -> None:
+    settings = RESOURCES["Settings"]["Properties"]["Definition"]
+    assert {node["Ref"] for node in objects(settings) if "Ref" in node} == set(
+        TEMPLATE["Parameters"]
+    )
 
 
 def test_every_error_that_is_waited_for_has_a_class_that_raises_it() -> None:
@@ -254,6 +290,8 @@ def test_the_variables_that_are_read_are_the_variables_that_are_set() -> None:
     set_here = {
         name for item in environments for name in item.get("Environment", {}).get("Variables", {})
     }
+    # So that a function changes with each parameter.
+    set_here.remove("SETTINGS_REVISION")
     assert read == {name for name in set_here if not name.startswith("POWERTOOLS_")}
 
 
@@ -263,7 +301,8 @@ def test_every_reference_is_to_something_that_is_there() -> None:
     known = set(RESOURCES) | set(TEMPLATE["Parameters"]) | roles
     for node in objects(TEMPLATE):
         if isinstance(node.get("Ref"), str) and not node["Ref"].startswith("AWS::"):
-            assert node["Ref"] in known
+            # SAM's own form for the version that it publishes.
+            assert node["Ref"].removesuffix(".Version") in known
     used = {node["Ref"] for node in objects(TEMPLATE) if isinstance(node.get("Ref"), str)}
     for node in objects(RESOURCES):
         used |= set(re.findall(r"\$\{(\w+)", str(node.get("Fn::Sub", ""))))
@@ -271,7 +310,11 @@ def test_every_reference_is_to_something_that_is_there() -> None:
 
 
 def test_no_role_may_do_everything_or_anything_everywhere() -> None:
-    statements = [node for node in objects(RESOURCES) if node.get("Effect") == "Allow"]
+    statements = [
+        node
+        for node in objects(RESOURCES)
+        if node.get("Effect") == "Allow" and node["Action"] != "sts:AssumeRole"
+    ]
     assert len(statements) > 15
     for statement in statements:
         actions = listed(statement["Action"])

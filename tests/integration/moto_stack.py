@@ -261,6 +261,7 @@ def _deploy(database: str, parameters: Mapping[str, str]) -> Stack:
         "ApprovalKey": boto3.client("secretsmanager").create_secret(
             Name="approval-key", SecretString="k" * 64
         )["ARN"],
+        "Settings.StateMachineRevisionId": "INITIAL",
         "AnswerUrl.FunctionUrl": "https://answer.lambda-url.example/",
         "AWS::Partition": "aws",
         "AWS::Region": REGION,
@@ -275,7 +276,7 @@ def _deploy(database: str, parameters: Mapping[str, str]) -> Stack:
     properties = TEMPLATE["Resources"]["ReleaseStateMachine"]["Properties"]
     definition = (ROOT / properties["DefinitionUri"]).read_text()
     for placeholder, value in properties["DefinitionSubstitutions"].items():
-        definition = definition.replace(f"${{{placeholder}}}", arns[value["Fn::GetAtt"][0]])
+        definition = definition.replace(f"${{{placeholder}}}", arns[value["Ref"].split(".")[0]])
     machine = boto3.client("stepfunctions").create_state_machine(
         name=_text(properties["Name"], values), definition=definition, roleArn=arn
     )

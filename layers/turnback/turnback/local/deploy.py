@@ -34,13 +34,13 @@ DEPLOY_SECONDS = 120.0
 def deploy(
     aws: LocalAws, template: Path, stack: str, parameters: Mapping[str, str]
 ) -> dict[str, str]:
-    """Deploy a SAM template with its functions, layers and state machines.
+    """Deploy a SAM template with its functions, layers and state machines, or update its stack.
 
     Args:
         aws: where to.
         template: the file; its relative paths start from its folder.
         stack: the stack's name.
-        parameters: values for the template's parameters; others keep their defaults.
+        parameters: values for the template's parameters; others get their defaults.
 
     Returns:
         The stack's outputs by their names.
@@ -56,21 +56,24 @@ def deploy(
     # By address, as the SAM CLI does: a body may have 51,200 bytes only.
     key = _put(bucket, json.dumps(body).encode())
     cloud = aws.client("cloudformation")
+    names = [one["StackName"] for one in cloud.describe_stacks()["Stacks"]]
+    kind = "UPDATE" if stack in names else "CREATE"
+    change = f"{kind.lower()}-{time.time_ns()}"
     cloud.create_change_set(
         StackName=stack,
-        ChangeSetName="create",
-        ChangeSetType="CREATE",
+        ChangeSetName=change,
+        ChangeSetType=kind,
         TemplateURL=f"{aws.endpoint}/{BUCKET}/{key}",
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
         Parameters=[
             {"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()
         ],
     )
-    _await(lambda: cloud.describe_change_set(StackName=stack, ChangeSetName="create")["Status"])
-    cloud.execute_change_set(StackName=stack, ChangeSetName="create")
+    _await(lambda: cloud.describe_change_set(StackName=stack, ChangeSetName=change)["Status"])
+    cloud.execute_change_set(StackName=stack, ChangeSetName=change)
     _await(lambda: cloud.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
     made = cloud.describe_stacks(StackName=stack)["Stacks"][0]
-    if made["StackStatus"] != "CREATE_COMPLETE":
+    if made["StackStatus"] != f"{kind}_COMPLETE":
         failures = [
             f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'failed')}"
             for event in cloud.describe_stack_events(StackName=stack)["StackEvents"]
