@@ -131,6 +131,29 @@ class World:
         )
         self.client.describe_db_clusters(DBClusterIdentifier=LIVE)
 
+    def remains(self) -> list[str]:
+        """What a restore keeps, and what one that has not finished leaves; others beside them."""
+        mine = ("turnback-before-orders-r-2", "turnback-restored-orders-r-2")
+        others = ("turnback-before-orders-eu-r-2", "turnback-restored-shop-r-2", "orders-replica")
+        tags = [{"Key": "turnback-restored-by", "Value": "r-2"}]
+        for name in (*mine, *others):
+            if self.kind == "rds":
+                self.client.create_db_instance(
+                    DBInstanceIdentifier=name,
+                    Engine="postgres",
+                    DBInstanceClass="db.t4g.micro",
+                    Tags=tags,
+                )
+            else:
+                self.client.create_db_cluster(
+                    DBClusterIdentifier=name,
+                    Engine="aurora-postgresql",
+                    MasterUsername="owner",
+                    MasterUserPassword="not-a-secret",
+                    Tags=tags,
+                )
+        return list(mine)
+
     def names(self) -> set[str]:
         if self.kind == "rds":
             rows = self.client.describe_db_instances()["DBInstances"]
@@ -201,6 +224,22 @@ def test_the_snapshots_of_a_stack_are_those_that_turnback_took_of_its_target(
     assert "release 1.4.0, version 0002, available, encrypted, 100 GiB" in shown
     assert "1 snapshot of orders in RDS" in shown
     assert "turnback-stack" not in shown
+
+
+@pytest.mark.parametrize("kind", ["rds", "aurora"])
+def test_health_of_a_stack_reports_what_restores_have_left_in_rds(
+    make_world: MakeWorld, kind: str
+) -> None:
+    world = make_world(kind)
+    healthy = turnback("health", "--stack", "prod", "--json")
+    assert (healthy.code, healthy.document["problems"]) == (0, [])
+    kept, unfinished = world.remains()
+    noun = "instance" if kind == "rds" else "cluster"
+    answer = turnback("health", "--stack", "prod", "--json")
+    assert answer.code == 3
+    first, second = answer.document["problems"]
+    assert first.startswith(f"{noun} {kept} of RDS (available) was kept by a restore")
+    assert second.startswith(f"{noun} {unfinished} of RDS (available) is left of a restore")
 
 
 def test_a_snapshot_that_no_stack_deletes_is_reported(make_world: MakeWorld) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ProjectFactory
+from tests.integration.command_line import turnback
 from tests.integration.moto_stack import TARGET
 from tests.integration.releases import (
     BROKEN,
@@ -185,3 +186,17 @@ def test_the_same_release_uploaded_anew_is_a_new_run(
     second = stack.release(folder, "1.0.0", tmp_path)
 
     assert (first.statuses, second.statuses) == (["started", "succeeded"], ["succeeded"])
+
+
+def test_after_a_rollback_that_failed_health_names_it(
+    deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    folder = project_factory(NO_WAY_BACK)
+    run = deploy().release(folder, "1.0.0", tmp_path)
+    assert run.statuses == ["started", "needs_a_person"]
+    answer = turnback("health", "--json", url=database, folder=folder)
+    assert answer.code == 3
+    first, second = answer.document["problems"]
+    assert first.startswith("the rollback of 0003 edges failed: rollback/0003_rollback.sql:1:1: ")
+    assert first.endswith(f"; 0001, 0002, 0003 of {run.messages[-1]['run']} are still applied")
+    assert second.startswith('0004 tags failed: sql/0004_tags.sql:2:1: column "x" referenced')

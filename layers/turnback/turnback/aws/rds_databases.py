@@ -222,6 +222,13 @@ class Databases(abc.ABC):
                 raise
         return dict(found[0]) if found else None
 
+    def all(self) -> list[RdsDatabase]:
+        """All of this account and Region."""
+        names = self.names
+        with aws_errors(f"list the {names.noun}s of RDS"):
+            pages = self._rds.get_paginator(f"describe_db_{names.noun}s").paginate()
+            return [self.read(row) for page in pages for row in page[f"{names.prefix}s"]]
+
     def read(self, row: Row) -> RdsDatabase:
         """What there is to know of a row."""
         identifier = str(row[self._identifier])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from turnback.cli.output import Output, human_ms, may_ask, reported
 from turnback.errors import ConfigurationError
 from turnback.migrations.discovery import load_project
 from turnback.wording import counted
+
+if TYPE_CHECKING:
+    from turnback.cli.recovery import StackDatabase
 
 _COLORS = {
     "applied": "green",
@@ -70,6 +74,13 @@ def status(
 @opt.database
 @opt.directory
 @click.option("--last", default=10, show_default=True, help="How many of the newest to show.")
+@click.option(
+    "--stack",
+    type=opt.Given(),
+    envvar="TURNBACK_STACK",
+    show_envvar=True,
+    help="The database of this stack, and what restores have left in RDS.",
+)
 @opt.as_json
 @reported
 def health(
@@ -78,20 +89,30 @@ def health(
     history_schema: str,
     directory: Path,
     last: int,
+    stack: str | None,
     out: Output,
 ) -> int:
     """Show what happened last, and what is wrong.
 
     That is: migrations and rollbacks that failed or have not finished, invalid indexes, a history
-    that others can change, and databases that restores have left.
+    that others can change, and databases that restores have left. With --stack also the
+    instances and clusters that restores have left in RDS.
 
     Writes nothing. Exit code 3 if something is wrong.
     """
-    with open_engine(database_url, directory, history_schema, out) as engine:
-        # Not needed by `turnback status`, which has to start quickly.
-        from turnback.recovery.dumps.successor import remains_of_restores
+    # Not needed by `turnback status`, which has to start quickly.
+    from turnback.recovery.dumps.successor import remains_of_restores
 
+    in_rds: list[str] = []
+    if stack:
+        database = _of_stack(stack, database_url)
+        history_schema = database.history_schema
+        if database.managed:
+            in_rds = database.remains()
+        database_url = database.reach().conninfo()
+    with open_engine(database_url, directory, history_schema, out) as engine:
         report = engine.health(remains_of_restores)
+    report.problems.extend(in_rds)
     newest = report.newest[:last]
     out.document |= report.to_dict() | {"newest": [row.to_dict() for row in newest]}
     out.result(f"PostgreSQL {report.server_version}, {report.summary()}")
@@ -104,6 +125,14 @@ def health(
         out.note(click.style("problem: ", fg="red") + problem)
     out.document["status"] = "problems" if report.problems else "healthy"
     return 3 if report.problems else 0
+
+
+def _of_stack(name: str, url: str | None) -> StackDatabase:
+    # boto3 takes longer to import than all else.
+    from turnback.aws.cloudformation import open_stack
+    from turnback.cli.recovery import StackDatabase
+
+    return StackDatabase(open_stack(name, reading=True), url)
 
 
 @click.command(epilog="Example: turnback repair 0004 --accept-checksum --because 'comment fixed'")

@@ -88,6 +88,11 @@ class StackDatabase:
         return self.stack.parameters.get("SnapshotKind") or "dump"
 
     @property
+    def managed(self) -> bool:
+        """Whether RDS keeps its snapshots."""
+        return self.kind in _MANAGED
+
+    @property
     def settings(self) -> SnapshotSettings:
         """How the stack takes snapshots.
 
@@ -166,6 +171,22 @@ class StackDatabase:
             records=lambda run: Records(Bucket(self.stack.bucket), run),
         )
 
+    def remains(self) -> list[str]:
+        """What restores of it have left in RDS, a sentence each.
+
+        Raises:
+            AwsError: RDS does not answer, or refuses.
+        """
+        from turnback.recovery.managed.by_hand import remains_of_restores
+
+        if self.kind == "rds":
+            from turnback.aws.rds_instances import Instances
+
+            return remains_of_restores(Instances(), "instance", self.identifier)
+        from turnback.aws.rds_clusters import Clusters
+
+        return remains_of_restores(Clusters(), "cluster", self.identifier)
+
     def reach(self, place: Place | None = None) -> Endpoint:
         """Where it is, or a restored one that is not in its place yet, and how to get in.
 
@@ -203,7 +224,7 @@ def managed_database(where: Where) -> StackDatabase | None:
     if not where.stack:
         return None
     found = StackDatabase(open_stack(where.stack, reading=True), where.url)
-    return found if found.kind in _MANAGED else None
+    return found if found.managed else None
 
 
 @contextlib.contextmanager

@@ -79,18 +79,23 @@ def examine(
     applied = [entry for entry in entries if entry.applied]
     found = list(half_done(entries))
     rows = sorted(map(_row, entries), key=lambda row: (row.at, int(row.version)), reverse=True)
-    problems += [f"{row.version} {row.name} failed" for row in rows if row.status == "failed"]
+    names = {entry.version: f"{entry.version} {entry.name}" for entry in entries}
+    halves = {half.version for half in found}
+    # First what is in the database and should not be, then what failed and has left nothing.
+    problems += [
+        _unfinished(names.get(attempt.version, attempt.version), attempt, history)
+        for attempt in history.unfinished_attempts()
+        if attempt.direction == "down" or attempt.version not in halves
+    ]
     problems += [
         f"{half.version} {half.name} is half done; statements done: "
         + (", ".join(map(str, sorted(half.done))) or "none")
         for half in found
     ]
-    names = {entry.version: f"{entry.version} {entry.name}" for entry in entries}
-    halves = {half.version for half in found}
     problems += [
-        _unfinished(names.get(attempt.version, attempt.version), attempt)
-        for attempt in history.unfinished_attempts()
-        if attempt.direction == "down" or attempt.version not in halves
+        f"{row.version} {row.name} failed{_because(row.error)}"
+        for row in rows
+        if row.status == "failed" and row.version not in halves
     ]
     return Health(
         server_version=version,
@@ -101,14 +106,20 @@ def examine(
     )
 
 
-def _unfinished(name: str, attempt: UnfinishedAttempt) -> str:
+def _unfinished(name: str, attempt: UnfinishedAttempt, history: History) -> str:
     what = f"the rollback of {name}" if attempt.direction == "down" else name
     if attempt.outcome == "failed":
-        reason = (attempt.error or "").splitlines()
-        return f"{what} failed: {reason[0]}" if reason else f"{what} failed"
+        # Of a run that rolls itself back, what it did before remains as well.
+        remain = ", ".join(history.applied_by(attempt.run))
+        whose = f"; {remain} of {attempt.run} are still applied" if remain else ""
+        return f"{what} failed{_because(attempt.error)}{whose}"
     if attempt.outcome == "detached":
         return f"{what} was left to the server, and its end is not recorded"
     return f"{what} has begun, and its end is not recorded"
+
+
+def _because(error: str | None) -> str:
+    return f": {error.splitlines()[0]}" if error else ""
 
 
 def _row(entry: Entry) -> HealthRow:

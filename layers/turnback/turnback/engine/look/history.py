@@ -82,6 +82,7 @@ class UnfinishedAttempt:
     direction: str
     outcome: str
     error: str | None
+    run: str
 
 
 @dataclass(frozen=True, slots=True)

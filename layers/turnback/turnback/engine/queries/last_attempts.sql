@@ -3,7 +3,8 @@
 SELECT version,
        direction,
        outcome,
-       error
+       error,
+       run_id AS run
   FROM (SELECT DISTINCT ON (version) *
           FROM "history_schema".migration_log
          ORDER BY version, id DESC) l

@@ -120,6 +120,32 @@ def _is_under_way(
     return gone and find(kept_name(live, run)) is not None
 
 
+def remains_of_restores(databases: SwapService, noun: str, live: str) -> list[str]:
+    """What restores of this instance or cluster have left in RDS, a sentence each.
+
+    Args:
+        databases: the instances or clusters of RDS.
+        noun: ``instance`` or ``cluster``.
+        live: the one that the endpoint belongs to.
+
+    Raises:
+        AwsError: RDS does not answer, or refuses.
+    """
+    found = []
+    standing = sorted(databases.all(), key=lambda one: one.id)
+    # What was restored keeps the tag under its last name; what it replaced is named after it.
+    runs = {one.tags[RESTORED_BY] for one in standing if RESTORED_BY in one.tags}
+    for one in standing:
+        if one.id in {kept_name(live, run) for run in runs}:
+            what = "was kept by a restore, and costs as before; delete it when it is not needed"
+        elif one.id in {restored_name(live, run) for run in runs}:
+            what = "is left of a restore that has not finished, and costs as well"
+        else:
+            continue
+        found.append(f"{noun} {one.id} of RDS ({one.status}) {what}")
+    return found
+
+
 class CounterRecords(Protocol):
     """The records of one run: its row counters."""
 

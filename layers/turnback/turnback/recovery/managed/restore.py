@@ -6,7 +6,7 @@ instance"). A rename takes minutes, in which neither name may be there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -38,6 +38,9 @@ class SwapService(Protocol):
 
     def find(self, identifier: str) -> ManagedDatabase | None:
         """The instance or cluster of this name, or None."""
+
+    def all(self) -> Sequence[ManagedDatabase]:
+        """All instances, or clusters, of this account and Region."""
 
     def restore_snapshot(
         self, identifier: str, like: str, snapshot: str, tags: Mapping[str, str]
