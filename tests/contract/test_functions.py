@@ -59,3 +59,13 @@ def test_a_function_has_an_event_in_events(function: Path) -> None:
     names = {"on_pipeline": "pipeline_job", "on_upload": "s3_upload", "slack": "sns_status"}
     name = names.get(function.parent.name, function.parent.name)
     assert (ROOT / "events" / f"{name}.json").is_file()
+
+
+@pytest.mark.parametrize("folder", ["roll_back", "restore"])
+def test_a_call_that_only_wakes_a_function_does_nothing_and_needs_nothing(folder: str) -> None:
+    context = "type('C', (), {'function_name': 'f', 'aws_request_id': 'r'})()"
+    [function] = [path for path in FUNCTIONS if path.parent.name == folder]
+    code = (
+        f"{code_of(function)}\nassert m.handler({{'only': 'wake'}}, {context}) == {{'awake': True}}"
+    )
+    assert not imported(code) & {"boto3", "psycopg"}

@@ -130,10 +130,13 @@ def test_every_error_that_is_waited_for_has_a_class_that_raises_it() -> None:
     assert "TurnbackError" not in named, "Step Functions knows no inheritance"
 
 
+# Calls whose answer nobody waits for.
+SENT = {name for name, task in TASKS.items() if task["Parameters"].get("InvocationType") == "Event"}
+AWAITED = sorted(set(TASKS) - SENT)
 WAITING = {name for name, task in TASKS.items() if task["Resource"].endswith("waitForTaskToken")}
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", AWAITED)
 def test_a_task_has_a_limit_a_retry_and_a_catch_for_everything(name: str) -> None:
     task = TASKS[name]
     function = task["Parameters"]["FunctionName"].strip("${}").removesuffix("Arn")
@@ -166,7 +169,22 @@ def test_the_retries_are_those_of_their_source() -> None:
     )
 
 
-@pytest.mark.parametrize("name", [name for name in TASKS if not name.startswith("Announce")])
+def test_what_only_a_failure_calls_is_woken_before_anything_can_fail() -> None:
+    woken = {TASKS[name]["Parameters"]["FunctionName"] for name in SENT}
+    assert woken == {"${RollBackFunctionArn}", "${RestoreFunctionArn}"}
+    for name in SENT:
+        state = STATES[name]
+        assert state["Parameters"]["Payload"] == {"only": "wake"}
+        assert state["ResultPath"] is None
+        # Whether it was asleep or not, the run goes on.
+        [catch] = state["Catch"]
+        assert catch == {"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": state["Next"]}
+    # Every run that may change something comes by there.
+    first = STATES[STATES["Decide"]["Default"]]
+    assert first["Next"] in SENT
+
+
+@pytest.mark.parametrize("name", [name for name in AWAITED if not name.startswith("Announce")])
 def test_what_can_pass_is_tried_again(name: str) -> None:
     retried = {error for rule in TASKS[name]["Retry"] for error in rule["ErrorEquals"]}
     assert {"DatabaseUnreachable", "Lambda.ServiceException"} <= retried

@@ -34,6 +34,7 @@ class Fault(StrEnum):
     LATE = "timed out before its work"
     LOST = "timed out after its work"
     THROTTLED = "throttled twice"
+    ASLEEP = "asleep twice"
     KILLED = "killed"
     DUMB = "error, announce down"
 
@@ -44,6 +45,7 @@ NAMES = {
     Fault.LATE: "Sandbox.Timedout",
     Fault.LOST: "States.Timeout",
     Fault.THROTTLED: "Lambda.TooManyRequestsException",
+    Fault.ASLEEP: "Lambda.ResourceNotReadyException",
     Fault.KILLED: "Runtime.ExitError",
     Fault.DUMB: "ConfigurationError",
 }
@@ -105,7 +107,7 @@ def failures_of(state: str, fault: Fault, entry: int) -> tuple[int, int]:
             return retries + 1, retries
         case Fault.LOST:
             bad = 1
-        case Fault.THROTTLED:
+        case Fault.THROTTLED | Fault.ASLEEP:
             bad = 2
         case Fault.KILLED:
             bad = len(MOMENTS.get(state, ["work"]))
@@ -175,6 +177,10 @@ class Faults:
                 throttled = JsonRESTError("TooManyRequestsException", "Rate Exceeded.")
                 throttled.code = 429
                 raise throttled
+            case Fault.ASLEEP if self.calls <= 2:
+                asleep = JsonRESTError("ResourceNotReadyException", "The function is inactive.")
+                asleep.code = 502
+                raise asleep
             case Fault.KILLED:
                 if self.moments and self.calls <= len(self.moments):
                     return self._killed(function, given, self.moments[self.calls - 1])

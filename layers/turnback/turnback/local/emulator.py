@@ -43,6 +43,7 @@ def main() -> None:
     _refer_to_secrets_by_arn()
     _know_the_machine_of_a_token()
     _rename_and_restore_instances()
+    _wait_for_no_event()
     from ministack import app
 
     sys.argv = ["ministack"]
@@ -163,6 +164,21 @@ def _know_the_machine_of_a_token() -> None:
         return machines[0] if (service, resource, len(machines)) == ("states", "*", 1) else resource
 
     iam_actions.extract_resource_arn = with_machine
+
+
+def _wait_for_no_event() -> None:
+    """Let a task of ``InvocationType`` Event end at once, as on AWS; ministack waits for it."""
+    from ministack.services import stepfunctions as service
+
+    invoke = service._invoke_resource
+
+    def invoke_or_send(resource: str, given: Any) -> Any:
+        if "states:::lambda:invoke" not in resource or given.get("InvocationType") != "Event":
+            return invoke(resource, given)
+        threading.Thread(target=invoke, args=(resource, given), daemon=True).start()
+        return {"StatusCode": 202, "Payload": ""}
+
+    service._invoke_resource = invoke_or_send
 
 
 def _rename_and_restore_instances() -> None:

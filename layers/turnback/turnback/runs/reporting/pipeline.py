@@ -28,6 +28,8 @@ DOING = {
     "Validate": "validating the release",
     "Decide": "validating the release",
     "AnnounceStarted": "starting",
+    "WakeRollBack": "starting",
+    "WakeRestore": "starting",
     "AnnounceRehearsed": "rehearsed",
     "Rehearse": "rehearsing the release",
     "AskApproval": "waiting for an approval: turnback approve {run}",
