@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import psycopg
@@ -52,6 +53,7 @@ def test_a_release_whose_rollbacks_are_proven_passes(
     assert run.statuses == ["started", "rehearsed", "snapshot_taken", "succeeded"]
     assert tables(database) == {"users", "nodes", "edges"}
     key = f"runs/{run.messages[0]['run']}/rehearsal.json"
+    body = stack.client("s3").get_object(Bucket=stack.bucket, Key=key)["Body"].read()
     assert run.messages[0]["rehearsal"] is None
     assert run.messages[1]["rehearsal"] == run.messages[-1]["rehearsal"]
     assert run.messages[1]["rehearsal"] == {
@@ -59,6 +61,7 @@ def test_a_release_whose_rollbacks_are_proven_passes(
         "migrations": 1,
         "irreversible": 0,
         "key": key,
+        "sha256": hashlib.sha256(body).hexdigest(),
     }
     assert "every rollback is proven" in run.messages[1]["summary"]
     found = stack.record(run.messages[0]["run"], "rehearsal")

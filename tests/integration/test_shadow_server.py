@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,8 +44,52 @@ def test_a_shadow_server_answers_and_leaves_nothing(temporary: Path) -> None:
         assert query(url, "SELECT current_user, current_setting('data_checksums')")[0] == "postgres"
         assert query(url, "SELECT current_setting('listen_addresses')") == ("",)
         (folder,) = temporary.iterdir()
-        assert (folder.stat().st_mode & 0o777) == (folder / "data").stat().st_mode & 0o777 == 0o700
+        assert (folder / "data").stat().st_mode & 0o777 == 0o700
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.usefixtures("temporary", "layered")
+def test_a_program_that_detaches_itself_from_the_server_ends_with_it() -> None:
+    program = "setsid sh -c 'sleep 86397; exit' >/dev/null 2>&1 &"
+    with shadow_server() as first:
+        with shadow_server() as second:
+            with psycopg.connect(second, autocommit=True) as connection:
+                connection.execute(f"COPY (SELECT 1) TO PROGRAM $${program}$$")  # type: ignore[arg-type]
+            while not running("sleep 86397"):
+                time.sleep(0.01)
+        assert not running("86397")
+        assert query(first, "SELECT 1") == (1,)
+
+
+def running(argument: str) -> list[str]:
+    """The processes with this in their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if argument in path.read_text().replace("\0", " "):
+                found.append(path.parent.name)
+    return found
+
+
+@pytest.mark.usefixtures("layered")
+def test_nothing_that_the_function_knows_is_in_the_environment_of_the_server(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_SESSION_TOKEN", "DATABASE_URL", "PGPASSWORD", "TURNBACK_ENVIRONMENT"):
+        monkeypatch.setenv(name, "of-the-function")
+    with shadow_server():
+        (folder,) = temporary.iterdir()
+        pid = (folder / "data" / "postmaster.pid").read_text().split()[0]
+        found = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    names = {line.split("=")[0] for line in found if line}
+    assert names - {"PATH", "LC_ALL", "PG_GRANDPARENT_PID", "LD_LIBRARY_PATH"} == set()
+
+
+@pytest.mark.usefixtures("temporary", "layered")
+def test_the_memory_of_the_function_is_not_for_other_processes_of_its_user() -> None:
+    with shadow_server():
+        # PR_GET_DUMPABLE; the server itself can be traced, which is of no use.
+        assert ctypes.CDLL(None).prctl(3, 0, 0, 0, 0) == 0
 
 
 @pytest.mark.usefixtures("layered")

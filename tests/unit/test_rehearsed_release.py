@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 from turnback.errors import RollbackFailed, RollbackUnproven
+from turnback.recovery.dumps.store import FolderStore
 from turnback.rehearsal.verdict import Rehearsed, Verdict
+from turnback.runs.checklist import NOT_ITS_RECORD, Evidence, checklist
+from turnback.runs.records import Records
 from turnback.runs.rehearse import refuse_unproven
+from turnback.runs.state import RunRehearsal
 from turnback.settings import Policy
 
 STRICT = Policy("production", snapshot_required=True, rollback_required=True)
@@ -38,3 +46,49 @@ def test_a_missing_rollback_is_refused_only_where_one_is_required() -> None:
     refuse_unproven(Rehearsed([verdict("missing")]), LOOSE)
     with pytest.raises(RollbackUnproven, match="0001 has no rollback script"):
         refuse_unproven(Rehearsed([verdict("missing")]), STRICT)
+
+
+PROVEN: dict[str, Any] = {
+    "status": "proven",
+    "migrations": [{"version": "0001", "forward": "applied", "rollback": "exact"}],
+}
+
+
+def answers(records: Records, known: RunRehearsal | None) -> dict[str, tuple[str, str]]:
+    found = Evidence({}, None, records.rehearsal(known))
+    return {item.item: (item.answer, item.evidence) for item in checklist(found)}
+
+
+def test_the_record_that_the_rehearsal_wrote_is_evidence(tmp_path: Path) -> None:
+    records = Records(FolderStore(tmp_path), "r-1")
+    known = RunRehearsal("proven", 1, sha256=records.write_rehearsal(PROVEN))
+    assert answers(records, known)["rollback proven"][0] == "yes"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps(PROVEN).encode(),
+        b"",
+        b"{",
+        b"\xff",
+        b"[]",
+        b'{"status": "proven", "migrations": [{"version": {}}]}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_record_that_a_migration_wrote_in_its_place_is_none(tmp_path: Path, body: bytes) -> None:
+    records = Records(FolderStore(tmp_path), "r-1")
+    known = RunRehearsal("unproven", 1, sha256=records.write_rehearsal({"status": "unproven"}))
+    FolderStore(tmp_path).write(records.rehearsal_key, body)
+    for item in ("migration tested", "rollback proven", "performance impact assessed"):
+        assert answers(records, known)[item] == ("no", NOT_ITS_RECORD)
+
+
+@pytest.mark.parametrize("body", [json.dumps(PROVEN).encode(), b"{", b"[]"])
+def test_a_record_proves_nothing_where_the_rehearsal_itself_has_failed(
+    tmp_path: Path, body: bytes
+) -> None:
+    records = Records(FolderStore(tmp_path), "r-1")
+    FolderStore(tmp_path).write(records.rehearsal_key, body)
+    assert answers(records, None)["rollback proven"][0] == "no"

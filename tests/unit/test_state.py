@@ -171,7 +171,7 @@ DEFAULTS: list[tuple[type[Stated], dict[str, Any]]] = [
             "stop_application": False,
         },
     ),
-    (RunRehearsal, {"status": "", "migrations": 0, "irreversible": 0, "key": ""}),
+    (RunRehearsal, {"status": "", "migrations": 0, "irreversible": 0, "key": "", "sha256": ""}),
     (RunApproval, {"decision": "", "gate": "", "by": []}),
     (RetentionReport, {"removed": [], "error": None, "without_stack": []}),
     (

@@ -21,7 +21,9 @@ from turnback.migrations.artifact import open_artifact
 from turnback.migrations.discovery import load_project
 from turnback.migrations.model import Migration, Project
 from turnback.rehearsal import proof
+from turnback.rehearsal.containment import contained
 from turnback.rehearsal.impact import Size, describe, sizes
+from turnback.rehearsal.rights import AUTHENTICATION
 from turnback.rehearsal.shadow import Shadow
 from turnback.rehearsal.verdict import Rehearsed, Verdict
 from turnback.runs import checklist as answers
@@ -106,9 +108,13 @@ def _shadow(url: str | None, out: Output) -> Iterator[Shadow]:
     if url:
         yield Shadow(url)
         return
-    with scratch("shadow") as folder, EmbeddedServer.start(folder / POSTGRES, fast=True) as server:
+    with (
+        scratch("shadow") as folder,
+        contained(),
+        EmbeddedServer.start(folder / POSTGRES, fast=True, authentication=AUTHENTICATION) as server,
+    ):
         out.note("The shadow database is on a throw-away embedded Postgres.")
-        yield Shadow(server.url())
+        yield Shadow.on_throw_away(server.url())
 
 
 class _Progress:

@@ -1,23 +1,18 @@
-"""A temporary folder for one run, removed even if the run is killed.
-
-The folder is locked while its run lives, and a process's locks end with it. So the next run knows
-which folders are left over: it ends the processes in them and removes them.
-"""
+"""A temporary folder for one run, removed with its processes even if the run is killed."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from turnback.local.server import read_running
+from turnback.rehearsal.folder import locked_folder
 
 # A process with this variable in its environment belongs to that folder's run.
 MARK = "TURNBACK_SCRATCH"
@@ -34,43 +29,10 @@ def scratch(kind: str) -> Iterator[Path]:
     Args:
         kind: a word that is part of the folder's name.
     """
-    prefix = f"turnback-{kind}-"
-    _sweep(prefix)
-    folder, lock = _locked_folder(prefix)
-    try:
+    with locked_folder(f"turnback-{kind}-", _remove) as folder:
         # As root, Postgres runs as another account, which must be able to enter.
         folder.chmod(0o711)
         yield folder
-    finally:
-        _remove(folder)
-        os.close(lock)
-
-
-def _locked_folder(prefix: str) -> tuple[Path, int]:
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=prefix)).resolve()
-        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        # Another run may have taken the unlocked folder for a leftover.
-        if folder.exists():
-            return folder, lock
-        os.close(lock)
-
-
-def _sweep(prefix: str) -> None:
-    for folder in Path(tempfile.gettempdir()).resolve().glob(f"{prefix}*"):
-        try:
-            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            continue  # gone meanwhile, or somebody else's
-        try:
-            if os.fstat(lock).st_uid == os.geteuid():
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(folder)
-        except BlockingIOError:
-            pass  # its run lives
-        finally:
-            os.close(lock)
 
 
 def _remove(folder: Path) -> None:

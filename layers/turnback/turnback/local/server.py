@@ -15,6 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -61,13 +62,21 @@ class EmbeddedServer:
         self._process = process
 
     @classmethod
-    def start(cls, data_dir: Path, *, tcp: bool = False, fast: bool = False) -> Self:
+    def start(
+        cls,
+        data_dir: Path,
+        *,
+        tcp: bool = False,
+        fast: bool = False,
+        authentication: str | None = None,
+    ) -> Self:
         """Start a server; makes its data directory if it does not exist.
 
         Args:
             data_dir: made when missing; as root, its parents must be open to other accounts.
             tcp: also listen on a free port of 127.0.0.1, with a password.
             fast: never wait for the disk; a crash loses the data. For temporary servers.
+            authentication: lines to use in place of the ``pg_hba.conf`` that initdb made.
 
         Raises:
             ConfigurationError: the programs are missing, or the folder cannot be used.
@@ -88,7 +97,8 @@ class EmbeddedServer:
             running = read_running(data_dir)
             if running is None:
                 try:
-                    return cls._spawn(data_dir, account, tcp=tcp, fast=fast)
+                    more = _hba_file(data_dir, authentication) if authentication else {}
+                    return cls._spawn(data_dir, account, more, tcp=tcp, fast=fast)
                 except _InUse:
                     running = None
             # A server that is stopping, or that a killed command left starting.
@@ -102,7 +112,16 @@ class EmbeddedServer:
             time.sleep(0.02)
 
     @classmethod
-    def _spawn(cls, data_dir: Path, account: Account | None, *, tcp: bool, fast: bool) -> Self:
+    def _spawn(
+        cls,
+        data_dir: Path,
+        account: Account | None,
+        more: Mapping[str, str],
+        *,
+        tcp: bool,
+        fast: bool,
+    ) -> Self:
+        programs = binaries_for(account)
         port = _free_port() if tcp else FIRST_PORT
         socket_dir = _socket_dir(data_dir, account)
         settings = {
@@ -111,15 +130,16 @@ class EmbeddedServer:
             "unix_socket_directories": os.fspath(socket_dir),
             # Statements can contain secrets, and the client receives their errors anyway.
             "log_min_error_statement": "panic",
-            "extension_control_path": control_path(data_dir),
+            "extension_control_path": control_path(data_dir, programs.parent / "share"),
             **(UNSAFE if fast else {}),
+            **more,
         }
         log_path = data_dir.with_name(f"{data_dir.name}.log")
         log_path.touch(mode=0o600)
         with log_path.open("wb") as log:
             process = subprocess.Popen(
                 [
-                    *(binaries_for(account) / "postgres", "-D", data_dir),
+                    *(programs / "postgres", "-D", data_dir),
                     *(f"--{name}={value}" for name, value in settings.items()),
                 ],
                 cwd="/",
@@ -215,6 +235,13 @@ def _await_ready(data_dir: Path, process: subprocess.Popen[bytes], log: Path) ->
         f"The embedded Postgres did not start on {data_dir}:\n{said[-2000:]}",
         hint=f"See its log, {log}, or name your own database with --database-url.",
     )
+
+
+def _hba_file(data_dir: Path, lines: str) -> dict[str, str]:
+    path = data_dir.with_name(f"{data_dir.name}.hba")
+    path.write_text(lines)
+    path.chmod(0o644)
+    return {"hba_file": os.fspath(path)}
 
 
 def _free_port() -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from turnback.engine.engine import Engine
@@ -15,8 +16,9 @@ from turnback.engine.session.message import Connection, rows, send
 from turnback.errors import MigrationFailed, TurnbackError
 from turnback.migrations.checksums import scripts_of
 from turnback.migrations.model import Migration, Project
-from turnback.rehearsal.shadow import APPLICATION, Shadow
-from turnback.rehearsal.trace import apply_traced
+from turnback.rehearsal.rights import APPLICATION, LIMITED, REFUSED, Superuser, is_repeated
+from turnback.rehearsal.shadow import Shadow
+from turnback.rehearsal.trace import apply_traced, by_statement, run
 from turnback.rehearsal.trial import State, hard_ones, read_again, suggestions
 from turnback.rehearsal.verdict import Rehearsed, Verdict
 from turnback.schema.compare import compare, verdict
@@ -97,10 +99,11 @@ def _prove(
     """Fill in the verdict; returns the state with the migration applied, None if that fails."""
     try:
         step = step_up(migration)
-        found.statements, found.error = apply_traced(database.engine, step)
+        found.statements, found.error = apply_traced(database.engine, step, database.superuser)
     except TurnbackError as error:
         found.error = error
     if found.error:
+        database.advise(found.error)
         found.forward = "failed"
         return None
     applied = database.state()
@@ -207,6 +210,20 @@ class _ShadowDatabase:
             connect(url, application_name=APPLICATION, options=_OPTIONS)
         )
 
+    @property
+    def superuser(self) -> Superuser | None:
+        """Who repeats what the role of the migrations may not run; None where nobody does."""
+        return self._shadow.superuser
+
+    def _by_statement(self, step: Step) -> bool:
+        """Whether a statement of it may have to be repeated as superuser."""
+        runnable = step.runnable
+        return (
+            bool(self.superuser)
+            and not runnable.one_by_one
+            and any(map(is_repeated, runnable.statements or ()))
+        )
+
     def state(self) -> State:
         """The shadow database as it is now."""
         return State(fingerprint(self.connection), row_state(self.connection))
@@ -221,10 +238,18 @@ class _ShadowDatabase:
         Raises:
             MigrationFailed: one does not run.
         """
-        report = self.engine.run(Plan("up", tuple(step_up(m) for m in migrations)))
-        if report.error:
-            report.error.message = f"the shadow cannot be built: {report.error.message}"
-            raise report.error
+        steps = [step_up(migration) for migration in migrations]
+        for alone, group in itertools.groupby(steps, self._by_statement):
+            if error := (self._run_alone if alone else self._run_all)(group):
+                self.advise(error)
+                error.message = f"the shadow cannot be built: {error.message}"
+                raise error
+
+    def _run_all(self, steps: Iterable[Step]) -> TurnbackError | None:
+        return self.engine.run(Plan("up", tuple(steps))).error
+
+    def _run_alone(self, steps: Iterable[Step]) -> TurnbackError | None:
+        return next(filter(None, map(self._run, steps)), None)
 
     def recreate_at(self, migration: Migration) -> State:
         """Make a new shadow database at this version, and read its state."""
@@ -244,12 +269,23 @@ class _ShadowDatabase:
             return error
         if step is None:
             return MigrationFailed(f"{migration.version} has no rollback script")
-        return self._run(step)
+        failed = self._run(step)
+        if failed:
+            self.advise(failed)
+        return failed
+
+    def advise(self, error: TurnbackError) -> None:
+        """Say what helps where the rights of the shadow's role were not enough."""
+        if self.superuser and error.sqlstate == REFUSED:
+            error.hint = LIMITED
 
     def _run(self, step: Step) -> TurnbackError | None:
         """Send the engine's message, without its checks: nobody else uses this database."""
         if step.runnable.one_by_one:
             return self.engine.run(Plan(step.direction, (step,))).error
+        if self._by_statement(step):
+            connection = self.engine.connection
+            return by_statement(self.engine, step, lambda one: run(connection, one, self.superuser))
         try:
             transaction.run(self.engine.session, step)
         except TurnbackError as error:

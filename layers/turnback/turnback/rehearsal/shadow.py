@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Iterable, Iterator
+from typing import Self
 
 from psycopg import conninfo
 
@@ -12,10 +13,10 @@ from turnback.engine.session.connection import Connection, connect_for_own
 from turnback.engine.session.message import ServerError, rows, send
 from turnback.errors import DatabaseRefused
 from turnback.rehearsal.outside import Outside
+from turnback.rehearsal.rights import APPLICATION, ROLE, Superuser, limit_rights
 from turnback.sql.quoting import identifier, literal
 
 PREFIX = "turnback_shadow_"
-APPLICATION = "turnback-shadow"
 _NAME = f"^{PREFIX}[0-9a-f]{{12}}$"
 _IN_USE = "55006"
 
@@ -28,11 +29,29 @@ class Shadow:
 
     Attributes:
         left: roles and the like that a migration made and that could not be removed, and why.
+        superuser: repeats what the role of the migrations may not run, in the database that is
+            made now; None where the role is the one of the address.
     """
 
     def __init__(self, server: str) -> None:
         self._server = server
+        self._role: str | None = None
         self.left: list[str] = []
+        self.superuser: Superuser | None = None
+
+    @classmethod
+    def on_throw_away(cls, server: str) -> Self:
+        """On a server that nobody else uses, where migrations get limited rights; see rights.
+
+        Args:
+            server: its address as ``postgres``, the first superuser.
+
+        Raises:
+            DatabaseUnreachable: it does not answer.
+        """
+        found = cls(limit_rights(server))
+        found._role = ROLE
+        return found
 
     @contextlib.contextmanager
     def database(self, scripts: Iterable[str] = ()) -> Iterator[str]:
@@ -55,8 +74,12 @@ class Shadow:
             try:
                 mark = f"COMMENT ON DATABASE {identifier(name)} IS {literal(_mark(admin))}"
                 send(admin, mark)
-                yield conninfo.make_conninfo(self._server, dbname=name)
+                url = conninfo.make_conninfo(self._server, dbname=name)
+                if self._role:
+                    self.superuser = Superuser(admin, url)
+                yield self._of_migrations(name)
             finally:
+                self.superuser = None
                 self._drop(admin, outside)
 
     def _drop(self, admin: Connection, outside: Outside, *, force: bool = True) -> None:
@@ -79,16 +102,25 @@ class Shadow:
 
     def _drop_subscriptions(self, database: str, names: list[str]) -> None:
         """PostgreSQL does not drop a database with a subscription; the publisher is not asked."""
-        url = conninfo.make_conninfo(self._server, dbname=database)
+        # Not as superuser: the statements fire the event triggers of the migrations.
+        url = self._of_migrations(database)
         with connect_for_own(url, application_name=APPLICATION) as session:
             for name in names:
                 send(session, f"ALTER SUBSCRIPTION {name} DISABLE")
                 send(session, f"ALTER SUBSCRIPTION {name} SET (slot_name = NONE)")
                 send(session, f"DROP SUBSCRIPTION {name}")
 
+    def _of_migrations(self, database: str) -> str:
+        """The address of a database, for the user that migrations run as."""
+        if self._role:
+            parts = {"user": self._role, "password": None}
+            return conninfo.make_conninfo(self._server, dbname=database, **parts)
+        return conninfo.make_conninfo(self._server, dbname=database)
+
     def _create(self, admin: Connection, name: str) -> None:
         try:
-            send(admin, f"CREATE DATABASE {identifier(name)} TEMPLATE template0")
+            owner = f" OWNER {self._role}" if self._role else ""
+            send(admin, f"CREATE DATABASE {identifier(name)}{owner} TEMPLATE template0")
         except ServerError as error:
             raise DatabaseRefused(
                 f"no shadow database can be made: {error.message}",

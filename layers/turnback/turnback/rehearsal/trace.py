@@ -8,7 +8,7 @@ statistics count its scans and its rows.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from turnback.engine.run.failure import point
 from turnback.engine.run.plan import Plan, Step
 from turnback.engine.session.message import Connection, ServerError, rows, send
 from turnback.errors import TurnbackError
+from turnback.rehearsal.rights import Superuser
 from turnback.sql.script import Runnable
 from turnback.sql.statements import Statement
 
@@ -89,10 +90,12 @@ class Tracer:
 
     Args:
         connection: with a transaction open.
+        superuser: repeats what it may not run; None where nothing is repeated.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, superuser: Superuser | None) -> None:
         self._connection = connection
+        self._superuser = superuser
         self._last = _Effects()
         self._last = self._read(only="")
         # What the migration makes itself is locked, written and scanned by nobody else.
@@ -105,7 +108,7 @@ class Tracer:
             ServerError: it failed.
         """
         began = time.perf_counter()
-        send(self._connection, statement.sql)
+        run(self._connection, statement, self._superuser)
         ms = (time.perf_counter() - began) * 1000
         before, after = self._last, self._read()
         self._last = after
@@ -183,36 +186,62 @@ def outside(runnable: Runnable, known: Iterable[str]) -> list[StatementTrace]:
     return found
 
 
-def apply_traced(engine: Engine, step: Step) -> tuple[list[StatementTrace], TurnbackError | None]:
+def run(connection: Connection, statement: Statement, superuser: Superuser | None) -> None:
+    """Run a statement of a script; as superuser where it is one that is repeated so."""
+    if superuser:
+        superuser.run(connection, statement)
+    else:
+        send(connection, statement.sql)
+
+
+def apply_traced(
+    engine: Engine, step: Step, superuser: Superuser | None
+) -> tuple[list[StatementTrace], TurnbackError | None]:
     """Apply a migration on the shadow; the trace of its statements, and its error if it failed.
 
-    The SQL, its order and the record are those of the engine, but each statement is a message of
-    its own. What cannot run in a transaction, or cannot be parsed here, is left to the engine; its
-    locks are then those that the manual names.
+    What cannot run in a transaction, or cannot be parsed here, is left to the engine; its locks are
+    then those that the manual names.
     """
     runnable = step.runnable
     if runnable.one_by_one or runnable.statements is None:
         known = _tables(engine)
         report = engine.run(Plan("up", (step,)))
         return outside(runnable, known), report.error
+    tracer: Tracer | None = None
+    traces: list[StatementTrace] = []
+
+    def traced(statement: Statement) -> None:
+        nonlocal tracer
+        tracer = tracer or Tracer(engine.connection, superuser)
+        traces.append(tracer.run(runnable, statement))
+
+    return traces, by_statement(engine, step, traced)
+
+
+def by_statement(
+    engine: Engine, step: Step, run_one: Callable[[Statement], None]
+) -> TurnbackError | None:
+    """Run a script in a transaction; its error if it failed.
+
+    The SQL, its order and the record are those of the engine, but each statement is a message of
+    its own.
+    """
     connection = engine.connection
     send(connection, f"BEGIN; {transaction.settings(step, engine.session.recorder)}")
-    tracer = Tracer(connection)
-    traces: list[StatementTrace] = []
-    for statement in runnable.statements:
+    for statement in step.runnable.statements or ():
         try:
-            traces.append(tracer.run(runnable, statement))
+            run_one(statement)
         except ServerError as error:
             send(connection, "ROLLBACK")
             offset = statement.offset
             if error.position is not None and error.position <= len(statement.sql):
                 offset += error.position - 1
-            return traces, point(step, error, offset, statement)
+            return point(step, error, offset, statement)
     try:
         transaction.finish(engine.session, step)
     except TurnbackError as error:
-        return traces, error
-    return traces, None
+        return error
+    return None
 
 
 def _tables(engine: Engine) -> list[str]:

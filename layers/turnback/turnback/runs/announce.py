@@ -91,7 +91,7 @@ class Announcer:
         known = Evidence(
             source=plan.source,
             undocumented=plan.undocumented,
-            rehearsal=self.records.rehearsal(),
+            rehearsal=self.records.rehearsal(state.rehearsal),
             snapshot=state.snapshot or RunSnapshot(),
             alarms=subscribers.get("alarms"),
             audience=subscribers.get("statuses"),

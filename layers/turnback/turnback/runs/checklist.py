@@ -8,13 +8,14 @@ from typing import Literal
 
 from turnback.migrations.headers import read_fields
 from turnback.migrations.model import Migration
-from turnback.runs.state import RehearsalRecord, RunSnapshot
+from turnback.runs.state import UNREADABLE, RehearsalRecord, RunSnapshot
 from turnback.wording import listed
 
 Answer = Literal["yes", "no", "unknown"]
 FIELDS = ("migration", "version", "date")
 LISTED = 5
 NOT_REHEARSED = "the release was not rehearsed"
+NOT_ITS_RECORD = "the record of the rehearsal is not what the rehearsal wrote"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def _reviewed(known: Evidence) -> Item:
 def _tested(rehearsal: RehearsalRecord) -> Item:
     rows = rehearsal.migrations
     if not rows:
-        return Item("migration tested", "no", NOT_REHEARSED)
+        return Item("migration tested", "no", _why_not(rehearsal))
     failed = [row.version for row in rows if row.forward != "applied"]
     if failed:
         return Item("migration tested", "no", f"{_some(failed)} does not run on the shadow")
@@ -102,7 +103,7 @@ def _tested(rehearsal: RehearsalRecord) -> Item:
 def _proven(rehearsal: RehearsalRecord) -> Item:
     rows = rehearsal.migrations
     if not rows:
-        return Item("rollback proven", "no", NOT_REHEARSED)
+        return Item("rollback proven", "no", _why_not(rehearsal))
     one_way = [row.version for row in rows if row.rollback == "irreversible"]
     if rehearsal.status != "proven":
         wrong = [row.version for row in rows if row.rollback in ("differs", "failed")]
@@ -119,6 +120,10 @@ def _proven(rehearsal: RehearsalRecord) -> Item:
     return Item("rollback proven", "yes", evidence)
 
 
+def _why_not(rehearsal: RehearsalRecord) -> str:
+    return NOT_ITS_RECORD if rehearsal.status == UNREADABLE else NOT_REHEARSED
+
+
 def _saved(snapshot: RunSnapshot | None) -> Item:
     if snapshot is None:
         return Item("backup taken", "unknown", "the run takes one before it changes anything")
@@ -130,7 +135,7 @@ def _saved(snapshot: RunSnapshot | None) -> Item:
 def _assessed(rehearsal: RehearsalRecord) -> Item:
     rows = rehearsal.migrations
     if not rows:
-        return Item("performance impact assessed", "no", NOT_REHEARSED)
+        return Item("performance impact assessed", "no", _why_not(rehearsal))
     statements = [statement for row in rows for statement in row.statements]
     locks = {lock.relation for item in statements for lock in item.locks}
     rewrites = {table for item in statements for table in item.rewrites}

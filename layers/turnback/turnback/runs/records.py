@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from turnback.errors import TurnbackError, VerificationFailed
+from turnback.migrations.checksums import digest
 from turnback.runs.state import (
+    UNREADABLE,
     ApplicationRecord,
     CancelRecord,
     DoneMigration,
@@ -18,6 +20,7 @@ from turnback.runs.state import (
     RehearsalRecord,
     RestoreLoss,
     RunError,
+    RunRehearsal,
     RunReport,
     StepRecord,
 )
@@ -89,13 +92,27 @@ class Records:
             )
         return plan.versions
 
-    def write_rehearsal(self, rehearsal: Mapping[str, Any]) -> None:
-        """Keep the rehearsal's result, as of turnback rehearse --json."""
-        self._write("rehearsal", rehearsal)
+    def write_rehearsal(self, rehearsal: Mapping[str, Any]) -> str:
+        """Keep the rehearsal's result, as of turnback rehearse --json; returns its SHA-256."""
+        return digest(self._write("rehearsal", rehearsal))
 
-    def rehearsal(self) -> RehearsalRecord:
-        """The rehearsal's result; empty where there was none."""
-        return RehearsalRecord.from_state(self._read("rehearsal"))
+    def rehearsal(self, known: RunRehearsal | None) -> RehearsalRecord:
+        """The rehearsal's result; empty where there was none.
+
+        Args:
+            known: what the rehearsal returned to the state machine, which it alone can say. What
+                lies in the bucket may be of a migration that was rehearsed: it counts only if it
+                is the same. None if the rehearsal refused the release.
+        """
+        body = self.store.read(self.rehearsal_key)
+        if known and known.sha256 and digest(body or b"") != known.sha256:
+            return RehearsalRecord(status=UNREADABLE)
+        try:
+            found = RehearsalRecord.from_state(json.loads(body or b"{}"))
+        except (ValueError, RecursionError, VerificationFailed):
+            return RehearsalRecord(status=UNREADABLE)
+        proven = known is not None and known.proven
+        return found if proven or not found.status else replace(found, status="unproven")
 
     def write_counters(self, counters: Mapping[str, Any]) -> None:
         """Keep the counters of written rows, as of the snapshot; see recovery.counters."""
@@ -217,8 +234,10 @@ class Records:
         body = self.store.read(self._key(name))
         return json.loads(body) if body else {}
 
-    def _write(self, name: str, content: object) -> None:
-        self.store.write(self._key(name), json.dumps(content, indent=2).encode())
+    def _write(self, name: str, content: object) -> bytes:
+        body = json.dumps(content, indent=2).encode()
+        self.store.write(self._key(name), body)
+        return body
 
 
 def _error(error: TurnbackError) -> RunError:

@@ -51,10 +51,10 @@ def rehearse_release(
         project = found.artifact.project
         chosen = [migration for migration in project.migrations if migration.version in planned]
         try:
-            result = rehearse(project, chosen, Shadow(server))
+            result = rehearse(project, chosen, Shadow.on_throw_away(server))
         except MigrationFailed as error:
             raise _not_rehearsable(error) from error
-    run.records.write_rehearsal(
+    sha256 = run.records.write_rehearsal(
         {
             "version": 1,
             "run": run.id,
@@ -69,6 +69,7 @@ def rehearse_release(
         migration_count=len(result.migrations),
         irreversible_count=sum(one.rollback == "irreversible" for one in result.migrations),
         key=run.records.rehearsal_key,
+        sha256=sha256,
     )
 
 

@@ -72,12 +72,14 @@ class RunRehearsal(Stated):
         migration_count: how many migrations were rehearsed.
         irreversible_count: how many of them are irreversible, as their headers say.
         key: where the whole result is.
+        sha256: of the object with that key; empty in runs of earlier versions of turnback.
     """
 
     status: str = ""
     migration_count: int = field(default=0, metadata=key("migrations"))
     irreversible_count: int = field(default=0, metadata=key("irreversible"))
     key: str = ""
+    sha256: str = ""
 
     @property
     def proven(self) -> bool:
@@ -593,11 +595,15 @@ class RehearsedMigration(Stated):
     statements: tuple[TracedStatement, ...] = ()
 
 
+UNREADABLE = "unreadable"
+
+
 @dataclass(frozen=True, slots=True)
 class RehearsalRecord(Stated):
     """``runs/<run>/rehearsal.json``, as far as it is read again. Empty if nothing was rehearsed.
 
-    The record is written as of ``turnback rehearse --json``, with much more in it.
+    The record is written as of ``turnback rehearse --json``, with much more in it. Its status is
+    ``unreadable`` where it is not what the rehearsal wrote.
     """
 
     status: str = ""
