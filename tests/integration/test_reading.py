@@ -8,7 +8,7 @@ from psycopg.conninfo import conninfo_to_dict
 from turnback.engine import Engine, Options, RunContext
 from turnback.errors import MigrationFailed, MigrationIncomplete
 from turnback.migrations.discovery import load_project
-from turnback.sql import script, statements
+from turnback.sql import bulk, statements
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.statements import Statement
 
@@ -37,7 +37,7 @@ def old_grammar(monkeypatch: pytest.MonkeyPatch) -> None:
             raise SqlSyntaxError("syntax error", 0)
         return statements.split(text)
 
-    monkeypatch.setattr(script, "split", split)
+    monkeypatch.setattr(bulk, "split", split)
 
 
 def engine_for(url: str) -> Engine:

@@ -33,5 +33,5 @@ def test_what_turnback_cannot_read_it_does_not_offer_to_undo(
     def unreadable(*_: object) -> None:
         raise script.SqlSyntaxError("syntax error", 0)
 
-    monkeypatch.setattr(script, "split", unreadable)
+    monkeypatch.setattr(script, "statements_of", unreadable)
     assert hint_after(tmp_path) == "look at it"

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from turnback.errors import DuplicateVersion, InvalidMigration, ProjectNotFound, TurnbackError
+from turnback.migrations import large
 from turnback.migrations.checksums import FILE, digest, parse_sums
 from turnback.migrations.headers import read_directives
 from turnback.migrations.model import Migration, Project, Script
@@ -99,15 +100,22 @@ def _read_folder(folder: Path, kind: str, findings: list[TurnbackError]) -> _Fou
                     file=path,
                     hint="VERSION is 1 to 20 digits, for example 0002_user_preferences.sql",
                 )
-            data = (folder / kind / filename).read_bytes()
-            sql = decode(path, data)
-            script = Script(path, sql, digest(data), read_directives(path, sql))
-            found.append((match[1], match[2], script))
+            found.append((match[1], match[2], _read_script(folder / kind / filename, path)))
         except TurnbackError as finding:
             findings.append(finding)
         except OSError as exc:
             findings.append(InvalidMigration(f"cannot be read: {exc.strerror}", file=path))
     return found
+
+
+def _read_script(file: Path, path: str) -> Script:
+    # One descriptor and one read for most files: a project has thousands.
+    with file.open("rb") as opened:
+        data = opened.read(large.LARGE_BYTES)
+    if len(data) == large.LARGE_BYTES:
+        return large.LargeScript(path, file)
+    sql = decode(path, data)
+    return Script(path, sql, digest(data), read_directives(path, sql))
 
 
 def _refuse_scripts_below(folder: Path, path: str, findings: list[TurnbackError]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from turnback.errors import InvalidMigration
 from turnback.migrations.model import Directives, Script, Waiver
 
 _DIRECTIVE = re.compile(r"^[ \t]*--[ \t]*turnback:[ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
 _FIELD = re.compile(r"^--[ \t]*(Migration|Version|Date):[ \t]*(.*?)[ \t]*\r?$", re.IGNORECASE)
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _DURATION = re.compile(r"^(\d+)[ ]?(ms|s|min|h)$")
 _UNITS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
 # PostgreSQL keeps both timeouts in a signed 32-bit number of milliseconds (manual, 19.11.1).
@@ -17,8 +19,12 @@ _LONGEST_TEMPLATE = 1000
 KNOWN = "lock-timeout, statement-timeout, no-transaction, waive, irreversible"
 
 
-def read_directives(path: str, sql: str) -> Directives:
+def read_directives(path: str, text: str | Iterable[str]) -> Directives:
     """The directives of this file.
+
+    Args:
+        path: of the file, for an error.
+        text: its text, whole or in parts of whole lines.
 
     A waiver may stand anywhere, before the statement it is for; everything else belongs in the
     header, the comment lines before the first statement.
@@ -26,29 +32,31 @@ def read_directives(path: str, sql: str) -> Directives:
     Raises:
         InvalidMigration: an unknown directive, a bad value, no reason, or outside the header.
     """
-    if "turnback:" not in sql:
-        return Directives()
-    header_end = _header_end(sql)
     values: dict[str, int | bool | str] = {}
     waivers: list[Waiver] = []
-    for match in _DIRECTIVE.finditer(sql):
-        line = sql.count("\n", 0, match.start()) + 1
-        word, _, rest = match[1].partition(" ")
-        if word == "waive":
-            rule, reason = _because(path, line, word, rest)
-            waivers.append(Waiver(rule, reason, line))
-            continue
-        if match.start() >= header_end:
-            raise InvalidMigration(
-                f"the directive '{word}' stands after the first statement",
-                file=path,
-                line=line,
-                hint="move it to the header, before the first statement",
-            )
-        key, value = _read(path, line, word, rest.strip())
-        if key in values:
-            raise InvalidMigration(f"the directive '{word}' is given twice", file=path, line=line)
-        values[key] = value
+    line, in_header = 1, True
+    for block in [text] if isinstance(text, str) else text:
+        header_end = _header_end(block) if in_header else 0
+        for match in _DIRECTIVE.finditer(block) if "turnback:" in block else ():
+            at = line + block.count("\n", 0, match.start())
+            word, _, rest = match[1].partition(" ")
+            if word == "waive":
+                rule, reason = _because(path, at, word, rest)
+                waivers.append(Waiver(rule, reason, at))
+                continue
+            if match.start() >= header_end:
+                raise InvalidMigration(
+                    f"the directive '{word}' stands after the first statement",
+                    file=path,
+                    line=at,
+                    hint="move it to the header, before the first statement",
+                )
+            key, value = _read(path, at, word, rest.strip())
+            if key in values:
+                raise InvalidMigration(f"the directive '{word}' is given twice", file=path, line=at)
+            values[key] = value
+        in_header = header_end == len(block)
+        line += block.count("\n")
     return Directives(**values, waivers=tuple(waivers))  # type: ignore[arg-type]
 
 
@@ -63,10 +71,11 @@ def read_fields(sql: str) -> dict[str, tuple[str, int]]:
 
 def _header_end(sql: str) -> int:
     end = 0
-    for line in sql.splitlines(keepends=True):
-        if line.strip() and not line.lstrip().startswith("--"):
+    # One line after the other: what follows the header may be long.
+    for line in _LINE.finditer(sql):
+        if line[0].strip() and not line[0].lstrip().startswith("--"):
             break
-        end += len(line)
+        end = line.end()
     return end
 
 
@@ -113,7 +122,7 @@ def _because(path: str, line: int, word: str, rest: str) -> tuple[str, str]:
 
 def is_template(script: Script) -> bool:
     """Whether a script has nothing but the header that ``turnback generate`` writes."""
-    if len(script.sql) > _LONGEST_TEMPLATE:
+    if script.size > _LONGEST_TEMPLATE:
         return False
     lines = [line for line in script.sql.splitlines() if line.strip()]
     return bool(lines) and all(_FIELD.match(line) for line in lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +43,20 @@ class Script:
     sql: str
     checksum: str
     directives: Directives = field(default_factory=Directives)
+
+    @property
+    def head(self) -> str:
+        """The text, or so much of it as has the header."""
+        return self.sql
+
+    @property
+    def size(self) -> int:
+        """How long the text is, in characters or a little more."""
+        return len(self.sql)
+
+    def blocks(self) -> Iterable[str]:
+        """The text in parts of whole lines."""
+        return (self.sql,)
 
 
 @dataclass(frozen=True, slots=True)

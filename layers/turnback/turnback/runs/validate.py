@@ -160,8 +160,8 @@ def _scripts(plan: Plan) -> Iterator[PlannedScript]:
     left = _SHOWN
     for step in plan.steps:
         script = step.runnable.script
-        yield PlannedScript(script.path, script.checksum, script.sql[:left])
-        left = max(left - len(script.sql), 0)
+        yield PlannedScript(script.path, script.checksum, script.head[:left])
+        left = max(left - script.size, 0)
 
 
 def _must_rehearse(run: Run) -> bool:

@@ -32,7 +32,7 @@ def check_migration(migration: Migration) -> list[TurnbackError]:
 
 def _check_script(script: Script, migration: Migration) -> list[TurnbackError]:
     findings: list[TurnbackError] = []
-    version, line = read_fields(script.sql).get("version", (migration.version, 1))
+    version, line = read_fields(script.head).get("version", (migration.version, 1))
     if not version.isdecimal() or int(version) != migration.number:
         findings.append(
             InvalidMigration(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 from turnback.migrations.model import Script
 from turnback.migrations.text import position
 from turnback.sql.blocks import Embedded, embedded
+from turnback.sql.bulk import statements_of
 from turnback.sql.losses import RUNS_QUERIES, Certainty, Found, Kind, StatementLosses
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.scope import Scope
@@ -291,9 +292,9 @@ def _loss(lost: Found, script: Script, offset: int) -> Loss:
     return Loss(lost.kind, lost.object, script.path, line, lost.certainty, lost.origin)
 
 
-def _statements(script: Script) -> list[Statement] | None:
+def _statements(script: Script) -> Sequence[Statement] | None:
     try:
-        return split(script.sql)
+        return statements_of(script)
     except SqlSyntaxError:
         return None
 

@@ -49,6 +49,11 @@ def refuse_other_formats(script: Script, version: str) -> None:
         InvalidMigration: the file is one of dbmate, goose, sql-migrate or node-pg-migrate.
     """
     forward = script.path.startswith("sql/")
+    markers = [other.down if forward else other.up for other in _FORMATS]
+    # Every marker is a comment, and large files of rows have none.
+    commented = (block for block in script.blocks() if "--" in block)
+    if not any(marker.search(block) for block in commented for marker in markers):
+        return
     for other in _FORMATS:
         found = _outside_strings(script.sql, other.down if forward else other.up)
         if found:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from turnback.errors import InvalidMigration
 from turnback.migrations.model import Script
 from turnback.migrations.text import position
+from turnback.sql.bulk import statements_of
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.statements import Statement, split
 from turnback.sql.tree import strings, walk
@@ -22,23 +24,32 @@ class Runnable:
 
     Attributes:
         script: the file.
-        text: its SQL; an outer BEGIN and COMMIT are overwritten with blanks, so that every
-            offset the server reports is an offset in the file.
         statements: its statements, or None where only the server's own parser can judge it.
         one_by_one: whether it runs statement by statement, outside a transaction.
         needs_begin: whether it runs after a BEGIN: it uses savepoints, which an implicit
             transaction does not have, or nothing is known about its statements.
+        peeled: where an outer BEGIN and COMMIT are, which are not sent: offsets, each from and to.
     """
 
     script: Script
-    text: str
-    statements: tuple[Statement, ...] | None
+    statements: Sequence[Statement] | None
     one_by_one: bool = False
     needs_begin: bool = False
+    peeled: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Its SQL; an outer BEGIN and COMMIT are overwritten with blanks, so that every offset the
+        server reports is an offset in the file.
+        """
+        text = self.script.sql
+        for start, end in self.peeled:
+            text = text[:start] + " " * (end - start) + text[end:]
+        return text
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column of an offset, both from 1."""
-        return position(self.text, offset)
+        return position(self.script.sql, offset)
 
 
 def prepare(script: Script) -> Runnable:
@@ -50,25 +61,27 @@ def prepare(script: Script) -> Runnable:
     Raises:
         InvalidMigration: psql commands, COPY FROM stdin, or a transaction of its own.
     """
-    forced = script.directives.no_transaction
     try:
-        statements = split(script.sql)
+        statements = statements_of(script)
     except SqlSyntaxError as error:
         _explain(script, error)
-        return Runnable(script, script.sql, None, needs_begin=True)
-    for statement in statements:
-        if statement.kind == "CopyStmt" and not statement.tree.get("filename"):
-            where = "from stdin" if statement.tree.get("is_from") else "to stdout"
-            raise _refused(
-                script,
-                statement.offset,
-                f"COPY {where} needs a client that feeds it",
-                "write the rows as INSERT … VALUES",
-            )
-    _refuse_unlocking(script, statements)
-    text, statements = _peel(script, statements)
-    outside = forced or any(statement.outside_transaction for statement in statements)
-    savepoints = any(statement.kind == "TransactionStmt" for statement in statements)
+        return Runnable(script, None, needs_begin=True)
+    outside = script.directives.no_transaction
+    control = list[tuple[int, Statement]]()
+    copies = unlocks = None
+    # In one pass, because a large script reads its statements anew in each.
+    for index, statement in enumerate(statements):
+        copies = copies or _copies(script, statement)
+        unlocks = unlocks or _unlocks(script, statement)
+        outside = outside or statement.outside_transaction
+        if statement.kind == "TransactionStmt":
+            control.append((index, statement))
+    if refusal := copies or unlocks:
+        raise refusal
+    ends = [one for one in control if one[1].tree.get("kind") not in _SAVEPOINTS]
+    if ends:
+        _refuse_transactions(script, ends, len(statements) - 1)
+    savepoints = len(control) > len(ends)
     if outside and savepoints:
         raise _refused(
             script,
@@ -76,32 +89,48 @@ def prepare(script: Script) -> Runnable:
             "savepoints in a file that runs outside a transaction",
             "put them in a file of their own",
         )
-    if outside and text is not script.sql:
+    if outside and ends:
         raise _refused(
             script,
             0,
             "BEGIN … COMMIT around a statement that cannot run in a transaction",
             "remove BEGIN and COMMIT",
         )
-    return Runnable(script, text, tuple(statements), outside, savepoints)
+    if ends:
+        statements = statements[1:-1]
+    peeled = tuple((statement.offset, statement.end) for _, statement in ends)
+    return Runnable(script, statements, outside, savepoints, peeled)
 
 
-def _refuse_unlocking(script: Script, statements: list[Statement]) -> None:
-    """Refuse what releases every lock of the session, the run's own among them."""
-    for statement in statements:
-        what = None
-        if statement.kind == "DiscardStmt" and statement.tree.get("target") == "DISCARD_ALL":
-            what = "DISCARD ALL"
-        elif _UNLOCK_ALL in statement.sql.lower() and _calls_unlock_all(statement):
-            what = f"{_UNLOCK_ALL}()"
-        if what:
-            raise _refused(
-                script,
-                statement.offset,
-                f"{what} releases the lock of the run, and another run could begin",
-                "remove it: turnback resets the session before each file; release a lock of your "
-                "own with pg_advisory_unlock(NUMBER)",
-            )
+def _copies(script: Script, statement: Statement) -> InvalidMigration | None:
+    """What is wrong with a COPY from or to the client."""
+    if statement.kind != "CopyStmt" or statement.tree.get("filename"):
+        return None
+    where = "from stdin" if statement.tree.get("is_from") else "to stdout"
+    return _refused(
+        script,
+        statement.offset,
+        f"COPY {where} needs a client that feeds it",
+        "write the rows as INSERT … VALUES",
+    )
+
+
+def _unlocks(script: Script, statement: Statement) -> InvalidMigration | None:
+    """What is wrong with releasing every lock of the session, the run's own among them."""
+    what = None
+    if statement.kind == "DiscardStmt" and statement.tree.get("target") == "DISCARD_ALL":
+        what = "DISCARD ALL"
+    elif _UNLOCK_ALL in statement.outline.lower() and _calls_unlock_all(statement):
+        what = f"{_UNLOCK_ALL}()"
+    if what is None:
+        return None
+    return _refused(
+        script,
+        statement.offset,
+        f"{what} releases the lock of the run, and another run could begin",
+        "remove it: turnback resets the session before each file; release a lock of your "
+        "own with pg_advisory_unlock(NUMBER)",
+    )
 
 
 def _calls_unlock_all(statement: Statement) -> bool:
@@ -116,32 +145,21 @@ def _calls_unlock_all(statement: Statement) -> bool:
 def syntax_error(script: Script) -> InvalidMigration | None:
     """What the grammar has against this script, or None."""
     try:
-        split(script.sql)
+        statements_of(script)
     except SqlSyntaxError as error:
         line, column = position(script.sql, error.offset)
         return InvalidMigration(error.message, file=script.path, line=line, column=column)
     return None
 
 
-def _peel(script: Script, statements: list[Statement]) -> tuple[str, list[Statement]]:
-    control = [
-        (index, statement)
-        for index, statement in enumerate(statements)
-        if statement.kind == "TransactionStmt" and statement.tree.get("kind") not in _SAVEPOINTS
-    ]
-    if not control:
-        return script.sql, statements
-    last = len(statements) - 1
-    if [index for index, _ in control] == [0, last] and last > 0:
-        (_, begin), (_, commit) = control
+def _refuse_transactions(script: Script, ends: Sequence[tuple[int, Statement]], last: int) -> None:
+    """Refuse what begins or ends a transaction, but for one BEGIN and COMMIT around all."""
+    if [index for index, _ in ends] == [0, last] and last > 0:
+        (_, begin), (_, commit) = ends
         pair = begin.tree.get("kind") in _BEGINS and commit.tree.get("kind") == "TRANS_STMT_COMMIT"
         if pair and not begin.tree.get("options") and not commit.tree.get("chain"):
-            text = script.sql
-            for statement in (begin, commit):
-                blank = " " * len(statement.sql)
-                text = text[: statement.offset] + blank + text[statement.end :]
-            return text, statements[1:-1]
-    _, culprit = next((c for c in control if 0 < c[0] < last), control[0])
+            return
+    _, culprit = next((end for end in ends if 0 < end[0] < last), ends[0])
     word = culprit.sql.split(None, 1)[0].upper()
     raise _refused(
         script,

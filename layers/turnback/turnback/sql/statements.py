@@ -17,12 +17,25 @@ class Statement:
         offset: where it begins in the script, in characters from 0.
         kind: the parser's name of it, such as ``IndexStmt``.
         tree: the parser's node.
+        first: the byte at which it begins in the text that was parsed, in which the places of the
+            tree are counted.
     """
 
     sql: str
     offset: int
     kind: str
     tree: dict[str, Any]
+    first: int = 0
+
+    @property
+    def outline(self) -> str:
+        """Its text as far as names and words count: rows of constants may be left out."""
+        return self.sql
+
+    def place(self, location: int) -> int:
+        """The offset in the script, in characters, of a place in the tree."""
+        before = self.sql.encode("utf-8")[: location - self.first]
+        return self.offset + len(before.decode("utf-8", errors="ignore"))
 
     @property
     def end(self) -> int:
@@ -58,16 +71,19 @@ def split(sql: str) -> list[Statement]:
         SqlSyntaxError: the text is not SQL.
     """
     data = sql.encode("utf-8")
-    ascii_only = len(data) == len(sql)
     statements = []
+    counted = offset = 0
     for raw in parse_tree(sql):
         start = raw.get("stmt_location", 0)
         end = start + raw["stmt_len"] if raw.get("stmt_len") else len(data)
+        # Counted from the statement before: from the beginning it would be quadratic.
+        offset += len(data[counted:start].decode("utf-8"))
+        counted = start
         text = data[start:end].decode("utf-8")
-        offset = start if ascii_only else len(data[:start].decode("utf-8"))
         kind, tree = next(iter(raw["stmt"].items()))
+        # A blank before a statement is of one byte.
         lead = len(text) - len(text.lstrip())
-        statements.append(Statement(text.strip(), offset + lead, kind, tree))
+        statements.append(Statement(text.strip(), offset + lead, kind, tree, start + lead))
     return statements
 
 

@@ -8,7 +8,7 @@ fails. A run that was cut off continues at the first statement that has no recor
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from turnback.engine.look.half_done import ScriptEffects
@@ -93,7 +93,7 @@ def preview(step: Step, recorder: Recorder) -> list[str]:
     ]
 
 
-def count_done(attempts: Mapping[int, Attempt], statements: tuple[Statement, ...]) -> int:
+def count_done(attempts: Mapping[int, Attempt], statements: Sequence[Statement]) -> int:
     """How many statements, from the first, are done as they are in the file now."""
     count = 0
     for number, statement in enumerate(statements, 1):

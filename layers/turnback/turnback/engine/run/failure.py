@@ -17,7 +17,6 @@ from turnback.errors import (
     RunnerBusy,
     TurnbackError,
 )
-from turnback.migrations.text import position
 from turnback.sql.script import syntax_error
 from turnback.sql.statements import Statement
 
@@ -122,7 +121,7 @@ def point(
     """The error at an offset of the script; ``incomplete`` says what was kept, if anything was."""
     if refused := refused_by_us(step, error):
         return refused
-    line, column = position(step.runnable.text, offset) if offset is not None else (None, None)
+    line, column = step.runnable.position(offset) if offset is not None else (None, None)
     message = public_message(error)
     kind: type[TurnbackError] = RollbackFailed if step.direction == "down" else MigrationFailed
     if error.sqlstate in _TRANSIENT:
@@ -196,6 +195,6 @@ def _offset(
 ) -> int | None:
     if error.position is not None:
         offset = error.position - 1 - sent_before
-        if 0 <= offset <= len(step.runnable.text):
+        if 0 <= offset <= step.runnable.script.size:
             return offset
     return statement.offset if statement else None

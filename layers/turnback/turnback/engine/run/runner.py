@@ -154,7 +154,12 @@ class Runner:
                 # What a failed batch leaves runs one by one, so that the error has a position.
                 one_by_one = len(batch) - len(done)
             else:
-                done = [(batch[0], self._run_one(batch[0]))]
+                try:
+                    done = [(batch[0], self._run_one(batch[0]))]
+                except transaction.Unsent:
+                    if len(queue) < len(self._steps):
+                        return
+                    raise self._too_long(batch[0]) from None
                 one_by_one = max(one_by_one - 1, 0)
             for step, took in done:
                 queue.popleft()
@@ -170,11 +175,21 @@ class Runner:
             hint=f"run it again: it continues at {following.version}",
         )
 
+    def _too_long(self, step: Step) -> MigrationFailed:
+        error = MigrationFailed(
+            f"{step.version} could not be sent in the time that there was: nothing of it was kept",
+            file=step.runnable.script.path,
+            version=step.version,
+            hint="split the file, so that each part is applied within the time of one call",
+        )
+        self._record_failure(step, error)
+        return error
+
     def _batch(self, queue: Iterable[Step]) -> list[Step]:
         batch: list[Step] = []
         characters = 0
         for step in itertools.islice(queue, transaction.BATCH_STEPS):
-            characters += len(step.runnable.text)
+            characters += step.runnable.script.size
             together = (
                 self._session.options.batch
                 and transaction.fits_batch(step)

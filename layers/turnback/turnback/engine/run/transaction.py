@@ -12,7 +12,13 @@ from collections.abc import Sequence
 from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGresult
 
-from turnback.engine.run.failure import explain, point, public_message, refused_by_us
+from turnback.engine.run.failure import (
+    explain,
+    point,
+    public_message,
+    refused_by_us,
+    require_plain_reading,
+)
 from turnback.engine.run.plan import Step
 from turnback.engine.run.record import (
     NOTE_BEGINNING,
@@ -22,10 +28,19 @@ from turnback.engine.run.record import (
     Recorder,
 )
 from turnback.engine.run.session import Session
-from turnback.engine.session.message import Connection, ServerError, Watcher, send, value
+from turnback.engine.session.message import (
+    Connection,
+    ServerError,
+    Watcher,
+    interrupt,
+    send,
+    value,
+)
 from turnback.engine.session.query import TRANSACTION_ENDED
+from turnback.engine.session.watch import Detached
 from turnback.errors import DatabaseRefused, MigrationIncomplete, TurnbackError
 from turnback.migrations.model import Script
+from turnback.sql.bulk import BulkStatements, Message
 
 # What a script may leave behind in its session, undone before the next one. RESET ALL goes back
 # to the settings of the startup packet, which are turnback's (connection.py).
@@ -50,6 +65,8 @@ def run(session: Session, step: Step, watch: Watcher | None = None) -> int:
         TurnbackError: it failed and nothing was kept; the class says how.
         DatabaseUnreachable: the connection broke; only the history knows whether it was done.
     """
+    if isinstance(step.runnable.statements, BulkStatements):
+        return _run_bulk(session, step, step.runnable.statements, watch)
     prefix, count = _prefix(step, session.recorder)
     text = preview(step, session.recorder)
     try:
@@ -57,6 +74,53 @@ def run(session: Session, step: Step, watch: Watcher | None = None) -> int:
     except ServerError as error:
         end_transaction(session.connection)
         raise _failure(step, error, len(prefix), count, text) from error
+
+
+class Unsent(Exception):
+    """It was time to leave before all of a large script was sent: it was rolled back."""
+
+
+def _run_bulk(
+    session: Session, step: Step, statements: BulkStatements, watch: Watcher | None
+) -> int:
+    """Run a large script in one transaction, in several messages.
+
+    As one message it would take its own length in the client twice, and ten times that in the
+    server, which parses all of a message before it runs any of it. The last message has the
+    record and the commit: before it, nothing can be left to the server; after it, everything is.
+    """
+    connection, suffix = session.connection, f"{_suffix(step, session.recorder)}; COMMIT"
+    send(connection, f"BEGIN; {settings(step, session.recorder)}")
+    try:
+        results = list[PGresult]()
+        for message in statements.messages():
+            require_plain_reading(connection, step, statements[message.first])
+            results = _send_part(connection, step, message, suffix, watch)
+        return _times(results)[0]
+    except Detached:
+        if message.last:
+            raise
+        interrupt(connection)
+        raise Unsent from None
+    except TurnbackError:
+        if not connection.broken:
+            end_transaction(connection)
+        raise
+
+
+def _send_part(
+    connection: Connection, step: Step, message: Message, suffix: str, watch: Watcher | None
+) -> list[PGresult]:
+    end = suffix if message.last else ""
+    try:
+        return send(connection, message.take(end), watch)
+    except ServerError as error:
+        end_transaction(connection)
+        error.index += message.first
+        if error.position is not None:
+            inside = error.position <= message.length
+            error.position += message.offset if inside else -message.length
+        raise _failure(step, error, 0, 0, end) from error
 
 
 def preview(step: Step, recorder: Recorder) -> str:
@@ -121,11 +185,11 @@ def finish(session: Session, step: Step, also: Sequence[str] = ()) -> int:
 
 
 def fits_batch(step: Step) -> bool:
-    """Whether this migration may share a message: it runs in a transaction, and can be parsed.
+    """Whether this migration may share a message: it is one, in a transaction, and can be parsed.
 
     Text that cannot be parsed may leave a comment open that the next one closes.
     """
-    return not (step.runnable.one_by_one or step.half or _unread(step))
+    return not (step.runnable.one_by_one or step.half or _unread(step) or _is_bulk(step))
 
 
 def header_settings(script: Script) -> list[str]:
@@ -153,7 +217,11 @@ def _unread(step: Step) -> bool:
 
 
 def _begins(step: Step) -> bool:
-    return step.runnable.needs_begin or _unread(step)
+    return step.runnable.needs_begin or _unread(step) or _is_bulk(step)
+
+
+def _is_bulk(step: Step) -> bool:
+    return isinstance(step.runnable.statements, BulkStatements)
 
 
 def end_transaction(connection: Connection) -> None:

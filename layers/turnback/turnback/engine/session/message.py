@@ -60,12 +60,12 @@ class Watcher(Protocol):
         """Nothing came for a moment; may raise to stop waiting."""
 
 
-def send(connection: Connection, text: str, watch: Watcher | None = None) -> list[PGresult]:
+def send(connection: Connection, text: str | bytes, watch: Watcher | None = None) -> list[PGresult]:
     """Send a text as one simple query message, and return the results of its statements.
 
     Args:
         connection: the session.
-        text: any number of statements.
+        text: any number of statements; bytes are UTF-8.
         watch: called while there is no answer.
 
     Raises:
@@ -75,7 +75,9 @@ def send(connection: Connection, text: str, watch: Watcher | None = None) -> lis
     """
     pgconn = connection.pgconn
     try:
-        pgconn.send_query(text.encode("utf-8"))
+        pgconn.send_query(text.encode("utf-8") if isinstance(text, str) else text)
+        # libpq has a copy, and a text can be long.
+        del text
         results: list[PGresult] = _await(connection, generators.execute(pgconn), watch)
     except psycopg.OperationalError as exc:
         raise lost(exc) from exc
@@ -89,6 +91,13 @@ def send(connection: Connection, text: str, watch: Watcher | None = None) -> lis
                 error.ended = any(done.command_status in _ENDS for done in results[:index])
             raise error
     return results
+
+
+def interrupt(connection: Connection) -> None:
+    """Cancel the message that is under way, and roll back the transaction it is in."""
+    connection.cancel_safe()
+    connection.wait(generators.execute(connection.pgconn))
+    send(connection, "ROLLBACK")
 
 
 def send_under_one_sync(

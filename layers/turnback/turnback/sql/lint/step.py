@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from turnback.errors import TurnbackError
 from turnback.migrations.model import Script
 from turnback.migrations.text import position
+from turnback.sql.bulk import statements_of
 from turnback.sql.lint.model import RULES, Finding
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.replay import replay
 from turnback.sql.script import prepare, syntax_error
-from turnback.sql.statements import Statement, split
+from turnback.sql.statements import Statement
 from turnback.sql.tables import Schema, Table
 from turnback.sql.tree import Node
 
@@ -32,16 +32,6 @@ class ScriptContext:
     in_transaction: bool
     is_rollback: bool
     fresh: frozenset[str]
-
-    @cached_property
-    def _bytes(self) -> bytes:
-        return self.script.sql.encode("utf-8")
-
-    def offset(self, place: int) -> int:
-        """Characters from 0 for the parser's bytes from 0."""
-        if len(self._bytes) == len(self.script.sql):
-            return place
-        return len(self._bytes[:place].decode("utf-8", errors="ignore"))
 
     def finding(
         self, rule: str, offset: int, message: str, *, why: str, safer: str = ""
@@ -88,7 +78,7 @@ class LintStep:
         Args:
             at: where, in the parser's bytes; the statement's first character if not given.
         """
-        offset = self.statement.offset if at is None else self.context.offset(at)
+        offset = self.statement.offset if at is None else self.statement.place(at)
         return self.context.finding(rule, offset, message, why=why, safer=safer)
 
 
@@ -120,7 +110,7 @@ def steps(
 def _replayed(schema: Schema, script: Script) -> Schema:
     """The schema after a script that the engine refuses; later scripts expect it."""
     try:
-        for statement in split(script.sql):
+        for statement in statements_of(script):
             schema = replay(schema, statement, script.path)
     except SqlSyntaxError:
         return schema

@@ -16,9 +16,9 @@ _LONGEST_BYTES = 63
 def name_rules(step: LintStep) -> Iterator[Finding]:
     """TB304."""
     # The names of settings are not cut off.
-    if len(step.statement.sql) <= _LONGEST_BYTES // 4 or step.kind == "VariableSetStmt":
+    if len(step.statement.outline) <= _LONGEST_BYTES // 4 or step.kind == "VariableSetStmt":
         return
-    for token in tokens(step.statement.sql):
+    for token in tokens(step.statement.outline):
         if token.kind not in ("word", "quoted"):
             continue
         written = token.text

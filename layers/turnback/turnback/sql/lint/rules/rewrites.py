@@ -147,7 +147,7 @@ def _default(step: LintStep, item: SlowWork) -> Finding:
 def _default_text(step: LintStep, start: int) -> str:
     """A default as it was written: from behind DEFAULT to the end of its statement or column."""
     sql = step.context.script.sql[: step.statement.end]
-    begin, depth = step.context.offset(start) + len("DEFAULT"), 0
+    begin, depth = step.statement.place(start) + len("DEFAULT"), 0
     for token in tokens(sql, begin):
         depth += (token.text in ("(", "[")) - (token.text in (")", "]"))
         ends = token.text == "," or token.is_word(*_AFTER_DEFAULT)

@@ -82,7 +82,7 @@ def _check(step: LintStep, item: SlowWork) -> Finding:
     assert item.constraint and item.node
     table, called = dotted_name(item.table), name(item.constraint.name)
     script = step.context.script.sql
-    start = step.context.offset(item.node.get("location", 0))
+    start = step.statement.place(item.node.get("location", 0))
     test = condition(script[: step.statement.end], start)
     add = (
         f"ALTER TABLE {table} ADD COLUMN {name(item.column)}"
@@ -109,7 +109,7 @@ def _domain(step: LintStep) -> Iterator[Finding]:
         return
     domain = dotted_name(dotted(step.tree["typeName"]))
     called = name(constraint.get("conname", f"{domain.rpartition('.')[2]}_check"))
-    start = step.context.offset(constraint.get("location", 0))
+    start = step.statement.place(constraint.get("location", 0))
     test = "VALUE IS NOT NULL"
     if constraint.get("contype") == "CONSTR_CHECK":
         test = condition(step.context.script.sql[: step.statement.end], start)

@@ -1,0 +1,446 @@
+"""The statements of a large script, found in passing: neither its text nor its trees are kept.
+
+An INSERT of many rows is most of such a file, and a tree of each value would take twenty times its
+text. So its rows of constants are recognised here and left out of what the parser gets: the tree
+has the first row, and every row that is more than constants. Everything else is the parser's: it
+gets pieces that end at a semicolon, and refuses a piece that ends too early.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+from turnback.errors import ChecksumMismatch
+from turnback.migrations.large import BLOCK_BYTES, LargeScript
+from turnback.migrations.model import Script
+from turnback.sql.parser import SqlSyntaxError
+from turnback.sql.statements import Statement, split
+
+_PIECE_BYTES = 64 * 1024
+# What the parser says of a text that breaks off.
+_BROKEN_OFF = re.compile(r"unterminated |.* at end of input$", re.DOTALL)
+_SPACE = rb"(?:[ \t\r\n\f\v]++|--[^\r\n]*+|/\*[^*/]*+\*/)*+"
+_NAME = rb'(?:[a-zA-Z_\x80-\xff][\w$\x80-\xff]*+|"(?:[^"]|"")++")'
+_STRING = rb"(?:'[^']*+(?:''[^']*+)*+'|[eE]'[^'\\]*+(?:(?:''|\\[^uUxX0-7])[^'\\]*+)*+')"
+_NUMBER = rb"[-+]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?"
+_CONSTANT = rb"(?:" + _STRING + rb"|" + _NUMBER + rb"|(?i:null|true|false|default)(?![\w$]))"
+_BEFORE, _COMMA = _SPACE + rb"\(" + _SPACE, _SPACE + rb"," + _SPACE
+_ROW = _BEFORE + _CONSTANT + rb"(?:" + _COMMA + _CONSTANT + rb")*+" + _SPACE + rb"\)"
+# A part of a value: no comma, no parenthesis, no comment, nothing that a string may be hidden in.
+_PLAIN = rb"(?:" + _STRING + rb"|\"[^\"]*+\"|[^()\[\],;'\"$\\/-]++|-(?!-)|/(?!\*))"
+_NESTED = rb"[(\[](?:" + _PLAIN + rb"|,|[(\[](?:" + _PLAIN + rb"|,)*+[)\]])*+[)\]]"
+_VALUE = rb"(?:" + _PLAIN + rb"|" + _NESTED + rb")++"
+
+_LEADING = re.compile(_SPACE)
+_HEAD = re.compile(
+    rb"(?i:insert)" + _SPACE + rb"(?i:into)" + _SPACE + _NAME
+    + rb"(?:" + _SPACE + rb"\." + _SPACE + _NAME + rb")?" + _SPACE
+    + rb"(?:\(" + _SPACE + _NAME + rb"(?:" + _COMMA + _NAME + rb")*+" + _SPACE + rb"\)"
+    + _SPACE + rb")?(?i:values)(?=" + _SPACE + rb"\()"
+)  # fmt: skip
+_ROWS = re.compile(_ROW + rb"(?:" + _SPACE + rb"," + _ROW + rb"){0,1000}+")
+_FIRST = re.compile(_ROW)
+_CONSTANTS = b"constants"
+# More of them than this are not kept.
+_FORMS = 200
+# A row that the window cuts off.
+_CUT_OFF = re.compile(
+    _BEFORE + rb"(?:" + _PLAIN + rb"|[,()\[\]])*+(?:['\"][^'\"]*+|[-/])?\Z"
+)  # fmt: skip
+_ANY_ROW = re.compile(_BEFORE + _VALUE + rb"(?:" + _COMMA + _VALUE + rb")*+" + _SPACE + rb"\)")
+# What rows of one form may differ in.
+_DIFFERS = re.compile(rb"(" + _STRING + rb")|(?<![\w$.])(\d++(?:\.\d++)?(?![\w$.]))")
+_BETWEEN = re.compile(_SPACE + rb",")
+_TAIL = re.compile(rb"(?:" + _PLAIN + rb"|[,()\[\]]|--[^\r\n]*+|/\*[^*/]*+\*/)*+")
+# A semicolon that no comment to the end of the line can hide: one that ends its line, or has no
+# "--" before it in its line. What else it may be inside of, the parser sees.
+_ENDS_LINE = re.compile(rb";[ \t\r\f]*\n")
+_BEFORE_INSERT = re.compile(rb";[ \t\r\f]*\n(?=" + _SPACE + rb"(?i:insert)\s)")
+
+
+def statements_of(script: Script) -> Sequence[Statement]:
+    """The statements of a script.
+
+    Those of a large one come without a copy of their text: they are found once, and read again
+    from the file as needed.
+
+    Raises:
+        SqlSyntaxError: the text is not SQL.
+    """
+    if not isinstance(script, LargeScript):
+        return split(script.sql)
+    if script.reading is None:
+        table = _Table()
+        _Reader(script, table).read()
+        found = BulkStatements(script, table, range(len(table.starts)))
+        object.__setattr__(script, "reading", found)
+    assert isinstance(script.reading, BulkStatements)
+    return script.reading
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What INSERTs have in common that differ in constants only.
+
+    Attributes:
+        text: the statement without its other rows of constants.
+    """
+
+    text: str
+    tree: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A part of the file with statements that the parser reads when they are asked for."""
+
+    start: int
+    end: int
+    first: int
+
+
+class BulkStatement(Statement):
+    """A statement whose text is in the file."""
+
+    __slots__ = ("_rows", "_script", "length", "span")
+    _rows: _Rows
+    _script: LargeScript
+    length: int
+    span: tuple[int, int]
+
+    def __init__(
+        self, script: LargeScript, span: tuple[int, int], place: tuple[int, int], found: _Rows
+    ) -> None:
+        # The places of a tree count from its own text's beginning.
+        offset, length = place
+        attributes = {"offset": offset, "kind": "InsertStmt", "tree": found.tree, "first": 0}
+        more = {"_script": script, "span": span, "length": length, "_rows": found}
+        for name, value in {**attributes, **more}.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def sql(self) -> str:
+        return self._script.read(*self.span)
+
+    @property
+    def outline(self) -> str:
+        return self._rows.text
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
+
+
+class _Table:
+    """The places of a script's statements, and what they are read from."""
+
+    def __init__(self) -> None:
+        self.starts, self.ends = array("Q"), array("Q")
+        self.offsets, self.lengths = array("Q"), array("Q")
+        self.kinds = array("L")
+        self.found: list[_Rows | _Piece] = []
+
+    def add_found(self, found: _Rows | _Piece) -> int:
+        """Note what statements are read from; returns its number, for ``add``."""
+        self.found.append(found)
+        return len(self.found) - 1
+
+    def add(self, kind: int, span: tuple[int, int], place: tuple[int, int]) -> None:
+        """Note a statement.
+
+        Args:
+            kind: as ``add_found`` says.
+            span: its bytes, from and to.
+            place: its offset and its length, in characters.
+        """
+        self.starts.append(span[0])
+        self.ends.append(span[1])
+        self.offsets.append(place[0])
+        self.lengths.append(place[1])
+        self.kinds.append(kind)
+
+
+@dataclass(slots=True)
+class Message:
+    """Some statements of a script, as they are sent together.
+
+    Attributes:
+        first: the number of the first of them, from 0.
+        offset: where they begin in the script, in characters.
+        length: how long they are, in characters.
+        last: whether the script ends with them.
+    """
+
+    first: int
+    offset: int
+    length: int
+    last: bool
+    _text: bytes
+
+    def take(self, suffix: str) -> bytes:
+        """Its text in UTF-8, which it then has no longer, with something after it."""
+        parts = [self._text, suffix.encode("utf-8")]
+        self._text = b""
+        return b"".join(parts) if suffix else parts[0]
+
+
+class BulkStatements(Sequence[Statement]):
+    """Statements of a large script that are read from its file when they are asked for."""
+
+    def __init__(self, script: LargeScript, table: _Table, numbers: range) -> None:
+        self._script = script
+        self._table = table
+        self._numbers = numbers
+        self._last: tuple[_Piece, list[Statement]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __iter__(self) -> Iterator[Statement]:
+        return map(self._get, self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Statement: ...
+    @overload
+    def __getitem__(self, index: slice) -> BulkStatements: ...
+    def __getitem__(self, index: int | slice) -> Statement | BulkStatements:
+        found = self._numbers[index]
+        if isinstance(found, int):
+            return self._get(found)
+        return BulkStatements(self._script, self._table, found)
+
+    def messages(self) -> Iterator[Message]:
+        """The statements in messages of about a megabyte, or of one statement that is longer.
+
+        Raises:
+            ChecksumMismatch: the file is not what it was when the script was read; before the last
+                message is returned.
+        """
+        table, script, hashed, digest = self._table, self._script, 0, self._script.hash()
+        first = 0
+        while first < len(self):
+            start, after = table.starts[self._numbers[first]], first + 1
+            while after < len(self) and table.ends[self._numbers[after]] - start < BLOCK_BYTES:
+                after += 1
+            end_number, last = self._numbers[after - 1], after == len(self)
+            end = table.ends[end_number]
+            digest.update(script.read_bytes(hashed, start))
+            text = script.read_bytes(start, end)
+            digest.update(text)
+            hashed = end
+            if last:
+                digest.update(script.read_bytes(end, script.length))
+                if digest.hexdigest() != script.checksum:
+                    raise ChecksumMismatch(
+                        "the file was changed while it was run",
+                        file=script.path,
+                        hint="nothing of it was kept; run it again",
+                    )
+            offset = table.offsets[self._numbers[first]]
+            length = table.offsets[end_number] + table.lengths[end_number] - offset
+            message = Message(first, offset, length, last, text)
+            del text
+            yield message
+            first = after
+
+    def _get(self, number: int) -> Statement:
+        table = self._table
+        found = table.found[table.kinds[number]]
+        if isinstance(found, _Rows):
+            span = table.starts[number], table.ends[number]
+            place = table.offsets[number], table.lengths[number]
+            return BulkStatement(self._script, span, place, found)
+        if self._last is None or self._last[0] is not found:
+            self._last = found, split(self._script.read(found.start, found.end))
+        one = self._last[1][number - found.first]
+        return Statement(one.sql, table.offsets[number], one.kind, one.tree, one.first)
+
+
+class _Reader:
+    """Goes through a script once, with a window on its bytes."""
+
+    def __init__(self, script: LargeScript, into: _Table) -> None:
+        self._script = script
+        self._into = into
+        # The window, the place in it, and where it begins in the file.
+        self._data = b""
+        self._at = 0
+        self._start = 0
+        # Characters of the file before this place in the window.
+        self._characters = 0
+        self._counted = 0
+        self._known: dict[bytes, int] = {}
+
+    def read(self) -> None:
+        while self._skip_space():
+            if not self._insert():
+                self._piece()
+
+    def _more(self) -> bool:
+        """Move the window on; whether there was more."""
+        self._count()
+        self._data = self._data[self._at :]
+        self._start += self._at
+        self._at = self._counted = 0
+        end = self._start + len(self._data)
+        data = self._script.read_bytes(end, end + max(BLOCK_BYTES, len(self._data)))
+        self._data += data
+        return bool(data)
+
+    def _count(self) -> int:
+        """The place in the file, in characters."""
+        passed = self._data[self._counted : self._at]
+        self._characters += len(passed) if passed.isascii() else len(passed.decode("utf-8"))
+        self._counted = self._at
+        return self._characters
+
+    def _ensure(self, size: int) -> None:
+        """Have so many bytes in the window, unless the file ends before."""
+        while len(self._data) - self._at < size and self._more():
+            pass
+
+    def _skip_space(self) -> bool:
+        """Go to what is not a blank or a plain comment; whether there is anything."""
+        while True:
+            self._ensure(_PIECE_BYTES)
+            found = _LEADING.match(self._data, self._at)
+            end = found.end() if found else self._at
+            # A comment that the window cuts off goes on behind it.
+            if end == len(self._data) and self._more():
+                continue
+            self._at = end
+            if self._data.startswith(b";", self._at):
+                self._at += 1
+            else:
+                return self._at < len(self._data)
+
+    def _skip(self, pattern: re.Pattern[bytes]) -> bool:
+        found = pattern.match(self._data, self._at)
+        self._at = found.end() if found else self._at
+        return found is not None
+
+    def _insert(self) -> bool:
+        """Read an INSERT of rows; whether it is one."""
+        head = _HEAD.match(self._data, self._at)
+        if head is None:
+            return False
+        start, offset = self._start + self._at, self._count()
+        self._at = head.end()
+        rows: dict[bytes, bytes] = {}
+        more = True
+        while more:
+            if not self._rows(rows):
+                return self._back(start, offset)
+            self._ensure(_PIECE_BYTES)
+            more = self._skip(_BETWEEN)
+        tail = self._tail()
+        if tail is None:
+            return self._back(start, offset)
+        blank = len(tail) - len(tail.rstrip())
+        span = start, self._start + self._at - blank
+        try:
+            kind = self._read_as(span, head[0], rows, tail)
+        except SqlSyntaxError:
+            # Its place is that of the whole statement, and not of the part that was read.
+            return self._back(start, offset)
+        self._into.add(kind, span, (offset, self._count() - blank - offset))
+        return True
+
+    def _rows(self, kept: dict[bytes, bytes]) -> bool:
+        """Pass rows of constants, or one row that is more; keep the first one of each form."""
+        while True:
+            if rows := _ROWS.match(self._data, self._at):
+                if _CONSTANTS not in kept and (first := _FIRST.match(self._data, self._at)):
+                    kept[_CONSTANTS] = first[0]
+                self._at = rows.end()
+                return True
+            if row := _ANY_ROW.match(self._data, self._at):
+                kept.setdefault(_form(row[0]), row[0])
+                self._at = row.end()
+                return True
+            short = len(self._data) - self._at < _PIECE_BYTES
+            if not (short or _CUT_OFF.match(self._data, self._at)) or not self._more():
+                return False
+
+    def _tail(self) -> bytes | None:
+        """What follows the rows; None where it is not certain where it ends."""
+        while True:
+            found = _TAIL.match(self._data, self._at)
+            end = found.end() if found else self._at
+            if end < len(self._data):
+                break
+            if not self._more():
+                break
+        tail = self._data[self._at : end]
+        self._at = end
+        return tail if end == len(self._data) or self._data[end] == ord(";") else None
+
+    def _back(self, start: int, characters: int) -> bool:
+        if start < self._start:
+            self._data, self._start = b"", start
+        self._at = self._counted = start - self._start
+        self._characters = characters
+        self._ensure(_PIECE_BYTES)
+        return False
+
+    def _read_as(
+        self, span: tuple[int, int], head: bytes, rows: dict[bytes, bytes], tail: bytes
+    ) -> int:
+        known = b"\0".join((head, *rows, tail))
+        if known not in self._known:
+            if len(rows) > _FORMS or len(self._known) > _FORMS:
+                return self._into.add_found(_Piece(*span, len(self._into.starts)))
+            text = head + b",".join(rows.values()) + tail
+            [found] = split(text.decode("utf-8"))
+            self._known[known] = self._into.add_found(_Rows(found.sql, found.tree))
+        return self._known[known]
+
+    def _piece(self) -> None:
+        """Read one statement or some, as many as the parser takes at once."""
+        size = _PIECE_BYTES
+        while True:
+            self._ensure(size)
+            whole = len(self._data) - self._at < size
+            end = len(self._data) if whole else self._cut(size)
+            try:
+                if end is not None:
+                    self._parse(end)
+                    return
+            except SqlSyntaxError as error:
+                if whole or not _BROKEN_OFF.match(error.message):
+                    offset = self._count() + error.offset
+                    raise SqlSyntaxError(error.message, offset) from None
+            size *= 2
+
+    def _cut(self, size: int) -> int | None:
+        """Where the text can be cut: behind a semicolon that no comment hides."""
+        end = self._at + size
+        if size == _PIECE_BYTES and (found := _BEFORE_INSERT.search(self._data, self._at, end)):
+            return found.end()
+        while (end := self._data.rfind(b";", self._at, end)) >= 0:
+            line = self._data.rfind(b"\n", self._at, end) + 1
+            if b"--" not in self._data[max(line, self._at) : end]:
+                return end + 1
+            if found := _ENDS_LINE.match(self._data, end):
+                return found.end()
+        return None
+
+    def _parse(self, end: int) -> None:
+        data = self._data[self._at : end]
+        statements = split(data.decode("utf-8"))
+        start, offset = self._start + self._at, self._count()
+        kind = self._into.add_found(_Piece(start, start + len(data), len(self._into.starts)))
+        for one in statements:
+            length = len(one.sql) if one.sql.isascii() else len(one.sql.encode())
+            first = start + one.first
+            self._into.add(kind, (first, first + length), (offset + one.offset, len(one.sql)))
+        self._at = end
+
+
+def _form(row: bytes) -> bytes:
+    """A row without its constants: the parser says the same of rows that differ in these alone."""
+    return _DIFFERS.sub(lambda found: b"''" if found[1] else b"0", row)
