@@ -8,4 +8,7 @@ from turnback.runtime import Wiring, entry
 
 @entry
 def handler(wiring: Wiring) -> dict[str, Any]:
-    return validate(wiring.run, wiring.stack, wiring.approvals.gate).to_state()
+    plan = validate(
+        wiring.run, wiring.stack, wiring.approvals.gate, wiring.recovery.restore_obstacles
+    )
+    return plan.to_state()

@@ -221,3 +221,16 @@ def test_a_snapshot_of_another_stack_cannot_be_tagged_as_ours(
     assert not allowed(role, kind, tag, ours, asked=THEIRS)
     assert not allowed(role, kind, tag, f"{RDS}:{noun}:before-the-move", asked=OURS)
     assert not allowed(role, kind, tag, f"{RDS}:{source}", asked=OURS)
+
+
+@pytest.mark.parametrize("role", ["SnapshotFunction", "RestoreFunction"])
+def test_rds_may_use_the_database_key_in_the_name_of_the_function(role: str) -> None:
+    found = [item for item in granted(role, "TakesRds") if "kms:CreateGrant" in item["Action"]]
+    [item] = found
+    # RDS User Guide, "Encrypting Amazon RDS resources": CreateGrant and DescribeKey.
+    assert item["Condition"] == {
+        "StringEquals": {"kms:ViaService": "rds.eu-central-1.amazonaws.com"},
+        "Bool": {"kms:GrantIsForAWSResource": True},
+    }
+    assert all(":key/" in one for one in listed(item["Resource"]))
+    assert any("kms:DescribeKey" in one["Action"] for one in granted(role, "TakesRds"))

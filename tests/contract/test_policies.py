@@ -33,7 +33,12 @@ for resource in TEMPLATE["Resources"].values():
         [role] = resource["Properties"]["Roles"]
         ROLES[role["Ref"].removesuffix("Role")].append(resource["Properties"]["PolicyDocument"])
 GONE = object()
-PSEUDO = {"AWS::Partition": "aws", "AWS::Region": "eu-central-1", "AWS::AccountId": "123456789012"}
+PSEUDO = {
+    "AWS::URLSuffix": "amazonaws.com",
+    "AWS::Partition": "aws",
+    "AWS::Region": "eu-central-1",
+    "AWS::AccountId": "123456789012",
+}
 # Longer than most, so that sizes are honest.
 PARAMETERS = {
     "AWS::StackName": "turnback-orders-production",

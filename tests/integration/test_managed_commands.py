@@ -484,7 +484,7 @@ def test_a_database_is_not_replaced_under_a_run(make_world: MakeWorld) -> None:
 
 def test_what_passes_is_waited_out(make_world: MakeWorld) -> None:
     world = make_world()
-    world.rds.before[7] = refusal("Throttling")
+    world.rds.before[9] = refusal("Throttling")
     answer = turnback("restore", "r-1", "--stack", "prod", "--yes", "--json")
     assert answer.code == 0, answer.err
     assert "asking again" in answer.err

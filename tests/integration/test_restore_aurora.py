@@ -344,7 +344,7 @@ def test_a_new_cluster_that_will_never_be_there_is_an_error() -> None:
 
 # An undisturbed restore of a cluster of one instance makes this many, when RDS does everything at
 # once.
-CALLS = 62
+CALLS = 64
 CHANGES = 7
 
 
@@ -384,7 +384,7 @@ def test_every_call_of_a_restore_was_made_to_fail() -> None:
 def test_what_passes_is_a_reason_to_ask_again(code: str) -> None:
     world = World()
     # The live one, the three names, and the settings are looked at before.
-    world.rds.before[6] = refusal(code)
+    world.rds.before[7] = refusal(code)
     progress = world.advance()
     assert world.rds.calls[-1][0] == "restore_db_cluster_from_snapshot"
     assert (progress.state, code in progress.detail) == (RestoreState.RESTORING, True)
@@ -395,7 +395,7 @@ def test_what_passes_is_a_reason_to_ask_again(code: str) -> None:
 )
 def test_what_does_not_pass_is_an_error_and_nothing_is_renamed(code: str) -> None:
     world = World()
-    world.rds.before[6] = refusal(code)
+    world.rds.before[7] = refusal(code)
     with pytest.raises(RestoreFailed, match=code):
         world.advance()
     assert set(world.clusters()) == {LIVE}

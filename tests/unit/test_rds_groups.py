@@ -16,7 +16,10 @@ from turnback.aws.rds_instances import Instances
 class Rds:
     """A client with one database, which uses these groups; keeps what a restore was given."""
 
-    def __init__(self, group: str, options: str = "default:postgres-17") -> None:
+    def __init__(
+        self, group: str, options: str = "default:postgres-17", snapshot: str = "17.2"
+    ) -> None:
+        self.snapshot = {"EngineVersion": snapshot}
         self.instance = {
             "DBInstanceIdentifier": "orders",
             "DBInstanceClass": "db.m6g.large",
@@ -44,6 +47,12 @@ class Rds:
 
     def describe_db_clusters(self, **_: Any) -> dict[str, Any]:
         return {"DBClusters": [self.cluster]}
+
+    def describe_db_snapshots(self, **_: Any) -> dict[str, Any]:
+        return {"DBSnapshots": [self.snapshot]}
+
+    def describe_db_cluster_snapshots(self, **_: Any) -> dict[str, Any]:
+        return {"DBClusterSnapshots": [self.snapshot]}
 
     def __getattr__(self, name: str) -> Any:
         assert name.startswith(("restore_db_", "create_db_instance")), name
@@ -76,3 +85,24 @@ def test_default_groups_are_left_to_rds(kind: type[Instances | Clusters], group:
 @pytest.mark.parametrize("kind", [Instances, Clusters])
 def test_groups_of_ones_own_are_kept(kind: type[Instances | Clusters]) -> None:
     assert "tuned" in restored(kind, Rds("tuned", "audit"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "called"),
+    [(Instances, "turnback-restored-x"), (Clusters, "turnback-restored-x")],
+)
+def test_groups_of_another_version_are_left_to_rds(
+    kind: type[Instances | Clusters], called: str
+) -> None:
+    rds = Rds("tuned", "audit", snapshot="16.4")
+    assert kind(rds=rds).restore_snapshot(called, "orders", "s", {}) is None
+    assert rds.groups() == set()
+
+
+def test_an_instance_of_a_cluster_of_another_version_gets_the_default_group() -> None:
+    rds = Rds("tuned")
+    rds.cluster["EngineVersion"] = "16.4"
+    assert (
+        Clusters(rds=rds).add_member("orders-1", "turnback-restored-orders-x", "orders", {}) is None
+    )
+    assert rds.groups() == set()

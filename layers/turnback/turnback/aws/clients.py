@@ -23,6 +23,8 @@ from botocore.exceptions import (
 from turnback.errors import AwsError, ConfigurationError
 
 LIMITS = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 4})
+# For what can also be done without.
+_SHORT = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 1})
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _UNKNOWN = {
@@ -35,18 +37,22 @@ _UNKNOWN = {
 _SET_CREDENTIALS = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
 
-def client(service: str) -> Any:
+def client(service: str, *, patient: bool = True) -> Any:
     """A client of this service in the function's own Region.
 
     boto3 itself reads ``AWS_DEFAULT_REGION`` only, all other SDKs ``AWS_REGION``
     (AWS SDKs and Tools Reference Guide, "AWS Region").
+
+    Args:
+        service: as boto3 names it.
+        patient: whether it is worth to wait and to try again.
 
     Raises:
         ConfigurationError: there is no Region, or no such profile.
     """
     region = os.environ.get("AWS_REGION") or None
     with aws_errors(f"use {service}"):
-        return boto3.client(service, region_name=region, config=LIMITS)
+        return boto3.client(service, region_name=region, config=LIMITS if patient else _SHORT)
 
 
 def code_of(error: ClientError) -> str:

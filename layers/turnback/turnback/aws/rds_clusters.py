@@ -13,6 +13,7 @@ from turnback.aws.rds_databases import (
     Row,
     begun,
     differing,
+    major_of,
     needed,
     own_group,
     security_groups,
@@ -48,6 +49,7 @@ class Clusters(Databases):
         status="Status",
         restore_snapshot="restore_db_cluster_from_snapshot",
         snapshot="SnapshotIdentifier",
+        snapshots="describe_db_cluster_snapshots",
         restore_time="restore_db_cluster_to_point_in_time",
         source="SourceDBClusterIdentifier",
         restored="DBClusterIdentifier",
@@ -91,7 +93,9 @@ class Clusters(Databases):
     ) -> str | None:
         """Begin a new instance in a cluster, with the settings of another one."""
         old = needed(self._instances.row(like), like)
-        parameters = old.get("DBParameterGroups") or [{}]
+        # In a cluster of another version the group of the old one is of another family.
+        same = major_of(needed(self.row(cluster), cluster)) == major_of(old)
+        parameters = (old.get("DBParameterGroups") if same else None) or [{}]
         watched: dict[str, Any] = {}
         if old.get("PerformanceInsightsEnabled"):
             watched = {

@@ -18,6 +18,9 @@ Row = Mapping[str, Any]
 # On a restored one that has the settings which a restore does not take.
 _SETTINGS_TAG = {"Key": "turnback-settings", "Value": "copied"}
 
+# The arguments that name parameter and option groups.
+_GROUPS = {"DBParameterGroupName", "DBClusterParameterGroupName", "OptionGroupName"}
+
 # What passes, or what a look at RDS will explain: the names of the API's errors without "Fault".
 _PASSES = {
     "InsufficientDBInstanceCapacity": "AWS has no capacity for this instance class now",
@@ -75,6 +78,7 @@ class RdsDatabase:
     restorable_until: datetime | None
     changing: bool
     has_managed_password: bool
+    major: str = ""
 
 
 def tags_of(row: Row) -> dict[str, str]:
@@ -128,6 +132,11 @@ def begun(
     return None
 
 
+def major_of(row: Row) -> str:
+    """The major version in ``EngineVersion``: ``16`` of ``16.4``."""
+    return str(row.get("EngineVersion") or "").partition(".")[0]
+
+
 def own_group(name: str | None) -> str | None:
     """A parameter or option group, if it is not the default one.
 
@@ -173,6 +182,7 @@ class ApiNames:
         restore_snapshot: the method that restores a snapshot.
         snapshot: its argument that names the snapshot.
         restore_time: the method that restores to a point in time.
+        snapshots: the method that describes snapshots.
         source: its argument that names the one to restore.
         restored: its argument that names the new one.
         time: its argument for the time.
@@ -184,6 +194,7 @@ class ApiNames:
     status: str
     restore_snapshot: str
     snapshot: str
+    snapshots: str
     restore_time: str
     source: str
     restored: str
@@ -244,6 +255,7 @@ class Databases(abc.ABC):
             restorable_until=row.get("LatestRestorableTime"),
             changing=bool(row.get("PendingModifiedValues")),
             has_managed_password=bool(row.get("MasterUserSecret")),
+            major=major_of(row),
         )
 
     def restore_snapshot(
@@ -251,13 +263,32 @@ class Databases(abc.ABC):
     ) -> str | None:
         """Begin a new one from a snapshot, with the settings of another; see ``begun``."""
         old = needed(self.row(like), like)
+        settings = self._snapshot_settings(old)
+        if major_of(self._snapshot(snapshot)) != major_of(old):
+            # The groups of the old one are of another family, and RDS would refuse them.
+            settings = {name: value for name, value in settings.items() if name not in _GROUPS}
         return begun(
             f"restore {identifier} from {snapshot}",
             getattr(self._rds, self.names.restore_snapshot),
             Tags=tags_like(old, tags),
             **{self._identifier: identifier, self.names.snapshot: snapshot},
-            **self._snapshot_settings(old),
+            **settings,
         )
+
+    def _snapshot(self, identifier: str) -> Row:
+        """A snapshot as RDS describes it; empty if there is none, which the restore will say."""
+        argument = "DBSnapshotIdentifier"
+        if self.names.noun == "cluster":
+            argument = "DBClusterSnapshotIdentifier"
+        with aws_errors(f"describe the snapshot {identifier}"):
+            try:
+                found = getattr(self._rds, self.names.snapshots)(**{argument: identifier})
+            except ClientError as error:
+                if "NotFound" in code_of(error):
+                    return {}
+                raise
+        rows = found[argument.removesuffix("Identifier") + "s"]
+        return dict(rows[0]) if rows else {}
 
     def restore_time(
         self, identifier: str, like: str, until: datetime, tags: Mapping[str, str]
@@ -298,14 +329,66 @@ class Databases(abc.ABC):
         return f"{identifier} gets the settings of {like}" if changes else None
 
     def rename(self, identifier: str, new: str) -> str | None:
-        """Begin to rename it; the instances of a cluster keep their names."""
-        return begun(
+        """Begin to rename it; the instances of a cluster keep their names.
+
+        Raises:
+            RestoreFailed: RDS will not, because it is being switched over.
+        """
+        reason = begun(
             f"rename {identifier} to {new}",
             self._modify,
             passes=(f"{self.names.prefix}NotFound",),
             ApplyImmediately=True,
             **{self._identifier: identifier, f"New{self._identifier}": new},
         )
+        if reason and (row := self.row(identifier)) and (switch := self.switching(row)):
+            raise RestoreFailed(
+                f"RDS does not rename {identifier}, which is in the blue/green deployment "
+                f"{', '.join(switch)}",
+                hint="switch over or delete the deployment, then turnback restore RUN",
+            )
+        return reason
+
+    def switching(self, row: Row) -> list[str]:
+        """The blue/green deployments that it is in, by name and status."""
+        arn = row[f"{self.names.prefix}Arn"]
+        with aws_errors("list the blue/green deployments"):
+            paginate = self._rds.get_paginator("describe_blue_green_deployments").paginate
+            found = [one for page in paginate() for one in page["BlueGreenDeployments"]]
+        return [
+            f"{one['BlueGreenDeploymentName']} ({one['Status']})"
+            for one in found
+            # One that is done leaves the new database alone.
+            if arn in (one.get("Source"), one.get("Target"))
+            and one.get("Status") != "SWITCHOVER_COMPLETED"
+        ]
+
+    def pending(self, row: Row) -> list[str]:
+        """What RDS will do to it in a maintenance window."""
+        arn = row[f"{self.names.prefix}Arn"]
+        with aws_errors("list the pending maintenance"):
+            found = self._rds.describe_pending_maintenance_actions(ResourceIdentifier=arn)
+        actions = [
+            action
+            for resource in found["PendingMaintenanceActions"]
+            for action in resource["PendingMaintenanceActionDetails"]
+        ]
+        dates = ("CurrentApplyDate", "AutoAppliedAfterDate", "ForcedApplyDate")
+        return [
+            *(f"the change of {name}" for name in row.get("PendingModifiedValues") or {}),
+            *(
+                f"{action['Action']}" + (f" from {when:%Y-%m-%d} on" if when else "")
+                for action in actions
+                for when in [next((action[name] for name in dates if action.get(name)), None)]
+            ),
+        ]
+
+    def keys(self, row: Row) -> set[str]:
+        """The keys of KMS that a restored one is encrypted with."""
+        found = {row.get("PerformanceInsightsKMSKeyId")}
+        if row.get("StorageEncrypted"):
+            found.add(row.get("KmsKeyId"))
+        return {str(key) for key in found if key}
 
     def by_hand(self, identifier: str, new: str) -> str:
         """The command that renames it."""

@@ -38,6 +38,7 @@ class Instances(Databases):
         status="DBInstanceStatus",
         restore_snapshot="restore_db_instance_from_db_snapshot",
         snapshot="DBSnapshotIdentifier",
+        snapshots="describe_db_snapshots",
         restore_time="restore_db_instance_to_point_in_time",
         source="SourceDBInstanceIdentifier",
         restored="TargetDBInstanceIdentifier",

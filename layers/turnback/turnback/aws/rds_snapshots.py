@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from turnback.aws.clients import aws_errors, client, code_of
 from turnback.aws.rds_clusters import Clusters
-from turnback.aws.rds_databases import Databases, tags_of
+from turnback.aws.rds_databases import Databases, major_of, tags_of
 from turnback.aws.rds_instances import Instances
 from turnback.errors import SnapshotFailed
 
@@ -56,6 +56,7 @@ class RdsSnapshot:
         gigabytes: size of the instance's storage in GiB; None for a cluster, whose snapshots
             all have the same number there.
         percent: how far it is.
+        major: the major version of PostgreSQL that it is of.
     """
 
     id: str
@@ -66,6 +67,7 @@ class RdsSnapshot:
     source: str = ""
     gigabytes: int | None = None
     percent: int | None = None
+    major: str = ""
 
     @property
     def run(self) -> str | None:
@@ -187,6 +189,7 @@ class _Snapshots:
             source=str(row.get(self._source_name) or ""),
             gigabytes=(row.get("AllocatedStorage") or None) if self._has_size else None,
             percent=row.get("PercentProgress"),
+            major=major_of(row),
         )
 
 

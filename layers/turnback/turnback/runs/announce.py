@@ -22,6 +22,10 @@ from turnback.runs.reporting.report import (
 from turnback.runs.reporting.words import summary
 from turnback.runs.state import PlanRecord, RestoreLoss, RunError, RunReport, RunSnapshot, RunState
 from turnback.runs.status import Status
+from turnback.wording import capped, cut
+
+# Of what a person should know besides, so that a message stays one.
+_NOTES, _NOTE_LENGTH = 10, 500
 
 
 class Publisher(Protocol):
@@ -136,6 +140,7 @@ class Known:
             restore=self._restore(),
             application=self._application(),
             superseded_by=self.plan.superseded_by,
+            notes=self._notes(),
             error=undone(state.error, self.status),
             rollback_error=undone(state.rollback_error, self.status),
             restore_error=self._restore_error(),
@@ -176,6 +181,10 @@ class Known:
         """How many of the plan's migrations the run did, whatever was undone since."""
         done = self.done.rolled_back if self.plan.down else self.done.applied
         return len(self.plan.migrations) if self._all_done else len(done)
+
+    def _notes(self) -> tuple[str, ...]:
+        notes = dict.fromkeys([*self.plan.notes, *self.done.notes])
+        return tuple(cut(note, _NOTE_LENGTH) for note in capped(list(notes), _NOTES))
 
     def _destroyed(self) -> tuple[str, ...]:
         """The data that was destroyed by what was undone since, and that no script brings back.

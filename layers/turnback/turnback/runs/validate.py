@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,13 +47,19 @@ class StackSettings:
     stop_application: bool = False
 
 
-def validate(run: Run, stack: StackSettings, gate: Gate = lambda *_: (0, [])) -> RunPlan:
+def validate(
+    run: Run,
+    stack: StackSettings,
+    gate: Gate = lambda *_: (0, []),
+    obstacles: Callable[[], Sequence[str]] = list,
+) -> RunPlan:
     """Check everything that can be checked without changing anything, and keep the plan.
 
     Args:
         run: the run.
         stack: the stack's settings.
         gate: how many people must approve a plan, and why.
+        obstacles: what a restore would meet; raises ConfigurationError if none is possible.
 
     Raises:
         RunCancelled: somebody cancelled the run.
@@ -72,6 +78,8 @@ def validate(run: Run, stack: StackSettings, gate: Gate = lambda *_: (0, [])) ->
     with nullcontext() if no_artifact else run.artifact() as found:
         record, plan, project = _plan(run, found)
         people, reasons = gate(project, plan)
+        if not plan.empty and stack.restore_policy != "never":
+            record = replace(record, notes=(*record.notes, *obstacles()))
         run.records.write_plan(replace(record, approval_reasons=tuple(reasons)))
         if people:
             run.records.write_scripts(_scripts(plan))

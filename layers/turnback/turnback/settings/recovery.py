@@ -68,6 +68,7 @@ class SnapshotSettings:
         retention_days: days that a snapshot is kept; 0 keeps all.
         least_kept: how many of the newest are kept, however old they are.
         stack: the name of the stack, which its snapshots carry and its retention goes by.
+        keys: ARNs of the keys of KMS that the functions may use.
     """
 
     kind: str
@@ -80,6 +81,7 @@ class SnapshotSettings:
     retention_days: int = 35
     least_kept: int = 3
     stack: str = ""
+    keys: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, environment: Environment) -> SnapshotSettings:
@@ -106,6 +108,7 @@ class SnapshotSettings:
             retention_days=whole(environment, "SNAPSHOT_RETENTION_DAYS", 35),
             least_kept=whole(environment, "SNAPSHOTS_KEPT", 3, least=1),
             stack=environment.get("STACK_NAME", ""),
+            keys=tuple(filter(None, environment.get("DATABASE_KMS_KEY_ARN", "").split(","))),
         )
 
 

@@ -110,6 +110,30 @@ class Recovery:
             hint="set the parameter SnapshotKind to rds, aurora or dump",
         )
 
+    def restore_obstacles(self) -> list[str]:
+        """What a restore by RDS would meet; see ``obstacles``. Nothing with dumps."""
+        settings = self.snapshot_settings
+        if settings.kind not in ("rds", "aurora"):
+            return []
+        from turnback.aws.kms import describe_key
+        from turnback.recovery.managed.obstacles import obstacles
+
+        look = functools.partial(
+            obstacles,
+            known_keys=settings.keys,
+            describe_key=describe_key,
+            stack=settings.stack,
+        )
+        if settings.kind == "rds":
+            from turnback.aws.rds_instances import Instances
+
+            return look(Instances(), settings.instance)
+        from turnback.aws.rds_clusters import Clusters
+
+        clusters = Clusters()
+        members = clusters.members(settings.cluster)
+        return look(clusters, settings.cluster, members=members)
+
     @property
     def application_settings(self) -> ApplicationSettings:
         """What is stopped during a rollback."""

@@ -346,7 +346,7 @@ class ManagedRestore:
         return RestorePlan(
             kept=kept,
             steps=[
-                f"1. {new}: a new {access.noun}, {where}, with the settings of {live}",
+                f"1. {new}: a new {access.noun}, {where}, with {self._settings()}",
                 f"2. {check}; until here {live} answers as before",
                 f"3. {live} becomes {kept}; for some minutes nothing answers at its endpoint",
                 f"4. {new} becomes {live}; the endpoint does not change",
@@ -359,6 +359,17 @@ class ManagedRestore:
             begun=attempt.begun,
             done=attempt.done,
             another=another,
+        )
+
+    def _settings(self) -> str:
+        live = self._access.identifier
+        current, entry = self._access.databases.find(live), self._source.snapshot
+        taken = self._access.snapshots.find(entry.id) if entry else None
+        if current is None or taken is None or taken.major == current.major:
+            return f"the settings of {live}"
+        return (
+            f"the settings of {live}, but the default parameters of PostgreSQL {taken.major}: "
+            f"{live} is of {current.major}, so upgrade the new one in RDS afterwards"
         )
 
     def loss(self) -> Loss:

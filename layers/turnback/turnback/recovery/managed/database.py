@@ -64,6 +64,10 @@ class ManagedDatabase(Protocol):
         """Whether a modification waits to be done."""
 
     @property
+    def major(self) -> str:
+        """The major version of PostgreSQL."""
+
+    @property
     def has_managed_password(self) -> bool:
         """Whether RDS keeps the master password in a secret, and rotates it."""
 

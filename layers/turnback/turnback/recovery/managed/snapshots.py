@@ -93,6 +93,10 @@ class ManagedSnapshot(Protocol):
     def encrypted(self) -> bool:
         """Whether it is encrypted at rest."""
 
+    @property
+    def major(self) -> str:
+        """The major version of PostgreSQL that it is of."""
+
 
 class SnapshotService(Protocol):
     """The part of RDS that is needed, for an instance or for a cluster."""

@@ -45,7 +45,7 @@ def slack_message(report: Report, *, buttons: bool = False) -> dict[str, Any]:
         blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": text}})
     if buttons and report.asking:
         blocks.append(_buttons(report, report.asking))
-    for line in (_steps(report), _checklist(report), _footer(report)):
+    for line in (_steps(report), _notes(report), _checklist(report), _footer(report)):
         if line:
             blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": line}]})
     return {"text": cut(escape(title(report)), SECTION_LENGTH), "blocks": blocks}
@@ -95,6 +95,10 @@ def _reasons(report: Report) -> str:
 def _steps(report: Report) -> str:
     line = "  ".join(f"{step.mark} {step.name}: {cut(step.text, 100)}" for step in steps(report))
     return cut(escape(line), 1500)
+
+
+def _notes(report: Report) -> str:
+    return cut(escape("\n".join(report.notes)), 1500)
 
 
 def _checklist(report: Report) -> str:

@@ -37,6 +37,9 @@ def email_text(report: Report) -> str:
         if reasons
         else "",
         _titled("What a restore loses", lost(report)),
+        "\n".join(["Worth knowing:", *(_wrapped(note, "  ") for note in report.notes)])
+        if report.notes
+        else "",
         _titled("What to do next", next_step(report).replace("`", "")),
         f"run {report.run}, {clock(report.at)}"
         + (f"\n{report.execution_arn}" if report.execution_arn else ""),

@@ -135,6 +135,7 @@ class Report(Stated):
         checklist: of a final status, ``item``, ``answer`` (``yes``, ``no``, ``unknown``) and
             ``evidence`` of each; empty where there was nothing to do.
         superseded_by: the newer release that has brought all of its migrations, or None.
+        notes: what a person should know besides, such as what would delay a restore.
         error: what stopped the run, or None.
         rollback_error: what stopped the rollback, or None.
         restore_error: what stopped the restore, or why there was none, or None.
@@ -168,6 +169,7 @@ class Report(Stated):
     application: ReportApplication | None = None
     checklist: tuple[dict[str, str], ...] = ()
     superseded_by: str | None = None
+    notes: tuple[str, ...] = ()
     error: RunError | None = None
     rollback_error: RunError | None = None
     restore_error: RunError | None = None
