@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from turnback.demo.scenarios import create_instance_stack
-from turnback.local.aws import REGION, LocalAws, local_aws_python
+from turnback.local.aws import LocalAws, local_aws_python
 from turnback.local.database import Database, make_database
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
@@ -60,10 +60,7 @@ class World:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         settings = {
-            "AWS_ENDPOINT_URL": self.aws.endpoint,
-            "AWS_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            **self.aws.variables(),
             "NO_PROXY": "127.0.0.1",
         }
         done = subprocess.run(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import http.client
 import io
 import json
 import os
@@ -13,11 +16,16 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import boto3
 import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import ClientError
 from turnback.errors import AwsError
 from turnback.local import emulator
-from turnback.local.aws import LocalAws, local_aws_python
+from turnback.local.aws import REGION, LocalAws, local_aws_python
 from turnback.local.scratch import processes_of, scratch
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +91,90 @@ def test_a_function_sees_its_own_variables_and_nothing_of_the_host(aws):
     assert "SECRET_OF_THE_HOST" not in seen
     assert "HOME" not in seen
     assert "STATE_DIR" not in seen
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"},
+        {"AWS_ACCESS_KEY_ID": "000000000000", "AWS_SECRET_ACCESS_KEY": "test"},
+        {"AWS_ACCESS_KEY_ID": "AKIAAAAAAAAAAAAAAAAA", "AWS_SECRET_ACCESS_KEY": "test"},
+        {"AWS_SECRET_ACCESS_KEY": "of somebody else"},
+    ],
+)
+@pytest.mark.parametrize(
+    ("service", "action"),
+    [("lambda", "ListFunctions"), ("s3", "ListBuckets"), ("sts", "GetCallerIdentity")],
+)
+def test_it_refuses_every_key_but_that_of_this_start(aws, key, service, action):
+    wrong = {**aws.variables(), **key}
+    with pytest.raises(ClientError, match=r"invalid|Signature|InvalidAccessKeyId"):
+        client(aws, service, wrong)._make_api_call(action, {})
+    client(aws, service, aws.variables())._make_api_call(action, {})
+
+
+@pytest.mark.parametrize("service", ["lambda", "s3"])
+def test_it_refuses_calls_without_a_signature(aws, service):
+    action = {"lambda": "list_functions", "s3": "list_buckets"}[service]
+    unsigned = client(aws, service, aws.variables(), signature_version=UNSIGNED)
+    with pytest.raises(ClientError):
+        getattr(unsigned, action)()
+
+
+def test_it_refuses_a_link_that_another_key_has_signed(aws):
+    aws.client("s3").create_bucket(Bucket="links")
+    aws.client("s3").put_object(Bucket="links", Key="a", Body=b"seen")
+    for secret, status in ((aws.variables()["AWS_SECRET_ACCESS_KEY"], 200), ("guess", 403)):
+        signer = client(aws, "s3", {**aws.variables(), "AWS_SECRET_ACCESS_KEY": secret})
+        link = signer.generate_presigned_url("get_object", {"Bucket": "links", "Key": "a"})
+        assert status_of(aws, link.removeprefix(aws.endpoint)) == status
+
+
+def test_the_keys_of_a_function_cannot_be_computed_from_its_name(aws):
+    seen = invoke(aws, {})
+    arn = aws.client("lambda").get_function(FunctionName="probe")["Configuration"]["FunctionArn"]
+    role = aws.client("iam").get_role(RoleName="any")["Role"]["Arn"]
+    digest = hashlib.sha256(f"{arn}:{role}".encode()).hexdigest()
+    secret = hashlib.sha256(f"secret:{digest}".encode()).hexdigest()
+    assert seen["AWS_SECRET_ACCESS_KEY"] not in (secret, "test")
+    assert seen["AWS_ACCESS_KEY_ID"] != aws.variables()["AWS_ACCESS_KEY_ID"]
+
+
+@pytest.mark.parametrize("path", ["reset", "config", "lambda-code/probe", "ses/messages"])
+def test_its_administration_answers_nobody(aws, path):
+    for method in ("GET", "POST"):
+        assert status_of(aws, f"/_ministack/{path}", method) == 403
+
+
+def test_it_listens_on_this_machine_only_and_its_folders_are_private(aws):
+    port = urlsplit(aws.endpoint).port
+    # Address and port in hexadecimal, and 0A for a listening socket (proc_pid_net(5)).
+    tables = [path.read_text() for path in Path("/proc/net").glob("tcp*")]
+    rows = [line.split() for table in tables for line in table.splitlines()]
+    listening = {row[1] for row in rows if row[3] == "0A" and row[1].endswith(f":{port:04X}")}
+    assert listening == {f"0100007F:{port:04X}"}
+    home = aws.log.parent
+    assert {(home / name).stat().st_mode & 0o777 for name in ("s3", "state")} == {0o700}
+    assert aws.log.stat().st_mode & 0o777 == 0o600
+
+
+def client(aws, service, variables, **config):
+    return boto3.session.Session(
+        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+        region_name=REGION,
+    ).client(
+        service,
+        endpoint_url=aws.endpoint,
+        config=Config(proxies={}, s3={"addressing_style": "path"}, **config),
+    )
+
+
+def status_of(aws, path, method="GET"):
+    connection = http.client.HTTPConnection("127.0.0.1", urlsplit(aws.endpoint).port, timeout=10)
+    with contextlib.closing(connection):
+        connection.request(method, path)
+        return connection.getresponse().status
 
 
 def test_it_writes_into_its_own_folder_only(aws):

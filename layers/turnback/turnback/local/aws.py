@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import http.client
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,17 +36,21 @@ LOG_LINES = 20
 class LocalAws:
     """A running local AWS. As a context manager it is stopped at the end."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], port: int, log: Path, key: Mapping[str, str]
+    ) -> None:
         """Describe one that runs; :meth:`start` starts one.
 
         Args:
             process: the emulator, leader of its process group.
             port: where it listens on 127.0.0.1.
             log: its log file.
+            key: the variables with the access key of its root user.
         """
         self.endpoint = f"http://127.0.0.1:{port}"
         self.log = log
         self._process = process
+        self._key = dict(key)
         # The user's own settings are not read: neither files nor variables.
         nothing = {
             "profile": (None, None, None, None),
@@ -53,15 +58,15 @@ class LocalAws:
             "credentials_file": (None, None, os.devnull, None),
         }
         self._session = boto3.session.Session(
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+            aws_access_key_id=key["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=key["AWS_SECRET_ACCESS_KEY"],
             region_name=REGION,
             botocore_session=botocore.session.Session(session_vars=nothing),
         )
 
     @classmethod
     def start(cls, python: Path, folder: Path) -> Self:
-        """Start one on a free port of 127.0.0.1.
+        """Start one on a free port of 127.0.0.1, with an access key of its own.
 
         It ends when this process ends, however that happens: it watches a pipe that only we hold.
 
@@ -74,20 +79,28 @@ class LocalAws:
         """
         home = folder / "aws"
         (home / "tmp").mkdir(parents=True)
+        # Other users may enter the folder, for the layers of functions.
+        for private in ("s3", "state"):
+            (home / private).mkdir(mode=0o700)
         log = home / "emulator.log"
+        log.touch(mode=0o600)
         port = _free_port()
+        key = {
+            "AWS_ACCESS_KEY_ID": f"AKIA{secrets.token_hex(8).upper()}",
+            "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30),
+        }
         with log.open("wb") as output:
             process = subprocess.Popen(
                 # -I: neither the user's settings nor our own folder are on its import path.
                 [python, "-I", emulator.__file__],
-                env=_environment(folder, home, port),
+                env=_environment(folder, home, port) | key,
                 cwd=home,
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
-        running = cls(process, port, log)
+        running = cls(process, port, log, key)
         try:
             running._await_ready(port)
         except BaseException:
@@ -101,7 +114,7 @@ class LocalAws:
             # Not urllib, which would ask the user's proxy.
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
             try:
-                connection.request("GET", "/_ministack/health")
+                connection.request("GET", emulator.HEALTH)
                 if connection.getresponse().status == 200:
                     return
             except OSError:
@@ -125,9 +138,8 @@ class LocalAws:
         """The environment variables that make the command line use this AWS."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": REGION,
+            **self._key,
         }
 
     def newest_log_lines(self, group: str) -> list[str]:

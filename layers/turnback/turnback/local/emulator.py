@@ -16,6 +16,7 @@ import hashlib
 import io
 import os
 import re
+import secrets
 import signal
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 MINISTACK = "1.5.33"
+HEALTH = "/_ministack/health"
 _SESSION = re.compile(r"(arn:[^:]+):sts:(:\d+):assumed-role/([^/]+)/.*")
 # What a function may see of the emulator's own environment.
 SHARED = {"PATH", "LANG", "TMPDIR", "TURNBACK_SCRATCH"}
@@ -37,6 +39,7 @@ def main() -> None:
     if found != MINISTACK:
         sys.exit(f"The local AWS needs ministack {MINISTACK}, and finds {found}.")
     threading.Thread(target=_end_with_starter, daemon=True).start()
+    _verify_every_key()
     _serve_python_by_runtime_client()
     _take_loopback_for_tls()
     _know_the_role_of_a_session()
@@ -46,6 +49,7 @@ def main() -> None:
     _wait_for_no_event()
     from ministack import app
 
+    app.app = _without_administration(app.app)
     sys.argv = ["ministack"]
     app.main()
 
@@ -54,6 +58,55 @@ def _end_with_starter() -> None:
     sys.stdin.buffer.read()
     # The functions' processes are of our group; ministack would leave them behind.
     os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _verify_every_key() -> None:
+    """Let in the one key that this start was given, and the functions' own, with their signature.
+
+    ministack takes ``test``, every account number and no key at all for the account's root, looks
+    at no signature of root, and computes the keys of functions from their names. Whoever can
+    reach the port could so create a function, which runs as the user who started us.
+    """
+    from ministack.core import iam_evaluator, lambda_runtime
+    from ministack.services import lambda_svc, sts
+
+    ours = os.environ["AWS_ACCESS_KEY_ID"]
+    for module in (iam_evaluator, sts):
+        module.is_root_access_key = lambda key: key == ours
+    # Asked only for whether to skip the check of a signature.
+    iam_evaluator._is_root_key = lambda _: False
+    salt = secrets.token_hex(16)
+    made = lambda_runtime.execution_credentials
+
+    def execution_credentials(config: dict[str, Any]) -> dict[str, str]:
+        credentials: dict[str, str] = made({**config, "FunctionArn": config["FunctionArn"] + salt})
+        return credentials
+
+    lambda_runtime.execution_credentials = execution_credentials
+    lambda_svc.execution_credentials = execution_credentials
+    enforce = iam_evaluator.enforce
+
+    def enforce_but_public_urls(key: str, action: str, *given: Any, **named: Any) -> Any:
+        kind = (named.get("service_context") or {}).get("lambda:FunctionUrlAuthType")
+        public = action == "lambda:InvokeFunctionUrl" and kind == "NONE"
+        return None if public and not key else enforce(key, action, *given, **named)
+
+    iam_evaluator.enforce = enforce_but_public_urls
+
+
+def _without_administration(app: Any) -> Any:
+    """The application without ministack's own addresses, which ask for no key."""
+
+    async def guarded(scope: Any, receive: Any, send: Any) -> None:
+        path = str(scope.get("path", ""))
+        if path.startswith(("/_ministack/", "/_localstack/")) and path != HEALTH:
+            if scope["type"] == "http":
+                await send({"type": "http.response.start", "status": 403, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
+            return
+        await app(scope, receive, send)
+
+    return guarded
 
 
 def _serve_python_by_runtime_client() -> None:
