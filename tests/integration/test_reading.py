@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
@@ -13,6 +15,7 @@ from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.statements import Statement
 
 from tests.conftest import ProjectFactory
+from tests.integration.command_line import turnback
 
 SETTINGS = {
     "standard_conforming_strings": ("off", "on"),
@@ -149,3 +152,52 @@ def test_a_verify_script_that_our_parser_cannot_read_is_run(
     assert report.error is not None and "rows" in report.error.message
     assert execute(database, "SELECT to_regclass('t')") == [(None,)]
     assert up(database, project_factory, TABLE, **files).error is None
+
+
+# The environment of whoever runs turnback
+
+
+def test_variables_of_libpq_change_neither_what_runs_nor_what_is_read(
+    database: str,
+    project_factory: ProjectFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same migrations with them and without them; the server says what its session has."""
+    shown = "current_setting('DateStyle') || current_setting('TimeZone') || current_setting('geqo')"
+    files = {
+        "sql/0001_t.sql": "CREATE TABLE t (d date, s text, settings text);\n"
+        f"INSERT INTO t VALUES ('02/03/2026', 'a\\', {shown});\nINSERT INTO t (s) VALUES ('ü');\n",
+        "rollback/0001_rollback.sql": "DROP TABLE t;\n",
+    }
+    folder = project_factory(files)
+
+    def run(environment: dict[str, str]) -> list[object]:
+        with monkeypatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            assert turnback("up", url=database, folder=folder).code == 0
+            status = turnback("status", "--json", url=database, folder=folder).document
+            taken = turnback("backup", "--json", url=database, folder=folder).document
+        for one in status["migrations"]:
+            del one["applied_at"], one["execution_ms"]
+        rows = execute(database, "SELECT d = DATE '2026-02-03', s, settings FROM t")
+        assert turnback("down", "0", "--yes", url=database, folder=folder).code == 0
+        return [status["migrations"], taken["snapshot"]["schema_version"], rows]
+
+    before = run({})
+    hostile = "-c standard_conforming_strings=off -c DateStyle=German -c search_path=nowhere"
+    service = tmp_path / "service.conf"
+    service.write_text(
+        f"[elsewhere]\nhost=192.0.2.1\ndbname=wrong\noptions={hostile}\nclient_encoding=LATIN1\n"
+    )
+    environment = {
+        "PGDATESTYLE": "German, DMY",
+        "PGTZ": "Asia/Tokyo",
+        "PGGEQO": "off",
+        "PGCLIENTENCODING": "LATIN1",
+        "PGOPTIONS": hostile,
+        "PGSERVICE": "elsewhere",
+        "PGSERVICEFILE": str(service),
+    }
+    assert run(environment) == before

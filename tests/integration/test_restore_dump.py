@@ -441,7 +441,7 @@ def test_the_error_of_an_old_server_is_known_by_its_command_in_every_language() 
     )
     [failure] = errors_in(said)
     assert (failure.entry, failure.what) == (7, "TABLE users app")
-    assert "keine Berechtigung" in failure.message
+    assert "keine Berechtigung" in failure.whole
 
 
 def test_a_restore_gives_up_before_the_function_is_stopped(filled: str, admin: Admin) -> None:

@@ -8,6 +8,7 @@ import pytest
 from turnback.engine.look.half_done import HalfDone
 from turnback.engine.run.failure import explain, point
 from turnback.engine.run.plan import Step, step_down, step_up
+from turnback.engine.session.disclosure import public_output
 from turnback.engine.session.message import ServerError
 from turnback.errors import (
     LockTimeout,
@@ -19,6 +20,7 @@ from turnback.errors import (
 
 from tests.unit.migrations import migration
 
+UNKNOWN_TEXT = "code of the database raised an error whose text may have values of rows"
 SQL = "CREATE TABLE a ();\n  CREATE TABLE b ();\nSELECT é, no;\n"
 UP = step_up(migration("0002", SQL, "DROP TABLE b;\nDROP TABLE a;\n"))
 BEFORE = 100
@@ -113,10 +115,47 @@ def test_detail_of_the_schema_and_the_place_in_a_function_are_in_the_message() -
         ),
         (
             "P0001",
-            "wrong",
+            "no age for ada@example.com",
             "ada@example.com",
             "SQL statement \"UPDATE users SET email = 'ada@example.com'\"",
-            "wrong",
+            UNKNOWN_TEXT,
+        ),
+        (
+            "23505",
+            "ada@example.com is there",
+            None,
+            "PL/pgSQL function f() line 3 at RAISE",
+            f"{UNKNOWN_TEXT} [PL/pgSQL function f() line 3 at RAISE]",
+        ),
+        ("MY001", "ada@example.com is there", None, None, UNKNOWN_TEXT),
+        (
+            "38000",
+            "ada@example.com is there",
+            None,
+            'PL/Perl function "f"',
+            f'{UNKNOWN_TEXT} [PL/Perl function "f"]',
+        ),
+        (
+            "42P01",
+            'relation "ada@example.com" does not exist',
+            None,
+            None,
+            'relation "…" does not exist',
+        ),
+        (
+            "42P07",
+            'relation "ada@example.com" already exists',
+            None,
+            'SQL statement "CREATE TABLE ..."\nPL/pgSQL function f() line 3 at EXECUTE',
+            'relation "…" already exists',
+        ),
+        ("XX000", 'no point in "ada@example.com"', None, None, 'no point in "…"'),
+        (
+            "22021",
+            'invalid byte sequence for encoding "UTF8": 0xe4 0x6e',
+            "ada@example.com",
+            None,
+            'invalid byte sequence for encoding "…": 0x… 0x…',
         ),
     ],
 )
@@ -128,6 +167,68 @@ def test_values_of_rows_are_in_the_detail_only(
     assert "ada@example.com" in str(error.detail)
     assert "ada@example.com" not in json.dumps(error.to_dict()) + str(error)
     assert "ada@example.com" not in str(error.machine_readable())
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "public"),
+    [
+        ("RAISE EXCEPTION 'no age for %, 100%% sure', a;", None, "no age for …, 100% sure"),
+        ("raise 'it''s %';", "it's ada@example.com", "it's …"),
+        ("ASSERT n = 0, 'rows are left';", "rows are left", "rows are left"),
+        ("RAISE EXCEPTION 'another one';", None, UNKNOWN_TEXT),
+        ("RAISE EXCEPTION USING MESSAGE = 'no age for ' || a;", None, UNKNOWN_TEXT),
+    ],
+)
+def test_the_text_of_a_raise_is_shown_as_it_stands_in_the_script(
+    text: str, message: str | None, public: str
+) -> None:
+    step = step_up(migration("0002", f"DO $$ BEGIN {text} END $$;\n"))
+    said = message or "no age for ada@example.com, 100% sure"
+    error = failed(step, index=0, sqlstate="P0001", message=said, hint="ask ada@example.com")
+    assert error.message == public
+    assert "ada@example.com" not in json.dumps(error.to_dict())
+    assert error.detail is None or said in error.detail
+
+
+def test_a_name_that_stands_in_the_script_is_shown() -> None:
+    step = step_up(migration("0002", "DROP TABLE edges;\n"))
+    error = failed(step, index=0, sqlstate="42P01", message='table "edges" does not exist')
+    assert error.message == 'table "edges" does not exist'
+
+
+@pytest.mark.parametrize(
+    ("said", "public"),
+    [
+        (
+            'COPY failed for table "t": ERROR:  invalid input syntax for type integer: "ada@x"\n'
+            'CONTEXT:  COPY t, line 1, column a: "ada@x"',
+            'COPY failed for table "t": ERROR:  invalid input syntax for type integer: "…"',
+        ),
+        (
+            'could not execute query: FEHLER:  Wert »ada@x« ist falsch: "ada@x"\n'
+            "DETAIL:  ada@x\nCONTEXT:  PL/pgSQL-Funktion f() Zeile 1 bei RAISE",
+            None,
+        ),
+        (
+            'could not execute query: ERROR:  could not create unique index "u"\n'
+            "DETAIL:  Key (a)=(ada@x) is duplicated.\nCommand was: CREATE UNIQUE INDEX",
+            'could not execute query: ERROR:  could not create unique index "u"',
+        ),
+        (
+            "COPY failed: ERROR:  ada@x\nCONTEXT:  PL/pgSQL function f() line 1 at RAISE\nCOPY t",
+            f"COPY failed: ERROR:  {UNKNOWN_TEXT}",
+        ),
+        (
+            "COPY failed: ERROR:  ada@x\nCONTEXT:  PL/Perl function f",
+            f"COPY failed: ERROR:  {UNKNOWN_TEXT}",
+        ),
+        ('could not open file "a.dump"', 'could not open file "a.dump"'),
+    ],
+)
+def test_the_output_of_pg_restore_has_no_values_of_rows(said: str, public: str | None) -> None:
+    shown = public_output(said)
+    assert "ada@x" not in shown
+    assert public is None or shown == public
 
 
 def test_a_long_statement_is_cut() -> None:

@@ -45,6 +45,7 @@ _TARGET = click.option(
 @stack_option
 @_TARGET
 @click.option("--dry-run", is_flag=True, help="Say what would be taken; write nothing.")
+@opt.verbose
 @opt.as_json
 @reported
 def backup(

@@ -9,6 +9,7 @@ import re
 import secrets
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -176,4 +177,5 @@ class EventPrinter:
             word = click.style(f"{words_of(event):<11}", fg=_COLORS[event.kind])
             self._out.result(f"  {word} {name_of(event)}  {human_ms(event.execution_ms)}")
         elif event.kind is not EventKind.STARTED:
-            self._out.note("  " + ": ".join(filter(None, [name_of(event), words_of(event)])))
+            words = words_of(replace(event, text=event.whole or event.text))
+            self._out.note("  " + ": ".join(filter(None, [name_of(event), words])))

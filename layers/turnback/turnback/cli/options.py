@@ -304,6 +304,14 @@ database = together(
     ),
 )
 
+verbose = click.option(
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    callback=set_verbose,
+    help="Print with an error what the server says of rows; never kept or published.",
+)
+
 lock_options = together(
     click.option(
         "--lock-timeout",
@@ -326,13 +334,7 @@ lock_options = together(
         show_default=True,
         help="How long to wait for another run to end.",
     ),
-    click.option(
-        "--verbose",
-        is_flag=True,
-        expose_value=False,
-        callback=set_verbose,
-        help="Print with an error what the server says of rows; never kept or published.",
-    ),
+    verbose,
 )
 
 yes = click.option("--yes", is_flag=True, help="Do not ask.")

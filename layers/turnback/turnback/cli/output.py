@@ -83,9 +83,14 @@ def set_verbose(context: click.Context, _: click.Parameter, verbose: bool) -> No
     context.meta[_VERBOSE] = verbose
 
 
-def _is_verbose() -> bool:
+def _detail(detail: str) -> list[str]:
+    """What may have values of rows, or how to see it, in a command that can show it."""
     context = click.get_current_context(silent=True)
-    return bool(context and context.meta.get(_VERBOSE))
+    known = context.meta.get(_VERBOSE) if context else None
+    if known is None:
+        return []
+    shown = detail if known else "it may have values of rows: --verbose shows it"
+    return [f"  {click.style('detail:', bold=True)} {shown}"]
 
 
 def print_error(error: TurnbackError) -> None:
@@ -98,8 +103,7 @@ def print_error(error: TurnbackError) -> None:
     if error.hint:
         lines.append(f"  {click.style('hint:', bold=True)} {error.hint}")
     if error.detail:
-        shown = error.detail if _is_verbose() else "it may have values of rows: --verbose shows it"
-        lines.append(f"  {click.style('detail:', bold=True)} {shown}")
+        lines += _detail(error.detail)
     for line in lines:
         click.echo(on_terminal(line), err=True)
 

@@ -70,6 +70,7 @@ _TABLES_SHOWN = 5
 )
 @stack_option
 @click.option("--dry-run", is_flag=True, help="Say what is lost and what would be done; only look.")
+@opt.verbose
 @opt.yes
 @opt.as_json
 @reported

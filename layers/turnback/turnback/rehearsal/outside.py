@@ -140,7 +140,7 @@ def _try(admin: Connection, sql: str) -> str | None:
     try:
         send(admin, sql)
     except ServerError as error:
-        return error.message
+        return str(error)
     return None
 
 

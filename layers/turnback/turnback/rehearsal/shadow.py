@@ -123,7 +123,7 @@ class Shadow:
             send(admin, f"CREATE DATABASE {identifier(name)}{owner} TEMPLATE template0")
         except ServerError as error:
             raise DatabaseRefused(
-                f"no shadow database can be made: {error.message}",
+                f"no shadow database can be made: {error}",
                 sqlstate=error.sqlstate,
                 hint="grant CREATEDB to this user, or leave out --shadow-url",
             ) from error

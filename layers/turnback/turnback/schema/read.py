@@ -69,7 +69,7 @@ def fingerprint(connection: Connection, *, history_schema: str = "public") -> Fi
             results = _ask(connection)
     except ServerError as error:
         raise DatabaseRefused(
-            f"the schema cannot be read: {error.message}",
+            f"the schema cannot be read: {error}",
             sqlstate=error.sqlstate,
             hint="run it again when nobody else changes the schema",
         ) from error

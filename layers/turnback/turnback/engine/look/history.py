@@ -235,7 +235,7 @@ class History:
             send(self._connection, f"{CATALOG_ONLY}\n{text}")
         except ServerError as error:
             raise DatabaseRefused(
-                f"the history tables cannot be created: {error.message}",
+                f"the history tables cannot be created: {error}",
                 sqlstate=error.sqlstate,
                 hint="this server is read-only: name the endpoint of the writer"
                 if error.sqlstate == "25006"

@@ -186,13 +186,13 @@ def _nothing_to_undo(statement: Statement, error: ServerError, facts: FailureFac
         return None
     if error.sqlstate in UNDEFINED:
         if kind == "AlterTableStmt" and _only_adds(statement):
-            return None if facts.table_exists else f"never created: {error.message}"
+            return None if facts.table_exists else f"never created: {error}"
         if kind in _CHANGING or kind.startswith(("Drop", "Alter")):
-            return f"never created: {error.message}"
+            return f"never created: {error}"
     if error.sqlstate in DUPLICATE and kind != "RenameStmt":
-        return f"still exists: {error.message}"
+        return f"still exists: {error}"
     if error.sqlstate == _WRONG_OBJECT_TYPE and facts.attached:
-        return f"still attached: {error.message}"
+        return f"still attached: {error}"
     return None
 
 

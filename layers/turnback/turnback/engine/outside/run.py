@@ -24,14 +24,15 @@ from turnback.engine.outside.partitions import finish_detach
 from turnback.engine.outside.undo import Skipped, Undo
 from turnback.engine.run.failure import (
     point,
-    public_message,
     refused_by_us,
     require_plain_reading,
+    written_source,
 )
 from turnback.engine.run.plan import Step
 from turnback.engine.run.record import Recorder
 from turnback.engine.run.session import Session
 from turnback.engine.run.transaction import OURSELVES, RESET, header_settings
+from turnback.engine.session.disclosure import public
 from turnback.engine.session.events import Event, EventKind
 from turnback.engine.session.message import ServerError, Watcher, send, send_under_one_sync
 from turnback.errors import MigrationFailed, MigrationIncomplete, TurnbackError
@@ -164,7 +165,8 @@ class _Script:
         except ServerError as error:
             left = self._commits(statement) or left_something(connection, statement)
             if left and step.direction == "up":
-                send(connection, f"{RESET} {recorder.left(step, number, public_message(error))}")
+                said = public(error, written_source(step, statement))
+                send(connection, f"{RESET} {recorder.left(step, number, said)}")
             raise self._failure(error, statement, number, changed, left=left) from error
 
     def _apply(self, statement: Statement, number: int) -> None:

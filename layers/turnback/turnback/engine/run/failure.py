@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from turnback.engine.run.plan import Step
 from turnback.engine.session.connection import misread
+from turnback.engine.session.disclosure import hidden, public, public_hint
 from turnback.engine.session.message import Connection, ServerError
 from turnback.engine.session.query import DONE_ALREADY, LOCK_LOST
 from turnback.errors import (
@@ -21,22 +20,14 @@ from turnback.sql.script import syntax_error
 from turnback.sql.statements import Statement
 
 _LOCK_NOT_AVAILABLE = "55P03"
-# Classes of SQLSTATE whose DETAIL is about objects and never about rows: a feature, a dependency,
-# a database or schema, a rule about names and types, an object that is not in the right state.
-_ABOUT_THE_SCHEMA = {"0A", "2B", "3D", "3F", "42", "55"}
-_DATA_EXCEPTION = "22"
-_QUOTED = re.compile(r'"(?:[^"]|"")*"')
-# The first line of a CONTEXT; others quote a line of a file, a value or a statement.
-_PLACE_IN_CODE = re.compile(
-    r'(?:PL/\w+|SQL) function "?[\w$.]+"?(?:\([^)]*\))?'
-    r"(?: line \d+ at [\w ]+| statement \d+| during \w+)?"
-)
 _SYNTAX_ERROR = "42601"
 _READ_ONLY = "25006"
 _NOT_AN_INTEGER = "22P02"
 # Transient: a lock timeout, a deadlock, a serialization failure.
 _TRANSIENT = (_LOCK_NOT_AVAILABLE, "40P01", "40001")
 _LONGEST_STATEMENT = 2000
+# Characters of a script that is searched for the text of an error.
+_BIG = 1_000_000
 _HINTS = {
     "25001": "if the statement cannot run in a transaction, say so in the header: "
     "-- turnback: no-transaction",
@@ -122,14 +113,14 @@ def point(
     if refused := refused_by_us(step, error):
         return refused
     line, column = step.runnable.position(offset) if offset is not None else (None, None)
-    message = public_message(error)
+    source = written_source(step, statement)
     kind: type[TurnbackError] = RollbackFailed if step.direction == "down" else MigrationFailed
     if error.sqlstate in _TRANSIENT:
         kind = LockTimeout
     elif incomplete is not None:
         kind = MigrationIncomplete
     return kind(
-        message,
+        public(error, source),
         file=step.runnable.script.path,
         line=line,
         column=column,
@@ -137,32 +128,15 @@ def point(
         sqlstate=error.sqlstate,
         hint="; ".join(part.rstrip(".") for part in _advice(step, error, incomplete) if part),
         version=step.version,
-        detail=_with_rows(error),
+        detail=hidden(error, source),
     )
 
 
-def public_message(error: ServerError) -> str:
-    """What the server says, without values of rows: it goes to the history, to SNS, to a chat.
-
-    The message of a violated constraint names constraint and table, and its DETAIL the row. The
-    message of a data exception repeats the value. DETAIL is kept where it is about the schema.
-    """
-    kind = error.sqlstate[:2]
-    message = error.message
-    if kind == _DATA_EXCEPTION:
-        message = _QUOTED.sub('"…"', message)
-    if error.detail and kind in _ABOUT_THE_SCHEMA:
-        message += f" ({error.detail})"
-    context = error.context.splitlines()[0] if error.context else ""
-    return f"{message} [{context}]" if _PLACE_IN_CODE.fullmatch(context) else message
-
-
-def _with_rows(error: ServerError) -> str | None:
-    """All that the server said, where the message does not say all of it."""
-    texts = [error.message, error.detail, (error.context or "").partition("\n")[0]]
-    whole = "; ".join(text for text in texts if text)
-    public = public_message(error)
-    return None if all(text in public for text in texts if text) else whole
+def written_source(step: Step, statement: Statement | None = None) -> str:
+    """What the author wrote: the script, or of a big one the statement that failed."""
+    if step.runnable.script.size <= _BIG:
+        return step.runnable.text
+    return statement.sql if statement else ""
 
 
 def _advice(step: Step, error: ServerError, incomplete: str | None) -> list[str | None]:
@@ -176,11 +150,11 @@ def _advice(step: Step, error: ServerError, incomplete: str | None) -> list[str 
         kept = f"{step.version} is still {'half done' if step.half else 'applied'}"
     if error.sqlstate in _TRANSIENT:
         again = "try again when the table is less busy, or for longer: --lock-retry-for 10min"
-        return [error.hint, incomplete or kept, again]
+        return [public_hint(error), incomplete or kept, again]
     hint = _HINTS.get(error.sqlstate)
     if error.sqlstate == _READ_ONLY and step.runnable.script is step.migration.verify:
         hint = "a verify script may read, but not write"
-    return [error.hint, hint, incomplete or f"{kept}; {again}"]
+    return [public_hint(error), hint, incomplete or f"{kept}; {again}"]
 
 
 def _statement_at(step: Step, index: int) -> Statement | None:

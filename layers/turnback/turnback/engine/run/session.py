@@ -6,13 +6,25 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from psycopg.errors import Diagnostic
+
 from turnback.engine.look.history import History, HistoryState
 from turnback.engine.run.record import Recorder
 from turnback.engine.session import lock
 from turnback.engine.session.connection import connect, refuse_pooler
 from turnback.engine.session.events import Event, EventKind, Listener, Options, RunContext
-from turnback.engine.session.message import Connection
+from turnback.engine.session.message import Connection, ServerError
 from turnback.engine.session.query import execute
+
+
+def _event_of(notice: Diagnostic) -> Event:
+    said = ServerError(
+        0,
+        notice.sqlstate or "00000",
+        notice.message_primary or "",
+        context=notice.context,
+    )
+    return Event(EventKind.NOTICE, text=str(said), whole=said.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +59,7 @@ class Session:
         """Connect. Raises as ``connect`` does."""
         name = lock.application_of(context.run)
         connection = connect(target, application_name=name, options=options)
-        connection.add_notice_handler(
-            lambda notice: listener(Event(EventKind.NOTICE, text=notice.message_primary or ""))
-        )
+        connection.add_notice_handler(lambda notice: listener(_event_of(notice)))
         return cls(
             connection,
             History(connection, history_schema),

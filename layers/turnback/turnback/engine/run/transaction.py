@@ -15,9 +15,9 @@ from psycopg.pq.abc import PGresult
 from turnback.engine.run.failure import (
     explain,
     point,
-    public_message,
     refused_by_us,
     require_plain_reading,
+    written_source,
 )
 from turnback.engine.run.plan import Step
 from turnback.engine.run.record import (
@@ -28,6 +28,7 @@ from turnback.engine.run.record import (
     Recorder,
 )
 from turnback.engine.run.session import Session
+from turnback.engine.session.disclosure import public
 from turnback.engine.session.message import (
     Connection,
     ServerError,
@@ -252,7 +253,7 @@ def _failure(
             statements_before=error.index - own + _SUFFIX_STATEMENTS,
         )
     return DatabaseRefused(
-        f"the record of {step.version} cannot be written: {error.message}",
+        f"the record of {step.version} cannot be written: {error}",
         sqlstate=error.sqlstate,
         version=step.version,
         hint="nothing was kept; check this user's rights on the history tables",
@@ -260,7 +261,7 @@ def _failure(
 
 
 def _maybe_committed(step: Step, error: ServerError) -> MigrationIncomplete:
-    ended = public_message(error)
+    ended = public(error, written_source(step))
     if TRANSACTION_ENDED in error.message:
         ended = "it ended the transaction that it ran in"
     return MigrationIncomplete(

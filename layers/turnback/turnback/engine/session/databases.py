@@ -91,7 +91,7 @@ def _change(url: str, verb: str, *, exists: bool) -> bool:
             send(admin, f"{verb} DATABASE {identifier(name)}")
         except ServerError as error:
             raise DatabaseRefused(
-                f"{describe(url)}: {error.message}",
+                f"{describe(url)}: {error}",
                 sqlstate=error.sqlstate,
                 hint="turnback locks shows its sessions" if error.sqlstate == "55006" else None,
             ) from error

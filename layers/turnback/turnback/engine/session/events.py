@@ -80,6 +80,7 @@ class Event:
         name: its name.
         execution_ms: how long it took in the server, milliseconds.
         text: details.
+        whole: of a notice, all that the server says, which may have values of rows: for a terminal.
         position: which of the run's migrations it is, from 1.
         total: how many there are.
         percent: progress of the index build, in its current phase.
@@ -90,6 +91,7 @@ class Event:
     name: str | None = None
     execution_ms: int | None = None
     text: str = ""
+    whole: str = ""
     position: int | None = None
     total: int | None = None
     percent: int | None = None

@@ -16,6 +16,7 @@ from psycopg.abc import PQGen
 from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
+from turnback.engine.session.disclosure import public
 from turnback.errors import DatabaseUnreachable
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -35,6 +36,9 @@ class ServerError(Exception):
         index: how many statements of the message were done before it.
         position: where in the message, in characters from 1; None where the server does not say.
         ended: whether a statement before it has ended a transaction, and may have committed.
+        parsed: whether the server names a place in a text, of the message or of a function.
+
+    Its text is what may be published; ``message`` is as the server says it.
     """
 
     index: int
@@ -45,9 +49,10 @@ class ServerError(Exception):
     context: str | None = None
     position: int | None = None
     ended: bool = False
+    parsed: bool = False
 
     def __str__(self) -> str:
-        return self.message
+        return public(self)
 
 
 class Watcher(Protocol):
@@ -184,6 +189,11 @@ def rows(result: PGresult) -> list[tuple[str | None, ...]]:
     ]
 
 
+def said_by(error: psycopg.Error) -> ServerError | DatabaseUnreachable:
+    """What the server says in an error of psycopg; a connection that is lost says nothing."""
+    return server_error(0, error.pgresult) if error.pgresult else lost(error)
+
+
 def server_error(index: int, result: PGresult) -> ServerError | DatabaseUnreachable:
     """The error in a result, which belongs to statement ``index`` of a message."""
 
@@ -196,6 +206,7 @@ def server_error(index: int, result: PGresult) -> ServerError | DatabaseUnreacha
     if sqlstate.startswith(_LOST) or not sqlstate:
         return lost(Exception(message))
     position = field(DiagnosticField.STATEMENT_POSITION)
+    internal = field(DiagnosticField.INTERNAL_POSITION)
     return ServerError(
         index=index,
         sqlstate=sqlstate,
@@ -204,4 +215,5 @@ def server_error(index: int, result: PGresult) -> ServerError | DatabaseUnreacha
         hint=field(DiagnosticField.MESSAGE_HINT),
         context=field(DiagnosticField.CONTEXT),
         position=int(position) if position else None,
+        parsed=bool(position or internal),
     )

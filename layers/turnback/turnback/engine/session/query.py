@@ -16,6 +16,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import RowFactory, scalar_row
 
+from turnback.engine.session.disclosure import hidden, public_hint
 from turnback.engine.session.message import Connection, ServerError, lost, server_error
 from turnback.errors import DatabaseRefused
 from turnback.sql.quoting import identifier, literal
@@ -135,9 +136,10 @@ def own_statements() -> Iterator[None]:
     try:
         yield
     except ServerError as error:
-        hint = (error.hint or "correct what it says").rstrip(".")
+        hint = (public_hint(error) or "correct what it says").rstrip(".")
         raise DatabaseRefused(
-            f"the database refuses a statement of turnback itself: {error.message}",
+            f"the database refuses a statement of turnback itself: {error}",
             sqlstate=error.sqlstate,
             hint=f"{hint}; then run it again",
+            detail=hidden(error),
         ) from error

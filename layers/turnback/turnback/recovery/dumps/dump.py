@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 
 from turnback.engine.session.connection import Connection, connect_for_own
+from turnback.engine.session.message import said_by
 from turnback.errors import SnapshotFailed
 from turnback.recovery.contents import Identity, counters, identify, last_applied
 from turnback.recovery.dumps.catalog import DumpRecord, read_record
@@ -254,7 +255,7 @@ def open_source(
             source = _look(connection, identity, history_schema, program)
         except psycopg.Error as error:
             raise SnapshotFailed(
-                f"the dump could not begin: {error}",
+                f"the dump could not begin: {said_by(error)}",
                 sqlstate=error.sqlstate,
                 hint="the user must be able to connect and to read every table",
             ) from error

@@ -14,13 +14,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 import psycopg
 
 from turnback.engine.session.connection import Connection, connect, connect_for_own
+from turnback.engine.session.disclosure import public_output
 from turnback.engine.session.events import Options
 from turnback.errors import RestoreFailed, SnapshotFailed, TurnbackError
 from turnback.recovery.dumps.catalog import DumpRecord, key_of
@@ -77,12 +78,14 @@ class Failure:
     Attributes:
         entry: number in the dump's table of contents; None for a command of its own.
         what: the entry: ``INDEX public users_name_idx app``.
-        message: pg_restore's words.
+        message: pg_restore's words, without values of rows.
+        whole: all of them.
     """
 
     entry: int | None
     what: str
     message: str
+    whole: str = field(default="", repr=False)
 
     def __str__(self) -> str:
         return f"{self.what}: {self.message}" if self.what else self.message
@@ -292,7 +295,7 @@ class _Passes:
             self._compare()
         failures = errors_in(said)
         if code and not failures and _HARMLESS not in said:
-            failures = [Failure(None, "", said[-_SHOWN:])]
+            failures = [_failure(None, "", said[-_SHOWN:].rpartition("\n")[2])]
         return failures
 
     def verify(self) -> None:
@@ -315,7 +318,8 @@ class _Passes:
         shown = f"{str(failures[0])[:_SHOWN]}{others}"
         raise RestoreFailed(
             f"pg_restore failed: {shown}",
-            hint=f"the old database answers as before; {advice_on(shown)}",
+            hint=f"the old database answers as before; {advice_on(failures[0].whole)}",
+            detail=failures[0].whole,
         )
 
     def _chunks(self) -> Iterator[bytes]:
@@ -377,9 +381,13 @@ def errors_in(said: str) -> list[Failure]:
         if match := _ENTRY.match(part):
             entry, what = int(match[1]), match[2].strip()
         elif part.startswith(_ERROR) and _HARMLESS not in part:
-            found.append(Failure(entry, what, part.removeprefix(_ERROR).strip()[:_SHOWN]))
+            found.append(_failure(entry, what, part.removeprefix(_ERROR).strip()[:_SHOWN]))
     first = {one.entry: one for one in reversed(found)}
     return [one for one in found if first[one.entry] is one]
+
+
+def _failure(entry: int | None, what: str, said: str) -> Failure:
+    return Failure(entry, what, public_output(said), said)
 
 
 def _program() -> Path:

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
+from turnback.engine.session.disclosure import public_output
 from turnback.errors import SnapshotFailed
 from turnback.recovery.endpoint import Endpoint
 
@@ -104,7 +105,7 @@ def feed(pipe: IO[bytes] | None, chunk: bytes | None) -> None:
 
 
 def last_error(file: IO[bytes], length: int = 2000) -> str:
-    """The last error of a program; all of its output where it names none.
+    """The last error of a program, without values of rows; its last line where it names none.
 
     The query that failed is left out: a LOCK TABLE names every table of the database.
     """
@@ -112,7 +113,7 @@ def last_error(file: IO[bytes], length: int = 2000) -> str:
     said = file.read().decode(errors="replace").strip()
     parts = re.split(r"\n(?=pg_\w+: )", said)
     errors = [part for part in parts if re.match(r"pg_\w+: error: ", part)]
-    return errors[-1][:length] if errors else said[-length:]
+    return public_output(errors[-1] if errors else said.rpartition("\n")[2])[:length]
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from dataclasses import replace
 import psycopg
 
 from turnback.engine.session.connection import Connection
+from turnback.engine.session.message import said_by
 from turnback.errors import ConfigurationError, DatabaseUnreachable, RestoreFailed
 from turnback.recovery.dumps.catalog import DumpRecord, key_of, read_record
 from turnback.recovery.dumps.fill import Filling
@@ -257,11 +258,11 @@ class RestoreDump:
     def _refused(self, error: psycopg.Error) -> RestoreFailed:
         if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
             return RestoreFailed(
-                f"the session with the server was lost: {str(error).strip()}",
+                "the session with the server was lost",
                 hint="the old database was not touched; restore again, and it continues from here",
             )
         return RestoreFailed(
-            f"the server refuses a step of the restore: {str(error).strip()}",
+            f"the server refuses a step of the restore: {said_by(error)}",
             sqlstate=error.sqlstate,
             hint="the old database answers as before; give us that right, then restore again",
         )
@@ -344,13 +345,15 @@ def _sessions_ended(second: Connection, names: Names) -> Iterator[list[str]]:
                     [[names.current, names.successor]],
                 ).fetchall()
             except psycopg.Error as error:
-                not_ended.append(f"unknown sessions ({error})")
+                not_ended.append(f"unknown sessions ({said_by(error)})")
                 return
             for pid, user, application, state in found:
                 try:
                     second.execute("SELECT pg_catalog.pg_terminate_backend(%s)", [pid])
                 except psycopg.Error as error:
-                    who = f"pid {pid} ({user}, {application or 'unnamed'}, {state}): {error}"
+                    who = (
+                        f"pid {pid} ({user}, {application or 'unnamed'}, {state}): {said_by(error)}"
+                    )
                     if who not in not_ended:
                         not_ended.append(who)
 
@@ -377,7 +380,7 @@ def _refuse_prepared(connection: Connection, database: str) -> None:
 
 
 def _still_there(error: psycopg.Error, not_ended: list[str], names: Names) -> RestoreFailed:
-    who = "; ".join(not_ended[:5]) or str(error).strip()
+    who = "; ".join(not_ended[:5]) or str(said_by(error))
     return RestoreFailed(
         f'sessions in "{names.current}" could not be ended, so the swap did not happen: {who}',
         sqlstate=error.sqlstate,

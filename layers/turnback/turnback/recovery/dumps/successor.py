@@ -13,6 +13,7 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from turnback.engine.session.connection import Connection
+from turnback.engine.session.message import said_by
 from turnback.engine.session.query import query
 from turnback.errors import RestoreFailed
 from turnback.recovery.dumps.catalog import DumpRecord
@@ -410,7 +411,7 @@ def refuse_missing_settings(
         except psycopg.errors.InsufficientPrivilege as error:
             raise RestoreFailed(
                 f"{user} may not give the restored database a setting that the old one has: "
-                f"{statement}: {error.diag.message_primary}",
+                f"{statement}: {said_by(error)}",
                 sqlstate=error.sqlstate,
                 hint="nothing was changed; grant the right (from PostgreSQL 15 on: GRANT SET ON "
                 "PARAMETER), restore as a role that has it, or reset the setting first",
