@@ -46,7 +46,7 @@ types: setup
 
 template: setup $(SAM)/made
 	AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam validate --lint
-	$(SAM)/bin/cfn-lint --regions us-east-1 -- pipeline/template.yaml
+	$(SAM)/bin/cfn-lint --regions us-east-1 -- pipeline/template.yaml network.yaml
 	@for layer in TurnbackLayer PostgresLayer; do \
 		echo "sam build $$layer"; \
 		PATH="$(CURDIR)/$(BIN):$$PATH" SAM_CLI_TELEMETRY=0 $(SAM)/bin/sam build $$layer \

@@ -3,12 +3,15 @@
 from typing import Any
 
 from turnback.runs.snapshot import take_snapshot
-from turnback.runtime import Wiring, entry
+from turnback.runtime import Wiring, count, entry
 
 
 @entry
 def handler(wiring: Wiring) -> dict[str, Any]:
     recovery = wiring.recovery
-    return take_snapshot(
+    snapshot = take_snapshot(
         wiring.run, recovery.snapshots, recovery.snapshot_settings, recovery.retention
-    ).to_state()
+    )
+    if snapshot.retention and snapshot.retention.error:
+        count("snapshot_retention_failed")
+    return snapshot.to_state()

@@ -404,3 +404,55 @@ def test_only_the_functions_that_reach_the_database_are_in_its_network() -> None
 def test_tls_is_verified_unless_somebody_says_otherwise() -> None:
     assert TEMPLATE["Parameters"]["DatabaseTls"]["Default"] == "verify-full"
     assert TEMPLATE["Parameters"]["Environment"]["Default"] == "production"
+
+
+# What AWS's services do in the name of a function that calls another one: Secrets Manager decrypts
+# secrets, RDS uses the database's key, and a login by IAM is a call of nothing.
+NO_CALL = {"kms:Decrypt", "kms:CreateGrant", "rds-db:connect", "iam:PassRole"}
+SERVICES = {
+    "s3": "S3",
+    "secretsmanager": "Secrets Manager",
+    "rds": "RDS",
+    "states": "Step Functions",
+    "kms": "KMS",
+}
+
+
+def called_from_the_network() -> dict[str, set[str]]:
+    """Function in the VPC → the services that it calls, by what it may do."""
+    return {
+        item["CodeUri"].removeprefix("functions/"): {
+            action.split(":")[0]
+            for node in objects(item["Policies"])
+            if "kms:ViaService" not in str(node.get("Condition"))
+            for action in listed(node.get("Action", []))
+            if action not in NO_CALL
+        }
+        for item in FUNCTIONS.values()
+        if "VpcConfig" in item
+    }
+
+
+def test_the_page_says_which_service_each_function_in_the_vpc_calls() -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (yes.*) \|$", page, re.MULTILINE)
+    shown = {
+        name: {
+            service
+            for service, cell in zip(SERVICES, cells.split(" | "), strict=True)
+            if cell != "no"
+        }
+        for name, cells in rows
+    }
+    assert shown == called_from_the_network()
+    assert "| function | " + " | ".join(SERVICES.values()) + " |" in page
+
+
+def test_there_is_a_vpc_endpoint_for_every_service_that_is_called_from_the_vpc() -> None:
+    network = read_template(ROOT / "network.yaml")["Resources"]
+    endpoints = {
+        str(item["Properties"]["ServiceName"]["Fn::Sub"]).rpartition(".")[2]
+        for item in network.values()
+        if item["Type"] == "AWS::EC2::VPCEndpoint"
+    }
+    assert endpoints == set().union(*called_from_the_network().values())

@@ -13,11 +13,14 @@ from turnback.errors import AwsError, ConfigurationError, SnapshotFailed
 from turnback.recovery.managed.snapshots import ManagedSnapshots
 from turnback.recovery.model import Snapshot, SnapshotState, snapshot_identifier
 from turnback.recovery.retention import Retention
+from turnback.runs.announce import Known
 from turnback.runs.order import Order
 from turnback.runs.records import Records
+from turnback.runs.reporting.mail import email_text
 from turnback.runs.run import Run
 from turnback.runs.snapshot import take_snapshot
 from turnback.runs.state import ArtifactLocation, PlanRecord, RunPlan, RunState
+from turnback.runs.status import Status
 from turnback.settings import Policy, SnapshotSettings
 
 ORDER = Order("r-1", "orders", ArtifactLocation("b", "k"))
@@ -297,6 +300,22 @@ def test_retention_waits_for_the_snapshot_and_its_failure_is_only_reported() -> 
         "error": None,
         "without_stack": [],
     }
+
+
+def test_what_keeps_old_snapshots_is_a_note_of_the_run() -> None:
+    records = begun()
+    denied = Retention(Keeper(AwsError("no route to Step Functions")), 35, 3, set)
+    settings = SnapshotSettings("rds", "i", "c", poll_seconds=30, timeout_minutes=120)
+    take_snapshot(
+        run_at(START, records), ManagedSnapshots("rds", Rds("available")), settings, denied
+    )
+    report = records.report()
+    assert report.notes == ("old snapshots were not removed: no route to Step Functions",)
+    # A note is no work on the database.
+    assert not report.worked
+    status = Known(Status.SNAPSHOT_TAKEN, RunState(run="r-1"), records.plan(), report).report()
+    assert status.notes == report.notes
+    assert "no route to Step Functions" in email_text(status)
 
 
 def test_the_schema_version_of_an_empty_database_is_none() -> None:

@@ -210,6 +210,11 @@ class Records:
             )
         )
 
+    def add_note(self, note: str) -> None:
+        """Add to the report a sentence that a person should read."""
+        report = self.report()
+        self._write_report(replace(report, notes=tuple(dict.fromkeys((*report.notes, note)))))
+
     def add_loss(self, loss: RestoreLoss) -> None:
         """Add to the report what the restore lost, as counted right before the swap."""
         self._write_report(replace(self.report(), loss=loss))

@@ -59,6 +59,8 @@ def take_snapshot(
     removed = None
     if retention is not None and snapshot.state is SnapshotState.AVAILABLE:
         removed = RetentionReport.from_state(retention.report(run.now))
+        if removed.error:
+            run.records.add_note(f"old snapshots were not removed: {removed.error}")
     return RunSnapshot(
         snapshot.kind,
         snapshot.id,

@@ -541,7 +541,9 @@ class RunReport(Stated):
         """What nobody has reported."""
         optional = ("verified", "loss", "approvals", "checklist")
         found = {"worked", *(name for name in optional if not getattr(self, name))}
-        return found | (set() if self.worked else {"applied", "rolled_back", "errors", "notes"})
+        if not self.worked:
+            found |= {"applied", "rolled_back", "errors", *(() if self.notes else ("notes",))}
+        return found
 
 
 @dataclass(frozen=True, slots=True)
