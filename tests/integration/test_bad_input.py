@@ -582,6 +582,22 @@ def test_a_user_who_may_not_create_the_tables_learns_which_right_is_missing(
     assert fingerprint(database) == before
 
 
+def test_a_full_disk_under_the_history_is_a_full_disk_and_no_missing_right(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        # In the server's words; no disk is filled for a test.
+        connection.execute(
+            "CREATE FUNCTION full() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "RAISE 'could not extend file' USING ERRCODE = 'disk_full'; END $$;"
+            "CREATE EVENT TRIGGER full_disk ON ddl_command_end EXECUTE FUNCTION full();"
+        )
+    answer = turnback("up", url=database, folder=project_factory(FIRST))
+    assert (answer.code, "SQLSTATE 53100" in answer.err) == (5, True)
+    assert "the server's disk is full" in answer.err
+    assert "grant" not in answer.err
+
+
 @pytest.mark.parametrize("command", [["up"], ["status"], ["down", "0"], ["health"]])
 def test_a_table_migrations_of_another_tool_is_left_alone(
     command: list[str], database: str, project_factory: ProjectFactory

@@ -11,7 +11,7 @@ from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project
 from turnback.rehearsal.proof import rehearse
-from turnback.rehearsal.rights import AUTHENTICATION, LIMITED
+from turnback.rehearsal.rights import AUTHENTICATION, LIMITS
 from turnback.rehearsal.shadow import Shadow
 from turnback.rehearsal.verdict import Rehearsed
 
@@ -117,7 +117,7 @@ def test_a_refused_migration_says_what_helps_and_starts_nothing(
     error = found.migrations[0].error
     assert (found.migrations[0].forward, error and error.sqlstate) == ("failed", "42501")
     assert error
-    assert error.hint == LIMITED
+    assert error.hint == LIMITS["42501"]
     assert not marker.exists()
 
 
@@ -212,3 +212,12 @@ def test_an_error_of_a_repeated_statement_is_reported_as_of_the_file(judged: Jud
     error = found.migrations[0].error
     assert error
     assert (error.sqlstate, error.line) == ("42P01", 2)
+
+
+def test_a_full_disk_is_not_said_to_be_the_fault_of_the_file(judged: Judge) -> None:
+    # Raised by the migration: no disk is filled for a test.
+    full = "DO $$ BEGIN RAISE 'could not extend file' USING ERRCODE = 'disk_full'; END $$;"
+    found = judged((full, "SELECT 1;"))
+    error = found.migrations[0].error
+    assert error
+    assert error.hint == LIMITS["53100"]

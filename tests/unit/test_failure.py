@@ -6,11 +6,13 @@ import json
 
 import pytest
 from turnback.engine.look.half_done import HalfDone
+from turnback.engine.run import transaction
 from turnback.engine.run.failure import explain, point
 from turnback.engine.run.plan import Step, step_down, step_up
 from turnback.engine.session.disclosure import public_output
 from turnback.engine.session.message import ServerError
 from turnback.errors import (
+    DatabaseRefused,
     LockTimeout,
     MigrationFailed,
     MigrationIncomplete,
@@ -301,3 +303,27 @@ def test_a_quote_that_is_left_open_is_shown_where_it_begins() -> None:
     # Another error of the same text is shown as the server says it.
     other = failed(step, index=0, sqlstate="42703", message="far away", position=BEFORE + 2)
     assert (other.message, other.line) == ("far away", 1)
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "word"),
+    [("53100", "disk is full"), ("53200", "memory"), ("53400", "limit"), ("58030", "its log")],
+)
+def test_trouble_of_the_server_is_not_said_to_be_the_fault_of_the_file(
+    sqlstate: str, word: str
+) -> None:
+    for step, again in ((UP, "run turnback up again"), (down(), "run turnback down again")):
+        hint = str(failed(step, sqlstate=sqlstate).hint)
+        assert word in hint
+        assert again in hint
+        assert "fix" not in hint
+
+
+@pytest.mark.parametrize(("sqlstate", "words"), [("53100", "disk is full"), ("42501", "rights")])
+def test_a_record_that_cannot_be_written_says_why(sqlstate: str, words: str) -> None:
+    # The first statement of ours behind those of the script.
+    error = ServerError(2 + 3 + 1, sqlstate, "could not extend file")
+    found = transaction._failure(UP, error, BEFORE, 2, "")
+    assert isinstance(found, DatabaseRefused)
+    assert words in str(found.hint)
+    assert ("rights" in str(found.hint)) == (sqlstate == "42501")

@@ -11,7 +11,7 @@ import psycopg
 
 from turnback.engine.look.history import Entry, History
 from turnback.engine.session.connection import Connection, connect_for_own
-from turnback.engine.session.message import ServerError, said_by
+from turnback.engine.session.message import ServerError, said_by, server_trouble
 from turnback.engine.session.query import own_statements, scalar
 from turnback.errors import DatabaseRefused, HistoryConflict, RestoreFailed
 from turnback.recovery.endpoint import Endpoint
@@ -61,7 +61,8 @@ def counters(database: Endpoint | Connection) -> dict[str, Any]:
         raise DatabaseRefused(
             f"the row counters cannot be read: {said_by(error)}",
             sqlstate=error.sqlstate,
-            hint="they show how much a restore would lose; look at the server's log",
+            hint=server_trouble(error.sqlstate)
+            or "they show how much a restore would lose; look at the server's log",
         ) from error
     assert row is not None
     at, reset, tables, database_oid = row

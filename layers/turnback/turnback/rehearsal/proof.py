@@ -16,7 +16,7 @@ from turnback.engine.session.message import Connection, rows, send
 from turnback.errors import MigrationFailed, TurnbackError
 from turnback.migrations.checksums import scripts_of
 from turnback.migrations.model import Migration, Project
-from turnback.rehearsal.rights import APPLICATION, LIMITED, REFUSED, Superuser, is_repeated
+from turnback.rehearsal.rights import APPLICATION, LIMITS, Superuser, is_repeated
 from turnback.rehearsal.shadow import Shadow
 from turnback.rehearsal.trace import apply_traced, by_statement, run
 from turnback.rehearsal.trial import State, hard_ones, read_again, suggestions
@@ -275,9 +275,9 @@ class _ShadowDatabase:
         return failed
 
     def advise(self, error: TurnbackError) -> None:
-        """Say what helps where the rights of the shadow's role were not enough."""
-        if self.superuser and error.sqlstate == REFUSED:
-            error.hint = LIMITED
+        """Say what helps where the rights of the shadow's role, or its disk, were not enough."""
+        if self.superuser and error.sqlstate in LIMITS:
+            error.hint = LIMITS[error.sqlstate]
 
     def _run(self, step: Step) -> TurnbackError | None:
         """Send the engine's message, without its checks: nobody else uses this database."""

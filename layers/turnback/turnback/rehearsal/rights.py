@@ -23,10 +23,13 @@ ADMIN = "turnback_admin"
 # dblink could log in as superuser, and a login trigger would run before dblink looks at it.
 AUTHENTICATION = f"local all {ROLE} trust\nlocal all all scram-sha-256\n"
 REFUSED = "42501"
-LIMITED = (
-    "on the shadow database migrations run with the rights of a master user of RDS, who is no "
-    "superuser; if the target gives them more, rehearse on a server of yours (--shadow-url)"
-)
+# What the throw-away server lacks, and a server of one's own need not: its error, and a hint.
+LIMITS: dict[str | None, str] = {
+    REFUSED: "on the shadow database migrations run with the rights of a master user of RDS, who "
+    "is no superuser; if the target gives them more, rehearse on a server of yours (--shadow-url)",
+    "53100": "the disk of the shadow database is full, which is that of the temporary folder: "
+    "name another one (TMPDIR), or rehearse on a server of yours (--shadow-url)",
+}
 # The lock that only our own session takes: while it holds it, ``postgres`` can be superuser.
 _KEY = 0x7475726E6261636B
 # Each takes nothing but names, and runs no code of its author's while event triggers are off.

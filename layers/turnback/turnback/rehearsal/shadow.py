@@ -10,7 +10,7 @@ from typing import Self
 from psycopg import conninfo
 
 from turnback.engine.session.connection import Connection, connect_for_own
-from turnback.engine.session.message import ServerError, rows, send
+from turnback.engine.session.message import ServerError, rows, send, server_trouble
 from turnback.errors import DatabaseRefused
 from turnback.rehearsal.outside import Outside
 from turnback.rehearsal.rights import APPLICATION, ROLE, Superuser, limit_rights
@@ -125,7 +125,8 @@ class Shadow:
             raise DatabaseRefused(
                 f"no shadow database can be made: {error}",
                 sqlstate=error.sqlstate,
-                hint="grant CREATEDB to this user, or leave out --shadow-url",
+                hint=server_trouble(error.sqlstate)
+                or "grant CREATEDB to this user, or leave out --shadow-url",
             ) from error
 
     def _remove_leftovers(self, admin: Connection) -> None:

@@ -28,7 +28,7 @@ from psycopg.adapt import Transformer
 from psycopg.pq import Format, TransactionStatus
 from psycopg.pq.abc import PGresult
 
-from turnback.engine.session.message import Connection, ServerError, send
+from turnback.engine.session.message import Connection, ServerError, send, server_trouble
 from turnback.errors import DatabaseRefused
 from turnback.schema.model import GRANTABLE, GRANTS_TO, REVOKED, Address, Fingerprint
 
@@ -71,7 +71,8 @@ def fingerprint(connection: Connection, *, history_schema: str = "public") -> Fi
         raise DatabaseRefused(
             f"the schema cannot be read: {error}",
             sqlstate=error.sqlstate,
-            hint="run it again when nobody else changes the schema",
+            hint=server_trouble(error.sqlstate)
+            or "run it again when nobody else changes the schema",
         ) from error
     objects, addresses = objects_of(results, history_schema)
     prepared = _prepared[connection]

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import class_row, scalar_row, tuple_row
 
-from turnback.engine.session.message import Connection, ServerError, send
+from turnback.engine.session.message import Connection, ServerError, send, server_trouble
 from turnback.engine.session.query import CATALOG_ONLY, execute, fetch, load, query, refusal, scalar
 from turnback.errors import DatabaseRefused, HistoryConflict
 from turnback.migrations.model import Migration
@@ -237,9 +237,8 @@ class History:
             raise DatabaseRefused(
                 f"the history tables cannot be created: {error}",
                 sqlstate=error.sqlstate,
-                hint="this server is read-only: name the endpoint of the writer"
-                if error.sqlstate == "25006"
-                else f"grant CREATE on schema {self.schema} to this user, or name another "
+                hint=server_trouble(error.sqlstate)
+                or f"grant CREATE on schema {self.schema} to this user, or name another "
                 "schema with --history-schema",
             ) from error
 

@@ -34,7 +34,13 @@ from turnback.engine.run.session import Session
 from turnback.engine.run.transaction import OURSELVES, RESET, header_settings
 from turnback.engine.session.disclosure import public
 from turnback.engine.session.events import Event, EventKind
-from turnback.engine.session.message import ServerError, Watcher, send, send_under_one_sync
+from turnback.engine.session.message import (
+    ServerError,
+    Watcher,
+    send,
+    send_under_one_sync,
+    server_trouble,
+)
 from turnback.errors import MigrationFailed, MigrationIncomplete, TurnbackError
 from turnback.migrations.checksums import digest
 from turnback.sql.statements import Statement
@@ -296,7 +302,8 @@ class _Script:
             done = "statement 1 is done and kept"
             if changed > 1:
                 done = f"statements 1 to {changed} are done and kept"
-            incomplete = f"{done}; fix statement {number} and {again} again: it continues there"
+            fix = "" if server_trouble(error.sqlstate) else f"fix statement {number} and "
+            incomplete = f"{done}; {fix}{again} again: it continues there"
         elif left:
             incomplete = (
                 f"statement {number} has begun its work, and that was kept; {again} again: it "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from turnback.engine.run.plan import Step
 from turnback.engine.session.connection import misread
 from turnback.engine.session.disclosure import hidden, public, public_hint
-from turnback.engine.session.message import Connection, ServerError
+from turnback.engine.session.message import Connection, ServerError, server_trouble
 from turnback.engine.session.query import DONE_ALREADY, LOCK_LOST
 from turnback.errors import (
     HistoryConflict,
@@ -33,7 +33,6 @@ _HINTS = {
     "-- turnback: no-transaction",
     "2D000": "a procedure that commits cannot run in a transaction; say so in the header: "
     "-- turnback: no-transaction",
-    _READ_ONLY: "this server is read-only: name the endpoint of the writer",
     "57014": "it was cancelled; give it more time: -- turnback: statement-timeout 10min",
 }
 
@@ -154,6 +153,8 @@ def _advice(step: Step, error: ServerError, incomplete: str | None) -> list[str 
     hint = _HINTS.get(error.sqlstate)
     if error.sqlstate == _READ_ONLY and step.runnable.script is step.migration.verify:
         hint = "a verify script may read, but not write"
+    elif trouble := server_trouble(error.sqlstate):
+        hint, again = trouble, f"then run turnback {step.direction} again"
     return [public_hint(error), hint, incomplete or f"{kept}; {again}"]
 
 

@@ -35,6 +35,7 @@ from turnback.engine.session.message import (
     Watcher,
     interrupt,
     send,
+    server_trouble,
     value,
 )
 from turnback.engine.session.query import TRANSACTION_ENDED
@@ -256,7 +257,8 @@ def _failure(
         f"the record of {step.version} cannot be written: {error}",
         sqlstate=error.sqlstate,
         version=step.version,
-        hint="nothing was kept; check this user's rights on the history tables",
+        hint="nothing was kept; "
+        + (server_trouble(error.sqlstate) or "check this user's rights on the history tables"),
     )
 
 

@@ -10,6 +10,7 @@ import psycopg
 from psycopg import conninfo
 
 from turnback.engine.session.events import Options
+from turnback.engine.session.message import server_trouble
 from turnback.errors import ConfigurationError, DatabaseRefused, DatabaseUnreachable
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -229,5 +230,5 @@ def _translate(
     return DatabaseRefused(
         f"{where} refuses the connection: {text}",
         sqlstate=state,
-        hint="check user, password and database name in the address",
+        hint=server_trouble(state) or "check user, password and database name in the address",
     )

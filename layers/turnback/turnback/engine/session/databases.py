@@ -13,7 +13,7 @@ from turnback.engine.session.connection import (
     describe,
     read_address,
 )
-from turnback.engine.session.message import ServerError, send
+from turnback.engine.session.message import ServerError, send, server_trouble
 from turnback.errors import ConfigurationError, DatabaseRefused, DatabaseUnreachable
 from turnback.sql.quoting import identifier, literal
 
@@ -93,7 +93,9 @@ def _change(url: str, verb: str, *, exists: bool) -> bool:
             raise DatabaseRefused(
                 f"{describe(url)}: {error}",
                 sqlstate=error.sqlstate,
-                hint="turnback locks shows its sessions" if error.sqlstate == "55006" else None,
+                hint="turnback locks shows its sessions"
+                if error.sqlstate == "55006"
+                else server_trouble(error.sqlstate),
             ) from error
     return True
 

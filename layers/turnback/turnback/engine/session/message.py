@@ -26,6 +26,16 @@ _INTERVAL_S = 0.05
 _COPY = (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH)
 _ENDS = (b"COMMIT", b"ROLLBACK", b"PREPARE TRANSACTION")
 _LOST = ("57P01", "57P02", "57P03", "08")
+# What is wrong with the server, whatever it was sent (PostgreSQL manual, appendix A).
+_OF_THE_SERVER = {
+    "25006": "this server is read-only: name the endpoint of the writer",
+    "53100": "the server's disk is full: give it more room (on RDS: more allocated storage), or "
+    "drop what nobody needs",
+    "53200": "the server is out of memory, or of room for locks: give it more memory, or raise "
+    "max_locks_per_transaction",
+    "53400": "a limit in the server's settings is reached, such as temp_file_limit: raise it",
+    "58030": "the server cannot read or write one of its files: look at its log",
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +63,11 @@ class ServerError(Exception):
 
     def __str__(self) -> str:
         return public(self)
+
+
+def server_trouble(sqlstate: str | None) -> str | None:
+    """What to do about an error that is the server's own, such as a full disk; None for others."""
+    return _OF_THE_SERVER.get(sqlstate or "")
 
 
 class Watcher(Protocol):

@@ -17,7 +17,13 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import RowFactory, scalar_row
 
 from turnback.engine.session.disclosure import hidden, public_hint
-from turnback.engine.session.message import Connection, ServerError, lost, server_error
+from turnback.engine.session.message import (
+    Connection,
+    ServerError,
+    lost,
+    server_error,
+    server_trouble,
+)
 from turnback.errors import DatabaseRefused
 from turnback.sql.quoting import identifier, literal
 
@@ -136,10 +142,10 @@ def own_statements() -> Iterator[None]:
     try:
         yield
     except ServerError as error:
-        hint = (public_hint(error) or "correct what it says").rstrip(".")
+        hint = server_trouble(error.sqlstate) or public_hint(error) or "correct what it says"
         raise DatabaseRefused(
             f"the database refuses a statement of turnback itself: {error}",
             sqlstate=error.sqlstate,
-            hint=f"{hint}; then run it again",
+            hint=f"{hint.rstrip('.')}; then run it again",
             detail=hidden(error),
         ) from error

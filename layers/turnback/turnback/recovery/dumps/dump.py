@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from turnback.engine.session.connection import Connection, connect_for_own
-from turnback.engine.session.message import said_by
+from turnback.engine.session.message import said_by, server_trouble
 from turnback.errors import SnapshotFailed
 from turnback.recovery.contents import Identity, counters, identify, last_applied
 from turnback.recovery.dumps.catalog import DumpRecord, read_record
@@ -257,7 +257,8 @@ def open_source(
             raise SnapshotFailed(
                 f"the dump could not begin: {said_by(error)}",
                 sqlstate=error.sqlstate,
-                hint="the user must be able to connect and to read every table",
+                hint=server_trouble(error.sqlstate)
+                or "the user must be able to connect and to read every table",
             ) from error
         if limit_megabytes and source.bytes > limit_megabytes * MEGABYTE:
             raise SnapshotFailed(

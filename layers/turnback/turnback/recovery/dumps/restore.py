@@ -20,7 +20,7 @@ from dataclasses import replace
 import psycopg
 
 from turnback.engine.session.connection import Connection
-from turnback.engine.session.message import said_by
+from turnback.engine.session.message import said_by, server_trouble
 from turnback.errors import ConfigurationError, DatabaseUnreachable, RestoreFailed
 from turnback.recovery.dumps.catalog import DumpRecord, key_of, read_record
 from turnback.recovery.dumps.fill import Filling
@@ -264,7 +264,8 @@ class RestoreDump:
         return RestoreFailed(
             f"the server refuses a step of the restore: {said_by(error)}",
             sqlstate=error.sqlstate,
-            hint="the old database answers as before; give us that right, then restore again",
+            hint="the old database answers as before; "
+            f"{server_trouble(error.sqlstate) or 'give us that right'}, then restore again",
         )
 
 
