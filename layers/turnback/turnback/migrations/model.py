@@ -82,11 +82,16 @@ class Project:
     folder: Path
     migrations: tuple[Migration, ...]
     sums: Mapping[str, str] | None = None
+    _by_number: Mapping[int, Migration] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # The first of a number, where a number is there twice.
+        by_number = {migration.number: migration for migration in reversed(self.migrations)}
+        object.__setattr__(self, "_by_number", by_number)
 
     def find(self, version: str) -> Migration | None:
         """The migration of this version, compared as a number; None if it does not exist."""
-        wanted = int(version)
-        return next((m for m in self.migrations if m.number == wanted), None)
+        return self._by_number.get(int(version))
 
     def choose(self, versions: Sequence[str]) -> list[Migration]:
         """The migrations of these versions, oldest first.
