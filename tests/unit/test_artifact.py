@@ -162,6 +162,29 @@ def test_files_that_differ_from_their_sums_are_not_packed(
     assert not list(tmp_path.glob("*.zip*"))
 
 
+@pytest.mark.parametrize(
+    ("limit", "value", "message"),
+    [
+        ("MAX_ENTRIES", 6, "7 entries; at most 6"),
+        ("MAX_FILE_BYTES", 20, "bytes; at most 20 a file"),
+        ("MAX_TOTAL_BYTES", 100, "bytes in all; at most 100"),
+    ],
+)
+def test_what_would_be_refused_when_it_is_released_is_not_packed(
+    project_factory: ProjectFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    value: int,
+    message: str,
+) -> None:
+    monkeypatch.setattr(limits, limit, value)
+    folder = project_factory(FILES)
+    with pytest.raises(InvalidArtifact, match=message):
+        pack(folder, "1.4.0", tmp_path / "artifact.zip")
+    assert [path.name for path in tmp_path.glob("*artifact.zip*")] == []
+
+
 def test_a_release_that_is_no_semantic_version_is_not_packed(
     project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
@@ -331,11 +354,11 @@ def end_record_64(entries: int, length: int) -> bytes:
 @pytest.mark.parametrize(
     ("end", "options", "message"),
     [
-        (end_record(20_001, 0), {}, "20001 entries; at most 20000 are read"),
-        (end_record(20_001, 0, b"a comment"), {}, "20001 entries; at most 20000 are read"),
-        (end_record_64(1_000_000, 0), {}, "1000000 entries; at most 20000 are read"),
-        (end_record(1, 47_000_000), {}, "directory has 47,000,000 bytes; at most 6,000,000"),
-        (end_record_64(1, 47_000_000), {}, "directory has 47,000,000 bytes; at most 6,000,000"),
+        (end_record(40_001, 0), {}, "40001 entries; at most 40000 are read"),
+        (end_record(40_001, 0, b"a comment"), {}, "40001 entries; at most 40000 are read"),
+        (end_record_64(1_000_000, 0), {}, "1000000 entries; at most 40000 are read"),
+        (end_record(1, 47_000_000), {}, "directory has 47,000,000 bytes; at most 12,000,000"),
+        (end_record_64(1, 47_000_000), {}, "directory has 47,000,000 bytes; at most 12,000,000"),
         (
             end_record_64(1_000_000, 0),
             {"folder": "db", "release": "1.4.0"},
@@ -365,9 +388,9 @@ def test_a_zip_with_a_comment_is_read(zipped: Callable[..., Path], into: Path) -
     assert len(open_artifact(path, into).project.migrations) == 2
 
 
-def test_more_than_20_000_entries_are_refused(zipped: Callable[..., Path], into: Path) -> None:
-    content = {f"migrations/sql/{number:05}_x.sql": "" for number in range(20_001)}
-    assert "20001 entries; at most 20000" in refused_unopened(zipped(content), into).message
+def test_more_than_40_000_entries_are_refused(zipped: Callable[..., Path], into: Path) -> None:
+    content = {f"migrations/sql/{number:05}_x.sql": "" for number in range(40_001)}
+    assert "40001 entries; at most 40000" in refused_unopened(zipped(content), into).message
 
 
 def test_a_file_of_more_than_64_megabytes_is_refused(
@@ -421,7 +444,7 @@ def test_an_entry_that_lies_about_its_size_never_grows_past_it(
 
 
 def test_the_limits_are_those_of_the_documentation() -> None:
-    assert (limits.MAX_ENTRIES, limits.MAX_RATIO) == (20_000, 200)
+    assert (limits.MAX_ENTRIES, limits.MAX_RATIO) == (40_000, 200)
     assert (limits.MAX_ENTRIES_IN_ALL, limits.MAX_MANIFEST_BYTES) == (100_000, MEGABYTE)
     assert (limits.MAX_FILE_BYTES, limits.MAX_TOTAL_BYTES) == (64 * MEGABYTE, 512 * MEGABYTE)
 

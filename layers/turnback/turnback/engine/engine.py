@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from turnback.engine.look.half_done import HalfDone, find_half_done, of_run
 from turnback.engine.look.history import Entry, History, StoredScript
-from turnback.engine.look.indexes import invalid_index_of
+from turnback.engine.look.indexes import has_invalid_index, invalid_index_of
 from turnback.engine.look.status import MigrationStatus, statuses
 from turnback.engine.run.plan import Plan, Step, plan_down, plan_down_stored, plan_up
 from turnback.engine.run.report import Done, Report
@@ -207,7 +207,8 @@ class Engine:
         """
         found = {item.version: item.status for item in self.status(project)}
         wrong = [f"{v} is {found.get(v, 'unknown')}" for v in versions if found.get(v) != "applied"]
-        for version in versions:
+        # Mostly there is none, and then no file has to be read.
+        for version in versions if has_invalid_index(self.connection) else ():
             migration = project.find(version)
             for statement in (prepare(migration.forward).statements or ()) if migration else ():
                 invalid = invalid_index_of(self.connection, statement)

@@ -29,7 +29,8 @@ from turnback.migrations.release import parse_release
 FORMAT = 1
 MANIFEST = "release.json"
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
-MAX_ENTRIES = 20_000
+# Ten thousand migrations with their rollback and verify scripts.
+MAX_ENTRIES = 40_000
 # Of a whole repository, of which one folder is read.
 MAX_ENTRIES_IN_ALL = 100_000
 # An entry of the zip's directory has 46 bytes, its name and its extra fields.
@@ -85,6 +86,7 @@ def pack(
     Raises:
         ConfigurationError: the release is not a semantic version.
         ChecksumMismatch: the files are not what SHA256SUMS says.
+        InvalidArtifact: it has more or larger files than ``open_artifact`` reads.
     """
     parse_release(release)
     project = load_project(folder)
@@ -104,6 +106,8 @@ def pack(
             _add(archive, f"migrations/{FILE}", format_sums(project.sums or {}).encode())
             for path in sorted(script.path for script in scripts_of(project)):
                 _add(archive, f"migrations/{path}", (folder / path).read_bytes())
+            # What would be refused when it is released is refused here.
+            _check_sizes(_checked(archive.infolist()))
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)

@@ -245,6 +245,8 @@ class Judge:
                 tables = [table_name(item["RangeVar"]) for item in node["relations"]]
             else:
                 tables = [table_name(node["relation"])] if events else []
+            if not tables:
+                continue
             for trigger, (fires_on, function) in self._triggers.items():
                 if fires_on & events and trigger.rpartition(".")[0] in tables:
                     yield function

@@ -122,7 +122,7 @@ class StatementLosses:
             yield from self._drop_table(child, origin)
 
     def _children(self, name: str) -> list[str]:
-        return [table.name for table in self._known() if name in table.parents]
+        return list(self._scope.tables.heirs.get(name, ()))
 
     def _cascade(self, kind: str, name: str, origin: str) -> Iterator[Found]:
         """What CASCADE drops besides: as far as the scripts tell, or perhaps."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from turnback.sql.replay import moved, replay
 from turnback.sql.statements import Statement, json_value
-from turnback.sql.tables import Schema, Table
+from turnback.sql.tables import TEMPORARY, Schema, Table
 from turnback.sql.tree import (
     Named,
     Node,
@@ -23,7 +23,6 @@ from turnback.sql.tree import (
     walk,
 )
 
-TEMPORARY = "pg_temp"
 # Where a statement names the relation that it makes.
 _NEW = {
     "CreateStmt": ("relation",),
@@ -81,7 +80,7 @@ class Scope:
     def begin_script(self) -> None:
         """A script begins: each has the settings and temporary tables of a new session."""
         self._path = ["public"]
-        for name in [name for name in self.tables.tables if name.startswith(f"{TEMPORARY}.")]:
+        for name in self.tables.temporary:
             self.tables = self.tables.without(name)
 
     def forget_what_is_new(self) -> None:
@@ -120,18 +119,19 @@ class Scope:
         return [name, *heirs]
 
     def _heirs(self, name: str) -> list[str]:
-        below = [table.name for table in self.tables.tables.values() if name in table.parents]
+        below = self.tables.heirs.get(name, ())
         return [found for child in below for found in [child, *self._heirs(child)]]
 
     def qualified(self, statement: Statement) -> Statement:
         """The statement with a schema at each name that means another one than ``public``."""
         new = self._new_relation(statement)
         temporary = bool(new) and new.get("relpersistence") == "t"
-        known_temporary = any(name.startswith(f"{TEMPORARY}.") for name in self.tables.tables)
-        if self._path == ["public"] and not temporary and not known_temporary:
+        if self._path == ["public"] and not temporary and not self.tables.temporary:
             return statement
         tree = copy.deepcopy(statement.tree)
-        statement = Statement(statement.sql, statement.offset, statement.kind, tree)
+        statement = Statement(
+            statement.outline, statement.offset, statement.kind, tree, statement.first
+        )
         new = self._new_relation(statement)
         for _, node in walk({"tree": tree}):
             if "relname" in node and not node.get("schemaname"):
@@ -162,7 +162,7 @@ class Scope:
                 self._set_config(node)
         for inner in _parts(statement):
             uncertain = _if_not_exists(inner)
-            known = {item.name for item in made(inner)} & set(self.tables.tables)
+            known = any(item.name in self.tables.tables for item in made(inner))
             self.tables = replay(self.tables, inner, path)
             if not known:
                 self._new |= {item for item in made(inner) if item.name not in uncertain}

@@ -6,6 +6,7 @@ table that it does not know counts as one that is there and in use.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -157,11 +158,81 @@ class Table:
                 yield index.columns
 
 
+class Tables(Mapping[str, Table]):
+    """Tables by name, in the order in which they were made.
+
+    It is never changed: each statement has its own. So that a statement costs the same in the ten
+    thousandth script as in the first, only the part that a name falls into is copied.
+    """
+
+    __slots__ = ("_made", "_parts", "_size")
+
+    def __init__(
+        self,
+        parts: tuple[dict[str, tuple[int, Table]], ...] = ({},) * 64,
+        size: int = 0,
+        made: int = 0,
+    ) -> None:
+        self._parts = parts
+        self._size = size
+        self._made = made
+
+    def __getitem__(self, name: str) -> Table:
+        return self._parts[_part_of(name)][name][1]
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[str]:
+        every = [(made, name) for part in self._parts for name, (made, _) in part.items()]
+        return (name for _, name in sorted(every))
+
+    def put(self, table: Table) -> Tables:
+        """With this table, in place of one of the same name."""
+        number = _part_of(table.name)
+        part = self._parts[number]
+        made, _ = part.get(table.name, (self._made, table))
+        changed = {**part, table.name: (made, table)}
+        size = self._size + len(changed) - len(part)
+        return Tables(self._with(number, changed), size, self._made + 1)
+
+    def remove(self, name: str) -> Tables:
+        """Without the table of this name."""
+        number = _part_of(name)
+        part = self._parts[number]
+        if name not in part:
+            return self
+        left = {key: found for key, found in part.items() if key != name}
+        return Tables(self._with(number, left), self._size - 1, self._made)
+
+    def _with(
+        self, number: int, part: dict[str, tuple[int, Table]]
+    ) -> tuple[dict[str, tuple[int, Table]], ...]:
+        return (*self._parts[:number], part, *self._parts[number + 1 :])
+
+
+def _part_of(name: str) -> int:
+    # Python's own hash of a text differs from process to process.
+    return zlib.crc32(name.encode("utf-8")) % 64
+
+
+# The schema of temporary tables.
+TEMPORARY = "pg_temp"
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """All tables, at one moment of the chain."""
+    """All tables, at one moment of the chain.
 
-    tables: Mapping[str, Table] = field(default_factory=dict)
+    Attributes:
+        tables: by name.
+        temporary: the names of those that end with their session.
+        heirs: a table → those that inherit from it, or are its partitions.
+    """
+
+    tables: Tables = field(default_factory=Tables)
+    temporary: frozenset[str] = frozenset()
+    heirs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def find(self, name: str) -> Table | None:
         """The table of this name, if a script made it."""
@@ -190,8 +261,29 @@ class Schema:
 
     def with_table(self, table: Table) -> Schema:
         """With this table, in place of one of the same name."""
-        return Schema({**self.tables, table.name: table})
+        temporary = self.temporary
+        if table.name.startswith(f"{TEMPORARY}."):
+            temporary |= {table.name}
+        before = self.find(table.name)
+        heirs = self._heirs(table.name, before.parents if before else (), table.parents)
+        return Schema(self.tables.put(table), temporary, heirs)
 
     def without(self, name: str) -> Schema:
         """Without the table of this name."""
-        return Schema({key: table for key, table in self.tables.items() if key != name})
+        table = self.find(name)
+        if table is None:
+            return self
+        heirs = self._heirs(name, table.parents, ())
+        return Schema(self.tables.remove(name), self.temporary - {name}, heirs)
+
+    def _heirs(
+        self, name: str, before: tuple[str, ...], after: tuple[str, ...]
+    ) -> Mapping[str, tuple[str, ...]]:
+        if before == after:
+            return self.heirs
+        heirs = dict(self.heirs)
+        for parent in before:
+            heirs[parent] = tuple(child for child in heirs.get(parent, ()) if child != name)
+        for parent in after:
+            heirs[parent] = (*heirs.get(parent, ()), name)
+        return heirs

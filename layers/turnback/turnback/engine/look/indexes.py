@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from psycopg.rows import class_row
 
 from turnback.engine.session.message import Connection
-from turnback.engine.session.query import load, query, relation_oid
+from turnback.engine.session.query import load, query, relation_oid, scalar
 from turnback.sql.quoting import relation_name
 from turnback.sql.statements import Statement
 
@@ -42,6 +42,12 @@ def indexes_of(connection: Connection, table: str) -> list[Index]:
 def invalid_indexes(connection: Connection) -> list[Index]:
     """Every invalid index of the database, partitioned and temporary ones apart."""
     return query(connection, load("invalid_indexes"), class_row(Index))
+
+
+def has_invalid_index(connection: Connection) -> bool:
+    """Whether any index of the database is invalid, of whatever kind."""
+    sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_index WHERE NOT indisvalid)"
+    return bool(scalar(connection, sql))
 
 
 def invalid_index_of(connection: Connection, statement: Statement) -> list[str]:
