@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 from turnback.engine import Engine, Event, Options, RunContext
 from turnback.engine.look.other_runs import applied_on_top
-from turnback.engine.session.events import silent
+from turnback.engine.session.events import RunControl, silent
 from turnback.errors import (
     LockTimeout,
     MigrationFailed,
     MigrationIncomplete,
     RollbackFailed,
+    RunCancelled,
     RunnerBusy,
     VerificationFailed,
 )
 from turnback.migrations.discovery import load_project
 
 from tests.conftest import ProjectFactory
+from tests.integration.terminal import until
 
 QUICK = Options(lock_timeout_ms=100, lock_retry_s=0.5, runner_wait_s=0.3)
 
@@ -588,3 +592,38 @@ def test_only_an_invalid_index_of_exactly_that_name_is_dropped_before_one_is_bui
         ("t_id_2", False),
         ("x.t_id", False),
     ]
+
+
+def test_a_cancelled_run_stops_after_the_migration_that_is_under_way(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    # All of them are in one message, and the second is held up until the cancel has arrived.
+    files = tables(5) | {"sql/0002_t2.sql": "CREATE TABLE t2 ();\nSELECT pg_advisory_xact_lock(7);"}
+    cancelled = threading.Event()
+    control = RunControl(cancelled=lambda: "a test cancelled it" if cancelled.is_set() else None)
+    project = load_project(project_factory(files))
+    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND {}"
+    waits = locks.format("NOT granted")
+    # Held by the second session, which holds nothing else.
+    told = locks.format(
+        "granted AND pid IN (SELECT pid FROM pg_stat_activity "
+        "WHERE application_name = 'turnback-monitor')"
+    )
+    with (
+        psycopg.connect(database, autocommit=True) as holder,
+        engine_for(database, lock_timeout_ms=60_000) as engine,
+        ThreadPoolExecutor() as pool,
+    ):
+        holder.execute("SELECT pg_advisory_lock(7)")
+        running = pool.submit(engine.run, engine.plan_up(project), control)
+        until(lambda: query(database, waits) == [(1,)])
+        cancelled.set()
+        until(lambda: query(database, told) == [(1,)])
+        holder.execute("SELECT pg_advisory_unlock(7)")
+        report = running.result()
+    assert isinstance(report.error, RunCancelled)
+    assert report.error.message.startswith("a test cancelled it: 2 of 5 migrations were applied")
+    assert [done.version for done in report.applied] == ["0001", "0002"]
+    # Nothing of it remains: the next run does the rest.
+    rest = apply(database, project.folder)
+    assert [done.version for done in rest.applied] == ["0003", "0004", "0005"]

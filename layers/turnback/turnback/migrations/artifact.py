@@ -285,9 +285,11 @@ def extract(archive: Path, into: Path, *, below: str | None = None, besides: str
                 ]
             )
             _check_sizes(entries)
-            for entry in entries:
-                if not entry.is_dir():
-                    _write(opened, entry, into / entry.filename)
+            files = [entry for entry in entries if not entry.is_dir()]
+            for folder in {os.path.dirname(entry.filename) for entry in files}:  # noqa: PTH120
+                (into / folder).mkdir(parents=True, exist_ok=True)
+            for entry in files:
+                _write(opened, entry, f"{into}/{entry.filename}")
     except (zipfile.BadZipFile, zlib.error, EOFError) as exc:
         raise InvalidArtifact(
             f"the artifact is not a sound zip file: {exc}",
@@ -392,10 +394,9 @@ def _check_sizes(entries: list[zipfile.ZipInfo]) -> None:
         raise InvalidArtifact(f"{total:,} bytes in all; at most {MAX_TOTAL_BYTES:,}")
 
 
-def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
+def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, target: str) -> None:
     # zipfile stops reading at the size the entry declares and then checks the CRC, so an entry
     # that lies about its size cannot grow past what was checked.
-    with opened.open(entry) as source, target.open("xb") as file:
+    with opened.open(entry) as source, open(target, "xb") as file:  # noqa: PTH123
         while chunk := source.read(_CHUNK):
             file.write(chunk)

@@ -57,6 +57,8 @@ class Recorder:
         self._log = f"{identifier(schema)}.migration_log"
         # The first statement of every transaction of a run.
         self.lock_assertion = lock.assertion(schema)
+        # The first of every later migration in a message.
+        self.go_on = lock.go_on(schema)
 
     def applied(self, migration: Migration, *, elapsed_ms: int | None = None) -> str:
         """SQL: this migration is applied; returns its milliseconds as ``turnback_ms``.

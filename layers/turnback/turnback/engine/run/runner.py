@@ -124,6 +124,8 @@ class Runner:
             first_look_s=min(0.3, session.options.lock_timeout_ms / 3000),
             tell=self._progress,
             leave=lambda: not control.keep_going(),
+            cancelled=lambda: len(self._under_way) > 1 and control.cancelled() is not None,
+            stop=lambda monitor: lock.stop(monitor, session.history.schema),
         )
 
     def run(self) -> Iterator[tuple[Step, int]]:

@@ -136,7 +136,8 @@ def run_batch(session: Session, steps: Sequence[Step], watch: Watcher | None = N
     """Run migrations in one message, each in its transaction; the milliseconds of each.
 
     All but the last commit without waiting for the disk; the last one waits, and as the log is
-    written in order, it waits for all of them.
+    written in order, it waits for all of them. Once the run is cancelled (``lock.stop``), none
+    begins any more.
 
     Raises:
         ServerError: one failed; those before it are committed, and the history knows which.
@@ -146,8 +147,9 @@ def run_batch(session: Session, steps: Sequence[Step], watch: Watcher | None = N
     for number, step in enumerate(steps, 1):
         prefix = settings(step, session.recorder)
         relaxed = "SET LOCAL synchronous_commit = off; " if number < len(steps) else ""
+        go_on = f"{session.recorder.go_on} " if number > 1 else ""
         parts.append(
-            f"BEGIN; {prefix}{NOTE_BEGINNING} {relaxed}\n{step.runnable.text}"
+            f"BEGIN; {go_on}{prefix}{NOTE_BEGINNING} {relaxed}\n{step.runnable.text}"
             f"{_suffix(step, session.recorder)}; COMMIT;"
         )
     try:

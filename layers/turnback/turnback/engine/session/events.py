@@ -111,7 +111,8 @@ class RunControl:
     Attributes:
         keep_going: asked before each message and while one has no answer; after a no, the report
             says what remains, and a message that is under way is left to the server.
-        cancelled: asked before each message; a reason ends the run there, as RunCancelled. A
+        cancelled: asked before each message, and once a second while several migrations are under
+            way in one; a reason ends the run after the current migration, as RunCancelled. A
             statement that is under way is never interrupted for it.
         before_first_change: called with the lock held, before the first change of this call.
         total: how many migrations the run does, over all its calls; None for those of the plan.

@@ -17,7 +17,16 @@ from psycopg.rows import class_row, scalar_row
 
 from turnback.engine.session.events import Event, EventKind, Listener
 from turnback.engine.session.message import Connection, send
-from turnback.engine.session.query import LOCK_LOST, execute, fetch, load, query, refusal
+from turnback.engine.session.query import (
+    CANCELLED,
+    LOCK_LOST,
+    execute,
+    fetch,
+    load,
+    query,
+    refusal,
+    scalar,
+)
 from turnback.errors import RunnerBusy
 
 APPLICATION = "turnback/"
@@ -38,6 +47,31 @@ def lock_key(schema: str) -> int:
     """The lock's number: a signed 64-bit hash of the history's schema."""
     digest = hashlib.sha256(f"turnback:{schema}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def _cancel_key(schema: str) -> int:
+    return lock_key(f"{schema}: cancelled")
+
+
+def go_on(schema: str) -> str:
+    """A statement that fails once ``stop`` was called for the run; it leaves no lock."""
+    key = _cancel_key(schema)
+    return (
+        f"SELECT CASE WHEN pg_catalog.pg_try_advisory_lock_shared({key}) THEN "
+        f"pg_catalog.pg_advisory_unlock_shared({key})::integer ELSE {refusal(CANCELLED)} END;"
+    )
+
+
+def stop(connection: Connection, schema: str) -> bool:
+    """Make the next ``go_on`` fail, for as long as this session lasts; False to be tried again.
+
+    Args:
+        connection: another session than that of the run.
+        schema: the schema of the history.
+    """
+    return bool(
+        scalar(connection, f"SELECT pg_catalog.pg_try_advisory_lock({_cancel_key(schema)})")
+    )
 
 
 def acquire(

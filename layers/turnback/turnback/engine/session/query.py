@@ -31,6 +31,7 @@ T = TypeVar("T")
 CATALOG_ONLY = "SET LOCAL search_path = pg_catalog;"
 # What the SQL of a message refuses by itself, before its COMMIT; ``refusal`` makes it fail.
 LOCK_LOST = "turnback: another run has the lock"
+CANCELLED = "turnback: the run was cancelled"
 TRANSACTION_ENDED = "turnback: the script has ended its transaction"
 DONE_ALREADY = "turnback: another run has done it"
 

@@ -16,6 +16,8 @@ from turnback.engine.session.query import load, query
 from turnback.errors import TurnbackError
 
 EVERY_S = 0.25
+# Who cancels waits so long at most; each look is a request to S3.
+_ASK_EVERY_S = 1.0
 
 
 class Detached(Exception):
@@ -100,6 +102,9 @@ class Watch:
         first_look_s: how long to wait before the first look, seconds.
         tell: called with progress as text, and as a percentage where there is one.
         leave: whether it is time to leave the statement to the server.
+        cancelled: whether the run was cancelled; asked once a second while there is a migration
+            behind the one under way.
+        stop: makes the server begin none of them, by the second session; False to try it again.
     """
 
     def __init__(
@@ -110,12 +115,17 @@ class Watch:
         first_look_s: float,
         tell: Callable[[str, int | None], None],
         leave: Callable[[], bool],
+        cancelled: Callable[[], bool],
+        stop: Callable[[Connection], bool],
     ) -> None:
         self._open = monitor
         self._pid = pid
         self._first_look_s = first_look_s
         self._tell = tell
         self._leave = leave
+        self._cancelled = cancelled
+        self._stop = stop
+        self._next_question = 0.0
         self._connection: Connection | None = None
         self._next_look = 0.0
         self._last = ""
@@ -141,6 +151,7 @@ class Watch:
         if connection is None:
             return
         try:
+            self._pass_on(connection)
             self.blocked_by = blockers(connection, self._pid) or self.blocked_by
             progress = index_progress(connection, self._pid)
         except (ServerError, TurnbackError) as error:
@@ -148,6 +159,13 @@ class Watch:
             return
         if progress:
             self._say(str(progress), progress.percent)
+
+    def _pass_on(self, connection: Connection) -> None:
+        """Tell the server that the run was cancelled."""
+        if time.monotonic() >= self._next_question:
+            self._next_question = time.monotonic() + _ASK_EVERY_S
+            if self._cancelled():
+                self._next_question = float("inf") if self._stop(connection) else 0.0
 
     def connection(self) -> Connection | None:
         """The second session; None when it cannot be opened."""
