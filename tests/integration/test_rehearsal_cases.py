@@ -184,6 +184,84 @@ def test_a_role_of_a_killed_rehearsal_is_removed_by_the_next(
     assert not (folder / f"{name}.json").exists()
 
 
+# What belongs to the server, as another session sees it.
+SHARED = """
+SELECT 'role', rolname FROM pg_roles UNION ALL SELECT 'database', datname FROM pg_database
+UNION ALL SELECT 'slot', slot_name FROM pg_replication_slots
+UNION ALL SELECT 'origin', roname FROM pg_replication_origin
+UNION ALL SELECT 'member', roleid::regrole || ' ' || member::regrole FROM pg_auth_members
+UNION ALL SELECT 'setting', setdatabase || ' ' || setrole::regrole || setconfig::text
+  FROM pg_db_role_setting
+UNION ALL SELECT 'parameter', parname || paracl::text FROM pg_parameter_acl
+UNION ALL SELECT 'comment', description FROM pg_shdescription WHERE classoid = 'pg_authid'::regclass
+UNION ALL SELECT 'attributes', a::text FROM (SELECT * FROM pg_roles) a
+UNION ALL SELECT 'tablespace', spcname FROM pg_tablespace ORDER BY 1, 2
+"""
+
+
+def shared(admin: psycopg.Connection) -> list[tuple[str, str]]:
+    return admin.execute(SHARED).fetchall()
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        "CREATE ROLE case_a; CREATE ROLE case_b IN ROLE case_a; COMMENT ON ROLE case_b IS 'b';",
+        'CREATE USER "case C"; GRANT pg_monitor TO "case C"; COMMENT ON ROLE "case C" IS \'x\';',
+        "DO $$ BEGIN EXECUTE 'CREATE ROLE ' || quote_ident('case_dynamic'); END $$;",
+        "DO $$ BEGIN EXECUTE format('CREATE ROLE %I', 'case_format'); END $$;",
+        "DO $$ BEGIN EXECUTE format('CREATE ROLE %I', 'case_' || current_database()); END $$;",
+        "ALTER ROLE case_kept CREATEDB CONNECTION LIMIT 3 VALID UNTIL '2030-01-01';",
+        "COMMENT ON ROLE case_kept IS 'changed';",
+        "ALTER ROLE case_kept SET work_mem = 64; ALTER ROLE case_kept RESET search_path;",
+        "ALTER ROLE ALL SET work_mem = 64;",
+        "GRANT pg_monitor TO case_kept;",
+        "GRANT SET ON PARAMETER log_statement TO case_kept;",
+        "SELECT pg_create_physical_replication_slot('case_slot', true);",
+        "SELECT pg_replication_origin_create('case_origin');",
+        "-- turnback: no-transaction\nCREATE DATABASE case_database;",
+    ],
+)
+def test_what_a_migration_makes_on_the_server_is_removed_or_set_back(
+    judged: Judge, admin: psycopg.Connection, forward: str
+) -> None:
+    admin.execute("CREATE ROLE case_kept VALID UNTIL '2031-01-01'")
+    admin.execute("ALTER ROLE case_kept SET search_path = a, b")
+    admin.execute("COMMENT ON ROLE case_kept IS 'before'")
+    before = shared(admin)
+    try:
+        found = judged((forward, "SELECT nothing;"), NOTES)
+        assert found.migrations[0].forward == "applied", found.migrations[0].error
+        assert shared(admin) == before
+    finally:
+        admin.execute("DROP ROLE case_kept")
+
+
+def test_what_others_make_on_the_server_meanwhile_is_kept(
+    judged: Judge, admin: psycopg.Connection
+) -> None:
+    # Another session, in the middle of the rehearsal: the names are words of the migration.
+    other = (
+        "CREATE TABLE case_table (case_column int);"
+        "DO $$ BEGIN PERFORM set_config('case.x', 'CREATE DATABASE case_table', false); END $$;"
+    )
+    project = (other, "DROP TABLE case_table;")
+    original = Shadow._create
+
+    def create(self: Shadow, *arguments: object) -> None:
+        original(self, *arguments)  # type: ignore[arg-type]
+        admin.execute("CREATE ROLE case_table")
+        admin.execute("CREATE ROLE case_column")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Shadow, "_create", create)
+        judged(project)
+    try:
+        assert roles(admin) == {"case_table", "case_column"}
+    finally:
+        admin.execute("DROP ROLE case_table, case_column")
+
+
 def test_a_subscription_does_not_keep_the_shadow(judged: Judge, admin: psycopg.Connection) -> None:
     found = judged(
         (

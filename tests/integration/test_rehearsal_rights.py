@@ -169,6 +169,15 @@ def test_a_database_is_built_again_with_what_was_repeated_as_superuser(judged: J
     assert [one.rollback for one in found.migrations] == ["exact", "failed", "exact"]
 
 
+def test_a_role_whose_name_no_script_has_is_gone_from_the_next_database(judged: Judge) -> None:
+    hidden = "DO $$ BEGIN EXECUTE 'CREATE RO' || 'LE hid' || 'den'; END $$;"
+    found = judged(
+        (f"CREATE TABLE notes (); {hidden}", "SELECT no_such_column;"),
+        ("CREATE TABLE tags ();", "DROP TABLE tags;"),
+    )
+    assert [one.forward for one in found.migrations] == ["applied", "applied"]
+
+
 def test_an_event_trigger_of_a_migration_never_runs_as_superuser(
     judged: Judge, marker: Path
 ) -> None:

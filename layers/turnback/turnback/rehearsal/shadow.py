@@ -69,7 +69,7 @@ class Shadow:
             # The lock says that the database is in use; it ends with this session, however that
             # ends.
             send(admin, f"SELECT pg_catalog.pg_advisory_lock({_key(name)})")
-            outside = Outside.record(admin, name, scripts)
+            outside = Outside.record(admin, name, scripts, own=bool(self._role))
             self._create(admin, name)
             try:
                 mark = f"COMMENT ON DATABASE {identifier(name)} IS {literal(_mark(admin))}"
@@ -94,18 +94,26 @@ class Shadow:
         )
         if any(template == "t" for template, _ in found):
             send(admin, f"ALTER DATABASE {name} IS_TEMPLATE false")
-        if subscriptions := [identifier(str(one)) for _, one in found if one]:
-            self._drop_subscriptions(outside.database, subscriptions)
+        subscriptions = [identifier(str(one)) for _, one in found if one]
+        query = (
+            "SELECT gid FROM pg_catalog.pg_prepared_xacts "
+            f"WHERE database = {literal(outside.database)}"
+        )
+        prepared = [literal(str(gid)) for (gid,) in rows(send(admin, query)[0])]
+        if subscriptions or prepared:
+            self._release(outside.database, subscriptions, prepared)
         send(admin, f"DROP DATABASE IF EXISTS {name}{' WITH (FORCE)' if force else ''}")
         outside.remove(admin)
         self.left += outside.left
 
-    def _drop_subscriptions(self, database: str, names: list[str]) -> None:
-        """PostgreSQL does not drop a database with a subscription; the publisher is not asked."""
+    def _release(self, database: str, subscriptions: list[str], prepared: list[str]) -> None:
+        """Remove what keeps PostgreSQL from dropping the database; no publisher is asked."""
         # Not as superuser: the statements fire the event triggers of the migrations.
         url = self._of_migrations(database)
         with connect_for_own(url, application_name=APPLICATION) as session:
-            for name in names:
+            for transaction in prepared:
+                send(session, f"ROLLBACK PREPARED {transaction}")
+            for name in subscriptions:
                 send(session, f"ALTER SUBSCRIPTION {name} DISABLE")
                 send(session, f"ALTER SUBSCRIPTION {name} SET (slot_name = NONE)")
                 send(session, f"DROP SUBSCRIPTION {name}")
