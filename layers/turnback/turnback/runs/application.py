@@ -10,7 +10,7 @@ from typing import Any
 from turnback.errors import ApplicationNotStopped, ConfigurationError
 from turnback.recovery.application import ApplicationPart, Hook, HookPart, Parts, look, start, stop
 from turnback.runs.records import Records
-from turnback.runs.run import Run
+from turnback.runs.run import Run, next_poll
 from turnback.runs.state import ApplicationProgress, RunApplication
 from turnback.settings.recovery import ApplicationSettings
 
@@ -75,7 +75,8 @@ def change_application(
         return RunApplication(application.settings.enabled, found)
     if do == "start":
         stopped = before.stopped if before else ()
-        return _progress(start(stopped, parts, _fitting_release(run)))
+        waiting = start(stopped, parts, _fitting_release(run))
+        return _progress(waiting, run.state.starting)
     if do != "stop":
         raise ConfigurationError(f"'do' is {do!r}; it must be look, stop or start")
     if before is None:
@@ -91,7 +92,7 @@ def change_application(
             f"still running after {minutes} minutes: {', '.join(waiting)}",
             hint="find out why it does not stop, or raise ApplicationStopMinutes",
         )
-    return _progress(waiting)
+    return _progress(waiting, run.state.stopping)
 
 
 def _stop_began(run: Run) -> datetime:
@@ -103,8 +104,9 @@ def _stop_began(run: Run) -> datetime:
     return run.now
 
 
-def _progress(waiting: list[str]) -> ApplicationProgress:
-    return ApplicationProgress(not waiting, tuple(waiting), POLL_S if waiting else 0)
+def _progress(waiting: list[str], before: ApplicationProgress | None) -> ApplicationProgress:
+    wait_s = next_poll(before.wait_seconds if before else 0, POLL_S)
+    return ApplicationProgress(not waiting, tuple(waiting), wait_s if waiting else 0)
 
 
 def _names(settings: ApplicationSettings) -> list[tuple[str, str]]:

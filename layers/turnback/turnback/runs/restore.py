@@ -24,7 +24,7 @@ from turnback.recovery.model import (
     Snapshot,
     SnapshotState,
 )
-from turnback.runs.run import Run, applied
+from turnback.runs.run import Run, applied, next_poll
 from turnback.runs.schema_before import compare_with, kept_schema
 from turnback.runs.state import PlanRecord, RestoreLoss, RunAssessment, RunRestore, RunSnapshot
 from turnback.settings.recovery import RestoreSettings
@@ -146,12 +146,15 @@ def restore(run: Run, restorer: Restorer, settings: RestoreSettings) -> RunResto
             hint="turnback does no further step of it: look at the database in AWS and end it by "
             "hand (docs/restore-rds.md), or raise RestoreTimeoutMinutes for the next time",
         )
+    before = run.state.restore
+    # Each phase begins with short waits again: during the swap nothing answers.
+    waited_s = before.wait_seconds if before and before.state == progress.state.value else 0
     return RunRestore(
         progress.state.value,
         progress.detail,
         progress.kept,
         progress.restored_to,
-        wait_seconds=settings.poll_seconds,
+        wait_seconds=next_poll(waited_s, settings.poll_seconds),
     )
 
 

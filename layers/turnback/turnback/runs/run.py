@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from turnback.recovery.model import Place
 
 FIRST_WAIT_S = 2
-LONGEST_WAIT_S = 300
+# A wait that doubles to this, and grows by a tenth from here on.
+_DOUBLED_WAIT_S = 300
+# Executions have 25,000 events and last two weeks: no run may look more often for so long.
+LONGEST_WAIT_S = 1800
 
 
 class TargetDatabase(Protocol):
@@ -144,4 +148,18 @@ def applied(engine: Engine) -> tuple[tuple[str, ...], ...]:
 
 def next_wait(waited_s: int) -> int:
     """Seconds to wait before the next look at what runs without us: longer each time."""
-    return min(max(2 * waited_s, FIRST_WAIT_S), LONGEST_WAIT_S)
+    if waited_s < _DOUBLED_WAIT_S:
+        return min(max(2 * waited_s, FIRST_WAIT_S), _DOUBLED_WAIT_S)
+    return next_poll(waited_s, FIRST_WAIT_S)
+
+
+def next_poll(waited_s: int, least_s: int) -> int:
+    """Seconds until the next look at what AWS does: a tenth more each time.
+
+    So it is seen some seconds, or a tenth of its time, after it has ended.
+
+    Args:
+        waited_s: seconds before the last look; 0 before the first.
+        least_s: as the stack's parameter says.
+    """
+    return max(least_s, min(math.ceil(waited_s * 1.1), LONGEST_WAIT_S))

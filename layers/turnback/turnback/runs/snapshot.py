@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from turnback.errors import SnapshotFailed
 from turnback.recovery.model import CREATED_BY, STACK_TAG, SnapshotState, SnapshotTaker
-from turnback.runs.run import Run
+from turnback.runs.run import Run, next_poll
 from turnback.runs.state import RetentionReport, RunSnapshot
 from turnback.settings import SnapshotSettings
 
@@ -56,6 +56,7 @@ def take_snapshot(
             f"the snapshot {snapshot.id} is not available after {settings.timeout_minutes} minutes",
             hint="look at the database's state in RDS, or raise SnapshotTimeoutMinutes",
         )
+    waited_s = run.state.snapshot.wait_seconds if run.state.snapshot else 0
     removed = None
     if retention is not None and snapshot.state is SnapshotState.AVAILABLE:
         removed = RetentionReport.from_state(retention.report(run.now))
@@ -67,6 +68,6 @@ def take_snapshot(
         snapshot.state.value,
         taken_at=snapshot.taken_at,
         encrypted=snapshot.encrypted,
-        wait_seconds=settings.poll_seconds,
+        wait_seconds=next_poll(waited_s, settings.poll_seconds),
         retention=removed,
     )
