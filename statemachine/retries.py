@@ -34,6 +34,8 @@ RETRIERS: dict[str, tuple[list[str], int, int, int | None]] = {
     "service": ([*LAMBDA, "DatabaseUnreachable", "AwsError"], 1, 5, 30),
     "asleep": (ASLEEP, 15, 12, 30),
     "stopped": (STOPPED, 5, 3, 60),
+    # Of a task that waits, whose timeout is no failure.
+    "killed": (STOPPED[1:], 5, 3, 60),
     "busy": (["RunnerBusy"], 1, 10, 60),
     "busy, after a failure": (["RunnerBusy"], 5, 10, 60),
     "locked": (["LockTimeout"], 2, 5, 60),
@@ -44,7 +46,12 @@ TASK = ["service", "asleep", "stopped"]
 # A question waits for people, not for the function: only the call that asks is retried.
 QUESTION = ["service", "asleep"]
 STATES = {
-    "Validate": TASK,
+    "TakeTurn": TASK,
+    "CheckArtifact": TASK,
+    "WaitForTurn": [*QUESTION, "killed"],
+    "PassTurn": TASK,
+    "PassTurnToAsk": TASK,
+    "Validate": ["busy", *TASK],
     "Rehearse": TASK,
     "AskApproval": QUESTION,
     "Snapshot": TASK,

@@ -38,6 +38,18 @@ class Memory:
         with self._lock:
             return self.objects.setdefault(key, body) is body
 
+    def read_tagged(self, key: str) -> tuple[bytes, str] | None:
+        body = self.objects.get(key)
+        return None if body is None else (body, str(hash(body)))
+
+    def swap(self, key: str, body: bytes, tag: str | None) -> bool:
+        with self._lock:
+            old = self.objects.get(key)
+            if (None if old is None else str(hash(old))) != tag:
+                return False
+            self.objects[key] = body
+            return True
+
     def keys(self, prefix: str) -> Iterator[str]:
         return iter(sorted(key for key in list(self.objects) if key.startswith(prefix)))
 

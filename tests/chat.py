@@ -113,6 +113,7 @@ def of_every_kind() -> dict[Status, Report]:
         word: status(word, at=f"2026-11-22T09:16:{second:02}.000+00:00", **fields)
         for second, (word, fields) in enumerate(
             {
+                Status.WAITING: {"waits_for": "waits for r-2 (1.3.0), 2 before it"},
                 Status.STARTED: planned,
                 Status.REHEARSED: rehearsed,
                 Status.AWAITING_APPROVAL: rehearsed | {"approval": asked},

@@ -13,6 +13,8 @@ from typing import Any
 
 from turnback.local.deploy import read_template
 from turnback.runs.run import LONGEST_WAIT_S, next_poll, next_wait
+from turnback.runs.turn import next_look
+from turnback.settings.environment import TurnSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMETERS = read_template(ROOT / "template.yaml")["Parameters"]
@@ -64,6 +66,15 @@ def rounds_in(seconds: float, wait: Callable[[int], int]) -> int:
     return count
 
 
+def looks_in(seconds: float) -> int:
+    """How often a run looks whether its turn has come."""
+    count, waited = 0, 0.0
+    while waited < seconds:
+        waited += next_look(waited, TurnSettings().look_seconds)
+        count += 1
+    return count
+
+
 WAITS = [name for name, state in STATES.items() if state["Type"] == "Wait"]
 QUESTIONS = [
     name for name, state in STATES.items() if state.get("Resource", "").endswith("waitForTaskToken")
@@ -81,6 +92,9 @@ def test_no_permitted_setting_makes_a_history_longer_than_step_functions_keeps()
     waiting = cost * (slow + quick * (len(WAITS) + 2))
     hours = 2 * PARAMETERS["ApprovalTimeoutMinutes"]["MaxValue"] / 60
     asking = hours * max(sum(map(events_of, round_of(name))) for name in QUESTIONS)
+    # Before the approval and after it; a look may be followed by one after a longer time.
+    looks = looks_in(PARAMETERS["LongestWaitHours"]["MaxValue"] * 3600)
+    turns = 2 * looks * (events_of("WaitForTurn") + events_of("LookAgain"))
     once = sum(map(events_of, STATES))
     # Each retry is scheduled, started and failed; every state all of its retries, once.
     retries = sum(
@@ -88,7 +102,7 @@ def test_no_permitted_setting_makes_a_history_longer_than_step_functions_keeps()
         for state in STATES.values()
         for rule in state.get("Retry", [])
     )
-    assert waiting + asking + once + retries < MOST_EVENTS
+    assert waiting + asking + turns + once + retries < MOST_EVENTS
 
 
 def test_approvals_snapshots_and_restores_end_before_the_execution_does() -> None:
@@ -103,6 +117,7 @@ def test_approvals_snapshots_and_restores_end_before_the_execution_does() -> Non
     }
     minutes = (
         2 * most["ApprovalTimeoutMinutes"]
+        + 2 * 60 * PARAMETERS["LongestWaitHours"]["MaxValue"]
         + most["SnapshotTimeoutMinutes"]
         + 2 * most["RestoreTimeoutMinutes"]
         + most["ApplicationStopMinutes"]

@@ -47,7 +47,7 @@ PARAMETERS = {
     "DatabaseResourceId": "db-ABCDEFGHIJKLMNOPQRSTUVWXYZ",
     "DatabaseUser": "turnback_migrations",
     "EventBus": "default",
-    "ApproversParameter": "/turnback/orders-production/approvers",
+    "Target": "orders",
     **PSEUDO,
 }
 
@@ -187,10 +187,6 @@ VALUES = [
     ("DbInstanceIdentifier", "orders--2", False),
     ("DbInstanceIdentifier", "orders-", False),
     ("DbClusterIdentifier", "2orders", False),
-    ("ApproversParameter", "", True),
-    ("ApproversParameter", "/turnback/approvers", True),
-    ("ApproversParameter", "turnback", False),
-    ("ApproversParameter", "/turnback/", False),
     ("Approvers", "[]", True),
     ("Approvers", '[{"name":"ann","slack":"U012"}]', True),
     ("Approvers", '[{"name":"ann"},\n {"name":"bob"}]', True),

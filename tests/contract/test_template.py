@@ -142,8 +142,11 @@ def test_a_task_has_a_limit_a_retry_and_a_catch_for_everything(name: str) -> Non
     function = task["Parameters"]["FunctionName"].strip("${}").removesuffix("Arn")
     limit = FUNCTIONS[function].get("Timeout", TEMPLATE["Globals"]["Function"]["Timeout"])
     if name in WAITING:
-        # For people; then the question is put again.
-        assert task["TimeoutSeconds"] == 3600
+        # Then the question is put again; a run that waits for its turn looks, at first each minute.
+        if name == "WaitForTurn":
+            assert task["TimeoutSecondsPath"] == "$.turn.look_seconds"
+        else:
+            assert task["TimeoutSeconds"] == 3600
         assert task["Catch"][0]["ErrorEquals"] == ["States.Timeout"]
         # Over a state of its own: what catches and goes to itself, the emulator does not follow.
         again = STATES[task["Catch"][0]["Next"]]
@@ -352,18 +355,27 @@ def test_the_bucket_is_private_versioned_encrypted_and_only_for_tls() -> None:
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
     assert bucket["BucketEncryption"]
-    statement, _ = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    statement, *_ = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     assert statement["Effect"] == "Deny"
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
 def test_only_the_functions_of_approvals_write_approvals() -> None:
-    _, statement = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    _, statement, _ = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
     assert {"s3:PutObject", "s3:DeleteObject"} <= set(statement["Action"])
     assert statement["Resource"] == {"Fn::Sub": "${Bucket.Arn}/runs/*/approvals/*"}
     roles = statement["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
     assert roles == [{"Fn::GetAtt": [f"{name}FunctionRole", "Arn"]} for name in ("Ask", "Answer")]
+
+
+def test_only_the_function_of_turns_writes_whose_turn_it_is() -> None:
+    *_, statement = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+    assert {"s3:PutObject", "s3:DeleteObject"} <= set(statement["Action"])
+    assert statement["Resource"] == {"Fn::Sub": "${Bucket.Arn}/targets/*/turn.json"}
+    roles = statement["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
+    assert roles == [{"Fn::GetAtt": ["TurnFunctionRole", "Arn"]}]
 
 
 def test_what_runs_the_sql_of_a_release_beside_itself_writes_nothing_that_others_believe() -> None:

@@ -126,11 +126,6 @@ def updated() -> Iterator[Updated]:
         secret = aws.client("secretsmanager").create_secret(
             Name="database", SecretString=database.as_secret()
         )
-        aws.client("ssm").put_parameter(
-            Name="/turnback/approvers",
-            Type="String",
-            Value=json.dumps([{"name": "ann", "aws": "AIDAANN"}], indent=2),
-        )
         root = folder / "checkout"
         for part in ("sql", "rollback"):
             (root / "migrations" / part).mkdir(parents=True)
@@ -146,7 +141,7 @@ def updated() -> Iterator[Updated]:
             "RestorePolicy": "never",
             "Approvals": "one",
             "ApproveAlways": "yes",
-            "ApproversParameter": "/turnback/approvers",
+            "Approvers": json.dumps([{"name": "ann", "aws": "AIDAANN"}]),
         }
         yield Updated(root, aws, parameters)
 
@@ -160,7 +155,7 @@ def test_a_run_that_waits_ends_with_the_code_and_the_settings_it_began_with(upda
     (updated.root / "functions" / "apply" / "app.py").write_text(SECOND)
     updated.deploy(Approvals="never")
     assert set(updated.versions().values()) == {2}, updated.versions()
-    assert len(updated.versions()) == 9
+    assert len(updated.versions()) == 10
 
     updated.approve(first)
     assert updated.end_of(first)["status"] == "SUCCEEDED"

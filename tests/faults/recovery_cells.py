@@ -74,6 +74,7 @@ class Course:
         ends: in which state it ends undisturbed.
         states: those whose calls go wrong.
         seconds: that the function apply has.
+        waits: whether another run has the turn when it comes.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Course:
     release: str = "1.1.0"
     parameters: Mapping[str, str] = field(default_factory=dict)
     seconds: int = 900
+    waits: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -91,17 +93,20 @@ class Course:
 
 _ONE, _TWO = (FIRST,), (FIRST, GOOD)
 COURSES = [
-    Course("good", _ONE, GOOD, "Succeeded", ("Validate", "AnnounceStarted", "Apply", "Verify",
-           "AnnounceSucceeded")),
+    Course("good", _ONE, GOOD, "Succeeded", ("TakeTurn", "Validate", "AnnounceStarted", "Apply",
+           "Verify", "PassTurn", "AnnounceSucceeded")),
+    Course("waiting", _ONE, GOOD, "Succeeded", ("CheckArtifact", "AnnounceWaiting", "WaitForTurn"),
+           waits=True),
     Course("good, rehearsed", _ONE, GOOD, "Succeeded", ("Rehearse", "AnnounceRehearsed"),
            parameters={"Rehearse": "always"}),
-    Course("good, approved", _ONE, GOOD, "Succeeded", ("AskApproval",),
+    Course("good, approved", _ONE, GOOD, "Succeeded", ("PassTurnToAsk", "AskApproval"),
            parameters={"Approvals": "one", "ApproveAlways": "yes", "Approvers": _ANN}),
     Course("good, with a snapshot", _ONE, GOOD, "Succeeded",
            ("Snapshot", "AnnounceSnapshotTaken"), parameters=_DUMP),
     Course("long", _ONE, SLOW, "Succeeded", ("AnnounceApplying",), seconds=30,
            parameters={"RunnerWaitSeconds": "1"}),
-    Course("refused", _TWO, GOOD, "Refused", ("AnnounceRefused",), release="1.0.5"),
+    Course("refused", _TWO, BROKEN, "Refused", ("AnnounceRefused",), release="1.0.5"),
+    Course("overtaken", _TWO, GOOD, "Superseded", ("AnnounceSuperseded",), release="1.0.5"),
     Course("broken", _ONE, BROKEN, "RolledBack", ("RollBack", "AnnounceRolledBack")),
     Course("broken, with an application", _ONE, BROKEN, "RolledBack",
            ("LookAtApplication", "StopApplication", "StartApplication"), parameters=_ECS),

@@ -65,6 +65,7 @@ MOMENTS = {
     "Restore": ["turnback.wiring.database:Database.connect_at", "answer"],
 }
 _ASKS = {"release": "AskApproval", "restore": "AskRestore"}
+_TURNS = {"take": "TakeTurn", "wait": "WaitForTurn", "leave": "PassTurn"}
 
 
 def state_of(folder: str, event: dict[str, Any]) -> str:
@@ -73,6 +74,12 @@ def state_of(folder: str, event: dict[str, Any]) -> str:
         case "announce":
             words = event["status"].split("_")
             return "Announce" + "".join("A" if word == "a" else word.title() for word in words)
+        case "turn" if event["do"] == "leave" and "outcome" not in event["state"]:
+            return "PassTurnToAsk"
+        case "turn":
+            return _TURNS[event["do"]]
+        case "validate" if "only" in event:
+            return "CheckArtifact"
         case "ask":
             return _ASKS[event["gate"]]
         case "application":
@@ -124,6 +131,8 @@ class Faults:
         having: those functions.
         aws: where a process of its own finds moto.
         answer: called after a question was put, with its event.
+        other: another run: called with True before a turn is taken, to have it, and with False once
+            a run waits for it, to give it away; None where there is no other run.
         moments: where the state's calls die, where not as in MOMENTS.
         before: called before the state's own work, with its event.
         finished: set after the state's call.
@@ -141,6 +150,7 @@ class Faults:
     moments: list[str] | None = None
     before: Callable[[dict[str, Any]], None] | None = None
     finished: threading.Event = field(default_factory=threading.Event)
+    other: Callable[[bool], None] | None = None
 
     def arm(self, state: str, fault: Fault | None, moments: list[str] | None = None) -> None:
         """Let this go wrong from now on, and nothing else."""
@@ -196,7 +206,12 @@ class Faults:
     def work(self, function: Any, event: dict[str, Any]) -> Answer:
         """The call itself."""
         has_layer = function.function_name in self.having
+        asked = event["do"] if function.function_name == "turn" and self.other else ""
+        if self.other and asked == "take":
+            self.other(True)
         answer = call(function, event, layer=self.layer if has_layer else None)
+        if self.other and asked == "wait":
+            self.other(False)
         if function.function_name == "ask" and not answer[1]:
             self.answer(event)
         return answer

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,7 @@ def ground(
         stack = opened.enter_context(deployed(url, patch, parameters, layer))
         stack.set_timeout("apply", course.seconds)
         faults = Faults(layer, having, opened.enter_context(bridge()), _yes(stack))
+        faults.other = _other_run(stack) if course.waits else None
         patch.setattr(LambdaFunction, "_invoke_lambda", _handed_to(faults))
         patch.setattr(SNSBackend, "publish", refuse(faults))
         files = projects(course.files) if course.files is not None else None
@@ -214,6 +216,25 @@ def _handed_to(faults: Faults) -> Callable[..., Answer]:
         return faults.invoke(function, event)
 
     return invoke
+
+
+def _other_run(stack: Stack) -> Callable[[bool], None]:
+    """A run that has the turn until another one waits for it.
+
+    Its execution has been started just now, so that Step Functions does not know it yet.
+    """
+
+    def act(has_it: bool) -> None:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        if not has_it:
+            stack.invoke("turn", {"do": "leave", "run": "r-other"})
+            return
+        record = {"holder": {"run": "r-other", "uploaded_at": now, "since": now}}
+        stack.client("s3").put_object(
+            Bucket=stack.bucket, Key="targets/learning/turn.json", Body=json.dumps(record)
+        )
+
+    return act
 
 
 def _yes(stack: Stack) -> Callable[[dict[str, Any]], None]:

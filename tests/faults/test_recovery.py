@@ -46,6 +46,7 @@ def projects_in(folder: Path) -> ProjectFactory:
 
 WORDS = {
     "Succeeded": "succeeded",
+    "Superseded": "superseded",
     "Refused": "refused",
     "RolledBack": "rolled back",
     "Restored": "restored",
@@ -200,7 +201,7 @@ def wrong_end(on: Ground, ended: Ended) -> list[str]:
     match ended.end:
         case "Succeeded" if not is_after:
             wrong.append("succeeded, and the database is not as after the release")
-        case "Refused" | "RolledBack" | "Restored" if not is_before:
+        case "Refused" | "Superseded" | "RolledBack" | "Restored" if not is_before:
             wrong.append(f"{ended.end}, and the database is not as before the release")
     report = on.report(ended.name)
     if ended.message:
@@ -214,7 +215,8 @@ def wrong_end(on: Ground, ended: Ended) -> list[str]:
 
 def wrong_path(on: Ground, state: str, fault: Fault, ends: dict[Fault, Ended]) -> list[str]:
     """Without announcements a run goes the way that it goes with them."""
-    if fault is not Fault.DUMB:
+    # The question that follows cannot be put either, which is a row of its own.
+    if fault is not Fault.DUMB or state == "PassTurnToAsk":
         return []
     as_if = on.undisturbed if state.startswith("Announce") else ends[Fault.ERROR]
     path = ends[fault].run.states

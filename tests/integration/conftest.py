@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from moto.awslambda.models import LambdaFunction
 from turnback.local.deploy import build_layer
 from turnback.local.scratch import scratch
 
 from tests.integration.moto_stack import Stack, deployed
-from tests.integration.releases import Deploy
+from tests.integration.releases import Deploy, Interrupt
 from tests.integration.shared_clients import share_clients
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,3 +53,23 @@ def deploy(
             return opened.enter_context(deployed(database, monkeypatch, values, postgres_layer))
 
         yield make
+
+
+@pytest.fixture
+def before(monkeypatch: pytest.MonkeyPatch) -> Interrupt:
+    """Does something right before a function is called, once each time that this is asked for."""
+    waiting: dict[str, list[Callable[[], Any]]] = {}
+
+    def ask(folder: str, do: Callable[[], Any]) -> None:
+        if not waiting:
+            inner = LambdaFunction._invoke_lambda
+
+            def invoke(function: Any, event: Any = None) -> Any:
+                if todo := waiting.get(function.function_name):
+                    todo.pop(0)()
+                return inner(function, event)
+
+            monkeypatch.setattr(LambdaFunction, "_invoke_lambda", invoke)
+        waiting.setdefault(folder, []).append(do)
+
+    return ask

@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -106,6 +107,7 @@ class Stack:
     def uploaded(self, key: str, version: str) -> dict[str, Any]:
         """What on_upload returns for the S3 event of this object."""
         upload = event("s3_upload")
+        upload["Records"][0]["eventTime"] = datetime.now(UTC).isoformat(timespec="milliseconds")
         stored = upload["Records"][0]["s3"]
         stored["bucket"]["name"] = self.bucket
         stored["object"] |= {"key": quote(key), "versionId": version}

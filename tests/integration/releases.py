@@ -11,6 +11,7 @@ from tests.integration.moto_stack import Stack
 from tests.real_events import event
 
 Deploy = Callable[..., Stack]
+Interrupt = Callable[[str, Callable[[], Any]], None]
 
 FIRST = {
     "sql/0001_users.sql": "CREATE TABLE users (id bigint PRIMARY KEY, email text NOT NULL);\n",

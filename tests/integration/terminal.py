@@ -104,6 +104,7 @@ def described(stack: Stack, name: str = NAME, status: str = "CREATE_COMPLETE") -
         "TopicArn": stack.topic,
         "Target": TARGET,
         "AnswerFunctionName": "answer",
+        "TurnFunctionName": "turn",
     }
     return {
         "StackName": name,

@@ -141,7 +141,13 @@ def test_a_restore_is_asked_for_with_what_it_loses(monkeypatch: pytest.MonkeyPat
         assert "about 4 inserted" in stack.mails(2)[0]["Message"]
         stack.press(run, "approve", "U0CIA", "restore")
         answer = stack.ended(run, "restore")["restore_approval"]
-        assert answer == {"decision": "approved", "gate": "restore", "by": ["cia"]}
+        assert answer == {
+            "decision": "approved",
+            "gate": "restore",
+            "by": ["cia"],
+            "plan": "",
+            "rehearsal": "",
+        }
 
 
 def test_what_nobody_may_approve_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pytest
-from moto.awslambda.models import LambdaFunction
 from turnback.engine import Engine, RunContext
 from turnback.migrations.discovery import load_project
 
 from tests.conftest import ProjectFactory
 from tests.integration.moto_stack import TARGET, Stack
-from tests.integration.releases import FIRST, GOOD, Deploy, health, tables
+from tests.integration.releases import FIRST, GOOD, Deploy, Interrupt, health, tables
 
 ONE = {path: text for path, text in FIRST.items() if "0001" in path}
 OTHER = {
@@ -23,32 +19,13 @@ OTHER = {
     "rollback/0002_rollback.sql": "DROP TABLE other;\n",
 }
 ANN = "arn:aws:iam::123456789012:user/ann"
-Interrupt = Callable[[str, Callable[[], Any]], None]
 
 
-@pytest.fixture
-def before(monkeypatch: pytest.MonkeyPatch) -> Interrupt:
-    """Does something right before a function is called, once each time that this is asked for."""
-    waiting: dict[str, list[Callable[[], Any]]] = {}
-
-    def ask(folder: str, do: Callable[[], Any]) -> None:
-        if not waiting:
-            inner = LambdaFunction._invoke_lambda
-
-            def invoke(function: Any, event: Any = None) -> Any:
-                if todo := waiting.get(function.function_name):
-                    todo.pop(0)()
-                return inner(function, event)
-
-            monkeypatch.setattr(LambdaFunction, "_invoke_lambda", invoke)
-        waiting.setdefault(folder, []).append(do)
-
-    return ask
-
-
-def migrate(database: str, folder: Path, *, down: str | None = None) -> None:
-    """As ``turnback up`` and ``down`` on somebody's laptop."""
-    with Engine(database, context=RunContext("r-laptop")) as engine:
+def migrate(
+    database: str, folder: Path, *, down: str | None = None, release: str | None = None
+) -> None:
+    """As ``turnback up`` and ``down`` on somebody's laptop; with a release, as another stack."""
+    with Engine(database, context=RunContext("r-other", release)) as engine:
         project = load_project(folder)
         plan = engine.plan_down(project, target=down) if down else engine.plan_up(project)
         assert engine.run(plan).error is None
@@ -82,13 +59,13 @@ def test_a_release_that_a_newer_one_overtakes_is_superseded(
 ) -> None:
     stack = deploy()
     good = project_factory(GOOD)
-    before("apply", lambda: stack.release(good, "1.1.0", tmp_path))
+    before("apply", lambda: migrate(database, good, release="1.1.0"))
     run = stack.release(project_factory(FIRST), "1.0.0", tmp_path)
 
     assert (run.status, run.states[-1]) == ("SUCCEEDED", "Superseded")
-    assert run.statuses == ["superseded"]
-    assert run.messages[0]["superseded_by"] == "1.1.0"
-    assert "superseded by 1.1.0" in run.messages[0]["summary"]
+    assert run.statuses == ["started", "superseded"]
+    assert run.messages[-1]["superseded_by"] == "1.1.0"
+    assert "superseded by 1.1.0" in run.messages[-1]["summary"]
     assert tables(database) == {"users", "nodes", "edges"}
 
 

@@ -47,11 +47,20 @@ def test_an_edited_file_that_was_applied_is_refused(
 def test_what_is_no_artifact_is_refused(deploy: Deploy, database: str) -> None:
     stack = deploy()
     key = f"artifacts/{TARGET}/1.0.0.zip"
-    started = stack.uploaded(key, stack.put(b"no zip at all", key))
+    version = stack.put(b"no zip at all", key)
+    started = stack.uploaded(key, version)
     run = stack.ended(started["runs"][0]["run"])
 
     assert (run.status, run.error) == ("FAILED", "InvalidArtifact")
     assert run.statuses == ["refused"]
+    assert run.messages[0]["release"] == "1.0.0"
+    assert run.messages[0]["upload"] == {
+        "bucket": stack.bucket,
+        "key": key,
+        "version_id": version,
+        "size": event("s3_upload")["Records"][0]["s3"]["object"]["size"],
+        "by": "AWS:AIDAJDPLRKLG7UEXAMPLE",
+    }
     assert_untouched(database)
 
 
@@ -103,6 +112,7 @@ def test_an_upload_to_a_wrong_key_is_refused_and_announced(
     (message,) = stack.messages()
 
     assert result["runs"] == [] and said in result["refused"][0]["reason"]
+    assert message["upload"]["key"] == key and message["upload"]["by"]
     assert message["status"] == message["attributes"]["status"] == "refused"
     assert said in message["error"]["message"] and message["error"]["hint"]
     assert_untouched(database)

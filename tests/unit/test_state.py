@@ -169,6 +169,8 @@ DEFAULTS: list[tuple[type[Stated], dict[str, Any]]] = [
             "approvals": 0,
             "restore": "never",
             "stop_application": False,
+            "digest": "",
+            "basis": "",
         },
     ),
     (RunRehearsal, {"status": "", "migrations": 0, "irreversible": 0, "key": "", "sha256": ""}),

@@ -104,6 +104,7 @@ class Stack:
         answer_function: the function that receives answers to approvals; empty without one.
         answer_url: its URL; empty without one.
         parameters: the values of the template's parameters by their names.
+        turn_function: the function that gives runs their turns; empty in an older stack.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Stack:
     answer_function: str
     answer_url: str
     parameters: Mapping[str, str]
+    turn_function: str = ""
 
 
 def open_stack(name: str, *, reading: bool = False) -> Stack:
@@ -166,6 +168,7 @@ def open_stack(name: str, *, reading: bool = False) -> Stack:
         answer_function=outputs.get("AnswerFunctionName", ""),
         answer_url=outputs.get("AnswerUrl", ""),
         parameters=parameters,
+        turn_function=outputs.get("TurnFunctionName", ""),
     )
 
 

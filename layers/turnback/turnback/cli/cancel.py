@@ -80,12 +80,14 @@ def _has_ended(out: Output, run: str, outcome: RunOutcome) -> int:
 
 
 def _wake(out: Output, stack: Stack, run: str, machine: StateMachine) -> None:
-    """End the wait for an approval, which else would notice the request within an hour."""
+    """End the wait for an approval or a turn, which else would notice the request later."""
     # In any other state the run notices by itself.
-    if machine.last_state(run) != "AskApproval" or not stack.answer_function:
-        return
+    state = machine.last_state(run)
     try:
-        invoke(stack.answer_function, {"run": run, "decision": LOOK})
+        if state == "AskApproval" and stack.answer_function:
+            invoke(stack.answer_function, {"run": run, "decision": LOOK})
+        elif state == "WaitForTurn" and stack.turn_function:
+            invoke(stack.turn_function, {"do": "look", "run": run})
     except (ApprovalRefused, AwsError) as error:
         out.note(f"{error.message}; the run will notice within the hour")
 

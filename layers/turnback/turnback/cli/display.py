@@ -106,6 +106,8 @@ def _in_short(view: RunView, step: RunStep) -> str:
     """The progress of the current step, for a reader who sees each line only once."""
     if step.name in QUESTIONS:
         return question(view, step)
+    if step.name == "WaitForTurn":
+        return step.result
     if view.progress is None:
         return ""
     text = view.progress.text

@@ -37,6 +37,7 @@ COMMANDS = {
     "redo": ("turnback.cli.run", "Roll back the last migration and apply it again."),
     "release": ("turnback.cli.release", "Release an artifact to the database of a stack."),
     "runs": ("turnback.cli.runs", "Show the runs of a stack, newest first."),
+    "resume": ("turnback.cli.runs", "Let the runs go on that wait for a person."),
     "watch": ("turnback.cli.watch", "Follow a run until it ends."),
     "approve": ("turnback.cli.approve", "Approve or deny a run that waits for people."),
     "cancel": ("turnback.cli.cancel", "Stop a run, and report the result."),

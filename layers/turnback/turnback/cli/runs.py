@@ -1,4 +1,4 @@
-"""``runs``: the runs of a stack, newest first."""
+"""``runs``: the runs of a stack, newest first; ``resume`` lets those go on that wait."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import itertools
 import click
 
 from turnback.aws.cloudformation import open_stack
+from turnback.aws.functions import invoke
 from turnback.aws.s3 import Bucket
 from turnback.aws.stepfunctions import StateMachine
 from turnback.cli import options as opt
 from turnback.cli.output import Output, human_ms, reported
 from turnback.cli.watch import COLORS
 from turnback.runs.status import Status
+from turnback.runs.turn import read_turns
 from turnback.runs.watching.listing import RunRow, run_row
 from turnback.wording import counted, local_clock
 
@@ -36,6 +38,7 @@ def runs(*, limit: int, stack: str, out: Output) -> None:
     deployed = open_stack(stack, reading=True)
     machine = StateMachine(deployed.machine_arn)
     store = Bucket(deployed.bucket)
+    turns = read_turns(store, deployed.target)
     out.document |= {"stack": deployed.name, "target": deployed.target, "runs": []}
     if not out.as_json:
         head = f"{'run':<23} {'release':<12} {'status':<18} {'started':<24} {'took':>12}  trigger"
@@ -44,12 +47,37 @@ def runs(*, limit: int, stack: str, out: Output) -> None:
         execution = machine.describe(name)
         if execution is None:
             continue
-        row = run_row(execution, machine.last_state(name), store)
+        row = run_row(execution, machine.last_state(name), store, turns)
         out.document["runs"].append(row.to_state())
         if not out.as_json:
             out.result(_line(row))
     out.document["status"] = "succeeded"
     out.result(f"{counted(len(out.document['runs']), 'run')} of {deployed.target}.")
+    if turns.stop:
+        out.result(
+            f"What was uploaded before {turns.stop.run} ended waits, because that run needs a "
+            f"person. Release the fix, or: turnback resume --stack {deployed.name}"
+        )
+
+
+@click.command(epilog="Example: turnback resume --stack turnback")
+@opt.stack
+@opt.as_json
+@reported
+def resume(*, stack: str, out: Output) -> None:
+    """Let the runs go on that wait because another one needs a person.
+
+    They go on by themselves when a release that was uploaded afterwards has succeeded.
+    """
+    deployed = open_stack(stack)
+    stop = read_turns(Bucket(deployed.bucket), deployed.target).stop
+    out.document |= {"stack": deployed.name, "status": "nothing_to_do"}
+    if stop is None or not deployed.turn_function:
+        out.result("No run waits for a person.")
+        return
+    invoke(deployed.turn_function, {"do": "go_on"})
+    out.document["status"] = "succeeded"
+    out.result(f"What waited since {stop.run} ended goes on: turnback runs")
 
 
 def _line(row: RunRow) -> str:
@@ -57,7 +85,8 @@ def _line(row: RunRow) -> str:
     release = f"to {row.rollback_to}" if row.rollback_to else row.release or "?"
     took = human_ms(row.duration_ms) + ("" if row.execution != "RUNNING" else " …")
     dry = "  (dry run)" if row.dry_run else ""
+    waits = f"  ({row.waits_for})" if row.waits_for else ""
     return (
         f"{row.run:<23} {release:<12} {word} {local_clock(row.started_at):<24} {took:>12}  "
-        f"{row.trigger or '?'}{dry}"
+        f"{row.trigger or '?'}{dry}{waits}"
     )

@@ -126,6 +126,11 @@ class LocalAws:
             hint="Remove .turnback/local-aws; the next start makes its environment again.",
         )
 
+    @property
+    def group(self) -> int:
+        """The process group of the emulator and of its functions."""
+        return self._process.pid
+
     def client(self, service: str) -> Any:
         """A boto3 client of this AWS, whatever the user's own settings say."""
         return self._session.client(

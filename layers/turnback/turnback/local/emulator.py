@@ -47,6 +47,7 @@ def main() -> None:
     _know_the_machine_of_a_token()
     _rename_and_restore_instances()
     _wait_for_no_event()
+    _time_out_by_path_and_refuse_dead_tokens()
     from ministack import app
 
     app.app = _without_administration(app.app)
@@ -232,6 +233,45 @@ def _wait_for_no_event() -> None:
         return {"StatusCode": 202, "Payload": ""}
 
     service._invoke_resource = invoke_or_send
+
+
+def _time_out_by_path_and_refuse_dead_tokens() -> None:
+    """Let ``TimeoutSecondsPath`` count, and no token of an execution that has ended.
+
+    ministack ignores the one and takes the other (Amazon States Language, "Timeouts"; API reference
+    of Step Functions, SendTaskSuccess).
+    """
+    from ministack.services import stepfunctions
+
+    execute, waits = stepfunctions._execute_task, stepfunctions._invoke_with_callback
+    current, owners = threading.local(), dict[str, Any]()
+
+    def execute_with_timeout(state: Any, given: Any, execution: Any, context: Any) -> Any:
+        current.execution = execution
+        if path := state.get("TimeoutSecondsPath"):
+            state = {**state, "TimeoutSeconds": stepfunctions._resolve_path(path, given)}
+        return execute(state, given, execution, context)
+
+    def wait_as_owned(resource: Any, given: Any, token: str, state: Any) -> Any:
+        owners[token] = current.execution
+        try:
+            return waits(resource, given, token, state)
+        finally:
+            owners.pop(token, None)
+
+    def refusing(send: Any) -> Any:
+        def answer(given: Any) -> Any:
+            owner = owners.get(given.get("taskToken"))
+            if owner and owner["status"] != "RUNNING":
+                return stepfunctions.error_response_json("TaskTimedOut", "Task Timed Out", 400)
+            return send(given)
+
+        return answer
+
+    stepfunctions._execute_task = execute_with_timeout
+    stepfunctions._invoke_with_callback = wait_as_owned
+    stepfunctions._send_task_success = refusing(stepfunctions._send_task_success)
+    stepfunctions._send_task_failure = refusing(stepfunctions._send_task_failure)
 
 
 def _rename_and_restore_instances() -> None:

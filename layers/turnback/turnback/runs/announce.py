@@ -9,6 +9,7 @@ from typing import Protocol
 
 from turnback.errors import TurnbackError
 from turnback.runs.checklist import Evidence, checklist
+from turnback.runs.order import release_of
 from turnback.runs.records import Records
 from turnback.runs.reporting.report import (
     Report,
@@ -17,6 +18,7 @@ from turnback.runs.reporting.report import (
     ReportMigration,
     ReportRestore,
     ReportSnapshot,
+    ReportUpload,
     undone,
 )
 from turnback.runs.reporting.words import summary
@@ -123,7 +125,7 @@ class Known:
             environment="",
             at="",
             trigger=state.trigger,
-            release=self.plan.release,
+            release=self.plan.release or release_of(state.artifact),
             dry_run=state.dry_run,
             direction=self.plan.direction,
             migration_count=len(self.plan.migrations),
@@ -133,18 +135,24 @@ class Known:
             rolled_back=tuple(row.version for row in self.done.rolled_back),
             verified=self.done.verified,
             destroyed=self._destroyed(),
-            rehearsal=state.rehearsal,
+            rehearsal=replace(state.rehearsal, basis="") if state.rehearsal else None,
             approval=self._approval(),
             snapshot=ReportSnapshot(taken.kind, taken.id) if taken and taken.id else None,
             loss=self._loss(),
             restore=self._restore(),
             application=self._application(),
+            upload=ReportUpload.of(state.artifact, state.trigger),
+            waits_for=(state.turn.waits_for or None) if self._waiting and state.turn else None,
             superseded_by=self.plan.superseded_by,
             notes=self._notes(),
             error=undone(state.error, self.status),
             rollback_error=undone(state.rollback_error, self.status),
             restore_error=self._restore_error(),
         )
+
+    @property
+    def _waiting(self) -> bool:
+        return self.status is Status.WAITING
 
     @property
     def _applying(self) -> bool:

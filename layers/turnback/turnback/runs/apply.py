@@ -60,11 +60,15 @@ def apply(run: Run) -> RunProgress:
         run.records.add(rolled_back=done, error=report.error)
     if report.error:
         raise report.error
+    left = len(report.remaining)
+    if report.running and not left:
+        # An earlier call's statement still has the lock, so nothing could be planned.
+        left = max(len(versions) - len({one.version for one in done}), 1)
     return RunProgress(
-        done=not report.remaining,
+        done=not left,
         applied=len(report.applied),
         rolled_back=len(report.rolled_back),
-        remaining=len(report.remaining),
+        remaining=left,
         running=str(report.running) if report.running else None,
         wait_seconds=next_wait(waited_s) if report.running else 0,
     )

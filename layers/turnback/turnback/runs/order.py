@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol, Self
 
 from turnback.errors import ConfigurationError
@@ -36,6 +37,7 @@ class Order(Stated):
         trigger: what started the run, and who: ``upload:AWS:AIDA…``.
         dry_run: whether to stop at the plan.
         rollback_to: the release to go back to; the scripts for it are in the database.
+        uploaded_at: when the artifact was uploaded, ISO 8601; None for a run that no upload starts.
     """
 
     run: str
@@ -44,6 +46,7 @@ class Order(Stated):
     trigger: str = "manual"
     dry_run: bool = False
     rollback_to: str | None = None
+    uploaded_at: str | None = None
 
     @classmethod
     def from_state(cls, state: object) -> Self:
@@ -62,7 +65,13 @@ class Order(Stated):
             trigger=str(field_of(state, "trigger") or "manual"),
             dry_run=field_of(state, "dry_run") is True,
             rollback_to=rollback_to,
+            uploaded_at=_time(state, "uploaded_at"),
         )
+
+    @property
+    def release(self) -> str | None:
+        """The release as far as the order says it."""
+        return self.rollback_to or release_of(self.artifact)
 
     @property
     def location(self) -> ArtifactLocation:
@@ -76,6 +85,12 @@ class Order(Stated):
         return self.artifact
 
 
+def release_of(artifact: ArtifactLocation | None) -> str | None:
+    """The release that an artifact's key names; None where it names none."""
+    named = ARTIFACT_KEY.fullmatch(artifact.key) if artifact else None
+    return named["release"] if named else None
+
+
 def field_of(order: object, name: str) -> object:
     """A field of an order that nobody has checked, or None."""
     return order.get(name) if isinstance(order, Mapping) else None
@@ -86,6 +101,17 @@ def _text(state: object, name: str, where: str = "") -> str | None:
     if value is None or isinstance(value, str):
         return value
     raise _wrong(where + name)
+
+
+def _time(state: object, name: str) -> str | None:
+    value = _text(state, name)
+    try:
+        aware = value is None or datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        aware = False
+    if not aware:
+        raise _wrong(name)
+    return value
 
 
 def _location(state: object, *, required: bool) -> ArtifactLocation | None:
@@ -105,7 +131,15 @@ def _location(state: object, *, required: bool) -> ArtifactLocation | None:
         key=key,
         version_id=_text(artifact, "version_id", "artifact."),
         sha256=_text(artifact, "sha256", "artifact.") or validated,
+        size=_size(artifact),
     )
+
+
+def _size(artifact: object) -> int | None:
+    value = field_of(artifact, "size")
+    if value is None or (type(value) is int and value >= 0):
+        return value
+    raise _wrong("artifact.size")
 
 
 def _matching(state: object, name: str, pattern: re.Pattern[str]) -> str:

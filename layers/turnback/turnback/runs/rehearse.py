@@ -70,6 +70,7 @@ def rehearse_release(
         irreversible_count=sum(one.rollback == "irreversible" for one in result.migrations),
         key=run.records.rehearsal_key,
         sha256=sha256,
+        basis=run.state.plan.basis if run.state.plan else "",
     )
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FIRST_WAIT_S = 2
 # A wait that doubles to this, and grows by a tenth from here on.
 _DOUBLED_WAIT_S = 300
-# Executions have 25,000 events and last two weeks: no run may look more often for so long.
+# Executions have 25,000 events and last 19 days: no run may look more often for so long.
 LONGEST_WAIT_S = 1800
 
 

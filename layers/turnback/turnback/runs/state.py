@@ -13,6 +13,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from hashlib import sha256
 from typing import Any, Self
 
+from turnback.errors import VerificationFailed
 from turnback.runs.stated import Stated, key, unreadable
 
 # Step Functions carries 256 KiB of state, SNS as much of a message.
@@ -21,12 +22,36 @@ TEXT_LENGTH = 4000
 
 @dataclass(frozen=True, slots=True)
 class ArtifactLocation(Stated):
-    """Exactly one version of one object, and its SHA-256 in hex where that is known beforehand."""
+    """Exactly one version of one object.
+
+    Attributes:
+        bucket: the bucket.
+        key: the object's key.
+        version_id: its version; None in a bucket without versions.
+        sha256: of its bytes, in hex, where that is known beforehand.
+        size: in bytes, where that is known beforehand.
+    """
 
     bucket: str
     key: str
     version_id: str | None = None
     sha256: str | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunTurn(Stated):
+    """Whether it is a run's turn.
+
+    Attributes:
+        mine: whether it is.
+        waits_for: what it waits for, as the end of a sentence; empty if it does not wait.
+        look_seconds: after so many seconds it looks by itself.
+    """
+
+    mine: bool
+    waits_for: str = ""
+    look_seconds: int = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +69,8 @@ class RunPlan(Stated):
         approvals_needed: how many people must approve.
         restore_policy: what follows a failed rollback: ``never``, ``approval`` or ``automatic``.
         stop_application: whether the application is stopped around a rollback.
+        digest: of what people approve, see PlanRecord.
+        basis: of that and of what is applied already, which is what a rehearsal begins with.
     """
 
     release: str = ""
@@ -56,6 +83,8 @@ class RunPlan(Stated):
     approvals_needed: int = field(default=0, metadata=key("approvals"))
     restore_policy: str = field(default="never", metadata=key("restore"))
     stop_application: bool = False
+    digest: str = ""
+    basis: str = ""
 
     @property
     def down(self) -> bool:
@@ -73,6 +102,7 @@ class RunRehearsal(Stated):
         irreversible_count: how many of them are irreversible, as their headers say.
         key: where the whole result is.
         sha256: of the object with that key; empty in runs of earlier versions of turnback.
+        basis: what was rehearsed, see RunPlan.
     """
 
     status: str = ""
@@ -80,11 +110,16 @@ class RunRehearsal(Stated):
     irreversible_count: int = field(default=0, metadata=key("irreversible"))
     key: str = ""
     sha256: str = ""
+    basis: str = ""
 
     @property
     def proven(self) -> bool:
         """Whether every rollback is proven."""
         return self.status == "proven"
+
+    def left_out(self) -> set[str]:
+        """What a status event does not say."""
+        return set() if self.basis else {"basis"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,14 +368,16 @@ class RunError(Stated):
 class RunState(Stated):
     """The state of the state machine: the order, and what the steps so far left in it.
 
-    ``run``, ``target``, ``trigger`` and ``dry_run`` are as the execution was started, unchecked;
-    Order checks them.
+    ``run``, ``target``, ``trigger``, ``dry_run`` and ``artifact`` are as the execution was started,
+    unchecked; Order checks them. An artifact that no order can have is None.
     """
 
     run: str = ""
     target: str = ""
     trigger: str = "manual"
     dry_run: bool = False
+    artifact: ArtifactLocation | None = None
+    turn: RunTurn | None = None
     plan: RunPlan | None = None
     rehearsal: RunRehearsal | None = None
     approval: RunApproval | None = None
@@ -372,7 +409,12 @@ class RunState(Stated):
         defaults = {"run": "", "target": "", "trigger": "manual"}
         given = {name: str(state.get(name) or default) for name, default in defaults.items()}
         dry_run = state.get("dry_run") is True
-        return cls.read({**state, **given, "dry_run": dry_run}, cls.__name__)
+        try:
+            artifact = ArtifactLocation.from_state(state.get("artifact")).to_state()
+        except VerificationFailed:
+            artifact = None
+        checked = {**given, "dry_run": dry_run, "artifact": artifact}
+        return cls.read({**state, **checked}, cls.__name__)
 
     @property
     def down(self) -> bool:
@@ -452,22 +494,28 @@ class PlanRecord(Stated):
         """The versions of the migrations, in the plan's order."""
         return [migration.version for migration in self.migrations]
 
-    def digest(self, rehearsal: RunRehearsal | None) -> str:
-        """What people approve, as SHA-256 in hex: the plan with its scripts, and the verdict on it.
+    @property
+    def digest(self) -> str:
+        """What people approve, as SHA-256 in hex: what the run does, and why they are asked.
 
         The artifact stands for the rollback scripts. What is applied already is not in it: people
         approve what is done, whatever was done before.
         """
-        approved = {
-            "direction": self.direction,
-            "artifact": self.artifact.sha256 if self.artifact else None,
-            "floor": self.floor,
-            "migrations": [step.to_state() for step in self.migrations],
-            "reasons": self.approval_reasons,
-            "destroys": self.destroys,
-            "rehearsal": rehearsal.status if rehearsal else None,
-        }
-        return sha256(json.dumps(approved, sort_keys=True).encode()).hexdigest()
+        return _digest(
+            {
+                "direction": self.direction,
+                "artifact": self.artifact.sha256 if self.artifact else None,
+                "floor": self.floor,
+                "migrations": [step.to_state() for step in self.migrations],
+                "reasons": self.approval_reasons,
+                "destroys": self.destroys,
+            }
+        )
+
+    @property
+    def basis(self) -> str:
+        """What a rehearsal begins with and does, as SHA-256 in hex."""
+        return _digest([self.digest, self.history])
 
 
 @dataclass(frozen=True, slots=True)
@@ -610,6 +658,10 @@ class RehearsalRecord(Stated):
 
     status: str = ""
     migrations: tuple[RehearsedMigration, ...] = ()
+
+
+def _digest(value: object) -> str:
+    return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _parsed(text: object) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 class Status(StrEnum):
     """What a run is at; the state machine uses the same words."""
 
+    WAITING = "waiting"
     STARTED = "started"
     REHEARSED = "rehearsed"
     AWAITING_APPROVAL = "awaiting_approval"
@@ -24,6 +25,7 @@ class Status(StrEnum):
     def final(self) -> bool:
         """Whether the run ends with it."""
         return self not in (
+            Status.WAITING,
             Status.STARTED,
             Status.REHEARSED,
             Status.AWAITING_APPROVAL,
@@ -38,6 +40,7 @@ class Status(StrEnum):
 
 
 _WORDS = {
+    Status.WAITING: "waits for its turn",
     Status.STARTED: "has started",
     Status.REHEARSED: "is rehearsed",
     Status.AWAITING_APPROVAL: "waits for approval",

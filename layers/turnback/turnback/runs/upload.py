@@ -14,7 +14,7 @@ from turnback.errors import ConfigurationError
 from turnback.migrations.release import parse_release
 from turnback.runs.announce import Publisher
 from turnback.runs.order import ARTIFACT_KEY, Order, Starter
-from turnback.runs.reporting.report import Report
+from turnback.runs.reporting.report import Report, ReportUpload
 from turnback.runs.state import ArtifactLocation, RunError
 from turnback.runs.stated import Stated
 from turnback.runs.status import Status
@@ -101,7 +101,10 @@ def orders(event: UploadEvent, target: str) -> Iterator[Order | Refused]:
             continue
         stored = record.s3.get_object
         location = ArtifactLocation(
-            record.s3.bucket.name, unquote_plus(stored.key), version_id=stored.version_id
+            record.s3.bucket.name,
+            unquote_plus(stored.key),
+            version_id=stored.version_id,
+            size=stored.size,
         )
         # Without versioning, the sequencer distinguishes two uploads to one key.
         version = location.version_id or stored.sequencer
@@ -111,6 +114,7 @@ def orders(event: UploadEvent, target: str) -> Iterator[Order | Refused]:
             target=named["target"] if named else target,
             artifact=location,
             trigger=f"upload:{record.user_identity.principal_id}",
+            uploaded_at=record.event_time,
         )
         error = _unfit(location.key, target)
         yield Refused(order, error) if error else order
@@ -149,6 +153,8 @@ def _refusal(refused: Refused, environment: str) -> Report:
         environment=environment,
         at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         trigger=refused.order.trigger,
+        release=refused.order.release,
         summary=f"the upload {refused.order.location.key} was refused: nothing was changed",
+        upload=ReportUpload.of(refused.order.artifact, refused.order.trigger),
         error=RunError.from_state(refused.error.to_dict()),
     )

@@ -8,7 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from turnback.errors import BaseChanged, ConfigurationError, ReleaseTooOld, UnknownVersion
+from turnback.errors import (
+    BaseChanged,
+    ConfigurationError,
+    ReleaseTooOld,
+    RunnerBusy,
+    UnknownVersion,
+)
 from turnback.migrations.model import Project
 from turnback.migrations.release import parse_release
 from turnback.runs.checklist import undocumented
@@ -64,6 +70,7 @@ def validate(
     Raises:
         RunCancelled: somebody cancelled the run.
         UnknownVersion: the release to go back to was never applied here.
+        RunnerBusy: another run works on the database.
         BaseChanged: others changed the database each time that the run was planned.
         TurnbackError: the release is refused; the class says why.
     """
@@ -80,7 +87,8 @@ def validate(
         people, reasons = gate(project, plan)
         if not plan.empty and stack.restore_policy != "never":
             record = replace(record, notes=(*record.notes, *obstacles()))
-        run.records.write_plan(replace(record, approval_reasons=tuple(reasons)))
+        record = replace(record, approval_reasons=tuple(reasons))
+        run.records.write_plan(record)
         if people:
             run.records.write_scripts(_scripts(plan))
     return RunPlan(
@@ -94,7 +102,20 @@ def validate(
         approvals_needed=people,
         restore_policy=stack.restore_policy,
         stop_application=stack.stop_application,
+        digest=record.digest,
+        basis=record.basis,
     )
+
+
+def check_artifact(run: Run) -> None:
+    """Check what can be checked without the database: whether the artifact can be read.
+
+    Raises:
+        TurnbackError: it is refused; the class says why.
+    """
+    if run.order.artifact is not None:
+        with run.artifact():
+            pass
 
 
 def _plan(run: Run, found: FetchedArtifact | None) -> tuple[PlanRecord, Plan, Project | None]:
@@ -108,6 +129,8 @@ def _plan(run: Run, found: FetchedArtifact | None) -> tuple[PlanRecord, Plan, Pr
     release = artifact.release if artifact else str(back_to)
     project = floor = newer = None
     with run.database.connect(release) as engine:
+        if not run.order.dry_run:
+            _refuse_busy(run, engine)
         previous = engine.last_release()
         if back_to is not None:
             floor = str(_floor(back_to, engine))
@@ -161,6 +184,23 @@ def _number(run: Run, history: tuple[tuple[str, ...], ...]) -> int:
             hint="nothing was changed; release again when nobody else migrates this database",
         )
     return number
+
+
+def _refuse_busy(run: Run, engine: Engine) -> None:
+    """Wait for whoever still works: the function of a run that was ended from outside goes on.
+
+    Raises:
+        RunnerBusy: it has not ended in the time of this call.
+    """
+    from turnback.engine.session import lock
+
+    wait_s = run.database.runner_wait_s
+    busy = lock.wait_until_free(engine.connection, engine.history.schema, wait_s=wait_s)
+    if busy:
+        raise RunnerBusy(
+            f"another run is working on this database: {busy}",
+            hint="nothing was changed; release again when it has ended",
+        )
 
 
 def _scripts(plan: Plan) -> Iterator[PlannedScript]:

@@ -64,6 +64,27 @@ def whole(environment: Environment, name: str, default: int, *, least: int = 0) 
 
 
 @dataclass(frozen=True, slots=True)
+class TurnSettings:
+    """How runs wait for each other.
+
+    Attributes:
+        look_seconds: how often a waiting run looks by itself.
+        longest_wait_hours: after so many hours a run waits no more, and is refused.
+    """
+
+    look_seconds: int = 60
+    longest_wait_hours: int = 72
+
+    @classmethod
+    def read(cls, environment: Environment) -> TurnSettings:
+        """The settings of ``TURN_LOOK_SECONDS`` and ``LONGEST_WAIT_HOURS``."""
+        return cls(
+            whole(environment, "TURN_LOOK_SECONDS", 60, least=1),
+            whole(environment, "LONGEST_WAIT_HOURS", 72, least=1),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What an environment demands of a release before anything is changed."""
 

@@ -16,13 +16,14 @@ from turnback.runs.run import Run
 from turnback.settings.environment import PipelineSettings
 from turnback.wiring.approvals import Approvals
 from turnback.wiring.database import Database
-from turnback.wiring.invocation import Invocation
+from turnback.wiring.invocation import Invocation, moment
 from turnback.wiring.notifications import Notifications
 from turnback.wiring.recovery import Recovery
 
 if TYPE_CHECKING:
     from turnback.runs.application import Application
     from turnback.runs.pipeline.jobs import Jobs
+    from turnback.runs.turn import Place, Turns
     from turnback.runs.validate import StackSettings
 
 
@@ -80,6 +81,30 @@ class Wiring(Invocation):
     def approvals(self) -> Approvals:
         """Questions to people."""
         return Approvals(self)
+
+    @property
+    def turns(self) -> Turns:
+        """The turns of the stack's target."""
+        from turnback.aws.stepfunctions import WaitingTasks
+        from turnback.runs.turn import Turns
+        from turnback.settings.environment import TurnSettings
+
+        settings = TurnSettings.read(self.environment)
+        return Turns(self.bucket(), self.target, self.machine, WaitingTasks(), settings)
+
+    @property
+    def place(self) -> Place:
+        """The place of this run among those that wait."""
+        from turnback.runs.turn import Place
+
+        uploaded = self.order.uploaded_at
+        at = moment(uploaded) if uploaded else self.started_at
+        return Place(
+            run=self.run_id,
+            uploaded_at=at.astimezone(UTC).isoformat(timespec="milliseconds"),
+            since=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            release=self.order.release,
+        )
 
     @property
     def application(self) -> Application:

@@ -78,9 +78,10 @@ class Invocation:
     @property
     def run_id(self) -> str:
         """The run of this execution: its own name, whatever its input says."""
-        execution = str(self.event.get("execution") or "")
+        ended = self.event.get("detail") or {}
+        execution = str(self.event.get("execution") or ended.get("executionArn") or "")
         named = execution.rpartition(":")[2] if ":execution:" in execution else ""
-        return named or str(self.event.get("state", {}).get("run"))
+        return named or str(self.event.get("run") or self.event.get("state", {}).get("run"))
 
     @property
     def target(self) -> str:

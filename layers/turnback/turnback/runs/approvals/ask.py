@@ -140,7 +140,8 @@ def _question(
         target=order.target,
         release=plan.release or (state.plan.release if state.plan else ""),
         execution=f"{event.get('execution')} {event.get('started_at')}",
-        plan="" if event["gate"] == "restore" else plan.digest(state.rehearsal),
+        plan=state.plan.digest if state.plan and event["gate"] == "release" else "",
+        rehearsal=state.rehearsal.status if state.rehearsal else "",
     )
 
 

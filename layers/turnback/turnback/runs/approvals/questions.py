@@ -120,9 +120,9 @@ class Questions:
         known = record.question()
         if known is not None and known.execution != question.execution:
             used = failed(used_before(run), (), self.now())
-            self._notify_run(question.token, used, record)
+            self._notify_run(question, used, record)
             return QuestionStatus(run, question, (), (), used)
-        if known is not None and known.plan != question.plan:
+        if known is not None and known.subject != question.subject:
             question = replace(question, number=known.number + 1)
             record, known = QuestionRecord(self.store, run, question.name), None
         if known is not None:
@@ -136,7 +136,7 @@ class Questions:
         else:
             outcome = self._outcome(record, question, waiting=True)
         if outcome:
-            self._notify_run(question.token, outcome, record)
+            self._notify_run(question, outcome, record)
         return self._status(record, question, outcome)
 
     def look(self, run: str, gate: str | None = None) -> QuestionStatus:
@@ -217,7 +217,7 @@ class Questions:
             # The task may have been replaced since; the next reminder then finds the outcome.
             latest = record.question() or question
             try:
-                delivered = self._notify_run(latest.token, outcome, record)
+                delivered = self._notify_run(latest, outcome, record)
             except AwsError as error:
                 delivered = False
                 self.log.warning(error.message, run=record.run, gate=record.gate)
@@ -282,12 +282,21 @@ class Questions:
             by=list(outcome.by),
         )
 
-    def _notify_run(self, token: str, outcome: QuestionOutcome, record: QuestionRecord) -> bool:
+    def _notify_run(
+        self, question: Question, outcome: QuestionOutcome, record: QuestionRecord
+    ) -> bool:
         if outcome.decision == APPROVED:
-            output = {"decision": APPROVED, "gate": record.gate, "by": list(outcome.by)}
-            return self.tasks.send_success(token, output)
+            # The state machine compares the last two with the plan as it is by then.
+            output = {
+                "decision": APPROVED,
+                "gate": record.gate,
+                "by": list(outcome.by),
+                "plan": question.plan,
+                "rehearsal": question.rehearsal,
+            }
+            return self.tasks.send_success(question.token, output)
         cause = str(error_of_outcome(outcome).machine_readable())
-        return self.tasks.send_failure(token, outcome.decision, cause)
+        return self.tasks.send_failure(question.token, outcome.decision, cause)
 
     def _status(
         self, record: QuestionRecord, question: Question, outcome: QuestionOutcome | None

@@ -45,6 +45,7 @@ class Question:
         target, release: of the run.
         execution: which execution asks, and when that began.
         plan: digest of the plan that is approved; empty for a restore.
+        rehearsal: the rehearsal's verdict on it; empty where it was not rehearsed.
         number: which question of this gate it is, from 1.
     """
 
@@ -61,7 +62,13 @@ class Question:
     reminders: int = 0
     execution: str = ""
     plan: str = ""
+    rehearsal: str = ""
     number: int = 1
+
+    @property
+    def subject(self) -> tuple[str, str]:
+        """What is approved: another plan, or another verdict on it, is another question."""
+        return self.plan, self.rehearsal
 
     @property
     def name(self) -> str:

@@ -114,6 +114,8 @@ def _footer(report: Report) -> str:
         f"took {duration(report.duration_ms / 1000)}" if report.duration_ms is not None else "",
         clock(report.at),
     ]
+    if report.upload:
+        facts.append(cut(str(report.upload), 400))
     line = " · ".join(escape(fact) for fact in facts if fact)
     return f"run {_code(report.run)} · {line}"
 

@@ -33,8 +33,8 @@ ENDS = {
     "Restored": Status.RESTORED,
     "NeedsAPerson": Status.NEEDS_A_PERSON,
 }
-# Announcing a status is a step only when it fails, which changes nothing for the run.
-_QUIET = "Announce"
+# These are steps only when they fail: announcing a status, and what gives each run its turn.
+_QUIET = ("Announce", "TakeTurn", "PassTurn")
 _FAILURES = ("Failed", "TimedOut")
 _ENDED = {
     "ExecutionSucceeded": "SUCCEEDED",
@@ -277,7 +277,8 @@ class Story:
             self._set_aside(step)
             return
         self._close()
-        self._open = RunStep(name, at)
+        turn = self.state.turn if name == "WaitForTurn" else None
+        self._open = RunStep(name, at, result=turn.waits_for if turn else "")
         self.steps.append(self._open)
 
     def _leave(self, event: _HistoryEvent) -> None:
@@ -289,7 +290,9 @@ class Story:
         if step is self._quiet:
             self._quiet = None
             if step.failure:
-                step.result, step.closed = "the status was not published; the run goes on", True
+                announced = step.name.startswith("Announce")
+                lost = "the status was not published" if announced else "the turn was not changed"
+                step.result, step.closed = f"{lost}; the run goes on", True
                 self._close()
                 self.steps.append(step)
             return

@@ -53,6 +53,8 @@ def _facts(report: Report) -> str:
         f"Release     {report.release or 'unknown'}",
         f"Started by  {cut(report.trigger, 200)}",
     ]
+    if report.upload:
+        lines.append(f"Artifact    {cut(str(report.upload), 1500)}")
     if report.duration_ms is not None:
         lines.append(f"Took        {duration(report.duration_ms / 1000)}")
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from turnback.errors import (
     ConfigurationError,
@@ -17,7 +17,7 @@ from turnback.errors import (
     RollbackFailed,
     VerificationFailed,
 )
-from turnback.runs.state import RestoreLoss, RunError, RunRehearsal
+from turnback.runs.state import ArtifactLocation, RestoreLoss, RunError, RunRehearsal
 from turnback.runs.stated import Stated
 from turnback.runs.status import Status
 
@@ -41,6 +41,39 @@ class ReportMigration(Stated):
     name: str = ""
     status: str = "pending"
     execution_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportUpload(Stated):
+    """The artifact that a run was started with, as far as its order says it.
+
+    Attributes:
+        bucket: the bucket.
+        key: the object's key.
+        version_id: its version, or None.
+        size: in bytes, or None.
+        by: who uploaded it, as S3 names them; None for a run that no upload started.
+    """
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    size: int | None = None
+    by: str | None = None
+
+    @classmethod
+    def of(cls, artifact: ArtifactLocation | None, trigger: str) -> Self | None:
+        """The upload of an order; None for a run that has no artifact."""
+        if artifact is None:
+            return None
+        how, _, who = trigger.partition(":")
+        by = who if how == "upload" else None
+        return cls(artifact.bucket, artifact.key, artifact.version_id, artifact.size, by)
+
+    def __str__(self) -> str:
+        version = f", version {self.version_id}" if self.version_id else ""
+        size = f", {self.size:,} bytes" if self.size is not None else ""
+        return f"s3://{self.bucket}/{self.key}{version}{size}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +167,8 @@ class Report(Stated):
         application: what became of the application; None where none was stopped.
         checklist: of a final status, ``item``, ``answer`` (``yes``, ``no``, ``unknown``) and
             ``evidence`` of each; empty where there was nothing to do.
+        upload: the artifact that the run was started with; None where it has none.
+        waits_for: what a run waits for before its turn, as the end of a sentence; or None.
         superseded_by: the newer release that has brought all of its migrations, or None.
         notes: what a person should know besides, such as what would delay a restore.
         error: what stopped the run, or None.
@@ -168,6 +203,8 @@ class Report(Stated):
     restore: ReportRestore | None = None
     application: ReportApplication | None = None
     checklist: tuple[dict[str, str], ...] = ()
+    upload: ReportUpload | None = None
+    waits_for: str | None = None
     superseded_by: str | None = None
     notes: tuple[str, ...] = ()
     error: RunError | None = None

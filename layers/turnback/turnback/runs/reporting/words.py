@@ -75,17 +75,24 @@ def _outcome(report: Report) -> str:
             return f"{words}: {report.progress}" if report.progress else words
         case Status.SUCCEEDED:
             return _success(report, count)
-        case Status.SUPERSEDED:
-            by = report.superseded_by or "a newer release"
-            return f"{words} by {by}, which has brought all of its migrations: nothing was changed"
-        case Status.REFUSED:
-            return f"{words}: nothing was changed"
+        case Status.WAITING | Status.SUPERSEDED | Status.REFUSED:
+            return _unchanged(report)
         case Status.ROLLED_BACK:
             return f"{words}: {rolled_back(report)}"
         case Status.RESTORED:
             return f"failed, and the database was restored {as_of(report)}"
         case Status.NEEDS_A_PERSON:
             return "failed and could not be rolled back: a person is needed"
+
+
+def _unchanged(report: Report) -> str:
+    words = report.status.words
+    if report.status is Status.WAITING:
+        return report.waits_for or words
+    if report.status is Status.SUPERSEDED:
+        by = report.superseded_by or "a newer release"
+        return f"{words} by {by}, which has brought all of its migrations: nothing was changed"
+    return f"{words}: nothing was changed"
 
 
 def _success(report: Report, count: str) -> str:

@@ -11,11 +11,17 @@ from turnback.runs.records import Records
 from turnback.runs.reporting.execution import outcome_of
 from turnback.runs.stated import Stated
 from turnback.runs.status import Status
+from turnback.runs.turn import TurnRecord
 from turnback.runs.watching import follow
 from turnback.store import Store
 
 # The status of a run in progress, by its state; in all other states it is ``started``.
 _IN_PROGRESS = {
+    "CheckArtifact": Status.WAITING,
+    "AnnounceWaiting": Status.WAITING,
+    "WaitForTurn": Status.WAITING,
+    "LookAgain": Status.WAITING,
+    "PassTurnToAsk": Status.AWAITING_APPROVAL,
     "AskApproval": Status.AWAITING_APPROVAL,
     "AskRestore": Status.AWAITING_APPROVAL,
     "Apply": Status.APPLYING,
@@ -48,6 +54,7 @@ class RunRow(Stated):
         started_at: when, ISO 8601.
         duration_ms: how long it took, or has taken so far, in milliseconds.
         error: the name of the error that ended it.
+        waits_for: what it waits for before its turn, as the end of a sentence; or None.
     """
 
     run: str
@@ -61,15 +68,17 @@ class RunRow(Stated):
     started_at: str
     duration_ms: int
     error: str | None
+    waits_for: str | None = None
 
 
-def run_row(execution: Execution, state: str, store: Store) -> RunRow:
+def run_row(execution: Execution, state: str, store: Store, turns: TurnRecord) -> RunRow:
     """One row of the list.
 
     Args:
         execution: the run's execution.
         state: the state that it entered last.
         store: the bucket with its records.
+        turns: whose turn it is.
     """
     order = execution.order
     until = execution.stopped or datetime.now(UTC)
@@ -85,6 +94,7 @@ def run_row(execution: Execution, state: str, store: Store) -> RunRow:
         started_at=execution.started.isoformat(timespec="seconds"),
         duration_ms=max(round((until - execution.started).total_seconds() * 1000), 0),
         error=execution.error or None,
+        waits_for=turns.waits_for(execution.name),
     )
 
 

@@ -1,0 +1,120 @@
+"""Runs of one target wait for each other, in the order of their uploads."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ProjectFactory
+from tests.integration.moto_stack import TARGET, Stack
+from tests.integration.releases import FIRST, GOOD, NO_WAY_BACK, Deploy, Interrupt, tables
+from tests.integration.terminal import at_the_terminal, released, turnback, until
+
+PATIENCE_S = 60
+
+
+@pytest.fixture
+def stack(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """A deployed stack, found by the commands."""
+    return at_the_terminal(deploy(), monkeypatch)
+
+
+def states(stack: Stack, run: str) -> list[str]:
+    """The states that a run has entered so far."""
+    return [
+        item["stateEnteredEventDetails"]["name"]
+        for item in stack.execution(run).to_history_output()["events"]
+        if "stateEnteredEventDetails" in item
+    ]
+
+
+def test_a_run_waits_for_its_turn_says_so_and_can_be_cancelled_at_once(
+    stack: Stack, database: str, project_factory: ProjectFactory, before: Interrupt
+) -> None:
+    applying = threading.Event()
+    before("apply", lambda: applying.wait(PATIENCE_S))
+    first = released(project_factory(FIRST), "1.0.0")
+    until(lambda: "Apply" in states(stack, first))
+    second = released(project_factory(GOOD), "1.1.0")
+    until(lambda: "WaitForTurn" in states(stack, second))
+    third = released(project_factory(GOOD), "1.2.0")
+    until(lambda: "WaitForTurn" in states(stack, third))
+
+    rows = {row["run"]: row for row in turnback("runs", "--json").document["runs"]}
+    assert rows[first]["status"] == "applying" and rows[first]["waits_for"] is None
+    assert rows[second]["status"] == rows[third]["status"] == "waiting"
+    assert rows[third]["waits_for"] == f"waits for {first} (1.0.0), 1 before it"
+
+    cancelled = turnback("cancel", second, "--reason", "wrong one", "--json")
+    assert (cancelled.code, cancelled.document["status"]) == (0, "refused")
+    assert "wrong one; nothing was changed" in cancelled.document["error"]["message"]
+    assert "Validate" not in states(stack, second)
+
+    applying.set()
+    run = stack.ended(third)
+    assert run.status == stack.ended(first).status == "SUCCEEDED"
+    assert tables(database) == {"users", "nodes", "edges"}
+    told = [message["summary"] for message in run.messages if message["status"] == "waiting"]
+    assert told[0] == f"release 1.1.0 on learning waits for {first} (1.0.0)"
+    assert {message["upload"]["key"] for message in run.messages} == {
+        f"artifacts/{TARGET}/1.{number}.0.zip" for number in range(3)
+    }
+
+
+def test_an_artifact_that_nobody_can_read_does_not_wait(
+    stack: Stack, project_factory: ProjectFactory, before: Interrupt
+) -> None:
+    applying = threading.Event()
+    before("apply", lambda: applying.wait(PATIENCE_S))
+    first = released(project_factory(FIRST), "1.0.0")
+    until(lambda: "Apply" in states(stack, first))
+    key = f"artifacts/{TARGET}/1.1.0.zip"
+    started = stack.uploaded(key, stack.put(b"no zip", key))
+    run = stack.ended(started["runs"][0]["run"])
+
+    assert (run.error, "WaitForTurn" in run.states) == ("InvalidArtifact", False)
+    applying.set()
+    assert stack.ended(first).status == "SUCCEEDED"
+
+
+def test_after_a_run_that_needs_a_person_the_fix_goes_first_and_then_the_others(
+    stack: Stack, database: str, project_factory: ProjectFactory, tmp_path: Path, before: Interrupt
+) -> None:
+    applying = threading.Event()
+    before("apply", lambda: applying.wait(PATIENCE_S))
+    stuck = released(project_factory(NO_WAY_BACK), "1.0.0")
+    until(lambda: "Apply" in states(stack, stuck))
+    fixed = NO_WAY_BACK | {"sql/0004_tags.sql": "CREATE TABLE tags (id bigint);\n"}
+    fixed |= {"rollback/0003_rollback.sql": "DROP TABLE edges;\n"}
+    earlier = released(project_factory(fixed), "1.1.0")
+    until(lambda: "WaitForTurn" in states(stack, earlier))
+    applying.set()
+    assert stack.ended(stuck).error == "NeedsAPerson"
+
+    rows = {row["run"]: row for row in turnback("runs", "--json").document["runs"]}
+    assert rows[earlier]["waits_for"] == f"waits, because {stuck} needs a person"
+    assert "turnback resume" in turnback("runs").out
+    fix = stack.release(project_factory(fixed), "1.2.0", tmp_path)
+    assert (fix.status, fix.states[-1]) == ("SUCCEEDED", "Succeeded")
+    assert stack.ended(earlier).states[-1] == "Superseded"
+    assert "tags" in tables(database)
+
+
+def test_a_person_lets_the_others_go_on(
+    stack: Stack, project_factory: ProjectFactory, before: Interrupt
+) -> None:
+    applying = threading.Event()
+    before("apply", lambda: applying.wait(PATIENCE_S))
+    stuck = released(project_factory(NO_WAY_BACK), "1.0.0")
+    until(lambda: "Apply" in states(stack, stuck))
+    earlier = released(project_factory(NO_WAY_BACK | {"sql/0004_tags.sql": "SELECT 1;\n"}), "1.1.0")
+    until(lambda: "WaitForTurn" in states(stack, earlier))
+    applying.set()
+    assert stack.ended(stuck).error == "NeedsAPerson"
+
+    answer = turnback("resume", "--json")
+    assert (answer.code, answer.document["status"]) == (0, "succeeded")
+    assert stack.ended(earlier).status == "SUCCEEDED"
+    assert turnback("resume", "--json").document["status"] == "nothing_to_do"
