@@ -32,6 +32,8 @@ STOPPED = ["States.Timeout", "Sandbox.Timedout", "Lambda.Unknown", "Runtime.Exit
 RETRIERS: dict[str, tuple[list[str], int, int, int | None]] = {
     "announcement": ([*LAMBDA, "AwsError"], 1, 2, None),
     "service": ([*LAMBDA, "DatabaseUnreachable", "AwsError"], 1, 5, 30),
+    # Once the database was changed, minutes of an outage or a failover are waited for.
+    "service, patient": ([*LAMBDA, "DatabaseUnreachable", "AwsError"], 2, 12, 60),
     "asleep": (ASLEEP, 15, 12, 30),
     "stopped": (STOPPED, 5, 3, 60),
     # Of a task that waits, whose timeout is no failure.
@@ -43,6 +45,7 @@ RETRIERS: dict[str, tuple[list[str], int, int, int | None]] = {
     "application, to start": (["ApplicationNotStopped"], 2, 5, None),
 }
 TASK = ["service", "asleep", "stopped"]
+PATIENT = ["service, patient", "asleep", "stopped"]
 # A question waits for people, not for the function: only the call that asks is retried.
 QUESTION = ["service", "asleep"]
 STATES = {
@@ -55,14 +58,14 @@ STATES = {
     "Rehearse": TASK,
     "AskApproval": QUESTION,
     "Snapshot": TASK,
-    "Apply": ["busy", "locked", *TASK],
-    "Verify": TASK,
+    "Apply": ["busy", "locked", *PATIENT],
+    "Verify": PATIENT,
     "LookAtApplication": ["application", *TASK],
     "StopApplication": ["application", *TASK],
-    "RollBack": ["busy", "locked", *TASK],
-    "Assess": ["busy, after a failure", *TASK],
+    "RollBack": ["busy", "locked", *PATIENT],
+    "Assess": ["busy, after a failure", *PATIENT],
     "AskRestore": QUESTION,
-    "Restore": TASK,
+    "Restore": ["busy, after a failure", *PATIENT],
     "StartApplication": ["application, to start", *TASK],
 }
 _STATE = re.compile(r'^    "(\w+)": \{$.*?^    \}', re.MULTILINE | re.DOTALL)

@@ -192,7 +192,7 @@ def test_nothing_is_decided_while_a_statement_of_the_run_works_still(
         engine.connection.execute("SELECT pg_advisory_lock(%s)", [lock_number()])
         with pytest.raises(RunnerBusy, match="this very run"):
             assessed(run, state)
-        with pytest.raises(RestoreFailed, match="this very run"):
+        with pytest.raises(RunnerBusy, match="this very run"):
             restored(run, state)
 
 

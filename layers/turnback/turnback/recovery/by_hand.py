@@ -151,7 +151,8 @@ class Pace:
     Attributes:
         pause_s: seconds between two calls.
         report_every_s: seconds after which an unchanged state is reported again.
-        lost_s: seconds for which AWS may be out of reach: a laptop that was shut, a tunnel.
+        lost_s: seconds for which AWS or the server may be out of reach: a laptop that was shut, a
+            tunnel, a failover.
         unanswered_s: seconds for which the restored database may not answer its check.
         clock: seconds of a clock that only goes forward.
         sleep: waits for so many seconds.
@@ -196,9 +197,10 @@ def restore_to_end(
             now = pace.clock()
             try:
                 progress = restorer.advance(request)
-            except AwsError as error:
+            except (AwsError, DatabaseUnreachable) as error:
                 lost_at = now if lost_at is None else lost_at
-                if not may_pass(error) or now - lost_at > pace.lost_s:
+                final = isinstance(error, AwsError) and not may_pass(error)
+                if final or now - lost_at > pace.lost_s:
                     raise
                 report(f"{error.message}; asking again")
                 pace.sleep(pace.pause_s)

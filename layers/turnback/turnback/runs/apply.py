@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from turnback.errors import BaseChanged, VerificationFailed
+from turnback.errors import AwsError, BaseChanged, TurnbackError, VerificationFailed
 from turnback.migrations.model import Project
 from turnback.runs.run import Run, applied, next_wait
 from turnback.runs.schema_before import keep
@@ -16,6 +16,7 @@ from turnback.wording import capped
 
 if TYPE_CHECKING:
     from turnback.engine import Engine, Plan
+    from turnback.runs.records import Finished
 
 _LISTED = 10
 
@@ -54,10 +55,10 @@ def apply(run: Run) -> RunProgress:
         # An earlier call may have left a migration to the server, and nobody has reported it yet.
         known = project.migrations if project else planned.migrations
         done = [*report.applied, *report.rolled_back, *engine.done_by_run(known, planned.direction)]
-    if planned.direction == "up":
-        run.records.add(applied=done, error=report.error)
-    else:
-        run.records.add(rolled_back=done, error=report.error)
+    # What was done is in the history: that it cannot be reported now stops no good release, and
+    # hides no error. Verify reports it then.
+    with suppress(AwsError):
+        _add(run, planned, done, report.error)
     if report.error:
         raise report.error
     left = len(report.remaining)
@@ -83,13 +84,27 @@ def verify(run: Run) -> int:
     Raises:
         VerificationFailed: the database is not as the plan says.
     """
-    versions = run.records.planned()
-    with _opened(run, run.records.plan()) as (engine, project):
+    versions, planned = run.records.planned(), run.records.plan()
+    with _opened(run, planned) as (engine, project):
         if project is None:
             engine.verify_rolled_back(versions)
         else:
             engine.verify(project, versions)
+        known = project.migrations if project else planned.migrations
+        done = engine.done_by_run(known, planned.direction)
+    report = run.records.report()
+    if len(done) > len(report.applied if planned.direction == "up" else report.rolled_back):
+        _add(run, planned, done)
     return len(versions)
+
+
+def _add(
+    run: Run, planned: PlanRecord, done: Iterable[Finished], error: TurnbackError | None = None
+) -> None:
+    if planned.direction == "up":
+        run.records.add(applied=done, error=error)
+    else:
+        run.records.add(rolled_back=done, error=error)
 
 
 @contextmanager

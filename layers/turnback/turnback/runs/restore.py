@@ -111,6 +111,7 @@ def restore(run: Run, restorer: Restorer, settings: RestoreSettings) -> RunResto
     Raises:
         RestoreFailed: it cannot succeed, or not in time; or another run changed the database
             since a person was asked.
+        RunnerBusy, DatabaseUnreachable, AwsError: not now; the next call continues.
     """
     plan = run.records.plan()
     if not run.records.has_begun("restore"):
@@ -167,8 +168,6 @@ def _refuse_unforeseen(run: Run, plan: PlanRecord) -> None:
             busy = _other_worker(engine, run)
             new = [one for one in _done_by_others(engine, run, plan) if one not in foreseen]
             nothing_left = _nothing_left(engine, run, plan)
-    except RunnerBusy as error:
-        raise RestoreFailed(error.message, hint=error.hint) from error
     except (DatabaseUnreachable, DatabaseRefused):
         return
     if busy:

@@ -23,7 +23,13 @@ import psycopg
 from turnback.engine.session.connection import Connection, connect, connect_for_own
 from turnback.engine.session.disclosure import public_output
 from turnback.engine.session.events import Options
-from turnback.errors import RestoreFailed, SnapshotFailed, TurnbackError
+from turnback.errors import (
+    AwsError,
+    DatabaseUnreachable,
+    RestoreFailed,
+    SnapshotFailed,
+    TurnbackError,
+)
 from turnback.recovery.dumps.catalog import DumpRecord, key_of
 from turnback.recovery.dumps.programs import CHUNK, binary, ended_in_time, environment_for, feed
 from turnback.recovery.endpoint import Endpoint
@@ -34,6 +40,11 @@ from turnback.store import Store
 _HARMLESS = "Command was: SET transaction_timeout = 0;"
 _ENTRY = re.compile(r"pg_restore: from TOC entry (\d+); \d+ \d+ (.*)")
 _ERROR = "pg_restore: error: "
+# Words of libpq itself, which are English under LC_ALL=C, whatever the server speaks.
+_LOST = re.compile(
+    "server closed the connection|no connection to the server|SSL connection has been closed|"
+    "could not (?:receive data from|send data to) server|connection to server .* failed: (?!FATAL)"
+)
 _SHOWN = 2000
 # Output of one pass that is read, in bytes: a line for each object, more for one that failed.
 _READ = 64_000_000
@@ -125,6 +136,7 @@ class Filling:
         Raises:
             RestoreFailed: the dump is gone or was changed, the time is over, or not every row
                 could be restored.
+            DatabaseUnreachable, AwsError: the connection was lost, or S3 does not answer.
         """
         passes, functions = self._passes, _SearchPath(self._endpoint, self._path)
         passes.refuse(_again(passes, functions, passes.run("--section=pre-data")))
@@ -293,6 +305,12 @@ class _Passes:
             said = said.replace(endpoint.password, "***")
         if whole:
             self._compare()
+        if code and _LOST.search(said):
+            raise DatabaseUnreachable(
+                "the connection of pg_restore was lost",
+                hint="the old database was not touched; the next call continues",
+                detail=said[-_SHOWN:],
+            )
         failures = errors_in(said)
         if code and not failures and _HARMLESS not in said:
             failures = [_failure(None, "", said[-_SHOWN:].rpartition("\n")[2])]
@@ -335,7 +353,8 @@ class _Passes:
                 elif self._digests[number] != digest.digest():
                     raise self._changed()
                 yield block
-        except RestoreFailed:
+        except (RestoreFailed, AwsError):
+            # S3 may answer the next call.
             raise
         except TurnbackError as error:
             raise RestoreFailed(

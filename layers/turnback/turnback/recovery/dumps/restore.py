@@ -80,7 +80,7 @@ class RestoreDump:
         Raises:
             RestoreFailed: it cannot end well; the old database answers as before.
             RunnerBusy: another run restores this database.
-            DatabaseUnreachable: no answer.
+            DatabaseUnreachable, AwsError: no answer, or no more; the next call continues.
         """
         record = self.record(request.snapshot)
         with leading_session(self._endpoint, request.run) as connection:
@@ -255,14 +255,13 @@ class RestoreDump:
         filling = Filling(into, self._store, record, seconds, properties.search_path)
         return make_successor(connection, into, properties, record, run, filling)
 
-    def _refused(self, error: psycopg.Error) -> RestoreFailed:
-        if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
-            return RestoreFailed(
-                "the session with the server was lost",
-                hint="the old database was not touched; restore again, and it continues from here",
-            )
+    def _refused(self, error: psycopg.Error) -> RestoreFailed | DatabaseUnreachable:
+        said = said_by(error)
+        if isinstance(said, DatabaseUnreachable):
+            said.hint = "the old database was not touched; the next call continues from here"
+            return said
         return RestoreFailed(
-            f"the server refuses a step of the restore: {said_by(error)}",
+            f"the server refuses a step of the restore: {said}",
             sqlstate=error.sqlstate,
             hint="the old database answers as before; "
             f"{server_trouble(error.sqlstate) or 'give us that right'}, then restore again",

@@ -82,7 +82,7 @@ def _outcome(report: Report) -> str:
         case Status.RESTORED:
             return f"failed, and the database was restored {as_of(report)}"
         case Status.NEEDS_A_PERSON:
-            return "failed and could not be rolled back: a person is needed"
+            return f"{_left_as_it_is(report)}: a person is needed"
 
 
 def _unchanged(report: Report) -> str:
@@ -237,7 +237,24 @@ def _kept(report: Report) -> str:
     )
 
 
+def _left_as_it_is(report: Report) -> str:
+    if not _is_unverified(report):
+        return "failed and could not be rolled back"
+    return f"was {'rolled back' if report.down else 'applied'}, and could not be verified"
+
+
+def _is_unverified(report: Report) -> bool:
+    """Whether the run ended in Verify, because AWS or the database did not answer: no rollback."""
+    silent = report.error is not None and report.error.type in ("AwsError", "DatabaseUnreachable")
+    return silent and report.rollback_error is None and report.restore_error is None
+
+
 def _by_hand(report: Report) -> str:
+    if _is_unverified(report):
+        return (
+            "Nothing was rolled back. `turnback status` and `turnback health` show whether all is "
+            "applied; release again to have it verified."
+        )
     back = (
         f" The snapshot {report.snapshot.id} is from before the run: restore it with "
         "`turnback restore`."

@@ -1,0 +1,195 @@
+"""An outage in the middle of a run is waited for, and rolls no good release back.
+
+The outages are put in the place of S3's client, and of a session of the server; the pauses of the
+state machine pass at once, and its number of tries is that of the definition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from turnback.aws.s3 import Bucket
+from turnback.errors import AwsError
+from turnback.recovery.dumps.fill import _Passes
+from turnback.runs.records import Records
+
+from tests.conftest import ProjectFactory
+from tests.faults.recovery_moto import hurry
+from tests.integration.releases import GOOD, Deploy, tables
+from tests.integration.test_release_restored import DUMP, drop_kept, rows, stuck
+
+POLICY = {**DUMP, "RestorePolicy": "automatic", "RestorePollSeconds": "1"}
+END = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+ WHERE application_name = 'pg_restore' AND datname = current_database()
+"""
+SLOW_DOWN = AwsError("could not read the dump: SlowDown: Please reduce your request rate.")
+
+
+class Outage:
+    """Goes wrong a number of times, then no more."""
+
+    def __init__(self, times: float) -> None:
+        self.times = times
+        self.happened = 0
+
+    def __call__(self) -> None:
+        if self.happened < self.times:
+            self.happened += 1
+            raise SLOW_DOWN
+
+
+@pytest.fixture
+def patch(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    hurry(monkeypatch)
+    return monkeypatch
+
+
+def refuse(patch: pytest.MonkeyPatch) -> Outage:
+    """S3 refuses to give the dump."""
+    outage, stream = Outage(8), Bucket.stream
+
+    def refusing(bucket: Bucket, key: str, version_id: str | None = None) -> Iterator[bytes]:
+        if key.endswith(".dump"):
+            outage()
+        yield from stream(bucket, key, version_id)
+
+    return _in_restore(patch, refusing, outage)
+
+
+def cut(patch: pytest.MonkeyPatch) -> Outage:
+    """The connection closes after the first part."""
+    outage, stream = Outage(3), Bucket.stream
+
+    def cutting(bucket: Bucket, key: str, version_id: str | None = None) -> Iterator[bytes]:
+        for chunk in stream(bucket, key, version_id):
+            yield chunk[:2000]
+            if key.endswith(".dump"):
+                outage()
+            yield chunk[2000:]
+
+    return _in_restore(patch, cutting, outage)
+
+
+def _in_restore(
+    patch: pytest.MonkeyPatch, stream: Callable[..., Iterator[bytes]], outage: Outage
+) -> Outage:
+    run = _Passes.run
+
+    def running(passes: _Passes, *options: str, **more: Any) -> Any:
+        patch.setattr(Bucket, "stream", stream)
+        return run(passes, *options, **more)
+
+    patch.setattr(_Passes, "run", running)
+    return outage
+
+
+def terminate(patch: pytest.MonkeyPatch) -> Outage:
+    """The session of pg_restore is ended while it takes rows."""
+    outage, run, chunks = Outage(1), _Passes.run, _Passes._chunks
+
+    def ending(passes: _Passes) -> Iterator[bytes]:
+        for chunk in chunks(passes):
+            # Enough to begin, and not to end.
+            yield chunk[:-100]
+            with psycopg.connect(passes._endpoint.conninfo(), autocommit=True) as session:
+                while not session.execute(END).fetchall():
+                    session.execute("SELECT pg_sleep(0.01)")
+            yield chunk[-100:]
+
+    def running(passes: _Passes, *options: str, whole: bool = False, **more: Any) -> Any:
+        with pytest.MonkeyPatch.context() as only_here:
+            if whole and outage.happened < outage.times:
+                outage.happened += 1
+                only_here.setattr(_Passes, "_chunks", ending)
+            return run(passes, *options, whole=whole, **more)
+
+    patch.setattr(_Passes, "run", running)
+    return outage
+
+
+@pytest.mark.parametrize("outage", [refuse, cut, terminate])
+def test_a_restore_that_is_interrupted_is_continued_and_ends_restored(
+    deploy: Deploy,
+    database: str,
+    project_factory: ProjectFactory,
+    tmp_path: Path,
+    patch: pytest.MonkeyPatch,
+    outage: Callable[[pytest.MonkeyPatch], Outage],
+) -> None:
+    stack = deploy(**POLICY)
+    happens = outage(patch)
+    try:
+        run, before = stuck(stack, database, project_factory, tmp_path)
+        assert happens.happened == happens.times
+        assert run.messages[-1]["status"] == "restored", run.messages[-1]
+        assert rows(database) == before
+    finally:
+        drop_kept(database)
+
+
+def in_verify(patch: pytest.MonkeyPatch, outage: Outage) -> None:
+    """S3 does not give the artifact, while it is read again to verify."""
+    import turnback.runs.apply as module
+
+    verify, download = module.verify, Bucket.download
+
+    def refusing(bucket: Bucket, key: str, version_id: str | None, into: Path) -> None:
+        outage()
+        download(bucket, key, version_id, into)
+
+    def verifying(run: Any) -> int:
+        with pytest.MonkeyPatch.context() as only_here:
+            only_here.setattr(Bucket, "download", refusing)
+            return verify(run)
+
+    patch.setattr(module, "verify", verifying)
+
+
+@pytest.mark.parametrize(("times", "status"), [(8, "succeeded"), (1000, "needs_a_person")])
+def test_a_good_release_is_not_rolled_back_because_it_could_not_be_verified(
+    deploy: Deploy,
+    database: str,
+    project_factory: ProjectFactory,
+    tmp_path: Path,
+    patch: pytest.MonkeyPatch,
+    times: int,
+    status: str,
+) -> None:
+    in_verify(patch, Outage(times))
+    run = deploy().release(project_factory(GOOD), "1.0.0", tmp_path)
+    last = run.messages[-1]
+    assert last["status"] == status
+    assert tables(database) == {"users", "nodes", "edges"}
+    if status == "needs_a_person":
+        assert "was applied, and could not be verified" in last["summary"]
+        assert last["rolled_back"] == []
+        assert "SlowDown" in last["error"]["message"]
+
+
+def test_a_good_release_is_not_rolled_back_because_its_report_cannot_be_written(
+    deploy: Deploy,
+    database: str,
+    project_factory: ProjectFactory,
+    tmp_path: Path,
+    patch: pytest.MonkeyPatch,
+) -> None:
+    outage, add = Outage(1), Records.add
+
+    def adding(records: Records, **what: Any) -> None:
+        outage()
+        add(records, **what)
+
+    patch.setattr(Records, "add", adding)
+    stack = deploy()
+    run = stack.release(project_factory(GOOD), "1.0.0", tmp_path)
+    assert outage.happened == 1
+    assert run.messages[-1]["status"] == "succeeded"
+    # Verify has reported what Apply could not.
+    report = stack.record(run.messages[-1]["run"], "report")
+    assert [row["version"] for row in report["applied"]] == ["0001", "0002", "0003"]
+    assert tables(database) == {"users", "nodes", "edges"}
