@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 
+import pytest
 from aws_lambda_powertools.utilities.data_classes.s3_event import S3Event
 from turnback.runs.order import Order
 from turnback.runs.upload import orders, run_id
@@ -48,13 +49,17 @@ def test_a_run_id_is_an_executions_name() -> None:
     assert len(run) <= 80 and run.isascii() and run.replace("-", "").isalnum()
 
 
-def test_without_versions_the_sequencer_tells_uploads_apart() -> None:
+@pytest.mark.parametrize("version", [None, "null"], ids=["never on", "suspended"])
+def test_without_versions_the_sequencer_tells_uploads_apart(version: str | None) -> None:
     first, second = deepcopy(event("s3_upload")), deepcopy(event("s3_upload"))
     for upload, number in ((first, "01"), (second, "02")):
         stored = upload["Records"][0]["s3"]["object"]
         del stored["versionId"]
+        if version:
+            stored["versionId"] = version
         stored["sequencer"] = number
     assert order_of(first).run != order_of(second).run
+    assert order_of(first).location.version_id is None
 
 
 def test_what_is_no_upload_is_no_order() -> None:

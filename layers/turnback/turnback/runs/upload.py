@@ -103,10 +103,11 @@ def orders(event: UploadEvent, target: str) -> Iterator[Order | Refused]:
         location = ArtifactLocation(
             record.s3.bucket.name,
             unquote_plus(stored.key),
-            version_id=stored.version_id,
+            # While versioning is suspended, every upload has the version "null".
+            version_id=None if stored.version_id == "null" else stored.version_id,
             size=stored.size,
         )
-        # Without versioning, the sequencer distinguishes two uploads to one key.
+        # Without a version, the sequencer distinguishes two uploads to one key.
         version = location.version_id or stored.sequencer
         named = ARTIFACT_KEY.fullmatch(location.key)
         order = Order(
