@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,8 +11,10 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.data_classes import LambdaFunctionUrlEvent
 from turnback.errors import AwsError
+from turnback.runs.approvals.endpoint import Endpoint
 from turnback.runs.approvals.questions import Questions
 from turnback.runs.approvals.record import Question
+from turnback.runs.approvals.slack import SlackSecret
 from turnback.settings.approvals import ApprovalSettings, Approver
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -119,6 +122,10 @@ class Desk:
         questions = self.questions
         return questions.answer(questions.record(RUN), person, decision, way, **more)
 
+    def passed_on(self, endpoint: Endpoint, event: Mapping[str, Any]) -> None:
+        """The asynchronous invocation, of an event that was JSON on its way."""
+        endpoint.respond(called(json.loads(json.dumps(event))))
+
     def later(self, minutes: float) -> None:
         """Let time go by."""
         self.time += timedelta(minutes=minutes)
@@ -139,6 +146,14 @@ def asked(token: str = "token-1", **changes: Any) -> Question:
         "release": "1.4.0",
     }
     return Question(**{**fields, **changes})
+
+
+def endpoint(
+    desk: Desk, secret: Callable[[], SlackSecret] = SlackSecret, key: str = ""
+) -> Endpoint:
+    """The function that takes answers; what it passes on to itself is done at once."""
+    made = Endpoint(desk.questions, lambda: key, secret, lambda event: desk.passed_on(made, event))
+    return made
 
 
 def called(event: Mapping[str, Any]) -> LambdaFunctionUrlEvent:

@@ -12,6 +12,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from tests.aws_calls import made_by
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # The handlers read os.environ, of which this process has one.
@@ -23,6 +25,7 @@ class Context:
 
     def __init__(self, name: str, seconds: float) -> None:
         self.function_name = name
+        self.invoked_function_arn = f"arn:aws:lambda:us-east-1:123456789012:function:{name}"
         self.aws_request_id = str(uuid.uuid4())
         self._end = time.monotonic() + seconds
 
@@ -38,7 +41,12 @@ def load_handler(folder: str) -> Any:
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.handler
+
+    def handler(event: Any, context: Any) -> Any:
+        with made_by(folder):
+            return module.handler(event, context)
+
+    return handler
 
 
 def call(function: Any, event: Any = None, *, layer: Path | None = None) -> tuple[str, bool, str]:

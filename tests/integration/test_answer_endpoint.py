@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from botocore.client import BaseClient
 from turnback.runs.approvals.links import read
 
 from tests.asking import at_once
+from tests.aws_calls import caller
 from tests.integration.waiting_run import Waiting, waiting
 from tests.real_events import event
 
@@ -107,3 +110,42 @@ def _links(stack: Waiting, person: str, times: int) -> list[str]:
 def _run_of(query: str) -> str:
 
     return read(query.removeprefix("t="), "k" * 43).run
+
+
+def test_a_press_is_acknowledged_after_two_calls_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slack waits three seconds, a cold start among them; what follows takes some twenty calls."""
+    with waiting(monkeypatch, [ANN, BOB]) as stack:
+        run = stack.start()
+        stack.asked()
+        called: list[str] = []
+        make_call = BaseClient._make_api_call
+
+        def noted(client: BaseClient, operation: str, given: dict[str, Any]) -> Any:
+            if caller() == "answer":
+                called.append(operation)
+            if given.get("InvocationType") != "Event":
+                return make_call(client, operation, given)
+            later.append(json.loads(given["Payload"]))
+            return {"StatusCode": 202}
+
+        later: list[dict[str, Any]] = []
+        monkeypatch.setattr(BaseClient, "_make_api_call", noted)
+        assert stack.press(run, "approve", "U0ANN")["statusCode"] == 200
+        assert called == ["GetSecretValue", "Invoke"]
+        called.clear()
+        stack.invoke("answer", later[0])
+        assert len(called) > 10
+        monkeypatch.setattr(BaseClient, "_make_api_call", make_call)
+        assert stack.ended(run)["approval"]["by"] == ["ann"]
+
+
+def test_approvers_come_from_a_parameter_of_systems_manager(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = "/turnback/orders-production/approvers"
+    with waiting(monkeypatch, [], APPROVERS_PARAMETER=name) as stack:
+        stack.client("ssm").put_parameter(Name=name, Type="String", Value=json.dumps([ANN]))
+        run = stack.start()
+        stack.asked()
+        stack.press(run, "approve", "U0ANN")
+        assert stack.ended(run)["approval"]["by"] == ["ann"]

@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 from turnback.errors import ApprovalRefused, ConfigurationError
-from turnback.runs.approvals.endpoint import Endpoint
 from turnback.runs.approvals.identity import triggered
 from turnback.runs.approvals.record import QuestionRecord
 from turnback.runs.approvals.slack import Press, SlackSecret, reply, sign
 from turnback.settings.approvals import Approver
 from turnback.wiring import Wiring
 
-from tests.asking import ANN, BOB, RUN, Desk, asked, called
+from tests.asking import ANN, BOB, RUN, Desk, asked, called, endpoint
 from tests.real_events import event
 
 KEY = "k" * 43
@@ -32,9 +31,8 @@ def desk() -> Desk:
 def http(desk: Desk, **changes: Any) -> dict[str, Any]:
     request = event("approval_link")
     request["requestContext"]["http"]["method"] = changes.pop("method", "POST")
-    return Endpoint(desk.questions, lambda: KEY, lambda: SlackSecret(SECRET)).respond(
-        called({**request, **changes})
-    )
+    made = endpoint(desk, lambda: SlackSecret(SECRET), KEY)
+    return made.respond(called({**request, **changes}))
 
 
 @pytest.mark.parametrize("name", ["cancel.json", "slack.json", "plan.json", "answer", "0" * 32])

@@ -15,12 +15,11 @@ import pytest
 from turnback.errors import ApprovalRefused, AwsError, ConfigurationError
 from turnback.runs.approvals.endpoint import Endpoint
 from turnback.runs.approvals.links import LinkMaker, read, sign
-from turnback.runs.approvals.slack import SlackSecret
 from turnback.runs.records import Records
 from turnback.runs.state import PlannedMigration, PlannedScript, PlanRecord, RestoreLoss
 from turnback.settings.approvals import Approver
 
-from tests.asking import ANN, BOB, CIA, RUN, Desk, asked, at_once, called
+from tests.asking import ANN, BOB, CIA, RUN, Desk, asked, at_once, called, endpoint
 from tests.real_events import event
 
 KEY = "k" * 43
@@ -29,7 +28,7 @@ EVIL = "<script>alert('x')</script>\"&"
 
 
 def open_to(desk: Desk, key: str = KEY) -> Endpoint:
-    return Endpoint(desk.questions, lambda: key, SlackSecret)
+    return endpoint(desk, key=key)
 
 
 def token_for(person: Approver, run: str = RUN, **changes: Any) -> str:

@@ -9,13 +9,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 import pytest
-from turnback.errors import AwsError, ConfigurationError
-from turnback.runs.approvals.endpoint import Endpoint
+from turnback.errors import ApprovalRefused, AwsError, ConfigurationError
 from turnback.runs.approvals.slack import BLOCK, SlackSecret, send, sign
 from turnback.runs.reporting.chat import slack_message
 from turnback.runs.status import Status
 
-from tests.asking import NOW, RUN, Desk, called
+from tests.asking import NOW, RUN, Desk, called, endpoint
 from tests.chat import NEVER, chatting, later, status
 from tests.real_events import event
 
@@ -47,7 +46,7 @@ def press(
     request["body"] = sent.decode() if plain else base64.b64encode(sent).decode()
     request["isBase64Encoded"] = not plain
     slack = SlackSecret(SECRET, frozenset(teams))
-    return Endpoint(desk.questions, lambda: "", lambda: slack).respond(called(request))
+    return endpoint(desk, lambda: slack).respond(called(request))
 
 
 @pytest.fixture
@@ -83,9 +82,7 @@ def test_a_request_without_a_signature_is_none_of_slacks(desk: Desk) -> None:
     request = event("slack_interaction")
     for value in ("", "v0=", "v1=00", "é"):
         request["headers"]["x-slack-signature"] = value
-        found = Endpoint(desk.questions, lambda: "", lambda: SlackSecret(SECRET)).respond(
-            called(request)
-        )
+        found = endpoint(desk, lambda: SlackSecret(SECRET)).respond(called(request))
         assert found["statusCode"] == 403
     assert answers(desk) == []
 
@@ -158,7 +155,7 @@ def test_a_replay_within_the_five_minutes_counts_for_nothing() -> None:
 
 def test_without_a_signing_secret_nobody_presses_anything(desk: Desk) -> None:
     request = event("slack_interaction")
-    found = Endpoint(desk.questions, lambda: "", SlackSecret).respond(called(request))
+    found = endpoint(desk).respond(called(request))
     assert found["statusCode"] == 503
     assert answers(desk) == []
 
@@ -290,7 +287,64 @@ def test_what_is_wrong_with_the_settings_is_logged_and_not_shown_to_others(desk:
     def broken() -> SlackSecret:
         raise ConfigurationError("the secret is binary", hint="see arn:aws:secret")
 
-    found = Endpoint(desk.questions, lambda: "", broken).respond(called(event("slack_interaction")))
+    found = endpoint(desk, broken).respond(called(event("slack_interaction")))
     assert found["statusCode"] == 503
     assert "arn:" not in found["body"]
     assert "arn:aws:secret" in json.dumps(desk.log.lines)
+
+
+def handed_on(desk: Desk, minutes: float = 0, **changes: str) -> dict[str, Any]:
+    """An event like those that the function passes on to itself, signed some minutes ago."""
+    kept: list[Any] = []
+    desk.passed_on = lambda _, event: kept.append(event)  # type: ignore[method-assign]
+    press(desk, stamp=STAMP)
+    desk.later(minutes)
+    request = kept[0]["slack"]
+    return {"slack": {**request, **changes}}
+
+
+def test_a_press_is_acknowledged_before_anything_is_recorded(desk: Desk) -> None:
+    passed_on = handed_on(desk)
+    assert answers(desk) == []
+    endpoint(desk, lambda: SlackSecret(SECRET)).respond(called(passed_on))
+    assert answers(desk) == [("ann", "approved", "slack")]
+
+
+@pytest.mark.parametrize(("minutes", "counts"), [(14.9, True), (15.1, False)])
+def test_what_was_passed_on_counts_for_a_quarter_of_an_hour(
+    desk: Desk, minutes: float, counts: bool
+) -> None:
+    passed_on = handed_on(desk, minutes)
+    if counts:
+        endpoint(desk, lambda: SlackSecret(SECRET)).respond(called(passed_on))
+    else:
+        with pytest.raises(ApprovalRefused, match="older than 15 minutes"):
+            endpoint(desk, lambda: SlackSecret(SECRET)).respond(called(passed_on))
+    assert bool(answers(desk)) is counts
+
+
+def test_nobody_passes_on_a_press_that_slack_did_not_sign(desk: Desk) -> None:
+    """As whoever may invoke the function would, without being an approver."""
+    passed_on = handed_on(desk)
+    forged = passed_on["slack"]["body"].replace("U0ANN", "U0BOB")
+    unsigned = {"x-slack-request-timestamp": STAMP}
+    for request in ({**passed_on["slack"], "body": forged}, {"headers": unsigned, "body": ""}, {}):
+        with pytest.raises(ApprovalRefused, match="not signed by Slack"):
+            endpoint(desk, lambda: SlackSecret(SECRET)).respond(called({"slack": request}))
+    assert answers(desk) == []
+
+
+def test_a_press_that_is_passed_on_twice_counts_once_and_bothers_nobody(desk: Desk) -> None:
+    """Lambda invokes asynchronously at least once."""
+    passed_on = handed_on(desk)
+    for _ in range(2):
+        endpoint(desk, lambda: SlackSecret(SECRET)).respond(called(passed_on))
+    assert answers(desk) == [("ann", "approved", "slack")]
+
+
+def test_a_press_that_cannot_be_passed_on_is_not_acknowledged(desk: Desk) -> None:
+    def refuse(*_: object) -> None:
+        raise AwsError("could not invoke the function: TooManyRequestsException")
+
+    desk.passed_on = refuse  # type: ignore[method-assign]
+    assert press(desk)["statusCode"] == 503

@@ -61,6 +61,22 @@ def invoke(function: str, order: Mapping[str, Any]) -> dict[str, Any]:
     return dict(body)
 
 
+def invoke_later(function: str, order: Mapping[str, Any]) -> None:
+    """Have Lambda invoke a function, without waiting for it; it is invoked at least once.
+
+    Args:
+        function: its name or ARN.
+        order: the event it gets.
+
+    Raises:
+        AwsError: Lambda did not accept the event.
+    """
+    with aws_errors(f"invoke the function {function}"):
+        client("lambda").invoke(
+            FunctionName=function, InvocationType="Event", Payload=json.dumps(order)
+        )
+
+
 def _raised(function: str, answer: Mapping[str, Any]) -> TurnbackError:
     kind, message = str(answer.get("errorType") or ""), str(answer.get("errorMessage") or "")
     found = getattr(errors, kind, None)

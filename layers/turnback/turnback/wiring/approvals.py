@@ -60,7 +60,9 @@ class Approvals:
         """What takes answers, whichever way they come."""
         from turnback.runs.approvals.endpoint import Endpoint
 
-        return Endpoint(self.questions, self._approval_key, self._slack_secret)
+        return Endpoint(
+            self.questions, self._approval_key, self._slack_secret, self._of.invoke_again
+        )
 
     def _approval_key(self) -> str:
         from turnback.aws.secretsmanager import secret_text

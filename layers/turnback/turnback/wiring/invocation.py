@@ -119,6 +119,16 @@ class Invocation:
         first, self._asked = not self._asked, True
         return first or self.seconds_left() > RESERVE_S
 
+    def invoke_again(self, event: Mapping[str, Any]) -> None:
+        """Have this same function, in this version, invoked with another event.
+
+        Raises:
+            AwsError: Lambda did not accept the event.
+        """
+        from turnback.aws.functions import invoke_later
+
+        invoke_later(self._context.invoked_function_arn, event)
+
     @property
     def machine(self) -> StateMachine:
         """The state machine that executes the runs."""

@@ -4,6 +4,10 @@ A request over the function's public address and an invocation by whoever IAM le
 to the same handler. Only the first has a ``requestContext``, which Lambda itself puts there and no
 client can leave out, so nobody passes for the second from outside (Lambda Developer Guide,
 "Invoking Lambda function URLs").
+
+Slack waits three seconds for a response, and recording an answer takes some twenty calls of AWS. So
+a press is verified, passed on to an invocation of its own, and acknowledged. That invocation
+believes nobody either: it gets the request as Slack signed it, and verifies it again.
 """
 
 from __future__ import annotations
@@ -20,11 +24,21 @@ from turnback.runs.approvals.links import Link, read
 from turnback.runs.approvals.page import HttpResponse, answered_page, notice, question_page
 from turnback.runs.approvals.questions import RUN, Questions
 from turnback.runs.approvals.record import APPROVED, DENIED, LOOK
-from turnback.runs.approvals.slack import Press, SlackSecret, ephemeral, pressed, reply, send
+from turnback.runs.approvals.slack import (
+    PASSED_ON_S,
+    SIGNED,
+    Press,
+    SlackSecret,
+    ephemeral,
+    pressed,
+    reply,
+    send,
+)
 from turnback.wording import clock, sentence
 
 # A message of Slack with all its blocks is far below.
 LARGEST = 512 * 1024
+_PASSED_ON = "slack"
 _DIRECT = {"run", "gate", "decision", "person", "comment"}
 _OVER_HTTP = {"requestContext", "rawPath", "rawQueryString", "headers", "body", "version"}
 
@@ -56,18 +70,21 @@ class Endpoint:
         questions: the stack's questions.
         key: gives the key of the links.
         slack_secret: gives what verifies a press in Slack; empty where there is no chat.
+        pass_on: has this function invoked with an event, without waiting for it.
     """
 
     questions: Questions
     key: Callable[[], str]
     slack_secret: Callable[[], SlackSecret]
+    pass_on: Callable[[Mapping[str, Any]], None]
 
     def respond(self, event: UrlEvent) -> HttpResponse | dict[str, Any]:
         """Do what an event asks.
 
         Args:
-            event: a request of the Function URL (payload format 2.0), or the command line's
-                ``run``, ``gate``, ``decision``, ``person`` and ``comment``.
+            event: a request of the Function URL (payload format 2.0), the command line's ``run``,
+                ``gate``, ``decision``, ``person`` and ``comment``, or a press in Slack that was
+                passed on.
 
         Returns:
             An HTTP response; to the command line, how the question stands.
@@ -76,6 +93,8 @@ class Endpoint:
             TurnbackError: to the command line only: the answer does not count, and why.
         """
         if not _OVER_HTTP & set(event):
+            if set(event) == {_PASSED_ON}:
+                return self._slack_passed_on(event[_PASSED_ON])
             return self._direct(event)
         try:
             return self._http(event)
@@ -179,17 +198,29 @@ class Endpoint:
         )
 
     def _slack(self, headers: Mapping[str, str], body: bytes) -> HttpResponse:
-        secret = self.slack_secret()
-        press = pressed(headers, body, secret.signing, self.questions.now())
+        """Acknowledge a press; the rest is done by another invocation."""
+        pressed(headers, body, self.slack_secret().signing, self.questions.now())
+        signed = {name: headers[name] for name in SIGNED}
+        self.pass_on({_PASSED_ON: {"headers": signed, "body": body.decode()}})
+        return {"statusCode": 200, "headers": {"Content-Type": "text/plain"}, "body": ""}
+
+    def _slack_passed_on(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Record the answer of a press; whoever pressed is told why it does not count.
+
+        Raises:
+            ApprovalRefused: Slack did not sign this, or too long ago.
+        """
+        secret, body = self.slack_secret(), str(request.get("body")).encode()
+        headers = {name: str(value) for name, value in dict(request.get("headers") or {}).items()}
+        press = pressed(headers, body, secret.signing, self.questions.now(), oldest_s=PASSED_ON_S)
         try:
             self._refuse_other_workspaces(press, secret.teams)
             self._record(press)
         except TurnbackError as error:
-            # Slack gets a 200, for the request was received; who pressed gets the reason.
             self.questions.log.warning(error.message, error=error.to_dict(), user=press.user)
             text = " ".join((sentence(error.message), _hint(error)))
             send(press.reply_to, ephemeral(text), self.questions.log.warning)
-        return {"statusCode": 200, "headers": {"Content-Type": "text/plain"}, "body": ""}
+        return {"press": press.decision, "run": press.run}
 
     def _refuse_other_workspaces(self, press: Press, teams: frozenset[str]) -> None:
         """Refuse users of other workspaces, who may be in a shared channel with the same id."""
@@ -215,7 +246,9 @@ class Endpoint:
             )
         record = self.questions.record(press.run, press.gate)
         if record.used(press.once):
-            raise ApprovalRefused("this request was used before")
+            # Lambda may pass one press on twice, and Slack's request may be sent again by others.
+            self.questions.log.warning("this request was used before", user=press.user)
+            return
         status = self.questions.answer(record, person, press.decision, "slack")
         # After the answer: one whose write failed can be sent again.
         record.use(press.once)
