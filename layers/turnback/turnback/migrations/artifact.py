@@ -25,6 +25,7 @@ from turnback.migrations.checksums import FILE, compare, format_sums, scripts_of
 from turnback.migrations.discovery import load_project
 from turnback.migrations.model import Project
 from turnback.migrations.release import parse_release
+from turnback.wording import cut
 
 FORMAT = 1
 MANIFEST = "release.json"
@@ -36,6 +37,9 @@ MAX_ENTRIES_IN_ALL = 100_000
 # An entry of the zip's directory has 46 bytes, its name and its extra fields.
 _DIRECTORY_BYTES_AN_ENTRY = 300
 MAX_MANIFEST_BYTES = 1024 * 1024
+# Of the source, what anything reads, and no more of it: it goes into every message of the run.
+SOURCE = ("repository", "commit")
+SOURCE_LENGTH = 500
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_TOTAL_BYTES = 512 * 1024 * 1024
 MAX_RATIO = 200
@@ -153,7 +157,7 @@ def _read(into: Path, release: str | None, folder: str | None) -> Artifact:
         project=project,
         rollback_to=manifest.get("rollback_to"),
         created_at=manifest.get("created_at"),
-        source=manifest.get("source") or {},
+        source=_source(manifest),
     )
 
 
@@ -246,6 +250,11 @@ def _check_types(manifest: dict[str, Any]) -> None:
         isinstance(source, dict) and all(isinstance(value, str) for value in source.values())
     ):
         raise InvalidArtifact("'source' is no object with texts as values", file=MANIFEST)
+
+
+def _source(manifest: Mapping[str, Any]) -> dict[str, str]:
+    found = manifest.get("source") or {}
+    return {name: cut(found[name], SOURCE_LENGTH) for name in SOURCE if name in found}
 
 
 def _refuse_unknown_files(project: Project) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from turnback.errors import TurnbackError
+from turnback.errors import AwsError, TurnbackError
 from turnback.runs.checklist import Evidence, checklist
 from turnback.runs.order import release_of
 from turnback.runs.records import Records
@@ -22,7 +22,15 @@ from turnback.runs.reporting.report import (
     undone,
 )
 from turnback.runs.reporting.words import summary
-from turnback.runs.state import PlanRecord, RestoreLoss, RunError, RunReport, RunSnapshot, RunState
+from turnback.runs.state import (
+    FinalRecord,
+    PlanRecord,
+    RestoreLoss,
+    RunError,
+    RunReport,
+    RunSnapshot,
+    RunState,
+)
 from turnback.runs.status import Status
 from turnback.wording import capped, cut
 
@@ -61,7 +69,12 @@ class Announcer:
     subscribers: Callable[[], Mapping[str, int | None]] = dict
 
     def announce(
-        self, status: Status, state: RunState, *, approval: ReportApproval | None = None
+        self,
+        status: Status,
+        state: RunState,
+        *,
+        approval: ReportApproval | None = None,
+        checklist: bool = True,
     ) -> Report:
         """Publish a status; of the last one, also keep the checklist.
 
@@ -69,6 +82,7 @@ class Announcer:
             status: what the run is at.
             state: the state machine's state: the order, and what the steps so far left in it.
             approval: what is asked of people, with ``awaiting_approval``.
+            checklist: whether a final status has the checklist.
 
         Raises:
             AwsError: SNS did not accept it; the run goes on all the same.
@@ -82,15 +96,36 @@ class Announcer:
             at=now.isoformat(timespec="milliseconds"),
             duration_ms=int((now - self.started_at).total_seconds() * 1000),
             approval=approval or report.approval,
-            checklist=self._checklist(plan, state) if status.final and plan.migrations else (),
+            checklist=self._checklist(plan, state)
+            if checklist and status.final and plan.migrations
+            else (),
             execution_arn=self.execution_arn,
         )
         report = replace(report, summary=summary(report))
-        for error in self.channels.publish(report):
-            self.warn(error)
+        if status.final:
+            self._keep(report, published=False)
+        self.publish(report)
         if report.checklist:
             self.records.write_checklist(list(report.checklist))
         return report
+
+    def publish(self, report: Report) -> None:
+        """Publish a report of the run, and keep that its final status was published.
+
+        Raises:
+            AwsError: SNS did not accept it.
+        """
+        for error in self.channels.publish(report):
+            self.warn(error)
+        if report.status.final:
+            self._keep(report, published=True)
+
+    def _keep(self, report: Report, *, published: bool) -> None:
+        try:
+            self.records.write_final(FinalRecord(report.to_state(), published))
+        except AwsError as error:
+            # What was not kept is published once more after the end, not one time too few.
+            self.warn(error)
 
     def _checklist(self, plan: PlanRecord, state: RunState) -> tuple[dict[str, str], ...]:
         subscribers = self.subscribers()

@@ -15,6 +15,7 @@ from turnback.runs.state import (
     ApplicationRecord,
     CancelRecord,
     DoneMigration,
+    FinalRecord,
     PlannedScript,
     PlanRecord,
     RehearsalRecord,
@@ -224,6 +225,19 @@ class Records:
         report = self.report()
         kept = [row for row in report.approvals if row["gate"] != approval["gate"]]
         self._write_report(replace(report, approvals=(*kept, approval)))
+
+    @staticmethod
+    def final_key(run: str) -> str:
+        """The key of the final status, whole."""
+        return f"runs/{run}/final.json"
+
+    def write_final(self, final: FinalRecord) -> None:
+        """Keep the final status, before and after it was published."""
+        self._write("final", final.to_state())
+
+    def final(self) -> FinalRecord:
+        """The final status of the run; empty before there is one."""
+        return FinalRecord.from_state(self._read("final"))
 
     def write_checklist(self, items: list[dict[str, str]]) -> None:
         """Add the checklist's answers to the report."""

@@ -611,6 +611,21 @@ class CancelRecord(Stated):
 
 
 @dataclass(frozen=True, slots=True)
+class FinalRecord(Stated):
+    """``final.json``: the final status, whole, and whether SNS has it. Empty before the end.
+
+    Attributes:
+        report: the status event.
+        published: whether the status topic accepted it.
+        version: of this record's form.
+    """
+
+    report: dict[str, Any] = field(default_factory=dict)
+    published: bool = False
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class ApplicationRecord(Stated):
     """``application.json``: when stopping began, and the hook's one answer to each action."""
 

@@ -86,7 +86,7 @@ def start_runs(
     refused: list[RefusedUpload] = []
     for found in orders(event, target):
         if isinstance(found, Refused):
-            channels.publish(_refusal(found, environment))
+            channels.publish(refusal(found, environment))
             key = found.order.location.key
             refused.append(RefusedUpload(found.order.run, key, found.error.message))
         else:
@@ -146,7 +146,8 @@ def _unfit(key: str, target: str) -> ConfigurationError | None:
     return None
 
 
-def _refusal(refused: Refused, environment: str) -> Report:
+def refusal(refused: Refused, environment: str) -> Report:
+    """The status of an upload that started no run."""
     return Report(
         run=refused.order.run,
         target=refused.order.target,

@@ -22,6 +22,7 @@ from turnback.wiring.recovery import Recovery
 
 if TYPE_CHECKING:
     from turnback.runs.application import Application
+    from turnback.runs.final_word import FinalWords
     from turnback.runs.pipeline.jobs import Jobs
     from turnback.runs.turn import Place, Turns
     from turnback.runs.validate import StackSettings
@@ -114,6 +115,20 @@ class Wiring(Invocation):
         recovery = self.recovery
         return Application(
             recovery.application_settings, recovery.application_part, recovery.emergency_hook
+        )
+
+    @property
+    def final_words(self) -> FinalWords:
+        """Says what a run could not say itself."""
+        from turnback.runs.final_word import FinalWords
+
+        return FinalWords(
+            machine=self.machine,
+            store=self.bucket(),
+            channels=self.notifications.channels,
+            target=self.target,
+            environment=self.policy.environment,
+            warn=self.warn,
         )
 
     @property

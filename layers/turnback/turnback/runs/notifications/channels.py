@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol
 
 from turnback.errors import TurnbackError
+from turnback.runs.records import Records
 from turnback.runs.reporting.amazon_q import notification
 from turnback.runs.reporting.mail import email_subject, email_text
-from turnback.runs.reporting.report import LISTED, Report
+from turnback.runs.reporting.report import Report
 from turnback.runs.reporting.words import is_worth_a_message
+from turnback.wording import cut
 
 DETAIL_TYPE = "Run status"
 # SNS and EventBridge take 256 KiB (SNS API, "Publish"; EventBridge guide, "PutEvents event entry
 # size"), attributes and the entry's own fields among them.
 ROOM_BYTES = 256 * 1024 - 4096
-REASONS = 20
+# How many entries a list and how many characters a text may have, until the message fits. The last
+# one always does.
+ROOM = ((250, 20_000), (125, 5000), (60, 5000), (20, 2000), (20, 500), (5, 100))
 
 
 class StatusTopic(Protocol):
@@ -82,22 +86,32 @@ class Channels:
 
 
 def fitted(report: Report) -> Report:
-    """The report with as many of its migrations listed as a message has room for.
+    """The report with as much of its lists and texts as a message has room for.
 
-    ``migration_count`` still counts all of them; the report in the bucket lists them.
+    Whatever comes from outside may be long: names, reasons, errors, an approver's words. The counts
+    stay, and ``shortened`` names the record that has all of it.
     """
-    most, shorter = LISTED, report
-    while _size(shorter) > ROOM_BYTES and most:
-        most //= 2
-        asked = report.approval
+    shorter = report
+    for most, length in ROOM:
+        if _size(shorter) <= ROOM_BYTES:
+            break
+        cut_down = Report.from_state(_shortened(report.to_state(), most, length))
         shorter = replace(
-            report,
-            migrations=report.migrations[:most],
-            rolled_back=report.rolled_back[:most],
-            destroyed=report.destroyed[:REASONS],
-            approval=replace(asked, reasons=asked.reasons[:REASONS]) if asked else None,
+            cut_down, shortened=Records.final_key(report.run), execution_arn=report.execution_arn
         )
     return shorter
+
+
+def _shortened(value: Any, most: int, length: int) -> Any:
+    if isinstance(value, str):
+        return cut(value, length)
+    if isinstance(value, list):
+        return [_shortened(item, most, length) for item in value[:most]]
+    if isinstance(value, dict):
+        # The fields of a part of the report; a table from outside is as long as it likes.
+        items = list(value.items())[: max(most, len(fields(Report)))]
+        return {name: _shortened(item, most, length) for name, item in items}
+    return value
 
 
 def _size(report: Report) -> int:

@@ -41,6 +41,9 @@ def email_text(report: Report) -> str:
         if report.notes
         else "",
         _titled("What to do next", next_step(report).replace("`", "")),
+        f"This message was shortened: {report.shortened} in the stack's bucket has all of it."
+        if report.shortened
+        else "",
         f"run {report.run}, {clock(report.at)}"
         + (f"\n{report.execution_arn}" if report.execution_arn else ""),
     ]

@@ -175,6 +175,7 @@ class Report(Stated):
         rollback_error: what stopped the rollback, or None.
         restore_error: what stopped the restore, or why there was none, or None.
         execution_arn: the execution of the state machine, or None.
+        shortened: where the message has no room for all of it, the key of the whole in the bucket.
         version: of this message's form.
     """
 
@@ -211,6 +212,7 @@ class Report(Stated):
     rollback_error: RunError | None = None
     restore_error: RunError | None = None
     execution_arn: str | None = None
+    shortened: str | None = None
     version: int = 1
 
     @classmethod
