@@ -9,7 +9,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-
 	--no-header --python-version 3.11
 
 .DEFAULT_GOAL = help
-.PHONY: help setup demo test slow lint types template faults releases integration e2e unit bench picture retries requirements clean
+.PHONY: help setup demo test slow lint types template faults releases integration e2e unit bench picture calls retries requirements clean
 
 help:  ## What there is
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -88,6 +88,9 @@ bench: setup  ## Speed, as ratios to psql and dbmate in the same run, into bench
 picture: setup  ## Draw docs/slack.svg from the last message of the last demo
 	@test ! -f .turnback/slack.json || cp .turnback/slack.json docs/slack.json
 	$(BIN)/python -m turnback.demo.picture docs/slack.json docs/slack.svg
+
+calls: setup  ## Which calls of AWS the functions make, into tests/contract/aws_calls.json
+	RECORD_AWS_CALLS=1 $(BIN)/python -m pytest -q tests/integration
 
 retries:  ## The Retry blocks of the state machine, from statemachine/retries.py
 	$(PYTHON) statemachine/retries.py

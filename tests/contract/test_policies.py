@@ -147,6 +147,16 @@ def test_the_application_function_never_stops_turnback_and_no_function_of_others
     assert set(statement["Resource"]) == {arn(f"{name}.Arn") for name in functions}
 
 
+def test_the_function_that_takes_answers_may_invoke_itself_and_nothing_else() -> None:
+    invoked = [
+        statement["Resource"]
+        for policy in rendered(ROLES["AnswerFunction"], dict.fromkeys(CONDITIONS, True))
+        for statement in policy["Statement"]
+        if "lambda:InvokeFunction" in str(statement["Action"])
+    ]
+    assert invoked == [arn("AnswerFunction.Arn")]
+
+
 @pytest.mark.parametrize("kind", ["TakesRds", "TakesAurora"])
 def test_a_stack_may_delete_no_snapshot_of_another_stack(kind: str) -> None:
     truth = {name: name == kind for name in CONDITIONS}

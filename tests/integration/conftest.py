@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ from moto.awslambda.models import LambdaFunction
 from turnback.local.deploy import build_layer
 from turnback.local.scratch import scratch
 
+from tests import aws_calls
 from tests.integration.moto_stack import Stack, deployed
 from tests.integration.releases import Deploy, Interrupt
 from tests.integration.shared_clients import share_clients
@@ -26,6 +28,19 @@ def shared_clients() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         share_clients(patch)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def calls_of_aws(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What the functions called is what tests/contract/aws_calls.json says."""
+    yield
+    tests = {item.nodeid for item in request.session.items}
+    if os.environ.get("RECORD_AWS_CALLS"):
+        aws_calls.write(tests)
+    # A test that failed, or was not run, did not show all of its calls.
+    elif not request.session.testsfailed and not request.session.shouldstop:
+        found = aws_calls.differences(tests)
+        assert not found, "\n".join(["run `make calls`, and look at the difference:", *found])
 
 
 @pytest.fixture(scope="session")

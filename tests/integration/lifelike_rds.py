@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from moto.rds.models import rds_backends
+
+from tests.aws_calls import made_by
 
 Rows = dict[str, Any]
 
@@ -59,14 +62,16 @@ def refusal(code: str, operation: str = "Any") -> ClientError:
 class LifelikeRds:
     """moto's client, slowed down, with its calls counted and made to fail."""
 
-    def __init__(self, client: Any, *, looks: int = 2) -> None:
+    def __init__(self, client: Any, *, looks: int = 2, function: str | None = None) -> None:
         """Slow this client down.
 
         Args:
             client: boto3's, under moto.
+            function: the function that makes these calls, where the tests do it in its place.
             looks: how many looks at something see it on its way before it is there.
         """
         self._client = client
+        self._function = function
         self.looks = looks
         self.calls: list[tuple[str, dict[str, Any]]] = []
         # Before the call of this number, counted from 1: raises; after it: raises as well.
@@ -107,7 +112,8 @@ class LifelikeRds:
             if error := self.before.pop(number, None):
                 raise error
             try:
-                return self._answer(name, given)
+                with made_by(self._function) if self._function else nullcontext():
+                    return self._answer(name, given)
             finally:
                 # An answer that is lost may have been an error.
                 if lost := self.after.pop(number, None):

@@ -14,7 +14,7 @@ from turnback.aws.rds_snapshots import InstanceSnapshots, RdsSnapshot
 from turnback.recovery.dumps.programs import binary
 
 from tests.conftest import ProjectFactory
-from tests.integration.moto_stack import TARGET
+from tests.integration.moto_stack import TARGET, Stack
 from tests.integration.releases import (
     BROKEN,
     FIRST,
@@ -100,6 +100,29 @@ def test_a_dump_that_fails_refuses_the_release_and_leaves_no_object(
     prefix = f"snapshots/{TARGET}/{run.messages[-1]['run']}"
     assert "Contents" not in s3.list_objects_v2(Bucket=stack.bucket, Prefix=prefix)
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=stack.bucket)
+
+
+def test_a_run_removes_the_dumps_that_are_too_old(
+    deploy: Deploy, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    stack = deploy(SnapshotKind="dump", SnapshotsKept="1")
+    s3 = stack.client("s3")
+    stack.release(project_factory(FIRST), "1.0.0", tmp_path)
+    [record] = [key for key in dumps(stack) if key.endswith(".json")]
+    kept = json.loads(s3.get_object(Bucket=stack.bucket, Key=record)["Body"].read())
+    kept["taken_at"] = "2026-01-01T00:00:00+00:00"
+    s3.put_object(Bucket=stack.bucket, Key=record, Body=json.dumps(kept))
+    run = stack.release(project_factory(GOOD), "1.1.0", tmp_path)
+    assert run.status == "SUCCEEDED"
+    assert {key.partition(".")[0] for key in dumps(stack)} == {
+        f"snapshots/{TARGET}/{run.messages[-1]['run']}"
+    }
+
+
+def dumps(stack: Stack) -> list[str]:
+    """The keys of all dumps, and of their records."""
+    found = stack.client("s3").list_objects_v2(Bucket=stack.bucket, Prefix="snapshots/")
+    return [row["Key"] for row in found.get("Contents", [])]
 
 
 def test_an_instance_snapshot_is_awaited_before_anything_is_applied(

@@ -103,7 +103,7 @@ class World:
         # moto says "creating" to the first look.
         client.describe_db_clusters(DBClusterIdentifier=LIVE)
         self.members = members
-        self.rds = LifelikeRds(client, looks=looks)
+        self.rds = LifelikeRds(client, looks=looks, function="restore")
         self.checked: list[Place] = []
         self.refusing: list[Exception] = []
         self.restore = RestoreCluster(Clusters(rds=self.rds), LIVE, "prod")

@@ -89,7 +89,7 @@ class World:
         )
         client.create_db_snapshot(DBInstanceIdentifier=LIVE, DBSnapshotIdentifier=str(SNAPSHOT.id))
         self.old = self.row(LIVE)
-        self.rds = LifelikeRds(client, looks=looks)
+        self.rds = LifelikeRds(client, looks=looks, function="restore")
         self.checked: list[Place] = []
         self.refusing: list[Exception] = []
         self.restore = RestoreInstance(Instances(rds=self.rds), LIVE, "prod")
