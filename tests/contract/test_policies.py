@@ -48,6 +48,7 @@ PARAMETERS = {
     "DatabaseUser": "turnback_migrations",
     "EventBus": "default",
     "Target": "orders",
+    "ApproversParameter": "/turnback/orders-production/approvers",
     **PSEUDO,
 }
 
@@ -197,6 +198,10 @@ VALUES = [
     ("DbInstanceIdentifier", "orders--2", False),
     ("DbInstanceIdentifier", "orders-", False),
     ("DbClusterIdentifier", "2orders", False),
+    ("ApproversParameter", "", True),
+    ("ApproversParameter", "/turnback/approvers", True),
+    ("ApproversParameter", "turnback", False),
+    ("ApproversParameter", "/turnback/", False),
     ("Approvers", "[]", True),
     ("Approvers", '[{"name":"ann","slack":"U012"}]', True),
     ("Approvers", '[{"name":"ann"},\n {"name":"bob"}]', True),

@@ -126,6 +126,11 @@ def updated() -> Iterator[Updated]:
         secret = aws.client("secretsmanager").create_secret(
             Name="database", SecretString=database.as_secret()
         )
+        aws.client("ssm").put_parameter(
+            Name="/turnback/approvers",
+            Type="String",
+            Value=json.dumps([{"name": "ann", "aws": "AIDAANN"}], indent=2),
+        )
         root = folder / "checkout"
         for part in ("sql", "rollback"):
             (root / "migrations" / part).mkdir(parents=True)
@@ -141,7 +146,7 @@ def updated() -> Iterator[Updated]:
             "RestorePolicy": "never",
             "Approvals": "one",
             "ApproveAlways": "yes",
-            "Approvers": json.dumps([{"name": "ann", "aws": "AIDAANN"}]),
+            "ApproversParameter": "/turnback/approvers",
         }
         yield Updated(root, aws, parameters)
 

@@ -76,3 +76,23 @@ def test_approvers_who_are_not_clearly_so_many_people_are_refused(text: str, sai
 def test_one_identity_may_be_written_without_a_list() -> None:
     [person] = read({"name": "ann", "aws": "AIDAX"}).approvers
     assert person.aws == ("AIDAX",)
+
+
+def test_approvers_may_be_named_in_a_parameter_of_ssm() -> None:
+    variables = {"ENVIRONMENT": "production", "APPROVERS_PARAMETER": "/turnback/approvers"}
+    kept = {"/turnback/approvers": json.dumps([ANN, BOB], indent=2)}
+    settings = ApprovalSettings.read(variables, kept.__getitem__)
+    assert [person.name for person in settings.approvers] == ["ann", "bob"]
+    assert settings.needed(["drops a table"]) == 1
+
+    # Where they are not read, nobody is missing: the question will say so.
+    unread = ApprovalSettings.read(variables)
+    assert not unread.known
+    assert unread.needed(["drops a table"]) == 1
+
+    kept["/turnback/approvers"] = "[]"
+    with pytest.raises(ConfigurationError, match="the approvers are 0"):
+        ApprovalSettings.read(variables, kept.__getitem__).needed(["drops a table"])
+    kept["/turnback/approvers"] = "[{"
+    with pytest.raises(ConfigurationError, match="/turnback/approvers of SSM is no JSON"):
+        ApprovalSettings.read(variables, kept.__getitem__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,16 +44,24 @@ class ApprovalSettings:
         always: whether every release needs them.
         timeout_minutes: after how many minutes without an answer the answer is no.
         approvers: who may answer.
+        known: whether they were read; they may be named outside of the stack.
     """
 
     people: int
     always: bool = False
     timeout_minutes: int = 1440
     approvers: tuple[Approver, ...] = ()
+    known: bool = True
 
     @classmethod
-    def read(cls, environment: Environment) -> ApprovalSettings:
+    def read(
+        cls, environment: Environment, parameter: Callable[[str], str] | None = None
+    ) -> ApprovalSettings:
         """The approvals as the stack's parameters want them.
+
+        Args:
+            environment: the function's variables.
+            parameter: reads a parameter of SSM; None where the approvers need not be known.
 
         Raises:
             ConfigurationError: a parameter is not what it must be; names the approver concerned.
@@ -66,7 +74,8 @@ class ApprovalSettings:
             people={"never": 0, "one": 1, "two": 2}[word],
             always=choice(environment, "APPROVE_ALWAYS", ("yes", "no"), "no") == "yes",
             timeout_minutes=whole(environment, "APPROVAL_TIMEOUT_MINUTES", 1440, least=1),
-            approvers=_approvers(environment.get("APPROVERS", "").strip()),
+            approvers=_named(environment, parameter),
+            known=bool(parameter) or not _parameter(environment),
         )
 
     def needed(self, reasons: Sequence[str]) -> int:
@@ -76,7 +85,7 @@ class ApprovalSettings:
             ConfigurationError: more than there are.
         """
         people = self.people if reasons or self.always else 0
-        if people > len(self.approvers):
+        if self.known and people > len(self.approvers):
             raise ConfigurationError(
                 f"{people} must approve this release, but the approvers are {len(self.approvers)}",
                 hint="name them in the stack's parameter Approvers, or set Approvals to never",
@@ -87,6 +96,26 @@ class ApprovalSettings:
     def needed_for_restore(self) -> int:
         """How many people must approve a restore: it loses data, so never less than one."""
         return max(1, self.people)
+
+
+def _parameter(environment: Environment) -> str:
+    return environment.get("APPROVERS_PARAMETER", "").strip()
+
+
+def _named(
+    environment: Environment, parameter: Callable[[str], str] | None
+) -> tuple[Approver, ...]:
+    if not (name := _parameter(environment)):
+        return _approvers(environment.get("APPROVERS", "").strip())
+    if parameter is None:
+        return ()
+    try:
+        return _approvers(parameter(name).strip())
+    except ConfigurationError as error:
+        message = error.message.removeprefix("APPROVERS ")
+        raise ConfigurationError(
+            f"the parameter {name} of SSM {message}", hint=f"it must be of type String, and {_FORM}"
+        ) from error
 
 
 def _approvers(text: str) -> tuple[Approver, ...]:

@@ -25,11 +25,12 @@ class Approvals:
     @property
     def questions(self) -> Questions:
         """The questions that runs have for people."""
+        from turnback.aws.ssm import parameter_text
         from turnback.aws.stepfunctions import WaitingTasks
         from turnback.runs.approvals.questions import Questions
         from turnback.settings.approvals import ApprovalSettings
 
-        settings = ApprovalSettings.read(self._of.environment)
+        settings = ApprovalSettings.read(self._of.environment, parameter_text)
         return Questions(
             self._of.bucket(), WaitingTasks(), settings, self._of.log, lambda: datetime.now(UTC)
         )
