@@ -30,6 +30,7 @@ STACK = PARAMETERS["AWS::StackName"]
 NAMES = [
     (r"us-east-1", "eu-central-1"),
     (r"^arn:aws:s3:::(turnback-learning|learning)\b", arn("Bucket.Arn")),
+    (r"(?<=/targets/)learning/", PARAMETERS["Target"] + "/"),
     (r"^arn:aws:sns:.*:(status|statuses)$", arn("Topic")),
     (r"^arn:aws:sns:.*:(approval|links)$", arn("ApprovalTopic")),
     (r"^arn:aws:sns:.*:(q|chatbot|amazon-q)$", arn("AmazonQTopicArn")),

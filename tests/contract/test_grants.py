@@ -114,7 +114,7 @@ def faults_of(action: str, resources: list[str], keys: set[str]) -> Iterator[str
             yield f"knows none of {resources}"
     usable = {
         *details["conditionKeys"],
-        *(key for kind in met for key in known[kind]["conditionKeys"]),
+        *(key for kind in met for key in known[kind].get("conditionKeys", ())),
     }
     words = {key.split("/")[0].lower() for key in usable}
     yield from (f"knows no {key}" for key in keys if key.split("/")[0].lower() not in words)

@@ -154,3 +154,13 @@ def test_what_a_rollback_left_is_not_reported_as_still_there_after_a_restore() -
     assert after is not None
     assert str(after.hint).startswith("the restore undid it; fix rollback/0012_rollback.sql")
     assert undone(caught, Status.NEEDS_A_PERSON) == caught
+
+
+def test_a_final_status_is_published_once_however_often_the_call_is_made_again() -> None:
+    memory = Memory()
+    records = Records(memory, "r-1")
+    state = RunState(run="r-1", target="learning")
+    first = announcer_of(memory, records).announce(Status.SUCCEEDED, state)
+    again = announcer_of(memory, records).announce(Status.SUCCEEDED, state)
+    assert [json.loads(message)["status"] for message, _ in memory.published] == ["succeeded"]
+    assert again == first

@@ -87,6 +87,8 @@ class Announcer:
         Raises:
             AwsError: SNS did not accept it; the run goes on all the same.
         """
+        if status.final and (said := self._said(status)):
+            return said
         plan, done = self.records.plan(), self.records.report()
         report = Known(status, state, plan, done).report()
         now = datetime.now(UTC)
@@ -104,10 +106,17 @@ class Announcer:
         report = replace(report, summary=summary(report))
         if status.final:
             self._keep(report, published=False)
-        self.publish(report)
         if report.checklist:
             self.records.write_checklist(list(report.checklist))
+        # The last thing that can fail: what is tried again is not published twice.
+        self.publish(report)
         return report
+
+    def _said(self, status: Status) -> Report | None:
+        """The final status, if a call before this one published it and was cut off then."""
+        final = self.records.final()
+        same = final.published and final.report.get("status") == status
+        return Report.from_state(final.report) if same else None
 
     def publish(self, report: Report) -> None:
         """Publish a report of the run, and keep that its final status was published.
