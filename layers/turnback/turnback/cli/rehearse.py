@@ -18,6 +18,7 @@ from turnback.engine import Engine
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.artifact import open_artifact
+from turnback.migrations.checksums import scripts_of
 from turnback.migrations.discovery import load_project
 from turnback.migrations.model import Migration, Project
 from turnback.rehearsal import proof
@@ -25,6 +26,7 @@ from turnback.rehearsal.containment import contained
 from turnback.rehearsal.impact import Size, describe, sizes
 from turnback.rehearsal.rights import AUTHENTICATION
 from turnback.rehearsal.shadow import Shadow
+from turnback.rehearsal.surroundings import Surroundings, read_surroundings
 from turnback.rehearsal.verdict import Rehearsed, Verdict
 from turnback.runs import checklist as answers
 from turnback.runs.state import RehearsalRecord
@@ -83,7 +85,12 @@ def rehearse(
         return 0
     began = time.monotonic()
     with _shadow(shadow_url, out) as shadow:
+        if database_url:
+            with open_engine(database_url, directory, history_schema, out) as engine:
+                shadow.surroundings = _surroundings(project, engine)
         result = proof.rehearse(project, chosen, shadow, listener=_Progress(out, began))
+    for missing in shadow.missing:
+        out.note(missing)
     for left in shadow.left:
         out.note(f"left on the server of the shadow: {left}")
     known: dict[str, Size] = {}
@@ -100,6 +107,10 @@ def rehearse(
 def _pending(project: Project, engine: Engine) -> list[Migration]:
     waiting = {int(item.version) for item in engine.status(project) if item.pending}
     return [migration for migration in project.migrations if migration.number in waiting]
+
+
+def _surroundings(project: Project, engine: Engine) -> Surroundings:
+    return read_surroundings(engine.connection, (one.head for one in scripts_of(project)))
 
 
 @contextlib.contextmanager
@@ -206,14 +217,17 @@ def checklist(
         opened = open_artifact(artifact, Path(folder))
         project = opened.project
         chosen = list(project.migrations)
+        surroundings = None
         if database_url:
             with open_engine(database_url, project.folder, history_schema, out) as engine:
                 chosen = _pending(project, engine)
+                surroundings = _surroundings(project, engine)
         if not chosen:
             out.document |= {"status": "nothing_to_do", "checklist": []}
             out.result(f"Nothing of release {opened.release} is pending.")
             return 0
         with _shadow(shadow_url, out) as shadow:
+            shadow.surroundings = surroundings
             result = proof.rehearse(project, chosen, shadow)
     rehearsal = RehearsalRecord.from_state(result.to_dict())
     known = answers.Evidence(opened.source, answers.undocumented(chosen), rehearsal)

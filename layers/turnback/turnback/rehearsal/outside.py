@@ -116,8 +116,12 @@ class Outside:
         dynamic = {_kind("".join(kinds)) for kinds in _DYNAMIC.findall(texts)}
         existing = {thing[:2] for thing in before}
         recorded = cls(database, sorted(found - existing), own, texts, before, dynamic)
-        _file(database).write_text(json.dumps(recorded.created))
+        recorded.write()
         return recorded
+
+    def write(self) -> None:
+        """Keep what is created by name, for the rehearsal after this one if it is killed."""
+        _file(self.database).write_text(json.dumps(self.created))
 
     @classmethod
     def recorded(cls, database: str) -> Outside:

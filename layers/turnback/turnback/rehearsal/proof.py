@@ -32,6 +32,9 @@ Listener = Callable[[Verdict, int, int], None]
 _HISTORY_TABLES = ("migrations", "migration_log")
 # A type or a trigger that the migration made itself goes with it, and holds no data.
 _DATA = (Kind.TABLES, Kind.COLUMNS, Kind.ROWS, Kind.VALUES)
+_NO_SUCH_OBJECT = "42704"
+_NO_TARGET = "name the target (--database-url): the shadow database then has its roles"
+_NO_ROLE = "neither the target nor a migration has made this role: create it there first"
 _OPTIONS = Options(lock_retry_s=0, runner_wait_s=5)
 
 
@@ -183,7 +186,7 @@ class _ShadowDatabase:
         self._project = project
         self._shadow = shadow
         self.began = datetime.now(UTC)
-        self._scripts = [script.sql for script in scripts_of(project)]
+        self._scripts = [script.head for script in scripts_of(project)]
         self._stack = contextlib.ExitStack()
         self.engine: Engine = None  # type: ignore[assignment]
         # Looks in a session of its own: the engine makes its session forget what is prepared there,
@@ -275,7 +278,9 @@ class _ShadowDatabase:
         return failed
 
     def advise(self, error: TurnbackError) -> None:
-        """Say what helps where the rights of the shadow's role, or its disk, were not enough."""
+        """Say what helps where the shadow lacks something that the target may have."""
+        if error.sqlstate == _NO_SUCH_OBJECT and error.message.startswith("role "):
+            error.hint = _NO_ROLE if self._shadow.surroundings else _NO_TARGET
         if self.superuser and error.sqlstate in LIMITS:
             error.hint = LIMITS[error.sqlstate]
 

@@ -9,11 +9,13 @@ from typing import Self
 
 from psycopg import conninfo
 
-from turnback.engine.session.connection import Connection, connect_for_own
+from turnback.engine.session.connection import Connection, connect, connect_for_own
+from turnback.engine.session.events import Options
 from turnback.engine.session.message import ServerError, rows, send, server_trouble
 from turnback.errors import DatabaseRefused
 from turnback.rehearsal.outside import Outside
 from turnback.rehearsal.rights import APPLICATION, ROLE, Superuser, limit_rights
+from turnback.rehearsal.surroundings import Surroundings, arrange
 from turnback.sql.quoting import identifier, literal
 
 PREFIX = "turnback_shadow_"
@@ -28,7 +30,9 @@ class Shadow:
         server: address of any database of the server, by a user who may create databases.
 
     Attributes:
+        surroundings: what the database gets of the target; None where no target is known.
         left: roles and the like that a migration made and that could not be removed, and why.
+        missing: what of the target the database could not get, and why.
         superuser: repeats what the role of the migrations may not run, in the database that is
             made now; None where the role is the one of the address.
     """
@@ -36,7 +40,9 @@ class Shadow:
     def __init__(self, server: str) -> None:
         self._server = server
         self._role: str | None = None
+        self.surroundings: Surroundings | None = None
         self.left: list[str] = []
+        self.missing: list[str] = []
         self.superuser: Superuser | None = None
 
     @classmethod
@@ -77,10 +83,19 @@ class Shadow:
                 url = conninfo.make_conninfo(self._server, dbname=name)
                 if self._role:
                     self.superuser = Superuser(admin, url)
+                if self.surroundings:
+                    outside.created += self._arrange(name, self.surroundings)
+                    outside.write()
                 yield self._of_migrations(name)
             finally:
                 self.superuser = None
                 self._drop(admin, outside)
+
+    def _arrange(self, database: str, surroundings: Surroundings) -> list[tuple[str, ...]]:
+        url = self._of_migrations(database)
+        with connect(url, application_name=APPLICATION, options=Options()) as session:
+            roles, self.missing = arrange(session, database, surroundings)
+        return [("ROLE", role) for role in roles]
 
     def _drop(self, admin: Connection, outside: Outside, *, force: bool = True) -> None:
         name = identifier(outside.database)

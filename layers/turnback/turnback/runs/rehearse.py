@@ -41,6 +41,7 @@ def rehearse_release(
     """
     from turnback.rehearsal.proof import rehearse
     from turnback.rehearsal.shadow import Shadow
+    from turnback.rehearsal.surroundings import Surroundings
 
     run.refuse_cancelled()
     # Fingerprints are many small objects without reference cycles: there is nothing to collect.
@@ -51,7 +52,12 @@ def rehearse_release(
         project = found.artifact.project
         chosen = [migration for migration in project.migrations if migration.version in planned]
         try:
-            result = rehearse(project, chosen, Shadow.on_throw_away(server))
+            shadow = Shadow.on_throw_away(server)
+            if target := run.records.plan().surroundings:
+                shadow.surroundings = Surroundings(
+                    target.settings, target.roles, target.members, target.extensions
+                )
+            result = rehearse(project, chosen, shadow)
         except MigrationFailed as error:
             raise _not_rehearsable(error) from error
     sha256 = run.records.write_rehearsal(
@@ -60,6 +66,7 @@ def rehearse_release(
             "run": run.id,
             "release": found.artifact.release,
             "duration_ms": int((time.monotonic() - began) * 1000),
+            "missing": shadow.missing,
             **result.to_dict(),
         }
     )

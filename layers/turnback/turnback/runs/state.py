@@ -435,6 +435,16 @@ class PlannedMigration(Stated):
 
 
 @dataclass(frozen=True, slots=True)
+class TargetSurroundings(Stated):
+    """What the scripts of a release find on the target; see rehearsal.surroundings."""
+
+    settings: dict[str, str] = field(default_factory=dict)
+    roles: tuple[str, ...] = ()
+    members: tuple[tuple[str, ...], ...] = ()
+    extensions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class PlanRecord(Stated):
     """``runs/<run>/plan.json``: what the run may do. Empty where there is no plan yet.
 
@@ -458,6 +468,7 @@ class PlanRecord(Stated):
         number: which plan of the run it is: 1, and one more whenever others had changed the
             database before the run did.
         superseded_by: the newer release that has brought all of its migrations, or None.
+        surroundings: what a rehearsal takes over from the target; None where there is none.
     """
 
     version: int = 0
@@ -478,6 +489,7 @@ class PlanRecord(Stated):
     notes: tuple[str, ...] = ()
     number: int = 1
     superseded_by: str | None = None
+    surroundings: TargetSurroundings | None = None
 
     @property
     def exists(self) -> bool:

@@ -15,11 +15,18 @@ from turnback.errors import (
     RunnerBusy,
     UnknownVersion,
 )
+from turnback.migrations.checksums import scripts_of
 from turnback.migrations.model import Project
 from turnback.migrations.release import parse_release
 from turnback.runs.checklist import undocumented
 from turnback.runs.run import FetchedArtifact, Run, applied
-from turnback.runs.state import PlannedMigration, PlannedScript, PlanRecord, RunPlan
+from turnback.runs.state import (
+    PlannedMigration,
+    PlannedScript,
+    PlanRecord,
+    RunPlan,
+    TargetSurroundings,
+)
 from turnback.wording import capped, listed
 
 if TYPE_CHECKING:
@@ -145,6 +152,7 @@ def _plan(run: Run, found: FetchedArtifact | None) -> tuple[PlanRecord, Plan, Pr
             )
         losses = plan_losses(project, plan.steps, history_schema=engine.history.schema)
         history = applied(engine)
+        surroundings = _surroundings(project, engine) if project and _must_rehearse(run) else None
     planned = plan.to_dict()
     record = PlanRecord(
         version=1,
@@ -166,8 +174,17 @@ def _plan(run: Run, found: FetchedArtifact | None) -> tuple[PlanRecord, Plan, Pr
         notes=tuple(planned["notes"]),
         number=_number(run, history),
         superseded_by=newer,
+        surroundings=surroundings,
     )
     return record, plan, project
+
+
+def _surroundings(project: Project, engine: Engine) -> TargetSurroundings:
+    from turnback.rehearsal.surroundings import read_surroundings
+
+    scripts = (script.head for script in scripts_of(project))
+    found = read_surroundings(engine.connection, scripts)
+    return TargetSurroundings(found.settings, found.roles, found.members, found.extensions)
 
 
 def _number(run: Run, history: tuple[tuple[str, ...], ...]) -> int:

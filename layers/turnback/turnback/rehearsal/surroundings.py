@@ -1,0 +1,159 @@
+"""What a shadow database gets from the target before the first migration.
+
+Settings that change what a script means, and the roles and extensions that the scripts need and do
+not make: somebody else has made them on the target. No password, no right, no row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from turnback.engine.session.message import Connection, ServerError, rows, send
+from turnback.engine.session.query import own_statements
+from turnback.sql.quoting import identifier, literal
+
+# What changes the reading of text is the same in each session of turnback (connection.READING).
+_SETTINGS = (
+    *("search_path", "TimeZone", "default_text_search_config", "bytea_output"),
+    *("check_function_bodies", "default_transaction_isolation", "xmlbinary"),
+)
+_QUERY = f"""
+SELECT 'user', current_user, NULL
+UNION ALL SELECT 'setting', name, reset_val FROM pg_catalog.pg_settings
+    WHERE name IN ({", ".join(literal(name) for name in _SETTINGS)})
+UNION ALL SELECT 'role', rolname, NULL FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_'
+UNION ALL SELECT 'member', r.rolname, m.rolname FROM pg_catalog.pg_auth_members a
+    JOIN pg_catalog.pg_roles r ON r.oid = a.roleid JOIN pg_catalog.pg_roles m ON m.oid = a.member
+UNION ALL SELECT 'extension', e.extname, n.nspname FROM pg_catalog.pg_extension e
+    JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname <> 'plpgsql'
+ORDER BY 1, 2, 3
+"""
+_NAME = r'"(?:[^"]|"")+"|[\w$-]+'
+_MADE = re.compile(
+    rf"\bCREATE\s+(ROLE|USER|GROUP|EXTENSION|SCHEMA)\s+(?:IF\s+NOT\s+EXISTS\s+)?({_NAME})",
+    re.IGNORECASE,
+)
+_DYNAMIC_ROLE = re.compile(r"\bCREATE\s+(?:ROLE|USER|GROUP)\s*(?=%|')", re.IGNORECASE)
+_USER = re.compile(r'(?<![^\s,])"?\$user"?(?![^\s,])')
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the scripts find on the target.
+
+    Attributes:
+        settings: name → value, as a new session of the user who runs has them.
+        roles: those that a script names and none creates.
+        members: pairs of them, a role and a member of it.
+        extensions: name → schema, of those that no script creates.
+    """
+
+    settings: dict[str, str] = field(default_factory=dict)
+    roles: tuple[str, ...] = ()
+    members: tuple[tuple[str, ...], ...] = ()
+    extensions: dict[str, str] = field(default_factory=dict)
+
+
+def read_surroundings(connection: Connection, scripts: Iterable[str]) -> Surroundings:
+    """Look at the target, and change nothing.
+
+    Args:
+        connection: a session as the user who runs the migrations.
+        scripts: their texts; of a very long one, its beginning.
+
+    Raises:
+        DatabaseRefused, DatabaseUnreachable: it cannot be looked at.
+    """
+    text = "\n".join(scripts)
+    with own_statements():
+        # An own transaction: the session keeps its search_path, which is one of the answers.
+        found = send(connection, f"BEGIN; SET LOCAL search_path = pg_catalog; {_QUERY}; COMMIT")[2]
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    for kind, name, second in rows(found):
+        kinds.setdefault(str(kind), []).append((str(name), second or ""))
+    user = kinds["user"][0][0]
+    made = {(kind.upper(), _plain(name)) for kind, name in _MADE.findall(text)}
+    roles: list[str] = []
+    # Where a script puts the name of a role together, any of them may be one that it makes.
+    if not _DYNAMIC_ROLE.search(text):
+        made_roles = {name for kind, name in made if kind in ("ROLE", "USER", "GROUP")}
+        words = set(re.findall(r"[\w$]+", text.lower()))
+        existing = {name for name, _ in kinds.get("role", ())} - made_roles
+        roles = sorted(name for name in existing if _is_named(name, words, text))
+    settings = dict(kinds.get("setting", ()))
+    if "search_path" in settings:
+        settings["search_path"] = _USER.sub(lambda _: identifier(user), settings["search_path"])
+    return Surroundings(
+        settings,
+        tuple(roles),
+        tuple(pair for pair in kinds.get("member", ()) if set(pair) <= set(roles)),
+        {
+            name: schema
+            for name, schema in kinds.get("extension", ())
+            if not made & {("EXTENSION", name), ("SCHEMA", schema)}
+        },
+    )
+
+
+def arrange(
+    session: Connection, database: str, surroundings: Surroundings
+) -> tuple[list[str], list[str]]:
+    """Give a new and empty shadow database what the scripts find on the target.
+
+    Args:
+        session: with that database, as the role of the migrations.
+        database: its name.
+        surroundings: of the target.
+
+    Returns:
+        The roles that were created, and what could not be done, as sentences.
+    """
+    missing: list[str] = []
+    known = send(session, "SELECT rolname FROM pg_catalog.pg_roles")[0]
+    existing = {name for (name,) in rows(known)}
+    created = [
+        role
+        for role in surroundings.roles
+        if role not in existing
+        and _run(session, f"CREATE ROLE {identifier(role)} NOLOGIN", f"role {role}", missing)
+    ]
+    for role, member in surroundings.members:
+        if {role, member} <= set(created):
+            grant = f"GRANT {identifier(role)} TO {identifier(member)}"
+            _run(session, grant, f"member {member} of {role}", missing)
+    for name, schema in surroundings.extensions.items():
+        where = identifier(schema)
+        if schema not in ("public", "pg_catalog"):
+            _run(session, f"CREATE SCHEMA IF NOT EXISTS {where}", f"schema {schema}", missing)
+        create = f"CREATE EXTENSION IF NOT EXISTS {identifier(name)}"
+        # Where an extension must be in a certain schema, the server knows it better.
+        if not _run(session, f"{create} SCHEMA {where} CASCADE", "", []):
+            _run(session, f"{create} CASCADE", f"extension {name}", missing)
+    for name, value in surroundings.settings.items():
+        # From the session's value, so that a list such as a search_path is a list again.
+        sql = (
+            f"SELECT pg_catalog.set_config({literal(name)}, {literal(value)}, true); "
+            f"ALTER DATABASE {identifier(database)} SET {name} FROM CURRENT"
+        )
+        _run(session, sql, f"setting {name} = {value}", missing)
+    return created, missing
+
+
+def _run(session: Connection, sql: str, what: str, missing: list[str]) -> bool:
+    try:
+        send(session, sql)
+    except ServerError as error:
+        missing.append(f"{what} of the target is not in the shadow database: {error}")
+        return False
+    return True
+
+
+def _is_named(name: str, words: set[str], text: str) -> bool:
+    simple = re.fullmatch(r"[\w$]+", name)
+    return name.lower() in words if simple else name in text
+
+
+def _plain(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
