@@ -158,6 +158,36 @@ def test_a_history_that_somebody_else_has_planted_is_refused(
     assert execute(database, "SELECT to_regclass('pwned')") == [(None,)]
 
 
+def test_two_users_that_a_rotation_alternates_between_share_the_history_of_one_role(
+    database: str, project_factory: ProjectFactory, stranger: str, admin: psycopg.Connection
+) -> None:
+    owner, clone, name = f"{stranger}_owner", f"{stranger}_clone", database.rsplit("/", 1)[1]
+    admin.execute(
+        f"CREATE ROLE {owner}; CREATE ROLE {clone} LOGIN PASSWORD 'of-the-clone';"
+        f"GRANT {owner} TO {stranger}, {clone};"
+        f"ALTER DATABASE {name} OWNER TO {owner};".encode()
+    )
+    execute(database, f"ALTER SCHEMA public OWNER TO {owner}")
+    execute(database, f"GRANT CREATE ON SCHEMA public TO {stranger}, {clone}")
+    first = as_role(database, stranger)
+    second = psycopg.conninfo.make_conninfo(database, user=clone, password="of-the-clone")
+    try:
+        assert turnback("up", url=first, folder=project_factory(FILES)).code == 0
+        refused = turnback("up", url=second, folder=project_factory(MORE))
+        assert refused.code == 2
+        assert f"migration_log belongs to {stranger}" in refused.err
+        assert "docs/deploy.md" in refused.err
+        execute(database, f"REASSIGN OWNED BY {stranger} TO {owner}")
+        for role in (stranger, clone):
+            admin.execute(f"ALTER ROLE {role} SET role = {owner}".encode())
+        assert turnback("up", url=second, folder=project_factory(MORE)).code == 0
+        assert turnback("down", "0", "--yes", url=first, folder=project_factory(MORE)).code == 0
+    finally:
+        admin.execute(f"ALTER DATABASE {name} OWNER TO postgres".encode())
+        execute(database, f"DROP OWNED BY {owner}, {clone} CASCADE; CREATE SCHEMA IF NOT EXISTS x")
+        admin.execute(f"DROP ROLE {owner}; DROP ROLE {clone}".encode())
+
+
 # Another project's database
 
 

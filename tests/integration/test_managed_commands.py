@@ -242,6 +242,25 @@ def test_health_of_a_stack_reports_what_restores_have_left_in_rds(
     assert second.startswith(f"{noun} {unfinished} of RDS (available) is left of a restore")
 
 
+def test_a_restore_says_first_what_becomes_of_a_password_that_rds_manages(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_world()
+    arguments = ("restore", RUN_SNAPSHOT, "--stack", "prod", "--dry-run")
+    assert "manages the master password" not in turnback(*arguments).out
+    # moto has no such secrets.
+    monkeypatch.setattr(rds_databases.Databases, "read", _with_managed_password)
+    shown = turnback(*arguments).out
+    assert "6. RDS manages the master password of orders: after a restore the secret is" in shown
+
+
+READ = rds_databases.Databases.read
+
+
+def _with_managed_password(self: rds_databases.Databases, row: Any) -> Any:
+    return READ(self, {**row, "MasterUserSecret": {"SecretArn": "arn:x"}})
+
+
 def test_a_snapshot_that_no_stack_deletes_is_reported(make_world: MakeWorld) -> None:
     world = make_world()
     rows = world.client.describe_db_snapshots(DBSnapshotIdentifier=RUN_SNAPSHOT)["DBSnapshots"]

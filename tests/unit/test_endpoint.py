@@ -75,6 +75,16 @@ def test_a_missing_field_is_named_and_nothing_is_repeated(name: str) -> None:
     assert SECRET["password"] not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("host", "DatabaseHost"), ("dbname", "DatabaseName"), ("password", "add it to the secret")],
+)
+def test_a_missing_field_is_one_of_the_stack_or_of_the_secret(name: str, hint: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        endpoint({**SECRET, name: ""})
+    assert hint in str(caught.value.hint)
+
+
 def test_a_port_that_is_no_number_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="port"):
         endpoint({**SECRET, "port": "54x"})

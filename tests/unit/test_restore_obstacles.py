@@ -159,3 +159,9 @@ def test_a_cluster_is_asked_by_its_own_names() -> None:
         clusters, "orders", known_keys=[], describe_key=lambda _: Key("", True, ""), stack="prod"
     )
     assert found == []
+
+
+def test_a_password_that_rds_manages_is_a_note_before_anything_happens() -> None:
+    [note] = said(Rds(MasterUserSecret={"SecretArn": "arn:x"}), Kms())
+    assert "RDS manages the master password of orders" in note
+    assert "turnback-before-orders-" in note

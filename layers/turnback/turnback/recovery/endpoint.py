@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from turnback.settings import DatabaseSettings
 
 
+# The parameters of the stack for what a secret need not have.
+_PARAMETERS = {"host": "DatabaseHost", "dbname": "DatabaseName"}
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """A database to connect to. The password is in no ``repr``.
@@ -52,9 +56,13 @@ class Endpoint:
         def needed(name: str) -> str:
             value = secret.get(name) or instead.get(name)
             if not value:
+                parameter = _PARAMETERS.get(name)
                 raise ConfigurationError(
                     f"the database's secret has no {name!r}",
-                    hint="add it to the secret, or set the parameter of the stack",
+                    hint=f"set the stack's parameter {parameter}: a secret that RDS manages has "
+                    "only user and password"
+                    if parameter
+                    else "add it to the secret",
                 )
             return str(value)
 

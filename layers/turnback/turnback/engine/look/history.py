@@ -215,7 +215,8 @@ class History:
                 f"the history in {self.schema} cannot be trusted: {self.distrust[0]}{more}",
                 hint="only its owner may write it, and it is the role that runs turnback: REVOKE "
                 "the privilege, drop the trigger, rule or policy, or change the owner, after you "
-                "have looked at what was written; turnback health shows every reason",
+                "have looked at what was written; turnback health shows every reason. Of two users "
+                "that a rotation alternates between, both must act as one role: docs/deploy.md",
             )
 
     def create(self) -> None:

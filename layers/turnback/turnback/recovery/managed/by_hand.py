@@ -30,6 +30,7 @@ from turnback.recovery.managed.database import (
     is_of,
     is_ready,
     kept_name,
+    password_after,
     restored_name,
 )
 from turnback.recovery.managed.restore import SwapService
@@ -351,6 +352,7 @@ class ManagedRestore:
                 f"3. {live} becomes {kept}; for some minutes nothing answers at its endpoint",
                 f"4. {new} becomes {live}; the endpoint does not change",
                 f"5. {kept} is kept, with all its data",
+                *([f"6. {password_after(live, kept)}"] if self._rotates() else []),
             ],
             place=f"{live}, of the stack {access.stack}",
             request=RestoreRequest(
@@ -360,6 +362,10 @@ class ManagedRestore:
             done=attempt.done,
             another=another,
         )
+
+    def _rotates(self) -> bool:
+        current = self._access.databases.find(self._access.identifier)
+        return current is not None and current.has_managed_password
 
     def _settings(self) -> str:
         live = self._access.identifier

@@ -72,6 +72,15 @@ class ManagedDatabase(Protocol):
         """Whether RDS keeps the master password in a secret, and rotates it."""
 
 
+def password_after(live: str, kept: str) -> str:
+    """What becomes of a master password that RDS manages, when a restore has kept the old one."""
+    return (
+        f"RDS manages the master password of {live}: after a restore the secret is that of the old "
+        f"one ({kept}), for which RDS goes on rotating it. Let RDS manage the password of the "
+        "restored one before the next rotation, and name its secret in DatabaseSecretArn"
+    )
+
+
 def is_of(standing: ManagedDatabase | None, run: str) -> bool:
     """Whether this run's restore made it."""
     return standing is not None and standing.tags.get(RESTORED_BY) == run

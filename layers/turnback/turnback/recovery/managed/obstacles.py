@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from turnback.errors import AwsError, ConfigurationError
-from turnback.recovery.managed.database import ManagedDatabase
+from turnback.recovery.managed.database import KEPT_PREFIX, ManagedDatabase, password_after
 from turnback.recovery.model import STACK_TAG
 
 Row = Mapping[str, Any]
@@ -71,6 +71,8 @@ def obstacles(
     if row is None:
         return []
     found = []
+    if row.get("MasterUserSecret"):
+        found.append(password_after(identifier, f"{KEPT_PREFIX}{identifier}-…"))
     for key in sorted(service.keys(row)):
         found += _key_notes(identifier, key, known_keys, describe_key)
     try:

@@ -19,6 +19,7 @@ from turnback.recovery.managed.database import (
     is_of,
     is_ready,
     kept_name,
+    password_after,
     restored_name,
 )
 from turnback.recovery.model import (
@@ -153,10 +154,7 @@ class Swap:
             f"kept as {self.kept}" if kept else "not there any more"
         )
         if kept and kept.has_managed_password:
-            detail += (
-                f". Its master password in Secrets Manager is now that of {self.kept}: let RDS "
-                "manage the password of the restored one before the next rotation"
-            )
+            detail += f". {password_after(self.live, self.kept)}"
         return RestoreProgress(
             RestoreState.RESTORED,
             detail,
