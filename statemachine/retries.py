@@ -60,6 +60,7 @@ STATES = {
     "Snapshot": TASK,
     "Apply": ["busy", "locked", *PATIENT],
     "Verify": PATIENT,
+    "FindChanges": TASK,
     "LookAtApplication": ["application", *TASK],
     "StopApplication": ["application", *TASK],
     "RollBack": ["busy", "locked", *PATIENT],

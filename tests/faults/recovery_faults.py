@@ -78,6 +78,8 @@ def state_of(folder: str, event: dict[str, Any]) -> str:
             return "PassTurnToAsk"
         case "turn":
             return _TURNS[event["do"]]
+        case "roll_back" if "only" in event:
+            return "FindChanges"
         case "validate" if "only" in event:
             return "CheckArtifact"
         case "ask":

@@ -105,6 +105,7 @@ def described(stack: Stack, name: str = NAME, status: str = "CREATE_COMPLETE") -
         "Target": TARGET,
         "AnswerFunctionName": "answer",
         "TurnFunctionName": "turn",
+        "ApplicationFunctionName": "application",
     }
     return {
         "StackName": name,

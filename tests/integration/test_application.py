@@ -23,6 +23,7 @@ from tests.real_events import event
 REGION, ACCOUNT, BUCKET = "us-east-1", "123456789012", "turnback-learning"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/any"
 HOOK = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:stop-kubernetes"
+STOPPED = "targets/learning/application.json"
 AWAKE = {
     "DynamicScalingInSuspended": False,
     "DynamicScalingOutSuspended": True,
@@ -143,6 +144,7 @@ def do(what: str, state: dict[str, Any] | None = None) -> dict[str, Any]:
     if not state:
         del given["application"]
     asked |= {"do": what, "state": given}
+    asked["execution"] = f"{asked['execution'].rpartition(':')[0]}:{given['run']}"
     return dict(load_handler("application")(asked, Context("application", 60)))
 
 
@@ -156,15 +158,13 @@ def failed(what: str, state: dict[str, Any] | None = None) -> dict[str, Any]:
 
 def began(world: World, when: str) -> None:
     """Let the stop have begun at some time."""
-    key = f"runs/{event('application')['state']['run']}/application.json"
-    body = json.loads(world.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
-    world.s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps({**body, "began": when}))
+    body = json.loads(world.s3.get_object(Bucket=BUCKET, Key=STOPPED)["Body"].read())
+    world.s3.put_object(Bucket=BUCKET, Key=STOPPED, Body=json.dumps({**body, "began": when}))
 
 
 def forget(world: World) -> None:
-    """Let this run have stopped nothing yet."""
-    key = f"runs/{event('application')['state']['run']}/application.json"
-    world.s3.delete_object(Bucket=BUCKET, Key=key)
+    """Let nothing be stopped."""
+    world.s3.delete_object(Bucket=BUCKET, Key=STOPPED)
 
 
 def the_time_of_the_functions_is_over(world: World) -> None:
@@ -230,6 +230,35 @@ def test_it_is_as_it_was_after_the_start(world: World) -> None:
         assert world.state() == before
 
 
+def test_a_run_that_finds_it_stopped_starts_it_as_it_was_before_the_other_run(
+    world: World,
+) -> None:
+    """The first was ended from outside before it started anything again."""
+    before = world.state()
+    do("stop", {"application": do("look")})
+    second = {"run": "r-second"}
+    looked = do("look", {**second, "application": None})
+    assert [part.get("desired", part.get("concurrency")) for part in looked["stopped"]] == [
+        *(3, None, 7, None)
+    ]
+    do("stop", {**second, "application": looked})
+    assert do("start", {**second, "application": looked, "outcome": "rolled_back"})["done"]
+    assert world.state() == before
+    # It was stopped by the hook once, and the answer came back to the hook.
+    assert [order["action"] for order in world.hooked] == ["stop", "start"]
+    assert world.hooked[1]["previous"]["replicas"] == 4
+
+
+def test_what_was_left_stopped_is_started_without_any_run(world: World) -> None:
+    before = world.state()
+    do("stop", {"application": do("look")})
+    start = load_handler("application")
+    for _ in range(2):
+        assert start({"do": "start"}, Context("application", 60))["done"]
+        assert world.state() == before
+    assert [order["action"] for order in world.hooked] == ["stop", "start"]
+
+
 def test_a_service_starts_with_the_release_that_the_schema_fits(world: World) -> None:
     newest = world.register("1.0.0")
     world.register("1.2.0")
@@ -260,6 +289,7 @@ def test_a_revision_that_is_no_longer_active_is_not_started(world: World) -> Non
     world.ecs.deregister_task_definition(taskDefinition=newest)
     previous_release(world, "1.0.0")
     looked = do("look")
+    do("stop", {"application": looked})
     do("start", {"application": looked, "outcome": "restored"})
     assert world.state()["task_definition"] == world.revisions[0]
 

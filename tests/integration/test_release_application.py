@@ -10,7 +10,7 @@ from moto.ecs.models import ecs_backends
 
 from tests.conftest import ProjectFactory
 from tests.integration.moto_stack import ACCOUNT, REGION
-from tests.integration.releases import BROKEN, GOOD, NO_WAY_BACK, Deploy
+from tests.integration.releases import BROKEN, FIRST, NO_WAY_BACK, Deploy
 
 STOPPING = ["LookAtApplication", "StopApplication"]
 
@@ -39,7 +39,7 @@ def test_it_starts_again_with_the_release_that_fits_what_was_rolled_back(
 ) -> None:
     stack = deploy(EcsServices="main/orders")
     service = run_application()
-    run = stack.release(project_factory(GOOD), "1.0.0", tmp_path)
+    run = stack.release(project_factory(FIRST), "1.0.0", tmp_path)
     assert "LookAtApplication" not in run.states
 
     run = stack.release(project_factory(BROKEN), "1.1.0", tmp_path)
@@ -50,6 +50,20 @@ def test_it_starts_again_with_the_release_that_fits_what_was_rolled_back(
     assert run.messages[-1]["application"] == {"stopped": 1, "started": True, "error": None}
     assert service.desired_count == 3
     assert service.task_definition.endswith("task-definition/orders:1")
+
+
+def test_a_run_that_changed_nothing_does_not_touch_it(
+    deploy: Deploy, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    """Its only migration failed, and was rolled back whole."""
+    stack = deploy(EcsServices="main/orders")
+    service = run_application()
+    broken = {path: text for path, text in BROKEN.items() if "0004" in path}
+    run = stack.release(project_factory(broken), "1.0.0", tmp_path)
+    assert run.statuses == ["started", "rolled_back"]
+    assert "FindChanges" in run.states and "LookAtApplication" not in run.states
+    assert run.messages[-1]["application"] is None
+    assert service.desired_count == 3
 
 
 def test_it_starts_again_as_it_was_where_nobody_knows_what_fits(
@@ -69,7 +83,7 @@ def test_an_application_that_is_not_there_does_not_hinder_the_rollback(
 ) -> None:
     stack = deploy(EcsServices="main/orders,main/gone")
     service = run_application()
-    stack.release(project_factory(GOOD), "1.0.0", tmp_path)
+    stack.release(project_factory(FIRST), "1.0.0", tmp_path)
     run = stack.release(project_factory(BROKEN), "1.1.0", tmp_path)
     assert run.statuses[-1] == "rolled_back"
     reported = run.messages[-1]["application"]

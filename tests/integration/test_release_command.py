@@ -103,12 +103,22 @@ def test_a_release_that_is_refused_leaves_with_the_code_of_its_error(
     database: str, project_factory: ProjectFactory
 ) -> None:
     assert turnback("release", project_factory(GOOD), "--release", "1.1.0", "--watch").code == 0
-    answer = turnback("release", project_factory(FIRST), "--release", "1.0.0", "--watch")
+    answer = turnback("release", project_factory(BROKEN), "--release", "1.0.0", "--watch")
 
     assert answer.code == 3
     assert "was refused: nothing was changed" in answer.out
     assert "release 1.0.0 is lower than 1.1.0" in answer.err
     assert tables(database) == {"users", "nodes", "edges"}
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_release_that_a_newer_one_has_overtaken_leaves_with_0(
+    project_factory: ProjectFactory,
+) -> None:
+    assert turnback("release", project_factory(GOOD), "--release", "1.1.0", "--watch").code == 0
+    answer = turnback("release", project_factory(FIRST), "--release", "1.0.0", "--watch", "--json")
+
+    assert (answer.code, answer.document["status"]) == (0, "superseded")
 
 
 def test_without_watching_it_says_which_run_the_upload_started(

@@ -53,7 +53,9 @@ def test_everything_after_the_release_is_rolled_back_newest_first(
     run = run_back_to(database, released, "r-down", "1.0.0")
     answer = run.validate(gate=lambda _, plan: (len(plan.steps), ["why"]), restore="approval")
 
-    assert answer.to_state() == {
+    stated = answer.to_state()
+    assert stated.pop("digest") and stated.pop("basis")
+    assert stated == {
         "release": "1.0.0",
         "sha256": None,
         "plan_key": "runs/r-down/plan.json",

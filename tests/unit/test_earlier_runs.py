@@ -69,7 +69,6 @@ def test_the_other_records_are_read(folder: Folder) -> None:
     kept = kept_schema(records)
     assert (kept is not None) == ("fingerprint" in folder.documents)
     assert records.has_begun("snapshot") == ("snapshot" in folder.documents)
-    assert (records.application().began is not None) == ("application" in folder.documents)
     assert records.planned() == [row["version"] for row in folder.documents["plan"]["migrations"]]
 
 

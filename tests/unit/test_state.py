@@ -10,7 +10,6 @@ from turnback.errors import MigrationFailed, VerificationFailed
 from turnback.runs.order import Order
 from turnback.runs.state import (
     ApplicationProgress,
-    ApplicationRecord,
     CancelRecord,
     PlannedMigration,
     PlanRecord,
@@ -204,7 +203,6 @@ DEFAULTS: list[tuple[type[Stated], dict[str, Any]]] = [
     (ApplicationProgress, {"done": False, "waiting_for": [], "wait_seconds": 0}),
     (StepRecord, {"began": None}),
     (CancelRecord, {"by": None, "at": None, "reason": None}),
-    (ApplicationRecord, {"version": 1, "began": None, "answers": {}}),
     (TracedStatement, {"locks": [], "rewrites": [], "scans": []}),
     (RehearsalRecord, {"status": "", "migrations": []}),
     (RestoreLoss, {"since": None, "seconds": None}),

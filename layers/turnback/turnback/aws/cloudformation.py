@@ -105,6 +105,7 @@ class Stack:
         answer_url: its URL; empty without one.
         parameters: the values of the template's parameters by their names.
         turn_function: the function that gives runs their turns; empty in an older stack.
+        application_function: the function that stops and starts the application; the same.
     """
 
     name: str
@@ -117,6 +118,7 @@ class Stack:
     answer_url: str
     parameters: Mapping[str, str]
     turn_function: str = ""
+    application_function: str = ""
 
 
 def open_stack(name: str, *, reading: bool = False) -> Stack:
@@ -169,6 +171,7 @@ def open_stack(name: str, *, reading: bool = False) -> Stack:
         answer_url=outputs.get("AnswerUrl", ""),
         parameters=parameters,
         turn_function=outputs.get("TurnFunctionName", ""),
+        application_function=outputs.get("ApplicationFunctionName", ""),
     )
 
 

@@ -15,6 +15,7 @@ from turnback.migrations.discovery import load_project
 from turnback.wording import counted
 
 if TYPE_CHECKING:
+    from turnback.aws.cloudformation import Stack
     from turnback.cli.recovery import StackDatabase
 
 _COLORS = {
@@ -96,7 +97,8 @@ def health(
 
     That is: migrations and rollbacks that failed or have not finished, invalid indexes, a history
     that others can change, and databases that restores have left. With --stack also the
-    instances and clusters that restores have left in RDS.
+    instances and clusters that restores have left in RDS, an application that was left stopped,
+    and runs that wait because another one needs a person.
 
     Writes nothing. Exit code 3 if something is wrong.
     """
@@ -104,15 +106,17 @@ def health(
     from turnback.recovery.dumps.successor import remains_of_restores
 
     in_rds: list[str] = []
+    of_target: list[str] = []
     if stack:
         database = _of_stack(stack, database_url)
+        of_target = _left_by_runs(database.stack)
         history_schema = database.history_schema
         if database.managed:
             in_rds = database.remains()
         database_url = database.reach().conninfo()
     with open_engine(database_url, directory, history_schema, out) as engine:
         report = engine.health(remains_of_restores)
-    report.problems.extend(in_rds)
+    report.problems.extend(in_rds + of_target)
     newest = report.newest[:last]
     out.document |= report.to_dict() | {"newest": [row.to_dict() for row in newest]}
     out.result(f"PostgreSQL {report.server_version}, {report.summary()}")
@@ -125,6 +129,31 @@ def health(
         out.note(click.style("problem: ", fg="red") + problem)
     out.document["status"] = "problems" if report.problems else "healthy"
     return 3 if report.problems else 0
+
+
+def _left_by_runs(stack: Stack) -> list[str]:
+    """What runs have left of the target besides the database, each as a problem."""
+    from turnback.aws.s3 import Bucket
+    from turnback.aws.stepfunctions import StateMachine
+    from turnback.runs.application import Stopped
+    from turnback.runs.turn import read_turns
+
+    bucket, found = Bucket(stack.bucket), []
+    stopped = Stopped(bucket, stack.target).read()
+    run = StateMachine(stack.machine_arn).describe(stopped.run) if stopped else None
+    if stopped and (run is None or run.stopped is not None):
+        found.append(
+            f"the application was left stopped by {stopped.run}: {', '.join(stopped.names)}; "
+            f"start it as it was: turnback emergency start --stack {stack.name}"
+        )
+    turns = read_turns(bucket, stack.target)
+    if turns.stop:
+        found.append(
+            f"{turns.stop.run} needs a person, and {counted(len(turns.waiting), 'run')} that "
+            f"{'was' if len(turns.waiting) == 1 else 'were'} uploaded before may wait for that: "
+            f"turnback resume --stack {stack.name}"
+        )
+    return found
 
 
 def _of_stack(name: str, url: str | None) -> StackDatabase:

@@ -40,6 +40,7 @@ COMMANDS = {
     "resume": ("turnback.cli.runs", "Let the runs go on that wait for a person."),
     "watch": ("turnback.cli.watch", "Follow a run until it ends."),
     "approve": ("turnback.cli.approve", "Approve or deny a run that waits for people."),
+    "emergency": ("turnback.cli.emergency", "Start an application that was left stopped."),
     "cancel": ("turnback.cli.cancel", "Stop a run, and report the result."),
     "backup": ("turnback.cli.backup", "Take a dump or a snapshot, and verify it."),
     "snapshots": ("turnback.cli.backup", "List the snapshots that can be restored."),

@@ -12,7 +12,6 @@ from turnback.errors import TurnbackError, VerificationFailed
 from turnback.migrations.checksums import digest
 from turnback.runs.state import (
     UNREADABLE,
-    ApplicationRecord,
     CancelRecord,
     DoneMigration,
     FinalRecord,
@@ -167,14 +166,6 @@ class Records:
         found = CancelRecord.from_state(self._read("cancel"))
         reason = f": {found.reason}" if found.reason else ""
         return f"the run was cancelled by {found.by or 'someone'}{reason}"
-
-    def application(self) -> ApplicationRecord:
-        """When stopping the application began, and what the hook answered."""
-        return ApplicationRecord.from_state(self._read("application"))
-
-    def write_application(self, record: ApplicationRecord) -> None:
-        """Keep when stopping the application began, and what the hook answered."""
-        self._write("application", record.to_state())
 
     def report(self) -> RunReport:
         """What was done so far; empty before anything was."""

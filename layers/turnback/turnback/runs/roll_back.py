@@ -66,6 +66,15 @@ def roll_back(run: Run) -> RunProgress:
     )
 
 
+def has_changed(run: Run) -> bool:
+    """Whether this run may have changed the database: only then there is something to undo.
+
+    A statement of it that is still running in the server may yet change something.
+    """
+    with run.database.connect(run.release) as engine:
+        return _is_running(engine, run) or engine.has_changed()
+
+
 def _migrations(run: Run, opened: ExitStack) -> Callable[[], Project] | None:
     """Reads the release's migrations; None for a run downwards, which may have no artifact."""
     if run.order.artifact is None or run.state.down:

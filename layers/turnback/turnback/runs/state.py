@@ -638,15 +638,6 @@ class FinalRecord(Stated):
 
 
 @dataclass(frozen=True, slots=True)
-class ApplicationRecord(Stated):
-    """``application.json``: when stopping began, and the hook's one answer to each action."""
-
-    version: int = 1
-    began: str | None = None
-    answers: dict[str, tuple[Any, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class LockedTable(Stated):
     """A table that a statement locks."""
 

@@ -110,11 +110,14 @@ class Wiring(Invocation):
     @property
     def application(self) -> Application:
         """What there is to stop around a rollback or a restore."""
-        from turnback.runs.application import Application
+        from turnback.runs.application import Application, Stopped
 
         recovery = self.recovery
         return Application(
-            recovery.application_settings, recovery.application_part, recovery.emergency_hook
+            recovery.application_settings,
+            recovery.application_part,
+            recovery.emergency_hook,
+            Stopped(self.bucket(), self.target),
         )
 
     @property

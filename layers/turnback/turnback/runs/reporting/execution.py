@@ -33,8 +33,9 @@ ENDS = {
     "Restored": Status.RESTORED,
     "NeedsAPerson": Status.NEEDS_A_PERSON,
 }
-# These are steps only when they fail: announcing a status, and what gives each run its turn.
-_QUIET = ("Announce", "TakeTurn", "PassTurn")
+# These are steps only when they fail: announcing a status, what gives each run its turn, and what
+# wakes a function.
+_QUIET = ("Announce", "TakeTurn", "PassTurn", "Wake")
 _FAILURES = ("Failed", "TimedOut")
 _ENDED = {
     "ExecutionSucceeded": "SUCCEEDED",
@@ -291,8 +292,8 @@ class Story:
             self._quiet = None
             if step.failure:
                 announced = step.name.startswith("Announce")
-                lost = "the status was not published" if announced else "the turn was not changed"
-                step.result, step.closed = f"{lost}; the run goes on", True
+                lost = "the status was not published; " if announced else ""
+                step.result, step.closed = f"{lost}the run goes on", True
                 self._close()
                 self.steps.append(step)
             return
