@@ -40,14 +40,24 @@ CHANGING = [
     (re.compile(r"(:secret:[\w/+=.@-]+)-\w{6}$"), r"\1-SUFFIX"),
     (re.compile(r"^(learning-1|learning|nowhere)$"), "orders"),
     (re.compile(r"^turnback-(learning|orders)-.*"), "turnback-orders-RUN"),
+    (re.compile(r"\b[0-9a-f]{32}\b"), "HASH"),
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "ID"),
     (re.compile(r"(:task-definition/\w+):\d+"), r"\1:1"),
 ]
 seen: dict[Call, set[str]] = {}
-# The handler that runs in this thread; the last one that began, for the threads that it starts.
+# The handler that runs in this thread.
 _here = threading.local()
-_began: list[str] = []
+# The thread that a handler starts for its progress, and may leave behind for a moment.
 _OF_A_HANDLER = "progress of "
+_start = threading.Thread.start
+
+
+def _started(thread: threading.Thread) -> None:
+    thread.__dict__["function"] = caller()
+    _start(thread)
+
+
+threading.Thread.start = _started  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -55,7 +65,6 @@ def made_by(function: str) -> Iterator[None]:
     """What is called in this block is called by this function."""
     before = caller()
     _here.function = function
-    _began.append(function)
     try:
         yield
     finally:
@@ -69,8 +78,9 @@ def caller() -> str | None:
 
 def _note(params: Mapping[str, Any], model: Any, **_: Any) -> None:
     function = caller()
-    if threading.current_thread().name.startswith(_OF_A_HANDLER):
-        function = _began[-1]
+    thread = threading.current_thread()
+    if thread.name.startswith(_OF_A_HANDLER):
+        function = thread.__dict__["function"]
     if function is None:
         return
     named = naming(params)
