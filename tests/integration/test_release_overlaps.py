@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import psycopg
 from turnback.engine import Engine, RunContext
 from turnback.migrations.discovery import load_project
 
 from tests.conftest import ProjectFactory
 from tests.integration.moto_stack import TARGET, Stack
-from tests.integration.releases import FIRST, GOOD, Deploy, Interrupt, health, tables
+from tests.integration.releases import FIRST, GOOD, SLOW, Deploy, Interrupt, health, tables
 
 ONE = {path: text for path, text in FIRST.items() if "0001" in path}
 OTHER = {
@@ -48,6 +49,33 @@ def test_a_run_whose_work_a_laptop_has_begun_does_the_rest_of_it(
     ]
     assert run.messages[-1]["migration_count"] == 2
     assert tables(database) == {"users", "nodes", "edges"}
+
+
+def test_a_run_counts_what_it_did_itself(
+    deploy: Deploy,
+    database: str,
+    project_factory: ProjectFactory,
+    tmp_path: Path,
+    before: Interrupt,
+) -> None:
+    """Between two of its calls a laptop applies one of its migrations."""
+    stack = deploy()
+    stack.set_timeout("apply", 30)
+    slow = project_factory(SLOW)
+    before("apply", lambda: None)
+    before("apply", lambda: migrate(database, slow))
+    run = stack.release(slow, "1.0.0", tmp_path)
+
+    last = run.messages[-1]
+    with psycopg.connect(database) as connection:
+        query = "SELECT count(*) FROM migration_log WHERE run_id = %s AND outcome = 'done' "
+        query += "AND direction = 'up' AND statement IS NULL"
+        ((did,),) = connection.execute(query, [last["run"]]).fetchall()
+    assert last["status"] == "succeeded"
+    assert 0 < did < last["migration_count"] == 5
+    assert last["done_count"] == did
+    assert f"succeeded: {did} migration" in last["summary"]
+    assert f"and {5 - did} more by others meanwhile" in last["summary"]
 
 
 def test_a_release_that_a_newer_one_overtakes_is_superseded(

@@ -204,7 +204,7 @@ class Known:
 
     @property
     def _all_done(self) -> bool:
-        """Whether the run did all of its plan, which a call that was cut off could not report."""
+        """Whether all of the plan stands, as Verify has found it."""
         return self.status is Status.SUCCEEDED and self.done.worked
 
     def _migrations(self) -> tuple[ReportMigration, ...]:
@@ -230,9 +230,12 @@ class Known:
         )
 
     def _done_count(self) -> int:
-        """How many of the plan's migrations the run did, whatever was undone since."""
+        """How many of the plan's migrations the run itself did, whatever was undone since."""
         done = self.done.rolled_back if self.plan.down else self.done.applied
-        return len(self.plan.migrations) if self._all_done else len(done)
+        if self.status is Status.SUCCEEDED and not self.done.worked and not self.state.dry_run:
+            # The report could not be written; Verify has found all of the plan.
+            return len(self.plan.migrations)
+        return len({row.version for row in done} & set(self.plan.versions))
 
     def _notes(self) -> tuple[str, ...]:
         notes = dict.fromkeys([*self.plan.notes, *self.done.notes])

@@ -186,8 +186,8 @@ class Jobs:
             return self._go_on(job, replace(token, tries=0), doing)
         if found.status == "SUCCEEDED":
             url = records_url(found.arn, self.bucket.name, run)
-            variables = variables_of(run, plan, dry_run=parameters.dry_run, report_url=url)
-            summary = success_of(run, plan, dry_run=parameters.dry_run)
+            variables = variables_of(run, plan, report, dry_run=parameters.dry_run, report_url=url)
+            summary = success_of(run, plan, report, dry_run=parameters.dry_run)
             took = self.results.succeed(job.id, variables, summary, run)
             return JobAnswer(job.id, run, "success", took, summary)
         return self._fail(job, run, message)

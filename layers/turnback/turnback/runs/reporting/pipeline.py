@@ -121,21 +121,30 @@ def doing_of(
     return Doing(visible(text)[:SUMMARY_LENGTH], percent)
 
 
-def variables_of(run: str, plan: PlanRecord, *, dry_run: bool, report_url: str) -> dict[str, str]:
+def variables_of(
+    run: str, plan: PlanRecord, report: RunReport, *, dry_run: bool, report_url: str
+) -> dict[str, str]:
     """The output variables of a run that succeeded."""
     return {
         "run": run,
         "status": (Status.SUPERSEDED if plan.superseded_by else Status.SUCCEEDED).value,
         "release": plan.release or "",
         "schema_version": _schema_version(plan, dry_run=dry_run),
-        "migrations": str(len(plan.migrations)),
+        "migrations": str(_done(plan, report, dry_run=dry_run)),
         "report_url": report_url,
     }
 
 
-def success_of(run: str, plan: PlanRecord, *, dry_run: bool) -> str:
+def _done(plan: PlanRecord, report: RunReport, *, dry_run: bool) -> int:
+    """How many migrations the run did itself; of a dry run, how many it would do."""
+    state = RunState(dry_run=dry_run)
+    known = Known(Status.SUCCEEDED, state, plan, report).report()
+    return known.migration_count if dry_run else known.done_count
+
+
+def success_of(run: str, plan: PlanRecord, report: RunReport, *, dry_run: bool) -> str:
     """What a run that succeeded did, in one sentence."""
-    count = counted(len(plan.migrations), "migration")
+    count = counted(_done(plan, report, dry_run=dry_run), "migration")
     if plan.superseded_by:
         done = f"superseded by {plan.superseded_by}"
     elif not plan.migrations:

@@ -88,7 +88,7 @@ def _applied(report: Report) -> Iterator[StepLine]:
         return
     done, doing = ("Rolled back", "Rolling back") if report.down else ("Applied", "Applying")
     if report.status is Status.SUCCEEDED:
-        yield StepLine(Mark.DONE, done, _migrations(total))
+        yield StepLine(Mark.DONE, done, _migrations(report.done_count))
     elif report.status is Status.SNAPSHOT_TAKEN:
         yield StepLine(Mark.NOW, doing, _migrations(total))
     elif report.status is Status.APPLYING:

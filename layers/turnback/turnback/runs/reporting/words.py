@@ -103,7 +103,9 @@ def _success(report: Report, count: str) -> str:
     if report.dry_run:
         proven = f"; rehearsed: {proof(report.rehearsal)}" if report.rehearsal else ""
         return f"would succeed (dry run): {count} to be {done}, nothing was changed{proven}"
-    return f"succeeded: {count} {done}"
+    others = report.migration_count - report.done_count
+    rest = f", and {others:,} more by others meanwhile" if others else ""
+    return f"succeeded: {counted(report.done_count, 'migration')} {done}{rest}"
 
 
 def rolled_back(report: Report) -> str:
