@@ -22,8 +22,8 @@ from turnback.rehearsal.trace import apply_traced, by_statement, run
 from turnback.rehearsal.trial import State, hard_ones, read_again, suggestions
 from turnback.rehearsal.verdict import Rehearsed, Verdict
 from turnback.schema.compare import compare, verdict
+from turnback.schema.follow import FollowedSchema
 from turnback.schema.model import Fingerprint
-from turnback.schema.read import fingerprint
 from turnback.sql.destroys import Judge, Kind
 from turnback.sql.quoting import identifier, literal
 from turnback.sql.types import holds_as_much
@@ -115,7 +115,7 @@ def _prove(
         found.rollback = "irreversible" if reason else "missing"
         return applied
     if not _roll_back(database, migration, before, applied, found):
-        return database.recreate_at(migration)
+        return applied if database.undone(migration) else database.recreate_at(migration)
     again = _apply_again(database, migration, applied, found)
     if again is None:
         return database.recreate_at(migration)
@@ -150,7 +150,7 @@ def _apply_again(
         found.reapply = "failed"
         found.error = found.error or error
         return None
-    now = fingerprint(database.connection)
+    now = database.schema()
     differences = compare(applied.schema, now, since=database.began)
     # What the rollback left in another order or under another name is so the second time as well.
     found.reapply_differences = hard_ones(differences)
@@ -212,6 +212,7 @@ class _ShadowDatabase:
         self.connection = self._stack.enter_context(
             connect(url, application_name=APPLICATION, options=_OPTIONS)
         )
+        self._schema = FollowedSchema(self.connection)
 
     @property
     def superuser(self) -> Superuser | None:
@@ -229,7 +230,11 @@ class _ShadowDatabase:
 
     def state(self) -> State:
         """The shadow database as it is now."""
-        return State(fingerprint(self.connection), row_state(self.connection))
+        return State(self.schema(), row_state(self.connection))
+
+    def schema(self) -> Fingerprint:
+        """The schema as it is now."""
+        return self._schema.read()
 
     def between(self, first: Migration, last: Migration) -> list[Migration]:
         """The migrations from one to another, both included."""
@@ -277,6 +282,15 @@ class _ShadowDatabase:
             self.advise(failed)
         return failed
 
+    def undone(self, migration: Migration) -> bool:
+        """Whether a rollback script that failed has left nothing behind."""
+        try:
+            step = step_down(migration)
+        except TurnbackError:
+            # It was not even sent.
+            return True
+        return step is not None and transaction.fits_batch(step) and not self._by_statement(step)
+
     def advise(self, error: TurnbackError) -> None:
         """Say what helps where the shadow lacks something that the target may have."""
         if error.sqlstate == _NO_SUCH_OBJECT and error.message.startswith("role "):
@@ -303,7 +317,8 @@ def _narrowed(
 ) -> list[str]:
     """The columns whose type holds less than it did; from the objects of two fingerprints."""
     found = []
-    for name in sorted(before.keys() & after.keys()):
+    changed = (name for name, old in before.items() if after.get(name, old) is not old)
+    for name in sorted(changed):
         old, new = before[name].get("type"), after[name].get("type")
         if name.startswith("column ") and old and new and not holds_as_much(old, new):
             found.append(f"values of {name} that fit {old} and not {new}")

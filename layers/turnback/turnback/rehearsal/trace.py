@@ -36,6 +36,10 @@ _LOCKS_OUTSIDE = {
 }
 
 
+_MODES = (
+    "(SELECT pg_catalog.string_agg(l.mode, ' ') FROM pg_catalog.pg_locks l "
+    "WHERE l.relation = c.oid AND l.pid = pg_catalog.pg_backend_pid() AND l.granted)"
+)
 _LOCKED = (
     "AND c.oid IN (SELECT relation FROM pg_catalog.pg_locks "
     "WHERE pid = pg_catalog.pg_backend_pid() AND granted AND locktype = 'relation')"
@@ -97,7 +101,7 @@ class Tracer:
         self._connection = connection
         self._superuser = superuser
         self._last = _Effects()
-        self._last = self._read(only="")
+        self._last = self._read(every=True)
         # What the migration makes itself is locked, written and scanned by nobody else.
         self._known = set(self._last.files)
 
@@ -141,19 +145,20 @@ class Tracer:
             )
         )
 
-    def _read(self, only: str = _LOCKED) -> _Effects:
-        """Locks, files and counts of the tables that this transaction has locked, or of all."""
+    def _read(self, *, every: bool = False) -> _Effects:
+        """Locks, files and counts of the tables that this transaction has locked, or of every one.
+
+        Locks are those of the locked ones alone: to look for the locks of each table takes long.
+        """
         query = (
-            "SELECT c.oid::pg_catalog.regclass::text, "
-            "(SELECT pg_catalog.string_agg(l.mode, ' ') FROM pg_catalog.pg_locks l "
-            "WHERE l.relation = c.oid AND l.pid = pg_catalog.pg_backend_pid() AND l.granted), "
+            f"SELECT c.oid::pg_catalog.regclass::text, {'NULL' if every else _MODES}, "
             "pg_catalog.pg_relation_filenode(c.oid), pg_catalog.pg_stat_get_xact_numscans(c.oid), "
             "pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) "
             "+ pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) "
             "+ pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) FROM pg_catalog.pg_class c "
             "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
             f"WHERE c.relkind IN ('r', 'm', 'p') AND n.nspname NOT LIKE 'pg\\_%' "
-            f"AND n.nspname <> 'information_schema' {only}"
+            f"AND n.nspname <> 'information_schema' {'' if every else _LOCKED}"
         )
         last = self._last
         now = _Effects(set(), dict(last.files), dict(last.scans), dict(last.changes))

@@ -10,6 +10,8 @@ row belongs; every other column is an attribute of the object:
   no row declared (those of extensions, and turnback's own) are left out.
 - ``_grants``, ``_granted_by_default``, ``_owner``: privileges, as :func:`granted` reads them.
 - ``_options``: options of foreign data, which can be secrets.
+- ``_key``: the table, type or function by which the row is found again (``follow.py``). A line
+  that ends in ``-- changed`` restricts the query to the keys in ``$1``.
 - ``_note``, ``_text``: something to add to the object at this address.
 """
 
@@ -33,7 +35,7 @@ from turnback.errors import DatabaseRefused
 from turnback.schema.model import GRANTABLE, GRANTS_TO, REVOKED, Address, Fingerprint
 
 # All statements see the same moment. The message is a transaction, and its settings end with it.
-_ALONE = ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",)
+ALONE = ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",)
 # In a transaction of the session's own, what it has set is set again afterwards.
 _BEGIN, _END = "SAVEPOINT fingerprint", ("ROLLBACK TO SAVEPOINT fingerprint", "RELEASE fingerprint")
 _UNKNOWN_STATEMENT = "26000"
@@ -74,13 +76,14 @@ def fingerprint(connection: Connection, *, history_schema: str = "public") -> Fi
             hint=server_trouble(error.sqlstate)
             or "run it again when nobody else changes the schema",
         ) from error
-    objects, addresses = objects_of(results, history_schema)
+    found = objects_of(results, history_schema)
+    objects = found.objects
     prepared = _prepared[connection]
     prepared.objects = prepared.objects or len(objects)
     if len(objects) > _GROWTH * prepared.objects:
         # Plans for a small catalog are slow on a big one: they are made anew the next time.
         del _prepared[connection]
-    return Fingerprint(objects, addresses)
+    return found
 
 
 @dataclass(slots=True)
@@ -103,7 +106,7 @@ def _ask(connection: Connection) -> list[PGresult]:
     known = _prepared.pop(connection, None)
     prepared = known or _Prepared(f"turnback_fingerprint_{next(_numbers)}")
     name = prepared.name
-    statements = [*(_ALONE if alone else (_BEGIN,)), settings]
+    statements = [*(ALONE if alone else (_BEGIN,)), settings]
     if known is None:
         statements += (f"PREPARE {name}_{i} AS {query}" for i, query in enumerate(questions))
     statements += (f"EXECUTE {name}_{i}" for i in range(len(questions)))
@@ -142,13 +145,16 @@ _SECRET = re.compile(
 _TEXT = 25
 _VERSION_MARK = re.compile(r"  -- since (\d+)(?: until (\d+))?$")
 
+_CHANGED_MARK = "  -- changed"
+
 
 @cache
-def queries(major: int) -> tuple[str, ...]:
+def queries(major: int, *, changed: bool = False) -> tuple[str, ...]:
     """The statements for servers of a major version; the first makes settings of a transaction.
 
     Args:
         major: the server's version, such as 18.
+        changed: whether those that know their rows by a key read the keys of ``$1`` only.
     """
     values = ", ".join(
         f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items()
@@ -161,14 +167,19 @@ def queries(major: int) -> tuple[str, ...]:
     statements = [f"SELECT {values}"]
     for file in files:
         lines = file.read_text(encoding="utf-8").splitlines()
-        text = "\n".join(_lines_for(major, (line for line in lines if line[:2] != "--")))
+        lines = [line for line in lines if line[:2] != "--"]
+        text = "\n".join(_lines_for(major, lines, changed=changed))
         statements += (part.strip() for part in text.split(";\n"))
     return tuple(statement.removesuffix(";") for statement in statements)
 
 
-def _lines_for(major: int, lines: Iterable[str]) -> Iterator[str]:
+def _lines_for(major: int, lines: Iterable[str], *, changed: bool) -> Iterator[str]:
     """The lines that this version understands; some columns came with a version, and some went."""
     for line in lines:
+        if line.endswith(_CHANGED_MARK):
+            if changed:
+                yield line.removesuffix(_CHANGED_MARK)
+            continue
         mark = _VERSION_MARK.search(line)
         if mark is None:
             yield line
@@ -176,25 +187,27 @@ def _lines_for(major: int, lines: Iterable[str]) -> Iterator[str]:
             yield line[: mark.start()]
 
 
-def objects_of(
-    results: Iterable[PGresult], history_schema: str
-) -> tuple[dict[str, dict[str, str]], dict[str, Address]]:
-    """The objects in the answers, by name, and where the catalog has them.
+def objects_of(results: Iterable[PGresult], history_schema: str) -> Fingerprint:
+    """The objects in the answers.
 
     Args:
         results: the answers to :func:`queries`, in their order.
         history_schema: where turnback's own tables are; they are left out.
     """
-    reading = _Reading(history_schema)
+    reading = Reading(history_schema)
     for result in results:
-        names = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
+        names = names_of(result)
         if "_class" in names:
-            reading.read(names, _rows(result))
-    objects = {name: attributes for name, attributes in reading.objects.items() if attributes}
-    return objects, reading.addresses
+            reading.read(names, rows_of(result))
+    return reading.fingerprint()
 
 
-def _rows(result: PGresult) -> Sequence[tuple[str | None, ...]]:
+def names_of(result: PGresult) -> list[str]:
+    """The names of the columns."""
+    return [(result.fname(column) or b"").decode() for column in range(result.nfields)]
+
+
+def rows_of(result: PGresult) -> Sequence[tuple[str | None, ...]]:
     """All rows as text, read by psycopg's own loop: there are thousands of fields."""
     transformer = Transformer()
     transformer.set_pgresult(result, set_loaders=False)
@@ -203,15 +216,17 @@ def _rows(result: PGresult) -> Sequence[tuple[str | None, ...]]:
 
 
 @dataclass(slots=True)
-class _Reading:
+class Reading:
     """Objects as far as they are read."""
 
     history_schema: str
     objects: dict[str, dict[str, str]] = field(default_factory=dict)
     addresses: dict[str, Address] = field(default_factory=dict)
     _relations: set[str | None] = field(default_factory=lambda: {None})
-    # Attributes by catalog address, and the words that a note's name begins with there.
-    _places: dict[tuple[str | None, ...], tuple[dict[str, str], str]] = field(default_factory=dict)
+    # Objects by catalog address, and the words that a note's name begins with there.
+    _places: dict[tuple[str | None, ...], tuple[str, str]] = field(default_factory=dict)
+    # Names, declared relations and addresses by key.
+    _by_key: dict[str, list[tuple[str, str | None, list[Address]]]] = field(default_factory=dict)
 
     def read(self, names: list[str], found: Sequence[tuple[str | None, ...]]) -> None:
         """Take in one query's rows; the columns with an underscore come first."""
@@ -247,19 +262,53 @@ class _Reading:
         if (grants := where.get("_grants")) is not None:
             owner = attributes.get("owner") or where.get("_owner")
             attributes |= granted(grants, where.get("_granted_by_default"), owner)
-        self.objects[where["_object"] or ""] = attributes
-        address = (where["_class"], where["_oid"], where.get("_sub") or "0")
-        self._places[address] = (attributes, "")
-        self.addresses[where["_object"] or ""] = address
+        name = where["_object"] or ""
+        self.objects[name] = attributes
+        address: Address = (where["_class"], where["_oid"], where.get("_sub") or "0")
+        self._places[address] = (name, "")
+        self.addresses[name] = address
+        places = [address]
         if (part := where.get("_part")) is not None:
             address = (where["_part_class"], where["_part_oid"], "0")
-            self._places[address] = (attributes, f"{part} ")
+            self._places[address] = (name, f"{part} ")
+            places.append(address)
+        if (key := where.get("_key")) is not None:
+            self._by_key.setdefault(key, []).append((name, declared, places))
 
     def _note(self, where: dict[str, str | None]) -> None:
         place = self._places.get((where["_class"], where["_oid"], where["_sub"]))
         if place is not None:
-            attributes, words = place
-            attributes[words + (where["_note"] or "")] = where["_text"] or ""
+            name, words = place
+            # The attributes may be those of an earlier reading.
+            self.objects[name] = {
+                **self.objects[name],
+                words + (where["_note"] or ""): where["_text"] or "",
+            }
+
+    def copy(self) -> Reading:
+        """One that reads on without a change of this one; what is read is shared."""
+        return Reading(
+            self.history_schema,
+            dict(self.objects),
+            dict(self.addresses),
+            self._relations,
+            dict(self._places),
+        )
+
+    def fingerprint(self) -> Fingerprint:
+        """What was read."""
+        objects = {name: attributes for name, attributes in self.objects.items() if attributes}
+        return Fingerprint(objects, self.addresses)
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Leave out what was read by these keys."""
+        for key in keys:
+            for name, declared, places in self._by_key.pop(key, ()):
+                self.objects.pop(name, None)
+                self.addresses.pop(name, None)
+                self._relations.discard(declared) if declared is not None else None
+                for place in places:
+                    self._places.pop(place, None)
 
 
 def _shown(name: str, value: str) -> str:

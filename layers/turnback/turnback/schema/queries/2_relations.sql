@@ -1,6 +1,7 @@
 -- Tables, views, materialized views and foreign tables.
 SELECT c.tableoid AS _class,
        c.oid AS _oid,
+       c.oid AS _key,
        c.oid AS _declares,
        n.nspname AS _schema,
        c.relname AS _name,
@@ -45,6 +46,7 @@ SELECT c.tableoid AS _class,
   LEFT JOIN pg_foreign_table f ON f.ftrelid = c.oid
   LEFT JOIN pg_foreign_server v ON v.oid = f.ftserver
  WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+   AND c.oid = ANY ($1)  -- changed
    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = c.tableoid
                       AND e.objid = c.oid AND e.deptype = 'e');

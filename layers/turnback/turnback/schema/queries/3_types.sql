@@ -1,6 +1,7 @@
 -- Types. Those of tables, arrays and multiranges come and go with what they belong to.
 SELECT t.tableoid AS _class,
        t.oid AS _oid,
+       t.oid AS _key,
        CASE WHEN t.typrelid <> 0 THEN t.typrelid END AS _declares,
        CASE t.typtype WHEN 'd' THEN 'domain' ELSE 'type' END
            || format(' %I.%I', n.nspname, t.typname) AS _object,
@@ -50,7 +51,9 @@ SELECT t.tableoid AS _class,
   LEFT JOIN pg_opclass o ON o.oid = r.rngsubopc
   LEFT JOIN pg_namespace oc ON oc.oid = o.opcnamespace
   LEFT JOIN pg_constraint nn ON nn.contypid = t.oid AND nn.contype = 'n'  -- since 17
- WHERE t.oid >= 16384 AND t.typtype IN ('b', 'c', 'd', 'e', 'r', 'p')
+ WHERE t.oid >= 16384
+   AND t.oid = ANY ($1)  -- changed
+   AND t.typtype IN ('b', 'c', 'd', 'e', 'r', 'p')
    AND (t.typrelid = 0
         OR (SELECT c.relkind FROM pg_class c WHERE c.oid = t.typrelid) = 'c')
    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'

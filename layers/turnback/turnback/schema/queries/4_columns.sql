@@ -3,6 +3,7 @@
 SELECT c.tableoid AS _class,
        c.oid AS _oid,
        a.attnum AS _sub,
+       c.oid AS _key,
        c.oid AS _relation,
        nn.tableoid AS _part_class,  -- since 18
        nn.oid AS _part_oid,  -- since 18
@@ -44,4 +45,6 @@ SELECT c.tableoid AS _class,
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
   LEFT JOIN pg_constraint nn ON nn.conrelid = c.oid AND nn.contype = 'n'  -- since 18
         AND nn.conkey[1] = a.attnum  -- since 18
- WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c');
+ WHERE c.oid >= 16384
+   AND c.oid = ANY ($1)  -- changed
+   AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c');

@@ -1,6 +1,7 @@
 -- Constraints, of tables and of domains. An index that belongs to one is part of it.
 SELECT con.tableoid AS _class,
        con.oid AS _oid,
+       coalesce(nullif(con.conrelid, 0), con.contypid) AS _key,
        nullif(con.conrelid, 0) AS _relation,
        i.tableoid AS _part_class,
        i.oid AS _part_oid,
@@ -35,7 +36,9 @@ SELECT con.tableoid AS _class,
   LEFT JOIN pg_index x ON x.indexrelid = i.oid
   LEFT JOIN pg_inherits p ON p.inhrelid = i.oid
   LEFT JOIN pg_tablespace s ON s.oid = i.reltablespace
- WHERE con.oid >= 16384 AND con.contype IN ('c', 'p', 'u', 'x', 'f')
+ WHERE con.oid >= 16384
+   AND (con.conrelid = ANY ($1) OR con.contypid = ANY ($1))  -- changed
+   AND con.contype IN ('c', 'p', 'u', 'x', 'f')
    AND NOT (con.contype = 'f' AND con.conparentid <> 0)
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE con.contypid <> 0 AND e.objid = con.contypid
                       AND e.classid = t.tableoid AND e.deptype = 'e');
@@ -43,6 +46,7 @@ SELECT con.tableoid AS _class,
 -- Indexes that belong to no constraint. The definition is without the name.
 SELECT i.tableoid AS _class,
        i.oid AS _oid,
+       x.indrelid AS _key,
        x.indrelid AS _relation,
        format('index %I.%I', n.nspname, i.relname) AS _object,
        x.indrelid::regclass AS "table",
@@ -66,7 +70,9 @@ SELECT i.tableoid AS _class,
  CROSS JOIN LATERAL (
        SELECT CASE WHEN x.indisunique THEN 'CREATE UNIQUE INDEX ' ELSE 'CREATE INDEX ' END
        ) AS k (word)
- WHERE x.indexrelid >= 16384 AND n.nspname !~ '^pg_'
+ WHERE x.indexrelid >= 16384
+   AND x.indrelid = ANY ($1)  -- changed
+   AND n.nspname !~ '^pg_'
    AND NOT EXISTS (SELECT FROM pg_constraint con
                     WHERE con.conrelid = x.indrelid AND con.conindid = i.oid
                       AND con.contype IN ('p', 'u', 'x'));
@@ -75,6 +81,7 @@ SELECT i.tableoid AS _class,
 -- the state is an attribute where it is another.
 SELECT g.tableoid AS _class,
        g.oid AS _oid,
+       g.tgrelid AS _key,
        g.tgrelid AS _relation,
        format('trigger %I.%I.%I', n.nspname, c.relname, g.tgname) AS _object,
        CASE WHEN g.tgparentid = 0 THEN k.word
@@ -90,7 +97,9 @@ SELECT g.tableoid AS _class,
        SELECT CASE WHEN g.tgconstraint <> 0 THEN 'CREATE CONSTRAINT TRIGGER '
                    ELSE 'CREATE TRIGGER ' END
        ) AS k (word)
- WHERE (NOT g.tgisinternal
+ WHERE g.tgrelid > 0
+   AND g.tgrelid = ANY ($1)  -- changed
+   AND (NOT g.tgisinternal
         OR g.tgparentid <> 0  -- since 14 until 14
        ) AND (g.tgparentid = 0 OR g.tgenabled <> u.tgenabled);
 
@@ -138,6 +147,7 @@ SELECT s.tableoid AS _class,
 -- Sequences; what they have counted to is data.
 SELECT c.tableoid AS _class,
        c.oid AS _oid,
+       c.oid AS _key,
        d.refobjid AS _relation,
        format('sequence %I.%I', n.nspname, c.relname) AS _object,
        array_to_string(c.relacl, E'\n') AS _grants,
@@ -162,6 +172,7 @@ SELECT c.tableoid AS _class,
         AND d.refclassid = c.tableoid AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')
   LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
  WHERE c.oid >= 16384 AND c.relkind = 'S'
+   AND c.oid = ANY ($1)  -- changed
    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = c.tableoid
                       AND e.objid = c.oid AND e.deptype = 'e');

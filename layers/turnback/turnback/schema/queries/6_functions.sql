@@ -1,6 +1,7 @@
 -- Functions and procedures; those that a range type brings with it are part of the type.
 SELECT p.tableoid AS _class,
        p.oid AS _oid,
+       p.oid AS _key,
        CASE p.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END
            || format(' %I.%I(%s)', n.nspname, p.proname, oidvectortypes(p.proargtypes)) AS _object,
        array_to_string(p.proacl, E'\n') AS _grants,
@@ -13,12 +14,14 @@ SELECT p.tableoid AS _class,
   JOIN pg_namespace n ON n.oid = p.pronamespace
   JOIN pg_language l ON l.oid = p.prolang
  WHERE p.oid >= 16384 AND p.prokind <> 'a'
+   AND p.oid = ANY ($1)  -- changed
    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = p.tableoid
                       AND e.objid = p.oid AND e.deptype IN ('e', 'i'));
 
 SELECT p.tableoid AS _class,
        p.oid AS _oid,
+       p.oid AS _key,
        format('aggregate %I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid))
            AS _object,
        array_to_string(p.proacl, E'\n') AS _grants,
@@ -55,6 +58,7 @@ SELECT p.tableoid AS _class,
   JOIN pg_aggregate a ON a.aggfnoid = p.oid
   JOIN pg_namespace n ON n.oid = p.pronamespace
  WHERE p.oid >= 16384
+   AND p.oid = ANY ($1)  -- changed
    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = p.tableoid
                       AND e.objid = p.oid AND e.deptype = 'e');

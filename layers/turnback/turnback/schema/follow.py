@@ -1,0 +1,291 @@
+"""Reads the fingerprint of one database again and again: each time only what has changed.
+
+A look finds the rows of the catalog that are newer than the look before it, by their ``xmin``, and
+the ones that are gone, by their number. Whatever depends on a changed object may read otherwise
+now (the text of a view, when a column is renamed), so ``pg_depend`` is followed from there. The
+tables, types and functions that are found are read again by the same queries as all of them are;
+so is everything that the queries do not know by such a key, which is little.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from turnback.engine.session.message import Connection, ServerError, send, server_trouble
+from turnback.engine.session.message import rows as text_rows
+from turnback.errors import DatabaseRefused
+from turnback.schema.model import Fingerprint
+from turnback.schema.read import ALONE, Reading, names_of, queries, rows_of
+
+# Catalogs with what is keyed: an identity, then what is noted of a row.
+_CATALOGS = {
+    "pg_class": "oid, relkind, CASE WHEN relkind = 't' THEN substring(relname FROM '[0-9]+') END",
+    "pg_attribute": "attrelid",
+    "pg_attrdef": "oid, adrelid",
+    "pg_constraint": "oid, conrelid, contypid",
+    "pg_index": "indexrelid, indrelid",
+    "pg_trigger": "oid, tgrelid, coalesce((SELECT c.conrelid FROM pg_constraint c "
+    "WHERE c.oid = tgconstraint), 0)",
+    "pg_type": "oid, typrelid",
+    "pg_enum": "oid, enumtypid",
+    "pg_proc": "oid",
+    "pg_aggregate": "aggfnoid::oid",
+    "pg_sequence": "seqrelid",
+    "pg_foreign_table": "ftrelid",
+    "pg_inherits": "inhrelid || '-' || inhparent, inhrelid, inhparent",
+    "pg_rewrite": "oid, ev_class",
+    "pg_namespace": "oid",
+    "pg_depend": "classid::oid || '-' || objid, classid::oid, objid",
+}
+# Rows of these come and go with those of others, or are no row of one object.
+_NOT_COUNTED = ("pg_attribute", "pg_depend", "pg_aggregate", "pg_enum")
+# Where something changes in these, which is rare, everything is read.
+_RARE = (
+    "pg_am",
+    "pg_collation",
+    "pg_extension",
+    "pg_foreign_data_wrapper",
+    "pg_foreign_server",
+    "pg_language",
+    "pg_opclass",
+    "pg_operator",
+    "pg_opfamily",
+    "pg_range",
+    "pg_tablespace",
+)
+_MEMBERS = "SELECT count(*) FROM pg_depend WHERE deptype IN ('e', 'x')"
+_ROLES = "SELECT md5(string_agg(oid || ' ' || rolname, ',' ORDER BY oid)) FROM pg_roles"
+_MARK = "SELECT pg_snapshot_xmin(pg_current_snapshot())::xid"
+_DEPENDENT = """
+WITH RECURSIVE hit (class, oid) AS (
+    SELECT * FROM unnest($1, $2)
+     UNION
+    SELECT d.classid, d.objid FROM hit h
+      JOIN pg_depend d ON d.refclassid = h.class AND d.refobjid = h.oid
+), every (oid) AS (SELECT oid FROM hit UNION SELECT * FROM unnest($3))
+SELECT oid FROM every
+UNION SELECT i.indrelid FROM every e JOIN pg_index i ON i.indexrelid = e.oid
+UNION SELECT c.conrelid FROM every e JOIN pg_constraint c ON c.oid = e.oid
+UNION SELECT c.contypid FROM every e JOIN pg_constraint c ON c.oid = e.oid
+UNION SELECT t.tgrelid FROM every e JOIN pg_trigger t ON t.oid = e.oid
+UNION SELECT a.adrelid FROM every e JOIN pg_attrdef a ON a.oid = e.oid
+UNION SELECT r.ev_class FROM every e JOIN pg_rewrite r ON r.oid = e.oid
+UNION SELECT t.typrelid FROM every e JOIN pg_type t ON t.oid = e.oid
+"""
+_PLANNED_AGAIN = 4
+_numbers = itertools.count(1)
+_Row = tuple[str, ...]
+
+
+class FollowedSchema:
+    """The schema of a database that is looked at again and again.
+
+    Args:
+        connection: a session that runs nothing else but what is rolled back.
+        history_schema: where turnback's own tables are.
+    """
+
+    def __init__(self, connection: Connection, *, history_schema: str = "public") -> None:
+        self._connection = connection
+        self._history_schema = history_schema
+        self._prepared: list[str] = []
+        self._planned_for = 0
+        self._number = 0
+        self._seen = _Seen()
+        self._base = Reading(history_schema)
+        self._mark: str | None = None
+
+    def read(self) -> Fingerprint:
+        """The fingerprint as it is now; the same as ``fingerprint`` reads.
+
+        Raises:
+            DatabaseRefused: the catalog changed meanwhile, or a lock was not available in time.
+            DatabaseUnreachable: the connection broke.
+        """
+        try:
+            return self._read()
+        except ServerError as error:
+            raise DatabaseRefused(
+                f"the schema cannot be read: {error}",
+                sqlstate=error.sqlstate,
+                hint=server_trouble(error.sqlstate)
+                or "run it again when nobody else changes the schema",
+            ) from error
+
+    def _read(self) -> Fingerprint:
+        version = self._connection.info.server_version // 10_000
+        (settings, *whole), (_, *parts) = queries(version), queries(version, changed=True)
+        if not self._prepared or len(self._base.objects) > _PLANNED_AGAIN * self._planned_for:
+            self._prepare(settings, parts)
+        planned = list(zip(self._prepared, whole, parts, strict=True))
+        keyed = [(name, query) for name, query, part in planned if query != part]
+        dirty = self._changes(settings)
+        if dirty is None:
+            self._base = Reading(self._history_schema)
+            first = [query for _, query in keyed]
+        else:
+            self._base.forget(dirty)
+            first = [f"EXECUTE {name}({_array(dirty)})" for name, _ in keyed if dirty]
+            # They were planned for few keys, and the catalog may have been small.
+            first = ["SET LOCAL enable_seqscan = off", *first, "RESET enable_seqscan"]
+        rest = [f"EXECUTE {name}" for name, query, part in planned if query == part]
+        results = send(self._connection, ";\n".join([*ALONE, settings, *first, *rest]))
+        found = [(names_of(result), result) for result in results]
+        for names, result in found:
+            if "_key" in names:
+                self._base.read(names, rows_of(result))
+        now = self._base.copy()
+        for names, result in found:
+            if "_class" in names and "_key" not in names:
+                now.read(names, rows_of(result))
+        return now.fingerprint()
+
+    def _prepare(self, settings: str, parts: list[str]) -> None:
+        """Plan the queries for a catalog of this size."""
+        number = self._number = next(_numbers)
+        self._planned_for = max(len(self._base.objects), 1)
+        self._prepared = [f"turnback_follow_{number}_{i}" for i in range(len(parts))]
+        statements = [
+            f"PREPARE {name}{'(oid[])' if '$1' in query else ''} AS {query}"
+            for name, query in zip(self._prepared, parts, strict=True)
+        ]
+        statements += (
+            f"PREPARE turnback_look_{number}_{i}(xid) AS {look}" for i, look in enumerate(_looks())
+        )
+        statements.append(
+            f"PREPARE turnback_dependent_{number}(oid[], oid[], oid[]) AS {_DEPENDENT}"
+        )
+        # What is planned for any keys need not be planned again for each.
+        send(self._connection, "SET plan_cache_mode = force_generic_plan")
+        send(self._connection, ";\n".join([*ALONE, settings, *statements]))
+
+    def _changes(self, settings: str) -> set[str] | None:
+        """The keys of what may read otherwise than before; None if that is everything."""
+        mark = self._mark or "0"
+        looks = [
+            f"EXECUTE turnback_look_{self._number}_{i}('{mark}')" for i in range(len(_looks()))
+        ]
+        first = self._mark is None
+        results = send(
+            self._connection, ";\n".join([*ALONE, settings, _MARK, _ROLES, _MEMBERS, *looks])
+        )
+        answers = [text_rows(result)[0] for result in results if result.nfields][1:]
+        self._mark = str(answers[0][0])
+        rare = (answers[1], answers[2], answers[-1][0])
+        unusual = self._seen.rare != rare or answers[-1][1] != "0"
+        self._seen.rare = rare
+        changes = _Changes()
+        for catalog, (count, new) in zip(_CATALOGS, answers[3:-1], strict=True):
+            found = [tuple(row.split(" ")) for row in (new or "").split(",") if row]
+            gone = self._gone(catalog, found, int(count or 0))
+            if not (first or unusual):
+                changes.add(catalog, itertools.chain(found, gone), self._seen)
+        if first or unusual:
+            return None
+        if changes.empty:
+            return set()
+        dependent = send(
+            self._connection,
+            f"SET LOCAL search_path = pg_catalog; EXECUTE turnback_dependent_{self._number}("
+            f"{_array(one for one, _ in changes.seeds)}, "
+            f"{_array(one for _, one in changes.seeds)}, {_array(changes.mapped)})",
+        )[1]
+        dirty = changes.dirty | {str(key) for (key,) in text_rows(dependent)}
+        # A constraint of a table has the type 0, and one of a type the table 0.
+        return (dirty | {self._seen.table_of(key) for key in dirty}) - {"0"}
+
+    def _gone(self, catalog: str, found: list[_Row], count: int) -> list[_Row]:
+        """Note the new rows, and find those that are there no longer."""
+        known = self._seen.rows.setdefault(catalog, {})
+        known.update((row[0], row) for row in found)
+        if catalog in _NOT_COUNTED or len(known) == count:
+            return []
+        identity = _CATALOGS[catalog].partition(",")[0]
+        (result,) = send(self._connection, f"SELECT {identity} FROM pg_catalog.{catalog}")
+        there = {str(one) for (one,) in text_rows(result)}
+        return [known.pop(one) for one in list(known) if one not in there]
+
+
+@dataclass(slots=True)
+class _Seen:
+    """The rows of the catalogs as they were at the last look."""
+
+    rows: dict[str, dict[str, _Row]] = field(default_factory=dict)
+    rare: object = None
+
+    def table_of(self, key: str) -> str:
+        """The table of an index; any other key itself."""
+        index = self.rows["pg_index"].get(key)
+        return index[1] if index else key
+
+
+@dataclass(slots=True)
+class _Changes:
+    """What has changed.
+
+    Attributes:
+        dirty: the keys of what is read again.
+        seeds: class and oid of what others may name.
+        mapped: oids of parts, of which the keys are to be found.
+    """
+
+    dirty: set[str] = field(default_factory=set)
+    seeds: set[tuple[str, str]] = field(default_factory=set)
+    mapped: set[str] = field(default_factory=set)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.dirty or self.seeds or self.mapped)
+
+    def add(self, catalog: str, changed: Iterable[_Row], seen: _Seen) -> None:
+        """Take in the rows of a catalog that are new, or gone."""
+        for one, *more in changed:
+            match catalog:
+                case "pg_class":
+                    self.seeds.add(("pg_class", one))
+                    self.dirty |= {one, seen.table_of(one), *more[1:]}
+                case "pg_attribute":
+                    self.seeds.add(("pg_class", one))
+                    self.dirty.add(one)
+                case "pg_constraint" | "pg_type" | "pg_proc" | "pg_namespace":
+                    self.seeds.add((catalog, one))
+                    self.dirty |= {one, *more}
+                case "pg_index":
+                    self.seeds.add(("pg_class", one))
+                    self.dirty |= {one, *more}
+                case "pg_rewrite":
+                    self.seeds.add(("pg_class", more[0]))
+                    self.dirty |= {*more}
+                case "pg_enum":
+                    self.seeds.add(("pg_type", more[0]))
+                    self.dirty |= {*more}
+                case "pg_depend":
+                    self.mapped.add(more[1])
+                case "pg_attrdef" | "pg_trigger" | "pg_inherits":
+                    self.dirty |= {*more}
+                case _:
+                    self.dirty.add(one)
+
+
+def _looks() -> list[str]:
+    """The queries for changed rows: how many there are, and those newer than a transaction."""
+    new = "age(t.xmin) <= age($1)"
+    found = [
+        f"SELECT count(*), string_agg(concat_ws(' ', {columns}), ',') FILTER (WHERE {new}) "
+        f"FROM {catalog} t"
+        for catalog, columns in _CATALOGS.items()
+    ]
+    rare = " UNION ALL ".join(
+        f"SELECT count(*), count(*) FILTER (WHERE {new}) FROM {catalog} t" for catalog in _RARE
+    )
+    return [*found, f"SELECT string_agg(a || '', ','), sum(b) FROM ({rare}) AS r (a, b)"]
+
+
+def _array(values: Iterable[str]) -> str:
+    """An array of oids; names are those of catalogs."""
+    parts = ", ".join(
+        value if value.isdecimal() else f"'{value}'::regclass::oid" for value in values
+    )
+    return f"ARRAY[{parts}]::oid[]"
