@@ -3,7 +3,10 @@
 Both on an embedded server that never waits for the disk, in the same run, on the first migrations
 of the cratesio corpus. The other side compares nothing, traces nothing and explains nothing.
 
-    python bench/rehearse.py --size 60 --write
+And its growth: small migrations on its own server, twice as many each time; then 350 with 200
+broken rollbacks, of which half fail and half leave the table.
+
+    python bench/rehearse.py --size 40 --write
 """
 
 from __future__ import annotations
@@ -16,10 +19,13 @@ import time
 from pathlib import Path
 from statistics import median
 
+from child import run
+from corpus import write_project
 from page import heading, publish, table
 from turnback.local.programs import binaries
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
+from turnback.migrations.checksums import scripts_of, write_sums
 from turnback.migrations.discovery import load_project
 from turnback.migrations.model import Project
 
@@ -51,10 +57,45 @@ def by_psql(project: Project, size: int, server: EmbeddedServer, name: str) -> f
     return time.perf_counter() - began
 
 
+def grown(folder: Path, size: int, broken: int = 0) -> tuple[float, float]:
+    """Wall-clock and CPU seconds of a whole rehearsal; the first ``broken`` rollbacks are wrong."""
+    write_project(folder, size)
+    for number in range(1, broken + 1):
+        wrong = f"DROP TABLE item_{number}, nowhere;" if number % 2 else ""
+        sql = wrong or f"DROP INDEX item_{number}_name_idx;"
+        (folder / f"rollback/{number:04}_rollback.sql").write_text(f"{sql}\n", encoding="utf-8")
+    project = load_project(folder)
+    write_sums(folder, {script.path: script.checksum for script in scripts_of(project)})
+    # It ends with 3 where a rollback is wrong.
+    shell = [
+        "sh",
+        "-c",
+        '"$0" rehearse --all --dir "$1" || test $? = 3',
+        str(TURNBACK),
+        str(folder),
+    ]
+    done = run(shell)
+    return done.seconds, done.cpu
+
+
+def growth(sizes: list[int]) -> str:
+    """The table of growth."""
+    rows, before = [], 0.0
+    for size, broken in [*((size, 0) for size in sizes), (350, 200)]:
+        with scratch(f"rehearse{size}") as folder:
+            seconds, cpu = grown(folder / "migrations", size, broken)
+        ratio = f"{seconds / before:.2f}" if before and not broken else "–"
+        rows.append([f"{size:,}", str(broken), f"{seconds:.1f} s", f"{cpu:.1f} s", ratio])
+        before = seconds
+    columns = ["migrations", "broken rollbacks", "`turnback rehearse`", "CPU", "to the line before"]
+    return table(columns, rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=60, help="how many migrations")
     parser.add_argument("--repeat", type=int, default=3, help="rounds")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[50, 100, 200, 400])
     parser.add_argument("--write", action="store_true", help="put the table into bench/README.md")
     arguments = parser.parse_args()
     if not CORPUS.is_dir():
@@ -77,7 +118,8 @@ def main() -> None:
     ]
     columns = ["migrations", "`turnback rehearse`", "psql and pg_dump", "ratio"]
     text = heading(f"python bench/rehearse.py --size {arguments.size}", "18")
-    publish("rehearse.py", f"{text}\n{table(columns, [row])}", write=arguments.write)
+    tables = f"{table(columns, [row])}\n{growth(arguments.sizes)}"
+    publish("rehearse.py", f"{text}\n{tables}", write=arguments.write)
 
 
 if __name__ == "__main__":

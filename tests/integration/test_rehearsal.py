@@ -345,3 +345,20 @@ def test_a_lock_is_judged_by_the_size_of_its_table(
     mode: str, size: Size, long_work: bool, says: str
 ) -> None:
     assert judge(mode, size, long_work=long_work).startswith(says)
+
+
+def test_a_rollback_that_fails_in_its_transaction_costs_no_new_shadow(
+    project_factory: ProjectFactory, shadow: Shadow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    create = Shadow._create
+    monkeypatch.setattr(
+        Shadow, "_create", lambda *arguments: (made.append(1), create(*arguments))[1]
+    )
+    files = second("ALTER TABLE users ADD a int;", "ALTER TABLE users DROP a;\nDROP TABLE nowhere;")
+    for number in range(3, 6):
+        files[f"sql/000{number}_t.sql"] = f"CREATE TABLE t{number} ();"
+        files[f"rollback/000{number}_rollback.sql"] = f"DROP TABLE t{number}, nowhere;"
+    found = rehearsed(project_factory(files), shadow)
+    assert [verdict.rollback for verdict in found.migrations] == ["exact", *["failed"] * 4]
+    assert len(made) == 1

@@ -10,7 +10,7 @@ so is everything that the queries do not know by such a key, which is little.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from turnback.engine.session.message import Connection, ServerError, send, server_trouble
@@ -75,6 +75,7 @@ UNION SELECT r.ev_class FROM every e JOIN pg_rewrite r ON r.oid = e.oid
 UNION SELECT t.typrelid FROM every e JOIN pg_type t ON t.oid = e.oid
 """
 _PLANNED_AGAIN = 4
+_FEW = 1000
 _numbers = itertools.count(1)
 _Row = tuple[str, ...]
 
@@ -200,19 +201,33 @@ class FollowedSchema:
         """Note the new rows, and find those that are there no longer."""
         known = self._seen.rows.setdefault(catalog, {})
         known.update((row[0], row) for row in found)
-        if catalog in _NOT_COUNTED or len(known) == count:
+        before = [one for one in self._seen.recent.get(catalog, ()) if one in known]
+        self._seen.recent[catalog] = [row[0] for row in found]
+        missing = len(known) - count
+        if catalog in _NOT_COUNTED or not missing:
             return []
+        # A rollback drops what was made just before. Only otherwise all of them are looked through.
+        gone = self._absent(catalog, before) if before else []
+        if len(gone) != missing:
+            gone = self._absent(catalog, known)
+        return [known.pop(one) for one in gone]
+
+    def _absent(self, catalog: str, rows: Collection[str]) -> list[str]:
         identity = _CATALOGS[catalog].partition(",")[0]
-        (result,) = send(self._connection, f"SELECT {identity} FROM pg_catalog.{catalog}")
-        there = {str(one) for (one,) in text_rows(result)}
-        return [known.pop(one) for one in list(known) if one not in there]
+        some = ""
+        if identity.isidentifier() and len(rows) <= _FEW:
+            some = f" WHERE {identity} = ANY ({_array(rows)})"
+        (result,) = send(self._connection, f"SELECT {identity} FROM pg_catalog.{catalog}{some}")
+        there = {str(one) for (one,) in rows_of(result)}
+        return [one for one in rows if one not in there]
 
 
 @dataclass(slots=True)
 class _Seen:
-    """The rows of the catalogs as they were at the last look."""
+    """The rows of the catalogs as they were at the last look, and which of them were new then."""
 
     rows: dict[str, dict[str, _Row]] = field(default_factory=dict)
+    recent: dict[str, list[str]] = field(default_factory=dict)
     rare: object = None
 
     def table_of(self, key: str) -> str:
