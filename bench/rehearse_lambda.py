@@ -94,7 +94,7 @@ def rehearsed(artifact: Path) -> dict[str, float | str]:
     into.mkdir()
     project = open_artifact(artifact, into).project
     with shadow_server() as server:
-        result = rehearse(project, project.migrations, Shadow(server))
+        result = rehearse(project, project.migrations, Shadow.on_throw_away(server))
     seconds = time.perf_counter() - began
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {

@@ -74,14 +74,14 @@ def test_a_run_rehearses_saves_applies_rolls_back_and_restores_as_in_lambda(
         # The rehearsal needs nothing but S3.
         return box.call(function, event, memory_of(name), network=name != "rehearse")
 
+    first = stack.release(project_factory(FIRST), "1.0.0", tmp_path)
+    assert first.status == "SUCCEEDED", first.cause
+    write_rows(database)
+    before = rows(database)
     monkeypatch.setattr(LambdaFunction, "_invoke_lambda", invoke)
     try:
-        first = stack.release(project_factory(FIRST), "1.0.0", tmp_path)
-        assert first.status == "SUCCEEDED", first.cause
-        assert first.statuses == ["started", "rehearsed", "snapshot_taken", "succeeded"]
-        write_rows(database)
-        before = rows(database)
         run = stack.release(project_factory(STUCK), "1.1.0", tmp_path)
+        assert run.statuses[:3] == ["started", "rehearsed", "snapshot_taken"]
         assert run.statuses[-1] == "restored", run.messages[-1]
         assert rows(database) == before
         assert health(database) == {"0001": "applied", "0002": "applied"}

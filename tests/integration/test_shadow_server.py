@@ -14,8 +14,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from turnback.errors import ConfigurationError
+from turnback.errors import ConfigurationError, DatabaseUnreachable
 from turnback.local.scratch import scratch
+from turnback.rehearsal import containment
 from turnback.rehearsal.server import NOBODY, shadow_server
 
 
@@ -59,6 +60,16 @@ def test_a_program_that_detaches_itself_from_the_server_ends_with_it() -> None:
                 time.sleep(0.01)
         assert not running("86397")
         assert query(first, "SELECT 1") == (1,)
+
+
+def test_a_program_that_does_not_end_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containment, "_SECONDS", 0)
+    with pytest.raises(DatabaseUnreachable, match="do not end") as error, containment.contained():
+        # One of its own session, as a backend has; too late to be killed.
+        process = subprocess.Popen(["sleep", "86399"], start_new_session=True)
+    assert str(process.pid) in str(error.value)
+    process.kill()
+    process.wait()
 
 
 def running(argument: str) -> list[str]:

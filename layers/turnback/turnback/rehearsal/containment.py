@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from turnback.errors import DatabaseUnreachable
+
 # prctl(2).
 _SET_DUMPABLE = 4
 _SET_CHILD_SUBREAPER = 36
@@ -29,6 +31,9 @@ def contained() -> Iterator[None]:
 
     From now on other processes of the same user cannot read this one's environment and memory
     (``/proc/PID/environ``), and orphans of its descendants are its children.
+
+    Raises:
+        DatabaseUnreachable: something does not end.
     """
     if not sys.platform.startswith("linux"):
         yield
@@ -62,6 +67,11 @@ def _end(others: set[int]) -> None:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
         time.sleep(0.001)
+    if left:
+        raise DatabaseUnreachable(
+            f"programs that the shadow server has started do not end: {sorted(left)}",
+            hint="end these processes; a migration that starts programs is not safe to rehearse",
+        )
 
 
 def _strays(others: set[int]) -> set[int]:

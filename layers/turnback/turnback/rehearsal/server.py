@@ -134,6 +134,7 @@ def _spawn(install: Path, data: Path, owner: int | None) -> subprocess.Popen[byt
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            process_group=0,
             user=owner,
             group=owner,
             extra_groups=[] if owner else None,
