@@ -325,6 +325,20 @@ def test_an_instance_that_will_never_be_there_is_an_error() -> None:
         world.until_restored()
 
 
+def test_an_instance_that_may_not_be_renamed_is_named_with_what_to_do() -> None:
+    world = World(members=("one",), looks=0)
+
+    def denied(**_: Any) -> None:
+        raise refusal("AccessDenied", "ModifyDBInstance")
+
+    world.rds.modify_db_instance = denied
+    with pytest.raises(AwsError, match=r"AccessDenied.*; the cluster orders is restored") as caught:
+        for _ in range(60):
+            world.advance()
+    assert "give it the tag turnback-stack with the value prod" in str(caught.value.hint)
+    assert set(world.clusters()) == {LIVE, KEPT}
+
+
 def test_a_cluster_that_is_not_aurora_is_refused_before_anything_is_done() -> None:
     world = World()
     (row,) = world.client.describe_db_clusters(DBClusterIdentifier=LIVE)["DBClusters"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from turnback.errors import RestoreFailed
+from turnback.errors import AwsError, RestoreFailed
 from turnback.recovery.managed.database import (
     INSTEAD_OF,
     USABLE,
@@ -17,7 +17,7 @@ from turnback.recovery.managed.database import (
     restored_name,
 )
 from turnback.recovery.managed.restore import Swap, SwapService
-from turnback.recovery.model import RestoreProgress, RestoreRequest
+from turnback.recovery.model import STACK_TAG, RestoreProgress, RestoreRequest
 
 
 class ClusterService(SwapService, Protocol):
@@ -139,4 +139,12 @@ class RestoreCluster:
             )
         if one.status not in USABLE:
             return f"{one.id} is {one.status}; it is renamed after that"
-        return self._service.rename_member(one.id, new) or f"{one.id} is being renamed to {new}"
+        try:
+            reason = self._service.rename_member(one.id, new)
+        except (RestoreFailed, AwsError) as error:
+            raise type(error)(
+                f"{error.message}; the cluster {self._cluster} is restored and answers",
+                hint=f"if the function may not rename {one.id}, give it the tag {STACK_TAG} with "
+                f"the value {self._stack}; then turnback restore RUN",
+            ) from error
+        return reason or f"{one.id} is being renamed to {new}"
