@@ -6,7 +6,7 @@ import io
 import json
 import subprocess
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -145,7 +145,10 @@ def test_the_embedded_pg_dump_can_speak_tls(filled: str) -> None:
     program = programs.refuse_newer_server(180000)
     endpoint = replace(Endpoint.from_url(filled), tls="require")
     done = subprocess.run(
-        [program], env=programs.environment_for(program, endpoint), capture_output=True, text=True
+        [program],
+        env=programs.environment_for(program, endpoint, english=True),
+        capture_output=True,
+        text=True,
     )
     assert "server does not support SSL" in done.stderr
 
@@ -254,7 +257,7 @@ def test_a_server_that_cannot_prove_who_it_is_gets_no_password(filled: str, tmp_
         endpoint, program = Endpoint.from_url(url), programs.refuse_newer_server(180000)
         done = subprocess.run(
             [program],
-            env=programs.environment_for(program, endpoint),
+            env=programs.environment_for(program, endpoint, english=True),
             capture_output=True,
             text=True,
         )
@@ -481,3 +484,81 @@ def test_a_record_without_limits_can_be_read_by_an_older_turnback(database: str)
     fields = json.loads(store.objects[key])
     assert fields["version"] == 2
     assert "limits" not in fields
+
+
+# A dump is restored for a trial, all but its rows
+
+
+@pytest.fixture
+def owner(database: str, admin: psycopg.Connection[Any]) -> Iterator[str]:
+    """The address of a database for its owner, who is no superuser."""
+    name = database.rsplit("/", 1)[1]
+    role = f"r_owner_{name}"
+    admin.execute(f"CREATE ROLE {role} LOGIN CREATEDB PASSWORD 'owns-it'".encode())
+    admin.execute(f"GRANT pg_read_all_data TO {role}".encode())
+    admin.execute(f"ALTER DATABASE {name} OWNER TO {role}".encode())
+    url = psycopg.conninfo.make_conninfo(database, user=role, password="owns-it")
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE TABLE mine (word text)")
+    yield url
+    admin.execute(f"ALTER DATABASE {name} OWNER TO postgres".encode())
+    with psycopg.connect(database) as connection:
+        connection.execute(f"DROP OWNED BY {role} CASCADE".encode())
+    admin.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
+
+
+def test_a_dump_that_its_own_role_cannot_restore_is_refused_and_names_the_object(
+    database: str, owner: str, admin: psycopg.Connection[Any]
+) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("CREATE TABLE of_the_superuser (id int)")
+    store = Memory()
+    with pytest.raises(SnapshotFailed, match="TABLE of_the_superuser") as caught:
+        take(snapshots(owner, store))
+    assert "nothing was changed; restore as a user who owns" in str(caught.value.hint)
+    # Without its record the dump counts for nothing, and the trial leaves nothing.
+    assert f"{KEY}.json" not in store.objects
+    assert others(admin, database) == []
+    with psycopg.connect(database) as connection:
+        connection.execute("DROP TABLE of_the_superuser")
+    assert take(snapshots(owner, store))["state"] == "available"
+    assert json.loads(store.objects[f"{KEY}.json"]).get("limits") is None
+    assert others(admin, database) == []
+
+
+def test_what_a_restore_could_do_without_is_a_limit(owner: str) -> None:
+    with psycopg.connect(owner) as connection:
+        connection.execute("CREATE MATERIALIZED VIEW m AS SELECT count(*) FROM mine")
+        connection.execute(
+            "CREATE FUNCTION n() RETURNS int LANGUAGE plpgsql AS 'BEGIN RAISE ''no''; END';"
+            "CREATE OR REPLACE VIEW v AS SELECT 1 AS n;"
+            "CREATE MATERIALIZED VIEW later AS SELECT n FROM v;"
+            "CREATE OR REPLACE VIEW v AS SELECT n() AS n"
+        )
+    store = Memory()
+    take(snapshots(owner, store))
+    [limit] = json.loads(store.objects[f"{KEY}.json"])["limits"]
+    assert limit.startswith("a restore cannot make it: MATERIALIZED VIEW DATA later")
+
+
+def test_without_the_rights_for_a_trial_a_limit_says_so(
+    owner: str, admin: psycopg.Connection[Any]
+) -> None:
+    role = str(conninfo_to_dict(owner)["user"])
+    admin.execute(f"ALTER ROLE {role} NOCREATEDB".encode())
+    store = Memory()
+    take(snapshots(owner, store))
+    [limit] = json.loads(store.objects[f"{KEY}.json"])["limits"]
+    assert limit.startswith(f"whether it can be restored was not tried: {role} may not make")
+
+
+def test_the_programs_ask_for_english_where_the_role_may(database: str, owner: str) -> None:
+    program = programs.binary("pg_restore")
+    for url, may in ((database, True), (owner, False)):
+        endpoint = Endpoint.from_url(url)
+        with psycopg.connect(url) as connection:
+            assert programs.may_choose_language(connection) is may
+        environment = programs.environment_for(program, endpoint, english=may)
+        with psycopg.connect(url, options=environment["PGOPTIONS"]) as connection:
+            row = connection.execute("SHOW lc_messages").fetchone()
+        assert may is False or row == ("C",)

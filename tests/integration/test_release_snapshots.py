@@ -194,3 +194,15 @@ def test_a_snapshot_of_a_database_that_does_not_exist_refuses_the_release(
     assert run.statuses == ["started", "refused"]
     assert "DbInstanceIdentifier" in run.messages[-1]["error"]["hint"]
     assert_untouched(database)
+
+
+def test_what_a_dump_cannot_hold_is_in_the_report_of_the_run(
+    deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("CREATE EXTENSION hstore VERSION '1.4'")
+    run = deploy(SnapshotKind="dump").release(project_factory(FIRST), "1.0.0", tmp_path)
+    last = run.messages[-1]
+    assert last["status"] == "succeeded"
+    [note] = [note for note in last["notes"] if "hstore" in note]
+    assert note.startswith("not restored as it is: extension hstore: a restore makes version")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -860,6 +861,19 @@ def test_a_login_that_is_renewed_in_the_middle_does_not_stop_a_restore(
     renewing = replace(fixed, login=lambda _: ("r_login", rotating.password))
     progress = RestoreDump(renewing, rotating, lambda: 120).advance(request(record))
     assert progress.state is RestoreState.RESTORED
+
+
+def test_a_login_that_was_rotated_since_it_was_read_is_asked_for_once_more(
+    database: str, rotating: Rotating
+) -> None:
+    """Each session gets the old password first."""
+    fixed, given = owned(database, rotating), itertools.cycle(["three", "one"])
+    stale = replace(fixed, login=lambda _: ("r_login", next(given)))
+    stale.open("turnback test").close()
+    with pytest.raises(DatabaseRefused):
+        replace(stale, login=lambda _: ("r_login", "three")).open("turnback test")
+    with pytest.raises(DatabaseRefused):
+        replace(fixed, password="three").open("turnback test")
 
 
 def test_a_database_with_all_its_rows_is_kept_when_a_login_is_refused(

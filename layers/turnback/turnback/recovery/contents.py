@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from turnback.engine.look.history import Entry, History
-from turnback.engine.session.connection import Connection, connect_for_own
+from turnback.engine.session.connection import Connection
 from turnback.engine.session.message import ServerError, said_by, server_trouble
 from turnback.engine.session.query import own_statements, scalar
 from turnback.errors import DatabaseRefused, HistoryConflict, RestoreFailed
@@ -53,7 +53,7 @@ def counters(database: Endpoint | Connection) -> dict[str, Any]:
         DatabaseUnreachable, DatabaseRefused: it cannot be connected to, or refuses.
     """
     if isinstance(database, Endpoint):
-        with connect_for_own(database.conninfo(), application_name="turnback counters") as opened:
+        with database.open("turnback counters") as opened:
             return counters(opened)
     try:
         row = database.execute(_QUERY).fetchone()
@@ -134,7 +134,7 @@ def version_of(endpoint: Endpoint, history_schema: str) -> str | None:
     Raises:
         DatabaseUnreachable, DatabaseRefused: it cannot be connected to, or refuses.
     """
-    with connect_for_own(endpoint.conninfo(), application_name="turnback check") as connection:
+    with endpoint.open("turnback check") as connection:
         return last_applied(connection, history_schema)
 
 

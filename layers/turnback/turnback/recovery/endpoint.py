@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from turnback.errors import ConfigurationError
+from turnback.errors import ConfigurationError, DatabaseRefused
 
 if TYPE_CHECKING:
+    from turnback.engine.session.connection import Connection
     from turnback.recovery.model import Place
     from turnback.settings import DatabaseSettings
 
@@ -189,6 +190,25 @@ class Endpoint:
             return self
         user, password = self.login(self)
         return replace(self, user=user, password=password, login=None)
+
+    def open(self, application_name: str, *, lock_timeout_ms: int = 2000) -> Connection:
+        """A session for turnback's own statements; see ``connect_for_own``.
+
+        A login that is refused is asked for once more: it may have been rotated since it was read.
+        """
+        from turnback.engine.session.connection import connect_for_own
+
+        def connect() -> Connection:
+            return connect_for_own(
+                self.conninfo(), application_name=application_name, lock_timeout_ms=lock_timeout_ms
+            )
+
+        try:
+            return connect()
+        except DatabaseRefused:
+            if self.login is None:
+                raise
+            return connect()
 
     @property
     def address(self) -> str:

@@ -40,6 +40,7 @@ class Snapshot:
         state: how far it is.
         taken_at: ISO 8601 time that its data is as of, in UTC; None where that is not known yet.
         encrypted: whether it is encrypted at rest; None if it is not known.
+        limits: what a restore will not bring back, or not as it was, a sentence each.
     """
 
     kind: str
@@ -47,10 +48,14 @@ class Snapshot:
     state: SnapshotState
     taken_at: str | None = None
     encrypted: bool | None = None
+    limits: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As the state machine carries it."""
-        return asdict(self)
+        fields = asdict(self)
+        # These are notes of the report.
+        del fields["limits"]
+        return fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ def take_snapshot(
             f"the snapshot {snapshot.id} is not available after {settings.timeout_minutes} minutes",
             hint="look at the database's state in RDS, or raise SnapshotTimeoutMinutes",
         )
+    for one in snapshot.limits:
+        run.records.add_note(f"not restored as it is: {one}")
     waited_s = run.state.snapshot.wait_seconds if run.state.snapshot else 0
     removed = None
     if retention is not None and snapshot.state is SnapshotState.AVAILABLE:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from turnback.errors import DatabaseRefused
 from turnback.settings import DatabaseSettings
 from turnback.wiring.invocation import Invocation
 
@@ -57,13 +58,21 @@ class Database:
         from turnback.engine import Engine, Options, RunContext
 
         order, settings = self._of.order, DatabaseSettings.read(self._of.environment)
-        return Engine(
-            endpoint.conninfo(),
-            context=RunContext(run=order.run, release=release or None, actor=order.trigger),
-            history_schema=settings.history_schema,
-            options=Options(runner_wait_s=self.runner_wait_s, detachable=True),
-            listener=listener,
-        )
+
+        def connect() -> Engine:
+            return Engine(
+                endpoint.conninfo(),
+                context=RunContext(run=order.run, release=release or None, actor=order.trigger),
+                history_schema=settings.history_schema,
+                options=Options(runner_wait_s=self.runner_wait_s, detachable=True),
+                listener=listener,
+            )
+
+        try:
+            return connect()
+        except DatabaseRefused:
+            # The login may have been rotated since it was read.
+            return connect()
 
     @property
     def runner_wait_s(self) -> float:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from turnback.engine.session.connection import connect_for_own
 from turnback.errors import (
     ConfigurationError,
     DatabaseRefused,
@@ -160,7 +159,7 @@ class DumpRestore:
         # One that does not answer, or has no history that can be read, is restored all the more.
         with (
             suppress(DatabaseUnreachable, DatabaseRefused, HistoryConflict),
-            connect_for_own(endpoint.conninfo(), application_name="turnback restore") as connection,
+            endpoint.open("turnback restore") as connection,
         ):
             target = identify(connection, record.history_schema)
         return record.identity.differs_from(target)

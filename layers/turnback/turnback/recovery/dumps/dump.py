@@ -7,14 +7,14 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from turnback.engine.session.connection import Connection, connect_for_own
+from turnback.engine.session.connection import Connection
 from turnback.engine.session.message import said_by, server_trouble
 from turnback.errors import SnapshotFailed
 from turnback.recovery.contents import Identity, counters, identify, last_applied
@@ -27,8 +27,10 @@ from turnback.recovery.dumps.programs import (
     environment_for,
     feed,
     last_error,
+    may_choose_language,
     refuse_newer_server,
 )
+from turnback.recovery.dumps.proof import prove
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import Snapshot, SnapshotState
 from turnback.store import Store
@@ -42,7 +44,8 @@ class DumpSnapshots:
     """Snapshots by pg_dump, for databases that RDS does not run.
 
     A dump passes through memory in pieces and never lies on the function's disk. A small record
-    beside it is written only after it was read back, so what is recorded can be restored.
+    beside it is written only after it was read back, and all of it but the rows was restored for
+    a trial.
     """
 
     def __init__(
@@ -80,12 +83,19 @@ class DumpSnapshots:
         """Dump the database and verify the dump; a run's second call finds the first one's.
 
         Raises:
-            SnapshotFailed: too large, too slow, refused, or it does not read back.
+            SnapshotFailed: too large, too slow, refused, or it cannot be read back or restored.
             DatabaseUnreachable, DatabaseRefused: it cannot be connected to, or refuses.
         """
         record = self.record(target, run, tags)
         encrypted = True if record.encrypted else None
-        return Snapshot("dump", record.id, SnapshotState.AVAILABLE, record.taken_at, encrypted)
+        return Snapshot(
+            "dump",
+            record.id,
+            SnapshotState.AVAILABLE,
+            record.taken_at,
+            encrypted,
+            tuple(record.limits),
+        )
 
     def record(
         self,
@@ -136,6 +146,8 @@ class DumpSnapshots:
             first=source.identity.first,
             secret=secrets.token_hex(32),
         )
+        unmade = prove(self._endpoint, self._store, record, self._seconds_left())
+        record = replace(record, limits=(*record.limits, *unmade))
         record.write(self._store, key)
         return record
 
@@ -158,7 +170,7 @@ class DumpSnapshots:
                     *(source.program, "--format=custom", "--no-password"),
                     *("--lock-wait-timeout=30s", f"--snapshot={source.exported}"),
                 ],
-                env=environment_for(source.program, endpoint),
+                env=environment_for(source.program, endpoint, english=source.english),
                 stdout=subprocess.PIPE,
                 stderr=complaints,
             ) as process,
@@ -219,6 +231,7 @@ class DumpSource:
         counters: the row counters.
         limits: what the dump cannot hold.
         program: the pg_dump that can dump it.
+        english: whether this role may choose the language of the server's messages.
     """
 
     exported: str
@@ -230,6 +243,7 @@ class DumpSource:
     counters: dict[str, Any]
     limits: tuple[str, ...]
     program: Path
+    english: bool
 
 
 @contextmanager
@@ -247,7 +261,7 @@ def open_source(
         SnapshotFailed: it is larger than a dump is good for, or pg_dump is too old for it.
         DatabaseUnreachable, DatabaseRefused: it cannot be connected to, or refuses.
     """
-    with connect_for_own(endpoint.conninfo(), application_name="turnback dump") as connection:
+    with endpoint.open("turnback dump") as connection:
         program = refuse_newer_server(connection.info.server_version)
         identity = identify(connection, history_schema)
         try:
@@ -292,6 +306,7 @@ def _look(
         counters=counters(connection),
         limits=tuple(limits_of(connection)),
         program=program,
+        english=may_choose_language(connection),
     )
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psycopg
 
-from turnback.engine.session.connection import Connection, connect, connect_for_own
+from turnback.engine.session.connection import Connection, connect
 from turnback.engine.session.disclosure import public_output
 from turnback.engine.session.events import Options
 from turnback.errors import (
@@ -31,7 +31,14 @@ from turnback.errors import (
     TurnbackError,
 )
 from turnback.recovery.dumps.catalog import DumpRecord, key_of
-from turnback.recovery.dumps.programs import CHUNK, binary, ended_in_time, environment_for, feed
+from turnback.recovery.dumps.programs import (
+    CHUNK,
+    binary,
+    ended_in_time,
+    environment_for,
+    feed,
+    may_choose_language,
+)
 from turnback.recovery.endpoint import Endpoint
 from turnback.store import Store
 
@@ -98,6 +105,11 @@ class Failure:
     message: str
     whole: str = field(default="", repr=False)
 
+    @property
+    def can_wait(self) -> bool:
+        """Whether the database is right without it: it can be made again from the rows."""
+        return self.what.startswith(_CAN_WAIT)
+
     def __str__(self) -> str:
         return f"{self.what}: {self.message}" if self.what else self.message
 
@@ -144,13 +156,29 @@ class Filling:
         passes.refuse(_again(passes, functions, rows))
         functions.reset()
 
+    def schema(self) -> list[Failure]:
+        """Restore all but the rows; what of it could not be made.
+
+        A subscription is left out: a database that has one cannot be dropped.
+
+        Raises:
+            RestoreFailed: the dump is gone or was changed, or the time is over.
+            DatabaseUnreachable, AwsError: the connection was lost, or S3 does not answer.
+        """
+        passes, functions = self._passes, _SearchPath(self._endpoint, self._path)
+        found: list[Failure] = []
+        for section in ("pre-data", "post-data"):
+            failures = passes.run(f"--section={section}", "--no-subscriptions")
+            found += _again(passes, functions, failures)
+        return found
+
     def connects(self) -> None:
         """See that the database can be connected to, before ``rest`` begins.
 
         Raises:
             DatabaseUnreachable, DatabaseRefused: it cannot.
         """
-        self._session().close()
+        self._endpoint.open("turnback fill").close()
 
     def rest(self) -> list[str]:
         """Restore what depends on the rows: indexes, constraints, triggers.
@@ -165,7 +193,7 @@ class Filling:
         passes, functions = self._passes, _SearchPath(self._endpoint, self._path)
         passes.verify()
         rest = _again(passes, functions, passes.run("--section=post-data"))
-        passes.refuse([one for one in rest if not one.what.startswith(_CAN_WAIT)])
+        passes.refuse([one for one in rest if not one.can_wait])
         functions.reset()
         return [str(one) for one in rest]
 
@@ -235,7 +263,7 @@ class _SearchPath:
         return str(row[0]) if row else ""
 
     def _connect(self) -> Connection:
-        return connect_for_own(self._endpoint.conninfo(), application_name="turnback fill")
+        return self._endpoint.open("turnback fill")
 
 
 class _Passes:
@@ -252,6 +280,7 @@ class _Passes:
         # must have read the same.
         self._digests: list[bytes] = []
         self._verified = False
+        self._chooses: bool | None = None
 
     def run(self, *options: str, entries: Sequence[int] = (), whole: bool = False) -> list[Failure]:
         """Restore a part of the dump; what of it failed.
@@ -282,7 +311,7 @@ class _Passes:
                         *("--format=custom", "--no-password", "--verbose", *options),
                         f"--dbname=dbname='{database}'",
                     ],
-                    env=environment_for(program, endpoint),
+                    env=environment_for(program, endpoint, english=self._english()),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     stderr=complaints,
@@ -315,6 +344,12 @@ class _Passes:
         if code and not failures and _HARMLESS not in said:
             failures = [_failure(None, "", said[-_SHOWN:].rpartition("\n")[2])]
         return failures
+
+    def _english(self) -> bool:
+        if self._chooses is None:
+            with self._endpoint.open("turnback fill") as session:
+                self._chooses = may_choose_language(session)
+        return self._chooses
 
     def verify(self) -> None:
         """See that the dump is the one that was taken, unless a pass has read it all."""

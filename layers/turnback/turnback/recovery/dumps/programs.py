@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
+from turnback.engine.session.connection import Connection
 from turnback.engine.session.disclosure import public_output
 from turnback.errors import SnapshotFailed
 from turnback.recovery.endpoint import Endpoint
@@ -69,15 +70,31 @@ def refuse_newer_server(server_version: int) -> Path:
     return program
 
 
-def environment_for(program: Path, endpoint: Endpoint) -> dict[str, str]:
+def may_choose_language(connection: Connection) -> bool:
+    """Whether this role may set the language of the server's messages."""
+    test = "(SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)"
+    if connection.info.server_version >= 150000:
+        test += " OR pg_catalog.has_parameter_privilege('lc_messages', 'SET')"
+    row = connection.execute(f"SELECT {test}".encode()).fetchone()
+    return bool(row and row[0])
+
+
+def environment_for(program: Path, endpoint: Endpoint, *, english: bool) -> dict[str, str]:
     """The variables under which a program reaches the database, by TLS where that is wanted.
 
     Those of the caller that name another place, or other settings of the session, are left out.
+
+    Args:
+        program: pg_dump or pg_restore.
+        endpoint: the database.
+        english: whether to set the language of the server's messages; see may_choose_language.
+            Nothing is decided by them, but they are shown.
     """
     tls = {} if endpoint.tls == "disable" else tls_environment(program)
     own = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
     # Until a program sets a path of its own, what it asks is looked up here.
-    own["PGOPTIONS"] = "-c search_path=pg_catalog"
+    language = " -c lc_messages=C" if english else ""
+    own["PGOPTIONS"] = f"-c search_path=pg_catalog{language}"
     return {**own, "LC_ALL": "C", **tls, **endpoint.environment()}
 
 

@@ -15,7 +15,7 @@ from hashlib import sha256
 
 import psycopg
 
-from turnback.engine.session.connection import Connection, connect_for_own
+from turnback.engine.session.connection import Connection
 from turnback.errors import DatabaseRefused, RestoreFailed, RunnerBusy
 from turnback.recovery.endpoint import Endpoint
 from turnback.sql.quoting import identifier, literal
@@ -195,11 +195,7 @@ def open_maintenance(endpoint: Endpoint, application: str) -> Connection:
         if name == endpoint.name:
             continue
         try:
-            return connect_for_own(
-                replace(endpoint, name=name).conninfo(),
-                application_name=application,
-                lock_timeout_ms=_LOCK_TIMEOUT_MS,
-            )
+            return replace(endpoint, name=name).open(application, lock_timeout_ms=_LOCK_TIMEOUT_MS)
         except DatabaseRefused as error:
             refusals.append(error.message)
     raise RestoreFailed(

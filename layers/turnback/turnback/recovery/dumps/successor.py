@@ -301,7 +301,7 @@ def make_successor(
             mark = Mark(RESTORING, run, record.sha256, record.taken_at)
             if found is not None:
                 _drop(connection, name, found, run)
-            _create(connection, name, properties, mark, record)
+            make_empty(connection, name, properties, record, run)
             filling.rows()
             mark = _marked(connection, name, replace(mark, state=ROWS), record)
         if mark.state == ROWS:
@@ -324,9 +324,11 @@ def make_successor(
         raise
 
 
-def _create(
-    connection: Connection, name: str, properties: Properties, mark: Mark, record: DumpRecord
+def make_empty(
+    connection: Connection, name: str, properties: Properties, record: DumpRecord, run: str
 ) -> None:
+    """Make a database with these properties, marked as being restored from this dump."""
+    mark = Mark(RESTORING, run, record.sha256, record.taken_at)
     quoted = identifier(name)
     # No sessions until it is marked as ours: that is how one cut off here is recognised.
     create = f"CREATE DATABASE {quoted} {properties.creation} ALLOW_CONNECTIONS false"

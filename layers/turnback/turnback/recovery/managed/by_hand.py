@@ -12,7 +12,6 @@ from hashlib import sha256
 from typing import Any, Protocol
 
 from turnback.engine.look.history import History
-from turnback.engine.session.connection import connect_for_own
 from turnback.errors import ConfigurationError, DatabaseRefused, DatabaseUnreachable
 from turnback.recovery.by_hand import (
     BackupPlan,
@@ -454,7 +453,7 @@ def _known_contents(
         return None
     endpoint = access.reach(None)
     try:
-        with connect_for_own(endpoint.conninfo(), application_name="turnback backup") as connection:
+        with endpoint.open("turnback backup") as connection:
             schema = access.history_schema
             version = last_applied(connection, schema)
             release = History(connection, schema).last_release() if version else None
