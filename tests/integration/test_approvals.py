@@ -48,7 +48,13 @@ def test_a_run_asks_and_goes_on_when_it_was_approved_by_the_link_of_a_mail(
         assert page["statusCode"] == 200
         person = mails[0]["MessageAttributes"]["person"]["Value"]
         state = stack.ended(run)
-        assert state["approval"] == {"decision": "approved", "gate": "release", "by": [person]}
+        assert state["approval"] == {
+            "decision": "approved",
+            "gate": "release",
+            "by": [person],
+            "plan": "",
+            "rehearsal": "",
+        }
         assert stack.over_http("POST", query, decision="denied")["statusCode"] == 410
         [row] = stack.get(f"runs/{run}/report.json")["approvals"]
         assert row["answers"][0]["comment"] == "go"

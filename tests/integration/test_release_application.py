@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 from moto.ecs.models import ecs_backends
+from turnback.aws.cloudformation import open_stack
+from turnback.cli.history import left_by_runs
 
 from tests.conftest import ProjectFactory
-from tests.integration.moto_stack import ACCOUNT, REGION
+from tests.integration.moto_stack import ACCOUNT, REGION, TARGET
 from tests.integration.releases import BROKEN, FIRST, NO_WAY_BACK, Deploy
+from tests.integration.terminal import at_the_terminal, turnback
 
 STOPPING = ["LookAtApplication", "StopApplication"]
 
@@ -92,3 +96,27 @@ def test_an_application_that_is_not_there_does_not_hinder_the_rollback(
     assert "StopApplication" not in run.states
     assert "StartApplication" not in run.states
     assert service.desired_count == 3
+
+
+def test_what_a_run_left_stopped_is_reported_and_one_command_starts_it_as_it_was(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = at_the_terminal(deploy(EcsServices="main/orders"), monkeypatch)
+    service = run_application()
+    state = {"run": "r-x", "target": TARGET, "artifact": {"bucket": stack.bucket, "key": "k"}}
+    looked = stack.invoke("application", {"do": "look", "state": state})
+    stack.invoke("application", {"do": "stop", "state": {**state, "application": looked}})
+    assert service.desired_count == 0
+
+    # The run is no execution that Step Functions knows: it starts nothing any more.
+    [problem] = left_by_runs(open_stack("turnback", reading=True))
+    assert problem == (
+        "the application was left stopped by r-x: ecs main/orders; start it as it was: "
+        "turnback emergency start --stack turnback"
+    )
+    answer = turnback("emergency", "start", "--json")
+    assert (answer.code, answer.document["status"]) == (0, "succeeded")
+    assert answer.document["started"] == ["ecs main/orders"]
+    assert service.desired_count == 3
+    assert left_by_runs(open_stack("turnback", reading=True)) == []
+    assert turnback("emergency", "start", "--json").document["status"] == "nothing_to_do"

@@ -16,7 +16,7 @@ import threading
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from turnback.engine.session.lock import lock_key
 from turnback.local.aws import LocalAws, local_aws_python
 from turnback.local.database import make_database
 from turnback.local.deploy import deploy
@@ -87,6 +88,25 @@ class Target:
             for page in pages.paginate(stateMachineArn=self.outputs["StateMachineArn"])
             for row in page["executions"]
         }
+
+    def places(self) -> list[str]:
+        """Who has the turn, and then who waits for it."""
+        try:
+            found = self.aws.client("s3").get_object(
+                Bucket=self.outputs["BucketName"], Key="targets/learning/turn.json"
+            )
+        except self.aws.client("s3").exceptions.NoSuchKey:
+            return []
+        record = json.loads(found["Body"].read())
+        holder = [record["holder"]] if record["holder"] else []
+        return [place["run"] for place in (*holder, *record["waiting"])]
+
+    def until(self, fact: Callable[[], bool]) -> None:
+        """Wait for something that has to come."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not fact():
+            assert time.monotonic() < deadline, (self.places(), self.executions())
+            time.sleep(0.2)
 
     def receive(self) -> None:
         """Read the status events that have come since."""
@@ -235,11 +255,9 @@ def test_fifty_uploads_in_a_minute_have_one_true_answer_each(killed: bool) -> No
             body = bodies[number] if good else bodies[number][: len(bodies[number]) // 2]
             stack.upload(number, body)
             time.sleep(max(0.0, began + place * WITHIN_S / UPLOADS - time.monotonic()))
-        deadline = time.monotonic() + DEADLINE_S
-        while len(ended := stack.executions()) < UPLOADS or "RUNNING" in ended.values():
-            assert time.monotonic() < deadline, Counter(ended.values())
-            stack.receive()
-            time.sleep(1)
+        stack.until(lambda: len(stack.executions()) == UPLOADS)
+        stack.until(lambda: "RUNNING" not in stack.executions().values())
+        ended = stack.executions()
         time.sleep(2)
         stack.receive()
         finals = stack.finals()
@@ -258,8 +276,32 @@ def test_fifty_uploads_in_a_minute_have_one_true_answer_each(killed: bool) -> No
             assert dict(rows.fetchall()) == {f"{n:04}": 1 for n in range(1, RELEASES + 1)}
         answer = stack.aws.client("lambda").get_function_concurrency(FunctionName=APPLICATION)
         assert answer["ReservedConcurrentExecutions"] == CONCURRENCY
-        record = stack.aws.client("s3").get_object(
-            Bucket=stack.outputs["BucketName"], Key="targets/learning/turn.json"
-        )
-        left = json.loads(record["Body"].read())
-        assert (left["holder"], left["waiting"]) == (None, [])
+        assert stack.places() == []
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["with the rule", "with every event lost"])
+def test_the_end_of_whoever_has_the_turn_and_of_the_first_who_waits_frees_the_target(
+    told: bool,
+) -> None:
+    """Both are ended from outside at once, so that nobody is left whom they would have woken."""
+    with target() as stack:
+        states, events = stack.aws.client("stepfunctions"), stack.aws.client("events")
+        if not told:
+            for rule in events.list_rules()["Rules"]:
+                events.disable_rule(Name=rule["Name"])
+        with psycopg.connect(stack.url, autocommit=True) as other:
+            # Whoever has the turn waits in Validate for this session.
+            other.execute("SELECT pg_advisory_lock(%s)", [lock_key("public")])
+            for number in range(5):
+                stack.upload(number, stack.artifact(number))
+                stack.until(lambda number=number: len(stack.places()) == number + 1)
+            first, second, *others = stack.places()
+            for run in (first, second):
+                arn = stack.outputs["StateMachineArn"].replace(":stateMachine:", ":execution:")
+                states.stop_execution(executionArn=f"{arn}:{run}")
+            stack.until(lambda: stack.places() == others)
+        stack.until(lambda: "RUNNING" not in stack.executions().values())
+        ended = stack.executions()
+        assert {ended[run] for run in others} == {"SUCCEEDED"}
+        assert ended[first] == ended[second] == "ABORTED"
+        assert stack.places() == []

@@ -109,7 +109,7 @@ def health(
     of_target: list[str] = []
     if stack:
         database = _of_stack(stack, database_url)
-        of_target = _left_by_runs(database.stack)
+        of_target = left_by_runs(database.stack)
         history_schema = database.history_schema
         if database.managed:
             in_rds = database.remains()
@@ -131,8 +131,8 @@ def health(
     return 3 if report.problems else 0
 
 
-def _left_by_runs(stack: Stack) -> list[str]:
-    """What runs have left of the target besides the database, each as a problem."""
+def left_by_runs(stack: Stack) -> list[str]:
+    """What runs have left of a stack's target besides the database, each as a problem."""
     from turnback.aws.s3 import Bucket
     from turnback.aws.stepfunctions import StateMachine
     from turnback.runs.application import Stopped
