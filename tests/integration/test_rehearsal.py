@@ -347,14 +347,43 @@ def test_a_lock_is_judged_by_the_size_of_its_table(
     assert judge(mode, size, long_work=long_work).startswith(says)
 
 
-def test_a_rollback_that_fails_in_its_transaction_costs_no_new_shadow(
-    project_factory: ProjectFactory, shadow: Shadow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = []
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One for each shadow database that is made."""
+    found = list[int]()
     create = Shadow._create
     monkeypatch.setattr(
-        Shadow, "_create", lambda *arguments: (made.append(1), create(*arguments))[1]
+        Shadow, "_create", lambda *arguments: (found.append(1), create(*arguments))[1]
     )
+    return found
+
+
+def test_a_rollback_whose_faults_are_corrected_costs_no_new_shadow(
+    project_factory: ProjectFactory, shadow: Shadow, made: list[int]
+) -> None:
+    files = dict(USERS)
+    for number in range(2, 5):
+        files[f"sql/000{number}_t.sql"] = f"CREATE TABLE t{number} (a int, b int);"
+        files[f"rollback/000{number}_rollback.sql"] = f"ALTER TABLE t{number} DROP b;"
+    found = rehearsed(project_factory(files), shadow)
+    assert [verdict.rollback for verdict in found.migrations] == ["exact", *["differs"] * 3]
+    assert [verdict.reapply for verdict in found.migrations] == ["exact", *["failed"] * 3]
+    assert found.migrations[3].suggestions == ["DROP TABLE public.t4;"]
+    assert len(made) == 1
+
+
+def test_one_that_leaves_a_row_behind_does(
+    project_factory: ProjectFactory, shadow: Shadow, made: list[int]
+) -> None:
+    files = second("CREATE TABLE a (); INSERT INTO users VALUES (1);", "ALTER TABLE a ADD x int;")
+    found = rehearsed(project_factory(files), shadow)
+    assert [verdict.rollback for verdict in found.migrations] == ["exact", "differs"]
+    assert len(made) == 2
+
+
+def test_a_rollback_that_fails_in_its_transaction_costs_no_new_shadow(
+    project_factory: ProjectFactory, shadow: Shadow, made: list[int]
+) -> None:
     files = second("ALTER TABLE users ADD a int;", "ALTER TABLE users DROP a;\nDROP TABLE nowhere;")
     for number in range(3, 6):
         files[f"sql/000{number}_t.sql"] = f"CREATE TABLE t{number} ();"

@@ -12,7 +12,7 @@ from turnback.engine.run import transaction
 from turnback.engine.run.plan import Plan, Step, step_down, step_up
 from turnback.engine.session.connection import connect
 from turnback.engine.session.events import Options, RunContext
-from turnback.engine.session.message import Connection, rows, send
+from turnback.engine.session.message import Connection, ServerError, rows, send
 from turnback.errors import MigrationFailed, TurnbackError
 from turnback.migrations.checksums import scripts_of
 from turnback.migrations.model import Migration, Project
@@ -118,7 +118,9 @@ def _prove(
         return applied if database.undone(migration) else database.recreate_at(migration)
     again = _apply_again(database, migration, applied, found)
     if again is None:
-        return database.recreate_at(migration)
+        return _mended(database, migration, before, applied, found) or database.recreate_at(
+            migration
+        )
     # The second time made other rows (defaults are a new time or number) and other catalog entries.
     return State(again, row_state(database.connection))
 
@@ -156,6 +158,28 @@ def _apply_again(
     found.reapply_differences = hard_ones(differences)
     found.reapply = "differs" if found.reapply_differences else "exact"
     return None if differences else now
+
+
+def _mended(
+    database: _ShadowDatabase, migration: Migration, before: State, applied: State, found: Verdict
+) -> State | None:
+    """Correct by the suggestions what the rollback left, so that the shadow need not be made anew.
+
+    Returns:
+        The state with the migration applied; None unless it is the first one in every respect.
+    """
+    if found.reapply != "failed" or not found.suggestions:
+        return None
+    try:
+        for sql in found.suggestions:
+            send(database.connection, sql)
+    except ServerError:
+        return None
+    now = database.state()
+    if compare(before.schema, now.schema) or before.rows != now.rows or database.up(migration):
+        return None
+    now = database.state()
+    return None if compare(applied.schema, now.schema) else now
 
 
 def _prove_release(
