@@ -28,7 +28,7 @@ from turnback.runs.watching.follow import Follower, RunView
 
 from tests.conftest import ProjectFactory
 from tests.integration.moto_stack import Stack
-from tests.integration.releases import BROKEN, GOOD, SLOW, Deploy
+from tests.integration.releases import BROKEN, GOOD, SLOW, Deploy, Interrupt
 from tests.integration.terminal import (
     another_run,
     at_the_terminal,
@@ -217,7 +217,7 @@ def test_a_bucket_that_takes_no_progress_does_not_stop_the_engine() -> None:
 
 
 def test_what_a_run_is_at_is_read_from_the_bucket_while_it_applies(
-    stack: Stack, database: str, project_factory: ProjectFactory
+    stack: Stack, database: str, project_factory: ProjectFactory, before: Interrupt
 ) -> None:
     seen: list[RunView] = []
 
@@ -239,8 +239,9 @@ def test_what_a_run_is_at_is_read_from_the_bucket_while_it_applies(
 
         def close(self) -> None: ...
 
+    # Validate would wait for it.
     other = another_run(database)
-    other.__enter__()
+    before("apply", other.__enter__)
     run = released(project_factory(GOOD))
     follower = Follower(run, StateMachine(stack.machine), Bucket(stack.bucket), Eyes())
     assert follower.follow().exit_code == 0
