@@ -339,6 +339,8 @@ class ManagedRestore:
             snapshot = Snapshot(access.kind, entry.id, SnapshotState.AVAILABLE, entry.taken_at)
             if entry.source != live:
                 another = f"the snapshot is of {entry.source}, and the target is {live}"
+        current = access.databases.find(live)
+        rotates = current is not None and current.has_managed_password
         where = f"from the snapshot {source.name}" if entry else f"as {live} was then"
         check = "it is not checked (--no-check)"
         if self._check:
@@ -346,12 +348,12 @@ class ManagedRestore:
         return RestorePlan(
             kept=kept,
             steps=[
-                f"1. {new}: a new {access.noun}, {where}, with {self._settings()}",
+                f"1. {new}: a new {access.noun}, {where}, with {self._settings(current)}",
                 f"2. {check}; until here {live} answers as before",
                 f"3. {live} becomes {kept}; for some minutes nothing answers at its endpoint",
                 f"4. {new} becomes {live}; the endpoint does not change",
                 f"5. {kept} is kept, with all its data",
-                *([f"6. {password_after(live, kept)}"] if self._rotates() else []),
+                *([f"6. {password_after(live, kept)}"] if rotates else []),
             ],
             place=f"{live}, of the stack {access.stack}",
             request=RestoreRequest(
@@ -362,13 +364,8 @@ class ManagedRestore:
             another=another,
         )
 
-    def _rotates(self) -> bool:
-        current = self._access.databases.find(self._access.identifier)
-        return current is not None and current.has_managed_password
-
-    def _settings(self) -> str:
-        live = self._access.identifier
-        current, entry = self._access.databases.find(live), self._source.snapshot
+    def _settings(self, current: ManagedDatabase | None) -> str:
+        live, entry = self._access.identifier, self._source.snapshot
         taken = self._access.snapshots.find(entry.id) if entry else None
         if current is None or taken is None or taken.major == current.major:
             return f"the settings of {live}"
