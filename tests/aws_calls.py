@@ -55,7 +55,8 @@ _start = threading.Thread.start
 
 
 def _started(thread: threading.Thread) -> None:
-    thread.__dict__["function"] = caller()
+    # Not "function": a Timer keeps there what it is to call.
+    thread.__dict__["turnback_function"] = caller()
     _start(thread)
 
 
@@ -82,7 +83,7 @@ def _note(params: Mapping[str, Any], model: Any, **_: Any) -> None:
     function = caller()
     thread = threading.current_thread()
     if thread.name.startswith(_OF_A_HANDLER):
-        function = thread.__dict__["function"]
+        function = thread.__dict__["turnback_function"]
     if function is None:
         return
     named = naming(params)
