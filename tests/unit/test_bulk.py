@@ -17,6 +17,7 @@ from turnback.migrations import large
 from turnback.migrations.discovery import load_project
 from turnback.migrations.large import LargeScript
 from turnback.migrations.model import Script
+from turnback.migrations.text import position
 from turnback.sql import bulk
 from turnback.sql.bulk import BulkStatements, statements_of
 from turnback.sql.destroys import Judge
@@ -248,3 +249,32 @@ def test_a_file_that_changes_while_it_is_sent_is_refused(read: Reader, tmp_path:
     (tmp_path / "0.sql").write_bytes(b"SELECT 1;\nSELECT 3;\n")
     with pytest.raises(ChecksumMismatch):
         list(statements.messages())
+
+
+def test_a_place_in_a_large_script_is_the_same_line_and_column_as_in_its_text(
+    read: Reader,
+) -> None:
+    sql = "-- é🐘\n" + "".join(f"INSERT INTO t VALUES ({n}, 'é\n');\r\n" for n in range(40))
+    script = read(sql)
+    assert [script.position(at) for at in range(len(sql))] == [
+        position(sql, at) for at in range(len(sql))
+    ]
+
+
+def test_the_places_of_all_statements_of_a_large_script_cost_one_reading(
+    read: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = read("SELECT 1;\n" * 500)
+    readings = 0
+    read_bytes = LargeScript.read_bytes
+
+    def counted(one: LargeScript, start: int, end: int) -> bytes:
+        nonlocal readings
+        readings += 1
+        return read_bytes(one, start, end)
+
+    monkeypatch.setattr(LargeScript, "read_bytes", counted)
+    assert script.position(0) == (1, 1)
+    first = readings
+    assert [script.position(10 * n)[0] for n in range(500)] == list(range(1, 501))
+    assert readings == first

@@ -42,7 +42,7 @@ class LargeScript(Script):
         whole = os.fstat(opened).st_size
         mark = len(codecs.BOM_UTF8)
         skipped = mark if os.pread(opened, mark, 0) == codecs.BOM_UTF8 else 0
-        attributes = {"path": path, "_skipped": skipped, "reading": None}
+        attributes = {"path": path, "_skipped": skipped, "reading": None, "_line_ends": None}
         for name, value in {**attributes, "length": whole - skipped}.items():
             object.__setattr__(self, name, value)
         if not self._is_text():

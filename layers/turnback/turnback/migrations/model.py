@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from turnback.errors import UnknownVersion
+from turnback.migrations.text import line_ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Script:
     sql: str
     checksum: str
     directives: Directives = field(default_factory=Directives)
+    _line_ends: array[int] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def head(self) -> str:
@@ -57,6 +61,18 @@ class Script:
     def blocks(self) -> Iterable[str]:
         """The text in parts of whole lines."""
         return (self.sql,)
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column, both from 1, of an offset in characters from 0.
+
+        The text is read for the first one only: whoever asks for each statement of a large file
+        would otherwise read the file for each.
+        """
+        if self._line_ends is None:
+            object.__setattr__(self, "_line_ends", line_ends(self.blocks()))
+        assert self._line_ends is not None
+        line = bisect_left(self._line_ends, offset)
+        return line + 1, offset - (self._line_ends[line - 1] if line else -1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+from array import array
+from collections.abc import Iterable
 
 from turnback.errors import InvalidMigration
 
@@ -11,6 +13,18 @@ def position(text: str, offset: int) -> tuple[int, int]:
     """Line and column, both from 1, of a character offset counted from 0."""
     before = text[:offset]
     return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
+
+
+def line_ends(blocks: Iterable[str]) -> array[int]:
+    """The offset of each line end in a text that is given in blocks."""
+    ends, start = array("Q"), 0
+    for block in blocks:
+        at = block.find("\n")
+        while at >= 0:
+            ends.append(start + at)
+            at = block.find("\n", at + 1)
+        start += len(block)
+    return ends
 
 
 def decode(path: str, data: bytes) -> str:

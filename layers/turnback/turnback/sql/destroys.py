@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 
 from turnback.migrations.model import Script
-from turnback.migrations.text import position
 from turnback.sql.blocks import Embedded, embedded
 from turnback.sql.bulk import statements_of
 from turnback.sql.losses import RUNS_QUERIES, Certainty, Found, Kind, StatementLosses
@@ -290,7 +289,7 @@ def drops_with_rows(statement: Statement) -> list[tuple[Kind, str]]:
 
 
 def _loss(lost: Found, script: Script, offset: int) -> Loss:
-    line, _ = position(script.sql, offset)
+    line, _ = script.position(offset)
     return Loss(lost.kind, lost.object, script.path, line, lost.certainty, lost.origin)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from turnback.errors import InvalidMigration
 from turnback.migrations.model import Script
-from turnback.migrations.text import position
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def refuse_other_formats(script: Script, version: str) -> None:
     for other in _FORMATS:
         found = _outside_strings(script.sql, other.down if forward else other.up)
         if found:
-            line, _ = position(script.sql, found.start())
+            line, _ = script.position(found.start())
             raise InvalidMigration(
                 f"this is a file for {other.tool}: turnback would run both its halves, "
                 f"not only the one {'before' if forward else 'after'} this line",

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from turnback.errors import InvalidMigration
 from turnback.migrations.model import Script
-from turnback.migrations.text import position
 from turnback.sql.bulk import statements_of
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.statements import Statement, split
@@ -49,7 +48,7 @@ class Runnable:
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column of an offset, both from 1."""
-        return position(self.script.sql, offset)
+        return self.script.position(offset)
 
 
 def prepare(script: Script) -> Runnable:
@@ -147,7 +146,7 @@ def syntax_error(script: Script) -> InvalidMigration | None:
     try:
         statements_of(script)
     except SqlSyntaxError as error:
-        line, column = position(script.sql, error.offset)
+        line, column = script.position(error.offset)
         return InvalidMigration(error.message, file=script.path, line=line, column=column)
     return None
 
@@ -202,5 +201,5 @@ def _copy_before(script: Script, offset: int) -> Statement | None:
 
 
 def _refused(script: Script, offset: int, message: str, hint: str) -> InvalidMigration:
-    line, column = position(script.sql, offset)
+    line, column = script.position(offset)
     return InvalidMigration(message, file=script.path, line=line, column=column, hint=hint)

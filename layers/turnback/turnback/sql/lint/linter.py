@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from turnback.errors import UnknownVersion
 from turnback.migrations.model import Migration, Project, Script, Waiver
-from turnback.migrations.text import position
 from turnback.sql.lint.model import RULES, Finding, Report, Rule, in_order, known
 from turnback.sql.lint.rules.application import Uses, drops_what_was_used, rename_rules, uses
 from turnback.sql.lint.rules.columns import column_rules
@@ -162,8 +161,8 @@ def _covered(
     if not found:
         return of_rule
     for step in found:
-        begins = position(script.sql, step.statement.offset)[0]
-        ends = position(script.sql, step.statement.end)[0]
+        begins = script.position(step.statement.offset)[0]
+        ends = script.position(step.statement.end)[0]
         if ends < waiver.line:
             continue
         here = [f for f in of_rule if step.statement.offset <= f.offset <= step.statement.end]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from turnback.errors import TurnbackError
 from turnback.migrations.model import Script
-from turnback.migrations.text import position
 from turnback.sql.bulk import statements_of
 from turnback.sql.lint.model import RULES, Finding
 from turnback.sql.parser import SqlSyntaxError
@@ -37,7 +36,7 @@ class ScriptContext:
         self, rule: str, offset: int, message: str, *, why: str, safer: str = ""
     ) -> Finding:
         """A finding at an offset in characters from 0."""
-        line, column = position(self.script.sql, offset)
+        line, column = self.script.position(offset)
         found, path = RULES[rule], self.script.path
         remark = self.is_rollback and found.remark_in_rollback
         return Finding(found, path, line, column, offset, message, why, safer, remark)
