@@ -15,7 +15,7 @@ from turnback.migrations.model import Script
 from turnback.migrations.text import decode
 
 # From this size on a script is not kept in memory.
-LARGE_BYTES = 4 * 1024 * 1024
+LARGE_BYTES = 1024 * 1024
 BLOCK_BYTES = 1024 * 1024
 
 
