@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from turnback.errors import DatabaseRefused, DatabaseUnreachable, RestoreFailed, RunnerBusy
 from turnback.local.server import EmbeddedServer
-from turnback.recovery.dumps import server
+from turnback.recovery.dumps import fill, server
 from turnback.recovery.dumps.catalog import read_record
 from turnback.recovery.dumps.dump import DumpSnapshots
 from turnback.recovery.dumps.fill import Filling, advice_on, errors_in
@@ -344,7 +344,23 @@ def test_a_damaged_dump_says_so_and_leaves_nothing(filled: str, admin: Admin, pa
     body[place : place + 40] = os.urandom(40)
     store.objects[key] = bytes(body[: None if part != "end" else place])
     error = fails(filled, store, request(record))
-    assert "pg_restore failed" in error.message or "checksum differs" in error.message
+    assert "checksum differs" in error.message
+    assert others(admin, filled) == []
+
+
+def test_no_statement_of_a_changed_dump_is_run(
+    filled: str, admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pg_restore runs what it reads while it reads it, so it must not be started at all."""
+    store = Memory()
+    record = dump(filled, store)
+    (key,) = (key for key in store.objects if key.endswith(".dump"))
+    store.objects[key] = store.objects[key].replace(b"CREATE TABLE", b"CREATE TABLe", 1)
+    started = list[str]()
+    monkeypatch.setattr(fill, "binary", started.append)
+    error = fails(filled, store, request(record))
+    assert "checksum differs" in error.message
+    assert started == []
     assert others(admin, filled) == []
 
 

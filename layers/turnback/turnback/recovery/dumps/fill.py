@@ -151,6 +151,8 @@ class Filling:
             DatabaseUnreachable, AwsError: the connection was lost, or S3 does not answer.
         """
         passes, functions = self._passes, _SearchPath(self._endpoint, self._path)
+        # pg_restore runs what it reads while it reads it: a changed dump must never reach it.
+        passes.verify()
         passes.refuse(_again(passes, functions, passes.run("--section=pre-data")))
         rows = passes.run("--section=data", whole=True)
         passes.refuse(_again(passes, functions, rows))

@@ -28,7 +28,7 @@ class FolderStore:
         """The file's bytes, or None."""
         try:
             return (self._folder / key).read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def write(self, key: str, body: bytes) -> None:
