@@ -12,6 +12,7 @@ from turnback.engine import Engine, Event, Options, RunContext
 from turnback.engine.look.other_runs import applied_on_top
 from turnback.engine.session.events import RunControl, silent
 from turnback.errors import (
+    DatabaseUnreachable,
     LockTimeout,
     MigrationFailed,
     MigrationIncomplete,
@@ -627,3 +628,19 @@ def test_a_cancelled_run_stops_after_the_migration_that_is_under_way(
     # Nothing of it remains: the next run does the rest.
     rest = apply(database, project.folder)
     assert [done.version for done in rest.applied] == ["0003", "0004", "0005"]
+
+
+def test_what_a_batch_committed_before_the_connection_was_lost_is_reported_as_applied(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    files = tables(4) | {
+        "sql/0003_ends.sql": "SELECT pg_terminate_backend(pg_backend_pid());\n",
+        "rollback/0003_rollback.sql": "SELECT 1;\n",
+    }
+    files = {name: text for name, text in files.items() if "0003_t" not in name}
+    report = apply(database, project_factory(files))
+    assert isinstance(report.error, DatabaseUnreachable)
+    assert [done.version for done in report.applied] == ["0001", "0002"]
+    assert list(report.remaining) == ["0003", "0004"]
+    rows = query(database, "SELECT version FROM migrations WHERE success ORDER BY version")
+    assert rows == [("0001",), ("0002",)]

@@ -21,6 +21,7 @@ from turnback.engine.session.message import Connection, ServerError, send
 from turnback.engine.session.query import own_statements
 from turnback.engine.session.watch import Detached, Watch, blocked_text, index_progress
 from turnback.errors import (
+    DatabaseUnreachable,
     HistoryConflict,
     LockTimeout,
     MigrationFailed,
@@ -151,8 +152,9 @@ class Runner:
                 raise self._cancelled(reason, queue[0])
             batch = [queue[0]] if one_by_one else self._batch(queue)
             self._under_way = batch
+            lost = None
             if len(batch) > 1:
-                done = self._run_batch(batch)
+                done, lost = self._run_batch(batch)
                 # What a failed batch leaves runs one by one, so that the error has a position.
                 one_by_one = len(batch) - len(done)
             else:
@@ -166,6 +168,8 @@ class Runner:
             for step, took in done:
                 queue.popleft()
                 yield step, took
+            if lost:
+                raise lost
 
     def _cancelled(self, reason: str, following: Step) -> RunCancelled:
         done = self._places[following.version] - 1
@@ -204,18 +208,37 @@ class Runner:
                 break
         return batch
 
-    def _run_batch(self, batch: list[Step]) -> list[tuple[Step, int]]:
+    def _run_batch(
+        self, batch: list[Step]
+    ) -> tuple[list[tuple[Step, int]], DatabaseUnreachable | None]:
+        """What of a batch was done, and the error if the connection was lost meanwhile."""
+        lost = None
         try:
             taken = transaction.run_batch(self._session, batch, self._watch)
         except ServerError:
-            run_id = self._session.recorder.run
-            times = self._session.history.done_by(run_id, batch[0].direction)
-            done = [(step, times[step.version]) for step in batch if step.version in times]
+            done = self._recorded(self._session.history, batch)
+        except DatabaseUnreachable as error:
+            # Each step of the batch has a COMMIT of its own.
+            lost, done = error, self._recorded_elsewhere(batch)
         else:
             done = list(zip(batch, taken, strict=True))
         for step, took in done:
             self._tell(step, took)
-        return done
+        return done, lost
+
+    def _recorded(self, history: History, batch: list[Step]) -> list[tuple[Step, int]]:
+        times = history.done_by(self._session.recorder.run, batch[0].direction)
+        return [(step, times[step.version]) for step in batch if step.version in times]
+
+    def _recorded_elsewhere(self, batch: list[Step]) -> list[tuple[Step, int]]:
+        """What a second session finds; nothing where the server does not answer that one either."""
+        try:
+            monitor = self._watch.connection()
+            if monitor is None:
+                return []
+            return self._recorded(History(monitor, self._session.history.schema), batch)
+        except (ServerError, TurnbackError):
+            return []
 
     def _run_one(self, step: Step) -> int:
         self._say(EventKind.STARTED, step)
