@@ -3,6 +3,8 @@
 botocore says it, by an event before each call, whoever answers it. tests/contract/aws_calls.json
 keeps what was seen, with a test that shows it: the tests of integration compare, and tests of the
 template read it, without having to run a release. ``make calls`` writes it anew.
+A row "by chance" instead of a test is a call that depends on when a run is looked at: it stays in
+the file whether it was seen or not.
 """
 
 from __future__ import annotations
