@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,12 @@ import psycopg
 import pytest
 from turnback.demo.releases import ROWS, write_release
 from turnback.engine.session.lock import lock_key
-from turnback.local.aws import LocalAws, local_aws_python
-from turnback.local.database import Database, make_database, run_sql
+from turnback.local.aws import LocalAws
+from turnback.local.database import Database, run_sql
 from turnback.local.deploy import deploy
-from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
+
+from tests.local_target import local_target
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,23 +52,10 @@ class Deployed:
 
 @pytest.fixture(scope="module")
 def deployed() -> Iterator[Deployed]:
-    with ExitStack() as stack:
-        folder = stack.enter_context(scratch("release-test"))
-        server = stack.enter_context(EmbeddedServer.start(folder / POSTGRES, tcp=True, fast=True))
-        database = make_database(server, "learning")
-        aws = stack.enter_context(LocalAws.start(local_aws_python(ROOT, print), folder))
-        secret = aws.client("secretsmanager").create_secret(
-            Name="database", SecretString=database.as_secret()
-        )
-        parameters = {
-            "Target": "learning",
-            "DatabaseSecretArn": secret["ARN"],
-            "DatabaseTls": "disable",
-            "Approvals": "never",
-            "RestorePolicy": "never",
-        }
-        deploy(aws, impatient(folder), "turnback", parameters)
-        yield Deployed(folder, server, database, aws)
+    with local_target("release-test") as made:
+        parameters = made.parameters | {"Approvals": "never", "RestorePolicy": "never"}
+        deploy(made.aws, impatient(made.folder), "turnback", parameters)
+        yield Deployed(made.folder, made.server, made.database, made.aws)
 
 
 def impatient(folder: Path) -> Path:

@@ -10,19 +10,17 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from turnback.local.aws import LocalAws, local_aws_python
-from turnback.local.database import make_database
+from turnback.local.aws import LocalAws
 from turnback.local.deploy import deploy
-from turnback.local.scratch import POSTGRES, scratch
-from turnback.local.server import EmbeddedServer
 from turnback.migrations.artifact import pack
 from turnback.migrations.checksums import digest, write_sums
+
+from tests.local_target import local_target
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 90.0
@@ -118,37 +116,27 @@ def until(ready: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def updated() -> Iterator[Updated]:
-    with ExitStack() as stack:
-        folder = stack.enter_context(scratch("update-test"))
-        server = stack.enter_context(EmbeddedServer.start(folder / POSTGRES, tcp=True, fast=True))
-        database = make_database(server, "learning")
-        aws = stack.enter_context(LocalAws.start(local_aws_python(ROOT, print), folder))
-        secret = aws.client("secretsmanager").create_secret(
-            Name="database", SecretString=database.as_secret()
-        )
-        aws.client("ssm").put_parameter(
+    with local_target("update-test") as made:
+        made.aws.client("ssm").put_parameter(
             Name="/turnback/approvers",
             Type="String",
             Value=json.dumps([{"name": "ann", "aws": "AIDAANN"}], indent=2),
         )
-        root = folder / "checkout"
+        root = made.folder / "checkout"
         for part in ("sql", "rollback"):
             (root / "migrations" / part).mkdir(parents=True)
         for name in ("layers", ".turnback", "statemachine", "template.yaml"):
             (root / name).symlink_to(ROOT / name)
         shutil.copytree(ROOT / "functions", root / "functions")
-        parameters = {
-            "Target": "learning",
+        parameters = made.parameters | {
             "Environment": "development",
-            "DatabaseSecretArn": secret["ARN"],
-            "DatabaseTls": "disable",
             "SnapshotKind": "none",
             "RestorePolicy": "never",
             "Approvals": "one",
             "ApproveAlways": "yes",
             "ApproversParameter": "/turnback/approvers",
         }
-        yield Updated(root, aws, parameters)
+        yield Updated(root, made.aws, parameters)
 
 
 def test_a_run_that_waits_ends_with_the_code_and_the_settings_it_began_with(updated):

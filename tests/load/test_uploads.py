@@ -25,13 +25,12 @@ from typing import Any
 import psycopg
 import pytest
 from turnback.engine.session.lock import lock_key
-from turnback.local.aws import LocalAws, local_aws_python
-from turnback.local.database import make_database
+from turnback.local.aws import LocalAws
 from turnback.local.deploy import deploy
-from turnback.local.scratch import POSTGRES, scratch
-from turnback.local.server import EmbeddedServer
 from turnback.migrations.artifact import pack
 from turnback.migrations.checksums import digest, write_sums
+
+from tests.local_target import local_target
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -129,26 +128,16 @@ class Target:
 
 @contextmanager
 def target() -> Iterator[Target]:
-    with ExitStack() as stack:
-        folder = stack.enter_context(scratch("load-test"))
-        server = stack.enter_context(EmbeddedServer.start(folder / POSTGRES, tcp=True, fast=True))
-        database = make_database(server, "learning")
-        aws = stack.enter_context(LocalAws.start(local_aws_python(ROOT, print), folder))
-        secret = aws.client("secretsmanager").create_secret(
-            Name="database", SecretString=database.as_secret()
-        )
-        _run_application(aws)
-        parameters = {
-            "Target": "learning",
+    with local_target("load-test") as made:
+        _run_application(made.aws)
+        parameters = made.parameters | {
             "Environment": "development",
-            "DatabaseSecretArn": secret["ARN"],
-            "DatabaseTls": "disable",
             "SnapshotKind": "none",
             "LambdaFunctions": APPLICATION,
         }
-        outputs = deploy(aws, _quick(folder), "turnback", parameters)
-        queue = _listener(aws, outputs["TopicArn"])
-        yield Target(aws, folder, database.url, outputs, queue)
+        outputs = deploy(made.aws, _quick(made.folder), "turnback", parameters)
+        queue = _listener(made.aws, outputs["TopicArn"])
+        yield Target(made.aws, made.folder, made.database.url, outputs, queue)
 
 
 def _listener(aws: LocalAws, topic: str) -> str:

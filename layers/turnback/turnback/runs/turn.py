@@ -301,7 +301,7 @@ def _without(known: TurnRecord, run: str, outcome: str | None, at: str) -> TurnR
         if outcome == Status.NEEDS_A_PERSON:
             stop = Stop(run, at)
         elif outcome == Status.SUCCEEDED:
-            # It was let through because it was uploaded afterwards: it is what the person did.
+            # It got its turn because it was uploaded after the stop: it is the person's fix.
             stop = None
         holder = None
     waiting = tuple(place for place in known.waiting if place.run != run)

@@ -13,11 +13,10 @@ import itertools
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from turnback.engine.session.message import Connection, ServerError, send, server_trouble
+from turnback.engine.session.message import Connection, send
 from turnback.engine.session.message import rows as text_rows
-from turnback.errors import DatabaseRefused
 from turnback.schema.model import Fingerprint
-from turnback.schema.read import ALONE, Reading, names_of, queries, rows_of
+from turnback.schema.read import ALONE, Reading, names_of, queries, refused, rows_of
 
 # Catalogs with what is keyed: an identity, then what is noted of a row.
 _CATALOGS = {
@@ -105,15 +104,8 @@ class FollowedSchema:
             DatabaseRefused: the catalog changed meanwhile, or a lock was not available in time.
             DatabaseUnreachable: the connection broke.
         """
-        try:
+        with refused():
             return self._read()
-        except ServerError as error:
-            raise DatabaseRefused(
-                f"the schema cannot be read: {error}",
-                sqlstate=error.sqlstate,
-                hint=server_trouble(error.sqlstate)
-                or "run it again when nobody else changes the schema",
-            ) from error
 
     def _read(self) -> Fingerprint:
         version = self._connection.info.server_version // 10_000

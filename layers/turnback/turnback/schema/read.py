@@ -21,6 +21,7 @@ import hashlib
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -45,6 +46,20 @@ _prepared: WeakKeyDictionary[Connection, _Prepared] = WeakKeyDictionary()
 _numbers = itertools.count(1)
 
 
+@contextmanager
+def refused() -> Iterator[None]:
+    """What the server says against reading the schema becomes DatabaseRefused."""
+    try:
+        yield
+    except ServerError as error:
+        raise DatabaseRefused(
+            f"the schema cannot be read: {error}",
+            sqlstate=error.sqlstate,
+            hint=server_trouble(error.sqlstate)
+            or "run it again when nobody else changes the schema",
+        ) from error
+
+
 def fingerprint(connection: Connection, *, history_schema: str = "public") -> Fingerprint:
     """The fingerprint of the database as it is now.
 
@@ -61,7 +76,7 @@ def fingerprint(connection: Connection, *, history_schema: str = "public") -> Fi
         DatabaseRefused: the catalog changed meanwhile, or a lock was not available in time.
         DatabaseUnreachable: the connection broke.
     """
-    try:
+    with refused():
         try:
             results = _ask(connection)
         except ServerError as error:
@@ -69,13 +84,6 @@ def fingerprint(connection: Connection, *, history_schema: str = "public") -> Fi
                 raise
             # A script has made the session forget its prepared statements (DISCARD ALL).
             results = _ask(connection)
-    except ServerError as error:
-        raise DatabaseRefused(
-            f"the schema cannot be read: {error}",
-            sqlstate=error.sqlstate,
-            hint=server_trouble(error.sqlstate)
-            or "run it again when nobody else changes the schema",
-        ) from error
     found = objects_of(results, history_schema)
     objects = found.objects
     prepared = _prepared[connection]

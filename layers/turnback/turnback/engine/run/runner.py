@@ -230,13 +230,16 @@ class Runner:
         times = history.done_by(self._session.recorder.run, batch[0].direction)
         return [(step, times[step.version]) for step in batch if step.version in times]
 
+    def _recorded_by(self, monitor: Connection, batch: list[Step]) -> list[tuple[Step, int]]:
+        return self._recorded(History(monitor, self._session.history.schema), batch)
+
     def _recorded_elsewhere(self, batch: list[Step]) -> list[tuple[Step, int]]:
         """What a second session finds; nothing where the server does not answer that one either."""
         try:
             monitor = self._watch.connection()
             if monitor is None:
                 return []
-            return self._recorded(History(monitor, self._session.history.schema), batch)
+            return self._recorded_by(monitor, batch)
         except (ServerError, TurnbackError):
             return []
 
@@ -311,8 +314,7 @@ class Runner:
         *earlier, last = self._under_way
         if not earlier:
             return last
-        history = History(monitor, self._session.history.schema)
-        done = history.done_by(self._session.recorder.run, last.direction)
+        done = {step.version for step, _ in self._recorded_by(monitor, earlier)}
         return next((step for step in earlier if step.version not in done), last)
 
     def _record_failure(self, step: Step, error: TurnbackError) -> None:

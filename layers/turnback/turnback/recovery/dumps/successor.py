@@ -180,7 +180,7 @@ def find_database(
         connection: a session with the server.
         name: whose comment is read.
         database: the one that is restored: what a restore makes beside it has the same owner.
-        record: of the dump. A mark without its seal is none.
+        record: of the dump. A mark without its seal is not believed.
     """
     return next((one for _, one in _databases(connection, database, record, name)), None)
 
