@@ -31,6 +31,10 @@ FORGETFUL = {
     "sql/0004_theme.sql": f"{THEME}DROP INDEX users_email;\n",
     "rollback/0004_rollback.sql": "ALTER TABLE users DROP COLUMN theme;\n",
 }
+OF_APPLICATION = {
+    "sql/0005_batches.sql": "CREATE TABLE migrations (id int, batch int);\n",
+    "rollback/0005_rollback.sql": "DROP TABLE migrations;\n",
+}
 ONE_WAY = {
     **INDEXED,
     "sql/0004_theme.sql": f"-- turnback: irreversible because the index hurts\n{THEME}",
@@ -176,8 +180,9 @@ def test_a_dry_run_is_rehearsed_and_changes_nothing(
     project_factory: ProjectFactory,
     tmp_path: Path,
 ) -> None:
-    stack = deploy(Environment="production", SnapshotKind="dump")
-    version = stack.upload(project_factory(release), "1.0.0", tmp_path)
+    # The application has a table of the name of one of ours, which is in another schema.
+    stack = deploy(Environment="production", SnapshotKind="dump", HistorySchema="turnback")
+    version = stack.upload(project_factory(release | OF_APPLICATION), "1.0.0", tmp_path)
     artifact = {"bucket": stack.bucket, "key": f"artifacts/{TARGET}/1.0.0.zip"}
     started = stack.start({"artifact": {**artifact, "version_id": version}, "dry_run": True})
     run: Run = stack.ended(started)

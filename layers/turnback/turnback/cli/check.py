@@ -14,6 +14,7 @@ from turnback.migrations.checksums import FILE, compare, scripts_of, write_sums
 from turnback.migrations.discovery import scan
 from turnback.migrations.model import Project
 from turnback.sql.check import check_migration, gaps
+from turnback.sql.own_tables import conflicts
 from turnback.wording import counted
 
 
@@ -46,6 +47,7 @@ def check(
         )
     for migration in project.migrations:
         findings += check_migration(migration)
+    findings += conflicts(project.migrations, history_schema)
     if fix:
         # Writing the sums anew fixes what is wrong with them.
         findings = [finding for finding in findings if finding.file != FILE]

@@ -88,7 +88,13 @@ def rehearse(
         if database_url:
             with open_engine(database_url, directory, history_schema, out) as engine:
                 shadow.surroundings = _surroundings(project, engine)
-        result = proof.rehearse(project, chosen, shadow, listener=_Progress(out, began))
+        result = proof.rehearse(
+            project,
+            chosen,
+            shadow,
+            history_schema=history_schema,
+            listener=_Progress(out, began),
+        )
     for missing in shadow.missing:
         out.note(missing)
     for left in shadow.left:
@@ -228,7 +234,7 @@ def checklist(
             return 0
         with _shadow(shadow_url, out) as shadow:
             shadow.surroundings = surroundings
-            result = proof.rehearse(project, chosen, shadow)
+            result = proof.rehearse(project, chosen, shadow, history_schema=history_schema)
     rehearsal = RehearsalRecord.from_state(result.to_dict())
     known = answers.Evidence(opened.source, answers.undocumented(chosen), rehearsal)
     items = [item.to_dict() for item in answers.checklist(known)]

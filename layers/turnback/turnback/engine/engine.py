@@ -109,6 +109,7 @@ class Engine:
             target=target,
             out_of_order=out_of_order,
             rollback_required=rollback_required,
+            history_schema=self.history.schema,
         )
 
     @own_statements()

@@ -19,17 +19,17 @@ from turnback.migrations.model import Migration, Project
 from turnback.rehearsal.rights import APPLICATION, LIMITS, Superuser, is_repeated
 from turnback.rehearsal.shadow import Shadow
 from turnback.rehearsal.trace import apply_traced, by_statement, run
-from turnback.rehearsal.trial import State, hard_ones, read_again, suggestions
+from turnback.rehearsal.trial import State, Trials, hard_ones
 from turnback.rehearsal.verdict import Rehearsed, Verdict
 from turnback.schema.compare import compare, verdict
 from turnback.schema.follow import FollowedSchema
 from turnback.schema.model import Fingerprint
 from turnback.sql.destroys import Judge, Kind
+from turnback.sql.own_tables import OWN_TABLES, conflicts
 from turnback.sql.quoting import identifier, literal
 from turnback.sql.types import holds_as_much
 
 Listener = Callable[[Verdict, int, int], None]
-_HISTORY_TABLES = ("migrations", "migration_log")
 # A type or a trigger that the migration made itself goes with it, and holds no data.
 _DATA = (Kind.TABLES, Kind.COLUMNS, Kind.ROWS, Kind.VALUES)
 _NO_SUCH_OBJECT = "42704"
@@ -43,6 +43,7 @@ def rehearse(
     chosen: Sequence[Migration],
     shadow: Shadow,
     *,
+    history_schema: str = "public",
     listener: Listener | None = None,
 ) -> Rehearsed:
     """Prove the rollbacks of these migrations, each on its own and all of them as a release.
@@ -51,14 +52,18 @@ def rehearse(
         project: all migrations, from the first; those before the first chosen one are replayed.
         chosen: the migrations to prove, oldest first.
         shadow: makes the shadow database.
+        history_schema: where turnback's own tables are, on the target as here.
         listener: called with each verdict, its number from 1, and how many there are.
 
     Raises:
+        HistoryConflict: one to prove has a table of the name of one of turnback's own.
         MigrationFailed: a migration before the chosen ones does not run on an empty database.
         DatabaseUnreachable, DatabaseRefused: the shadow cannot be used.
     """
+    for conflict in conflicts(chosen, history_schema):
+        raise conflict
     result = Rehearsed()
-    database = _ShadowDatabase(project, shadow)
+    database = _ShadowDatabase(project, shadow, history_schema)
     judge = Judge()
     with database:
         database.replay([m for m in project.migrations if chosen and m.number < chosen[0].number])
@@ -122,7 +127,7 @@ def _prove(
             migration
         )
     # The second time made other rows (defaults are a new time or number) and other catalog entries.
-    return State(again, row_state(database.connection))
+    return State(again, database.rows())
 
 
 def _roll_back(
@@ -135,11 +140,11 @@ def _roll_back(
         return False
     now = database.state()
     differences = compare(before.schema, now.schema, since=database.began)
-    found.differences = read_again(database.connection, differences, before, now)
+    found.differences = database.trials.read_again(differences, before, now)
     found.rollback = verdict(found.differences)
     found.rows = changed_rows(before.rows, now.rows)
     found.loses_data += _narrowed(applied.schema.objects, now.schema.objects)
-    found.suggestions = suggestions(database.connection, found.differences, before, now)
+    found.suggestions = database.trials.suggestions(found.differences, before, now)
     return True
 
 
@@ -199,16 +204,17 @@ def _prove_release(
             return
     now = database.state()
     differences = compare(start.schema, now.schema, since=database.began)
-    result.release_differences = read_again(database.connection, differences, start, now)
+    result.release_differences = database.trials.read_again(differences, start, now)
     result.release = verdict(result.release_differences)
 
 
 class _ShadowDatabase:
     """The shadow database of one rehearsal, with an engine; recreated after a failed rollback."""
 
-    def __init__(self, project: Project, shadow: Shadow) -> None:
+    def __init__(self, project: Project, shadow: Shadow, history_schema: str) -> None:
         self._project = project
         self._shadow = shadow
+        self._history_schema = history_schema
         self.began = datetime.now(UTC)
         self._scripts = [script.head for script in scripts_of(project)]
         self._stack = contextlib.ExitStack()
@@ -216,6 +222,7 @@ class _ShadowDatabase:
         # Looks in a session of its own: the engine makes its session forget what is prepared there,
         # and planning takes longer than looking.
         self.connection: Connection = None  # type: ignore[assignment]
+        self.trials: Trials = None  # type: ignore[assignment]
 
     def __enter__(self) -> _ShadowDatabase:
         self._open()
@@ -228,7 +235,10 @@ class _ShadowDatabase:
         self._stack.close()
         url = self._stack.enter_context(self._shadow.database(self._scripts))
         engine = Engine(
-            url, context=RunContext(run="rehearsal", actor="turnback"), options=_OPTIONS
+            url,
+            context=RunContext(run="rehearsal", actor="turnback"),
+            history_schema=self._history_schema,
+            options=_OPTIONS,
         )
         self.engine = self._stack.enter_context(engine)
         if not self.engine.history.exists():
@@ -236,7 +246,8 @@ class _ShadowDatabase:
         self.connection = self._stack.enter_context(
             connect(url, application_name=APPLICATION, options=_OPTIONS)
         )
-        self._schema = FollowedSchema(self.connection)
+        self.trials = Trials(self.connection, self._history_schema)
+        self._schema = FollowedSchema(self.connection, history_schema=self._history_schema)
 
     @property
     def superuser(self) -> Superuser | None:
@@ -254,7 +265,11 @@ class _ShadowDatabase:
 
     def state(self) -> State:
         """The shadow database as it is now."""
-        return State(self.schema(), row_state(self.connection))
+        return State(self.schema(), self.rows())
+
+    def rows(self) -> dict[str, str]:
+        """The rows as they are now."""
+        return row_state(self.connection, self._history_schema)
 
     def schema(self) -> Fingerprint:
         """The schema as it is now."""
@@ -351,7 +366,7 @@ def _narrowed(
 
 def row_state(connection: Connection, history_schema: str = "public") -> dict[str, str]:
     """Table → number and checksum of its rows, for the tables that are not empty."""
-    ours = ", ".join(literal(name) for name in _HISTORY_TABLES)
+    ours = ", ".join(literal(name) for name in OWN_TABLES)
     query = (
         "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c "
         "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "

@@ -57,7 +57,12 @@ def rehearse_release(
                 shadow.surroundings = Surroundings(
                     target.settings, target.roles, target.members, target.extensions
                 )
-            result = rehearse(project, chosen, shadow)
+            result = rehearse(
+                project,
+                chosen,
+                shadow,
+                history_schema=target.history_schema if target else "public",
+            )
         except MigrationFailed as error:
             raise _not_rehearsable(error) from error
     sha256 = run.records.write_rehearsal(

@@ -442,6 +442,7 @@ class TargetSurroundings(Stated):
     roles: tuple[str, ...] = ()
     members: tuple[tuple[str, ...], ...] = ()
     extensions: dict[str, str] = field(default_factory=dict)
+    history_schema: str = "public"
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,9 @@ def _surroundings(project: Project, engine: Engine) -> TargetSurroundings:
 
     scripts = (script.head for script in scripts_of(project))
     found = read_surroundings(engine.connection, scripts)
-    return TargetSurroundings(found.settings, found.roles, found.members, found.extensions)
+    return TargetSurroundings(
+        found.settings, found.roles, found.members, found.extensions, engine.history.schema
+    )
 
 
 def _number(run: Run, history: tuple[tuple[str, ...], ...]) -> int:

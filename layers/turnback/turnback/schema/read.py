@@ -34,6 +34,7 @@ from psycopg.pq.abc import PGresult
 from turnback.engine.session.message import Connection, ServerError, send, server_trouble
 from turnback.errors import DatabaseRefused
 from turnback.schema.model import GRANTABLE, GRANTS_TO, REVOKED, Address, Fingerprint
+from turnback.sql.own_tables import OWN_TABLES
 
 # All statements see the same moment. The message is a transaction, and its settings end with it.
 ALONE = ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",)
@@ -143,7 +144,6 @@ _SETTINGS = {
     "standard_conforming_strings": "on",
     "jit": "off",
 }
-_OURS = ("migrations", "migration_log", "migration_backfills", "migration_health")
 _SECRET = re.compile(
     r"(?!.*_(required|encryption|exp)$).*"
     r"(passw|passfile|secret|token|credential|private|api_?key|jwt)",
@@ -255,7 +255,7 @@ class Reading:
         if where.get("_schema") != self.history_schema:
             return True
         if "_name" in where:
-            return where["_name"] not in _OURS
+            return where["_name"] not in OWN_TABLES
         # The schema itself: it is ours where it was made for the history.
         return self.history_schema == "public"
 

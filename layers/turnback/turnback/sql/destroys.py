@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,17 +17,17 @@ from turnback.migrations.model import Script
 from turnback.sql.blocks import Embedded, embedded
 from turnback.sql.bulk import statements_of
 from turnback.sql.losses import RUNS_QUERIES, Certainty, Found, Kind, StatementLosses
+from turnback.sql.own_tables import names_of_own
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.scope import Scope
 from turnback.sql.statements import Statement, is_option_on, split
 from turnback.sql.tokens import tokens
 from turnback.sql.tree import (
-    Node,
     dropped,
-    joined,
     makes,
     strings,
     table_name,
+    text_options,
     walk,
 )
 
@@ -109,11 +109,7 @@ class Judge:
         # Trigger → the events that fire it, as the parser's bits, and its function.
         self._triggers: dict[str, tuple[int, str]] = {}
         self._calling: list[str] = []
-        own = frozenset(
-            joined([history, name])
-            for name in ("migrations", "migration_log", "migration_health", "migration_backfills")
-        )
-        self._statements = StatementLosses(self._scope, own)
+        self._statements = StatementLosses(self._scope, names_of_own(history))
 
     def fork(self) -> Judge:
         """One that knows the same, and what it reads from here on does not change this one."""
@@ -177,7 +173,7 @@ class Judge:
     # What runs inside
 
     def _block(self, statement: Statement, path: str) -> Iterator[tuple[int, Found]]:
-        options = _options(statement.tree.get("args", ()))
+        options = text_options(statement.tree.get("args", ()))
         body = options.get("as", "")
         if options.get("language", "plpgsql") != "plpgsql":
             origin = f"a DO block in {options['language']}"
@@ -305,7 +301,7 @@ def _explains_by_running(statement: Statement) -> bool:
 
 
 def _function(statement: Statement) -> _Function:
-    options = _options(statement.tree.get("options", ()))
+    options = text_options(statement.tree.get("options", ()))
     found = [
         Statement("", 0, kind, node)
         for kind, node in walk(statement.tree.get("sql_body", {}))
@@ -313,18 +309,6 @@ def _function(statement: Statement) -> _Function:
     ]
     language = options.get("language", "sql")
     return _Function(language, options.get("as", ""), tuple(found))
-
-
-def _options(items: Iterable[Node]) -> dict[str, str]:
-    """The options of DO and CREATE FUNCTION that are texts: ``language`` and ``as``."""
-    found = {}
-    for item in items:
-        element = item["DefElem"]
-        arg = element.get("arg", {})
-        texts = strings(arg["List"]["items"] if "List" in arg else [arg])
-        if texts:
-            found[element["defname"]] = texts[0]
-    return found
 
 
 def _literal(expression: str) -> str | None:

@@ -219,6 +219,18 @@ def targets(statement: Statement) -> list[str]:
     return [target(statement) or ""]
 
 
+def text_options(items: Iterable[Node]) -> dict[str, str]:
+    """The options of DO and CREATE FUNCTION that are texts: ``language`` and ``as``."""
+    found = {}
+    for item in items:
+        element = item["DefElem"]
+        arg = element.get("arg", {})
+        texts = strings(arg["List"]["items"] if "List" in arg else [arg])
+        if texts:
+            found[element["defname"]] = texts[0]
+    return found
+
+
 def _renamed(tree: Node, field: str) -> str:
     """The old (``subname``) or the new name (``newname``) of what a RenameStmt renames."""
     kind = tree["renameType"]

@@ -10,14 +10,18 @@ from typing import Any
 import psycopg
 from psycopg.rows import class_row, scalar_row, tuple_row
 
-from turnback.engine.session.message import Connection, ServerError, send, server_trouble
+from turnback.engine.session.message import Connection, ServerError, rows, send, server_trouble
 from turnback.engine.session.query import CATALOG_ONLY, execute, fetch, load, query, refusal, scalar
 from turnback.errors import DatabaseRefused, HistoryConflict
 from turnback.migrations.model import Migration
+from turnback.sql.own_tables import ELSEWHERE
 from turnback.sql.quoting import identifier, literal
 
 FORMAT = 1
 _MARK = "turnback history, format "
+_NO_SCHEMA = "3F000"
+# A relation, or a type, of the same name.
+_TAKEN = ("42P07", "42710")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +187,7 @@ class History:
         if not comment.startswith(_MARK):
             raise HistoryConflict(
                 f"the table {self.schema}.migrations belongs to another tool",
-                hint="keep turnback's tables elsewhere: --history-schema turnback",
+                hint=ELSEWHERE,
             )
         if int(comment.removeprefix(_MARK)) > FORMAT:
             raise HistoryConflict(
@@ -224,23 +228,36 @@ class History:
 
         Raises:
             DatabaseRefused: this user may not.
+            HistoryConflict: something else has one of the names.
         """
         text = resources.files("turnback.engine").joinpath("schema_0001.sql").read_text("utf-8")
         prefix = identifier(self.schema)
         text = text.replace('"history_schema"', prefix).replace(
             "'history_schema'", literal(self.schema)
         )
-        if self.schema != "public":
-            text = f"CREATE SCHEMA IF NOT EXISTS {prefix};\n{text}"
+        found = f"SELECT FROM pg_catalog.pg_namespace WHERE nspname = {literal(self.schema)}"
         try:
+            # IF NOT EXISTS asks for the right to create a schema, also where the schema exists.
+            if self.schema != "public" and not rows(send(self._connection, found)[0]):
+                text = f"CREATE SCHEMA {prefix};\n{text}"
             send(self._connection, f"{CATALOG_ONLY}\n{text}")
         except ServerError as error:
+            if error.sqlstate in _TAKEN:
+                raise HistoryConflict(
+                    f"the history tables cannot be created in the schema {self.schema}: {error}",
+                    sqlstate=error.sqlstate,
+                    hint=ELSEWHERE,
+                ) from error
             raise DatabaseRefused(
                 f"the history tables cannot be created: {error}",
                 sqlstate=error.sqlstate,
                 hint=server_trouble(error.sqlstate)
-                or f"grant CREATE on schema {self.schema} to this user, or name another "
-                "schema with --history-schema",
+                or (
+                    f"create the schema {self.schema}"
+                    if error.sqlstate == _NO_SCHEMA
+                    else f"grant CREATE on schema {self.schema} to this user"
+                )
+                + f", or {ELSEWHERE}",
             ) from error
 
     def entries(self) -> list[Entry]:

@@ -24,6 +24,7 @@ from turnback.migrations.checksums import digest
 from turnback.migrations.headers import is_template, read_directives
 from turnback.migrations.model import Migration, Project, Script
 from turnback.sql.other_formats import refuse_other_formats
+from turnback.sql.own_tables import conflicts
 from turnback.sql.script import Runnable, prepare
 
 _MORE = "turnback status shows every migration"
@@ -90,12 +91,14 @@ def plan_up(
     target: str | None = None,
     out_of_order: bool = False,
     rollback_required: bool = True,
+    history_schema: str = "public",
 ) -> Plan:
     """The pending migrations up to ``target``.
 
     Raises:
         UnknownVersion: there is no migration ``target``.
-        HistoryConflict: the database is another project's.
+        HistoryConflict: the database is another project's, or a pending file would make or change
+            a table that turnback keeps its history in.
         ChecksumMismatch: an applied file was edited.
         MigrationMissing: an applied file is gone.
         OutOfOrder: a pending migration is older than an applied one.
@@ -129,6 +132,8 @@ def plan_up(
         elif rollback_required:
             _need_reason(migration)
         steps.append(step_up(migration))
+    for conflict in conflicts((step.migration for step in steps), history_schema):
+        raise conflict
     return Plan("up", tuple(steps), tuple(_notes(project, steps)))
 
 
