@@ -96,7 +96,7 @@ retries:  ## The Retry blocks of the state machine, from statemachine/retries.py
 	$(PYTHON) statemachine/retries.py
 
 requirements: setup  ## Compile the pinned requirements anew, to the newest versions
-	$(COMPILE) --upgrade pyproject.toml -o requirements/cli.txt
+	$(COMPILE) --upgrade pyproject.toml --extra all -o requirements/cli.txt
 	$(COMPILE) --upgrade pyproject.toml --extra dev -o requirements/dev.txt
 	$(COMPILE) --upgrade requirements/local-aws.in -o requirements/local-aws.txt
 	$(COMPILE) --upgrade --no-strip-extras requirements/sam.in -o requirements/sam.txt

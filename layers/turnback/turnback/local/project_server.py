@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from turnback.errors import ConfigurationError, DatabaseUnreachable
-from turnback.local.programs import server_account, state_folder
+from turnback.local.programs import binaries, server_account, state_folder
 from turnback.local.server import START_SECONDS, EmbeddedServer, Running, read_running
 
 # A file that says to leave the server running.
@@ -31,9 +31,12 @@ def project_server(folder: Path, *, say: Callable[[str], None] = lambda _: None)
         say: called with a sentence about what takes long or is in an unexpected place.
 
     Raises:
+        ModuleNotFoundError: the programs are not installed.
         ConfigurationError: the folder or the programs cannot be used.
         DatabaseUnreachable: the server does not start.
     """
+    # Before anything is made.
+    binaries()
     home = _project_home(folder, say)
     lease = os.open(home / "users.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -107,7 +110,7 @@ def remove_data(folder: Path) -> bool:
 
 def _project_home(folder: Path, say: Callable[[str], None]) -> Path:
     folder = folder.resolve()
-    account = server_account()
+    account = server_account(say)
     own = folder / ".turnback"
     home = own / "postgres"
     try:

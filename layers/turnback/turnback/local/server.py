@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -69,6 +69,7 @@ class EmbeddedServer:
         tcp: bool = False,
         fast: bool = False,
         authentication: str | None = None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> Self:
         """Start a server; makes its data directory if it does not exist.
 
@@ -77,13 +78,14 @@ class EmbeddedServer:
             tcp: also listen on a free port of 127.0.0.1, with a password.
             fast: never wait for the disk; a crash loses the data. For temporary servers.
             authentication: lines to use in place of the ``pg_hba.conf`` that initdb made.
+            say: called with a sentence if a system account is made to run it.
 
         Raises:
             ConfigurationError: the programs are missing, or the folder cannot be used.
             DatabaseUnreachable: the server did not start; the message has the end of its log.
         """
         data_dir = data_dir.absolute()
-        account = server_account()
+        account = server_account(say)
         data_dir.parent.mkdir(parents=True, exist_ok=True)
         if account and not account.enters(data_dir.parent):
             raise ConfigurationError(
