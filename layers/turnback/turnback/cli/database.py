@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -36,8 +37,10 @@ def actor() -> str:
     """Who runs this command: ``user@host``."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
+    except (KeyError, OSError, ModuleNotFoundError):
+        user = "unknown"
+        if sys.platform != "win32":
+            user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
 
 

@@ -21,14 +21,9 @@ from turnback.engine.session.databases import (
     wait_for,
 )
 from turnback.errors import ConfigurationError
-from turnback.local.programs import binaries
-from turnback.local.project_server import (
-    keep_running,
-    project_server,
-    remove_data,
-    running_server,
-    stop_running,
-)
+
+# turnback.local is imported where it is used: it is for Linux and macOS, the commands for a
+# database of the user's own are for Windows as well.
 
 
 @click.group(epilog="Example: turnback db psql")
@@ -76,7 +71,9 @@ def drop(*, database_url: str | None, directory: Path, yes: bool, out: Output) -
         ask(f"Drop {where} with all its data?")
     if database_url is None:
         refuse_in_ci()
-        dropped = remove_data(folder)
+        from turnback.local import project_server
+
+        dropped = project_server.remove_data(folder)
     else:
         check_address(database_url)
         dropped = drop_database(database_url)
@@ -108,7 +105,9 @@ def start(*, directory: Path, out: Output) -> None:
     """Start the embedded Postgres.
 
     It keeps running until turnback db stop."""
-    url = keep_running(directory.resolve().parent, say=out.note)
+    from turnback.local import project_server
+
+    url = project_server.keep_running(directory.resolve().parent, say=out.note)
     out.document |= {"status": "succeeded", "url": url}
     out.result(url)
 
@@ -121,7 +120,9 @@ def stop(*, directory: Path, out: Output) -> None:
     """Stop the embedded Postgres.
 
     Commands that are using it finish first."""
-    stopped = stop_running(directory.resolve().parent)
+    from turnback.local import project_server
+
+    stopped = project_server.stop_running(directory.resolve().parent)
     out.document |= {"status": "succeeded" if stopped else "nothing_to_do"}
     out.result("Stopped." if stopped else "It is not running.")
 
@@ -136,7 +137,9 @@ def url(*, database_url: str | None, directory: Path, out: Output) -> None:
 
     It contains the password."""
     if database_url is None:
-        server = running_server(directory.resolve().parent)
+        from turnback.local import project_server
+
+        server = project_server.running_server(directory.resolve().parent)
         if server is None:
             raise ConfigurationError(
                 "the embedded Postgres is not running", hint="start it: turnback db start"
@@ -164,10 +167,18 @@ def psql(
     """
     if database_url is not None:
         check_address(database_url)
-        return _psql(shutil.which("psql") or str(binaries() / "psql"), database_url, arguments)
+        return _psql(shutil.which("psql") or _own_psql(), database_url, arguments)
     refuse_in_ci()
-    with project_server(directory.resolve().parent, say=out.note) as server:
-        return _psql(str(binaries() / "psql"), server.url(), arguments)
+    from turnback.local import project_server
+
+    with project_server.project_server(directory.resolve().parent, say=out.note) as server:
+        return _psql(_own_psql(), server.url(), arguments)
+
+
+def _own_psql() -> str:
+    from turnback.local.programs import binaries
+
+    return str(binaries() / "psql")
 
 
 def _psql(program: str, address: str, arguments: tuple[str, ...]) -> int:

@@ -301,7 +301,7 @@ def keep_out_of_git(directory: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         ignore = folder / ".gitignore"
         if not ignore.exists():
-            ignore.write_text("*\n")
+            ignore.write_text("*\n", encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(
             f"{folder} cannot be written: {error.strerror}",

@@ -12,7 +12,9 @@ import click
 from turnback.cli.output import Output, reported
 from turnback.errors import ConfigurationError
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = [
+    signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 
 
 @click.command(epilog="Example: turnback demo --keep")

@@ -6,6 +6,8 @@ import codecs
 import contextlib
 import hashlib
 import os
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,16 @@ from turnback.migrations.text import decode
 # From this size on a script is not kept in memory.
 LARGE_BYTES = 1024 * 1024
 BLOCK_BYTES = 1024 * 1024
+
+if sys.platform == "win32":
+    _seeking = threading.Lock()
+
+    def _read_at(file: int, size: int, start: int) -> bytes:
+        with _seeking:
+            os.lseek(file, start, os.SEEK_SET)
+            return os.read(file, size)
+else:
+    _read_at = os.pread
 
 
 class LargeScript(Script):
@@ -37,11 +49,11 @@ class LargeScript(Script):
 
     def __init__(self, path: str, file: Path) -> None:
         """Check the file as ``decode`` does. Raises as that and ``read_directives`` do."""
-        opened = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        opened = os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         object.__setattr__(self, "_file", opened)
         whole = os.fstat(opened).st_size
         mark = len(codecs.BOM_UTF8)
-        skipped = mark if os.pread(opened, mark, 0) == codecs.BOM_UTF8 else 0
+        skipped = mark if _read_at(opened, mark, 0) == codecs.BOM_UTF8 else 0
         attributes = {"path": path, "_skipped": skipped, "reading": None, "_line_ends": None}
         for name, value in {**attributes, "length": whole - skipped}.items():
             object.__setattr__(self, name, value)
@@ -106,7 +118,7 @@ class LargeScript(Script):
     def _bytes(self, start: int, end: int) -> bytes:
         parts = []
         while start < end:
-            data = os.pread(self._file, end - start, start + self._skipped)
+            data = _read_at(self._file, end - start, start + self._skipped)
             if not data:
                 raise ChecksumMismatch(
                     "the file has become shorter while it was read",

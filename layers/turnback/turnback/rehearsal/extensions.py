@@ -41,8 +41,13 @@ def control_path(data_dir: Path, share: Path) -> str:
         control = own / f"{name}.control"
         if control.is_file():
             # The first value of a parameter counts for nothing; its scripts stay where they are.
-            lines = (control.read_text(), "trusted = true", f"directory = '{own}'", "")
-            (trusted / "extension" / control.name).write_text("\n".join(lines))
+            lines = (
+                control.read_text(encoding="utf-8"),
+                "trusted = true",
+                f"directory = '{own}'",
+                "",
+            )
+            (trusted / "extension" / control.name).write_text("\n".join(lines), encoding="utf-8")
     for path in (place, trusted, *place.rglob("*"), *trusted.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     return f"{trusted}:$system:{place}"

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import stat
+import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -121,13 +122,13 @@ class Outside:
 
     def write(self) -> None:
         """Keep what is created by name, for the rehearsal after this one if it is killed."""
-        _file(self.database).write_text(json.dumps(self.created))
+        _file(self.database).write_text(json.dumps(self.created), encoding="utf-8")
 
     @classmethod
     def recorded(cls, database: str) -> Outside:
         """What a killed rehearsal recorded on this machine; nothing if it ran on another."""
         try:
-            created = json.loads(_file(database).read_text())
+            created = json.loads(_file(database).read_text(encoding="utf-8"))
         except FileNotFoundError:
             created = []
         return cls(database, [tuple(thing) for thing in created])
@@ -237,6 +238,11 @@ def _plain(name: str) -> str:
 
 def _file(database: str) -> Path:
     """Where the names are kept, in a folder that nobody else can write to."""
+    if sys.platform == "win32":
+        # The temporary folder is the user's own.
+        folder = Path(tempfile.gettempdir()) / "turnback-shadows"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{database}.json"
     folder = Path(tempfile.gettempdir()) / f"turnback-shadows-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()

@@ -105,12 +105,18 @@ def _stop_leftover(data: Path) -> None:
 def _copy_template(template: Path, data: Path, owner: int | None) -> None:
     data.mkdir(mode=0o700)
 
-    def owned(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo:
-        member = tarfile.data_filter(member, path)
-        return member.replace(uid=owner, gid=owner, deep=False) if owner else member
+    def checked(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo:
+        # The filter removes the owner.
+        return tarfile.data_filter(member, path).replace(uid=member.uid, gid=member.gid, deep=False)
 
     with tarfile.open(template) as archive:
-        archive.extractall(data, numeric_owner=True, filter=owned)
+        # Python 3.11.0 to 3.11.3 has no filters, and no argument for one.
+        archive.extraction_filter = checked
+        members = archive.getmembers()
+        for member in members:
+            if owner:
+                member.uid = member.gid = owner
+        archive.extractall(data, members, numeric_owner=True)
     if owner:
         os.chown(data, owner, owner)
 

@@ -298,7 +298,7 @@ class _Passes:
         program, endpoint = _program(), self._endpoint.renewed()
         database = self._endpoint.name.replace("\\", "\\\\").replace("'", "\\'")
         with (
-            tempfile.NamedTemporaryFile("w") as listed,
+            tempfile.NamedTemporaryFile("w", encoding="utf-8") as listed,
             tempfile.TemporaryFile() as complaints,
         ):
             if entries:

@@ -1,0 +1,50 @@
+"""Where the package runs: Python from 3.11.0 on, and Windows for a database of the user's own."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "layers/turnback/turnback"
+# Only the embedded Postgres, the demo and Lambda use these, and each is on POSIX.
+POSIX_ONLY = (
+    "local/",
+    "demo/",
+    "rehearsal/containment.py",
+    "rehearsal/folder.py",
+    "rehearsal/server.py",
+)
+
+
+def test_only_what_runs_on_linux_and_macos_uses_what_windows_lacks(tmp_path: Path) -> None:
+    """The judge is typeshed, which knows what each module has on each platform."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "mypy", "--platform", "win32"),
+            *("--no-pretty", "--cache-dir", tmp_path / "cache"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    found = re.findall(r"^layers/turnback/turnback/(\S+?):\d+: error: (.*)", done.stdout, re.M)
+    assert found, done.stdout + done.stderr
+    assert [(file, said) for file, said in found if not file.startswith(POSIX_ONLY)] == []
+
+
+def test_no_tar_file_is_extracted_with_an_argument_that_came_in_3_11_4() -> None:
+    """vermin, in `make package`, knows minor releases only; Debian 12 has 3.11.2."""
+    wrong = [
+        f"{path.name}:{node.lineno}"
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("extract", "extractall")
+        and "filter" in {keyword.arg for keyword in node.keywords}
+    ]
+    assert wrong == []
