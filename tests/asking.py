@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aws_lambda_powertools.utilities.data_classes import LambdaFunctionUrlEvent
-from turnback.errors import AwsError
-from turnback.runs.approvals.endpoint import Endpoint
+from turnback.errors import AwsError, TurnbackError
+from turnback.runs.approvals.endpoint import Endpoint, failed_page
 from turnback.runs.approvals.questions import Questions
 from turnback.runs.approvals.record import Question
 from turnback.runs.approvals.slack import SlackSecret
@@ -124,7 +124,7 @@ class Desk:
 
     def passed_on(self, endpoint: Endpoint, event: Mapping[str, Any]) -> None:
         """The asynchronous invocation, of an event that was JSON on its way."""
-        endpoint.respond(called(json.loads(json.dumps(event))))
+        called(endpoint, json.loads(json.dumps(event)))
 
     def later(self, minutes: float) -> None:
         """Let time go by."""
@@ -156,9 +156,14 @@ def endpoint(
     return made
 
 
-def called(event: Mapping[str, Any]) -> LambdaFunctionUrlEvent:
-    """An event as the function hands it on."""
-    return LambdaFunctionUrlEvent(dict(event))
+def called(made: Endpoint, event: Mapping[str, Any]) -> Any:
+    """What the function returns for an event; see its entry."""
+    try:
+        return made.respond(LambdaFunctionUrlEvent(dict(event)))
+    except TurnbackError as error:
+        if page := failed_page(event, error):
+            return page
+        raise
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The final word of a run, or of an upload without one, where it could not be said before."""
+"""The final word of a run, an upload or a job of CodePipeline that could not be said before."""
 
 import json
 from typing import Any
@@ -9,6 +9,8 @@ from turnback.runtime import Wiring, count, entry
 
 @entry
 def handler(wiring: Wiring) -> dict[str, Any]:
+    if "requestPayload" in wiring.event:
+        return wiring.jobs.fail_unanswered(wiring.event).to_state()
     said = []
     for message in wiring.event["Records"]:
         event = json.loads(message["body"])

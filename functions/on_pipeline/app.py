@@ -9,7 +9,7 @@ from turnback.runs.pipeline.job import Job
 from turnback.runtime import Wiring, count, entry, logger
 
 
-@entry
+@entry(failed=lambda wiring, error: wiring.jobs.fail_raised(wiring.event, error))
 def handler(wiring: Wiring) -> dict[str, Any]:
     job = Job.read(CodePipelineJobEvent(dict(wiring.event)))
     logger.append_keys(job=job.id)

@@ -69,3 +69,33 @@ def test_a_call_that_only_wakes_a_function_does_nothing_and_needs_nothing(folder
         f"{code_of(function)}\nassert m.handler({{'only': 'wake'}}, {context}) == {{'awake': True}}"
     )
     assert not imported(code) & {"boto3", "psycopg"}
+
+
+# An event of none of their callers, such as somebody's test in the console.
+BAD_EVENTS = [None, 3, [], {}, {"Records": 3}, {"state": 3}, {"CodePipeline.job": {}}]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda path: path.parent.name)
+def test_a_handler_answers_whatever_event_it_gets_with_an_error_of_ours(function: Path) -> None:
+    # What lets only errors of ours out is the entry of all of them.
+    code = f"""
+{code_of(function)}
+import json
+from turnback.errors import TurnbackError
+context = type("C", (), {{"function_name": "f", "aws_request_id": "r"}})()
+for event in {BAD_EVENTS!r}:
+    try:
+        m.handler(event, context)
+    except TurnbackError as error:
+        assert json.loads(str(error))["message"]
+    else:
+        raise AssertionError(event)
+"""
+    imported(code)
+
+
+def test_who_answers_somebody_else_than_its_caller_says_so_in_its_entry() -> None:
+    answering = {path.parent.name for path in FUNCTIONS if "@entry(failed=" in path.read_text()}
+    # CodePipeline waits for a result of its job, a browser for a page. The state machine, SNS, SQS
+    # and S3 take the error itself: see docs/reference/state-machine.md.
+    assert answering == {"on_pipeline", "answer"}

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from turnback.aws.stepfunctions import StateMachine
 from turnback.errors import AwsError
+from turnback.runs.pipeline import jobs
 from turnback.runtime import logger
 
 from tests.conftest import ProjectFactory
@@ -305,6 +306,88 @@ def test_when_codepipeline_takes_no_answer_lambda_calls_again(
     line.answers_go_to(line.codepipeline.address)
     assert line.call(job)["took"] is True
     assert len(executions(line)) == 1
+
+
+@pytest.mark.parametrize("how", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_source_fails_the_job_whatever_it_is_compressed_with(
+    piped: Piped, project_factory: ProjectFactory, how: int
+) -> None:
+    line, folder, body = piped(), project_factory(GOOD), io.BytesIO()
+    with zipfile.ZipFile(body, "w", how) as archive:
+        for path in [*sorted(folder.rglob("*.sql")), folder / "SHA256SUMS"]:
+            name = f"migrations/{path.relative_to(folder).as_posix()}"
+            archive.writestr(name, path.read_bytes(), how)
+    damaged = bytearray(body.getvalue())
+    at = damaged.find(b".sql") + 8
+    damaged[at : at + 10] = bytes(byte ^ 0x55 for byte in damaged[at : at + 10])
+    [only] = line.play(line.put(bytes(damaged)))
+    assert only.kind == "failure"
+    assert "is not a sound zip file" in only.text
+    assert "no run was started, and nothing was changed" in only.text
+
+
+def test_a_job_is_failed_whatever_its_call_raises(
+    piped: Piped, project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    line = piped()
+    monkeypatch.setattr(jobs, "prepare", exhausted)
+    job = line.job(line.source(project_factory(GOOD)))
+    answer, failed = line.called(job)
+    # Raised again, so that Lambda counts it, and calls twice more.
+    assert failed and answer["errorType"] == "UnexpectedError"
+    assert line.called(job)[1]
+    [only] = line.codepipeline.results
+    assert (only.kind, "MemoryError" in only.text) == ("failure", True)
+    assert executions(line) == []
+
+
+def test_a_job_whose_event_cannot_be_read_is_failed(piped: Piped) -> None:
+    line = piped()
+    job = line.job(line.put(b"gone"))
+    job["CodePipeline.job"]["data"]["inputArtifacts"] = 3
+    assert line.called(job)[1]
+    assert [result.kind for result in line.codepipeline.results] == ["failure"]
+
+
+def given_up(line: Pipeline, job: dict[str, Any], **how: str) -> dict[str, Any]:
+    """What final_word returns for a call that Lambda gave up."""
+    address = line.codepipeline.address
+    line.stack.set_variables("final_word", AWS_ENDPOINT_URL_CODEPIPELINE=address)
+    record = event("lambda_failed") | {"requestPayload": job, "responsePayload": how}
+    return line.stack.invoke("final_word", record)
+
+
+def test_the_job_of_a_call_that_was_killed_each_time_is_failed(
+    piped: Piped, project_factory: ProjectFactory
+) -> None:
+    line = piped()
+    job = line.job(line.source(project_factory(GOOD)))
+    killed = {
+        "errorType": "Runtime.ExitError",
+        "errorMessage": "RequestId: 1 Error: signal: killed",
+    }
+    assert given_up(line, job, **killed)["took"] is True
+    [only] = line.codepipeline.results
+    assert only.kind == "failure"
+    assert "no run was started" in only.text and "signal: killed" in only.text
+    assert "may need more memory" in only.text
+
+
+def test_of_a_run_that_can_no_more_be_followed_the_job_says_which(
+    piped: Piped, project_factory: ProjectFactory
+) -> None:
+    line = piped()
+    source = line.source(project_factory(GOOD))
+    run = line.call(line.job(source))["run"]
+    again = line.job(source, token=line.codepipeline.results[0].token)
+    late = {"errorType": "Sandbox.Timedout", "errorMessage": "Task timed out after 300.00 seconds"}
+    given_up(line, again, **late)
+    text = line.codepipeline.results[-1].text
+    assert f"the run {run} could not be followed, and may be at work" in text
+    assert f"turnback watch {run}" in text
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def http(desk: Desk, **changes: Any) -> dict[str, Any]:
     request = event("approval_link")
     request["requestContext"]["http"]["method"] = changes.pop("method", "POST")
     made = endpoint(desk, lambda: SlackSecret(SECRET), KEY)
-    return made.respond(called({**request, **changes}))
+    return called(made, {**request, **changes})
 
 
 @pytest.mark.parametrize("name", ["cancel.json", "slack.json", "plan.json", "answer", "0" * 32])

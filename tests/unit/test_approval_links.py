@@ -39,7 +39,7 @@ def token_for(person: Approver, run: str = RUN, **changes: Any) -> str:
 def get(desk: Desk, token: str) -> dict[str, Any]:
     request = event("approval_link")
     request["rawQueryString"] = f"t={token}"
-    return open_to(desk).respond(called(request))
+    return called(open_to(desk), request)
 
 
 def post(desk: Desk, token: str, **form: str) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def post(desk: Desk, token: str, **form: str) -> dict[str, Any]:
         "body": base64.b64encode(body).decode(),
         "isBase64Encoded": True,
     }
-    return open_to(desk).respond(called(request))
+    return called(open_to(desk), request)
 
 
 @pytest.fixture
@@ -261,7 +261,7 @@ def test_the_question_shows_the_sql_that_is_approved(desk: Desk) -> None:
     page = get(desk, token_for(ANN))["body"]
     assert "sql/0003_drop.sql, SHA-256 " + sha256(sql.encode()).hexdigest() in page
     assert "DROP TABLE edges; -- &lt;b&gt;" in page and "changed" not in page
-    seen = open_to(desk).respond(called({"run": RUN, "decision": "look"}))
+    seen = called(open_to(desk), {"run": RUN, "decision": "look"})
     assert seen["sql"].endswith(sql)
 
 
@@ -294,14 +294,14 @@ def test_other_methods_change_nothing(desk: Desk, method: str, status: int) -> N
     request = event("approval_link")
     request["requestContext"]["http"]["method"] = method
     request["rawQueryString"] = f"t={token_for(ANN)}"
-    assert open_to(desk).respond(called(request))["statusCode"] == status
+    assert called(open_to(desk), request)["statusCode"] == status
     assert desk.questions.look(RUN).answers == ()
 
 
 def test_the_address_without_a_link_shows_nothing(desk: Desk) -> None:
     request = event("approval_link")
     request["rawQueryString"] = ""
-    assert open_to(desk).respond(called(request))["statusCode"] == 404
+    assert called(open_to(desk), request)["statusCode"] == 404
 
 
 def test_a_request_from_outside_never_passes_for_the_command_line(desk: Desk) -> None:
@@ -311,7 +311,7 @@ def test_a_request_from_outside_never_passes_for_the_command_line(desk: Desk) ->
     request |= {"body": json.dumps(inner), "rawQueryString": "run=x&decision=approved"}
     # Even if a client could put fields beside those of Lambda.
     for trick in (request, {**request, **inner}, {**inner, "body": "{}"}, {**inner, "headers": {}}):
-        assert open_to(desk).respond(called(trick)).get("statusCode") in (404, 405)
+        assert called(open_to(desk), trick).get("statusCode") in (404, 405)
     assert desk.questions.look(RUN).answers == ()
 
 
@@ -357,7 +357,7 @@ def test_a_link_is_short_enough_for_any_mail_program() -> None:
 
 
 def test_over_the_command_line_who_the_caller_is_decides_whose_answer_it_is(desk: Desk) -> None:
-    answered = open_to(desk).respond(called(event("answer") | {"person": {"arn": ANN.aws[1]}}))
+    answered = called(open_to(desk), event("answer") | {"person": {"arn": ANN.aws[1]}})
     assert answered["recorded"]
     assert answered["outcome"]["by"] == ("ann",)
     [answer] = desk.questions.look(RUN).answers
@@ -366,23 +366,23 @@ def test_over_the_command_line_who_the_caller_is_decides_whose_answer_it_is(desk
 
 def test_the_gate_need_not_be_named(desk: Desk) -> None:
     order = {"run": RUN, "decision": "denied", "person": {"user_id": ANN.aws[0]}}
-    assert open_to(desk).respond(called(order))["gate"] == "release"
+    assert called(open_to(desk), order)["gate"] == "release"
 
 
 def test_somebody_who_is_no_approver_is_refused_by_their_name(desk: Desk) -> None:
     order = event("answer") | {"person": {"arn": "arn:aws:iam::1:user/eve", "user_id": "X"}}
     with pytest.raises(ApprovalRefused, match="do not include arn:aws:iam::1:user/eve"):
-        open_to(desk).respond(called(order))
+        called(open_to(desk), order)
 
 
 @pytest.mark.parametrize("person", [None, {}, "", "ann", {"name": "ann"}])
 def test_nobody_is_refused(desk: Desk, person: Any) -> None:
     with pytest.raises(ApprovalRefused, match="approvers do not include"):
-        open_to(desk).respond(called(event("answer") | {"person": person}))
+        called(open_to(desk), event("answer") | {"person": person})
 
 
 def test_looking_answers_nothing(desk: Desk) -> None:
-    seen = open_to(desk).respond(called({"run": RUN, "decision": "look"}))
+    seen = called(open_to(desk), {"run": RUN, "decision": "look"})
     assert seen["told"].endswith("0 of 1 have approved (nobody)")
     assert not seen["answers"]
 
@@ -390,12 +390,12 @@ def test_looking_answers_nothing(desk: Desk) -> None:
 @pytest.mark.parametrize("order", [{}, {"run": 1}, {"run": RUN, "way": "slack"}])
 def test_what_is_no_answer_is_refused(desk: Desk, order: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="this is not an answer"):
-        open_to(desk).respond(called(order))
+        called(open_to(desk), order)
 
 
 @pytest.mark.parametrize("decision", ["", "yes", None])
 def test_a_decision_that_is_none_is_refused(desk: Desk, decision: Any) -> None:
     with pytest.raises(ApprovalRefused, match="not an answer to this"):
-        open_to(desk).respond(
-            called(event("answer") | {"person": {"arn": ANN.aws[1]}, "decision": decision})
+        called(
+            open_to(desk), event("answer") | {"person": {"arn": ANN.aws[1]}, "decision": decision}
         )

@@ -38,13 +38,19 @@ The tree, with the exit code of the command line::
     ├── RunCancelled            1  a person stopped the run
     ├── ApplicationNotStopped   5  the application could not be stopped, or started again
     ├── AwsError                5  AWS cannot be reached, or refuses
-    └── ChatUnreachable         5  the chat did not take a message; no run depends on it
+    ├── ChatUnreachable         5  the chat did not take a message; no run depends on it
+    ├── OutOfSpace              5  less free space in /tmp than is needed
+    └── UnexpectedError         6  something that turnback did not expect, in a function
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 from typing import Any
+
+_MORE_SPACE = "free some; a function has what the stack's parameter TmpMegabytes gives it"
 
 
 class TurnbackError(Exception):
@@ -307,3 +313,45 @@ class ChatUnreachable(TurnbackError):
     """The chat did not take the message."""
 
     exit_code = 5
+
+
+class OutOfSpace(TurnbackError):
+    """There is not enough space on disk."""
+
+    exit_code = 5
+
+    @classmethod
+    def refuse(cls, folder: str, needed: int, what: str) -> None:
+        """Refuse what needs more bytes than a folder has free.
+
+        Args:
+            folder: where it would be.
+            needed: in bytes.
+            what: it is, for the message.
+
+        Raises:
+            OutOfSpace: it does not fit.
+        """
+        free = shutil.disk_usage(folder).free
+        if needed > free:
+            raise cls(
+                f"{what} needs {needed:,} bytes in {folder}, which has {free:,} bytes free",
+                hint=_MORE_SPACE,
+            )
+
+
+class UnexpectedError(TurnbackError):
+    """Something that turnback did not expect."""
+
+    exit_code = 6
+
+    @classmethod
+    def of(cls, error: Exception) -> UnexpectedError:
+        """The error, with its class and the first line of its text: others may have values."""
+        first = next(iter(str(error).splitlines()), "")
+        hint = "see the function's log; if the same input fails again, report it with the log"
+        if isinstance(error, MemoryError):
+            hint = "give the function more memory in the stack's template or parameters"
+        elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            hint = _MORE_SPACE
+        return cls(f"{type(error).__name__}: {first}".rstrip(": "), hint=hint)

@@ -90,25 +90,13 @@ class Endpoint:
             An HTTP response; to the command line, how the question stands.
 
         Raises:
-            TurnbackError: to the command line only: the answer does not count, and why.
+            TurnbackError: the answer does not count, and why; see failed_page.
         """
-        if not _OVER_HTTP & set(event):
-            if set(event) == {_PASSED_ON}:
-                return self._slack_passed_on(event[_PASSED_ON])
-            return self._direct(event)
-        try:
+        if _OVER_HTTP & set(event):
             return self._http(event)
-        except ApprovalRefused as error:
-            self.questions.log.warning(error.message, refused=True)
-            return notice(403, "This does not count", sentence(error.message), _hint(error))
-        except TurnbackError as error:
-            self.questions.log.warning(error.message, error=error.to_dict())
-            return notice(
-                503,
-                "Not now",
-                "Your answer may not be recorded: something that turnback needs does not work.",
-                "Try again in a minute; or, in a terminal, turnback approve.",
-            )
+        if set(event) == {_PASSED_ON}:
+            return self._slack_passed_on(event[_PASSED_ON])
+        return self._direct(event)
 
     def _direct(self, event: UrlEvent) -> dict[str, Any]:
         unknown = sorted(set(event) - _DIRECT)
@@ -253,6 +241,20 @@ class Endpoint:
         # After the answer: one whose write failed can be sent again.
         record.use(press.once)
         send(press.reply_to, reply(press, status), self.questions.log.warning)
+
+
+def failed_page(event: Mapping[str, Any], error: TurnbackError) -> HttpResponse | None:
+    """The page for whoever answers over HTTP, where an answer failed; None for anybody else."""
+    if not _OVER_HTTP & set(event):
+        return None
+    if isinstance(error, ApprovalRefused):
+        return notice(403, "This does not count", sentence(error.message), _hint(error))
+    return notice(
+        503,
+        "Not now",
+        "Your answer may not be recorded: something that turnback needs does not work.",
+        "Try again in a minute; or, in a terminal, turnback approve.",
+    )
 
 
 def _body(event: UrlEvent) -> bytes:

@@ -8,9 +8,11 @@ fails, the next call tries again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from turnback.errors import AwsError, ConfigurationError, TurnbackError
 from turnback.runs.order import Starter
@@ -127,6 +129,47 @@ class Jobs:
         if token is None:
             return self._begin(job, parameters)
         return self._follow(job, parameters, token)
+
+    def fail_raised(self, event: Mapping[str, Any], error: TurnbackError) -> None:
+        """Fail the job of a call that raised an error.
+
+        An outage fails no job: Lambda calls twice again, and then fail_unanswered is called.
+
+        Raises:
+            AwsError: CodePipeline accepts no answers at the moment.
+        """
+        if not isinstance(error, AwsError):
+            self._fail_call(event, RunError.from_state(error.to_dict()))
+
+    def fail_unanswered(self, record: Mapping[str, Any]) -> JobAnswer:
+        """Fail the job of a call that Lambda gave up: it raised, timed out or was killed each time.
+
+        Args:
+            record: what Lambda sends to the destination of a failed asynchronous invocation (its
+                Developer Guide, "Capturing records of Lambda asynchronous invocations").
+
+        Raises:
+            AwsError: CodePipeline accepts no answers at the moment.
+        """
+        given = record.get("responsePayload") or {}
+        condition = (record.get("requestContext") or {}).get("condition")
+        caught = {"Error": given.get("errorType") or condition, "Cause": json.dumps(given)}
+        error = RunError.from_caught(caught) or RunError("Unknown", "Lambda gives no reason")
+        hint = "retry the stage; see the log of on_pipeline, which may need more memory or space"
+        return self._fail_call(record["requestPayload"], replace(error, hint=error.hint or hint))
+
+    def _fail_call(self, event: Mapping[str, Any], error: RunError) -> JobAnswer:
+        """Fail the job of an event, of which perhaps no more than the id can be read."""
+        sent = event["CodePipeline.job"]
+        kept = (sent.get("data") or {}).get("continuationToken")
+        run, outcome = None, "no run was started, and nothing was changed"
+        if kept is not None:
+            with suppress(ConfigurationError):
+                run = Token.parse(kept).run
+            outcome = f"the run {run or 'of this job'} could not be followed, and may be at work"
+        message = message_of(outcome, error, run)
+        took = self.results.fail(sent["id"], "JobFailed", message, run)
+        return JobAnswer(sent["id"], run, "failure", took, message)
 
     def _begin(self, job: Job, parameters: Parameters) -> JobAnswer:
         run, now = job.run(), int(self.clock())
