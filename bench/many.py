@@ -50,7 +50,7 @@ def cpu(work: Callable[[], object]) -> float:
 
 def measure(server: EmbeddedServer, folder: Path, size: int) -> list[float]:
     """The row of a size."""
-    migrations, into = folder / "migrations", folder / "into"
+    migrations = folder / "migrations"
     write_project(migrations, size)
     url = server.socket_url(fresh_database(server))
     database = ["--database-url", url]
@@ -63,11 +63,10 @@ def measure(server: EmbeddedServer, folder: Path, size: int) -> list[float]:
     with Engine(url, context=RunContext(run="bench")) as engine:
 
         def validate() -> None:
-            opened = open_artifact(folder / "release.zip", into).project
+            opened = open_artifact(folder / "release.zip").project
             plan = engine.plan_up(opened)
             plan_losses(opened, plan.steps)
 
-        into.mkdir()
         found.append(cpu(validate))
         versions = [migration.version for migration in project.migrations[:-1]]
         found.append(cpu(lambda: engine.verify(project, versions)))

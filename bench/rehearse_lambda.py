@@ -90,9 +90,7 @@ def rehearsed(artifact: Path) -> dict[str, float | str]:
     from turnback.rehearsal.server import shadow_server
     from turnback.rehearsal.shadow import Shadow
 
-    into = artifact.with_name("release")
-    into.mkdir()
-    project = open_artifact(artifact, into).project
+    project = open_artifact(artifact).project
     with shadow_server() as server:
         result = rehearse(project, project.migrations, Shadow.on_throw_away(server))
     seconds = time.perf_counter() - began

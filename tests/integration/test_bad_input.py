@@ -744,11 +744,9 @@ def test_up_as_json_is_one_document_when_there_is_no_folder(tmp_path: Path) -> N
 def test_a_zip_that_is_none_is_refused(tmp_path: Path) -> None:
     archive = tmp_path / "1.0.0.zip"
     archive.write_text("CREATE TABLE first ();\n")
-    (tmp_path / "into").mkdir()
     with pytest.raises(InvalidArtifact, match="not a sound zip") as caught:
-        open_artifact(archive, tmp_path / "into")
+        open_artifact(archive)
     assert "turnback package" in (caught.value.hint or "")
-    assert list((tmp_path / "into").iterdir()) == []
 
 
 def test_a_zip_that_climbs_out_of_its_folder_is_refused(tmp_path: Path) -> None:
@@ -756,8 +754,6 @@ def test_a_zip_that_climbs_out_of_its_folder_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(archive, "w") as opened:
         opened.writestr("migrations/sql/0001_first.sql", "SELECT 1;")
         opened.writestr("../outside.sql", "SELECT 1;")
-    (tmp_path / "into").mkdir()
     with pytest.raises(InvalidArtifact, match=r"\.\./outside\.sql"):
-        open_artifact(archive, tmp_path / "into")
-    assert list((tmp_path / "into").iterdir()) == []
+        open_artifact(archive)
     assert not (tmp_path / "outside.sql").exists()

@@ -221,6 +221,16 @@ def test_a_wrong_order_is_refused_with_2(arguments: list[str], expected: str) ->
     assert answer.document["error"]["hint"]
 
 
+@pytest.mark.parametrize("name", ["1.4.0.tar.gz", "1.4.0.ZIP"])
+def test_a_file_with_an_ending_that_the_stack_is_told_nothing_of_is_refused(
+    name: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(b"PK")
+    answer = turnback("release", str(tmp_path / name), "--json")
+    assert answer.code == 2
+    assert f"{name} does not end with .zip" in answer.document["error"]["message"]
+
+
 def test_a_stack_that_is_not_there_is_named_with_those_that_are(
     stack: Stack, project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

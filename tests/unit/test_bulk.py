@@ -15,7 +15,7 @@ import pytest
 from turnback.errors import ChecksumMismatch, InvalidMigration
 from turnback.migrations import large
 from turnback.migrations.discovery import load_project
-from turnback.migrations.large import LargeScript
+from turnback.migrations.large import LargeScript, OpenFile
 from turnback.migrations.model import Script
 from turnback.migrations.text import position
 from turnback.sql import bulk
@@ -89,7 +89,7 @@ def read(tmp_path: Path) -> Reader:
     def large_script(sql: str) -> LargeScript:
         file = tmp_path / f"{next(numbers)}.sql"
         file.write_bytes(sql.encode())
-        return LargeScript("sql/0001_a.sql", file)
+        return LargeScript("sql/0001_a.sql", OpenFile(file))
 
     return large_script
 

@@ -125,3 +125,12 @@ def test_writing_replaces_the_file_and_leaves_nothing_else_behind(tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
     assert (tmp_path / FILE).read_text() == f"{B}  sql/b.sql\n"
     assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o644
+
+
+def test_a_name_in_another_form_of_unicode_is_reported_as_that(
+    project_factory: ProjectFactory,
+) -> None:
+    folder = project_factory({"sql/0001_cafe\u0301.sql": "SELECT 1;"})
+    (folder / "sql/0001_cafe\u0301.sql").rename(folder / "sql/0001_caf\u00e9.sql")
+    [finding] = compare(load_project(folder))
+    assert "another form of Unicode" in finding.message

@@ -254,3 +254,13 @@ def test_a_position_counts_lines_and_characters_from_one(
     offset: int, expected: tuple[int, int]
 ) -> None:
     assert position("a🐘\n\nb\r\n", offset) == expected
+
+
+@pytest.mark.parametrize("character", "\u2028\u0085\n\t\x1b\u202e")
+def test_a_file_name_with_a_character_that_nobody_sees_is_refused(
+    character: str, project_factory: ProjectFactory
+) -> None:
+    folder = project_factory({f"sql/0001_a{character}b.sql": "SELECT 1;"}, sums=False)
+    [error] = scan(folder)[1]
+    assert type(error) is InvalidMigration
+    assert "a character that nobody sees" in error.message

@@ -91,6 +91,10 @@ class Aws:
     def read(self, key: str) -> bytes | None:
         return self.objects.get(key)
 
+    def write_file(self, key: str, file: Path) -> str | None:
+        self.write(key, file.read_bytes())
+        return None
+
     def write(self, key: str, body: bytes) -> None:
         self.objects[key] = body
 

@@ -56,6 +56,9 @@ class ObjectStore(Store, Protocol):
     def name(self) -> str:
         """The bucket's name."""
 
+    def write_file(self, key: str, file: Path) -> str | None:
+        """Store a file, and return the object's version; None in a bucket without versions."""
+
     def download(self, key: str, version_id: str | None, into: Path) -> None:
         """Write one version of an object to a file.
 

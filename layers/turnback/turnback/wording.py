@@ -88,6 +88,11 @@ def visible(text: str) -> str:
     )
 
 
+def one_line(name: str) -> str:
+    """A name as it is printed: visible, and on one line, so that it passes for nothing else."""
+    return visible(name).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def _is_visible(character: str) -> bool:
     return unicodedata.category(character) not in _INVISIBLE and character not in _WITHOUT_WIDTH
 

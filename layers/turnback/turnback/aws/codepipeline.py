@@ -12,7 +12,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from turnback.aws.clients import LIMITS, aws_errors, client, code_of
-from turnback.errors import AwsError, InvalidArtifact
+from turnback.errors import AwsError, InvalidArtifact, OutOfSpace
 
 _CHUNK = 1024 * 1024
 # Errors for a job that has ended: stopped, timed out, or answered before.
@@ -100,11 +100,13 @@ class SourceArtifacts:
         Raises:
             AwsError: it does not exist, or may not be read.
             InvalidArtifact: it is too large.
+            OutOfSpace: it is larger than what is free there.
         """
         place = f"s3://{bucket}/{key}"
         try:
             found = self._s3.get_object(Bucket=bucket, Key=key)
             _refuse_larger(int(found["ContentLength"]), most, place)
+            OutOfSpace.refuse(str(into.parent), int(found["ContentLength"]), place)
             size = 0
             with into.open("wb") as file:
                 for chunk in found["Body"].iter_chunks(_CHUNK):

@@ -12,11 +12,12 @@ from zlib import crc32
 from botocore.exceptions import ClientError
 
 from turnback.aws.clients import aws_errors, client, code_of
-from turnback.errors import AwsError
+from turnback.errors import AwsError, OutOfSpace
 
 # S3 takes 10,000 parts: 16 MiB each allow a dump of 156 GiB with two parts in memory at most.
 PART_BYTES = 16 * 1024 * 1024
 _ABSENT = {"NoSuchKey", "NoSuchVersion", "404"}
+_CHUNK = 1024 * 1024
 _OVERTAKEN = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 
@@ -106,17 +107,26 @@ class Bucket:
 
         Raises:
             AwsError: the object or the version does not exist, or may not be read.
+            OutOfSpace: it is larger than what is free there.
         """
-        with into.open("wb") as file:
-            for chunk in self.stream(key, version_id):
+        body, size = self._open(key, version_id)
+        OutOfSpace.refuse(str(into.parent), size, f"s3://{self.name}/{key}")
+        with aws_errors(f"read s3://{self.name}/{key}"), into.open("wb") as file:
+            for chunk in body.iter_chunks(_CHUNK):
                 file.write(chunk)
 
     def stream(self, key: str, version_id: str | None = None) -> Iterator[bytes]:
         """The object in chunks of 1 MiB."""
+        body, _ = self._open(key, version_id)
+        with aws_errors(f"read s3://{self.name}/{key}"):
+            yield from body.iter_chunks(_CHUNK)
+
+    def _open(self, key: str, version_id: str | None) -> tuple[Any, int]:
+        """The object's body, and how many bytes it has."""
         version = {"VersionId": version_id} if version_id else {}
         with aws_errors(f"read s3://{self.name}/{key}"):
             try:
-                body = self._s3.get_object(Bucket=self.name, Key=key, **version)["Body"]
+                found = self._s3.get_object(Bucket=self.name, Key=key, **version)
             except ClientError as error:
                 if code_of(error) in _ABSENT:
                     raise AwsError(
@@ -125,7 +135,7 @@ class Bucket:
                         hint="upload the artifact again",
                     ) from error
                 raise
-            yield from body.iter_chunks(1024 * 1024)
+        return found["Body"], int(found["ContentLength"])
 
     def upload(self, key: str, tags: Mapping[str, str]) -> Upload:
         """An object to be written in pieces; see Upload."""

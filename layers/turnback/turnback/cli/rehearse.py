@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -223,22 +222,21 @@ def checklist(
     pending there. What only a run on AWS can know says so; the run answers it in its report.
     Exit code 3 when an answer is no.
     """
-    with tempfile.TemporaryDirectory(prefix="turnback-") as folder:
-        opened = open_artifact(artifact, Path(folder))
-        project = opened.project
-        chosen = list(project.migrations)
-        surroundings = None
-        if database_url:
-            with open_engine(database_url, project.folder, history_schema, out) as engine:
-                chosen = _pending(project, engine)
-                surroundings = _surroundings(project, engine)
-        if not chosen:
-            out.document |= {"status": "nothing_to_do", "checklist": []}
-            out.result(f"Nothing of release {opened.release} is pending.")
-            return 0
-        with _shadow(shadow_url, out) as shadow:
-            shadow.surroundings = surroundings
-            result = proof.rehearse(project, chosen, shadow, history_schema=history_schema)
+    opened = open_artifact(artifact)
+    project = opened.project
+    chosen = list(project.migrations)
+    surroundings = None
+    if database_url:
+        with open_engine(database_url, project.folder, history_schema, out) as engine:
+            chosen = _pending(project, engine)
+            surroundings = _surroundings(project, engine)
+    if not chosen:
+        out.document |= {"status": "nothing_to_do", "checklist": []}
+        out.result(f"Nothing of release {opened.release} is pending.")
+        return 0
+    with _shadow(shadow_url, out) as shadow:
+        shadow.surroundings = surroundings
+        result = proof.rehearse(project, chosen, shadow, history_schema=history_schema)
     rehearsal = RehearsalRecord.from_state(result.to_dict())
     known = answers.Evidence(opened.source, answers.undocumented(chosen), rehearsal)
     items = [item.to_dict() for item in answers.checklist(known)]

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import stat
-import struct
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any
 
 from turnback.errors import (
     ChecksumMismatch,
@@ -23,53 +18,35 @@ from turnback.errors import (
 )
 from turnback.migrations.checksums import FILE, compare, format_sums, scripts_of
 from turnback.migrations.discovery import load_project
+from turnback.migrations.files import Files, Folder, ZippedFolder
 from turnback.migrations.model import Project
 from turnback.migrations.release import parse_release
+from turnback.migrations.zips import Zip, ZipEntry, check_entries
 from turnback.wording import cut
 
 FORMAT = 1
 MANIFEST = "release.json"
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
-# Ten thousand migrations with their rollback and verify scripts.
-MAX_ENTRIES = 40_000
-# Of a whole repository, of which one folder is read.
-MAX_ENTRIES_IN_ALL = 100_000
-# An entry of the zip's directory has 46 bytes, its name and its extra fields.
-_DIRECTORY_BYTES_AN_ENTRY = 300
 MAX_MANIFEST_BYTES = 1024 * 1024
 # Of the source, what anything reads, and no more of it: it goes into every message of the run.
 SOURCE = ("repository", "commit")
 SOURCE_LENGTH = 500
-MAX_FILE_BYTES = 64 * 1024 * 1024
-MAX_TOTAL_BYTES = 512 * 1024 * 1024
-MAX_RATIO = 200
-# Under this size a high ratio is harmless, and ordinary for repetitive SQL.
-_RATIO_MATTERS_FROM = 64 * 1024
-_CHUNK = 1024 * 1024
-_LONGEST_NAME_BYTES = 255
-# Below the 4096 of Linux by more than any folder to extract into.
-_LONGEST_PATH_BYTES = 1024
-# The records that end a zip (APPNOTE.TXT, 4.3.14 to 4.3.16): entries and bytes of its directory.
-_END = struct.Struct("<4s6xHL6x")
-_END_64_LOCATOR_BYTES = 20
-_END_64 = struct.Struct("<4s28xQQ8x")
-_END_64_BEFORE = _END_64.size + _END_64_LOCATOR_BYTES
-_LONGEST_COMMENT = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """An artifact that was checked and extracted."""
+    """An artifact that was checked."""
 
     release: str
     project: Project
+    files: Files = field(compare=False)
     rollback_to: str | None = None
     created_at: str | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
 
 
 def pack(
-    folder: Path,
+    folder: Path | Files,
     release: str,
     out: Path,
     *,
@@ -93,7 +70,8 @@ def pack(
         InvalidArtifact: it has more or larger files than ``open_artifact`` reads.
     """
     parse_release(release)
-    project = load_project(folder)
+    files = Folder(folder) if isinstance(folder, Path) else folder
+    project = load_project(files)
     refuse(compare(project))
     manifest = {
         "format": FORMAT,
@@ -109,9 +87,9 @@ def pack(
             _add(archive, MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
             _add(archive, f"migrations/{FILE}", format_sums(project.sums or {}).encode())
             for path in sorted(script.path for script in scripts_of(project)):
-                _add(archive, f"migrations/{path}", (folder / path).read_bytes())
+                _add(archive, f"migrations/{path}", files.read(path))
             # What would be refused when it is released is refused here.
-            _check_sizes(_checked(archive.infolist()))
+            check_entries((entry.filename, entry) for entry in archive.infolist())
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)
@@ -119,13 +97,20 @@ def pack(
 
 
 def open_artifact(
-    archive: Path, into: Path, *, release: str | None = None, folder: str | None = None
+    archive: Path,
+    into: Path | None = None,
+    *,
+    release: str | None = None,
+    folder: str | None = None,
 ) -> Artifact:
-    """Check an artifact and extract it.
+    """Check an artifact, and read its project.
+
+    Its files are not unpacked: they are read from the zip for as long as the project is used.
 
     Args:
         archive: the zip.
-        into: an empty folder to extract into.
+        into: the folder where a large file is unpacked while it is used; the temporary one, if not
+            given.
         release: the release expected; a source artifact without ``release.json`` takes it as its
             own, any other must agree with it.
         folder: where the migrations are inside a source artifact, ``.`` for its root; other files
@@ -135,26 +120,21 @@ def open_artifact(
     Raises:
         InvalidArtifact: the zip is unsafe, damaged or not an artifact.
         ChecksumMismatch: a file is not what SHA256SUMS says.
+        OutOfSpace: a large file of it could not be unpacked.
     """
-    extract(archive, into, below=None if folder == "." else folder, besides=MANIFEST)
-    try:
-        return _read(into, release, folder)
-    except TurnbackError:
-        for path in into.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        raise
-
-
-def _read(into: Path, release: str | None, folder: str | None) -> Artifact:
-    root = into / folder if folder else _find_migrations(into)
-    manifest = _read_manifest([into / MANIFEST, root / MANIFEST], release)
-    project = load_project(root)
+    below = None if folder == "." else folder
+    opened = Zip(archive, below=below, besides=MANIFEST)
+    root = _find_migrations(opened) if folder is None else (below or "")
+    manifest = _read_manifest(opened, root, release)
+    files = ZippedFolder(opened, root, _below(opened, root), into)
+    project = load_project(files)
     refuse(compare(project))
     if folder is None:
-        _refuse_unknown_files(project)
+        _refuse_unknown_files(project, files)
     return Artifact(
         release=manifest["release"],
         project=project,
+        files=files,
         rollback_to=manifest.get("rollback_to"),
         created_at=manifest.get("created_at"),
         source=_source(manifest),
@@ -176,20 +156,45 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     archive.writestr(info, data, zipfile.ZIP_DEFLATED)
 
 
-def _find_migrations(into: Path) -> Path:
-    candidates = [into, *sorted(path for path in into.iterdir() if path.is_dir())]
-    found = [path for path in candidates if (path / "sql").is_dir()]
+def folders_of_migrations(names: Iterable[str]) -> list[str]:
+    """The folders among these paths that have a folder ``sql``: the root, ``""``, or one below.
+
+    Where everything is in one folder, as in a repository that was downloaded, that counts as root.
+    """
+    split = [name.split("/") for name in names]
+    found = {"" for path in split if len(path) > 1 and path[0] == "sql"}
+    found |= {path[0] for path in split if len(path) > 2 and path[1] == "sql"}
+    if not found and len({path[0] for path in split}) == 1:
+        found = {f"{path[0]}/{path[1]}" for path in split if len(path) > 3 and path[2] == "sql"}
+    return sorted(found)
+
+
+def _find_migrations(opened: Zip) -> str:
+    found = folders_of_migrations(opened.files)
     if len(found) != 1:
         raise InvalidArtifact(
-            "no folder 'sql' in the artifact" if not found else "several folders of migrations",
+            f"several folders of migrations: {', '.join(found)}"
+            if found
+            else "no folder 'sql' in the artifact",
             hint="make artifacts with: turnback package --release 1.4.0",
         )
     return found[0]
 
 
-def _read_manifest(places: list[Path], release: str | None) -> dict[str, Any]:
-    place = next((path for path in places if path.is_file()), None)
-    if place is None:
+def _below(opened: Zip, folder: str) -> dict[str, ZipEntry]:
+    inside = f"{folder}/" if folder else ""
+    return {
+        path.removeprefix(inside): entry
+        for path, entry in opened.files.items()
+        if path.startswith(inside)
+    }
+
+
+def _read_manifest(opened: Zip, root: str, release: str | None) -> dict[str, Any]:
+    # At the root of the zip, or beside the folder of the migrations, or in it.
+    places = [MANIFEST, f"{root.rpartition('/')[0]}/{MANIFEST}", f"{root}/{MANIFEST}"]
+    entry = next((opened.files[path] for path in places if path in opened.files), None)
+    if entry is None:
         if release is None:
             raise InvalidArtifact(
                 f"there is no {MANIFEST} in the artifact",
@@ -197,7 +202,7 @@ def _read_manifest(places: list[Path], release: str | None) -> dict[str, Any]:
             )
         manifest: Any = {"format": FORMAT, "release": release}
     else:
-        manifest = _parse_manifest(place)
+        manifest = _parse_manifest(opened, entry)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("release"), str):
         raise InvalidArtifact(f"{MANIFEST} names no release", file=MANIFEST)
     if type(manifest.get("format")) is not int or manifest["format"] != FORMAT:
@@ -221,14 +226,14 @@ def _read_manifest(places: list[Path], release: str | None) -> dict[str, Any]:
     return manifest
 
 
-def _parse_manifest(place: Path) -> Any:
-    size = place.stat().st_size
-    if size > MAX_MANIFEST_BYTES:
+def _parse_manifest(opened: Zip, entry: ZipEntry) -> Any:
+    if entry.file_size > MAX_MANIFEST_BYTES:
         raise InvalidArtifact(
-            f"{size:,} bytes; {MANIFEST} has at most {MAX_MANIFEST_BYTES:,}", file=MANIFEST
+            f"{entry.file_size:,} bytes; {MANIFEST} has at most {MAX_MANIFEST_BYTES:,}",
+            file=MANIFEST,
         )
     try:
-        manifest = json.loads(place.read_text("utf-8"))
+        manifest = json.loads(b"".join(opened.chunks(entry)).decode())
     except (ValueError, RecursionError) as exc:
         raise InvalidArtifact(f"{MANIFEST} is not JSON: {exc}", file=MANIFEST) from exc
     try:
@@ -257,155 +262,12 @@ def _source(manifest: Mapping[str, Any]) -> dict[str, str]:
     return {name: cut(found[name], SOURCE_LENGTH) for name in SOURCE if name in found}
 
 
-def _refuse_unknown_files(project: Project) -> None:
+def _refuse_unknown_files(project: Project, files: Files) -> None:
     known = {FILE, MANIFEST, *(project.sums or {})}
-    for path in sorted(project.folder.rglob("*")):
-        name = path.relative_to(project.folder).as_posix()
-        if path.is_file() and name not in known:
+    for path in sorted(files.below("")):
+        if path not in known:
             raise ChecksumMismatch(
                 f"{FILE} does not know this file",
-                file=name,
+                file=path,
                 hint="make artifacts with: turnback package --release 1.4.0",
             )
-
-
-def extract(archive: Path, into: Path, *, below: str | None = None, besides: str = "") -> None:
-    """Extract a zip from an untrusted source: every entry is checked before one is written.
-
-    Args:
-        archive: the zip.
-        into: the folder to extract into.
-        below: only what lies below this folder of the zip; the rest of a repository, its links
-            among it, is neither extracted nor judged.
-        besides: one file that is extracted all the same, if it is there.
-
-    Raises:
-        InvalidArtifact: it is not a zip, is damaged, or has an unsafe entry.
-    """
-    try:
-        with archive.open("rb") as file:
-            _check_directory(file, MAX_ENTRIES if below is None else MAX_ENTRIES_IN_ALL)
-        with zipfile.ZipFile(archive) as opened:
-            entries = _checked(
-                [
-                    entry
-                    for entry in opened.infolist()
-                    if entry.filename == besides or _wanted(entry.filename, below)
-                ]
-            )
-            _check_sizes(entries)
-            files = [entry for entry in entries if not entry.is_dir()]
-            for folder in {os.path.dirname(entry.filename) for entry in files}:  # noqa: PTH120
-                (into / folder).mkdir(parents=True, exist_ok=True)
-            for entry in files:
-                _write(opened, entry, f"{into}/{entry.filename}")
-    except (zipfile.BadZipFile, zlib.error, EOFError) as exc:
-        raise InvalidArtifact(
-            f"the artifact is not a sound zip file: {exc}",
-            hint="upload it again; make artifacts with: turnback package --release 1.4.0",
-        ) from exc
-    except UnicodeDecodeError as exc:
-        raise InvalidArtifact(
-            "the name of an entry is not UTF-8, though the zip says so",
-            hint="make artifacts with: turnback package --release 1.4.0",
-        ) from exc
-    except (NotImplementedError, RuntimeError) as exc:
-        raise InvalidArtifact(f"the zip uses a feature that is not supported: {exc}") from exc
-
-
-def _check_directory(file: BinaryIO, most: int) -> None:
-    """Refuse a directory of too many entries before it is read, which takes memory for each.
-
-    The number may be a lie, so the bytes are limited as well. A zip without an end record is
-    refused when it is opened.
-    """
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(size - _LONGEST_COMMENT - _END.size - _END_64_BEFORE, 0))
-    tail = file.read()
-    # As zipfile looks for it: at the very end, else the last one before a comment.
-    at = len(tail) - _END.size
-    if at < 0 or tail[at : at + 4] != b"PK\5\6" or tail[-2:] != b"\0\0":
-        at = tail.rfind(b"PK\5\6")
-    if at < 0 or at + _END.size > len(tail):
-        return
-    _, entries, length = _END.unpack_from(tail, at)
-    if at >= _END_64_BEFORE and tail[at - _END_64_LOCATOR_BYTES :][:4] == b"PK\6\7":
-        mark, *large = _END_64.unpack_from(tail, at - _END_64_BEFORE)
-        if mark == b"PK\6\6":
-            entries, length = large
-    if entries > most:
-        raise InvalidArtifact(f"{entries} entries; at most {most} are read")
-    if length > most * _DIRECTORY_BYTES_AN_ENTRY:
-        raise InvalidArtifact(
-            f"the zip's directory has {length:,} bytes; at most "
-            f"{most * _DIRECTORY_BYTES_AN_ENTRY:,} are read"
-        )
-
-
-def _wanted(name: str, below: str | None) -> bool:
-    return below is None or name.startswith(below.rstrip("/") + "/")
-
-
-def _checked(entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
-    if len(entries) > MAX_ENTRIES:
-        raise InvalidArtifact(f"{len(entries)} entries; at most {MAX_ENTRIES} are read")
-    seen: set[str] = set()
-    for entry in entries:
-        name = entry.filename
-        path = PurePosixPath(name)
-        if _leaves_folder(path, entry.orig_filename):
-            raise InvalidArtifact("this path leaves the folder", file=name)
-        kind = stat.S_IFMT(entry.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise InvalidArtifact("links and special files are refused", file=name)
-        if entry.flag_bits & 0x1:
-            raise InvalidArtifact("encrypted entries are refused", file=name)
-        if path.as_posix() in seen:
-            raise InvalidArtifact("this entry is there twice", file=name)
-        if max(len(part.encode()) for part in path.parts) > _LONGEST_NAME_BYTES:
-            raise InvalidArtifact("this name is too long for a file", file=name)
-        if len(name.encode()) > _LONGEST_PATH_BYTES:
-            raise InvalidArtifact(
-                f"this path is too long: at most {_LONGEST_PATH_BYTES} bytes", file=name[:80] + "…"
-            )
-        seen.add(path.as_posix())
-    _check_folders(entries)
-    return entries
-
-
-def _check_folders(entries: list[zipfile.ZipInfo]) -> None:
-    files = {PurePosixPath(entry.filename) for entry in entries if not entry.is_dir()}
-    for path in files:
-        if folder := next((parent for parent in path.parents if parent in files), None):
-            raise InvalidArtifact("this is a file and a folder at once", file=str(folder))
-
-
-def _leaves_folder(path: PurePosixPath, original: str) -> bool:
-    # A backslash or a drive letter is a path of its own to Windows, and to nobody else.
-    odd = not path.parts or "\\" in original or ":" in path.parts[0]
-    return odd or path.is_absolute() or ".." in path.parts
-
-
-def _check_sizes(entries: list[zipfile.ZipInfo]) -> None:
-    for entry in entries:
-        if entry.file_size > MAX_FILE_BYTES:
-            raise InvalidArtifact(
-                f"{entry.file_size:,} bytes; at most {MAX_FILE_BYTES:,} a file", file=entry.filename
-            )
-        if entry.file_size > _RATIO_MATTERS_FROM and entry.file_size > MAX_RATIO * max(
-            entry.compress_size, 1
-        ):
-            raise InvalidArtifact(
-                f"compressed more than {MAX_RATIO} to 1, as a zip bomb is", file=entry.filename
-            )
-    total = sum(entry.file_size for entry in entries)
-    if total > MAX_TOTAL_BYTES:
-        raise InvalidArtifact(f"{total:,} bytes in all; at most {MAX_TOTAL_BYTES:,}")
-
-
-def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, target: str) -> None:
-    # zipfile stops reading at the size the entry declares and then checks the CRC, so an entry
-    # that lies about its size cannot grow past what was checked.
-    with opened.open(entry) as source, open(target, "xb") as file:  # noqa: PTH123
-        while chunk := source.read(_CHUNK):
-            file.write(chunk)

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from unicodedata import normalize
 
 from turnback.errors import ChecksumMismatch, InvalidMigration, TurnbackError
 from turnback.migrations.model import Migration, Project, Script
@@ -27,7 +28,9 @@ def parse_sums(text: str, *, path: str = FILE) -> dict[str, str]:
         InvalidMigration: a line is not a checksum line, or a file is named twice.
     """
     sums: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    # Not by splitlines(), for which a name may have line ends that no file has.
+    for number, ended in enumerate(text.split("\n"), 1):
+        line = ended.removesuffix("\r")
         if not line.strip():
             continue
         match = _LINE.match(line)
@@ -112,8 +115,15 @@ def compare(project: Project) -> list[TurnbackError]:
         ]
     actual = {script.path: script.checksum for script in scripts_of(project)}
     findings: list[TurnbackError] = []
-    for path in sorted(actual.keys() | project.sums.keys()):
-        if path not in project.sums:
+    forms = {normalize("NFC", path): path for path in project.sums.keys() - actual.keys()}
+    twins = {path: forms.pop(form) for path in actual if (form := normalize("NFC", path)) in forms}
+    for path in sorted((actual.keys() | project.sums.keys()) - set(twins.values())):
+        if path in twins:
+            message = (
+                f"{FILE} names this file in another form of Unicode: macOS writes NFD where others "
+                "write NFC"
+            )
+        elif path not in project.sums:
             message = f"{FILE} does not know this file"
         elif path not in actual:
             message = f"{FILE} names this file, but it is not there"

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from turnback.errors import DuplicateVersion, InvalidMigration, ProjectNotFound, TurnbackError
-from turnback.migrations import large
 from turnback.migrations.checksums import FILE, digest, parse_sums
+from turnback.migrations.files import Files, Folder
 from turnback.migrations.headers import read_directives
+from turnback.migrations.large import LargeScript
 from turnback.migrations.model import Migration, Project, Script
 from turnback.migrations.text import decode
-from turnback.wording import counted
+from turnback.wording import counted, one_line
 
 _NAME = re.compile(r"^([0-9]{1,20})_(.+)\.sql$")
 # The columns of the history table: varchar(20) and varchar(255).
 _LONGEST_NAME = 255
 
 
-def load_project(folder: Path) -> Project:
-    """The migrations of a folder, oldest first.
+def load_project(folder: Path | Files) -> Project:
+    """The migrations of a folder, or of a folder in a zip, oldest first.
 
     Raises:
         ProjectNotFound: no such folder, or no migrations in it.
@@ -31,28 +31,29 @@ def load_project(folder: Path) -> Project:
         raise findings[0]
     if not project.migrations:
         raise ProjectNotFound(
-            f"no migrations in {folder / 'sql'}",
+            f"no migrations in {project.folder / 'sql'}",
             hint="write the first one: turnback generate NAME",
         )
     return project
 
 
-def scan(folder: Path) -> tuple[Project, list[TurnbackError]]:
+def scan(folder: Path | Files) -> tuple[Project, list[TurnbackError]]:
     """The project as far as it can be read, and everything wrong with its files.
 
     Raises:
         ProjectNotFound: there is no such folder, or it has no folder ``sql``.
     """
-    if not (folder / "sql").is_dir():
-        what = "no folder 'sql' in" if folder.is_dir() else "no folder"
+    files = Folder(folder) if isinstance(folder, Path) else folder
+    if not files.is_folder("sql"):
+        what = "no folder 'sql' in" if files.is_folder("") else "no folder"
         raise ProjectNotFound(
-            f"{what} {folder}",
+            f"{what} {files.path}",
             hint="name the folder with --dir, or make one here: turnback init",
         )
     findings: list[TurnbackError] = []
-    forward = _read_folder(folder, "sql", findings)
-    rollback = _pick(_read_folder(folder, "rollback", findings), "rollback", forward, findings)
-    verify = _pick(_read_folder(folder, "verify", findings), "verify", forward, findings)
+    forward = _read_folder(files, "sql", findings)
+    rollback = _pick(_read_folder(files, "rollback", findings), "rollback", forward, findings)
+    verify = _pick(_read_folder(files, "verify", findings), "verify", forward, findings)
     migrations: dict[int, Migration] = {}
     for version, name, script in forward:
         number = int(version)
@@ -70,16 +71,16 @@ def scan(folder: Path) -> tuple[Project, list[TurnbackError]]:
             version, name, script, rollback.get(number), verify.get(number)
         )
     ordered = tuple(migrations[number] for number in sorted(migrations))
-    return Project(folder, ordered, _read_sums(folder, findings)), findings
+    return Project(files.path, ordered, _read_sums(files, findings)), findings
 
 
 _Found = list[tuple[str, str, Script]]
 
 
-def _read_folder(folder: Path, kind: str, findings: list[TurnbackError]) -> _Found:
+def _read_folder(files: Files, kind: str, findings: list[TurnbackError]) -> _Found:
     found: _Found = []
     try:
-        names = sorted(os.listdir(folder / kind))  # noqa: PTH208 (a third of the time)
+        names = sorted(files.names(kind))
     except FileNotFoundError:
         return found
     except NotADirectoryError:
@@ -89,8 +90,17 @@ def _read_folder(folder: Path, kind: str, findings: list[TurnbackError]) -> _Fou
         if filename.startswith("."):
             continue
         path = f"{kind}/{filename}"
+        if one_line(path) != path:
+            findings.append(
+                InvalidMigration(
+                    "the file's name has a character that nobody sees, or that ends a line",
+                    file=path,
+                    hint="rename it, with letters that everybody can read",
+                )
+            )
+            continue
         if not filename.lower().endswith(".sql"):
-            _refuse_scripts_below(folder, path, findings)
+            _refuse_scripts_below(files, path, findings)
             continue
         match = _NAME.match(filename)
         try:
@@ -100,7 +110,7 @@ def _read_folder(folder: Path, kind: str, findings: list[TurnbackError]) -> _Fou
                     file=path,
                     hint="VERSION is 1 to 20 digits, for example 0002_user_preferences.sql",
                 )
-            found.append((match[1], match[2], _read_script(folder / kind / filename, path)))
+            found.append((match[1], match[2], _read_script(files, path)))
         except TurnbackError as finding:
             findings.append(finding)
         except OSError as exc:
@@ -108,22 +118,20 @@ def _read_folder(folder: Path, kind: str, findings: list[TurnbackError]) -> _Fou
     return found
 
 
-def _read_script(file: Path, path: str) -> Script:
-    # One descriptor and one read for most files: a project has thousands.
-    with file.open("rb") as opened:
-        data = opened.read(large.LARGE_BYTES)
-    if len(data) == large.LARGE_BYTES:
-        return large.LargeScript(path, file)
-    sql = decode(path, data)
-    return Script(path, sql, digest(data), read_directives(path, sql))
+def _read_script(files: Files, path: str) -> Script:
+    found = files.open(path)
+    if not isinstance(found, bytes):
+        return LargeScript(path, found)
+    sql = decode(path, found)
+    return Script(path, sql, digest(found), read_directives(path, sql))
 
 
-def _refuse_scripts_below(folder: Path, path: str, findings: list[TurnbackError]) -> None:
+def _refuse_scripts_below(files: Files, path: str, findings: list[TurnbackError]) -> None:
     """Subfolders are not read: a script in one would never run, and nobody would notice."""
-    if not (folder / path).is_dir():
+    if not files.is_folder(path):
         return
     try:
-        below = _scripts_below(folder, path)
+        below = sorted(filter(_is_script, files.below(path)))
     except OSError as exc:
         findings.append(InvalidMigration(f"cannot be read: {exc.strerror}", file=path))
         return
@@ -138,16 +146,9 @@ def _refuse_scripts_below(folder: Path, path: str, findings: list[TurnbackError]
         )
 
 
-def _scripts_below(folder: Path, path: str) -> list[str]:
-    def fail(error: OSError) -> None:
-        raise error
-
-    return sorted(
-        (Path(parent) / name).relative_to(folder).as_posix()
-        for parent, _, names in os.walk(folder / path, onerror=fail)
-        for name in names
-        if name.lower().endswith(".sql") and not name.startswith(".")
-    )
+def _is_script(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return name.lower().endswith(".sql") and not name.startswith(".")
 
 
 def _pick(
@@ -189,9 +190,9 @@ def _pick(
     return picked
 
 
-def _read_sums(folder: Path, findings: list[TurnbackError]) -> dict[str, str] | None:
+def _read_sums(files: Files, findings: list[TurnbackError]) -> dict[str, str] | None:
     try:
-        return parse_sums(decode(FILE, (folder / FILE).read_bytes()))
+        return parse_sums(decode(FILE, files.read(FILE)))
     except FileNotFoundError:
         return None
     except TurnbackError as finding:

@@ -8,10 +8,11 @@ import hashlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
-from turnback.errors import ChecksumMismatch
+from turnback.errors import ChecksumMismatch, InvalidMigration
 from turnback.migrations.headers import read_directives
 from turnback.migrations.model import Script
 from turnback.migrations.text import decode
@@ -31,10 +32,47 @@ else:
     _read_at = os.pread
 
 
+class FileText(Protocol):
+    """The bytes of a file that is not kept in memory."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes it had when it was opened."""
+
+    def chunks(self) -> Iterable[bytes]:
+        """All of it, from the beginning, in chunks of ``BLOCK_BYTES``."""
+
+    def read(self, start: int, end: int) -> bytes:
+        """The bytes between two places; fewer at the end of the file."""
+
+
+class OpenFile:
+    """A file on disk, kept open: its text is there until it is let go."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self.size = os.fstat(self._file).st_size
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):
+            os.close(self._file)
+
+    def chunks(self) -> Iterator[bytes]:
+        """See FileText."""
+        for start in range(0, self.size, BLOCK_BYTES):
+            yield self.read(start, min(start + BLOCK_BYTES, self.size))
+
+    def read(self, start: int, end: int) -> bytes:
+        """See FileText."""
+        parts = []
+        while start < end and (data := _read_at(self._file, end - start, start)):
+            parts.append(data)
+            start += len(data)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
 class LargeScript(Script):
     """A script that is read from its file whenever it is needed.
-
-    The file is kept open, so that the text is there until the script is let go.
 
     Attributes:
         length: bytes of its text, without a byte order mark.
@@ -42,29 +80,35 @@ class LargeScript(Script):
     """
 
     __slots__ = ("_file", "_skipped", "length", "reading")
-    _file: int
+    _file: FileText
     _skipped: int
     length: int
     reading: object
 
-    def __init__(self, path: str, file: Path) -> None:
+    def __init__(self, path: str, file: FileText) -> None:
         """Check the file as ``decode`` does. Raises as that and ``read_directives`` do."""
-        opened = os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        object.__setattr__(self, "_file", opened)
-        whole = os.fstat(opened).st_size
         mark = len(codecs.BOM_UTF8)
-        skipped = mark if _read_at(opened, mark, 0) == codecs.BOM_UTF8 else 0
-        attributes = {"path": path, "_skipped": skipped, "reading": None, "_line_ends": None}
-        for name, value in {**attributes, "length": whole - skipped}.items():
-            object.__setattr__(self, name, value)
-        if not self._is_text():
-            decode(path, self._bytes(-skipped, whole))
-        object.__setattr__(self, "checksum", self._digest())
-        object.__setattr__(self, "directives", read_directives(path, self.blocks()))
+        skipped, checksum = 0, hashlib.sha256()
 
-    def __del__(self) -> None:
-        with contextlib.suppress(AttributeError):
-            os.close(self._file)
+        def hashed() -> Iterator[bytes]:
+            nonlocal skipped
+            for number, data in enumerate(file.chunks()):
+                checksum.update(data)
+                if b"\0" in data:
+                    raise _NoText
+                if number == 0 and data.startswith(codecs.BOM_UTF8):
+                    skipped = mark
+                yield data
+
+        try:
+            directives = read_directives(path, _blocks(hashed()))
+        except (UnicodeDecodeError, _NoText):
+            decode(path, b"".join(file.chunks()))
+            raise InvalidMigration("the file is not text", file=path) from None
+        attributes = {"path": path, "_file": file, "reading": None, "_line_ends": None}
+        more = {"_skipped": skipped, "length": file.size - skipped, "directives": directives}
+        for name, value in {**attributes, **more, "checksum": checksum.hexdigest()}.items():
+            object.__setattr__(self, name, value)
 
     __hash__ = object.__hash__
 
@@ -78,7 +122,7 @@ class LargeScript(Script):
     @property
     def sql(self) -> str:
         """The whole text, read anew each time."""
-        return self.read(0, self.length)
+        return "".join(self.blocks())
 
     @property
     def head(self) -> str:
@@ -95,55 +139,40 @@ class LargeScript(Script):
         Raises:
             ChecksumMismatch: the file has become shorter.
         """
-        return self._bytes(start, min(end, self.length))
+        end = min(end, self.length)
+        if start >= end:
+            return b""
+        data = self._file.read(start + self._skipped, end + self._skipped)
+        if len(data) < end - start:
+            raise ChecksumMismatch(
+                "the file has become shorter while it was read",
+                file=self.path,
+                hint="run it again when the file is complete",
+            )
+        return data
 
     def blocks(self) -> Iterator[str]:
         """The text in blocks of about a megabyte, each of whole lines."""
-        start = 0
-        while start < self.length:
-            parts, end = list[bytes](), start
-            while end < self.length and not (parts and b"\n" in parts[-1]):
-                parts.append(self.read_bytes(end, end + BLOCK_BYTES))
-                end += len(parts[-1])
-            data = b"".join(parts)
-            if end < self.length:
-                data = data[: data.rindex(b"\n") + 1]
-            yield data.decode("utf-8")
-            start += len(data)
+        return _blocks(self._file.chunks())
 
     def hash(self) -> hashlib._Hash:
         """The beginning of its checksum, which the bytes of its text complete."""
         return hashlib.sha256(codecs.BOM_UTF8 if self._skipped else b"")
 
-    def _bytes(self, start: int, end: int) -> bytes:
-        parts = []
-        while start < end:
-            data = _read_at(self._file, end - start, start + self._skipped)
-            if not data:
-                raise ChecksumMismatch(
-                    "the file has become shorter while it was read",
-                    file=self.path,
-                    hint="run it again when the file is complete",
-                )
+
+class _NoText(Exception):
+    """The file has a NUL byte."""
+
+
+def _blocks(chunks: Iterable[bytes]) -> Iterator[str]:
+    first, parts = True, list[bytes]()
+    for chunk in chunks:
+        data = chunk.removeprefix(codecs.BOM_UTF8) if first else chunk
+        first = False
+        if end := data.rfind(b"\n") + 1:
+            yield b"".join((*parts, data[:end])).decode("utf-8")
+            parts = [data[end:]] if end < len(data) else []
+        else:
             parts.append(data)
-            start += len(data)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def _digest(self) -> str:
-        found = self.hash()
-        for start in range(0, self.length, BLOCK_BYTES):
-            found.update(self.read_bytes(start, start + BLOCK_BYTES))
-        return found.hexdigest()
-
-    def _is_text(self) -> bool:
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        try:
-            for start in range(0, self.length, BLOCK_BYTES):
-                data = self.read_bytes(start, start + BLOCK_BYTES)
-                decoder.decode(data)
-                if b"\0" in data:
-                    return False
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return False
-        return True
+    if parts:
+        yield b"".join(parts).decode("utf-8")

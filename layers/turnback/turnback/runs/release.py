@@ -65,7 +65,7 @@ def checked_package(artifact: Path, release: str | None) -> Iterator[Package]:
         release: its release number; required for a folder and for a zip without release.json.
 
     Raises:
-        ConfigurationError: it does not exist, or no release is named.
+        ConfigurationError: it does not exist or is no zip, or no release is named.
         InvalidArtifact: it cannot be released.
     """
     if release is not None:
@@ -76,6 +76,12 @@ def checked_package(artifact: Path, release: str | None) -> Iterator[Package]:
         )
     with tempfile.TemporaryDirectory(prefix="turnback-") as folder:
         archive = artifact
+        if artifact.is_file() and artifact.suffix != ".zip":
+            # The stack is told of keys that end with .zip, and of no others.
+            raise ConfigurationError(
+                f"{artifact.name} does not end with .zip, as an artifact does",
+                hint="make it: turnback package --release 1.4.0; or name the folder",
+            )
         if artifact.is_dir():
             if release is None:
                 raise ConfigurationError(
@@ -84,9 +90,7 @@ def checked_package(artifact: Path, release: str | None) -> Iterator[Package]:
                 )
             archive = Path(folder) / "artifact.zip"
             pack(artifact, release, archive, source=source_of(artifact))
-        into = Path(folder) / "release"
-        into.mkdir()
-        opened = open_artifact(archive, into, release=release)
+        opened = open_artifact(archive, release=release)
         with archive.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         yield Package(opened.release, archive, len(opened.project.migrations), digest)

@@ -50,7 +50,7 @@ class TargetDatabase(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FetchedArtifact:
-    """An artifact on this machine, checked and extracted, and the SHA-256 of its zip in hex."""
+    """An artifact on this machine, checked, and the SHA-256 of its zip in hex."""
 
     artifact: Artifact
     sha256: str
@@ -113,12 +113,13 @@ class Run:
 
     @contextmanager
     def artifact(self) -> Iterator[FetchedArtifact]:
-        """The run's artifact, extracted for the ``with`` block.
+        """The run's artifact, which can be read in the ``with`` block.
 
         Raises:
             ChecksumMismatch: the zip, or a file in it, is not the expected one.
             InvalidArtifact: the zip is refused.
             AwsError: it cannot be read.
+            OutOfSpace: it is too large for what is free here.
         """
         from turnback.migrations.artifact import open_artifact
 
@@ -126,8 +127,6 @@ class Run:
         named = ARTIFACT_KEY.fullmatch(location.key)
         with tempfile.TemporaryDirectory(prefix="turnback-") as folder:
             archive = Path(folder) / "artifact.zip"
-            into = Path(folder) / "release"
-            into.mkdir()
             self.artifacts.download(location.key, location.version_id, archive)
             with archive.open("rb") as file:
                 digest = file_digest(file, "sha256").hexdigest()
@@ -138,7 +137,7 @@ class Run:
                     hint="upload it again, or start the run with the right checksum",
                 )
             release = named["release"] if named else None
-            yield FetchedArtifact(open_artifact(archive, into, release=release), digest)
+            yield FetchedArtifact(open_artifact(archive, Path(folder), release=release), digest)
 
 
 def applied(engine: Engine) -> tuple[tuple[str, ...], ...]:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-import zipfile
 from datetime import datetime
+from hashlib import file_digest
 from pathlib import Path
 from typing import Protocol
 
 from turnback.errors import InvalidArtifact
-from turnback.migrations.artifact import MANIFEST, Artifact, open_artifact, pack
-from turnback.migrations.checksums import digest
+from turnback.migrations.artifact import (
+    MANIFEST,
+    Artifact,
+    folders_of_migrations,
+    open_artifact,
+    pack,
+)
+from turnback.migrations.zips import names_in
 from turnback.runs.pipeline.job import EXAMPLE, Job, Parameters, Source, artifact_key
 from turnback.store import ObjectStore
 
@@ -53,9 +59,10 @@ def prepare(job: Job, parameters: Parameters, *, source: SourceStore, store: Obj
         written = source.download(
             found.bucket, found.key, folder / "source.zip", most=MAX_SOURCE_BYTES
         )
-        body = canonical(folder, parameters, found, written).read_bytes()
-    store.write(artifact_key(job.run()), body)
-    return digest(body)
+        made = canonical(folder, parameters, found, written)
+        store.write_file(artifact_key(job.run()), made)
+        with made.open("rb") as file:
+            return file_digest(file, "sha256").hexdigest()
 
 
 def canonical(folder: Path, parameters: Parameters, found: Source, written: datetime) -> Path:
@@ -67,11 +74,10 @@ def canonical(folder: Path, parameters: Parameters, found: Source, written: date
         found: the source.
         written: when it was written, for where ``release.json`` does not say when it was made.
     """
-    archive, into = folder / "source.zip", folder / "source"
-    into.mkdir()
+    archive = folder / "source.zip"
     path, described = _look(archive, parameters)
     artifact = open_artifact(
-        archive, into, release=None if described else parameters.release, folder=path
+        archive, release=None if described else parameters.release, folder=path
     )
     if parameters.release and artifact.release != parameters.release:
         raise InvalidArtifact(
@@ -81,7 +87,7 @@ def canonical(folder: Path, parameters: Parameters, found: Source, written: date
             hint="name the release in only one of the two",
         )
     return pack(
-        artifact.project.folder,
+        artifact.files,
         artifact.release,
         folder / "artifact.zip",
         source=_origin(artifact, parameters, found),
@@ -93,14 +99,13 @@ def canonical(folder: Path, parameters: Parameters, found: Source, written: date
 def _look(archive: Path, parameters: Parameters) -> tuple[str, bool]:
     """Where the migrations are in the zip, and whether there is a ``release.json``."""
     try:
-        with zipfile.ZipFile(archive) as opened:
-            names = set(opened.namelist())
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise InvalidArtifact(
-            f"the source artifact is not a zip file: {error}",
-            hint="make the source action produce a zip: OutputArtifactFormat CODE_ZIP, and for S3 "
-            "an object that is a zip",
-        ) from error
+        names = names_in(archive)
+    except InvalidArtifact as error:
+        error.hint = (
+            "make the source action produce a zip: OutputArtifactFormat CODE_ZIP, and for S3 an "
+            "object that is a zip"
+        )
+        raise
     path = parameters.folder or _folder(names)
     if not any(name.startswith(_inside(path, "sql/")) for name in names):
         raise InvalidArtifact(
@@ -118,15 +123,14 @@ def _look(archive: Path, parameters: Parameters) -> tuple[str, bool]:
 
 def _folder(names: set[str]) -> str:
     """The one folder with migrations, at the root of the zip or one below; else the usual one."""
-    split = [name.split("/") for name in names]
-    found = {"." for parts in split if parts[0] == "sql" and len(parts) > 1}
-    found |= {parts[0] for parts in split if len(parts) > 2 and parts[1] == "sql"}
+    found = folders_of_migrations(names)
     if len(found) > 1 and USUAL_FOLDER not in found:
         raise InvalidArtifact(
-            f"several folders of migrations in the source artifact: {', '.join(sorted(found))}",
+            "several folders of migrations in the source artifact: "
+            + ", ".join(name or "." for name in found),
             hint=WHERE,
         )
-    return found.pop() if len(found) == 1 else USUAL_FOLDER
+    return found[0] or "." if len(found) == 1 else USUAL_FOLDER
 
 
 def _inside(path: str, name: str) -> str:
