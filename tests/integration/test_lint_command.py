@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +12,6 @@ from tests.conftest import ProjectFactory
 from tests.integration.command_line import turnback
 
 ROOT = Path(__file__).resolve().parents[2]
-WORKFLOW = ROOT / ".github/workflows/turnback.yml"
 TABLES = {"sql/0001_users.sql": "CREATE TABLE users (id int PRIMARY KEY, city text);\n"}
 INDEX = {"sql/0002_city.sql": "-- é\nCREATE INDEX users_city_idx ON users (city);\n"}
 NICK = {"sql/0003_nick.sql": "ALTER TABLE users ADD nick text;\n"}
@@ -122,7 +117,7 @@ def test_the_example_project_has_no_error() -> None:
     assert answer.document["counts"]["error"] == 0
 
 
-# Hooks and CI
+# Hooks; tests/package runs them
 
 
 def test_the_hooks_are_commands_that_run() -> None:
@@ -135,86 +130,3 @@ def test_the_hooks_are_commands_that_run() -> None:
         assert hook["pass_filenames"] is False
         assert re.match(hook["files"], "migrations/sql/0001_users.sql")
         assert not re.match(hook["files"], "src/app.py")
-
-
-def workflow_step(name: str) -> str:
-    steps = yaml.safe_load(WORKFLOW.read_text())["jobs"]["migrations"]["steps"]
-    return next(str(step["run"]) for step in steps if step.get("name") == name)
-
-
-def test_the_workflow_pins_every_action_and_asks_for_no_more_than_reading() -> None:
-    text = WORKFLOW.read_text()
-    assert yaml.safe_load(text)["permissions"] == {"contents": "read"}
-    used = re.findall(r"uses: (\S+)", text)
-    assert used
-    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action) for action in used)
-
-
-def test_the_workflow_lints_what_the_target_branch_does_not_have(folder: Path) -> None:
-    place = folder.parent
-    origin = place / "origin"
-    run_git("init", "--quiet", "--initial-branch=main", place=place)
-    (folder / "sql/0003_nick.sql").unlink()
-    commit(place, "base")
-    run_git("clone", "--quiet", "--bare", str(place), str(origin), place=place)
-    run_git("remote", "add", "origin", str(origin), place=place)
-    (folder / "sql/0003_more.sql").write_text("VACUUM FULL users;\n")
-    commit(place, "new")
-
-    summary = place / "summary.md"
-    done = run_step("Lint", place, {"BASE": "main", "GITHUB_STEP_SUMMARY": str(summary)})
-
-    assert done.returncode == 3, done.stderr
-    assert "file=migrations/sql/0003_more.sql" in done.stdout
-    assert "TB101" not in done.stdout
-    assert "1 error in 1 migration" in summary.read_text()
-
-
-@pytest.mark.parametrize("verdict", ["exact", "differs"])
-def test_the_workflow_says_beside_the_rollback_script_what_differs(
-    verdict: str, folder: Path
-) -> None:
-    back = "ALTER TABLE users DROP nick;\n" if verdict == "exact" else "SELECT 1;\n"
-    (folder / "rollback").mkdir()
-    files = {1: "DROP TABLE users;\n", 2: "DROP INDEX users_city_idx;\n", 3: back}
-    for number, sql in files.items():
-        (folder / f"rollback/{number:04}_rollback.sql").write_text(sql)
-
-    done = run_step("Rehearse", folder.parent, {})
-
-    rehearsal = json.loads((folder.parent / "rehearsal.json").read_text())
-    assert [item["rollback"] for item in rehearsal["migrations"]] == ["exact", "exact", verdict]
-    if verdict == "exact":
-        assert (done.returncode, done.stdout) == (0, "")
-    else:
-        assert done.returncode != 0
-        [line] = done.stdout.splitlines()
-        assert line.startswith(
-            "::error file=migrations/rollback/0003_rollback.sql,line=1,title=rollback differs::"
-        )
-        assert "%0A" in line
-
-
-def run_step(
-    name: str, place: Path, environment: dict[str, str]
-) -> subprocess.CompletedProcess[str]:
-    """Run a step of the workflow as GitHub does: bash, and an end at the first failure."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", workflow_step(name)],
-        cwd=place,
-        env=dict(os.environ) | environment | {"PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def commit(place: Path, message: str) -> None:
-    run_git("add", "migrations", place=place)
-    who = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
-    run_git(*who, "commit", "--quiet", "--message", message, place=place)
-
-
-def run_git(*arguments: str, place: Path) -> None:
-    subprocess.run(["git", *arguments], cwd=place, check=True, capture_output=True)

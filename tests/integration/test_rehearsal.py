@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import psycopg
@@ -15,7 +17,7 @@ from turnback.rehearsal.verdict import Rehearsed, Verdict
 from turnback.sql.types import holds_as_much
 
 from tests.conftest import ProjectFactory
-from tests.integration.command_line import turnback
+from tests.integration.command_line import Answer, turnback
 from tests.integration.leftovers import make_leftover, wait_until_empty
 
 USERS = {
@@ -391,3 +393,52 @@ def test_a_rollback_that_fails_in_its_transaction_costs_no_new_shadow(
     found = rehearsed(project_factory(files), shadow)
     assert [verdict.rollback for verdict in found.migrations] == ["exact", *["failed"] * 4]
     assert len(made) == 1
+
+
+FAULTS = {
+    "sql/0002_nick.sql": "ALTER TABLE users ADD nick text;\n",
+    "rollback/0002_rollback.sql": "-- nothing yet\nSELECT 1;\n\n",
+    "sql/0003_city.sql": "ALTER TABLE users ADD city text;\n",
+    "rollback/0003_rollback.sql": "SELECT 1;\nSELECT town FROM users;\n",
+    "sql/0004_age.sql": "ALTER TABLE users ADD age int;\n",
+}
+
+
+def test_each_format_shows_what_is_not_proven_beside_the_line_to_change(
+    server: EmbeddedServer, project_factory: ProjectFactory
+) -> None:
+    """A rollback that lacks something at its last statement, one that fails where it fails."""
+    folder = project_factory(USERS | FAULTS)
+
+    def rehearsed_as(form: str) -> Answer:
+        where = ("--shadow-url", server.url())
+        answer = turnback("rehearse", "--all", "--format", form, *where, folder=folder)
+        assert answer.code == 3
+        assert "3 cannot be rolled back as written" in answer.err
+        return answer
+
+    lines = rehearsed_as("github").out.splitlines()
+    places = [re.findall(r"file=(\S+?),line=(\d+),col=(\d+),title=(.*?)::", line) for line in lines]
+    assert places == [
+        [("migrations/rollback/0002_rollback.sql", "2", "9", "rollback differs")],
+        [("migrations/rollback/0003_rollback.sql", "2", "8", "rollback failed")],
+        [("migrations/sql/0004_age.sql", "1", "30", "rollback missing")],
+    ]
+    assert "ALTER TABLE public.users DROP COLUMN nick;" in lines[0]
+    issues = json.loads(rehearsed_as("gitlab").out)
+    assert [issue["location"]["lines"]["begin"] for issue in issues] == [2, 2, 1]
+    comment = rehearsed_as("markdown").out
+    assert comment.startswith("<!-- turnback rehearse -->\n### turnback rehearse: 3 of 4 migra")
+    assert "| error | rollback | `migrations/rollback/0003_rollback.sql:2` |" in comment
+
+
+def test_a_file_that_cannot_be_used_is_annotated_by_each_command_that_reads_it(
+    project_factory: ProjectFactory,
+) -> None:
+    wrong = {"sql/0002_x.sql": "-- turnback: no-such-word\nSELECT 1;\n"}
+    folder = project_factory(USERS | wrong, sums=False)
+    for command in ("check", "lint", "rehearse"):
+        answer = turnback(command, "--format", "github", folder=folder)
+        assert answer.code == 3
+        assert answer.out.startswith("::error file=migrations/sql/0002_x.sql,line=1,col=")
+        assert "no-such-word" in answer.out.splitlines()[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from turnback.cli.lint import github, human, markdown
+from turnback.cli.lint import annotated, human
 from turnback.errors import UnknownVersion
 from turnback.migrations.discovery import load_project
 from turnback.sql.lint.linter import lint
@@ -617,31 +617,16 @@ def report_of(**changes: str) -> Report:
     return Report(2, (finding,), (finding,))
 
 
-def test_githubs_command_is_one_line_with_its_marks_escaped() -> None:
-    [line] = github(report_of(message="50% of\r\nit: a,b"), "db/a,b:c")
-    assert line == (
-        "::error file=db/a%2Cb%3Ac/sql/0002_a.sql,line=3,col=7,title=TB101 index-blocks-writes"
-        "::50%25 of%0D%0Ait: a,b%0ALong.%0ASELECT 1;%0Adocs/rules/TB101.md"
-    )
-
-
-def test_the_comment_has_a_row_and_the_details_of_each_finding() -> None:
-    text = markdown(report_of(), "migrations")
-    assert text.startswith("<!-- turnback lint -->\n### turnback lint: 1 error in 2 migrations")
-    row = "| error | TB101 | `migrations/sql/0002_a.sql:3` | 50% of a\\|b, at \\*\\_&lt;x>\\_\\* |"
-    assert row in text
-    assert "```sql\nSELECT 1;\n```" in text
-    assert text.count("<details>") == text.count("</details>") == 1
-
-
-def test_the_comment_is_below_the_limit_of_github() -> None:
-    finding = report_of(why="x" * 500).findings[0]
-    text = markdown(Report(1, (finding,) * 400), ".")
-    assert len(text) < 65_536
-    assert "more: run `turnback lint`" in text
-
-
 def test_a_report_without_findings_says_so() -> None:
     assert list(human(Report(3, ()))) == ["nothing found in 3 migrations."]
-    assert list(github(Report(3, ()), ".")) == []
-    assert "nothing found in 3 migrations" in markdown(Report(3, ()), ".")
+    nothing = annotated(Report(3, ()), ".")
+    assert (nothing.render("github"), nothing.render("gitlab")) == ("", "[]")
+    assert "nothing found in 3 migrations" in nothing.render("markdown")
+
+
+def test_a_finding_is_an_annotation_of_its_line_with_its_rule() -> None:
+    [one] = annotated(report_of(message="m"), "db").found
+    assert (one.level, one.rule, one.name) == ("error", "TB101", "index-blocks-writes")
+    assert (one.file, one.line, one.column) == ("sql/0002_a.sql", 3, 7)
+    assert (one.message, one.why, one.sql) == ("m", "Long.", "SELECT 1;")
+    assert one.page == RULES["TB101"].page

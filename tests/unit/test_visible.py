@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 import pytest
-from turnback.cli.lint import _data
+from turnback.cli.annotations import github_data
 from turnback.cli.output import Output, on_terminal
 from turnback.errors import MigrationFailed
 from turnback.runs.approvals.ask import _text
@@ -133,5 +133,5 @@ def test_every_line_of_a_command_is_seen_as_it_is(
 
 
 def test_a_workflow_command_cannot_be_changed_by_what_a_file_says() -> None:
-    assert _data(f"{EVIL}\n::error::x") == _data(visible(EVIL)) + "%0A::error::x"
-    assert "\x1b" not in _data(EVIL)
+    assert github_data(f"{EVIL}\n::error::x") == github_data(visible(EVIL)) + "%0A::error::x"
+    assert "\x1b" not in github_data(EVIL)

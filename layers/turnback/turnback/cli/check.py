@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from turnback.cli import options as opt
+from turnback.cli.annotations import Annotations, folder_of, format_option, formatted
 from turnback.cli.database import has_own_database, open_engine
 from turnback.cli.output import Output, reported
 from turnback.errors import CheckFailed, ChecksumMismatch, ProjectNotFound, TurnbackError
@@ -24,12 +25,15 @@ from turnback.wording import counted
     "--fix", is_flag=True, help=f"Rewrite {FILE}; applied migrations must be as they were."
 )
 @opt.database
+@format_option
 @opt.as_json
 @reported
+@formatted
 def check(
     *,
     directory: Path,
     fix: bool,
+    form: str,
     database_url: str | None,
     history_schema: str,
     out: Output,
@@ -62,6 +66,8 @@ def check(
         "findings": [finding.to_dict() for finding in findings],
         "notes": notes,
     }
+    annotated = Annotations.of_errors("check", findings, folder_of(directory))
+    annotated.print(form, out)
     if not findings:
         out.document["status"] = "ok"
         out.result(f"{counted(len(project.migrations), 'migration')}: nothing found.")

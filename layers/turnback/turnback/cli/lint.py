@@ -11,14 +11,21 @@ from typing import Any
 import click
 
 from turnback.cli import options as opt
+from turnback.cli.annotations import (
+    Annotation,
+    Annotations,
+    folder_of,
+    format_option,
+    formatted,
+)
 from turnback.cli.options import project_settings
 from turnback.cli.output import Output, reported
 from turnback.errors import CheckFailed, ConfigurationError
 from turnback.migrations.discovery import load_project
 from turnback.settings.project import FILE
 from turnback.sql.lint.linter import lint as run
-from turnback.sql.lint.model import Finding, Report, Severity, known
-from turnback.wording import visible
+from turnback.sql.lint.model import Report, Severity, known
+from turnback.wording import counted
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
 _HEAD = re.compile(r"^(\S+: )(error|warning|info)( TB\d+)( .*)$")
@@ -32,17 +39,11 @@ _HEAD = re.compile(r"^(\S+: )(error|warning|info)( TB\d+)( .*)$")
     type=opt.Version(),
     help="Only the migrations after this version, as one release; 0 is all of them.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["human", "json", "github", "markdown"]),
-    default="human",
-    show_default=True,
-    help="For a terminal, a machine, GitHub's annotations, or a comment on a pull request.",
-)
+@format_option
 @click.option("--strict", is_flag=True, help="Remarks fail the check as well.")
 @opt.as_json
 @reported
+@formatted
 def lint(
     *,
     versions: tuple[str, ...],
@@ -58,8 +59,6 @@ def lint(
     new. VERSION names the migrations to look at; without one, all of them. A rule is
     switched off for a statement by the line before it: -- turnback: waive RULE because REASON
     """
-    if form == "json":
-        out.as_json = True
     off = project_settings(click.get_current_context()).file.lint_off
     for rule in off:
         if (found := known(rule)) is None or not found.waivable:
@@ -72,30 +71,13 @@ def lint(
             )
     report = run(load_project(directory), versions, since=since).without(off)
     out.document |= document(report)
-    _print(report, "json" if out.as_json else form, directory, out)
+    if form == "human" and not out.as_json:
+        for line in human(report):
+            out.result(_coloured(line))
+    else:
+        annotated(report, folder_of(directory)).print(form, out)
+        out.note(summary(report) + ".")
     return CheckFailed.exit_code if report.fails(strict=strict) else 0
-
-
-def _print(report: Report, form: str, directory: Path, out: Output) -> None:
-    match form:
-        case "github":
-            for line in github(report, _folder(directory)):
-                out.result(line)
-            out.note(summary(report) + ".")
-        case "markdown":
-            out.result(markdown(report, _folder(directory)))
-        case "json":
-            out.note(summary(report) + ".")
-        case _:
-            for line in human(report):
-                out.result(_coloured(line))
-
-
-def _folder(directory: Path) -> str:
-    """The project's folder as the repository knows it, where it lies below this one."""
-    full = directory.resolve()
-    here = Path.cwd().resolve()
-    return (full.relative_to(here) if full.is_relative_to(here) else directory).as_posix()
 
 
 def _coloured(line: str) -> str:
@@ -106,12 +88,7 @@ def _coloured(line: str) -> str:
     return place + click.style(level + rule, fg=_COLOURS[level], bold=True) + message
 
 
-# What the workflow finds its own comment by, to write it anew.
-MARK = "<!-- turnback lint -->"
-# GitHub refuses a comment of more than 65,536 characters.
-_LONGEST = 60_000
 _IN = "    "
-_COMMANDS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
 
 def human(report: Report) -> Iterable[str]:
@@ -130,7 +107,7 @@ def human(report: Report) -> Iterable[str]:
 def summary(report: Report) -> str:
     """``2 errors, 1 warning in 3 migrations; 1 waived``."""
     counts = [
-        _count(report.count(level), noun)
+        counted(report.count(level), noun)
         for level, noun in (
             (Severity.ERROR, "error"),
             (Severity.WARNING, "warning"),
@@ -140,7 +117,7 @@ def summary(report: Report) -> str:
     ]
     waived = f"; {len(report.waived)} waived" if report.waived else ""
     found = ", ".join(counts) or "nothing found"
-    return f"{found} in {_count(report.migrations, 'migration')}{waived}"
+    return f"{found} in {counted(report.migrations, 'migration')}{waived}"
 
 
 def document(report: Report) -> dict[str, Any]:
@@ -154,77 +131,27 @@ def document(report: Report) -> dict[str, Any]:
     }
 
 
-def github(report: Report, folder: str) -> Iterable[str]:
-    """Workflow commands, one a finding; GitHub shows them beside the lines of the pull request.
+def annotated(report: Report, folder: str) -> Annotations:
+    """The findings beside their lines.
 
     Args:
+        report: what was found.
         folder: of the project, from the root of the repository.
     """
-    for finding in report.findings:
-        properties = {
-            "file": _path(folder, finding),
-            "line": str(finding.line),
-            "col": str(finding.column),
-            "title": f"{finding.rule.id} {finding.rule.name}",
-        }
-        shown = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
-        parts = [finding.message, finding.why, *finding.safer.splitlines(), finding.rule.page]
-        yield f"::{_COMMANDS[finding.level]} {shown}::{_data(chr(10).join(parts))}"
-
-
-def _data(text: str) -> str:
-    return visible(text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A"))
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
-
-
-def markdown(report: Report, folder: str) -> str:
-    """A comment for a pull request: a table, and what to write instead, folded.
-
-    Args:
-        folder: of the project, from the root of the repository.
-    """
-    lines = [MARK, f"### turnback lint: {summary(report)}", ""]
-    if not report.findings:
-        return "\n".join(lines)
-    lines += ["| | rule | where | what |", "|---|---|---|---|"]
-    for finding in report.findings:
-        where = f"`{_path(folder, finding)}:{finding.line}`"
-        cells = [str(finding.level), finding.rule.id, where, _cell(finding.message)]
-        lines.append(f"| {' | '.join(cells)} |")
-    text = "\n".join(lines) + "\n"
-    for number, finding in enumerate(report.findings):
-        details = _details(folder, finding)
-        if len(text) + len(details) > _LONGEST:
-            left = len(report.findings) - number
-            return f"{text[:_LONGEST]}\n{_count(left, 'finding')} more: run `turnback lint`.\n"
-        text += details
-    return text
-
-
-def _details(folder: str, finding: Finding) -> str:
-    where = f"{_path(folder, finding)}:{finding.line}"
-    safer = f"\n```sql\n{finding.safer}\n```\n" if finding.safer else ""
-    return (
-        f"\n<details><summary>{finding.rule.id} {_escaped(finding.rule.title)} "
-        f"({_escaped(where)})</summary>\n\n"
-        f"{_escaped(finding.why)}\n{safer}\n`{finding.rule.page}`\n</details>\n"
-    )
-
-
-def _path(folder: str, finding: Finding) -> str:
-    return f"{folder}/{finding.file}" if folder not in ("", ".") else finding.file
-
-
-def _cell(text: str) -> str:
-    return _escaped(text).replace("|", "\\|").replace("\n", " ")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    found = [
+        Annotation(
+            level=str(one.level),
+            rule=one.rule.id,
+            name=one.rule.name,
+            title=one.rule.title,
+            file=one.file,
+            line=one.line,
+            column=one.column,
+            message=one.message,
+            why=one.why,
+            sql=one.safer,
+            page=one.rule.page,
+        )
+        for one in report.findings
+    ]
+    return Annotations("lint", summary(report), folder, found)

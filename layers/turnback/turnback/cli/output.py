@@ -49,15 +49,18 @@ class Output:
 
     Attributes:
         document: what ``--json`` prints; a command fills it as it goes.
+        result_is_aside: whether lines of the result go to stderr, because stdout is for another
+            program.
     """
 
     def __init__(self, command: str, as_json: bool) -> None:
         self.as_json = as_json
+        self.result_is_aside = as_json
         self.document: dict[str, Any] = {"command": command}
 
     def result(self, text: str = "") -> None:
         """A line of the result; on stderr where stdout is for the document."""
-        click.echo(on_terminal(text), err=self.as_json)
+        click.echo(on_terminal(text), err=self.result_is_aside)
 
     def note(self, text: str) -> None:
         """Progress, a warning, a remark."""

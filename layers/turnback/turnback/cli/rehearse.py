@@ -7,13 +7,22 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from turnback.cli import options as opt
+from turnback.cli.annotations import (
+    Annotation,
+    Annotations,
+    folder_of,
+    format_option,
+    formatted,
+)
 from turnback.cli.database import has_own_database, open_engine
 from turnback.cli.output import Output, human_ms, reported
 from turnback.engine import Engine
+from turnback.errors import TurnbackError
 from turnback.migrations.artifact import open_artifact
 from turnback.migrations.checksums import scripts_of
 from turnback.migrations.discovery import load_project
@@ -22,7 +31,7 @@ from turnback.rehearsal import proof
 from turnback.rehearsal.impact import Size, describe, sizes
 from turnback.rehearsal.shadow import Shadow
 from turnback.rehearsal.surroundings import Surroundings, read_surroundings
-from turnback.rehearsal.verdict import Rehearsed, Verdict
+from turnback.rehearsal.verdict import UNPROVEN, Rehearsed, Verdict
 from turnback.runs import checklist as answers
 from turnback.runs.state import RehearsalRecord
 from turnback.wording import capped, counted
@@ -30,6 +39,7 @@ from turnback.wording import capped, counted
 _COLORS = {"exact": "green", "irreversible": "yellow", "column_order": "green", "names": "green"}
 _ANSWER_COLORS = {"yes": "green", "no": "red", "unknown": "yellow"}
 _SHOWN_DIFFERENCES = 20
+_PAGE = "docs/rehearsal.md"
 _BAR = 24
 
 
@@ -39,8 +49,10 @@ _BAR = 24
 @opt.shadow_url
 @opt.database
 @opt.directory
+@format_option
 @opt.as_json
 @reported
+@formatted
 def rehearse(
     *,
     versions: tuple[str, ...],
@@ -49,6 +61,7 @@ def rehearse(
     database_url: str | None,
     history_schema: str,
     directory: Path,
+    form: str,
     out: Output,
 ) -> int:
     """Prove the rollbacks: up, down, up again on a shadow database.
@@ -77,6 +90,7 @@ def rehearse(
     if not chosen:
         out.document |= {"status": "nothing_to_do", "migrations": []}
         out.result("Nothing is pending. To rehearse every migration: turnback rehearse --all")
+        annotated(Rehearsed(), project, folder_of(directory)).print(form, out)
         return 0
     began = time.monotonic()
     with _shadow(shadow_url, out) as shadow:
@@ -102,7 +116,78 @@ def rehearse(
     out.document["sizes"] = {table: size.to_dict() for table, size in known.items()}
     for verdict in result.migrations:
         _impact(verdict, known, out)
-    return _close(result, began, out)
+    code = _close(result, began, out)
+    annotated(result, project, folder_of(directory)).print(form, out)
+    return code
+
+
+def annotated(result: Rehearsed, project: Project, folder: str) -> Annotations:
+    """What is not proven, beside the lines to change.
+
+    Args:
+        result: of the rehearsal.
+        project: what was rehearsed.
+        folder: of the project, from the root of the repository.
+    """
+    wrong = [verdict for verdict in result.migrations if not verdict.proven]
+    found = [_annotation(verdict, project) for verdict in wrong]
+    if not found and not result.proven and result.migrations:
+        last = result.migrations[-1]
+        parts = [str(one) for one in (result.release_error, *result.release_differences) if one]
+        found.append(
+            Annotation(
+                level="error",
+                rule="rollback",
+                name=str(result.release),
+                title="the rollback of all of them as one release",
+                **_place(result.release_error, last.rollback_file or last.file, project),
+                message="Rolled back as one release, the migrations do not restore the schema.",
+                why="\n".join(parts),
+                sql="",
+                page=_PAGE,
+            )
+        )
+    number = counted(len(result.migrations), "migration")
+    summary = f"{number} proven" if result.proven else f"{len(wrong)} of {number} not proven"
+    return Annotations("rehearse", summary, folder, found)
+
+
+def _annotation(verdict: Verdict, project: Project) -> Annotation:
+    name = f"{verdict.version} {verdict.name}"
+    file = verdict.rollback_file or verdict.file
+    message = f"The rollback of {name} does not restore the schema."
+    if verdict.forward == "failed":
+        message, file = f"{name} cannot be applied.", verdict.file
+    elif verdict.rollback == "failed":
+        message = f"The rollback of {name} fails."
+    elif verdict.rollback == "missing":
+        message = f"{name} has no rollback script."
+    elif verdict.rollback not in UNPROVEN:
+        message = f"{name} cannot be applied again after its rollback."
+    # With a rollback that differs, the error is what came of it: the second time fails.
+    error = None if verdict.rollback == "differs" else verdict.error
+    again = [f"the second time: {one}" for one in verdict.reapply_differences]
+    parts = [*map(str, filter(None, (verdict.error, *verdict.differences))), *verdict.rows, *again]
+    return Annotation(
+        level="error",
+        rule="rollback",
+        name=verdict.rollback if verdict.forward == "applied" else "not rehearsed",
+        title=f"the rollback of {name}",
+        **_place(error, file, project),
+        message=message,
+        why="\n".join(parts),
+        sql="\n".join(verdict.suggestions),
+        page=_PAGE,
+    )
+
+
+def _place(error: TurnbackError | None, file: str, project: Project) -> dict[str, Any]:
+    """Where an error is; else the end of the file, to which something is to be added."""
+    if error and error.file and error.line:
+        return {"file": error.file, "line": error.line, "column": error.column or 1}
+    [script] = [script for script in scripts_of(project) if script.path == file]
+    line, column = script.position(max(len(script.sql.rstrip()) - 1, 0))
+    return {"file": file, "line": line, "column": column}
 
 
 def _pending(project: Project, engine: Engine) -> list[Migration]:
