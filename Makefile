@@ -4,12 +4,13 @@
 PYTHON ?= python3
 BIN = .venv/bin
 SAM = .turnback/sam
+TOOLS = .turnback/tools
 ASL_VALIDATOR = asl-validator@4.0.0
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
 	--no-header --python-version 3.11
 
 .DEFAULT_GOAL = help
-.PHONY: help setup demo test slow lint types template faults releases integration e2e unit bench picture calls retries requirements clean
+.PHONY: help setup demo test slow lint types template faults releases integration e2e unit package bench picture calls retries requirements clean
 
 help:  ## What there is
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -32,7 +33,7 @@ demo: setup  ## Releases that succeed, are refused and are restored, on this mac
 	@$(BIN)/turnback demo
 
 # The longest first, so that two at a time end together.
-test: integration faults releases e2e template types unit lint  ## All that .ci/run runs
+test: integration faults releases e2e template package types unit lint  ## All that .ci/run runs
 
 slow: setup  ## What takes too long for `make test`: every place of every fault, real projects
 	$(BIN)/python -m pytest -q -m slow tests
@@ -59,12 +60,22 @@ template: setup $(SAM)/made
 		echo "Node is not here, so $(ASL_VALIDATOR) did not look at the state machine."; \
 	fi
 
-# The SAM CLI pins its boto3, so it lives apart.
-$(SAM)/made: requirements/sam.txt | setup
-	@echo "Making $(SAM) from requirements/sam.txt"
-	@rm -rf $(SAM)
-	@$(BIN)/uv venv --quiet --python $(BIN)/python $(SAM)
-	@$(BIN)/uv pip install --quiet --python $(SAM) --require-hashes -r requirements/sam.txt
+# As an installed package, and in the workflows of others; tests/package needs the tools.
+package: setup $(TOOLS)/made
+	$(TOOLS)/bin/vermin --quiet --target=3.11- --violations layers/turnback/turnback
+	$(TOOLS)/bin/actionlint
+	$(TOOLS)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(TOOLS)/bin/check-jsonschema --builtin-schema vendor.github-actions action.yml
+	$(TOOLS)/bin/hadolint Containerfile
+	$(TOOLS)/bin/shellcheck tests/package/first_use.sh
+	$(BIN)/python -m pytest tests/package
+
+# Each pins what it needs, as the SAM CLI its boto3, so they live apart.
+$(SAM)/made $(TOOLS)/made: .turnback/%/made: requirements/%.txt | setup
+	@echo "Making .turnback/$* from $<"
+	@rm -rf .turnback/$*
+	@$(BIN)/uv venv --quiet --python $(BIN)/python .turnback/$*
+	@$(BIN)/uv pip install --quiet --python .turnback/$* --require-hashes -r $<
 	@touch $@
 
 # What the state machine, RDS and the commands on AWS do, and then everything else.
@@ -100,12 +111,13 @@ requirements: setup  ## Compile the pinned requirements anew, to the newest vers
 	$(COMPILE) --upgrade pyproject.toml --extra dev -o requirements/dev.txt
 	$(COMPILE) --upgrade requirements/local-aws.in -o requirements/local-aws.txt
 	$(COMPILE) --upgrade --no-strip-extras requirements/sam.in -o requirements/sam.txt
+	$(COMPILE) --upgrade requirements/tools.in -o requirements/tools.txt
 	$(COMPILE) --upgrade layers/turnback/requirements.in -o layers/turnback/requirements.txt
 	$(COMPILE) --upgrade --no-deps layers/postgres/requirements.in \
 		-o layers/postgres/requirements.txt
 
 clean:  ## Remove all that is made again; the project's own database in .turnback stays
-	rm -rf .venv .aws-sam .turnback/layers .turnback/local-aws* .turnback/sam* build dist \
+	rm -rf .venv .aws-sam .turnback/layers .turnback/local-aws* .turnback/sam* .turnback/tools build dist \
 		.pytest_cache .mypy_cache .ruff_cache layers/turnback/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
