@@ -66,10 +66,10 @@ class Fragile:
             connection.execute("SELECT pg_advisory_unlock_all()")
 
 
-def mount_tiny(folder: Path) -> str | None:
+def mount_tiny(folder: Path, megabytes: int = _FILE_SYSTEM_MB) -> str | None:
     """Mount a small file system on a new folder; why not, where we may not."""
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={_FILE_SYSTEM_MB}m", "tmpfs", folder]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder]
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except FileNotFoundError as error:

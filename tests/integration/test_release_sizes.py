@@ -1,4 +1,4 @@
-"""What a release of 500 migrations puts into the state machine's state and into payloads.
+"""Large releases: what they put into the state machine's state and payloads, and onto the disk.
 
 Step Functions takes 262,144 bytes as input or output of a state, Lambda 6 MB as a payload (their
 developer guides, "Quotas").
@@ -7,13 +7,20 @@ developer guides, "Quotas").
 from __future__ import annotations
 
 import json
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
+import pytest
+from turnback.migrations.artifact import pack
+
 from tests.conftest import ProjectFactory
+from tests.faults.fragile import mount_tiny
 from tests.integration.moto_stack import Stack
-from tests.integration.releases import Deploy
+from tests.integration.releases import Deploy, assert_untouched, tables
 
 STATE_BYTES = 262_144
 
@@ -52,3 +59,56 @@ def test_500_migrations_that_fail_at_the_last_one_fit_into_state_and_payloads(
     # The state carries no list of migrations: it is far below the limit, errors included.
     assert 8_000 < found < STATE_BYTES / 2
     assert len(json.dumps(run.messages[-1])) < STATE_BYTES
+
+
+MEGABYTE = 1024 * 1024
+
+
+@pytest.fixture
+def small_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for temporary files on a file system of six megabytes."""
+    folder = tmp_path / "tmp"
+    if refused := mount_tiny(folder, 6):
+        pytest.skip(f"no file system can be mounted: {refused}")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def rows(table: str) -> str:
+    """An INSERT of 1.2 MB, which a zip makes half as large."""
+    random = Random(table)
+    values = ",\n".join(f"('{random.randbytes(60).hex()}')" for _ in range(9000))
+    return f"CREATE TABLE {table} (x text);\nINSERT INTO {table} VALUES\n{values};\n"
+
+
+def large(names: str) -> dict[str, str]:
+    files = {}
+    for number, name in enumerate(names, 1):
+        files[f"sql/{number:04}_{name}.sql"] = rows(name)
+        files[f"rollback/{number:04}_{name}.sql"] = f"DROP TABLE {name};\n"
+    return files
+
+
+def test_a_release_larger_than_the_disk_is_applied_from_its_zip(
+    deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path, small_tmp: Path
+) -> None:
+    folder = project_factory(large("abcdef"))
+    archive = pack(folder, "1.0.0", tmp_path / "1.0.0.zip")
+    unpacked = sum(path.stat().st_size for path in folder.rglob("*.sql"))
+    # The zip and one of its files fit, all of them do not.
+    assert unpacked > 6 * MEGABYTE > archive.stat().st_size + 1.5 * MEGABYTE
+    run = deploy().release(folder, "1.0.0", tmp_path)
+    assert run.statuses[-1] == "succeeded", run.cause
+    assert tables(database) == set("abcdef")
+    assert list(small_tmp.iterdir()) == []
+
+
+def test_a_release_that_does_not_fit_is_refused_and_names_the_parameter(
+    deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path, small_tmp: Path
+) -> None:
+    (small_tmp / "other").write_bytes(bytes(5 * MEGABYTE))
+    run = deploy().release(project_factory(large("abcd")), "1.0.0", tmp_path)
+    assert (run.statuses[-1], run.error) == ("refused", "OutOfSpace")
+    assert "TmpMegabytes" in run.messages[-1]["error"]["hint"]
+    assert_untouched(database)
