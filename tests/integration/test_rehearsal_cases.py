@@ -13,6 +13,7 @@ from turnback.migrations.discovery import load_project
 from turnback.rehearsal.proof import rehearse
 from turnback.rehearsal.shadow import PREFIX, Shadow
 from turnback.rehearsal.verdict import Rehearsed
+from turnback.sql.quoting import identifier
 
 from tests.conftest import ProjectFactory
 from tests.integration.leftovers import make_leftover
@@ -348,6 +349,17 @@ def test_a_suggestion_is_shown_only_if_it_brings_the_schema_back(judged: Judge) 
     assert verdict.rollback == "differs"
     assert [one.object for one in verdict.differences] == ["view public.v", "view public.w"]
     assert [sql.split(" AS")[0] for sql in verdict.suggestions] == ["CREATE VIEW public.w"]
+
+
+def test_a_name_forges_no_line_of_the_verdict_and_no_other_suggestion(judged: Judge) -> None:
+    name = identifier("a\nDROP TABLE keep; --\u202e")
+    found = judged(("CREATE TABLE keep ();", "DROP TABLE keep;"), (f"CREATE TABLE {name} ();", ""))
+    verdict = found.migrations[1]
+    shown = r'U&"a\+00000aDROP TABLE keep; --\+00202e"'
+    assert verdict.suggestions == [f"DROP TABLE public.{shown};"]
+    assert [str(one) for one in verdict.differences] == [
+        f"table public.{shown}: left over after rollback"
+    ]
 
 
 def test_suggestions_come_in_an_order_in_which_they_run(judged: Judge) -> None:

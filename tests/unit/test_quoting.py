@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
-from turnback.sql.quoting import identifier, literal
+from turnback.sql.quoting import identifier, literal, printed
 
 TEXTS = [
     "plain",
@@ -57,3 +57,20 @@ def test_an_identifier_names_exactly_that_column(name: str, admin: psycopg.Conne
     cursor = admin.execute(f"SELECT 1 AS {identifier(name)}".encode())
     assert cursor.description is not None
     assert cursor.description[0].name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb", "a\u202eb", 'q"\u2028\\', "a\x1b[2K", "tab\t", "\\+000041\u0085", "🐘\u200d"]
+)
+def test_a_printed_name_is_one_line_and_names_the_same(
+    name: str, admin: psycopg.Connection
+) -> None:
+    shown = printed(f"SELECT 'it''s' AS {identifier(name)}")
+    assert shown.isprintable()
+    cursor = admin.execute(shown)  # type: ignore[call-overload]
+    assert cursor.description[0].name == name
+
+
+def test_what_everybody_can_read_is_printed_as_it_is() -> None:
+    sql = 'ALTER TABLE public."größe 数据" RENAME TO "a b";\nSELECT \'two\nlines\';'
+    assert printed(sql) == sql

@@ -12,7 +12,7 @@ from turnback.cli.database import open_engine
 from turnback.cli.output import Output, human_ms, may_ask, reported
 from turnback.errors import ConfigurationError
 from turnback.migrations.discovery import load_project
-from turnback.wording import counted
+from turnback.wording import counted, one_line
 
 if TYPE_CHECKING:
     from turnback.aws.cloudformation import Stack
@@ -58,7 +58,7 @@ def status(
     width = max(len(item.version) + len(item.name) for item in found) + 1
     for item in found:
         word = click.style(f"{item.status:<11}", fg=_COLORS.get(item.status))
-        line = f"  {word} {f'{item.version} {item.name}':<{width}}"
+        line = f"  {word} {f'{item.version} {one_line(item.name)}':<{width}}"
         if item.applied_at:
             line += f"  {item.applied_at[:19].replace('T', ' ')}  {human_ms(item.execution_ms)}"
         out.result(line.rstrip())
@@ -122,7 +122,7 @@ def health(
     out.result(f"PostgreSQL {report.server_version}, {report.summary()}")
     for row in newest:
         word = click.style(f"{row.status:<11}", fg=_COLORS.get(row.status))
-        out.result(f"  {word} {row.version} {row.name}  {row.at[:19].replace('T', ' ')}")
+        out.result(f"  {word} {row.version} {one_line(row.name)}  {row.at[:19].replace('T', ' ')}")
         if row.error:
             out.result(f"              {row.error.splitlines()[0]}")
     for problem in report.problems:

@@ -15,7 +15,7 @@ from turnback.engine.look.sessions import ServerSession, idle_in_transaction, se
 from turnback.engine.look.sessions import terminate as end_session
 from turnback.engine.session.query import own_statements
 from turnback.errors import ConfigurationError
-from turnback.wording import counted
+from turnback.wording import counted, one_line
 
 _WATCH_S = 2.0
 
@@ -112,11 +112,11 @@ def _tree(
         f"{human_ms(session.in_transaction_s * 1000)}"
     )
     if session.query:
-        out.result(f"{pad}    {session.query}")
+        out.result(f"{pad}    {one_line(session.query)}")
     if session.wants:
-        out.result(f"{pad}    wants {click.style(session.wants, fg='yellow')}")
+        out.result(f"{pad}    wants {click.style(one_line(session.wants), fg='yellow')}")
     for lock in session.holds[:5]:
-        out.result(f"{pad}    holds {lock}")
+        out.result(f"{pad}    holds {one_line(lock)}")
     if len(session.holds) > 5:
         out.result(f"{pad}    holds {len(session.holds) - 5} more")
     for other in waiting.get(session.pid, []):

@@ -11,6 +11,7 @@ from turnback.schema.difference import Difference
 from turnback.schema.model import Fingerprint, split
 from turnback.schema.read import fingerprint
 from turnback.schema.suggest import renames_back, suggest
+from turnback.sql.quoting import printed
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Trials:
         remaining = {_subject(one) for one in left}
         if remaining - {_subject(one) for one in hard}:
             return []
-        return [sql for one, sql in done.items() if _subject(one) not in remaining]
+        return [printed(sql) for one, sql in done.items() if _subject(one) not in remaining]
 
     def _written(self, statements: Mapping[Difference, str | None]) -> dict[Difference, str]:
         """What PostgreSQL writes for each attribute after these statements, as far as they run."""

@@ -7,6 +7,7 @@ from difflib import SequenceMatcher
 from typing import Literal
 
 from turnback.schema.model import GRANTS_TO
+from turnback.sql.quoting import printed
 
 Kind = Literal["missing", "extra", "changed"]
 Softness = Literal["hard", "column_order", "names", "cosmetic"]
@@ -36,20 +37,21 @@ class Difference:
     softness: Softness = "hard"
 
     def __str__(self) -> str:
+        name = printed(self.object)
         if self.kind == "missing":
-            return f"{self.object}: missing after rollback"
+            return f"{name}: missing after rollback"
         if self.kind == "extra":
-            return f"{self.object}: left over after rollback"
+            return f"{name}: left over after rollback"
         attribute = self.attribute or ""
         unset = "as usual" if attribute.startswith(GRANTS_TO) else "none"
         before, after = excerpts(self.expected, self.actual)
         if attribute == COLUMN_ORDER and self.expected and self.actual:
             before, after = moves(self.expected.split(", "), self.actual.split(", "))
-        return f"{self.object}: {attribute} {before or unset} ≠ {after or unset}"
+        return f"{name}: {printed(attribute)} {before or unset} ≠ {after or unset}"
 
     def to_dict(self) -> dict[str, str | None]:
         """The same as a JSON-able dict."""
-        return asdict(self)
+        return {**asdict(self), "object": printed(self.object)}
 
 
 def excerpts(before: str | None, after: str | None) -> tuple[str, str]:

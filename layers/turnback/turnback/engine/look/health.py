@@ -10,6 +10,8 @@ from turnback.engine.look.half_done import HalfDone
 from turnback.engine.look.history import Entry, History, UnfinishedAttempt
 from turnback.engine.look.indexes import invalid_indexes
 from turnback.engine.session.message import Connection
+from turnback.sql.quoting import printed
+from turnback.wording import one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def examine(
         remains: finds what restores have left.
     """
     version = connection.info.parameter_status("server_version") or "?"
-    problems = [f"index {index.name} is invalid" for index in invalid_indexes(connection)]
+    problems = [f"index {printed(index.name)} is invalid" for index in invalid_indexes(connection)]
     problems += remains(connection) if remains else []
     if not history.found():
         return Health(version, None, None, problems=problems)
@@ -79,7 +81,7 @@ def examine(
     applied = [entry for entry in entries if entry.applied]
     found = list(half_done(entries))
     rows = sorted(map(_row, entries), key=lambda row: (row.at, int(row.version)), reverse=True)
-    names = {entry.version: f"{entry.version} {entry.name}" for entry in entries}
+    names = {entry.version: f"{entry.version} {one_line(entry.name)}" for entry in entries}
     halves = {half.version for half in found}
     # First what is in the database and should not be, then what failed and has left nothing.
     problems += [
@@ -88,12 +90,12 @@ def examine(
         if attempt.direction == "down" or attempt.version not in halves
     ]
     problems += [
-        f"{half.version} {half.name} is half done; statements done: "
+        f"{half.version} {one_line(half.name)} is half done; statements done: "
         + (", ".join(map(str, sorted(half.done))) or "none")
         for half in found
     ]
     problems += [
-        f"{row.version} {row.name} failed{_because(row.error)}"
+        f"{row.version} {one_line(row.name)} failed{_because(row.error)}"
         for row in rows
         if row.status == "failed" and row.version not in halves
     ]
