@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -155,6 +157,39 @@ def test_names_that_came_back_otherwise_are_as_before_and_reported(database: str
     assert run.roll_back().verified == "names"
     (note,) = run.record("report")["notes"]
     assert "positive" in note
+
+
+def test_a_rollback_with_the_text_that_the_server_wrote_is_as_before(
+    database: str, make: Callable[..., Release]
+) -> None:
+    execute(database, "ALTER TABLE users ADD v varchar(9), ADD CONSTRAINT c CHECK (v IN ('a','b'))")
+    written = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'c'"
+    [[text]] = execute(database, written)
+    files = {
+        "sql/0002_c.sql": "ALTER TABLE users DROP CONSTRAINT c;",
+        "rollback/0002_rollback.sql": f"ALTER TABLE users ADD CONSTRAINT c {text};",
+    }
+    run = make(files)
+    run.validate()
+    run.apply()
+    assert run.roll_back().verified == "exact"
+    assert execute(database, written) != [(text,)]
+
+
+def test_the_text_of_a_record_is_not_run_where_it_is_more_than_a_part_of_a_statement(
+    database: str, make: Callable[..., Release]
+) -> None:
+    execute(database, "ALTER TABLE users ADD CONSTRAINT c CHECK (id > 0)")
+    run = make(SECOND)
+    run.validate()
+    run.apply()
+    kept = run.record("fingerprint")
+    forged = "CHECK (id > 0); COMMIT; DROP TABLE users"
+    kept["objects"]["constraint public.users.c"]["definition"] = forged
+    run.bucket.write("runs/r-next/fingerprint.json", json.dumps(kept).encode())
+    with pytest.raises(VerificationFailed, match="DROP TABLE"):
+        run.roll_back()
+    assert "users" in tables(database)
 
 
 def test_without_a_fingerprint_the_report_says_so_and_claims_nothing(make) -> None:

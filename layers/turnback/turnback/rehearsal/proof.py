@@ -24,6 +24,7 @@ from turnback.rehearsal.verdict import Rehearsed, Verdict
 from turnback.schema.compare import compare, verdict
 from turnback.schema.follow import FollowedSchema
 from turnback.schema.model import Fingerprint
+from turnback.schema.reread import settle
 from turnback.sql.destroys import Judge, Kind
 from turnback.sql.own_tables import OWN_TABLES, conflicts
 from turnback.sql.quoting import identifier, literal
@@ -140,7 +141,9 @@ def _roll_back(
         return False
     now = database.state()
     differences = compare(before.schema, now.schema, since=database.began)
-    found.differences = database.trials.read_again(differences, before, now)
+    found.differences = settle(
+        database.connection, differences, before.schema.objects, now.schema.objects
+    )
     found.rollback = verdict(found.differences)
     found.rows = changed_rows(before.rows, now.rows)
     found.loses_data += _narrowed(applied.schema.objects, now.schema.objects)
@@ -204,7 +207,9 @@ def _prove_release(
             return
     now = database.state()
     differences = compare(start.schema, now.schema, since=database.began)
-    result.release_differences = database.trials.read_again(differences, start, now)
+    result.release_differences = settle(
+        database.connection, differences, start.schema.objects, now.schema.objects
+    )
     result.release = verdict(result.release_differences)
 
 
@@ -246,8 +251,8 @@ class _ShadowDatabase:
         self.connection = self._stack.enter_context(
             connect(url, application_name=APPLICATION, options=_OPTIONS)
         )
-        self.trials = Trials(self.connection, self._history_schema)
         self._schema = FollowedSchema(self.connection, history_schema=self._history_schema)
+        self.trials = Trials(self.connection, self._schema)
 
     @property
     def superuser(self) -> Superuser | None:

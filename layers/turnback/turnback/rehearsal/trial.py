@@ -1,15 +1,15 @@
-"""SQL tried on the shadow in a transaction that is rolled back: suggestions, second readings."""
+"""Suggestions: SQL tried on the shadow in a transaction that is rolled back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from turnback.engine.session.message import Connection, ServerError, send
-from turnback.schema.compare import TEXTS, compare
+from turnback.schema.compare import compare
 from turnback.schema.difference import Difference
-from turnback.schema.model import Fingerprint, split
-from turnback.schema.read import fingerprint
+from turnback.schema.follow import FollowedSchema
+from turnback.schema.model import IN_TABLE, RELATIONS, Fingerprint, split, without_last
 from turnback.schema.suggest import renames_back, suggest
 from turnback.sql.quoting import printed
 
@@ -28,39 +28,11 @@ class Trials:
 
     Attributes:
         connection: of its own, with no transaction open.
-        history_schema: where turnback's own tables are.
+        schema: reads it in that session.
     """
 
     connection: Connection
-    history_schema: str = "public"
-
-    def read_again(
-        self, differences: Sequence[Difference], before: State, now: State
-    ) -> list[Difference]:
-        """The differences; cosmetic is one that is gone once PostgreSQL has read its text again.
-
-        Its text is not stable: what it writes for ``IN ('a', 'b')`` of a varchar column is written
-        otherwise when that text is run. So both texts are run, and what is written then is
-        compared.
-        """
-        texts = [
-            one
-            for one in hard_ones(differences)
-            if one.attribute in TEXTS and one.expected and one.actual
-        ]
-        if not texts:
-            return list(differences)
-        old = self._written({one: suggest(one, before.schema) for one in texts})
-        new = self._written(
-            {
-                one: suggest(replace(one, expected=one.actual, actual=one.expected), now.schema)
-                for one in texts
-            }
-        )
-        same = {
-            one for one in texts if (text := old.get(one)) and text in (one.actual, new.get(one))
-        }
-        return [replace(one, softness="cosmetic") if one in same else one for one in differences]
+    schema: FollowedSchema
 
     def suggestions(
         self, differences: Sequence[Difference], before: State, now: State
@@ -69,38 +41,24 @@ class Trials:
         hard = hard_ones(differences)
         if not hard:
             return []
-        send(self.connection, "BEGIN")
-        try:
+        with self.schema.undone():
             # What was renamed is renamed back first: all that names it is then as it was.
             moved = dict(
                 _run_in_order(self.connection, renames_back(hard, before.schema, now.schema))
             )
-            left = hard_ones(compare(before.schema, self._schema())) if moved else hard
+            left = hard_ones(compare(before.schema, self.schema.read())) if moved else hard
+            left.sort(key=lambda one: _place(one, before.schema))
             wanted = {one: sql for one in left if (sql := suggest(one, before.schema))}
             wanted = {one: sql for one, sql in wanted.items() if not _loses_rows(one, before, now)}
             done = moved | dict(_run_in_order(self.connection, wanted))
-            left = hard_ones(compare(before.schema, self._schema())) if wanted else left
-        finally:
-            send(self.connection, "ROLLBACK")
-        remaining = {_subject(one) for one in left}
-        if remaining - {_subject(one) for one in hard}:
+            left = hard_ones(compare(before.schema, self.schema.read())) if wanted else left
+        if {_subject(one) for one in left} - {_subject(one) for one in hard}:
             return []
-        return [printed(sql) for one, sql in done.items() if _subject(one) not in remaining]
-
-    def _written(self, statements: Mapping[Difference, str | None]) -> dict[Difference, str]:
-        """What PostgreSQL writes for each attribute after these statements, as far as they run."""
-        send(self.connection, "BEGIN")
-        try:
-            done = dict(
-                _run_in_order(self.connection, {one: sql for one, sql in statements.items() if sql})
-            )
-            objects = self._schema().objects
-        finally:
-            send(self.connection, "ROLLBACK")
-        return {one: objects.get(one.object, {}).get(one.attribute or "", "") for one in done}
-
-    def _schema(self) -> Fingerprint:
-        return fingerprint(self.connection, history_schema=self.history_schema)
+        # An object that is as it was in one respect only is still not as it was, nor is its part.
+        remaining = {one.object for one in left}
+        return [
+            printed(sql) for one, sql in done.items() if not _with_whole(one.object) & remaining
+        ]
 
 
 def hard_ones(differences: Iterable[Difference]) -> list[Difference]:
@@ -124,8 +82,10 @@ def _run_in_order(
     while waiting:
         failed = {}
         for one, sql in waiting.items():
+            # By itself: where the next message is no SQL at all, none of it runs.
+            send(connection, "SAVEPOINT suggestion")
             try:
-                send(connection, f"SAVEPOINT suggestion; {sql}")
+                send(connection, sql)
                 yield one, sql
             except ServerError:
                 send(connection, "ROLLBACK TO SAVEPOINT suggestion")
@@ -137,3 +97,18 @@ def _run_in_order(
 
 def _subject(difference: Difference) -> tuple[str, str | None]:
     return difference.object, difference.attribute
+
+
+def _place(difference: Difference, before: Fingerprint) -> tuple[int, str, str]:
+    """Columns first and in their order, in which they are added again; then by name."""
+    attributes = before.objects.get(difference.object, {})
+    position = int(attributes.get("position", 0))
+    return position or 100_000, difference.object, difference.attribute or ""
+
+
+def _with_whole(thing: str) -> set[str]:
+    """The object, and the table, type or domain that it may be a part of."""
+    kind, name = split(thing)
+    if kind not in IN_TABLE:
+        return {thing}
+    return {thing, *(f"{word} {without_last(name)}" for word in RELATIONS)}

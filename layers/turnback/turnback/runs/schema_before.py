@@ -93,6 +93,7 @@ def compare_with(engine: Engine, records: Records) -> Compared:
     """
     from turnback.schema.compare import compare, verdict
     from turnback.schema.model import Fingerprint
+    from turnback.schema.reread import settle
 
     kept = kept_schema(records)
     if kept is None:
@@ -100,7 +101,8 @@ def compare_with(engine: Engine, records: Records) -> Compared:
         note = f"the run ended before it kept the schema's fingerprint{changed}"
         return Compared("unknown", (note,))
     before = Fingerprint.from_json(json.dumps({"format": kept.format, "objects": kept.objects}))
-    differences = compare(before, _read(engine))
+    now = _read(engine)
+    differences = settle(engine.connection, compare(before, now), before.objects, now.objects)
     word = verdict(differences)
     shown = [
         str(one) for one in differences if one.softness == ("hard" if word == "differs" else word)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from turnback.schema.model import (
@@ -203,8 +204,13 @@ def _schema(name: str, _: Attributes, __: Objects) -> list[str]:
     return [f"CREATE SCHEMA {name};"]
 
 
+# Another operator, with the types of its arguments.
+_OF_OPERATOR = re.compile(r"((?:COMMUTATOR|NEGATOR) = )(\S+?)\([^()]*\)")
+
+
 def _operator(name: str, operator: Attributes, _: Objects) -> list[str]:
-    return [f"CREATE OPERATOR {name.partition(' (')[0]} ({operator['definition']});"]
+    definition = _OF_OPERATOR.sub(r"\1OPERATOR(\2)", operator["definition"])
+    return [f"CREATE OPERATOR {name.partition(' (')[0]} ({definition});"]
 
 
 def _publication(name: str, publication: Attributes, _: Objects) -> list[str]:

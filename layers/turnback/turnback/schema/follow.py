@@ -10,13 +10,16 @@ so is everything that the queries do not know by such a key, which is little.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from psycopg.pq.abc import PGresult
 
 from turnback.engine.session.message import Connection, send
 from turnback.engine.session.message import rows as text_rows
 from turnback.schema.model import Fingerprint
-from turnback.schema.read import ALONE, Reading, names_of, queries, refused, rows_of
+from turnback.schema.read import Reading, moment, names_of, queries, refused, rows_of
 
 # Catalogs with what is keyed: an identity, then what is noted of a row.
 _CATALOGS = {
@@ -97,6 +100,20 @@ class FollowedSchema:
         self._base = Reading(history_schema)
         self._mark: str | None = None
 
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """A transaction of the session that is rolled back in the end; the schema is read in it.
+
+        What was known before is known again afterwards.
+        """
+        known = self._base.copy(), self._seen.copy(), self._mark
+        send(self._connection, "BEGIN")
+        try:
+            yield
+        finally:
+            send(self._connection, "ROLLBACK")
+            self._base, self._seen, self._mark = known
+
     def read(self) -> Fingerprint:
         """The fingerprint as it is now; the same as ``fingerprint`` reads.
 
@@ -124,7 +141,7 @@ class FollowedSchema:
             # They were planned for few keys, and the catalog may have been small.
             first = ["SET LOCAL enable_seqscan = off", *first, "RESET enable_seqscan"]
         rest = [f"EXECUTE {name}" for name, query, part in planned if query == part]
-        results = send(self._connection, ";\n".join([*ALONE, settings, *first, *rest]))
+        results = self._send(settings, *first, *rest)
         found = [(names_of(result), result) for result in results]
         for names, result in found:
             if "_key" in names:
@@ -134,6 +151,11 @@ class FollowedSchema:
             if "_class" in names and "_key" not in names:
                 now.read(names, rows_of(result))
         return now.fingerprint()
+
+    def _send(self, *statements: str) -> list[PGresult]:
+        """Run statements that see the same moment; what they set ends with it."""
+        begin, end = moment(self._connection)
+        return send(self._connection, ";\n".join([*begin, *statements, *end]))
 
     def _prepare(self, settings: str, parts: list[str]) -> None:
         """Plan the queries for a catalog of this size."""
@@ -152,7 +174,7 @@ class FollowedSchema:
         )
         # What is planned for any keys need not be planned again for each.
         send(self._connection, "SET plan_cache_mode = force_generic_plan")
-        send(self._connection, ";\n".join([*ALONE, settings, *statements]))
+        self._send(settings, *statements)
 
     def _changes(self, settings: str) -> set[str] | None:
         """The keys of what may read otherwise than before; None if that is everything."""
@@ -161,9 +183,7 @@ class FollowedSchema:
             f"EXECUTE turnback_look_{self._number}_{i}('{mark}')" for i in range(len(_looks()))
         ]
         first = self._mark is None
-        results = send(
-            self._connection, ";\n".join([*ALONE, settings, _MARK, _ROLES, _MEMBERS, *looks])
-        )
+        results = self._send(settings, _MARK, _ROLES, _MEMBERS, *looks)
         answers = [text_rows(result)[0] for result in results if result.nfields][1:]
         self._mark = str(answers[0][0])
         rare = (answers[1], answers[2], answers[-1][0])
@@ -179,12 +199,13 @@ class FollowedSchema:
             return None
         if changes.empty:
             return set()
-        dependent = send(
-            self._connection,
-            f"SET LOCAL search_path = pg_catalog; EXECUTE turnback_dependent_{self._number}("
+        results = self._send(
+            settings,
+            f"EXECUTE turnback_dependent_{self._number}("
             f"{_array(one for one, _ in changes.seeds)}, "
             f"{_array(one for _, one in changes.seeds)}, {_array(changes.mapped)})",
-        )[1]
+        )
+        [dependent] = [result for result in results if result.nfields][1:]
         dirty = changes.dirty | {str(key) for (key,) in text_rows(dependent)}
         # A constraint of a table has the type 0, and one of a type the table 0.
         return (dirty | {self._seen.table_of(key) for key in dirty}) - {"0"}
@@ -221,6 +242,11 @@ class _Seen:
     rows: dict[str, dict[str, _Row]] = field(default_factory=dict)
     recent: dict[str, list[str]] = field(default_factory=dict)
     rare: object = None
+
+    def copy(self) -> _Seen:
+        """One that changes without a change of this one."""
+        rows = {catalog: dict(known) for catalog, known in self.rows.items()}
+        return _Seen(rows, dict(self.recent), self.rare)
 
     def table_of(self, key: str) -> str:
         """The table of an index; any other key itself."""

@@ -36,9 +36,7 @@ from turnback.errors import DatabaseRefused
 from turnback.schema.model import GRANTABLE, GRANTS_TO, REVOKED, Address, Fingerprint
 from turnback.sql.own_tables import OWN_TABLES
 
-# All statements see the same moment. The message is a transaction, and its settings end with it.
-ALONE = ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",)
-# In a transaction of the session's own, what it has set is set again afterwards.
+_ALONE = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _BEGIN, _END = "SAVEPOINT fingerprint", ("ROLLBACK TO SAVEPOINT fingerprint", "RELEASE fingerprint")
 _UNKNOWN_STATEMENT = "26000"
 _GROWTH = 4
@@ -59,6 +57,17 @@ def refused() -> Iterator[None]:
             hint=server_trouble(error.sqlstate)
             or "run it again when nobody else changes the schema",
         ) from error
+
+
+def moment(connection: Connection) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What comes before and after statements that all see the same moment.
+
+    Without a transaction the message is one, and its settings end with it. In a transaction of the
+    session's own, what it has set is set again afterwards.
+    """
+    if connection.pgconn.transaction_status == TransactionStatus.IDLE:
+        return (_ALONE,), ()
+    return (_BEGIN,), _END
 
 
 def fingerprint(connection: Connection, *, history_schema: str = "public") -> Fingerprint:
@@ -111,21 +120,19 @@ class _Prepared:
 def _ask(connection: Connection) -> list[PGresult]:
     """Run the queries as prepared in this session; the first time, prepare them in that message."""
     settings, *questions = queries(connection.info.server_version // 10_000)
-    alone = connection.pgconn.transaction_status == TransactionStatus.IDLE
+    begin, end = moment(connection)
     known = _prepared.pop(connection, None)
     prepared = known or _Prepared(f"turnback_fingerprint_{next(_numbers)}")
     name = prepared.name
-    statements = [*(ALONE if alone else (_BEGIN,)), settings]
+    statements = [*begin, settings]
     if known is None:
         statements += (f"PREPARE {name}_{i} AS {query}" for i, query in enumerate(questions))
     statements += (f"EXECUTE {name}_{i}" for i in range(len(questions)))
-    if not alone:
-        statements += _END
     try:
-        results = send(connection, ";\n".join(statements))
+        results = send(connection, ";\n".join([*statements, *end]))
     except ServerError:
-        if not alone:
-            send(connection, "; ".join(_END))
+        if end:
+            send(connection, "; ".join(end))
         raise
     _prepared[connection] = prepared
     return results
@@ -299,8 +306,9 @@ class Reading:
             self.history_schema,
             dict(self.objects),
             dict(self.addresses),
-            self._relations,
+            set(self._relations),
             dict(self._places),
+            dict(self._by_key),
         )
 
     def fingerprint(self) -> Fingerprint:

@@ -99,6 +99,10 @@ def _column(name: str, difference: Difference, objects: Objects) -> str | None:
     elif attribute == "default":
         change = f"SET DEFAULT {old}" if old else "DROP DEFAULT"
     elif attribute == "not null":
+        own = objects[difference.object].get("not null name")
+        if old and own:
+            late = " NOT VALID" if old.endswith("not valid") else ""
+            return f"ALTER TABLE {table} ADD CONSTRAINT {own} NOT NULL {column}{late};"
         change = "SET NOT NULL" if old else "DROP NOT NULL"
     elif attribute == "identity":
         change = _identity(old, difference.actual)
