@@ -28,12 +28,17 @@ ASLEEP = [
 ]
 # A function that was stopped or killed. Every step can be repeated, so it is called again.
 STOPPED = ["States.Timeout", "Sandbox.Timedout", "Lambda.Unknown", "Runtime.ExitError"]
+FAILOVER = "DatabaseNotReady"
 # Name: errors, seconds before the first retry, attempts, and the longest wait in seconds.
 RETRIERS: dict[str, tuple[list[str], int, int, int | None]] = {
     "announcement": ([*LAMBDA, "AwsError"], 1, 2, None),
     "service": ([*LAMBDA, "DatabaseUnreachable", "AwsError"], 1, 5, 30),
     # Once the database was changed, minutes of an outage or a failover are waited for.
-    "service, patient": ([*LAMBDA, "DatabaseUnreachable", "AwsError"], 2, 12, 60),
+    # The writer is elsewhere within one or two minutes (Aurora and RDS User Guides, "Failover").
+    # 2, 4, 8, 16, 32 and seven times 60 seconds, of which the jitter takes half: 4 minutes, 8 at
+    # most. Each try is a new call, with the address looked up and the login read anew.
+    "service, patient": ([*LAMBDA, FAILOVER, "DatabaseUnreachable", "AwsError"], 2, 12, 60),
+    "failover": ([FAILOVER], 2, 12, 60),
     "asleep": (ASLEEP, 15, 12, 30),
     "stopped": (STOPPED, 5, 3, 60),
     # Of a task that waits, whose timeout is no failure.
@@ -54,13 +59,13 @@ STATES = {
     "WaitForTurn": [*QUESTION, "killed"],
     "PassTurn": TASK,
     "PassTurnToAsk": TASK,
-    "Validate": ["busy", *TASK],
+    "Validate": ["busy", "failover", *TASK],
     "Rehearse": TASK,
     "AskApproval": QUESTION,
-    "Snapshot": TASK,
+    "Snapshot": ["failover", *TASK],
     "Apply": ["busy", "locked", *PATIENT],
     "Verify": PATIENT,
-    "FindChanges": TASK,
+    "FindChanges": ["failover", *TASK],
     "LookAtApplication": ["application", *TASK],
     "StopApplication": ["application", *TASK],
     "RollBack": ["busy", "locked", *PATIENT],

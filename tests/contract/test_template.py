@@ -191,6 +191,12 @@ def test_what_only_a_failure_calls_is_woken_before_anything_can_fail() -> None:
 def test_what_can_pass_is_tried_again(name: str) -> None:
     retried = {error for rule in TASKS[name]["Retry"] for error in rule["ErrorEquals"]}
     assert {"DatabaseUnreachable", "Lambda.ServiceException"} <= retried
+    # Those that connect to the database wait for a failover: for minutes, before a change as well.
+    connects = {"Validate", "Snapshot", "Apply", "Verify", "FindChanges", "RollBack", "Assess"}
+    if name in connects | {"Restore"}:
+        [rule] = [r for r in TASKS[name]["Retry"] if "DatabaseNotReady" in r["ErrorEquals"]]
+        waits = [min(60, rule["IntervalSeconds"] * 2**n) for n in range(rule["MaxAttempts"])]
+        assert sum(waits) / 2 >= 240
     if name in ("Apply", "RollBack"):
         assert {"RunnerBusy", "LockTimeout"} <= retried
     # Every step can be repeated, so a function that was killed is called again.

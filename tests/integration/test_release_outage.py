@@ -19,8 +19,9 @@ from turnback.runs.records import Records
 
 from tests.conftest import ProjectFactory
 from tests.faults.recovery_moto import hurry
-from tests.integration.releases import GOOD, Deploy, tables
+from tests.integration.releases import GOOD, Deploy, Interrupt, tables
 from tests.integration.test_release_restored import DUMP, drop_kept, rows, stuck
+from tests.standby import set_read_only, writable_at_the_end
 
 POLICY = {**DUMP, "RestorePolicy": "automatic", "RestorePollSeconds": "1"}
 END = """
@@ -195,3 +196,82 @@ def test_a_good_release_is_not_rolled_back_because_its_report_cannot_be_written(
     report = stack.record(run.messages[-1]["run"], "report")
     assert [row["version"] for row in report["applied"]] == ["0001", "0002", "0003"]
     assert tables(database) == {"users", "nodes", "edges"}
+
+
+def failovers(before: Interrupt, database: str, function: str, calls: str) -> None:
+    """Make the server read-only before a call that has an r, and writable before one with a w."""
+    for call in calls:
+        change = {
+            "r": lambda: set_read_only(database, on=True),
+            "w": lambda: set_read_only(database, on=False),
+            ".": lambda: None,
+        }[call]
+        before(function, change)
+
+
+@pytest.mark.usefixtures("patch")
+def test_a_good_release_waits_for_the_failovers_in_each_of_its_steps(
+    deploy: Deploy,
+    database: str,
+    project_factory: ProjectFactory,
+    tmp_path: Path,
+    before: Interrupt,
+) -> None:
+    stack = deploy(**DUMP)
+    failovers(before, database, "validate", "r..w")
+    failovers(before, database, "snapshot", "r.w")
+    # Of Apply four calls, and of Verify three.
+    failovers(before, database, "apply", "r..wr.w")
+    with writable_at_the_end(database):
+        run = stack.release(project_factory(GOOD), "1.0.0", tmp_path)
+    assert run.messages[-1]["status"] == "succeeded", run.messages[-1]
+    assert tables(database) == {"users", "nodes", "edges"}
+
+
+def test_a_failover_in_the_middle_of_apply_is_waited_for(
+    deploy: Deploy,
+    database: str,
+    project_factory: ProjectFactory,
+    tmp_path: Path,
+    patch: pytest.MonkeyPatch,
+    before: Interrupt,
+) -> None:
+    import turnback.runs.apply as module
+
+    keep = module.keep
+
+    def keeping(*what: Any) -> None:
+        keep(*what)
+        patch.setattr(module, "keep", keep)
+        # It has the lock and its plan, and sends its first migration next.
+        set_read_only(database, on=True)
+
+    patch.setattr(module, "keep", keeping)
+    stack = deploy()
+    failovers(before, database, "apply", "..w")
+    with writable_at_the_end(database):
+        run = stack.release(project_factory(GOOD), "1.0.0", tmp_path)
+    last = run.messages[-1]
+    assert (last["status"], last["rolled_back"]) == ("succeeded", []), last
+    assert tables(database) == {"users", "nodes", "edges"}
+
+
+@pytest.mark.usefixtures("patch")
+def test_a_failover_while_a_failed_release_is_undone_costs_nobody_anything(
+    deploy: Deploy,
+    database: str,
+    project_factory: ProjectFactory,
+    tmp_path: Path,
+    before: Interrupt,
+) -> None:
+    stack = deploy(**POLICY)
+    # Each release wakes both functions first. Assess has three calls, and so has Restore.
+    failovers(before, database, "roll_back", "..r.w")
+    failovers(before, database, "restore", "..r.wr.w")
+    try:
+        with writable_at_the_end(database):
+            run, rows_before = stuck(stack, database, project_factory, tmp_path)
+        assert run.messages[-1]["status"] == "restored", run.messages[-1]
+        assert rows(database) == rows_before
+    finally:
+        drop_kept(database)

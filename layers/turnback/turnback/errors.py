@@ -29,6 +29,7 @@ The tree, with the exit code of the command line::
     ├── BaseChanged             4  others changed the database after the run was planned
     ├── LockTimeout             4  a table's lock was not available in time
     ├── DatabaseUnreachable     5  no answer
+    │   └── DatabaseNotReady    5  it starts, stops, or accepts no writes yet: a failover, a standby
     ├── DatabaseRefused         5  an answer, and it is no
     ├── SnapshotFailed          5  no snapshot, so nothing was changed
     ├── RestoreFailed           6  the restore did not end; the old database is kept
@@ -253,6 +254,10 @@ class DatabaseUnreachable(TurnbackError):
     """The database does not answer."""
 
     exit_code = 5
+
+
+class DatabaseNotReady(DatabaseUnreachable):
+    """The database starts, stops, fails over or is a standby; later it may accept writes."""
 
 
 class DatabaseRefused(TurnbackError):

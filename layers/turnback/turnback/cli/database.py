@@ -9,7 +9,8 @@ import re
 import secrets
 import socket
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,10 +22,12 @@ from turnback.cli.output import Output, human_ms
 from turnback.engine import Engine, Options, RunContext
 from turnback.engine.session.connection import describe, read_address
 from turnback.engine.session.events import Event, EventKind
-from turnback.errors import ConfigurationError
+from turnback.errors import ConfigurationError, DatabaseNotReady, TurnbackError
+from turnback.wording import duration
 
 # Set in jobs of GitHub, GitLab and most others; CodeBuild; Jenkins; Azure Pipelines.
 _CI = ("CI", "CODEBUILD_BUILD_ID", "JENKINS_URL", "TF_BUILD")
+_WRITER_PAUSE_S = 2.0
 _COLORS = {EventKind.APPLIED: "green", EventKind.ROLLED_BACK: "yellow"}
 
 
@@ -85,6 +88,7 @@ def open_engine(
     *,
     options: Options | None = None,
     make: bool = False,
+    writes: bool = False,
 ) -> Iterator[Engine]:
     """An engine for the named database, or for the project's embedded Postgres.
 
@@ -95,8 +99,10 @@ def open_engine(
         out: gets ``run`` and ``database`` of its document, and the engine's events.
         options: the engine's timeouts.
         make: make the embedded Postgres if there is none.
+        writes: wait for a server that accepts writes, as long as for another run.
 
     Raises:
+        DatabaseNotReady: it does not accept any: a standby, or a failover that has not ended.
         ConfigurationError: no database is named, and the embedded one does not exist or is not
             to be used.
     """
@@ -104,14 +110,41 @@ def open_engine(
     out.document["run"] = run
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(open_url(url, directory, out, make=make))
-        engine = Engine(
-            url,
-            context=RunContext(run=run, actor=actor()),
-            history_schema=schema,
-            options=options,
-            listener=EventPrinter(out),
-        )
+        context = RunContext(run=run, actor=actor())
+
+        def connect() -> Engine:
+            return Engine(
+                url,
+                context=context,
+                history_schema=schema,
+                options=options,
+                listener=EventPrinter(out),
+            )
+
+        wait_s = (options or Options()).runner_wait_s
+        engine = _writer(connect, wait_s, out) if writes else connect()
         yield stack.enter_context(engine)
+
+
+def _writer(connect: Callable[[], Engine], wait_s: float, out: Output) -> Engine:
+    """An engine whose server accepts writes; each try looks the address up anew."""
+    until, noted = time.monotonic() + wait_s, False
+    while True:
+        try:
+            engine = connect()
+            try:
+                engine.refuse_read_only()
+            except TurnbackError:
+                engine.close()
+                raise
+            return engine
+        except DatabaseNotReady as error:
+            if time.monotonic() + _WRITER_PAUSE_S > until:
+                raise
+            if not noted:
+                out.note(f"{error.message}; trying again for {duration(wait_s)} (--wait)")
+                noted = True
+        time.sleep(_WRITER_PAUSE_S)
 
 
 @contextlib.contextmanager

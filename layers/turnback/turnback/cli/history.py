@@ -17,6 +17,7 @@ from turnback.wording import counted, one_line
 if TYPE_CHECKING:
     from turnback.aws.cloudformation import Stack
     from turnback.cli.recovery import StackDatabase
+    from turnback.engine.session.read_only import Replica
 
 _COLORS = {
     "applied": "green",
@@ -53,8 +54,10 @@ def status(
     with open_engine(database_url, directory, history_schema, out) as engine:
         found = engine.status(project)
         half = {item.version: sorted(item.done) for item in engine.half_done()}
+        replica = engine.replica()
     pending = sum(item.pending for item in found)
     out.document = {"migrations": [item.to_dict() for item in found], "pending": pending}
+    _add_replica(replica, out)
     width = max(len(item.version) + len(item.name) for item in found) + 1
     for item in found:
         word = click.style(f"{item.status:<11}", fg=_COLORS.get(item.status))
@@ -116,10 +119,12 @@ def health(
         database_url = database.reach().conninfo()
     with open_engine(database_url, directory, history_schema, out) as engine:
         report = engine.health(remains_of_restores)
+        replica = engine.replica()
     report.problems.extend(in_rds + of_target)
     newest = report.newest[:last]
     out.document |= report.to_dict() | {"newest": [row.to_dict() for row in newest]}
     out.result(f"PostgreSQL {report.server_version}, {report.summary()}")
+    _add_replica(replica, out)
     for row in newest:
         word = click.style(f"{row.status:<11}", fg=_COLORS.get(row.status))
         out.result(f"  {word} {row.version} {one_line(row.name)}  {row.at[:19].replace('T', ' ')}")
@@ -129,6 +134,13 @@ def health(
         out.note(click.style("problem: ", fg="red") + problem)
     out.document["status"] = "problems" if report.problems else "healthy"
     return 3 if report.problems else 0
+
+
+def _add_replica(replica: Replica | None, out: Output) -> None:
+    """Say that what is shown is of a replica, which may lack what was done last."""
+    out.document["replica"] = replica.to_dict() if replica else None
+    if replica:
+        out.result(f"This is {replica}: what was done last may not be here yet.")
 
 
 def left_by_runs(stack: Stack) -> list[str]:

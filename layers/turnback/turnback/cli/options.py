@@ -330,9 +330,9 @@ lock_options = together(
     click.option(
         "--wait",
         type=Duration(),
-        default="1min",
+        default="2min",
         show_default=True,
-        help="How long to wait for another run to end.",
+        help="How long to wait for another run, or a failover, to end.",
     ),
     verbose,
 )

@@ -93,7 +93,13 @@ def up(
         return apply_on_save(database_url, history_schema, directory, options, out)
     project = load_project(directory)
     with open_engine(
-        database_url, directory, history_schema, out, options=options, make=not dry_run
+        database_url,
+        directory,
+        history_schema,
+        out,
+        options=options,
+        make=not dry_run,
+        writes=not dry_run,
     ) as engine:
         plan = engine.plan_up(
             project,
@@ -156,7 +162,9 @@ def down(
     out.document |= {"run": None, "database": None, "rolled_back": [], "error": None}
     project = _project_or_none(directory)
     options = _options(lock_timeout, lock_retry_for, wait)
-    with open_engine(database_url, directory, history_schema, out, options=options) as engine:
+    with open_engine(
+        database_url, directory, history_schema, out, options=options, writes=not dry_run
+    ) as engine:
         plan = engine.plan_down(project, target=version or _before_last(engine, project, number))
         if dry_run:
             return _show(engine, plan, out)
@@ -197,7 +205,9 @@ def redo(
     out.document |= {"run": None, "database": None, "rolled_back": [], "applied": [], "error": None}
     project = load_project(directory)
     options = _options(lock_timeout, lock_retry_for, wait)
-    with open_engine(database_url, directory, history_schema, out, options=options) as engine:
+    with open_engine(
+        database_url, directory, history_schema, out, options=options, writes=True
+    ) as engine:
         target = _before_last(engine, project, number)
         plan = engine.plan_down(project, target=target, edited=True)
         _refuse_impossible_redo(engine, project, plan)

@@ -18,6 +18,7 @@ from turnback.engine.run.session import Session
 from turnback.engine.session.events import Listener, Options, RunContext, RunControl, silent
 from turnback.engine.session.message import Connection, send
 from turnback.engine.session.query import CATALOG_ONLY, own_statements
+from turnback.engine.session.read_only import Replica, refuse_read_only, replica
 from turnback.errors import UnknownVersion, VerificationFailed
 from turnback.migrations.model import Project
 from turnback.sql.script import prepare
@@ -84,6 +85,14 @@ class Engine:
     def history(self) -> History:
         """What the database has recorded."""
         return self.session.history
+
+    def refuse_read_only(self) -> None:
+        """Refuse a server that accepts no writes, such as a standby; see its module."""
+        refuse_read_only(self.connection)
+
+    def replica(self) -> Replica | None:
+        """How far behind its primary this standby is; None for a server that is not one."""
+        return replica(self.connection)
 
     @own_statements()
     def entries(self) -> list[Entry]:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from turnback.errors import (
+    DatabaseNotReady,
     DatabaseRefused,
     DatabaseUnreachable,
     RestoreFailed,
@@ -52,6 +53,7 @@ def assess(run: Run, policy: str) -> RunAssessment:
 
     Raises:
         RunnerBusy: a statement of this very run is still running in the server.
+        DatabaseNotReady: the server accepts no writes; a later call may find that it does.
     """
     plan = run.records.plan()
     reachable = True
@@ -67,6 +69,9 @@ def assess(run: Run, policy: str) -> RunAssessment:
             if _nothing_left(engine, run, plan):
                 return RunAssessment("as_before", "nothing of the run is in the database")
             others = _done_by_others(engine, run, plan)
+    except DatabaseNotReady:
+        # A failover ends: nobody is asked to restore because of it.
+        raise
     except (DatabaseUnreachable, DatabaseRefused):
         reachable, other = False, None
     if other:

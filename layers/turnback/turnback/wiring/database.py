@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from turnback.errors import DatabaseRefused
+from turnback.errors import DatabaseRefused, TurnbackError
 from turnback.settings import DatabaseSettings
 from turnback.wiring.invocation import Invocation
 
@@ -69,10 +69,17 @@ class Database:
             )
 
         try:
-            return connect()
+            engine = connect()
         except DatabaseRefused:
             # The login may have been rotated since it was read.
-            return connect()
+            engine = connect()
+        try:
+            # What a standby shows may be old, and a run decides by it.
+            engine.refuse_read_only()
+        except TurnbackError:
+            engine.close()
+            raise
+        return engine
 
     @property
     def runner_wait_s(self) -> float:

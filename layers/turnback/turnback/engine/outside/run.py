@@ -41,6 +41,8 @@ from turnback.engine.session.message import (
     send_under_one_sync,
     server_trouble,
 )
+from turnback.engine.session.query import READ_ONLY_STATE
+from turnback.engine.session.read_only import refuse_read_only
 from turnback.errors import MigrationFailed, MigrationIncomplete, TurnbackError
 from turnback.migrations.checksums import digest
 from turnback.sql.statements import Statement
@@ -169,6 +171,9 @@ class _Script:
             else:
                 self._apply(statement, number)
         except ServerError as error:
+            if error.sqlstate == READ_ONLY_STATE:
+                # Between two messages: what this statement has left, the next run recognises.
+                refuse_read_only(connection)
             left = self._commits(statement) or left_something(connection, statement)
             if left and step.direction == "up":
                 said = public(error, written_source(step, statement))

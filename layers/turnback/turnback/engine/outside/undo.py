@@ -33,7 +33,8 @@ from turnback.engine.run.record import NOTE_BEGINNING
 from turnback.engine.run.session import Session
 from turnback.engine.session.events import Event, EventKind
 from turnback.engine.session.message import ServerError, Watcher, send
-from turnback.engine.session.query import relation_oid, scalar
+from turnback.engine.session.query import READ_ONLY_STATE, relation_oid, scalar
+from turnback.engine.session.read_only import refuse_read_only
 from turnback.errors import RollbackFailed, TurnbackError
 from turnback.sql.destroys import drops_with_rows
 from turnback.sql.quoting import joined, relation_name
@@ -72,6 +73,8 @@ def run(session: Session, step: Step, half: HalfDone, watch: Watcher | None = No
         if session.usable:
             transaction.end_transaction(session.connection)
         if isinstance(error, ServerError):
+            if error.sqlstate == READ_ONLY_STATE:
+                refuse_read_only(session.connection)
             raise point(step, error, None, None) from error
         raise
 

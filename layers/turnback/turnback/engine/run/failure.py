@@ -6,7 +6,13 @@ from turnback.engine.run.plan import Step
 from turnback.engine.session.connection import misread
 from turnback.engine.session.disclosure import hidden, public, public_hint
 from turnback.engine.session.message import Connection, ServerError, server_trouble
-from turnback.engine.session.query import DONE_ALREADY, LOCK_LOST
+from turnback.engine.session.query import (
+    DONE_ALREADY,
+    LOCK_LOST,
+    READ_ONLY,
+    READ_ONLY_STATE,
+    no_writes,
+)
 from turnback.errors import (
     HistoryConflict,
     LockTimeout,
@@ -21,7 +27,6 @@ from turnback.sql.statements import Statement
 
 _LOCK_NOT_AVAILABLE = "55P03"
 _SYNTAX_ERROR = "42601"
-_READ_ONLY = "25006"
 _NOT_AN_INTEGER = "22P02"
 # Transient: a lock timeout, a deadlock, a serialization failure.
 _TRANSIENT = (_LOCK_NOT_AVAILABLE, "40P01", "40001")
@@ -91,6 +96,8 @@ def refused_by_us(step: Step, error: ServerError) -> TurnbackError | None:
             hint="a migration before it has released this run's lock (pg_advisory_unlock_all); "
             "wait for the other run, look at turnback status, and run it again",
         )
+    if READ_ONLY in error.message:
+        return no_writes(f", before {step.version}; nothing of {step.version} was kept")
     if DONE_ALREADY in error.message:
         return HistoryConflict(
             f"{step.version} was {word} by another run meanwhile; nothing was {word} twice",
@@ -151,7 +158,7 @@ def _advice(step: Step, error: ServerError, incomplete: str | None) -> list[str 
         again = "try again when the table is less busy, or for longer: --lock-retry-for 10min"
         return [public_hint(error), incomplete or kept, again]
     hint = _HINTS.get(error.sqlstate)
-    if error.sqlstate == _READ_ONLY and step.runnable.script is step.migration.verify:
+    if error.sqlstate == READ_ONLY_STATE and step.runnable.script is step.migration.verify:
         hint = "a verify script may read, but not write"
     elif trouble := server_trouble(error.sqlstate):
         hint, again = trouble, f"then run turnback {step.direction} again"

@@ -21,6 +21,7 @@ from turnback.engine.session.message import Connection, ServerError, send
 from turnback.engine.session.query import own_statements
 from turnback.engine.session.watch import Detached, Watch, blocked_text, index_progress
 from turnback.errors import (
+    DatabaseNotReady,
     DatabaseUnreachable,
     HistoryConflict,
     LockTimeout,
@@ -258,8 +259,9 @@ class Runner:
                     raise
                 self._say(EventKind.RETRYING, step, f"{error.message}; next try in {wait:.1f} s")
                 time.sleep(wait)
-            except (RunnerBusy, HistoryConflict):
-                # Another run works on it, or has done it: its records are the true ones.
+            except (RunnerBusy, HistoryConflict, DatabaseNotReady):
+                # Another run works on it, or has done it: its records are the true ones. Or
+                # nothing can be recorded now.
                 raise
             except TurnbackError as error:
                 self._record_failure(step, error)

@@ -15,6 +15,7 @@ from turnback.engine.session.connection import connect, refuse_pooler
 from turnback.engine.session.events import Event, EventKind, Listener, Options, RunContext
 from turnback.engine.session.message import Connection, ServerError
 from turnback.engine.session.query import execute
+from turnback.engine.session.read_only import refuse_read_only
 
 
 def _event_of(notice: Diagnostic) -> Event:
@@ -81,11 +82,13 @@ class Session:
 
         Raises:
             RunnerBusy: another run held the lock all the time.
+            DatabaseNotReady: the server accepts no writes.
             DatabaseRefused: a pooler is between, or the history cannot be created.
             HistoryConflict: as ``History.exists`` does; or others than its owner can change it.
         """
         state = self.history.state_query() if self.history.exists() else ""
         self.history.require_trust()
+        refuse_read_only(self.connection)
         refuse_pooler(self.connection, self.history.backend_pid)
         cursor = lock.acquire(
             self.connection,

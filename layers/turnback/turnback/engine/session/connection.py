@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import psycopg
 from psycopg import conninfo
 
+from turnback.engine.session.connect_errors import DIRECT, explain
 from turnback.engine.session.events import Options
-from turnback.engine.session.message import server_trouble
-from turnback.errors import ConfigurationError, DatabaseRefused, DatabaseUnreachable
+from turnback.errors import ConfigurationError, DatabaseRefused
 
 Connection = psycopg.Connection[tuple[object, ...]]
 CONNECT_TIMEOUT_S = 10
@@ -19,10 +19,6 @@ _POOLERS = (
     (re.compile(r"\.proxy-[^.]+\.[^.]+\.rds\.amazonaws\.com"), "RDS Proxy"),
     (re.compile(r"\.pooler\.supabase\.com$"), "Supabase's pooler"),
     (re.compile(r"-pooler\.[^.]+\..*neon\.tech$"), "Neon's pooler"),
-)
-_DIRECT = (
-    "name the database's direct endpoint: a pooler breaks sessions and their locks. On RDS that is "
-    "the instance's or the cluster's own endpoint, on Supabase db.PROJECT.supabase.co"
 )
 # How the server reads text. With another value than our parser assumes, a string that a check has
 # seen could be a statement for the server.
@@ -39,7 +35,6 @@ READING = {
 _VARIABLES = ("PGDATESTYLE", "PGTZ", "PGGEQO")
 # Those that the server reports after every change, with the value that every session has.
 _REPORTED = {"standard_conforming_strings": "on", "client_encoding": "UTF8"}
-_TEMPORARY = ("57P03", "53300", "57P01", "57P02")
 
 
 def connect(target: str, *, application_name: str, options: Options) -> Connection:
@@ -50,7 +45,8 @@ def connect(target: str, *, application_name: str, options: Options) -> Connecti
     Raises:
         ConfigurationError: the connection string cannot be read, or parts of it would be misread.
         DatabaseUnreachable: no answer.
-        DatabaseRefused: for example a wrong password, no such database, a pooler.
+        DatabaseNotReady: it starts, stops, or has no connection left.
+        DatabaseRefused: for example a wrong password, no such database, TLS, a pooler.
     """
     return _open(target, application_name, options, {})
 
@@ -78,7 +74,8 @@ def _open(
     Raises:
         ConfigurationError: the connection string cannot be read, or parts of it would be misread.
         DatabaseUnreachable: no answer.
-        DatabaseRefused: for example a wrong password, no such database, a pooler.
+        DatabaseNotReady: it starts, stops, or has no connection left.
+        DatabaseRefused: for example a wrong password, no such database, TLS, a pooler.
     """
     parameters = read_address(target)
     _refuse_known_poolers(parameters)
@@ -107,13 +104,11 @@ def _open(
     parameters["client_encoding"] = "UTF8"
     for name in _VARIABLES:
         os.environ.pop(name, None)
+    address = conninfo.make_conninfo("", **parameters)
     try:
-        connection = psycopg.connect(
-            conninfo.make_conninfo("", **parameters), autocommit=True, prepare_threshold=None
-        )
+        return psycopg.connect(address, autocommit=True, prepare_threshold=None)
     except psycopg.OperationalError as exc:
-        raise _translate(exc, parameters) from exc
-    return connection
+        raise explain(exc, parameters, address, _describe(parameters)) from exc
 
 
 def misread(connection: Connection) -> str | None:
@@ -178,16 +173,14 @@ def refuse_pooler(connection: Connection, server_pid: int) -> None:
         DatabaseRefused: the two numbers differ.
     """
     if connection.info.backend_pid != server_pid:
-        raise DatabaseRefused(
-            f"{_describe(connection.info.get_parameters())} is a connection pooler", hint=_DIRECT
-        )
+        raise DatabaseRefused(f"{describe_session(connection)} is a connection pooler", hint=DIRECT)
 
 
 def _refuse_known_poolers(parameters: Mapping[str, object]) -> None:
     host = str(parameters.get("host") or "")
     for mark, name in _POOLERS:
         if mark.search(host):
-            raise DatabaseRefused(f"{host} is {name}, a connection pooler", hint=_DIRECT)
+            raise DatabaseRefused(f"{host} is {name}, a connection pooler", hint=DIRECT)
 
 
 def describe(target: str) -> str:
@@ -201,34 +194,13 @@ def describe(target: str) -> str:
         return "?"
 
 
+def describe_session(connection: Connection) -> str:
+    """As ``describe``, of an open session."""
+    return _describe(connection.info.get_parameters())
+
+
 def _describe(parameters: Mapping[str, object]) -> str:
     host = str(parameters.get("host") or parameters.get("hostaddr") or "localhost")
     port = parameters.get("port")
     place = "local socket" if host.startswith("/") else f"{host}:{port or 5432}"
     return f"{place}/{parameters.get('dbname') or ''}"
-
-
-def _translate(
-    exc: psycopg.OperationalError, parameters: Mapping[str, object]
-) -> DatabaseUnreachable | DatabaseRefused:
-    text = str(exc).strip()
-    where = _describe(parameters)
-    state = exc.sqlstate
-    answered = "FATAL" in text or state is not None
-    if "unsupported startup parameter" in text:
-        return DatabaseRefused(
-            f"{where} is a connection pooler: {text}",
-            sqlstate=state,
-            hint=_DIRECT,
-        )
-    if not answered or state in _TEMPORARY or "starting up" in text or "too many" in text:
-        return DatabaseUnreachable(
-            f"{where} does not answer: {text}",
-            sqlstate=state,
-            hint="check host and port, the network (security group, VPN), and that it is up",
-        )
-    return DatabaseRefused(
-        f"{where} refuses the connection: {text}",
-        sqlstate=state,
-        hint=server_trouble(state) or "check user, password and database name in the address",
-    )

@@ -20,6 +20,7 @@ from turnback.engine.session.message import Connection, send
 from turnback.engine.session.query import (
     CANCELLED,
     LOCK_LOST,
+    READ_ONLY,
     execute,
     fetch,
     load,
@@ -129,10 +130,14 @@ def assertion(schema: str) -> str:
 
     A migration can release every lock of its session. The lock of the transaction lasts until the
     transaction ends, whatever the migration does.
+
+    It also fails where the server accepts no writes. A transaction is read-only from its beginning
+    or by a statement of its own, so what is refused behind this one is the script's doing.
     """
     key = lock_key(schema)
     return (
-        f"SELECT CASE WHEN pg_catalog.pg_try_advisory_lock({key}) "
+        "SELECT CASE WHEN pg_catalog.current_setting('transaction_read_only')::pg_catalog.bool "
+        f"THEN {refusal(READ_ONLY)} WHEN pg_catalog.pg_try_advisory_lock({key}) "
         f"AND pg_catalog.pg_try_advisory_xact_lock({key}) THEN 1 ELSE {refusal(LOCK_LOST)} END;"
     )
 

@@ -24,7 +24,7 @@ from turnback.engine.session.message import (
     server_error,
     server_trouble,
 )
-from turnback.errors import DatabaseRefused
+from turnback.errors import DatabaseNotReady, DatabaseRefused
 from turnback.sql.quoting import identifier, literal
 
 T = TypeVar("T")
@@ -34,6 +34,8 @@ LOCK_LOST = "turnback: another run has the lock"
 CANCELLED = "turnback: the run was cancelled"
 TRANSACTION_ENDED = "turnback: the script has ended its transaction"
 DONE_ALREADY = "turnback: another run has done it"
+READ_ONLY = "turnback: the server accepts no writes"
+READ_ONLY_STATE = "25006"
 
 
 def query(
@@ -63,6 +65,20 @@ def scalar(connection: Connection, sql: str, params: Mapping[str, object] | None
     """The first column of the first row; None where there is no row. Raises as ``query`` does."""
     found = query(connection, sql, scalar_row, params)
     return found[0] if found else None
+
+
+def no_writes(kept: str) -> DatabaseNotReady:
+    """The error for a server that has become read-only.
+
+    Args:
+        kept: says what was kept, as the end of a sentence; or empty.
+    """
+    return DatabaseNotReady(
+        f"the server accepts no writes any more{kept}",
+        sqlstate=READ_ONLY_STATE,
+        hint="a failover or a switchover ends within minutes: run it again then; it continues from "
+        "what the database has recorded",
+    )
 
 
 def refusal(reason: str) -> str:
@@ -138,11 +154,14 @@ def own_statements() -> Iterator[None]:
     """Around turnback's own statements: what the server refuses becomes an error for the user.
 
     Raises:
+        DatabaseNotReady: the server accepts no writes (any more).
         DatabaseRefused: the server refused a statement that is not of a migration.
     """
     try:
         yield
     except ServerError as error:
+        if error.sqlstate == READ_ONLY_STATE:
+            raise no_writes("") from error
         hint = server_trouble(error.sqlstate) or public_hint(error) or "correct what it says"
         raise DatabaseRefused(
             f"the database refuses a statement of turnback itself: {error}",

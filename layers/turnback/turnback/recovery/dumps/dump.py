@@ -16,6 +16,7 @@ import psycopg
 
 from turnback.engine.session.connection import Connection
 from turnback.engine.session.message import said_by, server_trouble
+from turnback.engine.session.read_only import refuse_read_only, replica
 from turnback.errors import SnapshotFailed
 from turnback.recovery.contents import Identity, counters, identify, last_applied
 from turnback.recovery.dumps.catalog import DumpRecord, read_record
@@ -82,10 +83,15 @@ class DumpSnapshots:
     def take(self, target: str, run: str, tags: Mapping[str, str]) -> Snapshot:
         """Dump the database and verify the dump; a run's second call finds the first one's.
 
+        A run restores from it, so it is of the writer, and not of a standby that lags.
+
         Raises:
+            DatabaseNotReady: the server accepts no writes.
             SnapshotFailed: too large, too slow, refused, or it cannot be read back or restored.
             DatabaseUnreachable, DatabaseRefused: it cannot be connected to, or refuses.
         """
+        with self._endpoint.open("turnback dump") as connection:
+            refuse_read_only(connection)
         record = self.record(target, run, tags)
         encrypted = True if record.encrypted else None
         return Snapshot(
@@ -264,9 +270,12 @@ def open_source(
     with endpoint.open("turnback dump") as connection:
         program = refuse_newer_server(connection.info.server_version)
         identity = identify(connection, history_schema)
+        standby = replica(connection)
+        limits = [f"it is taken from {standby}"] if standby else []
         try:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             source = _look(connection, identity, history_schema, program)
+            source = replace(source, limits=(*limits, *source.limits))
         except psycopg.Error as error:
             raise SnapshotFailed(
                 f"the dump could not begin: {said_by(error)}",

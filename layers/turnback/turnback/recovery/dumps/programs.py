@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
+from turnback.engine.session.connect_errors import bundled_libpq
 from turnback.engine.session.connection import Connection
 from turnback.engine.session.disclosure import public_output
 from turnback.errors import SnapshotFailed
@@ -179,15 +180,13 @@ def tls_environment(program: Path) -> dict[str, str]:
     """
     if program != _embedded(program.name):
         return {}
-    package = find_spec("psycopg_binary")
-    folder = Path(package.origin).parent.parent if package and package.origin else Path(os.sep)
-    libraries = sorted((folder / "psycopg_binary.libs").glob("libpq-*.so*"))
-    if not libraries:
+    library = bundled_libpq()
+    if library is None:
         raise SnapshotFailed(
             "the embedded pg_dump has no TLS, and the database demands it",
             hint="set the parameter SnapshotKind to rds or aurora",
         )
-    return {"LD_PRELOAD": str(libraries[0])}
+    return {"LD_PRELOAD": str(library)}
 
 
 def _embedded(name: str) -> Path | None:

@@ -12,7 +12,14 @@ from dataclasses import replace
 import psycopg
 
 from turnback.engine.session.message import said_by
-from turnback.errors import RestoreFailed, SnapshotFailed
+from turnback.engine.session.read_only import refuse_read_only
+from turnback.errors import (
+    DatabaseNotReady,
+    DatabaseRefused,
+    RestoreFailed,
+    SnapshotFailed,
+    TurnbackError,
+)
 from turnback.recovery.dumps.catalog import DumpRecord
 from turnback.recovery.dumps.fill import Filling, advice_on
 from turnback.recovery.dumps.server import open_maintenance, read_properties
@@ -52,10 +59,11 @@ def prove(endpoint: Endpoint, store: Store, record: DumpRecord, seconds: float) 
         return [_not_tried(error)]
     with connection:
         try:
+            refuse_read_only(connection)
             refuse_missing_rights(connection, endpoint.user, endpoint.name)
             properties = read_properties(connection, endpoint.name)
             refuse_missing_settings(connection, endpoint.user, endpoint.name, properties)
-        except RestoreFailed as error:
+        except (RestoreFailed, DatabaseNotReady, DatabaseRefused) as error:
             return [_not_tried(error)]
         into = replace(endpoint, name=name)
         try:
@@ -84,5 +92,5 @@ def prove(endpoint: Endpoint, store: Store, record: DumpRecord, seconds: float) 
     return [f"a restore cannot make it: {one}" for one in found]
 
 
-def _not_tried(error: RestoreFailed) -> str:
+def _not_tried(error: TurnbackError) -> str:
     return f"whether it can be restored was not tried: {error.message}"

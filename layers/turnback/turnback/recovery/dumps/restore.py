@@ -21,6 +21,7 @@ import psycopg
 
 from turnback.engine.session.connection import Connection
 from turnback.engine.session.message import said_by, server_trouble
+from turnback.engine.session.query import READ_ONLY_STATE, no_writes
 from turnback.errors import ConfigurationError, DatabaseUnreachable, RestoreFailed
 from turnback.recovery.dumps.catalog import DumpRecord, key_of, read_record
 from turnback.recovery.dumps.fill import Filling
@@ -257,6 +258,8 @@ class RestoreDump:
 
     def _refused(self, error: psycopg.Error) -> RestoreFailed | DatabaseUnreachable:
         said = said_by(error)
+        if error.sqlstate == READ_ONLY_STATE:
+            said = no_writes("")
         if isinstance(said, DatabaseUnreachable):
             said.hint = "the old database was not touched; the next call continues from here"
             return said

@@ -16,6 +16,7 @@ from hashlib import sha256
 import psycopg
 
 from turnback.engine.session.connection import Connection
+from turnback.engine.session.read_only import refuse_read_only
 from turnback.errors import DatabaseRefused, RestoreFailed, RunnerBusy
 from turnback.recovery.endpoint import Endpoint
 from turnback.sql.quoting import identifier, literal
@@ -214,10 +215,12 @@ def leading_session(endpoint: Endpoint, run: str) -> Iterator[Connection | None]
 
     Raises:
         RunnerBusy: another run restores this database.
+        DatabaseNotReady: the server accepts no writes.
         RestoreFailed, DatabaseUnreachable: see open_maintenance.
     """
     application = f"turnback restore {run}"[:63]
     with open_maintenance(endpoint, application) as connection:
+        refuse_read_only(connection)
         key = int.from_bytes(
             sha256(f"turnback restore {endpoint.name}".encode()).digest()[:8], "big", signed=True
         )

@@ -247,7 +247,8 @@ def _left_as_it_is(report: Report) -> str:
 
 def _is_unverified(report: Report) -> bool:
     """Whether the run ended in Verify, because AWS or the database did not answer: no rollback."""
-    silent = report.error is not None and report.error.type in ("AwsError", "DatabaseUnreachable")
+    errors = ("AwsError", "DatabaseUnreachable", "DatabaseNotReady")
+    silent = report.error is not None and report.error.type in errors
     return silent and report.rollback_error is None and report.restore_error is None
 
 
