@@ -72,6 +72,13 @@ class SchemaName(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not value or "\0" in value or len(value.encode()) > 63:
             self.fail("a schema's name has 1 to 63 bytes", param, ctx)
+        if value.startswith("pg_") or value == "information_schema":
+            self.fail(
+                f"the schema {value} belongs to PostgreSQL; name one of your own: "
+                "--history-schema turnback",
+                param,
+                ctx,
+            )
         return str(value)
 
 

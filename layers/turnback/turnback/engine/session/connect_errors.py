@@ -54,6 +54,9 @@ _HINTS = {
     "28P01": "check user and password in the address; percent-encode the password: %2F for /, %40 "
     "for @, %3F for ?",
     "3D000": "check the database name in the address; turnback db create makes it",
+    # The session's own settings are older than that (client_connection_check_interval is of 14).
+    "42704": "turnback needs PostgreSQL 14 or later: an older server does not know a setting of "
+    "its sessions; a newer one does not know a setting in the options of the address",
     "42501": "a superuser or the database's owner allows it: GRANT CONNECT ON DATABASE … TO this "
     "user",
 }
@@ -134,7 +137,7 @@ def explain(
         return DatabaseRefused(f"{where} is a connection pooler: {text}", hint=DIRECT)
     if _SERVER_SAYS.search(whole):
         return _refused(exc, parameters, address, f"{where} refuses the connection: {text}")
-    if exc.pgconn is not None and exc.pgconn.needs_password and not exc.pgconn.used_password:
+    if "no password supplied" in text:
         return DatabaseRefused(
             f"{where} asks for a password, and there is none",
             hint="give it in the address (postgresql://user:password@host:5432/database), in "
@@ -156,8 +159,7 @@ def _refused(
             message, sqlstate=state, hint=f"{passing}: run it again when that is over"
         )
     hint = _HINTS.get(state or "") or server_trouble(state) or _LOGIN
-    login_asked = exc.pgconn is None or exc.pgconn.needs_password or exc.pgconn.used_password
-    if state == _REJECTED and not login_asked:
+    if state == _REJECTED and not (exc.pgconn is not None and exc.pgconn.used_password):
         encrypted = exc.pgconn is not None and exc.pgconn.ssl_in_use
         if encrypted and _RDS.search(str(parameters.get("host") or "")):
             # Nobody edits this file on RDS: a server that wakes or fails over has not read it yet.

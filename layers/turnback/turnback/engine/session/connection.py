@@ -137,7 +137,7 @@ def read_address(target: str) -> dict[str, str | int | None]:
         parameters = conninfo.conninfo_to_dict(target)
     except psycopg.ProgrammingError:
         # Not chained: the error of psycopg quotes the address.
-        raise _unreadable("cannot be read") from None
+        raise _unreadable("cannot be read", encode="://" in target) from None
     hosts = f"{parameters.get('host') or ''},{parameters.get('hostaddr') or ''}".split(",")
     ports = str(parameters.get("port") or "").split(",")
     database = str(parameters.get("dbname") or "")
@@ -151,11 +151,11 @@ def read_address(target: str) -> dict[str, str | int | None]:
     return parameters
 
 
-def _unreadable(what: str) -> ConfigurationError:
+def _unreadable(what: str, *, encode: bool = True) -> ConfigurationError:
+    password = "percent-encode the password: %2F for /, %40 for @, %3F for ?; " if encode else ""
     return ConfigurationError(
         f"the database's address {what}",
-        hint="percent-encode the password: %2F for /, %40 for @, %3F for ?; the form is "
-        "postgresql://user:password@host:5432/database",
+        hint=f"{password}the form is postgresql://user:password@host:5432/database",
     )
 
 
