@@ -137,7 +137,7 @@ def read_address(target: str) -> dict[str, str | int | None]:
         parameters = conninfo.conninfo_to_dict(target)
     except psycopg.ProgrammingError:
         # Not chained: the error of psycopg quotes the address.
-        raise _unreadable("cannot be read", encode="://" in target) from None
+        raise _unreadable("cannot be read", encode="=" in target or "://" in target) from None
     hosts = f"{parameters.get('host') or ''},{parameters.get('hostaddr') or ''}".split(",")
     ports = str(parameters.get("port") or "").split(",")
     database = str(parameters.get("dbname") or "")
