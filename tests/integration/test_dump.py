@@ -439,6 +439,12 @@ def test_the_error_of_pg_dump_is_shown_and_not_the_names_of_its_tables() -> None
     )
     shown = programs.last_error(said)
     assert shown == "pg_dump: error: query failed: ERROR:  permission denied for table pay"
+    said = io.BytesIO(
+        b'pg_dump: error: Dumping the contents of table "t" failed: PQgetResult() failed.\n'
+        b"pg_dump: detail: Error message from server: ERROR:  could not read block 7\n"
+        b"pg_dump: detail: Command was: COPY public.t (id) TO stdout;"
+    )
+    assert programs.last_error(said).endswith("failed. ERROR:  could not read block 7")
     assert programs.last_error(io.BytesIO(b"Killed")) == "Killed"
 
 
@@ -459,13 +465,16 @@ def test_what_a_dump_cannot_hold_is_listed_in_its_record(
         store = Memory()
         role = {"user": "r_dumps", "password": "dumps"}
         with snapshots(database, store, **role).source() as source:
-            found = source.limits
+            found = source.limits.differs
         assert [limit.split(":")[0] for limit in found] == [
             "extension hstore",
-            "publication everything",
-            "user mapping of r_mapped on server s",
+            "user mapping r_mapped on server s",
         ]
         assert found[0].endswith("the database has 1.4")
+        assert source.limits.needs == (
+            "extension hstore, in the default version there",
+            "roles r_dumps, r_mapped, with passwords, memberships and settings",
+        )
         # A superuser can dump and restore all but the version.
         record = dump(database, store)
         assert [limit.split(":")[0] for limit in record.limits] == ["extension hstore"]
@@ -537,8 +546,9 @@ def test_what_a_restore_could_do_without_is_a_limit(owner: str) -> None:
         )
     store = Memory()
     take(snapshots(owner, store))
-    [limit] = json.loads(store.objects[f"{KEY}.json"])["limits"]
-    assert limit.startswith("a restore cannot make it: MATERIALIZED VIEW DATA later")
+    [listed, tried] = json.loads(store.objects[f"{KEY}.json"])["limits"]
+    assert listed.startswith("materialized views public.later, public.m: the rows are not in")
+    assert tried.startswith("a restore cannot make it: MATERIALIZED VIEW DATA later")
 
 
 def test_without_the_rights_for_a_trial_a_limit_says_so(

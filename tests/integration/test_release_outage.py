@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from turnback.aws.s3 import Bucket
 from turnback.errors import AwsError
-from turnback.recovery.dumps.fill import _Passes
+from turnback.recovery.dumps.passes import Passes
 from turnback.runs.records import Records
 
 from tests.conftest import ProjectFactory
@@ -79,23 +79,23 @@ def cut(patch: pytest.MonkeyPatch) -> Outage:
 def _in_restore(
     patch: pytest.MonkeyPatch, stream: Callable[..., Iterator[bytes]], outage: Outage
 ) -> Outage:
-    run = _Passes.run
+    run = Passes.run
 
-    def running(passes: _Passes, *options: str, whole: bool = False, **more: Any) -> Any:
+    def running(passes: Passes, *options: str, whole: bool = False, **more: Any) -> Any:
         # Not in the trial that the Snapshot step makes: only a restore takes the rows.
         if whole:
             patch.setattr(Bucket, "stream", stream)
         return run(passes, *options, whole=whole, **more)
 
-    patch.setattr(_Passes, "run", running)
+    patch.setattr(Passes, "run", running)
     return outage
 
 
 def terminate(patch: pytest.MonkeyPatch) -> Outage:
     """The session of pg_restore is ended while it takes rows."""
-    outage, run, chunks = Outage(1), _Passes.run, _Passes._chunks
+    outage, run, chunks = Outage(1), Passes.run, Passes._chunks
 
-    def ending(passes: _Passes) -> Iterator[bytes]:
+    def ending(passes: Passes) -> Iterator[bytes]:
         for chunk in chunks(passes):
             # Enough to begin, and not to end.
             yield chunk[:-100]
@@ -104,14 +104,14 @@ def terminate(patch: pytest.MonkeyPatch) -> Outage:
                     session.execute("SELECT pg_sleep(0.01)")
             yield chunk[-100:]
 
-    def running(passes: _Passes, *options: str, whole: bool = False, **more: Any) -> Any:
+    def running(passes: Passes, *options: str, whole: bool = False, **more: Any) -> Any:
         with pytest.MonkeyPatch.context() as only_here:
             if whole and outage.happened < outage.times:
                 outage.happened += 1
-                only_here.setattr(_Passes, "_chunks", ending)
+                only_here.setattr(Passes, "_chunks", ending)
             return run(passes, *options, whole=whole, **more)
 
-    patch.setattr(_Passes, "run", running)
+    patch.setattr(Passes, "run", running)
     return outage
 
 

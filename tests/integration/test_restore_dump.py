@@ -17,10 +17,11 @@ import psycopg
 import pytest
 from turnback.errors import DatabaseRefused, DatabaseUnreachable, RestoreFailed, RunnerBusy
 from turnback.local.server import EmbeddedServer
-from turnback.recovery.dumps import fill, server
+from turnback.recovery.dumps import passes, server
 from turnback.recovery.dumps.catalog import read_record
 from turnback.recovery.dumps.dump import DumpSnapshots
-from turnback.recovery.dumps.fill import Filling, advice_on, errors_in
+from turnback.recovery.dumps.fill import Filling
+from turnback.recovery.dumps.passes import advice_on, errors_in
 from turnback.recovery.dumps.restore import RestoreDump
 from turnback.recovery.dumps.server import leading_session
 from turnback.recovery.dumps.successor import COMPLETE, KEPT, ROWS, Mark, Names
@@ -357,7 +358,7 @@ def test_no_statement_of_a_changed_dump_is_run(
     (key,) = (key for key in store.objects if key.endswith(".dump"))
     store.objects[key] = store.objects[key].replace(b"CREATE TABLE", b"CREATE TABLe", 1)
     started = list[str]()
-    monkeypatch.setattr(fill, "binary", started.append)
+    monkeypatch.setattr(passes, "binary", started.append)
     error = fails(filled, store, request(record))
     assert "checksum differs" in error.message
     assert started == []
@@ -841,13 +842,13 @@ def rotating(admin: Admin, database: str, monkeypatch: pytest.MonkeyPatch) -> It
     """The role owns the database."""
     admin.execute("CREATE ROLE r_login LOGIN CREATEDB PASSWORD 'one'")
     admin.execute(f"ALTER DATABASE {name_of(database)} OWNER TO r_login".encode())
-    rotating, connects = Rotating(admin), Filling.connects
+    rotating, rest = Rotating(admin), Filling.rest
 
-    def after_a_rotation(filling: Filling) -> None:
+    def after_a_rotation(filling: Filling) -> list[str]:
         rotating.rotate()
-        connects(filling)
+        return rest(filling)
 
-    monkeypatch.setattr(Filling, "connects", after_a_rotation)
+    monkeypatch.setattr(Filling, "rest", after_a_rotation)
     yield rotating
     admin.execute(f"ALTER DATABASE {name_of(database)} OWNER TO postgres".encode())
     for name, _ in others(admin, database):

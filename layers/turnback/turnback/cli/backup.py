@@ -86,6 +86,8 @@ def backup(
     out.result(f"  {', '.join(taken.details)}")
     for limit in taken.limits:
         out.note(f"warning: {limit}")
+    for need in taken.needs:
+        out.note(f"another server needs, before a restore: {need}")
     name = taken.run if own else taken.id
     out.note("Whoever can read it can read every row.")
     out.note(f"Restore it: turnback restore {name}" + (f" --stack {stack}" if stack else ""))

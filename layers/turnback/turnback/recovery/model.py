@@ -74,6 +74,7 @@ class SnapshotEntry:
         document: for ``--json``.
         available: whether a restore can come from it.
         limits: what a restore will not bring back, or not as it was.
+        needs: what another server must have before a restore.
         stack: the stack that took it; None where that is not known.
     """
 
@@ -88,6 +89,7 @@ class SnapshotEntry:
     document: Mapping[str, Any] = field(repr=False)
     available: bool = True
     limits: Sequence[str] = ()
+    needs: Sequence[str] = ()
     stack: str | None = None
 
     @property

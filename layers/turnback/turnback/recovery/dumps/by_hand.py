@@ -82,13 +82,15 @@ class DumpBackup:
                 "database_bytes": source.bytes,
                 "server_version": source.server_version,
                 "schema_version": source.schema_version,
-                "limits": list(source.limits),
+                "limits": list(source.limits.differs),
+                "needs": list(source.limits.needs),
             }
         return BackupPlan(
             [
                 f"{self._endpoint.name}: {size} would be dumped to",
                 f"  {address}",
-                *(f"  not as it is: {limit}" for limit in source.limits),
+                *(f"  not as it is: {limit}" for limit in source.limits.differs),
+                *(f"  not in the dump: {need}" for need in source.limits.needs),
             ],
             document,
         )

@@ -20,7 +20,7 @@ VERSION = 3
 _OLDER = 2
 _S3 = re.compile(r"s3://(?P<bucket>[^/]+)(?:/(?P<key>.*))?")
 _DUMPS = "snapshots/"
-_NEWER = ("system", "first", "secret")
+_NEWER = ("system", "first", "secret", "needs", "search_path")
 _AMONG_COUNTERS = "record"
 
 # Opens a bucket by its name.
@@ -50,6 +50,8 @@ class DumpRecord:
         limits: what a restore will not bring back, or not as it was; see ``limits_of``.
         system: identifier of the server, as of ``Identity``.
         first: the oldest migration of its history, likewise.
+        needs: what another server must have before a restore, likewise.
+        search_path: that the database gives to every session; None without one.
         secret: random, and nowhere but in this record: it seals what a restore writes into the
             server. None in the record of an older turnback.
     """
@@ -72,6 +74,8 @@ class DumpRecord:
     limits: Sequence[str] = ()
     system: str | None = None
     first: str | None = None
+    needs: Sequence[str] = ()
+    search_path: str | None = None
     secret: str | None = field(default=None, repr=False)
 
     @property
@@ -83,7 +87,8 @@ class DumpRecord:
         """For people and machines: all but the secret, and the counters, which are long."""
         shown = asdict(self)
         del shown["counters"], shown["secret"]
-        return {"kind": "dump", **shown, "limits": list(self.limits)}
+        lists = {"limits": list(self.limits), "needs": list(self.needs)}
+        return {"kind": "dump", **shown, **lists}
 
     def entry(self) -> SnapshotEntry:
         """The dump as lists show it."""
@@ -103,6 +108,7 @@ class DumpRecord:
             ),
             document=self.to_dict(),
             limits=self.limits,
+            needs=self.needs,
         )
 
     def write(self, store: Store, key: str) -> None:
@@ -143,6 +149,7 @@ def read_record(store: Store, key: str) -> DumpRecord | None:
         limits = tuple(fields.pop("limits", ()))
         newer = fields["counters"].pop(_AMONG_COUNTERS, {})
         fields |= {name: newer.get(name) for name in _NEWER}
+        fields["needs"] = tuple(fields["needs"] or ())
         return DumpRecord(id=f"{store.prefix}{key}", **fields, limits=limits)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RestoreFailed(

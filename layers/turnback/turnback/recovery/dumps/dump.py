@@ -20,7 +20,7 @@ from turnback.engine.session.read_only import refuse_read_only, replica
 from turnback.errors import SnapshotFailed
 from turnback.recovery.contents import Identity, counters, identify, last_applied
 from turnback.recovery.dumps.catalog import DumpRecord, read_record
-from turnback.recovery.dumps.limits import limits_of
+from turnback.recovery.dumps.limits import Limits, limits_of
 from turnback.recovery.dumps.programs import (
     binary,
     chunks,
@@ -32,6 +32,7 @@ from turnback.recovery.dumps.programs import (
     refuse_newer_server,
 )
 from turnback.recovery.dumps.proof import prove
+from turnback.recovery.dumps.server import read_properties
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import Snapshot, SnapshotState
 from turnback.store import Store
@@ -147,7 +148,9 @@ class DumpSnapshots:
             entries=entries,
             encrypted=encrypted,
             counters=source.counters,
-            limits=source.limits,
+            limits=source.limits.differs,
+            needs=source.limits.needs,
+            search_path=source.search_path,
             system=source.identity.system,
             first=source.identity.first,
             secret=secrets.token_hex(32),
@@ -175,6 +178,8 @@ class DumpSnapshots:
                 [
                     *(source.program, "--format=custom", "--no-password"),
                     *("--lock-wait-timeout=30s", f"--snapshot={source.exported}"),
+                    # A setting of the database may ask for one that does not have every character.
+                    f"--encoding={source.encoding}",
                 ],
                 env=environment_for(source.program, endpoint, english=source.english),
                 stdout=subprocess.PIPE,
@@ -230,24 +235,28 @@ class DumpSource:
     Attributes:
         exported: name of the transaction's snapshot, for pg_dump to join.
         taken_at: its start, ISO 8601 in UTC.
+        encoding: of the database.
         bytes: size of the database.
         server_version: as the server says it.
         schema_version: the version last applied.
         identity: by what the database is known again.
         counters: the row counters.
         limits: what the dump cannot hold.
+        search_path: that the database gives to every session; None without one.
         program: the pg_dump that can dump it.
         english: whether this role may choose the language of the server's messages.
     """
 
     exported: str
     taken_at: str
+    encoding: str
     bytes: int
     server_version: str
     schema_version: str | None
     identity: Identity
     counters: dict[str, Any]
-    limits: tuple[str, ...]
+    limits: Limits
+    search_path: str | None
     program: Path
     english: bool
 
@@ -271,11 +280,12 @@ def open_source(
         program = refuse_newer_server(connection.info.server_version)
         identity = identify(connection, history_schema)
         standby = replica(connection)
-        limits = [f"it is taken from {standby}"] if standby else []
         try:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             source = _look(connection, identity, history_schema, program)
-            source = replace(source, limits=(*limits, *source.limits))
+            if standby:
+                differs = (f"it is taken from {standby}", *source.limits.differs)
+                source = replace(source, limits=replace(source.limits, differs=differs))
         except psycopg.Error as error:
             raise SnapshotFailed(
                 f"the dump could not begin: {said_by(error)}",
@@ -300,20 +310,23 @@ def _look(
         "SELECT pg_catalog.pg_export_snapshot(), "
         "to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), "
         "pg_catalog.pg_database_size(pg_catalog.current_database()), "
-        "pg_catalog.current_setting('server_version')"
+        "pg_catalog.current_setting('server_version'), "
+        "pg_catalog.current_setting('server_encoding')"
     ).fetchone()
     assert row is not None
-    exported, taken_at, size, version = row
+    exported, taken_at, size, version, encoding = row
     assert isinstance(size, int)
     return DumpSource(
         exported=str(exported),
         taken_at=str(taken_at),
+        encoding=str(encoding),
         bytes=size,
         server_version=str(version),
         schema_version=last_applied(connection, history_schema),
         identity=identity,
         counters=counters(connection),
-        limits=tuple(limits_of(connection)),
+        limits=limits_of(connection),
+        search_path=read_properties(connection, identity.name).search_path,
         program=program,
         english=may_choose_language(connection),
     )

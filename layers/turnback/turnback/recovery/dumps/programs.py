@@ -125,12 +125,20 @@ def feed(pipe: IO[bytes] | None, chunk: bytes | None) -> None:
 def last_error(file: IO[bytes], length: int = 2000) -> str:
     """The last error of a program, without values of rows; its last line where it names none.
 
-    The query that failed is left out: a LOCK TABLE names every table of the database.
+    What the server said of it belongs to it. The query that failed is left out: a LOCK TABLE names
+    every table of the database.
     """
     file.seek(0)
     said = file.read().decode(errors="replace").strip()
     parts = re.split(r"\n(?=pg_\w+: )", said)
-    errors = [part for part in parts if re.match(r"pg_\w+: error: ", part)]
+    errors: list[str] = []
+    for part in parts:
+        if re.match(r"pg_\w+: error: ", part):
+            errors.append(part)
+        elif errors and (
+            of_server := re.match(r"pg_\w+: detail: Error message from server: ", part)
+        ):
+            errors[-1] += f" {part.removeprefix(of_server[0])}"
     return public_output(errors[-1] if errors else said.rpartition("\n")[2])[:length]
 
 

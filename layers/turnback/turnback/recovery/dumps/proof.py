@@ -21,10 +21,12 @@ from turnback.errors import (
     TurnbackError,
 )
 from turnback.recovery.dumps.catalog import DumpRecord
-from turnback.recovery.dumps.fill import Filling, advice_on
+from turnback.recovery.dumps.fill import Filling
+from turnback.recovery.dumps.passes import advice_on
 from turnback.recovery.dumps.server import open_maintenance, read_properties
 from turnback.recovery.dumps.successor import (
     Names,
+    find_database,
     make_empty,
     refuse_missing_rights,
     refuse_missing_settings,
@@ -62,15 +64,19 @@ def prove(endpoint: Endpoint, store: Store, record: DumpRecord, seconds: float) 
             refuse_read_only(connection)
             refuse_missing_rights(connection, endpoint.user, endpoint.name)
             properties = read_properties(connection, endpoint.name)
-            refuse_missing_settings(connection, endpoint.user, endpoint.name, properties)
         except (RestoreFailed, DatabaseNotReady, DatabaseRefused) as error:
             return [_not_tried(error)]
+        try:
+            refuse_missing_settings(connection, endpoint.user, endpoint.name, properties)
+            refused = []
+        except RestoreFailed as error:
+            refused = [f"a restore by {endpoint.user} is refused: {error.message}"]
         into = replace(endpoint, name=name)
         try:
             make_empty(connection, name, properties, record, "proof")
             found = Filling(into, store, record, seconds, properties.search_path).schema()
         except psycopg.Error as error:
-            return [f"whether it can be restored was not tried: {said_by(error)}"]
+            return [*refused, f"whether it can be restored was not tried: {said_by(error)}"]
         except RestoreFailed as error:
             raise SnapshotFailed(
                 f"the dump could not be restored: {error.message}",
@@ -78,8 +84,8 @@ def prove(endpoint: Endpoint, store: Store, record: DumpRecord, seconds: float) 
                 detail=error.detail,
             ) from error
         finally:
-            if not connection.closed:
-                drop = f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)"
+            if not connection.closed and find_database(connection, name, endpoint.name, record):
+                drop = f"DROP DATABASE {identifier(name)} WITH (FORCE)"
                 connection.execute(drop.encode())
     final = [one for one in found if not one.can_wait]
     if final:
@@ -89,7 +95,7 @@ def prove(endpoint: Endpoint, store: Store, record: DumpRecord, seconds: float) 
             hint=f"nothing was changed; {advice_on(final[0].whole)}",
             detail=final[0].whole,
         )
-    return [f"a restore cannot make it: {one}" for one in found]
+    return refused + [f"a restore cannot make it: {one}" for one in found]
 
 
 def _not_tried(error: TurnbackError) -> str:

@@ -305,15 +305,13 @@ def make_successor(
             filling.rows()
             mark = _marked(connection, name, replace(mark, state=ROWS), record)
         if mark.state == ROWS:
-            filling.connects()
-            # Half of the rest cannot be continued: what is there already would fail.
-            _marked(connection, name, replace(mark, state=RESTORING), record)
             missing = filling.rest()
             mark = _marked(connection, name, replace(mark, state=MADE, missing=missing), record)
-        filling.analyze()
+        unmade = filling.finish()
         for text in properties.settings:
             connection.execute(text.format(name=identifier(name)).encode())
-        _marked(connection, name, replace(mark, state=COMPLETE), record)
+        mark = replace(mark, state=COMPLETE, missing=[*mark.missing, *unmade])
+        _marked(connection, name, mark, record)
         return mark.missing
     except BaseException:
         if not connection.closed:
