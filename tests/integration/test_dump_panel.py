@@ -30,7 +30,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from psycopg import sql
-from turnback.errors import RestoreFailed, SnapshotFailed
+from turnback.errors import DatabaseRefused, RestoreFailed, SnapshotFailed
 from turnback.local.programs import binaries, clean_environment
 from turnback.local.server import EmbeddedServer
 from turnback.recovery.dumps.catalog import DumpRecord
@@ -273,7 +273,7 @@ def is_restored(
     role, elsewhere = None if case.by_superuser else OWNER, target is not source
     try:
         progress = restore(target.url(case.name, role), store, request(record))
-    except RestoreFailed as error:
+    except (RestoreFailed, DatabaseRefused) as error:
         if lacking := LACKING.search(error.message):
             pytest.skip(lacking[0])
         assert not elsewhere and case.all("refuses"), error

@@ -1,6 +1,6 @@
 -- A role whose sessions only read: it backs up, and cannot restore.
--- announced: whether it can be restored was not tried: .*CREATE DATABASE in a read-only transaction
--- refuses: CREATE DATABASE in a read-only transaction
+-- announced: whether it can be restored was not tried: .* default_transaction_read_only is on
+-- refuses: accepts no writes of this user
 CREATE TABLE t (id int);
 INSERT INTO t VALUES (1);
 RESET SESSION AUTHORIZATION;
