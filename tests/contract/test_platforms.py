@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import pkgutil
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from re import _parser  # type: ignore[attr-defined]
+from typing import Any
+
+import turnback
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "layers/turnback/turnback"
@@ -48,3 +55,34 @@ def test_no_tar_file_is_extracted_with_an_argument_that_came_in_3_11_4() -> None
         and "filter" in {keyword.arg for keyword in node.keywords}
     ]
     assert wrong == []
+
+
+def test_a_possessive_quantifier_repeats_characters_or_an_atomic_group() -> None:
+    """Before Python 3.11.5, others match too much (python/cpython, issue 106052).
+
+    What a pattern is made of is read by Python's own parser of them.
+    """
+    modules = [
+        importlib.import_module(found.name)
+        for found in pkgutil.walk_packages(turnback.__path__, "turnback.")
+    ]
+    patterns = {
+        value.pattern
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, re.Pattern)
+    }
+    repeated = [item for pattern in patterns for item in possessive(_parser.parse(pattern))]
+    assert len(repeated) > 20
+    fine = ("ATOMIC_GROUP", "IN", "LITERAL", "NOT_LITERAL", "ANY")
+    assert {str(item[0][0]) for item in repeated if len(item) == 1} <= set(fine)
+    assert {len(item) for item in repeated} == {1}
+
+
+def possessive(parsed: Any) -> Iterator[Any]:
+    """What possessive quantifiers repeat, at every depth."""
+    if isinstance(parsed, _parser.SubPattern | list | tuple):
+        if isinstance(parsed, tuple) and str(parsed[0]) == "POSSESSIVE_REPEAT":
+            yield parsed[1][2]
+        for part in parsed:
+            yield from possessive(part)

@@ -23,39 +23,41 @@ from turnback.sql.statements import Statement, split
 _PIECE_BYTES = 64 * 1024
 # What the parser says of a text that breaks off.
 _BROKEN_OFF = re.compile(r"unterminated |.* at end of input$", re.DOTALL)
-_SPACE = rb"(?:[ \t\r\n\f\v]++|--[^\r\n]*+|/\*[^*/]*+\*/)*+"
-_NAME = rb'(?:[a-zA-Z_\x80-\xff][\w$\x80-\xff]*+|"(?:[^"]|"")++")'
-_STRING = rb"(?:'[^']*+(?:''[^']*+)*+'|[eE]'[^'\\]*+(?:(?:''|\\[^uUxX0-7])[^'\\]*+)*+')"
+# Each group that a possessive quantifier repeats is atomic. Before Python 3.11.5, what another one
+# has read when it fails stays in the match (github.com/python/cpython/issues/106052).
+_SPACE = rb"(?:(?>[ \t\r\n\f\v]++|--[^\r\n]*+|/\*[^*/]*+\*/))*+"
+_NAME = rb'(?:[a-zA-Z_\x80-\xff][\w$\x80-\xff]*+|"(?:(?>[^"]|""))++")'
+_STRING = rb"(?:'[^']*+(?:(?>''[^']*+))*+'|[eE]'[^'\\]*+(?:(?>(?:''|\\[^uUxX0-7])[^'\\]*+))*+')"
 _NUMBER = rb"[-+]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?"
 _CONSTANT = rb"(?:" + _STRING + rb"|" + _NUMBER + rb"|(?i:null|true|false|default)(?![\w$]))"
 _BEFORE, _COMMA = _SPACE + rb"\(" + _SPACE, _SPACE + rb"," + _SPACE
-_ROW = _BEFORE + _CONSTANT + rb"(?:" + _COMMA + _CONSTANT + rb")*+" + _SPACE + rb"\)"
+_ROW = _BEFORE + _CONSTANT + rb"(?:(?>" + _COMMA + _CONSTANT + rb"))*+" + _SPACE + rb"\)"
 # A part of a value: no comma, no parenthesis, no comment, nothing that a string may be hidden in.
 _PLAIN = rb"(?:" + _STRING + rb"|\"[^\"]*+\"|[^()\[\],;'\"$\\/-]++|-(?!-)|/(?!\*))"
-_NESTED = rb"[(\[](?:" + _PLAIN + rb"|,|[(\[](?:" + _PLAIN + rb"|,)*+[)\]])*+[)\]]"
-_VALUE = rb"(?:" + _PLAIN + rb"|" + _NESTED + rb")++"
+_NESTED = rb"[(\[](?:(?>" + _PLAIN + rb"|,|[(\[](?:(?>" + _PLAIN + rb"|,))*+[)\]]))*+[)\]]"
+_VALUE = rb"(?:(?>" + _PLAIN + rb"|" + _NESTED + rb"))++"
 
 _LEADING = re.compile(_SPACE)
 _HEAD = re.compile(
     rb"(?i:insert)" + _SPACE + rb"(?i:into)" + _SPACE + _NAME
     + rb"(?:" + _SPACE + rb"\." + _SPACE + _NAME + rb")?" + _SPACE
-    + rb"(?:\(" + _SPACE + _NAME + rb"(?:" + _COMMA + _NAME + rb")*+" + _SPACE + rb"\)"
+    + rb"(?:\(" + _SPACE + _NAME + rb"(?:(?>" + _COMMA + _NAME + rb"))*+" + _SPACE + rb"\)"
     + _SPACE + rb")?(?i:values)(?=" + _SPACE + rb"\()"
 )  # fmt: skip
-_ROWS = re.compile(_ROW + rb"(?:" + _SPACE + rb"," + _ROW + rb"){0,1000}+")
+_ROWS = re.compile(_ROW + rb"(?:(?>" + _SPACE + rb"," + _ROW + rb")){0,1000}+")
 _FIRST = re.compile(_ROW)
 _CONSTANTS = b"constants"
 # More of them than this are not kept.
 _FORMS = 200
 # A row that the window cuts off.
 _CUT_OFF = re.compile(
-    _BEFORE + rb"(?:" + _PLAIN + rb"|[,()\[\]])*+(?:['\"][^'\"]*+|[-/])?\Z"
+    _BEFORE + rb"(?:(?>" + _PLAIN + rb"|[,()\[\]]))*+(?:['\"][^'\"]*+|[-/])?\Z"
 )  # fmt: skip
-_ANY_ROW = re.compile(_BEFORE + _VALUE + rb"(?:" + _COMMA + _VALUE + rb")*+" + _SPACE + rb"\)")
+_ANY_ROW = re.compile(_BEFORE + _VALUE + rb"(?:(?>" + _COMMA + _VALUE + rb"))*+" + _SPACE + rb"\)")
 # What rows of one form may differ in.
 _DIFFERS = re.compile(rb"(" + _STRING + rb")|(?<![\w$.])(\d++(?:\.\d++)?(?![\w$.]))")
 _BETWEEN = re.compile(_SPACE + rb",")
-_TAIL = re.compile(rb"(?:" + _PLAIN + rb"|[,()\[\]]|--[^\r\n]*+|/\*[^*/]*+\*/)*+")
+_TAIL = re.compile(rb"(?:(?>" + _PLAIN + rb"|[,()\[\]]|--[^\r\n]*+|/\*[^*/]*+\*/))*+")
 # A semicolon that no comment to the end of the line can hide: one that ends its line, or has no
 # "--" before it in its line. What else it may be inside of, the parser sees.
 _ENDS_LINE = re.compile(rb";[ \t\r\f]*\n")
