@@ -105,10 +105,23 @@ def test_the_demo_shows_its_releases_and_leaves_nothing(temporary):
     assert "It has the same endpoint as before" in printed
     assert list(temporary.iterdir()) == []
 
+    # The terminal shows what is essential, and where the rest is.
+    transcript = (ROOT / ".turnback/demo.txt").read_text()
+    assert "│ in progress" in transcript and "│ in progress" not in printed
+    assert "│ Approve or deny it here." in transcript and "Approve or deny" not in printed
+    facts = [line for line in transcript.splitlines() if "✓" in line and "│" not in line]
+    assert set(facts) <= set(printed.splitlines())
+    assert len(printed.splitlines()) < 100
+    _, _, summary = printed.partition("This was shown:\n")
+    assert len(summary.splitlines()) == 9
+    assert ".turnback/demo.txt" in summary
+    for file in re.findall(r"docs/[a-z-]+\.\w+", summary):
+        assert (ROOT / file).is_file()
+
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_an_interrupted_demo_stops_everything_it_started(temporary, name):
-    demo = start(temporary)
+    demo = start(temporary, "--verbose")
     read_until(demo, "in progress")
     folder = scratch_of(temporary)
     server = read_running(folder / POSTGRES)
@@ -133,7 +146,7 @@ def test_a_kept_demo_runs_until_it_is_interrupted(temporary):
 
 
 def test_what_a_killed_demo_leaves_is_gone_with_the_next_one(temporary):
-    demo = start(temporary)
+    demo = start(temporary, "--verbose")
     read_until(demo, "in progress")
     folder = scratch_of(temporary)
     demo.kill()

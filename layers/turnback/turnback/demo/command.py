@@ -12,6 +12,19 @@ import click
 from turnback.cli.output import Output, reported
 from turnback.errors import ConfigurationError
 
+# Everything that the demo prints with --verbose, from the root of the checkout.
+TRANSCRIPT = ".turnback/demo.txt"
+SUMMARY = f"""
+All as expected, after {{seconds:.0f}} s. This was shown:
+  1.0.0  A pipeline releases ten migrations: rehearsed, snapshot taken, applied, verified.
+  1.1.0  A rollback script forgets an index: refused before anything is touched.
+  1.2.0  It destroys data, so a person approves it. It fails, and so does its rollback: the snapshot
+         is restored, with every row of it. Rows written since are announced, and kept aside.
+  RDS    An instance is restored from a snapshot, and keeps its endpoint.
+PostgreSQL was real, AWS a stand-in. The transcript: {TRANSCRIPT}. In pictures: docs/slack.svg
+Try it with a folder of your own, in an empty one:
+  turnback init && turnback generate add_users     write the two files, then
+  turnback rehearse --all && turnback up           docs/guide.md; on AWS: docs/first-deploy.md"""
 SIGNALS = [
     signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
@@ -19,8 +32,9 @@ SIGNALS = [
 
 @click.command(epilog="Example: turnback demo --keep")
 @click.option("--keep", is_flag=True, help="Leave everything running at the end, until Ctrl-C.")
+@click.option("--verbose", is_flag=True, help=f"Print the whole transcript, as in {TRANSCRIPT}.")
 @reported
-def demo(*, keep: bool, out: Output) -> None:
+def demo(*, keep: bool, verbose: bool, out: Output) -> None:
     """Show a release that succeeds, one that is refused and one that is restored.
 
     In a checkout of turnback: builds the layers, starts a Postgres and a local AWS of its own,
@@ -36,7 +50,7 @@ def demo(*, keep: bool, out: Output) -> None:
     from turnback.demo import scenarios
     from turnback.demo.environment import Transcript, start
 
-    transcript = Transcript(out)
+    transcript = Transcript(out, root / TRANSCRIPT, verbose=verbose)
     with _orderly_exit(), contextlib.ExitStack() as stack:
         environment = start(root, transcript, stack)
         scenarios.first_release(environment)
@@ -44,13 +58,13 @@ def demo(*, keep: bool, out: Output) -> None:
         scenarios.unproven_release(environment)
         scenarios.failing_release(environment)
         scenarios.restored_instance(environment)
-        out.result(f"\nAll as expected, after {transcript.seconds:.0f} s.")
         if keep:
             environment.wait()
         transcript.step("Stopping everything")
         _ignore_signals()
         stack.close()
         transcript.done()
+    out.result(SUMMARY.format(seconds=transcript.seconds))
 
 
 def _checkout() -> Path:

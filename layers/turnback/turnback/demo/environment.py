@@ -8,7 +8,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,24 @@ MESSAGE = ".turnback/slack.json"
 
 
 class Transcript:
-    """What the demo prints: numbered steps, each with the time it took."""
+    """What happens in the demo: numbered steps, each with the time it took.
 
-    def __init__(self, out: Output) -> None:
+    All of it goes to a file; the terminal shows the steps, the facts and the essential lines.
+    """
+
+    def __init__(self, out: Output, file: Path, *, verbose: bool) -> None:
+        """Begin it.
+
+        Args:
+            out: the terminal.
+            file: for the whole transcript; an older one is replaced.
+            verbose: print all of it on the terminal as well.
+        """
         self._out = out
+        self._file = file
+        self._verbose = verbose
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("", encoding="utf-8")
         self._number = 0
         self._began = self._step_began = time.monotonic()
 
@@ -49,27 +63,34 @@ class Transcript:
         """Seconds since the beginning."""
         return time.monotonic() - self._began
 
-    def step(self, title: str) -> None:
-        """Begin the next step."""
+    def step(self, title: str, *, setup: bool = False) -> None:
+        """Begin the next step; before one of the setup, no line is left empty."""
         self._number += 1
         self._step_began = time.monotonic()
-        self._out.result(click.style(f"\n{self._number}. {title}", bold=True))
+        space = "" if setup else "\n"
+        self._print(click.style(f"{space}{self._number}. {title}", bold=True))
 
-    def say(self, text: str = "") -> None:
-        """Print a line of the current step."""
-        self._out.result(f"   {text}".rstrip())
-        # Into a pipe as well, line by line.
-        sys.stdout.flush()
+    def say(self, text: str = "", *, essential: bool = True) -> None:
+        """A line of the current step; on the terminal if it is essential."""
+        self._print(f"   {text}".rstrip(), essential=essential)
 
     def done(self, text: str = "done") -> None:
         """End the current step."""
         took = time.monotonic() - self._step_began
-        self._out.result(f"   {click.style(text, fg='green')} ({took:.1f} s)")
+        self._print(f"   {click.style(text, fg='green')} ({took:.1f} s)")
 
-    def quote(self, lines: Iterable[str]) -> None:
-        """Print somebody's words as they are."""
+    def quote(self, lines: Iterable[str], essential: Container[str] = ()) -> None:
+        """Somebody's words as they are; on the terminal those that are essential."""
         for line in lines:
-            self.say(f"  │ {line}")
+            self.say(f"  │ {line}", essential=line in essential)
+
+    def _print(self, text: str, *, essential: bool = True) -> None:
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(f"{click.unstyle(text)}\n")
+        if essential or self._verbose:
+            self._out.result(text)
+            # Into a pipe as well, line by line.
+            sys.stdout.flush()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +176,9 @@ class Environment:
 
     def show(self, message: dict[str, Any]) -> None:
         """Print a message of the chat as it looks, and keep it for the picture."""
-        self.transcript.quote(readable(message))
+        lines = readable(message)
+        # The title, and what failed.
+        self.transcript.quote(lines, essential=[line for line in lines if line][:4])
         kept = self.root / MESSAGE
         kept.write_text(json.dumps(message, indent=2, ensure_ascii=False) + "\n")
 
@@ -204,30 +227,32 @@ def start(root: Path, transcript: Transcript, stack: contextlib.ExitStack) -> En
         stack: stops everything when it closes.
     """
     template = root / "template.yaml"
-    transcript.step("The environment of the local AWS, in .turnback/local-aws")
+    transcript.step("The environment of the local AWS, in .turnback/local-aws", setup=True)
     python = local_aws_python(root, transcript.say)
     transcript.done()
 
-    transcript.step("The layers of the functions, built for this Python")
+    transcript.step("The layers of the functions, built for this Python", setup=True)
     for name, source in layers_of(template).items():
         built = build_layer(root, source, name)
-        transcript.say(f"{name}: {built.stat().st_size / 1e6:.0f} MB")
+        transcript.say(f"{name}: {built.stat().st_size / 1e6:.0f} MB", essential=False)
     transcript.done()
 
-    transcript.step("A Postgres for the demo, with a role and a password for the functions")
+    transcript.step(
+        "A Postgres for the demo, with a role and a password for the functions", setup=True
+    )
     folder = stack.enter_context(scratch("demo"))
     server = stack.enter_context(EmbeddedServer.start(folder / POSTGRES, tcp=True, fast=True))
     database = make_database(server, TARGET)
     transcript.done(f"listens on 127.0.0.1:{server.port}")
 
-    transcript.step("The local AWS, with stand-ins for Slack and CodePipeline")
+    transcript.step("The local AWS, with stand-ins for Slack and CodePipeline", setup=True)
     aws = stack.enter_context(LocalAws.start(python, folder))
     chat = stack.enter_context(LocalSlack())
     pipeline = stack.enter_context(LocalCodePipeline())
     signing_secret = secrets.token_hex(16)
     transcript.done(f"listens on {aws.endpoint}")
 
-    transcript.step("template.yaml, deployed as it is")
+    transcript.step("template.yaml, deployed as it is", setup=True)
     manager = aws.client("secretsmanager")
 
     def secret(name: str, value: str) -> str:

@@ -21,6 +21,8 @@ PIPELINE = "learning-database"
 # CodePipeline polls about twice a minute.
 POLL_SECONDS = 0.2
 COMMAND = "from turnback.cli.main import main; main()"
+# What a command prints of an error, and of a restore that has ended.
+_ESSENTIAL = re.compile("error: |- |  hint: |Restored in ")
 _RUN = re.compile(r"^run r-[0-9a-f]+: ")
 _WORDS = {"continue": "in progress", "success": "succeeded", "failure": "failed"}
 
@@ -75,7 +77,7 @@ def pipeline_stage(
 
 
 def command(environment: Environment, *arguments: str) -> int:
-    """Run a turnback command, print what it prints, and return its exit code."""
+    """Run a turnback command, and return its exit code; its errors and its result are shown."""
     shown = (Path(part).name if os.sep in part else part for part in arguments)
     environment.transcript.say(f"$ turnback {' '.join(shown)}")
     variables = {
@@ -99,7 +101,8 @@ def command(environment: Environment, *arguments: str) -> int:
     assert process.stdout
     try:
         for line in process.stdout:
-            environment.transcript.quote([line.rstrip("\n")])
+            said = line.rstrip("\n")
+            environment.transcript.quote([said], [said] if _ESSENTIAL.match(said) else ())
         return process.wait()
     finally:
         process.kill()
@@ -116,7 +119,8 @@ def _show(environment: Environment, result: JobResult, *, first: bool) -> None:
     if result.variables:
         lines.append(f"{'':<13}with the variables")
     lines += [f"{'':<15}{name} = {value}" for name, value in result.variables.items()]
-    environment.transcript.quote(lines)
+    ended = result.kind != "continue"
+    environment.transcript.quote(lines, lines[: 1 + len(rest)] if ended else ())
 
 
 def _approve_in_slack(environment: Environment) -> None:
@@ -134,10 +138,11 @@ def _approve_by_mail(environment: Environment) -> None:
     mail = environment.approver.next_mail("the restore from its snapshot")
     environment.transcript.say(f"{NAME} has received a mail:")
     # The link contains a signed token that nobody reads.
-    lines = (
+    lines = [
         f"{line[:72]}…" if line.startswith("https://") else line
         for line in mail.strip().splitlines()
-    )
-    environment.transcript.quote(lines)
+    ]
+    essential = [line for line in lines if " waits: " in line or " loses " in line]
+    environment.transcript.quote(lines, essential)
     said = environment.approver.approve(mail)
     environment.transcript.say(f"{NAME} follows the link and says yes: {said}")
