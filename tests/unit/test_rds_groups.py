@@ -5,12 +5,15 @@ RDS refuses ``default.postgres17`` for a snapshot of PostgreSQL 16 (InvalidParam
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from turnback.aws.rds_clusters import Clusters
 from turnback.aws.rds_instances import Instances
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 class Rds:
@@ -19,7 +22,7 @@ class Rds:
     def __init__(
         self, group: str, options: str = "default:postgres-17", snapshot: str = "17.2"
     ) -> None:
-        self.snapshot = {"EngineVersion": snapshot}
+        self.snapshot = {"EngineVersion": snapshot, "SnapshotCreateTime": NOON}
         self.instance = {
             "DBInstanceIdentifier": "orders",
             "DBInstanceClass": "db.m6g.large",
@@ -53,6 +56,9 @@ class Rds:
 
     def describe_db_cluster_snapshots(self, **_: Any) -> dict[str, Any]:
         return {"DBClusterSnapshots": [self.snapshot]}
+
+    def get_paginator(self, name: str) -> Any:
+        return SimpleNamespace(paginate=lambda **given: [getattr(self, name)(**given)])
 
     def __getattr__(self, name: str) -> Any:
         assert name.startswith(("restore_db_", "create_db_instance")), name
@@ -97,6 +103,20 @@ def test_groups_of_another_version_are_left_to_rds(
     rds = Rds("tuned", "audit", snapshot="16.4")
     assert kind(rds=rds).restore_snapshot(called, "orders", "s", {}) is None
     assert rds.groups() == set()
+
+
+@pytest.mark.parametrize("kind", [Instances, Clusters])
+def test_groups_are_left_to_rds_for_a_time_before_the_upgrade(
+    kind: type[Instances | Clusters],
+) -> None:
+    # The last snapshot before that time was of PostgreSQL 16.
+    rds = Rds("tuned", "audit", snapshot="16.4")
+    after, before = NOON + timedelta(hours=1), NOON - timedelta(hours=1)
+    assert kind(rds=rds).restore_time("turnback-restored-x", "orders", after, {}) is None
+    assert rds.groups() == set()
+    # Of what was before, nothing is known.
+    assert kind(rds=rds).restore_time("turnback-restored-x", "orders", before, {}) is None
+    assert "tuned" in rds.groups()
 
 
 def test_an_instance_of_a_cluster_of_another_version_gets_the_default_group() -> None:

@@ -146,6 +146,16 @@ def own_group(name: str | None) -> str | None:
     return None if not name or name.startswith(("default.", "default:")) else str(name)
 
 
+def _fitting(settings: Mapping[str, Any], old: Row, major: str) -> dict[str, Any]:
+    """The settings for a restore of a major version; empty where it is not known.
+
+    The groups of the old one are of another family if it was upgraded since, and RDS would refuse
+    them.
+    """
+    upgraded = major not in ("", major_of(old))
+    return {name: value for name, value in settings.items() if not (upgraded and name in _GROUPS)}
+
+
 def security_groups(row: Row) -> list[str]:
     """The identifiers of its security groups."""
     return [group["VpcSecurityGroupId"] for group in row["VpcSecurityGroups"]]
@@ -263,10 +273,8 @@ class Databases(abc.ABC):
     ) -> str | None:
         """Begin a new one from a snapshot, with the settings of another; see ``begun``."""
         old = needed(self.row(like), like)
-        settings = self._snapshot_settings(old)
-        if major_of(self._snapshot(snapshot)) != major_of(old):
-            # The groups of the old one are of another family, and RDS would refuse them.
-            settings = {name: value for name, value in settings.items() if name not in _GROUPS}
+        major = major_of(self._snapshot(snapshot))
+        settings = _fitting(self._snapshot_settings(old), old, major)
         return begun(
             f"restore {identifier} from {snapshot}",
             getattr(self._rds, self.names.restore_snapshot),
@@ -277,9 +285,7 @@ class Databases(abc.ABC):
 
     def _snapshot(self, identifier: str) -> Row:
         """A snapshot as RDS describes it; empty if there is none, which the restore will say."""
-        argument = "DBSnapshotIdentifier"
-        if self.names.noun == "cluster":
-            argument = "DBClusterSnapshotIdentifier"
+        argument = f"{self._snapshots}Identifier"
         with aws_errors(f"describe the snapshot {identifier}"):
             try:
                 found = getattr(self._rds, self.names.snapshots)(**{argument: identifier})
@@ -287,20 +293,41 @@ class Databases(abc.ABC):
                 if "NotFound" in code_of(error):
                     return {}
                 raise
-        rows = found[argument.removesuffix("Identifier") + "s"]
+        rows = found[f"{self._snapshots}s"]
         return dict(rows[0]) if rows else {}
+
+    @property
+    def _snapshots(self) -> str:
+        return "DBClusterSnapshot" if self.names.noun == "cluster" else "DBSnapshot"
+
+    def _major_at(self, identifier: str, time: datetime) -> str:
+        """The major version that it had at a time: that of its last snapshot before.
+
+        RDS takes one of its own each day, and before and after an upgrade (RDS User Guide,
+        "Upgrades of the RDS for PostgreSQL DB engine"). Empty if there is none.
+        """
+        with aws_errors(f"list the snapshots of {identifier}"):
+            pages = self._rds.get_paginator(self.names.snapshots)
+            found = [
+                (row["SnapshotCreateTime"], major_of(row))
+                for page in pages.paginate(**{self._identifier: identifier})
+                for row in page[f"{self._snapshots}s"]
+                if row.get("SnapshotCreateTime") and row["SnapshotCreateTime"] <= time
+            ]
+        return max(found)[1] if found else ""
 
     def restore_time(
         self, identifier: str, like: str, until: datetime, tags: Mapping[str, str]
     ) -> str | None:
         """Begin a new one as another was at a time, with its settings; see ``begun``."""
         old, names = needed(self.row(like), like), self.names
+        settings = _fitting(self._settings(old), old, self._major_at(like, until))
         return begun(
             f"restore {identifier} as {like} was at {until.isoformat()}",
             getattr(self._rds, names.restore_time),
             Tags=tags_like(old, tags),
             **{names.source: like, names.restored: identifier},
-            **{names.time: until, **self._settings(old)},
+            **{names.time: until, **settings},
         )
 
     def finish(self, identifier: str, like: str) -> str | None:

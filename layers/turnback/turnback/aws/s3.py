@@ -64,8 +64,9 @@ class Bucket:
         """Store a file, and return the object's version; None in a bucket without versions."""
         with aws_errors(f"write s3://{self.name}/{key}"), file.open("rb") as body:
             answer = self._s3.put_object(Bucket=self.name, Key=key, Body=body)
-        version = answer.get("VersionId")
-        return str(version) if version else None
+        # What S3 calls the only version while versioning is suspended.
+        version = answer.get("VersionId", "null")
+        return None if version == "null" else str(version)
 
     def read_tagged(self, key: str) -> tuple[bytes, str] | None:
         """The object's bytes and the tag that swap() asks for, or None."""
