@@ -318,8 +318,6 @@ WITHOUT_A_CALL = {
     ("RestoreFunction", "kms:CreateGrant"): FOR_US,
     ("RestoreFunction", "kms:DescribeKey"): FOR_US,
     ("RestoreFunction", "rds:DescribeBlueGreenDeployments"): STAND_IN,
-    ("RestoreFunction", "rds:DescribeDBSnapshots"): STAND_IN,
-    ("RestoreFunction", "rds:DescribeDBClusterSnapshots"): STAND_IN,
     ("RestoreFunction", "rds:ListTagsForResource"): TAGS,
     ("RestoreFunction", "rds:RestoreDBInstanceFromDBSnapshot"): SOURCE,
     ("RestoreFunction", "rds:RestoreDBClusterFromSnapshot"): SOURCE,
