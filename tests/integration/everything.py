@@ -394,6 +394,14 @@ CASES = [
     case("GRANT USAGE ON SCHEMA app TO PUBLIC", "schema app: grants to PUBLIC as usual ≠ USAGE"),
     case("GRANT USAGE ON FOREIGN DATA WRAPPER postgres_fdw TO fingerprint_bob",
          "foreign data wrapper postgres_fdw: grants to fingerprint_bob as usual ≠ USAGE"),
+    case("GRANT SELECT (rolname) ON pg_catalog.pg_authid TO fingerprint_bob",
+         "column pg_authid.rolname: grants to fingerprint_bob as usual ≠ SELECT"),
+    case("REVOKE SELECT (subname) ON pg_catalog.pg_subscription FROM PUBLIC",
+         "column pg_subscription.subname: grants to PUBLIC as usual ≠ revoked", mends=False),
+    case("CREATE EXTENSION pg_stat_statements;"
+         "GRANT UPDATE (calls) ON pg_stat_statements TO fingerprint_bob",
+         "column public.pg_stat_statements.calls: grants to fingerprint_bob as usual ≠ UPDATE",
+         "extension pg_stat_statements: left over after rollback", mends=False),
     case("REVOKE EXECUTE ON FUNCTION pg_catalog.now() FROM PUBLIC",
          "function now(): grants to PUBLIC as usual ≠ revoked"),
     case("ALTER DEFAULT PRIVILEGES FOR ROLE fingerprint_bob IN SCHEMA app "

@@ -48,6 +48,29 @@ SELECT c.tableoid AS _class,
    AND (c.oid < 16384 OR EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass
                                     AND e.objid = c.oid AND e.deptype = 'e'));
 
+SELECT c.tableoid AS _class,
+       c.oid AS _oid,
+       a.attnum AS _sub,
+       format('column %s.%I', c.oid::regclass, a.attname) AS _object,
+       coalesce(array_to_string(a.attacl, E'\n'), '') AS _grants,
+       array_to_string(i.initprivs, E'\n') AS _granted_by_default,
+       pg_get_userbyid(c.relowner) AS _owner
+  FROM (SELECT attrelid AS oid, attnum FROM pg_attribute
+         WHERE attrelid < 16384 AND attacl IS NOT NULL
+         UNION
+        SELECT attrelid, attnum FROM pg_depend d JOIN pg_attribute ON attrelid = d.objid
+         WHERE d.refclassid = 'pg_extension'::regclass AND d.classid = 'pg_class'::regclass
+           AND d.deptype = 'e' AND attacl IS NOT NULL
+         UNION
+        SELECT objoid, objsubid FROM pg_init_privs
+         WHERE classoid = 'pg_class'::regclass AND objsubid > 0) AS r
+  JOIN pg_class c ON c.oid = r.oid
+  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = r.attnum AND NOT a.attisdropped
+  LEFT JOIN pg_init_privs i
+         ON i.objoid = c.oid AND i.classoid = c.tableoid AND i.objsubid = a.attnum
+ WHERE a.attacl IS DISTINCT FROM i.initprivs
+   AND c.relnamespace <> 'information_schema'::regnamespace;
+
 SELECT o.class AS _class, o.oid AS _oid, o.name AS _object, o.owner AS _owner,
        array_to_string(o.acl, E'\n') AS _grants,
        array_to_string(coalesce(i.initprivs, o.usual), E'\n') AS _granted_by_default
