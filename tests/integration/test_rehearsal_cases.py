@@ -127,6 +127,38 @@ def test_what_lies_between_chosen_versions_is_rolled_back_with_them(judged: Judg
     ]
 
 
+def test_a_step_that_fails_does_not_end_the_rehearsal(judged: Judge) -> None:
+    found = judged(
+        NOTES,
+        ("CREATE TABLE tags (id int); SELECT 1/0;", "DROP TABLE tags;"),
+        # Outside a transaction a part of it remains.
+        (
+            "CREATE TABLE left_over (id int); CREATE INDEX CONCURRENTLY i ON notes (id);"
+            "CREATE INDEX CONCURRENTLY j ON nowhere (id);",
+            "SELECT 1;",
+        ),
+        ("COMMIT; CREATE TABLE never (id int);", "DROP TABLE never;"),
+        ("ALTER TABLE tags ADD a int;", "ALTER TABLE tags DROP a;"),
+        ("CREATE TABLE left_over (id int);", "DROP TABLE left_over;"),
+        ("CREATE TABLE u (id int);", "DROP TABLE wrong;"),
+        ("ALTER TABLE u ADD a int;", "ALTER TABLE u DROP a;"),
+    )
+    assert [(one.forward, one.rollback) for one in found.migrations] == [
+        ("applied", "exact"),
+        ("failed", "failed"),
+        ("failed", "failed"),
+        ("failed", "failed"),
+        ("failed", "failed"),
+        ("applied", "exact"),
+        ("applied", "failed"),
+        ("applied", "exact"),
+    ]
+    assert [one.error.sqlstate for one in found.migrations if one.error] == [
+        *("22012", "42P01", None, "42P01", "42P01")
+    ]
+    assert found.release is None
+
+
 READER = (
     "CREATE ROLE case_reader; CREATE TABLE notes (id int); GRANT SELECT ON notes TO case_reader;",
     "DROP TABLE notes; DROP ROLE case_reader;",

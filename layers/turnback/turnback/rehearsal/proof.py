@@ -93,19 +93,17 @@ def rehearse(
             result.migrations.append(found)
             if listener:
                 listener(found, len(result.migrations), len(chosen))
-            if after is None:
-                break
             before = after
-        else:
-            if start is not None:
-                _prove_release(database, chosen, start, result)
+        if start is not None and all(one.forward == "applied" for one in result.migrations):
+            _prove_release(database, chosen, start, result)
     return result
 
 
-def _prove(
-    database: _ShadowDatabase, migration: Migration, before: State, found: Verdict
-) -> State | None:
-    """Fill in the verdict; returns the state with the migration applied, None if that fails."""
+def _prove(database: _ShadowDatabase, migration: Migration, before: State, found: Verdict) -> State:
+    """Fill in the verdict; returns the state that the next one begins with.
+
+    That is what the forward scripts alone give, without those that do not run.
+    """
     try:
         step = step_up(migration)
         found.statements, found.error = apply_traced(database.engine, step, database.superuser)
@@ -114,7 +112,7 @@ def _prove(
     if found.error:
         database.advise(found.error)
         found.forward = "failed"
-        return None
+        return database.without(migration, before)
     applied = database.state()
     if migration.rollback is None:
         reason = migration.forward.directives.irreversible
@@ -221,6 +219,7 @@ class _ShadowDatabase:
         self._shadow = shadow
         self._history_schema = history_schema
         self.began = datetime.now(UTC)
+        self._left_out: set[str] = set()
         self._scripts = [script.head for script in scripts_of(project)]
         self._stack = contextlib.ExitStack()
         self.engine: Engine = None  # type: ignore[assignment]
@@ -304,10 +303,38 @@ class _ShadowDatabase:
         return next(filter(None, map(self._run, steps)), None)
 
     def recreate_at(self, migration: Migration) -> State:
-        """Make a new shadow database at this version, and read its state."""
-        self._open()
-        self.replay([m for m in self._project.migrations if m.number <= migration.number])
-        return self.state()
+        """Make a new shadow database at this version, and read its state.
+
+        What runs no longer, because of what a script has left outside of the database, is left out.
+        """
+        while True:
+            self._open()
+            try:
+                self.replay(
+                    [
+                        m
+                        for m in self._project.migrations
+                        if m.number <= migration.number and m.version not in self._left_out
+                    ]
+                )
+            except MigrationFailed as error:
+                if error.version is None or error.version in self._left_out:
+                    raise
+                self._left_out.add(error.version)
+            else:
+                return self.state()
+
+    def without(self, migration: Migration, before: State) -> State:
+        """The state after a forward script that failed: what its transaction has left."""
+        self._left_out.add(migration.version)
+        try:
+            outside = step_up(migration).runnable.one_by_one
+        except TurnbackError:
+            # It was not even sent.
+            return before
+        if outside or self.state() != before:
+            return self.recreate_at(migration)
+        return before
 
     def up(self, migration: Migration) -> TurnbackError | None:
         """Apply it as the engine does; the error if it fails."""
