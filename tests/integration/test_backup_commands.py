@@ -13,14 +13,18 @@ from typing import Any
 import boto3
 import psycopg
 import pytest
+from click.testing import CliRunner
 from moto import mock_aws
 from psycopg.conninfo import conninfo_to_dict
 from turnback.aws import cloudformation
 from turnback.aws.cloudformation import StackDescription
+from turnback.cli.main import cli
 from turnback.cli.recovery import Where, open_bucket, open_dumps
 from turnback.errors import ConfigurationError
+from turnback.recovery.dumps import restore as restore_of_dumps
 from turnback.recovery.dumps.catalog import find_dump
 from turnback.recovery.dumps.dump import DumpSnapshots
+from turnback.recovery.dumps.fill import Filling
 from turnback.recovery.endpoint import Endpoint
 
 from tests.conftest import ProjectFactory
@@ -84,6 +88,74 @@ def test_a_restore_says_first_how_much_is_lost(database: str, folder: Path) -> N
     assert (loss["since"], loss["approximate"]) == (record["taken_at"], True)
     assert loss["tables"] == [{"name": "public.users", "inserted": 1, "updated": 0, "deleted": 7}]
     assert "public.users: 1 inserted, 0 updated, 7 deleted" in answer.err
+    assert contents(database) == before
+
+
+def test_what_the_numbers_of_lost_rows_are_is_said_where_the_database_was_restored_since(
+    database: str, folder: Path
+) -> None:
+    """The server counts what a restore writes as well."""
+    run = taken(turnback("backup", "--json", url=database, folder=folder))["run"]
+    assert turnback("restore", run, "--yes", url=database, folder=folder).code == 0
+    with psycopg.connect(database) as connection:
+        connection.execute("DELETE FROM users WHERE id <= 7")
+    answer = turnback("restore", run, "--dry-run", "--json", url=database, folder=folder)
+    loss = answer.document["loss"]
+    assert (loss["counted"], loss["reset"]) == ("since_made", True)
+    assert loss["tables"] == [{"name": "public.users", "inserted": 50, "updated": 0, "deleted": 7}]
+    assert "by that restore as well" in answer.err
+    assert "counters were reset" not in answer.err
+
+
+def test_of_another_database_all_is_replaced_and_no_time_is_compared(
+    database: str, folder: Path
+) -> None:
+    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    place = Path(record["id"] + ".json")
+    fields = json.loads(place.read_text())
+    fields["counters"]["record"]["first"] = "0001 orders"
+    place.write_text(json.dumps(fields))
+    arguments = ("restore", record["run"], "--dry-run", "--of-another-database")
+    answer = turnback(*arguments, "--json", url=database, folder=folder)
+    assert answer.code == 0, answer.err
+    loss = answer.document["loss"]
+    assert (loss["counted"], loss["since"], loss["inserted"]) == ("everything", None, 50)
+    assert "replaces all that is in it now" in answer.err
+    assert "since" not in answer.err
+    assert "reset" not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("place", "state", "next_step"),
+    [
+        ((Filling, "rows"), "nothing is left of the restore", "begins it again"),
+        ((Filling, "rest"), "has all its rows", "makes what is missing in it"),
+        ((restore_of_dumps, "swap"), "is restored whole, and was not swapped", "swaps them"),
+    ],
+    ids=["rows", "rest", "swap"],
+)
+def test_after_ctrl_c_the_state_of_each_database_is_said_and_the_command_goes_on(
+    database: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: tuple[Any, str],
+    state: str,
+    next_step: str,
+) -> None:
+    before = contents(database)
+    run = taken(turnback("backup", "--json", url=database, folder=folder))["run"]
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    arguments = ["restore", run, "--yes", "--dir", str(folder), "--database-url", database]
+    with monkeypatch.context() as patch:
+        patch.setattr(*place, interrupted)
+        done = CliRunner().invoke(cli, arguments)
+    said = f'"{conninfo_to_dict(database)["dbname"]}" is unchanged'
+    assert all(text in done.stderr for text in (said, state, next_step)), done.stderr
+    assert contents(database) == before
+    assert turnback("restore", run, "--yes", url=database, folder=folder).code == 0
     assert contents(database) == before
 
 

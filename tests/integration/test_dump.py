@@ -400,6 +400,7 @@ def test_the_counters_tell_how_much_was_written_and_where(filled: str) -> None:
         "deleted": 2,
         "approximate": True,
         "reset": False,
+        "counted": "since_snapshot",
         "tables": [
             {"name": "public.orders", "inserted": 12, "updated": 8, "deleted": 2},
             {"name": "public.fresh", "inserted": 1, "updated": 0, "deleted": 0},

@@ -808,6 +808,80 @@ def test_an_index_that_cannot_be_made_is_reported_and_the_rows_are_restored(
         admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
+# Two rows that a constraint would not let in, because its function is another one now.
+BROKEN = """
+CREATE TABLE words (word text CHECK (word <> ''));
+CREATE FUNCTION low(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN t; END';
+CREATE TABLE pairs (word text, EXCLUDE USING btree (low(word) WITH =));
+INSERT INTO pairs VALUES ('a'), ('A');
+CREATE OR REPLACE FUNCTION low(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE
+    AS 'BEGIN RETURN lower(t); END';
+"""
+
+
+@pytest.fixture
+def fillings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The databases into which the rows of a dump were restored."""
+    found, rows = list[str](), Filling.rows
+
+    def counted(filling: Filling) -> None:
+        found.append(filling._endpoint.name)
+        rows(filling)
+
+    monkeypatch.setattr(Filling, "rows", counted)
+    return found
+
+
+def test_a_filled_database_is_kept_where_a_constraint_fails_and_continued_without_its_cause(
+    database: str, admin: Admin, fillings: list[str]
+) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute(BROKEN.encode())
+    store, before = Memory(), contents(database)
+    record = dump(database, store)
+    filled_one = Names.of(name_of(database), RUN).successor
+    for _ in range(2):
+        with pytest.raises(RestoreFailed, match=f'all rows are in "{filled_one}", but not'):
+            restore(database, store, request(record))
+        assert untouched(database, before)
+        assert others(admin, database) == [(filled_one, True)]
+    with psycopg.connect(database.replace(name_of(database), filled_one)) as connection:
+        connection.execute("DELETE FROM pairs WHERE word = 'A'")
+    assert restore(database, store, request(record)).state is RestoreState.RESTORED
+    assert fillings == [filled_one]
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT word FROM pairs").fetchall() == [("a",)]
+        found = connection.execute("SELECT conname FROM pg_constraint WHERE contype = 'x'")
+        assert found.fetchall() == [("pairs_low_excl",)]
+    for name, _ in others(admin, database):
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+def test_a_pg_restore_that_is_killed_among_the_indexes_takes_no_rows_with_it(
+    filled: str, admin: Admin, fillings: list[str]
+) -> None:
+    """An index over a function that ends its own session, while a certain role exists."""
+    with psycopg.connect(filled) as connection:
+        connection.execute(
+            b"CREATE FUNCTION ends(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN "
+            b"IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'r_kill') THEN "
+            b"PERFORM pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid()); END IF; "
+            b"RETURN t; END $$; CREATE INDEX by_name ON customers (ends(name))"
+        )
+    store, before = Memory(), contents(filled)
+    record = dump(filled, store)
+    admin.execute("CREATE ROLE r_kill")
+    try:
+        with pytest.raises(DatabaseUnreachable):
+            restore(filled, store, request(record))
+    finally:
+        admin.execute("DROP ROLE r_kill")
+    assert untouched(filled, before)
+    assert restore(filled, store, request(record)).state is RestoreState.RESTORED
+    assert contents(filled) == before
+    assert len(fillings) == 1
+
+
 def test_a_database_whose_writes_were_frozen_is_restored_and_remains_frozen(
     database: str, admin: Admin
 ) -> None:

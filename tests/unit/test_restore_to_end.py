@@ -35,7 +35,12 @@ class Restoring:
 
         pace = Pace(100, lost_s=250, unanswered_s=250, clock=lambda: self.now, sleep=sleep)
         return restore_to_end(
-            self, REQUEST, self.reported.append, pace=pace, may_pass=lambda _: True
+            self,
+            REQUEST,
+            self.reported.append,
+            pace=pace,
+            may_pass=lambda _: True,
+            stopped=lambda *_: [],
         )
 
 

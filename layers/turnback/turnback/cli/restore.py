@@ -35,6 +35,14 @@ if TYPE_CHECKING:
     from turnback.recovery.managed.by_hand import ManagedRestore
 
 _TABLES_SHOWN = 5
+# What the numbers of rows are, where they are not those since the snapshot.
+_COMPARED = {
+    "everything": "the numbers are all that the server has counted in this database",
+    "since_reset": "the server's counters were reset after the snapshot; the numbers are of what "
+    "was written after that",
+    "since_made": "the database was restored or made after the snapshot; the numbers are all that "
+    "was written into it since, by that restore as well",
+}
 
 
 @click.command(epilog="Example: turnback restore r-20261122T101112Z-a1b2c3 --into look_at_it")
@@ -224,7 +232,7 @@ def _replace(
             out.result("An earlier command began this restore; it is continued.")
         for step in plan.steps:
             out.result(step)
-        loss = restoring.loss()
+        loss = restoring.loss(another=plan.another is not None)
         out.document["loss"] = loss.to_dict()
         _show_loss(loss, out)
     if dry_run:
@@ -237,7 +245,12 @@ def _replace(
     out.note(f"Restoring {source} …")
     began = time.monotonic()
     done = restore_to_end(
-        restoring.restorer, request, timed(out), pace=pace_of(database), may_pass=may_pass
+        restoring.restorer,
+        request,
+        timed(out),
+        pace=pace_of(database),
+        may_pass=may_pass,
+        stopped=restoring.stopped,
     )
     out.result(f"Restored in {duration(time.monotonic() - began)}: {done.detail}")
     out.document |= {"status": "restored", "kept": done.kept, "restored_to": done.restored_to}
@@ -249,19 +262,23 @@ def _show_loss(loss: Loss, out: Output) -> None:
     """What was written since, as far as the server counts it."""
     from turnback.recovery.contents import WORDS
 
-    if loss.since is None:
+    if loss.everything:
+        out.result("A restore replaces all that is in it now: it is another database.")
+    elif loss.since is None:
         out.result("A restore loses what was written since the snapshot; its time is not known.")
         return
-    out.result(
-        f"A restore loses what was written since {local_clock(loss.since)}, "
-        f"{duration(loss.seconds or 0)} ago."
-    )
+    else:
+        out.result(
+            f"A restore loses what was written since {local_clock(loss.since)}, "
+            f"{duration(loss.seconds or 0)} ago."
+        )
     if loss.written is None:
         problem = f": {loss.problem}" if loss.problem else ""
         out.result(f"  The number of rows is not known{problem}.")
         return
-    if loss.written["reset"]:
-        out.note("note: the server's counters were reset since; what they count now is shown")
+    compared = _COMPARED.get("everything" if loss.everything else loss.written["counted"])
+    if compared:
+        out.note(f"note: {compared}")
     tables = loss.written["tables"]
     for row in [*tables[:_TABLES_SHOWN], {"name": "in all", **loss.written}]:
         numbers = ", ".join(f"{row[word]} {word}" for word in WORDS)

@@ -59,16 +59,34 @@ class Loss:
         seconds: how long ago that was.
         written: of ``written_since``; None if it is not known.
         problem: why it is not known, where the database said so.
+        everything: whether the database is another one than the snapshot is of, so that all of it
+            is replaced; the rows are then all that the server has counted.
     """
 
     since: str | None
     seconds: int | None = None
     written: Mapping[str, Any] | None = None
     problem: str | None = None
+    everything: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """For ``--json``: the numbers of rows are left out where they are not known."""
-        return {"since": self.since, "seconds": self.seconds, **(self.written or {})}
+        known = {"since": self.since, "seconds": self.seconds, **(self.written or {})}
+        return known | ({"counted": "everything"} if self.everything else {})
+
+
+def loss_of_everything(now: Callable[[], Mapping[str, Any]] | None) -> Loss:
+    """What a database holds that is replaced by another one.
+
+    Args:
+        now: reads the row counters of now; None where the database cannot be reached.
+    """
+    if now is None:
+        return Loss(None, everything=True)
+    try:
+        return Loss(None, written=written_since({}, now()), everything=True)
+    except (DatabaseUnreachable, DatabaseRefused) as error:
+        return Loss(None, problem=error.message, everything=True)
 
 
 def loss_since(
@@ -130,8 +148,20 @@ class Restore(Protocol):
             RestoreFailed: it cannot succeed; names what is missing.
         """
 
-    def loss(self) -> Loss:
-        """What was written since."""
+    def loss(self, *, another: bool) -> Loss:
+        """What was written since.
+
+        Args:
+            another: whether the snapshot is of another database; see RestorePlan.
+        """
+
+    def stopped(self, request: RestoreRequest, detail: str | None) -> Sequence[str]:
+        """In which state an interrupted restore has left the databases, and what to do next.
+
+        Args:
+            request: of the plan.
+            detail: how far it was, as it was last known.
+        """
 
     def removal(self, kept: str) -> Sequence[str]:
         """How a person looks at the kept database, and removes it."""
@@ -173,6 +203,7 @@ def restore_to_end(
     *,
     pace: Pace,
     may_pass: Callable[[AwsError], bool],
+    stopped: Callable[[RestoreRequest, str | None], Sequence[str]],
 ) -> RestoreProgress:
     """Call until it is restored, and report each change.
 
@@ -182,6 +213,7 @@ def restore_to_end(
         report: shows a line.
         pace: how often to call, and for how long.
         may_pass: whether a later call may succeed after this error.
+        stopped: what to report after Ctrl-C; see Restore.
 
     Raises:
         RestoreFailed: it cannot succeed.
@@ -191,7 +223,7 @@ def restore_to_end(
     reported, reported_at = "", pace.clock()
     lost_at: float | None = None
     silent_at: float | None = None
-    detail = "nothing was begun"
+    detail: str | None = None
     try:
         while True:
             now = pace.clock()
@@ -221,5 +253,6 @@ def restore_to_end(
                 )
             pace.sleep(pace.pause_s)
     except KeyboardInterrupt:
-        report(f"Stopped: {detail}. The same command continues from there.")
+        for line in stopped(request, detail):
+            report(line)
         raise

@@ -92,11 +92,16 @@ def written_since(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str
 
     Returns:
         ``inserted``, ``updated``, ``deleted``, ``approximate`` (always True), ``reset`` (whether
-        the server has counted anew since, so that all it counts now is included) and ``tables``:
-        those written most, twenty at most, each with its ``name`` and the three numbers.
+        the server has counted anew since, so that all it counts now is included), ``counted``
+        (what the numbers are of: ``since_snapshot``, ``since_reset`` of the server's counters, or
+        ``since_made``: the database was restored or made after the first reading, and what that
+        wrote is included) and ``tables``: those written most, twenty at most, each with its
+        ``name`` and the three numbers.
     """
     old = before.get("tables") or {}
-    reset = any(before.get(name) != now.get(name) for name in ("stats_reset", "oid"))
+    made = before.get("oid") != now.get("oid")
+    reset = made or before.get("stats_reset") != now.get("stats_reset")
+    counted = "since_made" if made else "since_reset" if reset else "since_snapshot"
     rows = []
     for name, numbers in (now.get("tables") or {}).items():
         first = [0, 0, 0] if reset else old.get(name, [0, 0, 0])
@@ -107,7 +112,13 @@ def written_since(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str
             rows.append({"name": name, **dict(zip(WORDS, since, strict=True))})
     rows.sort(key=lambda row: (-sum(row[word] for word in WORDS), row["name"]))
     sums = {word: sum(row[word] for row in rows) for word in WORDS}
-    return {**sums, "approximate": True, "reset": reset, "tables": rows[:_SHOWN]}
+    return {
+        **sums,
+        "approximate": True,
+        "reset": reset,
+        "counted": counted,
+        "tables": rows[:_SHOWN],
+    }
 
 
 def expects_version(

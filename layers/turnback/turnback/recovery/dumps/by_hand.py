@@ -11,6 +11,7 @@ from turnback.errors import (
     DatabaseRefused,
     DatabaseUnreachable,
     HistoryConflict,
+    RestoreFailed,
 )
 from turnback.recovery.by_hand import (
     BackupPlan,
@@ -18,6 +19,7 @@ from turnback.recovery.by_hand import (
     Report,
     RestorePlan,
     expected_history,
+    loss_of_everything,
     loss_since,
 )
 from turnback.recovery.contents import Identity, counters, expects_version, identify
@@ -171,10 +173,24 @@ class DumpRestore:
         """How much disk the restore needs in the server."""
         return f"about {human_size(self.record.database_bytes)}"
 
-    def loss(self) -> Loss:
+    def loss(self, *, another: bool) -> Loss:
         """See Restore."""
         record = self.record
+        if another:
+            return loss_of_everything(lambda: counters(self._endpoint))
         return loss_since(record.taken_at, record.counters, lambda: counters(self._endpoint))
+
+    def stopped(self, request: RestoreRequest, detail: str | None) -> Sequence[str]:
+        """See Restore; the server is asked."""
+        del detail
+        try:
+            return self.restorer.stopped(request.run, self.record)
+        except (DatabaseUnreachable, DatabaseRefused, RestoreFailed) as error:
+            return [
+                f'Stopped; the server cannot be asked how far it came: {error.message}. "'
+                f'{self._endpoint.name}" is either the old database or the whole restored one.',
+                "The same command continues from there.",
+            ]
 
     def removal(self, kept: str) -> Sequence[str]:
         """See Restore."""

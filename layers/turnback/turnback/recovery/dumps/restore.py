@@ -157,6 +157,42 @@ class RestoreDump:
         """The databases that the restore of this run has to do with."""
         return Names.of(self._endpoint.name, run)
 
+    def stopped(self, run: str, dump: DumpRecord) -> Sequence[str]:
+        """In which state an interrupted restore of this run has left the databases.
+
+        Raises:
+            RestoreFailed, DatabaseUnreachable, DatabaseRefused: the server cannot be asked.
+        """
+        names = self.names(run)
+        with open_maintenance(self._endpoint, "turnback restore") as connection:
+            kept = find_database(connection, names.kept, names.current, dump)
+            new = find_database(connection, names.successor, names.current, dump)
+        if kept is not None and kept.mark is not None:
+            return [
+                f'Stopped after the swap: "{names.current}" is the restored database, and '
+                f'"{names.kept}" the old one. The restore is done.'
+            ]
+        unchanged = f'Stopped: "{names.current}" is unchanged'
+        if new is None:
+            return [
+                f"{unchanged}, and nothing is left of the restore.",
+                "The same command begins it again.",
+            ]
+        if new.is_whole(run, dump):
+            return [
+                f'{unchanged}. "{names.successor}" is restored whole, and was not swapped in.',
+                "The same command swaps them; or drop it.",
+            ]
+        if new.begun_by(run, dump):
+            return [
+                f'{unchanged}. "{names.successor}" has all its rows.',
+                "The same command makes what is missing in it; or drop it.",
+            ]
+        return [
+            f'{unchanged}. "{names.successor}" is not filled whole.',
+            "The same command makes it again; or drop it.",
+        ]
+
     def unfinished(self, dump: DumpRecord) -> str | None:
         """The run of a restore of this dump that was cut off before the swap; None without one.
 

@@ -19,6 +19,7 @@ from turnback.recovery.by_hand import (
     Report,
     RestorePlan,
     expected_history,
+    loss_of_everything,
     loss_since,
 )
 from turnback.recovery.contents import counters, expect_version, last_applied, version_of
@@ -374,12 +375,21 @@ class ManagedRestore:
             f"{live} is of {current.major}, so upgrade the new one in RDS afterwards"
         )
 
-    def loss(self) -> Loss:
+    def loss(self, *, another: bool) -> Loss:
         """See Restore."""
         entry, reach = self._source.snapshot, self._access.reach
         before = self._access.records(entry.run).counters() if entry and entry.run else {}
         now = (lambda: counters(reach(None))) if reach else None
-        return loss_since(self._source.taken_at, before, now)
+        return (
+            loss_of_everything(now) if another else loss_since(self._source.taken_at, before, now)
+        )
+
+    def stopped(self, request: RestoreRequest, detail: str | None) -> Sequence[str]:
+        """See Restore; RDS goes on with what it was asked for."""
+        del request
+        return [
+            f"Stopped: {detail or 'RDS may have begun'}. The same command continues from there."
+        ]
 
     def removal(self, kept: str) -> Sequence[str]:
         """See Restore; what is kept costs as much as before."""
