@@ -110,8 +110,10 @@ def report(results: Sequence[Times], cpu: Sequence[tuple[str, float]]) -> str:
         )
     columns = ["migrations", "`turnback up`", "`psql -f`", "limit", "its message alone"]
     first = table([*columns, "turnback / psql", "turnback / limit"], rows)
-    second = [[f"`{name}`", f"{seconds:.3f} s"] for name, seconds in cpu]
-    return f"{first}\n{table(['command', 'CPU time (user + system)'], second)}"
+    libraries = cpu[-1][1]
+    second = [[f"`{name}`", f"{s:.3f} s", f"{s / libraries:.2f}"] for name, s in cpu]
+    columns = ["command", "CPU time (user + system)", "to its libraries alone"]
+    return f"{first}\n{table(columns, second)}"
 
 
 def bench(server: EmbeddedServer, command: str, sizes: Sequence[int], repeat: int) -> str:

@@ -80,6 +80,45 @@ def test_the_help_lists_every_command_with_a_sentence_of_one_line_and_imports_no
         assert summary[0].isupper() and summary.endswith(".")
 
 
+def imported_by(*arguments: str) -> set[str]:
+    """The modules that a command imports, of turnback and of others."""
+    program = (
+        "import sys, turnback.cli.main as main\n"
+        "main._leave = lambda code: print('modules', *sys.modules)\n"
+        "main.main()"
+    )
+    command = [sys.executable, "-I", "-c", program, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    modules = done.stdout.splitlines()[-1].split()
+    assert modules[0] == "modules", done.stderr
+    return {name for name in modules[1:] if name.partition(".")[0] not in NOT_COUNTED}
+
+
+# Python's own, and what an environment or a compiled module adds by itself.
+NOT_COUNTED = {*sys.stdlib_module_names, "__main__", "_distutils_hack", "cython_runtime"}
+
+
+def test_the_version_is_printed_with_no_more_imported_than_that_takes() -> None:
+    """What it takes is measured by bench/apply.py."""
+    modules = imported_by("--version")
+    assert {name for name in modules if name.startswith("turnback")} == {
+        *("turnback", "turnback.cli", "turnback.cli.main", "turnback.cli.output"),
+        *("turnback.errors", "turnback.wording"),
+    }
+    assert {name.partition(".")[0] for name in modules} == {"turnback", "click"}
+
+
+def test_status_imports_no_more_than_the_engine_needs() -> None:
+    """No server answers at the address, which is found out after everything is imported."""
+    address = "postgresql://127.0.0.1:9/x"
+    modules = imported_by("status", "--database-url", address, "--dir", str(ROOT / "migrations"))
+    others = {name.partition(".")[0] for name in modules} - {"turnback"}
+    others -= {name for name in others if name.startswith(("_cython", "_sysconfigdata"))}
+    assert others <= {"click", "psycopg", "psycopg_binary", "typing_extensions"}
+    packages = {name.split(".")[1] for name in modules if name.startswith("turnback.")}
+    assert packages == {"cli", "engine", "errors", "migrations", "settings", "sql", "wording"}
+
+
 @pytest.mark.parametrize("module", ["history", "run", "locks", "check"])
 def test_a_command_that_draws_nothing_and_needs_no_aws_imports_neither(module: str) -> None:
     program = (

@@ -14,6 +14,7 @@ from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
 import turnback
+from turnback.sql import bulk
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "layers/turnback/turnback"
@@ -72,6 +73,8 @@ def test_a_possessive_quantifier_repeats_characters_or_an_atomic_group() -> None
         for value in vars(module).values()
         if isinstance(value, re.Pattern)
     }
+    # Those that are compiled when they are used.
+    patterns |= {value for value in vars(bulk).values() if isinstance(value, bytes)}
     repeated = [item for pattern in patterns for item in possessive(_parser.parse(pattern))]
     assert len(repeated) > 20
     fine = ("ATOMIC_GROUP", "IN", "LITERAL", "NOT_LITERAL", "ANY")

@@ -38,22 +38,20 @@ _NESTED = rb"[(\[](?:(?>" + _PLAIN + rb"|,|[(\[](?:(?>" + _PLAIN + rb"|,))*+[)\]
 _VALUE = rb"(?:(?>" + _PLAIN + rb"|" + _NESTED + rb"))++"
 
 _LEADING = re.compile(_SPACE)
-_HEAD = re.compile(
+# The next five take 5 ms to compile, which a command without a large script does not pay.
+_HEAD = (
     rb"(?i:insert)" + _SPACE + rb"(?i:into)" + _SPACE + _NAME
     + rb"(?:" + _SPACE + rb"\." + _SPACE + _NAME + rb")?" + _SPACE
     + rb"(?:\(" + _SPACE + _NAME + rb"(?:(?>" + _COMMA + _NAME + rb"))*+" + _SPACE + rb"\)"
     + _SPACE + rb")?(?i:values)(?=" + _SPACE + rb"\()"
 )  # fmt: skip
-_ROWS = re.compile(_ROW + rb"(?:(?>" + _SPACE + rb"," + _ROW + rb")){0,1000}+")
-_FIRST = re.compile(_ROW)
+_ROWS = _ROW + rb"(?:(?>" + _SPACE + rb"," + _ROW + rb")){0,1000}+"
 _CONSTANTS = b"constants"
 # More of them than this are not kept.
 _FORMS = 200
 # A row that the window cuts off.
-_CUT_OFF = re.compile(
-    _BEFORE + rb"(?:(?>" + _PLAIN + rb"|[,()\[\]]))*+(?:['\"][^'\"]*+|[-/])?\Z"
-)  # fmt: skip
-_ANY_ROW = re.compile(_BEFORE + _VALUE + rb"(?:(?>" + _COMMA + _VALUE + rb"))*+" + _SPACE + rb"\)")
+_CUT_OFF = _BEFORE + rb"(?:(?>" + _PLAIN + rb"|[,()\[\]]))*+(?:['\"][^'\"]*+|[-/])?\Z"
+_ANY_ROW = _BEFORE + _VALUE + rb"(?:(?>" + _COMMA + _VALUE + rb"))*+" + _SPACE + rb"\)"
 # What rows of one form may differ in.
 _DIFFERS = re.compile(rb"(" + _STRING + rb")|(?<![\w$.])(\d++(?:\.\d++)?(?![\w$.]))")
 _BETWEEN = re.compile(_SPACE + rb",")
@@ -276,6 +274,8 @@ class _Reader:
         self._characters = 0
         self._counted = 0
         self._known: dict[bytes, int] = {}
+        self._head, self._constant_rows, self._first = map(re.compile, (_HEAD, _ROWS, _ROW))
+        self._any_row, self._cut_off = map(re.compile, (_ANY_ROW, _CUT_OFF))
 
     def read(self) -> None:
         while self._skip_space():
@@ -327,7 +327,7 @@ class _Reader:
 
     def _insert(self) -> bool:
         """Read an INSERT of rows; whether it is one."""
-        head = _HEAD.match(self._data, self._at)
+        head = self._head.match(self._data, self._at)
         if head is None:
             return False
         start, offset = self._start + self._at, self._count()
@@ -355,17 +355,17 @@ class _Reader:
     def _rows(self, kept: dict[bytes, bytes]) -> bool:
         """Pass rows of constants, or one row that is more; keep the first one of each form."""
         while True:
-            if rows := _ROWS.match(self._data, self._at):
-                if _CONSTANTS not in kept and (first := _FIRST.match(self._data, self._at)):
+            if rows := self._constant_rows.match(self._data, self._at):
+                if _CONSTANTS not in kept and (first := self._first.match(self._data, self._at)):
                     kept[_CONSTANTS] = first[0]
                 self._at = rows.end()
                 return True
-            if row := _ANY_ROW.match(self._data, self._at):
+            if row := self._any_row.match(self._data, self._at):
                 kept.setdefault(_form(row[0]), row[0])
                 self._at = row.end()
                 return True
             short = len(self._data) - self._at < _PIECE_BYTES
-            if not (short or _CUT_OFF.match(self._data, self._at)) or not self._more():
+            if not (short or self._cut_off.match(self._data, self._at)) or not self._more():
                 return False
 
     def _tail(self) -> bytes | None:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_TOKEN = re.compile(
-    r"""
+# Compiled when it is first used, as not every command reads SQL.
+_TOKEN = r"""
     (?P<comment>--[^\n]*|/\*)
   | (?P<string>[eE]'(?:[^'\\]|\\.|'')*'|(?:[bBxXnN]|[uU]&)?'(?:[^']|'')*'
       |(?P<tag>\$(?:[A-Za-z_\x80-\U0010ffff][\w\x80-\U0010ffff]*)?\$).*?(?P=tag))
@@ -16,9 +16,7 @@ _TOKEN = re.compile(
   | (?P<number>\d\w*(?:\.\d\w*)?)
   | (?P<space>\s+)
   | (?P<sign>.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+"""
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 
@@ -51,7 +49,8 @@ def tokens(sql: str, start: int = 0) -> Iterator[Token]:
 
     A text that breaks off inside a string or a comment is cut into signs there.
     """
-    while match := _TOKEN.match(sql, start):
+    token = re.compile(_TOKEN, re.VERBOSE | re.DOTALL)
+    while match := token.match(sql, start):
         kind = match.lastgroup if match.lastgroup != "tag" else "string"
         start = match.end()
         if match[0] == "/*":
