@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
 import json
 import os
@@ -21,7 +22,7 @@ from turnback.recovery.dumps import passes, server
 from turnback.recovery.dumps.catalog import read_record
 from turnback.recovery.dumps.dump import DumpSnapshots
 from turnback.recovery.dumps.fill import Filling
-from turnback.recovery.dumps.passes import advice_on, errors_in
+from turnback.recovery.dumps.passes import Passes, advice_on, errors_in
 from turnback.recovery.dumps.restore import RestoreDump
 from turnback.recovery.dumps.server import leading_session
 from turnback.recovery.dumps.successor import COMPLETE, KEPT, ROWS, Mark, Names
@@ -923,6 +924,8 @@ def rotating(admin: Admin, database: str, monkeypatch: pytest.MonkeyPatch) -> It
         return rest(filling)
 
     monkeypatch.setattr(Filling, "rest", after_a_rotation)
+    # How long a rotation takes is AWS's matter.
+    monkeypatch.setattr("turnback.recovery.endpoint.LOGIN_PAUSES_S", (0.0,) * 4)
     yield rotating
     admin.execute(f"ALTER DATABASE {name_of(database)} OWNER TO postgres".encode())
     for name, _ in others(admin, database):
@@ -954,17 +957,72 @@ def test_a_login_that_is_renewed_in_the_middle_does_not_stop_a_restore(
     assert progress.state is RestoreState.RESTORED
 
 
-def test_a_login_that_was_rotated_since_it_was_read_is_asked_for_once_more(
+def test_a_login_that_is_being_rotated_is_asked_for_again_for_some_seconds(
     database: str, rotating: Rotating
 ) -> None:
-    """Each session gets the old password first."""
-    fixed, given = owned(database, rotating), itertools.cycle(["three", "one"])
+    """The secret has the old password for a while."""
+    fixed, given = owned(database, rotating), itertools.cycle(["three"] * 4 + ["one"])
     stale = replace(fixed, login=lambda _: ("r_login", next(given)))
     stale.open("turnback test").close()
     with pytest.raises(DatabaseRefused):
         replace(stale, login=lambda _: ("r_login", "three")).open("turnback test")
     with pytest.raises(DatabaseRefused):
         replace(fixed, password="three").open("turnback test")
+
+
+def test_a_program_whose_login_was_rotated_at_its_start_is_run_once_more(
+    database: str, rotating: Rotating
+) -> None:
+    """pg_dump and each pass of pg_restore get the old password, the sessions the new one."""
+    owned(database, rotating)
+    asked: list[str] = []
+
+    def login(_: Endpoint) -> tuple[str, str]:
+        # Only a program asks for a login by ``renewed`` alone.
+        caller = inspect.stack()[2].function
+        asked.append(caller)
+        stale = caller in ("_dump", "run") and asked.count(caller) % 2 == 1
+        return "r_login", "three" if stale else rotating.password
+
+    renewing = replace(Endpoint.from_url(database), user="r_login", password="", login=login)
+    snapshots = DumpSnapshots(renewing, rotating, lambda: 60)
+    record = snapshots.record("orders", "r-2", {"run": "r-2"})
+    assert asked.count("_dump") == 2
+    progress = RestoreDump(renewing, rotating, lambda: 120).advance(request(record))
+    assert progress.state is RestoreState.RESTORED
+    assert asked.count("run") >= 6
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT count(*) FROM mine.t").fetchone() == (100,)
+
+
+def test_a_database_with_all_its_rows_is_continued_after_its_connection_was_lost(
+    database: str, admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end of the last pass, so that all of it is there already and is made anew."""
+    with psycopg.connect(database) as connection:
+        connection.execute(EVERYTHING.encode())
+    before, store, run = contents(database), Memory(), Passes.run
+    record = dump(database, store)
+    oid = "SELECT oid FROM pg_database WHERE datname = %s"
+    name = Names.of(name_of(database), RUN).successor
+
+    def cut(passes: Passes, *options: str, **more: Any) -> Any:
+        found = run(passes, *options, **more)
+        if "--section=post-data" in options:
+            raise DatabaseUnreachable("the connection of pg_restore was lost")
+        return found
+
+    with monkeypatch.context() as only_here:
+        only_here.setattr(Passes, "run", cut)
+        with pytest.raises(DatabaseUnreachable):
+            restore(database, store, request(record))
+    made = admin.execute(oid, [name]).fetchone()
+    assert made is not None
+    assert restore(database, store, request(record)).state is RestoreState.RESTORED
+    assert admin.execute(oid, [name_of(database)]).fetchone() == made
+    assert contents(database) == before
+    for other, _ in others(admin, database):
+        admin.execute(f'DROP DATABASE "{other}" WITH (FORCE)'.encode())
 
 
 def test_a_database_with_all_its_rows_is_kept_when_a_login_is_refused(

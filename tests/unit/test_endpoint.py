@@ -113,8 +113,9 @@ def of_settings(settings: DatabaseSettings, place: Place | None = None) -> Endpo
 
 
 def test_without_a_secret_the_password_is_a_token_of_the_host_that_is_reached() -> None:
-    assert of_settings(SETTINGS).password == "token of release at db.example.com:5432"
-    restored = of_settings(SETTINGS, Place(host="restored.example.com"))
+    found = of_settings(SETTINGS).renewed()
+    assert found.password == "token of release at db.example.com:5432"
+    restored = of_settings(SETTINGS, Place(host="restored.example.com")).renewed()
     assert restored.password == "token of release at restored.example.com:5432"
     assert (restored.host, restored.name) == ("restored.example.com", "orders")
 
@@ -158,6 +159,9 @@ def test_a_token_is_made_anew_for_the_host_of_each_connection() -> None:
         return f"token{len(made)}"
 
     found = Endpoint.of_settings(SETTINGS, "/certificates.pem", secret=lambda _: {}, token=token)
+    # A person may think about a question for longer than a token is good for.
+    assert found.address == "db.example.com:5432/orders"
+    assert made == []
     assert "password='token1'" in found.conninfo()
     assert "password='token2'" in found.at(Place(host="restored.example.com")).conninfo()
     assert made == ["release@db.example.com:5432", "release@restored.example.com:5432"]

@@ -14,7 +14,7 @@ from turnback.engine.look.indexes import has_invalid_index, invalid_index_of
 from turnback.engine.look.status import MigrationStatus, statuses
 from turnback.engine.run.plan import Plan, Step, plan_down, plan_down_stored, plan_up
 from turnback.engine.run.report import Done, Report
-from turnback.engine.run.session import Session
+from turnback.engine.run.session import Session, Target
 from turnback.engine.session.events import Listener, Options, RunContext, RunControl, silent
 from turnback.engine.session.message import Connection, send
 from turnback.engine.session.query import CATALOG_ONLY, own_statements
@@ -43,7 +43,7 @@ class Engine:
     It is opened at once and closed on leaving; a lock it holds ends with it.
 
     Args:
-        target: the connection string.
+        target: the connection string, or what gives it for each session anew.
         context: who runs.
         history_schema: the schema of the history's tables.
         options: timeouts and modes.
@@ -57,7 +57,7 @@ class Engine:
 
     def __init__(
         self,
-        target: str,
+        target: Target,
         *,
         context: RunContext,
         history_schema: str = "public",

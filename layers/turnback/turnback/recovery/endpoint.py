@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from turnback.errors import ConfigurationError, DatabaseRefused
 
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
     from turnback.settings import DatabaseSettings
 
 
+T = TypeVar("T")
+# The server refuses who logs in: a wrong password, or a token that has expired (IAM).
+LOGIN_REFUSED = ("28P01", "28000")
+# A rotation changes the password first, and the secret some seconds later (Secrets Manager User
+# Guide, "Rotation functions"): so long a refused login is asked for anew, in seconds.
+LOGIN_PAUSES_S = (0.5, 2.0, 4.0, 8.0)
+_BY_LOGIN = "asked for by each connection"
 # The parameters of the stack for what a secret need not have.
 _PARAMETERS = {"host": "DatabaseHost", "dbname": "DatabaseName"}
 
@@ -109,15 +117,11 @@ class Endpoint:
             "username": settings.user,
             "dbname": settings.name,
         }
-        if settings.secret_arn:
-            known = secret(settings.secret_arn)
-        else:
-            host = (place.host if place else None) or settings.host
-            port = (place.port if place else None) or settings.port
-            known = {"password": token(host, port, settings.user)}
+        # A token is made when a connection needs it: before that, a person may be asked.
+        known = secret(settings.secret_arn) if settings.secret_arn else {"password": _BY_LOGIN}
         found = cls.from_secret(known, fields, settings.tls, certificates)
         # The first connection has the login that was just read.
-        unused = [found]
+        unused = [found] if settings.secret_arn else []
 
         def login(endpoint: Endpoint) -> tuple[str, str]:
             if unused and (endpoint.host, endpoint.port) == (found.host, found.port):
@@ -192,23 +196,45 @@ class Endpoint:
         return replace(self, user=user, password=password, login=None)
 
     def open(self, application_name: str, *, lock_timeout_ms: int = 2000) -> Connection:
-        """A session for turnback's own statements; see ``connect_for_own``.
-
-        A login that is refused is asked for once more: it may have been rotated since it was read.
-        """
+        """A session for turnback's own statements; see ``connect_for_own`` and ``connected``."""
         from turnback.engine.session.connection import connect_for_own
 
-        def connect() -> Connection:
-            return connect_for_own(
+        return self.connected(
+            lambda: connect_for_own(
                 self.conninfo(), application_name=application_name, lock_timeout_ms=lock_timeout_ms
             )
+        )
 
+    def connected(self, connect: Callable[[], T]) -> T:
+        """What ``connect`` returns, called again while the login is refused.
+
+        The login may be in the middle of its rotation. One that is fixed is not tried again.
+
+        Args:
+            connect: connects, with the login of now.
+        """
+        for pause in LOGIN_PAUSES_S if self.login else ():
+            try:
+                return connect()
+            except DatabaseRefused as error:
+                if error.sqlstate not in LOGIN_REFUSED:
+                    raise
+            time.sleep(pause)
+        return connect()
+
+    def refuses_login(self) -> bool:
+        """Whether the server refuses this login, of a program that has failed, and now another.
+
+        The words of the program may be in any language, so the server is asked once more.
+
+        Raises:
+            DatabaseUnreachable: no answer.
+        """
         try:
-            return connect()
-        except DatabaseRefused:
-            if self.login is None:
-                raise
-            return connect()
+            self.open("turnback login").close()
+        except DatabaseRefused as error:
+            return error.sqlstate in LOGIN_REFUSED
+        return False
 
     @property
     def address(self) -> str:

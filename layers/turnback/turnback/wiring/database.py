@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from turnback.errors import DatabaseRefused, TurnbackError
+from turnback.errors import TurnbackError
 from turnback.settings import DatabaseSettings
 from turnback.wiring.invocation import Invocation
 
@@ -61,18 +61,14 @@ class Database:
 
         def connect() -> Engine:
             return Engine(
-                endpoint.conninfo(),
+                endpoint.conninfo,
                 context=RunContext(run=order.run, release=release or None, actor=order.trigger),
                 history_schema=settings.history_schema,
                 options=Options(runner_wait_s=self.runner_wait_s, detachable=True),
                 listener=listener,
             )
 
-        try:
-            engine = connect()
-        except DatabaseRefused:
-            # The login may have been rotated since it was read.
-            engine = connect()
+        engine = endpoint.connected(connect)
         try:
             # What a standby shows may be old, and a run decides by it.
             engine.refuse_read_only()

@@ -17,6 +17,9 @@ from turnback.engine.session.message import Connection, ServerError
 from turnback.engine.session.query import execute
 from turnback.engine.session.read_only import refuse_read_only
 
+# A connection string, or what gives it with the login of now: one expires, or is rotated.
+Target = str | Callable[[], str]
+
 
 def _event_of(notice: Diagnostic) -> Event:
     said = ServerError(
@@ -51,7 +54,7 @@ class Session:
     @classmethod
     def open(
         cls,
-        target: str,
+        target: Target,
         context: RunContext,
         history_schema: str,
         options: Options,
@@ -59,7 +62,12 @@ class Session:
     ) -> Session:
         """Connect. Raises as ``connect`` does."""
         name = lock.application_of(context.run)
-        connection = connect(target, application_name=name, options=options)
+
+        def open_session(name: str) -> Connection:
+            address = target if isinstance(target, str) else target()
+            return connect(address, application_name=name, options=options)
+
+        connection = open_session(name)
         connection.add_notice_handler(lambda notice: listener(_event_of(notice)))
         return cls(
             connection,
@@ -67,9 +75,7 @@ class Session:
             Recorder(history_schema, context),
             options,
             listener,
-            functools.partial(
-                connect, target, application_name="turnback-monitor", options=options
-            ),
+            functools.partial(open_session, "turnback-monitor"),
         )
 
     @property

@@ -15,18 +15,20 @@ from typing import Any
 import psycopg
 
 from turnback.engine.session.connection import Connection
-from turnback.engine.session.message import said_by, server_trouble
+from turnback.engine.session.message import lost, said_by, server_trouble
 from turnback.engine.session.read_only import refuse_read_only, replica
 from turnback.errors import SnapshotFailed
 from turnback.recovery.contents import Identity, counters, identify, last_applied
 from turnback.recovery.dumps.catalog import DumpRecord, read_record
 from turnback.recovery.dumps.limits import Limits, limits_of
 from turnback.recovery.dumps.programs import (
+    LOST,
     binary,
     chunks,
     ended_in_time,
     environment_for,
     feed,
+    hidden_password,
     last_error,
     may_choose_language,
     refuse_newer_server,
@@ -171,7 +173,25 @@ class DumpSnapshots:
         tags: Mapping[str, str],
         report: Callable[[int], None],
     ) -> tuple[int, str, str | None]:
-        size, digest, endpoint = 0, sha256(), self._endpoint.renewed()
+        endpoint = self._endpoint.renewed()
+        try:
+            return self._dump_as(endpoint, source, key, tags, report)
+        except SnapshotFailed:
+            if self._endpoint.login is None or not endpoint.refuses_login():
+                raise
+        # It was rotated since it was asked for.
+        self._endpoint.open("turnback dump").close()
+        return self._dump_as(self._endpoint.renewed(), source, key, tags, report)
+
+    def _dump_as(
+        self,
+        endpoint: Endpoint,
+        source: DumpSource,
+        key: str,
+        tags: Mapping[str, str],
+        report: Callable[[int], None],
+    ) -> tuple[int, str, str | None]:
+        size, digest = 0, sha256()
         with (
             tempfile.TemporaryFile() as complaints,
             subprocess.Popen(
@@ -196,7 +216,10 @@ class DumpSnapshots:
                     report(size)
                 if process.wait() != 0:
                     # Raised inside the block, so that the upload is aborted and leaves nothing.
-                    raise _failed(last_error(complaints), endpoint.password, late=late.is_set())
+                    said = last_error(complaints)
+                    if not late.is_set() and LOST.search(said):
+                        raise lost(RuntimeError(f"pg_dump: {hidden_password(said, endpoint)}"))
+                    raise _failed(said, endpoint, late=late.is_set())
             return size, digest.hexdigest(), writer.encryption
 
     def _read_back(self, key: str) -> tuple[int, str]:
@@ -216,7 +239,7 @@ class DumpSnapshots:
                 digest.update(chunk)
                 feed(process.stdin, chunk)
                 if late.is_set():
-                    raise _failed("", "", late=True)
+                    raise _failed("", self._endpoint, late=True)
             feed(process.stdin, None)
             if process.wait() != 0:
                 raise SnapshotFailed(
@@ -332,14 +355,12 @@ def _look(
     )
 
 
-def _failed(complaint: str, password: str, *, late: bool) -> SnapshotFailed:
+def _failed(complaint: str, endpoint: Endpoint, *, late: bool) -> SnapshotFailed:
     if late:
         return SnapshotFailed(
             "the dump did not end in the time that one function call has", hint=MANAGED
         )
-    # libpq does not repeat the password, but a broken proxy might.
-    shown = complaint.replace(password, "***") if password else complaint
     return SnapshotFailed(
-        f"pg_dump failed: {shown}",
+        f"pg_dump failed: {hidden_password(complaint, endpoint)}",
         hint="the user must be able to connect and to read every table; nothing was changed",
     )

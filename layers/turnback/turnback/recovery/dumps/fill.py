@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import psycopg
 
-from turnback.engine.session.connection import connect
+from turnback.engine.session.connection import Connection, connect
 from turnback.engine.session.events import Options
 from turnback.engine.session.message import said_by
 from turnback.errors import RestoreFailed
@@ -163,9 +163,7 @@ class Filling:
             for entry, what in self._passes.entries().items()
             if re.match(r"SUBSCRIPTION|COMMENT - SUBSCRIPTION", what)
         ]
-        with connect(
-            self._endpoint.conninfo(), application_name="turnback analyze", options=Options()
-        ) as session:
+        with self._usual_session() as session:
             found = session.execute(
                 "SELECT FROM pg_catalog.pg_subscription WHERE subdbid = (SELECT oid FROM "
                 "pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
@@ -259,11 +257,17 @@ class Filling:
 
     def _usual_path(self) -> str:
         """The path of a session that asks for none."""
-        with connect(
-            self._endpoint.conninfo(), application_name="turnback fill", options=Options()
-        ) as session:
+        with self._usual_session() as session:
             row = session.execute("SELECT pg_catalog.current_setting('search_path')").fetchone()
         return str(row[0]) if row else ""
+
+    def _usual_session(self) -> Connection:
+        """A session with the search path of the user and the database."""
+        return self._endpoint.connected(
+            lambda: connect(
+                self._endpoint.conninfo(), application_name="turnback fill", options=Options()
+            )
+        )
 
 
 def _shown(failures: Sequence[Failure]) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from turnback.engine.session.disclosure import public_output
+from turnback.engine.session.read_only import refuse_read_only
 from turnback.errors import (
     AwsError,
     DatabaseUnreachable,
@@ -26,10 +27,12 @@ from turnback.errors import (
 from turnback.recovery.dumps.catalog import DumpRecord, key_of
 from turnback.recovery.dumps.programs import (
     CHUNK,
+    LOST,
     binary,
     ended_in_time,
     environment_for,
     feed,
+    hidden_password,
     may_choose_language,
 )
 from turnback.recovery.endpoint import Endpoint
@@ -41,11 +44,7 @@ _HARMLESS = "Command was: SET transaction_timeout = 0;"
 _ENTRY = re.compile(r"pg_restore: from TOC entry (\d+); \d+ \d+ (.*)")
 _ERROR = "pg_restore: error: "
 _LISTED = re.compile(r"^(\d+); \d+ \d+ (.*)$", re.MULTILINE)
-# Words of libpq itself, which are English under LC_ALL=C, whatever the server speaks.
-_LOST = re.compile(
-    "server closed the connection|no connection to the server|SSL connection has been closed|"
-    "could not (?:receive data from|send data to) server|connection to server .* failed: (?!FATAL)"
-)
+_UNCONNECTED = re.compile("connection to server .* failed: ")
 _SHOWN = 2000
 # Output of one pass that is read, in bytes: a line for each object, more for one that failed.
 _READ = 64_000_000
@@ -122,13 +121,23 @@ class Passes:
         self._verified = False
         self._chooses: bool | None = None
 
-    def run(self, *options: str, entries: Sequence[int] = (), whole: bool = False) -> list[Failure]:
+    def run(
+        self,
+        *options: str,
+        entries: Sequence[int] = (),
+        whole: bool = False,
+        again: bool = True,
+    ) -> list[Failure]:
         """Restore a part of the dump; what of it failed.
 
         Args:
             options: of pg_restore.
             entries: numbers in the table of contents, where only these are to be restored.
             whole: whether the dump is read to its end, and its checksum compared.
+            again: whether to do it once more, where the login was rotated meanwhile.
+
+        Raises:
+            DatabaseUnreachable: it failed because the server was out of reach, or read-only.
         """
         endpoint = self._endpoint.renewed()
         database = endpoint.name.replace("\\", "\\\\").replace("'", "\\'")
@@ -139,12 +148,10 @@ class Passes:
             entries,
             whole=whole,
         )
-        if endpoint.password:
-            # libpq does not repeat it, but a broken proxy might.
-            said = said.replace(endpoint.password, "***")
+        said = hidden_password(said, endpoint)
         if whole:
             self._compare()
-        if code and _LOST.search(said):
+        if code and LOST.search(said):
             raise DatabaseUnreachable(
                 "the connection of pg_restore was lost",
                 hint="the old database was not touched; the next call continues",
@@ -153,6 +160,15 @@ class Passes:
         failures = errors_in(said)
         if code and not failures and _HARMLESS not in said:
             failures = [_failure(None, "", said[-_SHOWN:].rpartition("\n")[2])]
+        if code and failures:
+            # What could not connect has done nothing, and can be run again.
+            rotated = (
+                self._endpoint.login and _UNCONNECTED.search(said) and endpoint.refuses_login()
+            )
+            with self._endpoint.open("turnback fill") as session:
+                refuse_read_only(session)
+            if rotated and again:
+                return self.run(*options, entries=entries, whole=whole, again=False)
         return failures
 
     def entries(self) -> dict[int, str]:

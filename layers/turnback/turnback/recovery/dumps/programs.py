@@ -35,6 +35,14 @@ _NOT_OURS = {
 }
 
 
+# Words of libpq itself, which are English under LC_ALL=C, whatever the server speaks.
+LOST = re.compile(
+    "server closed the connection|no connection to the server|SSL connection has been closed|"
+    "could not (?:receive data from|send data to) server|"
+    "connection to server .* failed: (?!\\S+:  )"
+)
+
+
 @cache
 def major_version(program: Path) -> int:
     """The major version of PostgreSQL that a program belongs to.
@@ -120,6 +128,11 @@ def feed(pipe: IO[bytes] | None, chunk: bytes | None) -> None:
     except BrokenPipeError:
         with suppress(BrokenPipeError):
             pipe.close()
+
+
+def hidden_password(said: str, endpoint: Endpoint) -> str:
+    """What a program says, without the password: libpq does not repeat it, a broken proxy might."""
+    return said.replace(endpoint.password, "***") if endpoint.password else said
 
 
 def last_error(file: IO[bytes], length: int = 2000) -> str:
