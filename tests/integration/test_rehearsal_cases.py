@@ -159,6 +159,22 @@ def test_a_step_that_fails_does_not_end_the_rehearsal(judged: Judge) -> None:
     assert found.release is None
 
 
+def test_what_the_server_lacks_is_not_the_fault_of_the_file(judged: Judge) -> None:
+    needed = {
+        "CREATE TABLE t (id int); GRANT SELECT ON t TO case_nobody;": "--database-url",
+        "CREATE EXTENSION nowhere_at_all;": "--shadow-url",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE c AS 'nowhere', 'f';": "--shadow-url",
+        "DO $$ BEGIN RAISE insufficient_privilege; END $$;": "--shadow-url",
+        "DO $$ BEGIN RAISE disk_full; END $$;": "disk is full",
+    }
+    found = judged(*((forward, "SELECT 1;") for forward in needed))
+    hints = [one.error.hint or "" for one in found.migrations if one.error]
+    assert len(hints) == len(needed)
+    for hint, remedy in zip(hints, needed.values(), strict=True):
+        assert remedy in hint
+        assert "fix" not in hint
+
+
 READER = (
     "CREATE ROLE case_reader; CREATE TABLE notes (id int); GRANT SELECT ON notes TO case_reader;",
     "DROP TABLE notes; DROP ROLE case_reader;",

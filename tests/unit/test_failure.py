@@ -275,6 +275,32 @@ def test_the_servers_hint_comes_first_and_ours_for_the_sqlstate_after_it() -> No
     assert "-- turnback: no-transaction" in str(failed(sqlstate="2D000").hint)
 
 
+@pytest.mark.parametrize(
+    ("sqlstate", "message", "remedy"),
+    [
+        # As PostgreSQL 18 says it.
+        ("42704", 'role "app" does not exist', "create this role first"),
+        ("22023", 'role "app" does not exist', "create this role first"),
+        ("0A000", 'extension "x" is not available', "install this extension"),
+        ("58P01", 'could not open extension control file "x"', "install this extension"),
+        ("58P01", 'could not access file "x": No such file or directory', "this library"),
+        ("55000", "pg_cron must be loaded via shared_preload_libraries", "this library"),
+        ("42501", "permission denied for schema public", "the privilege"),
+    ],
+)
+def test_what_the_server_lacks_is_not_to_be_fixed_in_the_file(
+    sqlstate: str, message: str, remedy: str
+) -> None:
+    for step, again in ((UP, "up"), (down(), "down")):
+        hint = str(failed(step, sqlstate=sqlstate, message=message).hint)
+        assert hint.startswith((remedy, "the server was", "run as a role")) and remedy in hint
+        assert hint.endswith(f"then run turnback {again} again")
+        assert "fix" not in hint
+    assert "fix the file" in str(failed(sqlstate=sqlstate, message="it is wrong").hint) or (
+        sqlstate == "42501"
+    )
+
+
 def test_a_read_only_server_is_not_a_verify_script_that_writes() -> None:
     assert "name the endpoint of the writer" in str(failed(sqlstate="25006").hint)
     step = step_up(migration("0002", verify="DELETE FROM a;\n"))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from turnback.engine.engine import Engine
 from turnback.engine.run import transaction
+from turnback.engine.run.failure import needed_of_server
 from turnback.engine.run.plan import Plan, Step, step_down, step_up
 from turnback.engine.session.connection import connect
 from turnback.engine.session.events import Options, RunContext
@@ -33,8 +34,19 @@ from turnback.sql.types import holds_as_much
 Listener = Callable[[Verdict, int, int], None]
 # A type or a trigger that the migration made itself goes with it, and holds no data.
 _DATA = (Kind.TABLES, Kind.COLUMNS, Kind.ROWS, Kind.VALUES)
-_NO_SUCH_OBJECT = "42704"
+# A type, a function.
+_NOT_FOUND = ("42704", "42883")
 _NO_TARGET = "name the target (--database-url): the shadow database then has its roles"
+_NO_TARGET_EXTENSION = (
+    "if the target has it of an extension that no migration creates, name it (--database-url)"
+)
+_NOT_HERE = (
+    "the server of the shadow database does not have it: rehearse on one that does (--shadow-url)"
+)
+_NO_PRIVILEGE = (
+    "the user of --shadow-url may not: name one with the privileges that migrations have on the "
+    "target, and rather no superuser"
+)
 _NO_ROLE = "neither the target nor a migration has made this role: create it there first"
 _OPTIONS = Options(lock_retry_s=0, runner_wait_s=5)
 
@@ -364,8 +376,16 @@ class _ShadowDatabase:
 
     def advise(self, error: TurnbackError) -> None:
         """Say what helps where the shadow lacks something that the target may have."""
-        if error.sqlstate == _NO_SUCH_OBJECT and error.message.startswith("role "):
-            error.hint = _NO_ROLE if self._shadow.surroundings else _NO_TARGET
+        known = self._shadow.surroundings is not None
+        match needed_of_server(error):
+            case "role":
+                error.hint = _NO_ROLE if known else _NO_TARGET
+            case "extension" | "library":
+                error.hint = _NOT_HERE
+            case "privilege" if not self.superuser:
+                error.hint = _NO_PRIVILEGE
+            case None if error.sqlstate in _NOT_FOUND and not known:
+                error.hint = f"{_NO_TARGET_EXTENSION}; {error.hint}"
         if self.superuser and error.sqlstate in LIMITS:
             error.hint = LIMITS[error.sqlstate]
 

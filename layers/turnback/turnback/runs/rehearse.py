@@ -128,12 +128,16 @@ def _not_rehearsable(error: MigrationFailed) -> RollbackUnproven:
 
 
 def _unproven(verdict: Verdict) -> RollbackUnproven:
+    from turnback.engine.run.failure import needed_of_server
+
     what, differences = _wrong(verdict)
     error = verdict.error if what.endswith("run") else None
     hint = HINT.replace("rehearse", f"rehearse {verdict.version}", 1)
     if verdict.suggestions:
         sql = " ".join(verdict.suggestions[:LISTED])
         hint = f"add to {verdict.rollback_file}: {sql} Then {hint}"
+    if error and needed_of_server(error):
+        hint = f"{error.hint}; where that is impossible, set the parameter Rehearse to never"
     return RollbackUnproven(
         what + _listed(differences) + (f": {error.message}" if error else ""),
         file=(error.file if error else None) or verdict.rollback_file or verdict.file,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from turnback.engine.run.plan import Step
 from turnback.engine.session.connection import misread
 from turnback.engine.session.disclosure import hidden, public, public_hint
@@ -30,6 +32,24 @@ _SYNTAX_ERROR = "42601"
 _NOT_AN_INTEGER = "22P02"
 # Transient: a lock timeout, a deadlock, a serialization failure.
 _TRANSIENT = (_LOCK_NOT_AVAILABLE, "40P01", "40001")
+# What a script needs of the server and does not make: the SQLSTATE, how the message begins.
+_NEEDED = (
+    ("role", ("42704", "22023"), re.compile(r'role ".*" does not exist')),
+    (
+        "extension",
+        ("0A000", "58P01"),
+        re.compile(r"extension .* is not available|could not open ext"),
+    ),
+    ("library", ("58P01", "0A000", "55000"), re.compile(r"could not (access|load)|.*preload|ICU ")),
+    ("privilege", ("42501",), re.compile("")),
+)
+_REMEDIES = {
+    "role": "create this role first: it belongs to the server, not to the database",
+    "extension": "install this extension on the server first; on RDS each version has its own list",
+    "library": "the server was started without this library: install it, or load it "
+    "(shared_preload_libraries; on RDS in the parameter group)",
+    "privilege": "run as a role that may do it, or have the privilege granted to this one",
+}
 _LONGEST_STATEMENT = 2000
 # Characters of a script that is searched for the text of an error.
 _BIG = 1_000_000
@@ -40,6 +60,14 @@ _HINTS = {
     "-- turnback: no-transaction",
     "57014": "it was cancelled; give it more time: -- turnback: statement-timeout 10min",
 }
+
+
+def needed_of_server(error: ServerError | TurnbackError) -> str | None:
+    """What the server lacks and no script of the project makes: ``role``, ``extension``, …"""
+    for need, codes, begins in _NEEDED:
+        if error.sqlstate in codes and begins.match(error.message):
+            return need
+    return None
 
 
 def explain(
@@ -160,7 +188,7 @@ def _advice(step: Step, error: ServerError, incomplete: str | None) -> list[str 
     hint = _HINTS.get(error.sqlstate)
     if error.sqlstate == READ_ONLY_STATE and step.runnable.script is step.migration.verify:
         hint = "a verify script may read, but not write"
-    elif trouble := server_trouble(error.sqlstate):
+    elif trouble := server_trouble(error.sqlstate) or _REMEDIES.get(needed_of_server(error) or ""):
         hint, again = trouble, f"then run turnback {step.direction} again"
     return [public_hint(error), hint, incomplete or f"{kept}; {again}"]
 
