@@ -18,6 +18,7 @@ from turnback.sql.quoting import identifier
 from tests.conftest import ProjectFactory
 from tests.integration.leftovers import make_leftover
 
+NOTES_MORE = ("ALTER TABLE notes ADD more text;", "ALTER TABLE notes DROP more;")
 NOTES = ("CREATE TABLE notes (id int, a text, b text);", "DROP TABLE notes;")
 
 
@@ -173,6 +174,28 @@ def test_what_the_server_lacks_is_not_the_fault_of_the_file(judged: Judge) -> No
     for hint, remedy in zip(hints, needed.values(), strict=True):
         assert remedy in hint
         assert "fix" not in hint
+
+
+@pytest.mark.parametrize(
+    ("kept", "word"), [("u_backup", "exact"), ('public."u_backup"', "exact"), ("u", "differs")]
+)
+def test_a_table_that_the_rollback_keeps_is_no_difference(
+    judged: Judge, kept: str, word: str
+) -> None:
+    found = judged(
+        NOTES,
+        (
+            "CREATE TABLE u AS SELECT 1 AS id;",
+            f"-- turnback: keep {kept} because its rows are not to be lost\n"
+            "CREATE TABLE u_backup AS SELECT * FROM u; DROP TABLE u;",
+        ),
+        NOTES_MORE,
+    )
+    assert words(found) == ["exact", word, "exact"]
+    # Nor is there one of all of them, whose rollbacks make the table once more.
+    assert found.release == word
+    reason = ["public.u_backup: its rows are not to be lost"]
+    assert found.migrations[1].kept == (reason if word == "exact" else [])
 
 
 READER = (

@@ -176,6 +176,22 @@ def test_a_rollback_with_the_text_that_the_server_wrote_is_as_before(
     assert execute(database, written) != [(text,)]
 
 
+def test_a_table_that_the_rollback_keeps_is_as_before_and_is_named(
+    database: str, make: Callable[..., Release]
+) -> None:
+    files = {
+        "sql/0002_a.sql": "CREATE TABLE a (id int); INSERT INTO a VALUES (7);",
+        "rollback/0002_rollback.sql": "-- turnback: keep A_backup because of its rows\n"
+        "CREATE TABLE a_backup AS SELECT * FROM a; DROP TABLE a;",
+    }
+    run = make(files)
+    run.validate()
+    run.apply()
+    assert run.roll_back().verified == "exact"
+    assert "table public.a_backup: left over" in run.record("report")["notes"][0]
+    assert execute(database, "SELECT id FROM a_backup") == [(7,)]
+
+
 def test_the_text_of_a_record_is_not_run_where_it_is_more_than_a_part_of_a_statement(
     database: str, make: Callable[..., Release]
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from turnback.errors import InvalidMigration
 from turnback.migrations.headers import KNOWN, read_directives, read_fields
-from turnback.migrations.model import Directives, Waiver
+from turnback.migrations.model import Directives, Keep, Waiver
 
 
 def read(sql: str) -> Directives:
@@ -120,3 +120,50 @@ def test_the_documentation_header_is_read_with_its_lines() -> None:
         "version": ("0007", 2),
         "date": ("2024-01-15", 3),
     }
+
+
+@pytest.mark.parametrize(
+    ("mark", "outside"),
+    [
+        # As the documentation of each tool writes it.
+        ("-- +goose NO TRANSACTION", True),
+        ("-- +goose Up", False),
+        ("-- +migrate Up notransaction", True),
+        ("-- +migrate Down", False),
+        ("-- migrate:up transaction:false", True),
+        ("-- migrate:up", False),
+        ("-- atlas:txmode none", True),
+        ("-- atlas:txmode file", False),
+        ("SELECT 1;\n-- +goose NO TRANSACTION", False),
+    ],
+)
+def test_the_marks_of_other_tools_for_no_transaction_are_obeyed(mark: str, outside: bool) -> None:
+    assert read(f"{mark}\nSELECT 1;\n").no_transaction is outside
+
+
+def test_the_tables_that_a_rollback_keeps_are_read() -> None:
+    text = (
+        "-- turnback: keep users_backup because of its rows\n"
+        '-- turnback: keep App."Old Users" because somebody may ask\nSELECT 1;\n'
+    )
+    assert read_directives("rollback/0001_rollback.sql", text).keeps == (
+        Keep("public.users_backup", "of its rows"),
+        Keep('app."Old Users"', "somebody may ask"),
+    )
+    assert "is for the rollback script" in refusal("-- turnback: keep a because b\n").message
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "keep a",
+        "keep because b",
+        "keep a b because c",
+        "keep a.b.c because d",
+        "keep a;b because c",
+    ],
+)
+def test_a_table_to_keep_has_one_name_and_a_reason(wrong: str) -> None:
+    with pytest.raises(InvalidMigration) as caught:
+        read_directives("rollback/0001_rollback.sql", f"-- turnback: {wrong}\n")
+    assert caught.value.hint == "write: -- turnback: keep TABLE because REASON"

@@ -85,6 +85,7 @@ def test_the_document_of_a_migration_says_everything_that_was_found() -> None:
         suggestions=["DROP TABLE public.more;"],
         rows=["rows of public.plans: 2 → 0"],
         loses_data=["table plans, with its rows"],
+        kept=["public.saved: of its rows"],
         statements=[TRACE],
         error=FAILED,
     )
@@ -102,6 +103,7 @@ def test_the_document_of_a_migration_says_everything_that_was_found() -> None:
         "suggestions": ["DROP TABLE public.more;"],
         "rows": ["rows of public.plans: 2 → 0"],
         "loses_data": ["table plans, with its rows"],
+        "kept": ["public.saved: of its rows"],
         "statements": [TRACE.to_dict()],
         "error": FAILED.to_dict(),
     }

@@ -261,13 +261,15 @@ class _Progress:
 
 def _impact(verdict: Verdict, known: Mapping[str, Size], out: Output) -> None:
     lines = [line for statement in verdict.statements for line in describe(statement, known)]
-    if not lines and not verdict.loses_data:
+    if not lines and not verdict.loses_data and not verdict.kept:
         return
     out.result(f"\n{verdict.version} {verdict.name}")
     for line in lines:
         out.result(f"  {verdict.file}:{line}")
     if verdict.loses_data:
         out.result(f"  its rollback destroys: {'; '.join(verdict.loses_data)}")
+    for kept in verdict.kept:
+        out.result(f"  its rollback keeps {kept}")
 
 
 def _close(result: Rehearsed, began: float, out: Output) -> int:

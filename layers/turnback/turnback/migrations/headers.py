@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from turnback.errors import InvalidMigration
-from turnback.migrations.model import Directives, Script, Waiver
+from turnback.migrations.model import Directives, Keep, Script, Waiver
 
 _DIRECTIVE = re.compile(r"^[ \t]*--[ \t]*turnback:[ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
 _FIELD = re.compile(r"^--[ \t]*(Migration|Version|Date):[ \t]*(.*?)[ \t]*\r?$", re.IGNORECASE)
@@ -16,7 +16,17 @@ _UNITS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
 # PostgreSQL keeps both timeouts in a signed 32-bit number of milliseconds (manual, 19.11.1).
 _LONGEST_MS = 2**31 - 1
 _LONGEST_TEMPLATE = 1000
-KNOWN = "lock-timeout, statement-timeout, no-transaction, waive, irreversible"
+KNOWN = "lock-timeout, statement-timeout, no-transaction, waive, irreversible, keep"
+_NAME = r'[A-Za-z_][\w$]*|"(?:[^"]|"")+"'
+_TABLE = re.compile(rf"(?:({_NAME})\.)?({_NAME})")
+_PLAIN = re.compile(r'"([a-z_][a-z0-9_$]*)"')
+# How goose, sql-migrate, dbmate and Atlas say that a file runs outside a transaction.
+_OUTSIDE = re.compile(
+    r"^[ \t]*--[ \t]*(\+goose[ \t]+NO[ \t]+TRANSACTION"
+    r"|\+migrate[ \t]+(Up|Down)[ \t]+notransaction|migrate:(up|down)\b.*\btransaction:false"
+    r"|atlas:txmode[ \t]+none)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 def read_directives(path: str, text: str | Iterable[str]) -> Directives:
@@ -34,6 +44,7 @@ def read_directives(path: str, text: str | Iterable[str]) -> Directives:
     """
     values: dict[str, int | bool | str] = {}
     waivers: list[Waiver] = []
+    keeps: list[Keep] = []
     line, in_header = 1, True
     for block in [text] if isinstance(text, str) else text:
         header_end = _header_end(block) if in_header else 0
@@ -51,13 +62,18 @@ def read_directives(path: str, text: str | Iterable[str]) -> Directives:
                     line=at,
                     hint="move it to the header, before the first statement",
                 )
+            if word == "keep":
+                keeps.append(_keep(path, at, rest))
+                continue
             key, value = _read(path, at, word, rest.strip())
             if key in values:
                 raise InvalidMigration(f"the directive '{word}' is given twice", file=path, line=at)
             values[key] = value
+        if _OUTSIDE.search(block, 0, header_end):
+            values["no_transaction"] = True
         in_header = header_end == len(block)
         line += block.count("\n")
-    return Directives(**values, waivers=tuple(waivers))  # type: ignore[arg-type]
+    return Directives(**values, waivers=tuple(waivers), keeps=tuple(keeps))  # type: ignore[arg-type]
 
 
 def read_fields(sql: str) -> dict[str, tuple[str, int]]:
@@ -109,11 +125,30 @@ def _duration(path: str, line: int, word: str, text: str) -> int:
     return milliseconds
 
 
+def _keep(path: str, line: int, rest: str) -> Keep:
+    table, reason = _because(path, line, "keep", rest)
+    if not path.startswith("rollback/"):
+        raise InvalidMigration(
+            "'keep' is for the rollback script that leaves the table", file=path, line=line
+        )
+    name = _TABLE.fullmatch(table)
+    if name is None:
+        raise InvalidMigration(
+            f"'{table}' is not the name of a table",
+            file=path,
+            line=line,
+            hint="write: -- turnback: keep TABLE because REASON",
+        )
+    parts = (part if part[0] == '"' else part.lower() for part in (name[1] or "public", name[2]))
+    return Keep(".".join(_PLAIN.sub(r"\1", part) for part in parts), reason)
+
+
 def _because(path: str, line: int, word: str, rest: str) -> tuple[str, str]:
     subject, found, reason = rest.partition("because ")
     subject, reason = subject.strip(), reason.strip()
     if not found or not reason or (word == "waive" and len(subject.split()) != 1):
-        form = "waive RULE because REASON" if word == "waive" else f"{word} because REASON"
+        what = {"waive": " RULE", "keep": " TABLE"}.get(word, "")
+        form = f"{word}{what} because REASON"
         raise InvalidMigration(
             f"'{word}' needs a reason", file=path, line=line, hint=f"write: -- turnback: {form}"
         )

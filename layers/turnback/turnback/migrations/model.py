@@ -22,6 +22,18 @@ class Waiver:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """A table that a rollback script makes, and that remains after it; and why.
+
+    Attributes:
+        table: as the fingerprint names it, with its schema.
+    """
+
+    table: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Directives:
     """What the ``-- turnback:`` lines of a file's header ask for; times in milliseconds."""
 
@@ -30,6 +42,7 @@ class Directives:
     no_transaction: bool = False
     irreversible: str | None = None
     waivers: tuple[Waiver, ...] = ()
+    keeps: tuple[Keep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,7 @@ def _roll_back(
     if error:
         found.rollback, found.error = "failed", error
         return False
+    found.kept = database.drop_kept(migration, before)
     now = database.state()
     differences = compare(before.schema, now.schema, since=database.began)
     found.differences = settle(
@@ -215,6 +216,7 @@ def _prove_release(
         if error:
             result.release, result.release_error = "failed", error
             return
+        database.drop_kept(migration, start)
     now = database.state()
     differences = compare(start.schema, now.schema, since=database.began)
     result.release_differences = settle(
@@ -364,6 +366,21 @@ class _ShadowDatabase:
         if failed:
             self.advise(failed)
         return failed
+
+    def drop_kept(self, migration: Migration, before: State) -> list[str]:
+        """Drop the tables that the rollback script says it keeps; their names, and the reasons.
+
+        The rest is compared as if there were none, and the next rollback can make them again.
+        """
+        kept = []
+        for keep in migration.rollback.directives.keeps if migration.rollback else ():
+            if f"table {keep.table}" in before.schema.objects:
+                continue
+            # Where something depends on it, it is reported as left over.
+            with contextlib.suppress(ServerError):
+                send(self.connection, f"DROP TABLE {keep.table}")
+                kept.append(f"{keep.table}: {keep.reason}")
+        return kept
 
     def undone(self, migration: Migration) -> bool:
         """Whether a rollback script that failed has left nothing behind."""

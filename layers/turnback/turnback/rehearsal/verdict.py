@@ -27,6 +27,7 @@ class Verdict:
         suggestions: SQL to add to the rollback script, where it follows from a difference.
         rows: rows that the rollback should have restored.
         loses_data: data that the rollback destroys.
+        kept: the tables that the rollback leaves, as its header says, and why.
         statements: what each statement of the forward script locks, rewrites and scans.
         error: what failed.
     """
@@ -43,6 +44,7 @@ class Verdict:
     suggestions: list[str] = field(default_factory=list)
     rows: list[str] = field(default_factory=list)
     loses_data: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     statements: list[StatementTrace] = field(default_factory=list)
     error: TurnbackError | None = None
 
@@ -70,6 +72,7 @@ class Verdict:
             "suggestions": self.suggestions,
             "rows": self.rows,
             "loses_data": self.loses_data,
+            "kept": self.kept,
             "statements": [statement.to_dict() for statement in self.statements],
             "error": self.error.to_dict() if self.error else None,
         }

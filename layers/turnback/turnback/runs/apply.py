@@ -46,7 +46,7 @@ def apply(run: Run) -> RunProgress:
         control = RunControl(
             keep_going=run.keep_going,
             cancelled=run.records.cancelled,
-            before_first_change=lambda: keep(engine, run.records),
+            before_first_change=lambda: keep(engine, run.records, project),
             total=len(versions),
         )
         report = engine.run(lambda: _what_is_left(run, engine, planned, project), control)

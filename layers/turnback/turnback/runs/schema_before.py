@@ -15,6 +15,7 @@ from turnback.wording import capped
 
 if TYPE_CHECKING:
     from turnback.engine import Engine
+    from turnback.migrations.model import Project
     from turnback.schema.model import Fingerprint
 
 LISTED = 5
@@ -35,12 +36,14 @@ class KeptSchema(Stated):
     Attributes:
         taken_at: when it was read, ISO 8601.
         half_done: the versions that an earlier run had left half done.
+        keeps: the tables that the rollback scripts of the run make and leave.
         format: of the fingerprint; see schema.model.
         objects: the fingerprint itself.
     """
 
     taken_at: str | None = None
     half_done: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
     format: int = 0
     objects: dict[str, Any] = field(default_factory=dict)
 
@@ -61,10 +64,13 @@ class Compared:
     error: VerificationFailed | None = None
 
 
-def keep(engine: Engine, records: Records) -> None:
+def keep(engine: Engine, records: Records, project: Project | None) -> None:
     """Keep the schema before the run's first change, and never later.
 
     An attempt that changed nothing is followed by others, and somebody else may be faster.
+
+    Args:
+        project: the release's migrations; None for a run downwards.
 
     Raises:
         DatabaseRefused: the schema cannot be read.
@@ -75,6 +81,12 @@ def keep(engine: Engine, records: Records) -> None:
         **json.loads(_read(engine).to_json()),
         "taken_at": datetime.now(UTC).isoformat(),
         "half_done": [half.version for half in engine.half_done()],
+        "keeps": [
+            one.table
+            for migration in (project.migrations if project else ())
+            if migration.rollback
+            for one in migration.rollback.directives.keeps
+        ],
     }
     records.write_fingerprint(json.dumps(kept, separators=(",", ":"), ensure_ascii=False))
 
@@ -95,23 +107,27 @@ def compare_with(engine: Engine, records: Records) -> Compared:
     from turnback.schema.model import Fingerprint
     from turnback.schema.reread import settle
 
-    kept = kept_schema(records)
-    if kept is None:
+    found = kept_schema(records)
+    if found is None:
         changed = "" if engine.has_changed() else ", and it has changed nothing"
         note = f"the run ended before it kept the schema's fingerprint{changed}"
         return Compared("unknown", (note,))
-    before = Fingerprint.from_json(json.dumps({"format": kept.format, "objects": kept.objects}))
+    before = Fingerprint.from_json(json.dumps({"format": found.format, "objects": found.objects}))
     now = _read(engine)
     differences = settle(engine.connection, compare(before, now), before.objects, now.objects)
+    kept = {f"table {name}" for name in found.keeps}
+    remaining = [str(one) for one in differences if one.kind == "extra" and one.object in kept]
+    differences = [one for one in differences if str(one) not in remaining]
+    notes = tuple(f"as its rollback script says, {one}" for one in remaining)
     word = verdict(differences)
     shown = [
         str(one) for one in differences if one.softness == ("hard" if word == "differs" else word)
     ]
     if word in _NOTES:
-        return Compared(word, (_NOTES[word].format("; ".join(shown[:LISTED])),))
+        return Compared(word, (_NOTES[word].format("; ".join(shown[:LISTED])), *notes))
     if word == "exact":
-        return Compared(word)
-    gone = sorted(set(kept.half_done) - {half.version for half in engine.half_done()})
+        return Compared(word, notes)
+    gone = sorted(set(found.half_done) - {half.version for half in engine.half_done()})
     if gone:
         # There is no fingerprint of the schema without what had been half done before.
         note = (
