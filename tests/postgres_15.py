@@ -21,8 +21,15 @@ PROGRAMS = Path(os.environ.get("POSTGRES_15", "/usr/lib/postgresql/15/bin"))
 
 
 @contextmanager
-def postgres_15(settings: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Its address, without the name of a database; skips the test where there is none."""
+def postgres_15(
+    settings: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """Its address, without the name of a database; skips the test where there is none.
+
+    Args:
+        settings: of the server.
+        environment: variables that it gets.
+    """
     if not (PROGRAMS / "initdb").is_file():
         pytest.skip(f"there is no PostgreSQL 15 in {PROGRAMS} (apt install postgresql-15)")
     account = server_account()
@@ -56,7 +63,7 @@ def postgres_15(settings: Mapping[str, str] | None = None) -> Iterator[str]:
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(
                 [PROGRAMS / "postgres", "-D", data, *(f"--{n}={v}" for n, v in options.items())],
-                env=clean_environment(),
+                env=clean_environment() | dict(environment or {}),
                 cwd="/",
                 stdout=log,
                 stderr=log,
