@@ -825,9 +825,9 @@ def fillings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The databases into which the rows of a dump were restored."""
     found, rows = list[str](), Filling.rows
 
-    def counted(filling: Filling) -> None:
+    def counted(filling: Filling) -> list[str]:
         found.append(filling._endpoint.name)
-        rows(filling)
+        return rows(filling)
 
     monkeypatch.setattr(Filling, "rows", counted)
     return found

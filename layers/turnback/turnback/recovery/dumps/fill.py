@@ -59,6 +59,18 @@ SELECT pg_catalog.format('ANALYZE %I.%I', n.nspname, c.relname)
  WHERE c.relkind IN ('r', 'p', 'm') AND c.relispopulated AND NOT c.relisshared
    AND n.nspname NOT LIKE 'pg\\_t%' AND c.oid NOT IN (SELECT inhparent FROM far)
 """
+# The CHECK constraints of tables: the entry of the table's rows, and what to run with each.
+_CHECKS = """
+SELECT pg_catalog.format('TABLE DATA %s %s %s', n.nspname, c.relname,
+                         pg_catalog.pg_get_userbyid(c.relowner)),
+       k.conname, pg_catalog.format('ALTER TABLE %I.%I ', n.nspname, c.relname),
+       pg_catalog.quote_ident(k.conname), pg_catalog.pg_get_constraintdef(k.oid),
+       pg_catalog.format('COMMENT ON CONSTRAINT %I ON %I.%I IS %L', k.conname, n.nspname, c.relname,
+                         pg_catalog.obj_description(k.oid, 'pg_constraint'))
+  FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE k.contype = 'c' AND k.convalidated AND k.coninhcount = 0
+"""
 
 
 class Filling:
@@ -89,8 +101,11 @@ class Filling:
         self._endpoint = endpoint
         self._path = record.search_path or search_path
 
-    def rows(self) -> None:
+    def rows(self) -> list[str]:
         """Restore the tables and their rows.
+
+        Returns:
+            The constraints that rows of the dump break, and what they are now.
 
         Raises:
             RestoreFailed: the dump is gone or was changed, the time is over, or not every row
@@ -100,8 +115,11 @@ class Filling:
         # pg_restore runs what it reads while it reads it: a changed dump must never reach it.
         self._passes.verify()
         self._refuse(self._tables())
-        self._refuse(self._again(self._passes.run("--section=data", whole=True)))
+        failures = self._again(self._passes.run("--section=data", whole=True))
+        left, broken = self._without_checks(failures)
+        self._refuse(left)
         self._reset_functions()
+        return broken
 
     def schema(self) -> list[Failure]:
         """Restore all but the rows; what of it could not be made.
@@ -211,6 +229,32 @@ class Filling:
             self._set_functions()
             failures = self._passes.run(entries=[one.entry for one in failures if one.entry])
         return list(filter(None, (self._otherwise(first.get(one.entry, one)) for one in failures)))
+
+    def _without_checks(self, failures: Sequence[Failure]) -> tuple[Sequence[Failure], list[str]]:
+        """Restore rows that break a CHECK of their table, which then holds for new rows.
+
+        They were right when they were written, and its function is another one now, or it asks
+        for the time. What is left, and the constraints.
+        """
+        if not failures:
+            return failures, []
+        entries = self._passes.entries()
+        tables = [entries.get(one.entry or 0) for one in failures]
+        with self._endpoint.open("turnback fill") as session:
+            found = session.execute(_CHECKS.encode()).fetchall()
+            checks = [tuple(map(str, row[1:])) for row in found if row[0] in tables]
+            for _, alter, name, *_ in checks:
+                session.execute(f"{alter} DROP CONSTRAINT {name}".encode())
+            left = self._passes.run(entries=[one.entry for one in failures if one.entry])
+            broken = []
+            for plain, alter, name, definition, comment in checks:
+                add = f"{alter} ADD CONSTRAINT {name} {definition} NOT VALID; {comment}"
+                session.execute(add.encode())
+                try:
+                    session.execute(f"{alter} VALIDATE CONSTRAINT {name}".encode())
+                except psycopg.errors.IntegrityError as error:
+                    broken.append(f"CHECK CONSTRAINT {plain}: {_NEW_ROWS}: {said_by(error)}")
+        return left, broken
 
     def _otherwise(self, failure: Failure) -> Failure | None:
         """Make in another way what pg_restore cannot make; None where nothing is lost by it.

@@ -302,10 +302,10 @@ def make_successor(
             if found is not None:
                 _drop(connection, name, found, run)
             make_empty(connection, name, properties, record, run)
-            filling.rows()
-            mark = _marked(connection, name, replace(mark, state=ROWS), record)
+            broken = filling.rows()
+            mark = _marked(connection, name, replace(mark, state=ROWS, missing=broken), record)
         if mark.state == ROWS:
-            missing = filling.rest()
+            missing = [*mark.missing, *filling.rest()]
             mark = _marked(connection, name, replace(mark, state=MADE, missing=missing), record)
         unmade = filling.finish()
         for text in properties.settings:
