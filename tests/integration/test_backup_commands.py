@@ -60,14 +60,16 @@ def test_a_backup_is_restored_by_the_id_that_the_list_shows(
     database: str, folder: Path, admin: Admin
 ) -> None:
     before = contents(database)
-    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    record = taken(turnback("backup", "--json", "-v", url=database, folder=folder))
     assert record["schema_version"] == "0002"
     assert Path(record["id"]).stat().st_mode & 0o077 == 0
     [listed] = turnback("snapshots", "--json", folder=folder).document["snapshots"]
     assert listed == record
     assert turnback("down", "0", "--yes", url=database, folder=folder).code == 0
 
-    answer = turnback("restore", listed["run"], "--yes", "--json", url=database, folder=folder)
+    answer = turnback(
+        "restore", listed["run"], "--yes", "--json", "-v", url=database, folder=folder
+    )
     assert answer.code == 0, answer.err
     assert contents(database) == before
     assert history(database) == [("0001", "applied"), ("0002", "applied")]
@@ -78,11 +80,13 @@ def test_a_backup_is_restored_by_the_id_that_the_list_shows(
 
 
 def test_a_restore_says_first_how_much_is_lost(database: str, folder: Path) -> None:
-    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    record = taken(turnback("backup", "--json", "-v", url=database, folder=folder))
     with psycopg.connect(database) as connection:
         connection.execute("DELETE FROM users WHERE id <= 7; INSERT INTO users VALUES (99, 'new')")
     before = contents(database)
-    answer = turnback("restore", record["run"], "--dry-run", "--json", url=database, folder=folder)
+    answer = turnback(
+        "restore", record["run"], "--dry-run", "--json", "-v", url=database, folder=folder
+    )
     assert answer.code == 0
     loss = answer.document["loss"]
     assert (loss["since"], loss["approximate"]) == (record["taken_at"], True)
@@ -160,7 +164,7 @@ def test_after_ctrl_c_the_state_of_each_database_is_said_and_the_command_goes_on
 
 
 def test_without_a_terminal_a_restore_needs_to_be_meant(database: str, folder: Path) -> None:
-    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    record = taken(turnback("backup", "--json", "-v", url=database, folder=folder))
     before = contents(database)
     answer = turnback("restore", record["run"], url=database, folder=folder)
     assert answer.code == 2
@@ -169,7 +173,7 @@ def test_without_a_terminal_a_restore_needs_to_be_meant(database: str, folder: P
 
 
 def test_a_no_to_the_question_changes_nothing(database: str, folder: Path) -> None:
-    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    record = taken(turnback("backup", "--json", "-v", url=database, folder=folder))
     before = contents(database)
     person, terminal = pty.openpty()
     os.write(person, b"n\n")
@@ -194,7 +198,7 @@ def test_a_dump_in_a_folder_of_ones_own_is_restored_by_its_path(
     database: str, folder: Path, tmp_path: Path
 ) -> None:
     place = tmp_path / "elsewhere"
-    record = taken(turnback("backup", "--json", "--into", place, url=database, folder=folder))
+    record = taken(turnback("backup", "--json", "-v", "--into", place, url=database, folder=folder))
     assert Path(record["id"]).is_relative_to(place)
     [listed] = turnback("snapshots", "--from", place, "--json", folder=folder).document["snapshots"]
     assert listed == record
@@ -215,7 +219,7 @@ def test_a_dump_in_a_folder_of_ones_own_is_restored_by_its_path(
 def test_the_dump_of_another_database_of_the_same_name_needs_a_flag_of_its_own(
     database: str, folder: Path, known: dict[str, str], reason: str
 ) -> None:
-    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    record = taken(turnback("backup", "--json", "-v", url=database, folder=folder))
     place = Path(record["id"] + ".json")
     fields = json.loads(place.read_text())
     fields["counters"]["record"] |= known
@@ -238,7 +242,7 @@ def test_the_dump_of_another_database_of_the_same_name_needs_a_flag_of_its_own(
 def test_the_dump_of_a_database_of_another_name_is_not_put_in_its_place_by_yes(
     database: str, folder: Path, admin: Admin
 ) -> None:
-    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    record = taken(turnback("backup", "--json", "-v", url=database, folder=folder))
     name = str(conninfo_to_dict(database)["dbname"])
     other = f"{name}_other"
     admin.execute(f"CREATE DATABASE {other} STRATEGY file_copy".encode())
@@ -257,7 +261,7 @@ def test_the_dump_of_a_database_of_another_name_is_not_put_in_its_place_by_yes(
 def test_a_dump_is_restored_into_an_empty_database_of_its_name_without_the_flag(
     database: str, folder: Path
 ) -> None:
-    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    record = taken(turnback("backup", "--json", "-v", url=database, folder=folder))
     before = contents(database)
     with psycopg.connect(database) as connection:
         connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
@@ -267,7 +271,7 @@ def test_a_dump_is_restored_into_an_empty_database_of_its_name_without_the_flag(
 
 def test_into_restores_beside_and_swaps_nothing(database: str, folder: Path, admin: Admin) -> None:
     whole = contents(database)
-    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    record = taken(turnback("backup", "--json", "-v", url=database, folder=folder))
     query(database, "DELETE FROM users RETURNING 1")
     before, name = contents(database), str(conninfo_to_dict(database)["dbname"])
     beside = ("restore", record["run"], "--into", f"{name}_look")
@@ -282,7 +286,7 @@ def test_into_restores_beside_and_swaps_nothing(database: str, folder: Path, adm
 
 
 def test_a_dry_run_of_a_backup_writes_nothing(database: str, folder: Path) -> None:
-    answer = turnback("backup", "--dry-run", "--json", url=database, folder=folder)
+    answer = turnback("backup", "--dry-run", "--json", "-v", url=database, folder=folder)
     assert answer.code == 0
     assert answer.document["snapshot"]["schema_version"] == "0002"
     assert answer.document["snapshot"]["database_bytes"] > 1_000_000
@@ -290,11 +294,13 @@ def test_a_dry_run_of_a_backup_writes_nothing(database: str, folder: Path) -> No
 
 
 def test_a_dump_of_the_wrong_version_is_not_swapped_in(database: str, folder: Path) -> None:
-    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    record = taken(turnback("backup", "--json", "-v", url=database, folder=folder))
     beside = Path(f"{record['id']}.json")
     beside.write_text(json.dumps(json.loads(beside.read_text()) | {"schema_version": "0009"}))
     before = contents(database)
-    answer = turnback("restore", record["run"], "--yes", "--json", url=database, folder=folder)
+    answer = turnback(
+        "restore", record["run"], "--yes", "--json", "-v", url=database, folder=folder
+    )
     assert answer.code == 6
     assert answer.document["status"] == "needs_a_person"
     assert "at version 0002, and the snapshot was taken at 0009" in answer.err
@@ -302,14 +308,16 @@ def test_a_dump_of_the_wrong_version_is_not_swapped_in(database: str, folder: Pa
 
 
 def test_a_restore_that_failed_is_taken_up_again(database: str, folder: Path, admin: Admin) -> None:
-    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    record = taken(turnback("backup", "--json", "-v", url=database, folder=folder))
     beside = Path(f"{record['id']}.json")
     right = beside.read_text()
     beside.write_text(json.dumps(json.loads(right) | {"schema_version": "0009"}))
     assert turnback("restore", record["run"], "--yes", url=database, folder=folder).code == 6
     [(successor, _)] = others(admin, database)
     beside.write_text(right)
-    answer = turnback("restore", record["run"], "--yes", "--json", url=database, folder=folder)
+    answer = turnback(
+        "restore", record["run"], "--yes", "--json", "-v", url=database, folder=folder
+    )
     assert answer.code == 0, answer.err
     assert successor not in [name for name, _ in others(admin, database)]
     assert len(others(admin, database)) == 1
@@ -358,7 +366,7 @@ def test_the_embedded_postgres_is_backed_up_and_restored(
 ) -> None:
     folder = project_factory(FILES)
     assert turnback("up", folder=folder).code == 0
-    record = taken(turnback("backup", "--json", folder=folder))
+    record = taken(turnback("backup", "--json", "-v", folder=folder))
     assert record["id"].startswith(str(folder.parent / ".turnback" / "snapshots"))
     assert turnback("down", "0", "--yes", folder=folder).code == 0
     assert turnback("restore", record["run"], "--yes", folder=folder).code == 0
@@ -369,11 +377,13 @@ def test_the_embedded_postgres_is_backed_up_and_restored(
 def test_a_restore_cut_off_before_its_database_was_marked_leaves_none(
     database: str, folder: Path, admin: Admin
 ) -> None:
-    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    record = taken(turnback("backup", "--json", "-v", url=database, folder=folder))
     name = str(conninfo_to_dict(database)["dbname"])
     left = f"{name}_restore_r_20261122t101112z_a1b2c3"
     admin.execute(f"CREATE DATABASE {left} TEMPLATE template0 ALLOW_CONNECTIONS false".encode())
-    answer = turnback("restore", record["run"], "--yes", "--json", url=database, folder=folder)
+    answer = turnback(
+        "restore", record["run"], "--yes", "--json", "-v", url=database, folder=folder
+    )
     assert answer.code == 0, answer.err
     assert answer.document["run"] == "r-20261122T101112Z-a1b2c3"
     assert others(admin, database) == [(answer.document["kept"], False)]
@@ -401,7 +411,7 @@ def test_a_variable_of_the_shell_that_is_not_set_is_refused(
 
 
 def test_a_backup_makes_no_database_to_be_dumped(tmp_path: Path) -> None:
-    answer = turnback("backup", "--json", folder=tmp_path / "migrations")
+    answer = turnback("backup", "--json", "-v", folder=tmp_path / "migrations")
     assert answer.code == 2
     assert "no database is named" in answer.document["error"]["message"]
     assert list(tmp_path.iterdir()) == []
@@ -410,7 +420,7 @@ def test_a_backup_makes_no_database_to_be_dumped(tmp_path: Path) -> None:
 def test_a_right_that_a_restore_lacks_is_said_by_its_dry_run(
     database: str, folder: Path, admin: Admin
 ) -> None:
-    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    record = taken(turnback("backup", "--json", "-v", url=database, folder=folder))
     admin.execute("CREATE ROLE r_small LOGIN PASSWORD 'tiny-7'")
     try:
         url = conninfo_to_dict(database)

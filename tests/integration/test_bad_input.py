@@ -518,8 +518,8 @@ def test_a_wrong_password_is_refused_and_never_shown(
     for options in ([], ["--json"]):
         answer = turnback("up", *options, url=url, folder=project_factory(FIRST))
         assert answer.code == 5
-        assert "password authentication failed" in answer.err
-        assert "check user and password" in answer.err
+        assert "password authentication failed" in answer.err + answer.out
+        assert "check user and password" in answer.err + answer.out
     assert fingerprint(database) == before
 
 

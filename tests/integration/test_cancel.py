@@ -80,7 +80,7 @@ def test_a_run_stops_after_the_current_migration_and_is_rolled_back(
     with held_up(database, stack) as building:
         run = released(project_factory(SLOW), "1.1.0")
         building(run)
-        answer = turnback("cancel", run[:10], "--reason", "wrong release", "--json")
+        answer = turnback("cancel", run[:10], "--reason", "wrong release", "--json", "-v")
 
     assert answer.code == 0, answer
     document = answer.document
@@ -131,7 +131,7 @@ def test_a_run_that_waits_for_approval_is_refused_at_once(
         )["KeyCount"]
     )
     [waiting] = turnback("runs", "--json").document["runs"]
-    answer = turnback("cancel", run, "--reason", "not today", "--json")
+    answer = turnback("cancel", run, "--reason", "not today", "--json", "-v")
 
     assert waiting["status"] == "awaiting_approval"
     assert answer.code == 0, answer
@@ -150,7 +150,7 @@ def test_a_cancelled_run_without_a_rollback_exits_with_6(
     with held_up(database, stack) as building:
         run = released(project_factory(one_way), "1.1.0")
         building(run)
-        answer = turnback("cancel", run, "--json")
+        answer = turnback("cancel", run, "--json", "-v")
 
     assert answer.code == 6, answer
     assert answer.document["status"] == "needs_a_person"
@@ -161,7 +161,7 @@ def test_a_run_that_is_over_is_left_alone(
     stack: Stack, database: str, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
     run = stack.release(project_factory(GOOD), "1.0.0", tmp_path).messages[-1]["run"]
-    answer = turnback("cancel", run, "--json")
+    answer = turnback("cancel", run, "--json", "-v")
 
     assert answer.code == 3
     assert answer.document["cancelled"] is False

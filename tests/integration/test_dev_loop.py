@@ -78,8 +78,9 @@ def test_without_a_terminal_nothing_is_rolled_back_unless_yes_is_given(
     before = fingerprint(database)
     answer = run(*command)
     assert answer.code == 2
-    assert "this would roll back" in answer.err and "0003" in answer.err
-    assert "confirm with --yes" in answer.err
+    said = answer.err + answer.out
+    assert "this would roll back" in said and "0003" in said
+    assert "confirm with --yes" in said
     assert fingerprint(database) == before
     assert run(*command, "--yes").code == 0
     assert fingerprint(database) != before
@@ -323,4 +324,4 @@ def test_a_named_database_is_not_watched_without_a_terminal(run: Command) -> Non
 @pytest.mark.parametrize("option", ["--dry-run", "--json", "--out-of-order"])
 def test_watch_goes_with_no_other_choice(folder: Path, option: str) -> None:
     answer = turnback("up", "--watch", option, folder=folder)
-    assert answer.code == 2 and "cannot be combined" in answer.err
+    assert answer.code == 2 and "cannot be combined" in answer.err + answer.out

@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
-import click
 import psycopg
 import pytest
 from click.testing import CliRunner
@@ -280,7 +279,7 @@ def test_a_backup_is_a_snapshot_of_rds_with_the_version_in_its_tags(
     make_world: MakeWorld, kind: str
 ) -> None:
     make_world(kind)
-    answer = turnback("backup", "--stack", "prod", "--json")
+    answer = turnback("backup", "--stack", "prod", "--json", "-v")
     assert answer.code == 0, answer.err
     taken = answer.document["snapshot"]
     assert (taken["kind"], taken["state"], taken["schema_version"]) == (kind, "available", "0002")
@@ -293,7 +292,7 @@ def test_a_backup_is_a_snapshot_of_rds_with_the_version_in_its_tags(
 
 def test_a_dry_run_of_a_backup_begins_nothing(make_world: MakeWorld) -> None:
     world = make_world()
-    answer = turnback("backup", "--stack", "prod", "--dry-run", "--json")
+    answer = turnback("backup", "--stack", "prod", "--dry-run", "--json", "-v")
     assert answer.code == 0
     assert answer.document["snapshot"]["schema_version"] == "0002"
     assert "orders (available) would be taken as turnback-orders-r-" in answer.err
@@ -302,7 +301,7 @@ def test_a_dry_run_of_a_backup_begins_nothing(make_world: MakeWorld) -> None:
 
 def test_a_backup_without_an_address_notes_no_version(make_world: MakeWorld) -> None:
     make_world().parameters["DatabaseSecretArn"] = ""
-    answer = turnback("backup", "--stack", "prod", "--json")
+    answer = turnback("backup", "--stack", "prod", "--json", "-v")
     assert answer.code == 0
     assert answer.document["snapshot"]["schema_version"] is None
     assert "version and release are not noted" in answer.err
@@ -314,7 +313,7 @@ def test_a_snapshot_is_restored_under_the_old_ones_name(
     make_world: MakeWorld, kind: str, name: str
 ) -> None:
     world = make_world(kind)
-    answer = turnback("restore", name, "--stack", "prod", "--yes", "--json")
+    answer = turnback("restore", name, "--stack", "prod", "--yes", "--json", "-v")
     assert answer.code == 0, answer.err
     document = answer.document
     assert world.names() == {LIVE, document["kept"]}
@@ -337,7 +336,9 @@ def test_a_snapshot_is_restored_under_the_old_ones_name(
 def test_a_point_in_time_is_restored(make_world: MakeWorld) -> None:
     world = make_world()
     until = (datetime.now(UTC) - timedelta(hours=3)).replace(microsecond=0)
-    answer = turnback("restore", "--until", until.isoformat(), "--stack", "prod", "--yes", "--json")
+    answer = turnback(
+        "restore", "--until", until.isoformat(), "--stack", "prod", "--yes", "--json", "-v"
+    )
     assert answer.code == 0, answer.err
     given = world.rds.arguments("restore_db_instance_to_point_in_time")
     assert given["RestoreTime"] == until
@@ -350,11 +351,11 @@ def test_what_was_written_since_a_backup_is_shown_before_it_is_lost(
     make_world: MakeWorld, database: str
 ) -> None:
     world = make_world()
-    taken = turnback("backup", "--stack", "prod", "--json").document["snapshot"]
+    taken = turnback("backup", "--stack", "prod", "--json", "-v").document["snapshot"]
     with psycopg.connect(database) as connection:
         connection.execute("DELETE FROM users WHERE id <= 7")
     began = len(world.rds.changes)
-    answer = turnback("restore", taken["run"], "--stack", "prod", "--dry-run", "--json")
+    answer = turnback("restore", taken["run"], "--stack", "prod", "--dry-run", "--json", "-v")
     assert answer.code == 0
     assert answer.document["status"] == "dry_run"
     rows = [{"name": "public.users", "inserted": 0, "updated": 0, "deleted": 7}]
@@ -365,7 +366,7 @@ def test_what_was_written_since_a_backup_is_shown_before_it_is_lost(
 
 def test_without_a_terminal_a_restore_of_rds_needs_to_be_meant(make_world: MakeWorld) -> None:
     world = make_world()
-    answer = turnback("restore", "r-1", "--stack", "prod", "--json")
+    answer = turnback("restore", "r-1", "--stack", "prod", "--json", "-v")
     assert answer.code == 2
     assert "--yes" in answer.err
     assert world.rds.changes == []
@@ -384,12 +385,12 @@ def test_after_ctrl_c_the_same_command_goes_on_where_it_was(
     set_pace(monkeypatch, Pace(0.0, sleep=interrupt))
     cut_off = 0
     while True:
-        try:
-            answer = turnback("restore", "r-1", "--stack", "prod", "--yes", "--json")
+        answer = turnback("restore", "r-1", "--stack", "prod", "--yes", "--json", "-v")
+        if answer.code != 130:
             break
-        except click.Abort:
-            cut_off += 1
-            assert cut_off < 40
+        assert answer.document["status"] == "interrupted"
+        cut_off += 1
+        assert cut_off < 40
     assert answer.code == 0, answer.err
     assert cut_off > 5
     assert world.names() == {LIVE, answer.document["kept"]}
@@ -409,7 +410,7 @@ def test_ctrl_c_says_that_everything_is_left_as_it_is(
 
 def test_what_was_restored_is_restored_again_only_when_asked_to(make_world: MakeWorld) -> None:
     world = make_world()
-    command = ("restore", "r-1", "--stack", "prod", "--yes", "--json")
+    command = ("restore", "r-1", "--stack", "prod", "--yes", "--json", "-v")
     first = turnback(*command).document
     assert first["already"] is False
     before = len(world.rds.changes)
@@ -429,7 +430,7 @@ def test_a_restore_that_the_run_itself_began_is_ended(make_world: MakeWorld) -> 
         DBSnapshotIdentifier=RUN_SNAPSHOT,
         Tags=[{"Key": "turnback-restored-by", "Value": "r-1"}],
     )
-    answer = turnback("restore", "r-1", "--stack", "prod", "--yes", "--json")
+    answer = turnback("restore", "r-1", "--stack", "prod", "--yes", "--json", "-v")
     assert answer.code == 0, answer.err
     assert "began this restore; it is continued" in answer.err
     assert world.names() == {LIVE, "turnback-before-orders-r-1"}
@@ -438,7 +439,7 @@ def test_a_restore_that_the_run_itself_began_is_ended(make_world: MakeWorld) -> 
 def test_a_restored_one_of_another_version_does_not_take_the_name(make_world: MakeWorld) -> None:
     world = make_world()
     world.tag(schema_version="0009")
-    answer = turnback("restore", "r-1", "--stack", "prod", "--yes", "--json")
+    answer = turnback("restore", "r-1", "--stack", "prod", "--yes", "--json", "-v")
     assert answer.code == 6
     assert "at version 0002, and the snapshot was taken at 0009" in answer.err
     assert f"{LIVE} is unchanged" in answer.err
@@ -464,7 +465,7 @@ def test_a_database_url_is_taken_in_place_of_the_secret(
     world = make_world()
     world.parameters["DatabaseSecretArn"] = "arn:aws:secretsmanager:us-east-1:1:secret:none"
     answer = turnback(
-        "restore", "r-1", "--stack", "prod", "--yes", "--json", "--database-url", database
+        "restore", "r-1", "--stack", "prod", "--yes", "--json", "-v", "--database-url", database
     )
     assert answer.code == 0, answer.err
     assert "answers, at version 0002" in answer.err
@@ -474,7 +475,7 @@ def test_a_restored_one_that_never_answers_is_given_up_and_taken_up_again(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = make_world()
-    command = ("restore", "r-1", "--stack", "prod", "--yes", "--json")
+    command = ("restore", "r-1", "--stack", "prod", "--yes", "--json", "-v")
     times = iter(range(0, 10**6, 60))
     with monkeypatch.context() as away:
         away.setattr(models.DBInstance, "address", property(lambda _: "no-such-host.invalid"))
@@ -491,7 +492,7 @@ def test_a_restored_one_that_never_answers_is_given_up_and_taken_up_again(
 def test_a_database_is_not_replaced_under_a_run(make_world: MakeWorld) -> None:
     world = make_world()
     world.states.start_execution(stateMachineArn=world.machine, name="r-9", input="{}")
-    command = ("restore", "r-1", "--stack", "prod", "--yes", "--json")
+    command = ("restore", "r-1", "--stack", "prod", "--yes", "--json", "-v")
     answer = turnback(*command)
     assert answer.code == 2
     assert "a run of prod is not finished: r-9" in answer.err
@@ -504,7 +505,7 @@ def test_a_database_is_not_replaced_under_a_run(make_world: MakeWorld) -> None:
 def test_what_passes_is_waited_out(make_world: MakeWorld) -> None:
     world = make_world()
     world.rds.before[9] = refusal("Throttling")
-    answer = turnback("restore", "r-1", "--stack", "prod", "--yes", "--json")
+    answer = turnback("restore", "r-1", "--stack", "prod", "--yes", "--json", "-v")
     assert answer.code == 0, answer.err
     assert "asking again" in answer.err
 
@@ -552,11 +553,13 @@ def test_a_stack_of_dumps_reaches_its_database_by_its_secret(
 ) -> None:
     make_world("rds").parameters["SnapshotKind"] = "dump"
     folder = str(project_factory(FILES))
-    answer = turnback("backup", "--stack", "prod", "--json", "--dir", folder)
+    answer = turnback("backup", "--stack", "prod", "--json", "-v", "--dir", folder)
     assert answer.code == 0, answer.err
     assert answer.document["snapshot"]["id"].startswith("s3://kept/snapshots/orders/")
     assert answer.document["snapshot"]["schema_version"] == "0002"
     run = answer.document["snapshot"]["run"]
-    answer = turnback("restore", run, "--stack", "prod", "--dry-run", "--json", "--dir", folder)
+    answer = turnback(
+        "restore", run, "--stack", "prod", "--dry-run", "--json", "-v", "--dir", folder
+    )
     assert answer.code == 0, answer.err
     assert answer.document["kept"]

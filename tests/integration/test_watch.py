@@ -70,7 +70,7 @@ def test_a_run_that_is_over_is_shown_as_it_was(
 ) -> None:
     run = released(project_factory(BROKEN))
     stack.ended(run)
-    answer = turnback("watch", run, "--json")
+    answer = turnback("watch", run, "--json", "-v")
 
     assert answer.code == 1
     document = answer.document
@@ -89,8 +89,8 @@ def test_the_beginning_of_a_runs_id_is_enough(
     run = released(project_factory(GOOD))
     stack.ended(run)
 
-    assert turnback("watch", run[:8], "--json").document["run"] == run
-    assert turnback("watch", "--json").document["run"] == run
+    assert turnback("watch", run[:8], "--json", "-v").document["run"] == run
+    assert turnback("watch", "--json", "-v").document["run"] == run
 
 
 def test_a_beginning_that_two_runs_have_is_refused(
@@ -118,7 +118,9 @@ def test_ctrl_c_leaves_the_run_alone_and_says_how_to_watch_again(
     stack: Stack, project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Lines, "show", lambda *_: signal.raise_signal(signal.SIGINT))
-    answer = turnback("release", project_factory(GOOD), "--release", "1.0.0", "--watch", "--json")
+    answer = turnback(
+        "release", project_factory(GOOD), "--release", "1.0.0", "--watch", "--json", "-v"
+    )
 
     assert answer.code == 130
     run = answer.document["run"]
@@ -148,7 +150,9 @@ def test_expired_credentials_end_the_watching_and_not_the_run(
     progress = {"Error": {"Code": "ExpiredTokenException", "Message": "The token has expired"}}
     expired = ClientError(progress, "GetExecutionHistory")  # type: ignore[arg-type]
     calls = spoilt(monkeypatch, expired, lambda number: number > 1)
-    answer = turnback("release", project_factory(GOOD), "--release", "1.0.0", "--watch", "--json")
+    answer = turnback(
+        "release", project_factory(GOOD), "--release", "1.0.0", "--watch", "--json", "-v"
+    )
 
     assert answer.code == 5
     assert len(calls) == 2
@@ -170,7 +174,7 @@ def test_a_run_that_is_ended_from_outside_leaves_with_6(
         stack.client("stepfunctions").stop_execution(
             executionArn=arn, error="Stopped", cause="by hand"
         )
-        answer = turnback("watch", run, "--json")
+        answer = turnback("watch", run, "--json", "-v")
 
     assert answer.code == 6
     assert (answer.document["status"], answer.document["execution"]) == (

@@ -92,7 +92,7 @@ def test_rehearse_needs_nothing_that_windows_lacks_on_a_server_of_the_users_own(
 ) -> None:
     address = ("--shadow-url", server.url())
     done = on_windows("rehearse", "--all", *address, folder=project_factory(FILES))
-    assert (done.code, done.err) == (0, ""), done
+    assert done.code == 0, done
     assert "2 migrations proven" in done.out
 
 

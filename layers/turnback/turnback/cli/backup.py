@@ -85,7 +85,7 @@ def backup(
     out.result(f"  as of {local_clock(taken.taken_at or '')}, {taken.contents}")
     out.result(f"  {', '.join(taken.details)}")
     for limit in taken.limits:
-        out.note(f"warning: {limit}")
+        out.warn(limit)
     for need in taken.needs:
         out.note(f"another server needs, before a restore: {need}")
     name = taken.run if own else taken.id

@@ -10,8 +10,8 @@ from turnback.aws.s3 import Bucket
 from turnback.aws.stepfunctions import StateMachine
 from turnback.aws.sts import caller
 from turnback.cli import options as opt
-from turnback.cli.output import Output, reported
-from turnback.cli.watch import INTERRUPTED, find_run, watched
+from turnback.cli.output import INTERRUPTED, Output, reported
+from turnback.cli.watch import find_run, watched
 from turnback.errors import (
     ApprovalRefused,
     AwsError,
@@ -32,6 +32,7 @@ NOT_CANCELLED = CheckFailed.exit_code
 @click.argument("run", type=opt.Given())
 @click.option("--reason", default="", help="Why; kept with the run and reported when it ends.")
 @opt.stack
+@opt.verbose
 @opt.as_json
 @reported
 def cancel(*, run: str, reason: str, stack: str, out: Output) -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 
 from turnback.cli.options import is_embedded_chosen
-from turnback.cli.output import Output, human_ms
+from turnback.cli.output import Output, human_ms, is_verbose
 from turnback.engine import Engine, Options, RunContext
 from turnback.engine.session.connection import describe, read_address
 from turnback.engine.session.events import Event, EventKind
@@ -200,8 +200,16 @@ def check_address(url: str) -> None:
     read_address(url)
 
 
+# A run of more migrations prints a summary, and those that took longer.
+_LISTED = 100
+_LONG_MS = 1000
+
+
 class EventPrinter:
-    """Prints the events of an engine: finished migrations as results, the rest as notes."""
+    """Prints the events of an engine: finished migrations as results, the rest as notes.
+
+    Of a run of many migrations, those that took long are printed, unless ``--verbose`` is given.
+    """
 
     def __init__(self, out: Output) -> None:
         self._out = out
@@ -209,9 +217,17 @@ class EventPrinter:
     def __call__(self, event: Event) -> None:
         from turnback.runs.reporting.progress import name_of, words_of
 
+        many = (event.total or 0) > _LISTED
+        words = words_of(replace(event, text=event.whole or event.text))
         if event.kind in _COLORS:
-            word = click.style(f"{words_of(event):<11}", fg=_COLORS[event.kind])
-            self._out.result(f"  {word} {name_of(event)}  {human_ms(event.execution_ms)}")
-        elif event.kind is not EventKind.STARTED:
-            words = words_of(replace(event, text=event.whole or event.text))
+            self._out.status.clear()
+            if not many or is_verbose() or (event.execution_ms or 0) >= _LONG_MS:
+                word = click.style(f"{words:<11}", fg=_COLORS[event.kind])
+                self._out.result(f"  {word} {name_of(event)}  {human_ms(event.execution_ms)}")
+        elif event.kind is EventKind.STARTED:
+            place = f" ({event.position:,} of {event.total:,})" if (event.total or 0) > 1 else ""
+            self._out.status.show(f"{words:<11} {name_of(event)}{place}")
+        elif event.kind is EventKind.PROGRESS:
+            self._out.status.progress(words, event.percent)
+        else:
             self._out.note("  " + ": ".join(filter(None, [name_of(event), words])))

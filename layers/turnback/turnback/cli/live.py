@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
@@ -19,11 +18,9 @@ from turnback.cli.display import (
     step_lines,
 )
 from turnback.cli.output import on_terminal
+from turnback.cli.terminal_status import bar, cropped
 from turnback.runs.reporting.execution import RunStep, in_one_line
 from turnback.runs.watching.follow import RunView
-from turnback.wording import visible
-
-_WIDTH = 24
 
 
 class LiveDisplay:
@@ -67,30 +64,18 @@ class LiveDisplay:
         seconds = max((view.now - step.began).total_seconds(), 0)
         head = Table.grid(padding=(0, 1))
         text = f"{step.title:<22} {human_s(seconds):>10}  {step.result}"
-        head.add_row(self._spinner, _line(text))
+        head.add_row(self._spinner, cropped(text))
         rows: list[RenderableType] = [head]
         if step.retried or step.failure:
             error = step.failure or step.retried[-1]
-            rows.append(_line(f"    try {step.tries}: {error.type}: {in_one_line(error)}"))
+            rows.append(cropped(f"    try {step.tries}: {error.type}: {in_one_line(error)}"))
         if view.planned:
-            rows.append(_bar(view.done, view.planned, migrations_of(view)))
+            rows.append(bar(view.done, view.planned, migrations_of(view)))
         if view.progress and view.progress.version:
-            rows.append(_line(f"    {migration_at_work(view)}"))
+            rows.append(cropped(f"    {migration_at_work(view)}"))
         if view.progress and view.progress.text:
             percent, text = view.progress.percent, view.progress.text
-            rows.append(_line(f"    {text}") if percent is None else _bar(percent, 100, text))
+            rows.append(cropped(f"    {text}") if percent is None else bar(percent, 100, text))
         if step.name in QUESTIONS:
-            rows.append(_line(f"    {question(view, step)}"))
+            rows.append(cropped(f"    {question(view, step)}"))
         return Group(*rows)
-
-
-def _line(text: str) -> Text:
-    return Text(visible(text), no_wrap=True, overflow="ellipsis")
-
-
-def _bar(done: int, total: int, text: str) -> Table:
-    row = Table.grid(padding=(0, 1))
-    row.add_row(
-        "   ", ProgressBar(total=total, completed=min(done, total), width=_WIDTH), _line(text)
-    )
-    return row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import importlib
 import os
@@ -13,7 +14,7 @@ from typing import NoReturn
 import click
 
 from turnback import __version__
-from turnback.cli.output import SettingsError
+from turnback.cli.output import INTERRUPTED, LOST_OUTPUT, SettingsError, echo
 from turnback.errors import ConfigurationError
 
 # Command → its module and summary. A module is imported only when its command runs, and none by
@@ -137,7 +138,7 @@ def _say_as_json(exc: click.ClickException) -> None:
     context = getattr(exc, "ctx", None)
     command = context.info_name if context else None
     document = {"command": command, "status": "refused", "error": error.to_dict()}
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def _leave(code: int) -> NoReturn:
@@ -146,14 +147,15 @@ def _leave(code: int) -> NoReturn:
     Everything that was started has stopped by then, and nothing is registered with atexit.
     """
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BrokenPipeError, ValueError):
+        # It is None where the caller has closed it (turnback up >&-).
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
     os._exit(code)
 
 
-def _run() -> object:
+def _run(*, color: bool | None) -> object:
     try:
-        return cli.main(standalone_mode=False)
+        return cli.main(standalone_mode=False, color=color)
     except ModuleNotFoundError as exc:
         from turnback.cli.extras import not_installed
 
@@ -161,6 +163,15 @@ def _run() -> object:
     except ConfigurationError as exc:
         # A command's module that cannot be imported here.
         raise SettingsError(exc) from exc
+
+
+def _open_streams() -> None:
+    """Give what the caller has closed to nobody: a connection would get its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def main() -> None:
@@ -171,18 +182,24 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     # The garbage collector would search thousands of syntax trees, which have no cycles.
     gc.set_threshold(100_000, 50, 1000)
+    _open_streams()
+    # https://no-color.org: set, and not empty.
+    color = False if os.environ.get("NO_COLOR") else None
     try:
-        code = _run()
+        code = _run(color=color)
     except click.ClickException as exc:
-        exc.show()
         if "--json" in sys.argv:
             _say_as_json(exc)
+        else:
+            with contextlib.suppress(OSError):
+                exc.show()
         code = 2
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        code = 130
-    except BrokenPipeError:
-        # The reader of our output has gone (turnback status | head).
-        sys.stderr.close()
-        code = 0
+        echo("interrupted", err=True)
+        code = INTERRUPTED
+    except OSError as error:
+        # --help, --version and completion print by themselves.
+        if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
+            raise
+        code = 0 if error.errno == errno.EPIPE else LOST_OUTPUT
     _leave(code if isinstance(code, int) else 0)

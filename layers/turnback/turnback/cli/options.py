@@ -312,11 +312,13 @@ database = together(
 )
 
 verbose = click.option(
+    "-v",
     "--verbose",
     is_flag=True,
     expose_value=False,
     callback=set_verbose,
-    help="Print with an error what the server says of rows; never kept or published.",
+    help="Print more: every migration of a long run, with an error what the server says of rows "
+    "(never kept or published), and with --json the lines for people, on stderr.",
 )
 
 lock_options = together(

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
-from typing import IO, Any, ParamSpec
+from typing import IO, TYPE_CHECKING, Any, ParamSpec
 
 import click
 
 from turnback.errors import CheckFailed, ConfigurationError, TurnbackError
 from turnback.wording import duration, visible
+
+if TYPE_CHECKING:
+    from turnback.cli.status_line import StatusLine
 
 P = ParamSpec("P")
 
@@ -20,6 +26,13 @@ P = ParamSpec("P")
 _STYLE = re.compile(r"(\x1b\[(?:0|1|3[1-6])m)")
 
 _VERBOSE = "turnback.verbose"
+INTERRUPTED = 130
+_REPORTS = {
+    *("check", "checklist", "config", "db url", "explain", "health", "lint", "locks"),
+    *("rehearse", "runs", "snapshots", "status", "watch"),
+}
+# The exit code of a command whose result could not be written, if it has no other.
+LOST_OUTPUT = ConfigurationError.exit_code
 
 _STATUS_OF_EXIT = {1: "failed", 2: "refused", 3: "refused", 4: "busy", 5: "unreachable"}
 
@@ -29,6 +42,36 @@ def on_terminal(text: str) -> str:
     return "".join(
         part if number % 2 else visible(part) for number, part in enumerate(_STYLE.split(text))
     )
+
+
+_lost: list[OSError] = []
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a line. Where nothing can be written any more, later lines go nowhere."""
+    try:
+        click.echo(text, err=err)
+    except UnicodeEncodeError as error:
+        # A locale that is not UTF-8 does not have the character.
+        echo(text.encode(error.encoding, "backslashreplace").decode(error.encoding), err=err)
+    except OSError as error:
+        stream = sys.stderr if err else sys.stdout
+        with contextlib.suppress(OSError, ValueError):
+            # What is buffered would be written again at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        # A reader who has seen enough has lost nothing (turnback status | head).
+        if not err and error.errno != errno.EPIPE:
+            _lost.append(error)
+            echo(f"error: the output cannot be written: {error.strerror}", err=True)
+
+
+def output_is_lost() -> bool:
+    """Whether a line of the result could not be written, though somebody wanted to have it."""
+    return bool(_lost)
+
+
+def _is_terminal(stream: IO[str] | None) -> bool:
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 class SettingsError(click.ClickException):
@@ -45,26 +88,69 @@ class SettingsError(click.ClickException):
 
 
 class Output:
-    """Result on stdout, everything else on stderr; with ``--json`` stdout is one document.
+    """Result on stdout, everything else on stderr; with ``--json`` the document and nothing else,
+    unless ``--verbose`` is given as well.
+
+    A reader who leaves, or a disk that is full, never ends a command in the middle of its work.
 
     Attributes:
         document: what ``--json`` prints; a command fills it as it goes.
         result_is_aside: whether lines of the result go to stderr, because stdout is for another
             program.
+        is_report: whether the command does nothing but report. Its exit code is an error's then
+            if the report could not be written; that of others is about what they have changed.
     """
 
     def __init__(self, command: str, as_json: bool) -> None:
         self.as_json = as_json
         self.result_is_aside = as_json
         self.document: dict[str, Any] = {"command": command}
+        self.is_report = command in _REPORTS
+        self._status: StatusLine | None = None
+
+    @property
+    def status(self) -> StatusLine:
+        """Shows what is under way."""
+        if self._status is None:
+            self._status = self._new_status()
+        return self._status
+
+    def _new_status(self) -> StatusLine:
+        from turnback.cli.status_line import NoStatus, PipeStatus
+
+        if not self._for_people:
+            return NoStatus()
+        if _is_terminal(sys.stderr):
+            # rich comes with the extras.
+            with contextlib.suppress(ModuleNotFoundError):
+                from turnback.cli.terminal_status import TerminalStatus
+
+                return TerminalStatus()
+        return PipeStatus(self.note)
 
     def result(self, text: str = "") -> None:
-        """A line of the result; on stderr where stdout is for the document."""
-        click.echo(on_terminal(text), err=self.result_is_aside)
+        """A line of the result."""
+        self._say(text, err=self.result_is_aside)
 
     def note(self, text: str) -> None:
-        """Progress, a warning, a remark."""
-        click.echo(on_terminal(text), err=True)
+        """Progress, or a remark."""
+        self._say(text, err=True)
+
+    def warn(self, text: str) -> None:
+        """What the user should know although it does not stop the command."""
+        if self.as_json:
+            self.document.setdefault("warnings", []).append(text)
+        self._say(f"warning: {text}", err=True)
+
+    def _say(self, text: str, *, err: bool) -> None:
+        if self._for_people:
+            with self._status.paused() if self._status else contextlib.nullcontext():
+                echo(on_terminal(text), err=err or self.as_json)
+
+    @property
+    def _for_people(self) -> bool:
+        """Whether lines are printed: with ``--json`` only if they are asked for, on stderr."""
+        return not self.as_json or is_verbose()
 
     def fail(self, error: TurnbackError) -> int:
         """Print the error; returns the exit code."""
@@ -72,18 +158,37 @@ class Output:
         self.document["error"] = error.to_dict()
         if isinstance(error, CheckFailed):
             self.document.setdefault("findings", [f.to_dict() for f in error.findings])
-        print_error(error)
+        if self._status:
+            self._status.clear()
+        if self._for_people:
+            print_error(error)
         return error.exit_code
 
-    def close(self) -> None:
-        """Print the document, if one is wanted."""
+    def interrupted(self) -> int:
+        """Say that Ctrl-C or SIGTERM ended the command; returns the exit code."""
+        self.document["status"] = "interrupted"
+        self.document.setdefault("error", None)
+        self.note("interrupted")
+        return INTERRUPTED
+
+    def close(self, code: int) -> int:
+        """Print the document, if one is wanted; returns the exit code."""
+        if self._status:
+            self._status.clear()
         if self.as_json:
-            click.echo(json.dumps(self.document, indent=2, ensure_ascii=False))
+            echo(json.dumps(self.document, indent=2, ensure_ascii=False))
+        return code or (LOST_OUTPUT if output_is_lost() and self.is_report else 0)
 
 
 def set_verbose(context: click.Context, _: click.Parameter, verbose: bool) -> None:
-    """Callback of ``--verbose``: print with an error what may have values of rows in it."""
+    """Callback of ``--verbose``."""
     context.meta[_VERBOSE] = verbose
+
+
+def is_verbose() -> bool:
+    """Whether the running command was called with ``--verbose``."""
+    context = click.get_current_context(silent=True)
+    return bool(context and context.meta.get(_VERBOSE))
 
 
 def _detail(detail: str) -> list[str]:
@@ -108,7 +213,7 @@ def print_error(error: TurnbackError) -> None:
     if error.detail:
         lines += _detail(error.detail)
     for line in lines:
-        click.echo(on_terminal(line), err=True)
+        echo(on_terminal(line), err=True)
 
 
 def reported(command: Callable[P, int | None]) -> Callable[P, int]:
@@ -125,8 +230,9 @@ def reported(command: Callable[P, int | None]) -> Callable[P, int]:
             code = command(*args, **kwargs) or 0
         except TurnbackError as error:
             code = out.fail(error)
-        out.close()
-        return code
+        except (KeyboardInterrupt, click.Abort):
+            code = out.interrupted()
+        return out.close(code)
 
     return wrapper
 
@@ -143,7 +249,7 @@ def _name(default: str) -> str:
 
 def may_ask(as_json: bool) -> bool:
     """Whether somebody at a terminal could answer a question."""
-    return not as_json and sys.stdin.isatty() and sys.stderr.isatty()
+    return not as_json and all(one and one.isatty() for one in (sys.stdin, sys.stderr))
 
 
 def ask(question: str) -> None:

@@ -332,5 +332,5 @@ def refuse_while_running(stack: Stack, force: str | None, out: Output) -> None:
             hint=f"turnback watch {running[0]} shows it, turnback cancel {running[0]} stops it; or "
             "say why it does not matter: --force REASON",
         )
-    out.note(f"warning: {named} is not finished; restored anyway, because: {force}")
+    out.warn(f"{named} is not finished; restored anyway, because: {force}")
     out.document["forced"] = {"runs": running, "reason": force}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from turnback.cli.annotations import (
 from turnback.cli.database import has_own_database, open_engine
 from turnback.cli.output import Output, human_ms, reported
 from turnback.engine import Engine
+from turnback.engine.session.events import Event, EventKind
 from turnback.errors import TurnbackError
 from turnback.migrations.artifact import open_artifact
 from turnback.migrations.checksums import scripts_of
@@ -33,6 +33,7 @@ from turnback.rehearsal.shadow import Shadow
 from turnback.rehearsal.surroundings import Surroundings, read_surroundings
 from turnback.rehearsal.verdict import UNPROVEN, Rehearsed, Verdict
 from turnback.runs import checklist as answers
+from turnback.runs.reporting.progress import name_of
 from turnback.runs.state import RehearsalRecord
 from turnback.wording import capped, counted
 
@@ -40,7 +41,6 @@ _COLORS = {"exact": "green", "irreversible": "yellow", "column_order": "green", 
 _ANSWER_COLORS = {"yes": "green", "no": "red", "unknown": "yellow"}
 _SHOWN_DIFFERENCES = 20
 _PAGE = "docs/rehearsal.md"
-_BAR = 24
 
 
 @click.command(epilog="Example: turnback rehearse --all")
@@ -97,17 +97,19 @@ def rehearse(
         if database_url:
             with open_engine(database_url, directory, history_schema, out) as engine:
                 shadow.surroundings = _surroundings(project, engine)
+        shown = _Progress(out, began)
         result = proof.rehearse(
             project,
             chosen,
             shadow,
             history_schema=history_schema,
-            listener=_Progress(out, began),
+            listener=shown.verdict,
+            progress=shown.event,
         )
     for missing in shadow.missing:
-        out.note(missing)
+        out.warn(missing)
     for left in shadow.left:
-        out.note(f"left on the server of the shadow: {left}")
+        out.warn(f"left on the server of the shadow: {left}")
     known: dict[str, Size] = {}
     if database_url and (tables := result.tables()):
         with open_engine(database_url, directory, history_schema, out) as engine:
@@ -223,18 +225,31 @@ def _shadow(url: str | None, out: Output) -> Iterator[Shadow]:
 
 
 class _Progress:
-    """Shows each verdict as it is found, with a bar and an estimate at a terminal."""
+    """Shows what is rehearsed, with an estimate, and each verdict as it is found."""
 
     def __init__(self, out: Output, began: float) -> None:
         self._out = out
         self._began = began
-        self._at_terminal = sys.stderr.isatty()
 
-    def __call__(self, verdict: Verdict, done: int, of: int) -> None:
+    def event(self, event: Event) -> None:
+        """Show what has begun, and how far it is."""
+        if event.kind is EventKind.PROGRESS:
+            self._out.status.progress(event.text, event.percent)
+        elif event.kind is EventKind.STARTED:
+            place = ""
+            if event.position and event.total:
+                done, of = event.position - 1, event.total
+                left = (time.monotonic() - self._began) / done * (of - done) if done else None
+                place = f" ({event.position:,} of {of:,}"
+                place += f", {left:.0f} s to go)" if left else ")"
+            self._out.status.show(f"{event.text} {name_of(event)}{place}")
+
+    def verdict(self, verdict: Verdict) -> None:
+        """Show a verdict."""
+        self._out.status.clear()
         color = _COLORS.get(verdict.rollback, "red") if verdict.proven else "red"
         word = verdict.rollback if verdict.forward == "applied" else "cannot be applied"
         line = f"  {click.style(f'{word:<12}', fg=color)} {verdict.version} {verdict.name}"
-        self._bar("")
         self._out.result(line)
         if verdict.error:
             self._out.result(f"      {verdict.error}")
@@ -248,15 +263,6 @@ class _Progress:
             self._out.result(f"      add to {verdict.rollback_file}:")
             for sql in verdict.suggestions:
                 self._out.result(click.style(f"        {sql}", fg="cyan"))
-        left = (time.monotonic() - self._began) / done * (of - done)
-        filled = _BAR * done // of
-        bar = "█" * filled + "░" * (_BAR - filled)
-        self._bar(f"{bar} {done} of {of}, {left:.0f} s to go" if done < of else "")
-
-    def _bar(self, text: str) -> None:
-        if self._at_terminal:
-            # Back to the line's beginning, and what was there erased (ECMA-48, EL).
-            click.echo(f"\r\033[K{text}", nl=False, err=True)
 
 
 def _impact(verdict: Verdict, known: Mapping[str, Size], out: Output) -> None:

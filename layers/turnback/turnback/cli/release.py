@@ -11,8 +11,8 @@ from turnback.aws.s3 import Bucket
 from turnback.aws.stepfunctions import StateMachine
 from turnback.aws.sts import caller
 from turnback.cli import options as opt
-from turnback.cli.output import Output, reported
-from turnback.cli.watch import INTERRUPTED, watched
+from turnback.cli.output import INTERRUPTED, Output, reported
+from turnback.cli.watch import watched
 from turnback.errors import ConfigurationError
 from turnback.migrations.release import parse_release
 from turnback.runs.release import Releaser, checked_package
@@ -34,6 +34,7 @@ from turnback.wording import counted
 @click.option("--dry-run", is_flag=True, help="Stop at the plan and its rehearsal; change nothing.")
 @click.option("--watch", "watching", is_flag=True, help="Follow the run until it ends.")
 @opt.stack
+@opt.verbose
 @opt.as_json
 @reported
 def release(

@@ -149,7 +149,7 @@ def restore(
             out.document |= {"into": into, "restored_to": taken_at}
             out.result(f'The dump of {local_clock(taken_at)} is in "{into}"; nothing was swapped.')
             for one in missing:
-                out.note(f"warning: not made, and to be made by hand: {one}")
+                out.warn(f"not made, and to be made by hand: {one}")
             return
         _replace(from_dump, None, another=of_another_database, dry_run=dry_run, yes=yes, out=out)
 
@@ -221,7 +221,7 @@ def _replace(
                 hint="nothing was changed; check the address. If the database was renamed, or is "
                 "on a new server now: --of-another-database",
             )
-        out.note(f"warning: the snapshot is of another database: {plan.another}")
+        out.warn(f"the snapshot is of another database: {plan.another}")
     if plan.done:
         out.note(
             f"note: {plan.place} was restored from it before, and contains what was written since; "

@@ -10,8 +10,14 @@ import click
 
 from turnback.cli import options as opt
 from turnback.cli.database import open_engine
-from turnback.cli.output import Output, ask, human_ms, may_ask, reported
-from turnback.engine import Engine, Options, Plan, Report
+from turnback.cli.output import (
+    Output,
+    ask,
+    human_ms,
+    may_ask,
+    reported,
+)
+from turnback.engine import Done, Engine, Interrupted, Options, Plan, Report
 from turnback.engine.look.status import version_before_last
 from turnback.engine.session.connection import describe
 from turnback.errors import (
@@ -20,7 +26,6 @@ from turnback.errors import (
     MigrationIncomplete,
     MigrationMissing,
     OutOfOrder,
-    TurnbackError,
 )
 from turnback.migrations.checksums import compare, record_sums
 from turnback.migrations.discovery import load_project
@@ -108,18 +113,17 @@ def up(
             rollback_required=not allow_missing_rollback,
         )
         for text in plan.notes:
-            out.note(f"note: {text}")
+            out.warn(text)
         if database_url is None and not dry_run:
             project = _record_sums(project, plan)
         _warn_of_checksums(project, out)
         if dry_run:
             return _show(engine, plan, out)
         began = time.monotonic()
-        report = engine.run(plan)
-        out.document["applied"] = [done.to_dict() for done in report.applied]
+        report = _run(engine, plan, out)
         if isinstance(report.error, MigrationIncomplete):
             _add_rollback_hint(project, plan, report.error)
-        return _close(report, "applied", len(report.applied), began, out)
+        return _close(report, "applied", began, out)
 
 
 @click.command(epilog="Example: turnback down, turnback down -n 3 or turnback down 0004")
@@ -170,9 +174,7 @@ def down(
             return _show(engine, plan, out)
         _confirm(f"Roll back {_names(plan)}", plan, yes, out)
         began = time.monotonic()
-        report = engine.run(plan)
-        out.document["rolled_back"] = [done.to_dict() for done in report.rolled_back]
-        return _close(report, "rolled back", len(report.rolled_back), began, out)
+        return _close(_run(engine, plan, out), "rolled back", began, out)
 
 
 @click.command(epilog="Example: turnback redo")
@@ -213,16 +215,13 @@ def redo(
         _refuse_impossible_redo(engine, project, plan)
         _confirm(f"Roll back and apply again {_names(plan)}", plan, yes, out)
         began = time.monotonic()
-        report = engine.run(plan)
-        out.document["rolled_back"] = [done.to_dict() for done in report.rolled_back]
-        if report.error or plan.empty:
-            return _close(report, "rolled back", len(report.rolled_back), began, out)
+        report = _run(engine, plan, out)
+        if report.error or report.interruption or plan.empty:
+            return _close(report, "rolled back", began, out)
         again = engine.plan_up(project, target=max((s.version for s in plan.steps), key=int))
         if database_url is None:
             _record_sums(project, again)
-        report = engine.run(again)
-        out.document["applied"] = [done.to_dict() for done in report.applied]
-        return _close(report, "applied again", len(report.applied), began, out)
+        return _close(_run(engine, again, out), "applied again", began, out)
 
 
 def _before_last(engine: Engine, project: Project, number: int | None) -> str:
@@ -311,10 +310,11 @@ def _warn_of_checksums(project: Project, out: Output) -> None:
         return
     for finding in compare(project):
         if isinstance(finding, ChecksumMismatch):
-            out.note(f"warning: {finding}; if this is intended: turnback check --fix")
+            out.warn(f"{finding}; if this is intended: turnback check --fix")
 
 
 def _show(engine: Engine, plan: Plan, out: Output) -> int:
+    out.is_report = True
     out.document["status"] = "dry_run"
     out.document["plan"] = [
         {**step, "sql": engine.preview(planned)}
@@ -334,19 +334,45 @@ def _show(engine: Engine, plan: Plan, out: Output) -> int:
     return 0
 
 
-def _close(report: Report, verb: str, number: int, began: float, out: Output) -> int:
+def _run(engine: Engine, plan: Plan, out: Output) -> Report:
+    """Run a plan; the document gets what it did, also where Ctrl-C or SIGTERM ended it."""
+    try:
+        report = engine.run(plan)
+    except Interrupted as stopped:
+        report = stopped.report
+        out.document["interrupted"] = report.interruption and report.interruption.to_dict()
+    done = _done(report)
+    out.document["applied" if plan.direction == "up" else "rolled_back"] = [
+        one.to_dict() for one in done
+    ]
+    out.document["remaining"] = report.remaining
+    return report
+
+
+def _done(report: Report) -> list[Done]:
+    return report.applied or report.rolled_back
+
+
+def _close(report: Report, verb: str, began: float, out: Output) -> int:
     took = human_ms(int((time.monotonic() - began) * 1000))
+    number = len(_done(report))
+    done = f"{counted(number, 'migration')} {verb}"
     if report.error:
-        return _failed(report, report.error, verb, number, out)
+        code = out.fail(report.error)
+        if report.remaining:
+            out.note(f"{done}; {_left(report)}.")
+        return code
+    if report.interruption:
+        code = out.interrupted()
+        out.note("; ".join(filter(None, [done, str(report.interruption), _left(report)])) + ".")
+        return code
     out.document["status"] = "succeeded" if number else "nothing_to_do"
-    out.result(f"{counted(number, 'migration')} {verb} in {took}." if number else "Nothing to do.")
+    out.result(f"{done} in {took}." if number else "Nothing to do.")
     return 0
 
 
-def _failed(report: Report, error: TurnbackError, verb: str, number: int, out: Output) -> int:
-    code = out.fail(error)
-    if report.remaining:
-        left = counted(len(report.remaining), "migration")
-        done = counted(number, "migration")
-        out.note(f"{done} {verb}; {left} left, the next is {report.remaining[0]}.")
-    return code
+def _left(report: Report) -> str:
+    if not report.remaining:
+        return ""
+    left = counted(len(report.remaining), "migration")
+    return f"{left} left, the next is {report.remaining[0]}"

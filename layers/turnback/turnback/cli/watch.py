@@ -14,7 +14,7 @@ from turnback.aws.s3 import Bucket
 from turnback.aws.stepfunctions import StateMachine
 from turnback.cli import options as opt
 from turnback.cli.display import Lines
-from turnback.cli.output import Output, human_ms, reported
+from turnback.cli.output import INTERRUPTED, Output, human_ms, reported
 from turnback.errors import AwsError, ConfigurationError
 from turnback.runs.announce import Known
 from turnback.runs.order import field_of
@@ -25,7 +25,6 @@ from turnback.runs.status import Status
 from turnback.runs.watching.follow import Display, Follower
 from turnback.wording import listed
 
-INTERRUPTED = 130
 # The number of newest runs that are searched for a prefix.
 _SEARCHED = 2000
 _LISTED = 20
@@ -42,6 +41,7 @@ COLORS = {
 @click.command(epilog="Example: turnback watch r-4a7d1e --stack turnback")
 @click.argument("run", required=False, type=opt.Given())
 @opt.stack
+@opt.verbose
 @opt.as_json
 @reported
 def watch(*, run: str | None, stack: str, out: Output) -> int:

@@ -11,8 +11,9 @@ from turnback.engine.engine import Engine
 from turnback.engine.run import transaction
 from turnback.engine.run.failure import needed_of_server
 from turnback.engine.run.plan import Plan, Step, step_down, step_up
+from turnback.engine.session import events
 from turnback.engine.session.connection import connect
-from turnback.engine.session.events import Options, RunContext
+from turnback.engine.session.events import Event, EventKind, Options, RunContext
 from turnback.engine.session.message import Connection, ServerError, rows, send
 from turnback.errors import MigrationFailed, TurnbackError
 from turnback.migrations.checksums import scripts_of
@@ -31,7 +32,7 @@ from turnback.sql.own_tables import OWN_TABLES, conflicts
 from turnback.sql.quoting import identifier, literal
 from turnback.sql.types import holds_as_much
 
-Listener = Callable[[Verdict, int, int], None]
+Listener = Callable[[Verdict], None]
 # A type or a trigger that the migration made itself goes with it, and holds no data.
 _DATA = (Kind.TABLES, Kind.COLUMNS, Kind.ROWS, Kind.VALUES)
 # A type, a function.
@@ -58,6 +59,7 @@ def rehearse(
     *,
     history_schema: str = "public",
     listener: Listener | None = None,
+    progress: events.Listener = events.silent,
 ) -> Rehearsed:
     """Prove the rollbacks of these migrations, each on its own and all of them as a release.
 
@@ -66,7 +68,8 @@ def rehearse(
         chosen: the migrations to prove, oldest first.
         shadow: makes the shadow database.
         history_schema: where turnback's own tables are, on the target as here.
-        listener: called with each verdict, its number from 1, and how many there are.
+        listener: called with each verdict.
+        progress: hears what begins, and how far a large file is.
 
     Raises:
         HistoryConflict: one to prove has a table of the name of one of turnback's own.
@@ -76,7 +79,7 @@ def rehearse(
     for conflict in conflicts(chosen, history_schema):
         raise conflict
     result = Rehearsed()
-    database = _ShadowDatabase(project, shadow, history_schema)
+    database = _ShadowDatabase(project, shadow, history_schema, progress)
     judge = Judge()
     with database:
         database.replay([m for m in project.migrations if chosen and m.number < chosen[0].number])
@@ -101,10 +104,20 @@ def rehearse(
             if migration.rollback:
                 lost = judge.fork().losses(migration.rollback)
                 found.loses_data = [loss.words for loss in lost if loss.kind in _DATA]
+            progress(
+                Event(
+                    EventKind.STARTED,
+                    migration.version,
+                    migration.name,
+                    text="rehearsing",
+                    position=len(result.migrations) + 1,
+                    total=len(chosen),
+                )
+            )
             after = _prove(database, migration, before, found)
             result.migrations.append(found)
             if listener:
-                listener(found, len(result.migrations), len(chosen))
+                listener(found)
             before = after
         if start is not None and all(one.forward == "applied" for one in result.migrations):
             _prove_release(database, chosen, start, result)
@@ -228,10 +241,13 @@ def _prove_release(
 class _ShadowDatabase:
     """The shadow database of one rehearsal, with an engine; recreated after a failed rollback."""
 
-    def __init__(self, project: Project, shadow: Shadow, history_schema: str) -> None:
+    def __init__(
+        self, project: Project, shadow: Shadow, history_schema: str, listener: events.Listener
+    ) -> None:
         self._project = project
         self._shadow = shadow
         self._history_schema = history_schema
+        self._listener = listener
         self.began = datetime.now(UTC)
         self._left_out: set[str] = set()
         self._scripts = [script.head for script in scripts_of(project)]
@@ -257,6 +273,7 @@ class _ShadowDatabase:
             context=RunContext(run="rehearsal", actor="turnback"),
             history_schema=self._history_schema,
             options=_OPTIONS,
+            listener=self._listener,
         )
         self.engine = self._stack.enter_context(engine)
         if not self.engine.history.exists():

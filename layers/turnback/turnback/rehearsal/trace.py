@@ -18,6 +18,7 @@ from turnback.engine.run.failure import point
 from turnback.engine.run.plan import Plan, Step
 from turnback.engine.session.message import Connection, ServerError, rows, send
 from turnback.errors import TurnbackError
+from turnback.migrations.large import LARGE_BYTES
 from turnback.rehearsal.rights import Superuser
 from turnback.sql.script import Runnable
 from turnback.sql.statements import Statement
@@ -233,7 +234,15 @@ def by_statement(
     """
     connection = engine.connection
     send(connection, f"BEGIN; {transaction.settings(step, engine.session.recorder)}")
+    large = step.runnable.script.size >= LARGE_BYTES
+    last: int | None = None
     for statement in step.runnable.statements or ():
+        if (
+            large
+            and (progress := transaction.file_progress(step, statement.offset)).percent != last
+        ):
+            engine.session.listener(progress)
+            last = progress.percent
         try:
             run_one(statement)
         except ServerError as error:

@@ -37,11 +37,39 @@ class Running:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """What became of the migration that was under way when a person stopped the client.
+
+    Attributes:
+        version: the migration; None where none had begun.
+        state: ``nothing_kept``; ``half_done``, outside a transaction; ``running``, where the server
+            had not ended it after some seconds; ``unknown``, where the server did not answer.
+    """
+
+    version: str | None
+    state: str
+
+    def __str__(self) -> str:
+        texts = {
+            "nothing_kept": f"nothing of {self.version} was kept",
+            "half_done": f"{self.version} is half done, and the next run continues it",
+            "running": f"{self.version} is still running in the server: turnback locks shows it",
+            "unknown": f"whether {self.version} was kept is not known, because the database does "
+            "not answer: turnback status shows it",
+        }
+        return texts[self.state] if self.version else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
 @dataclass(slots=True)
 class Report:
     """What a run did, what is left of its plan, and the error that stopped it, if one did.
 
     ``running`` is the migration that was left to the server; the next run reports how it ended.
+    ``interruption`` is what became of the one under way where a person stopped the client.
     """
 
     applied: list[Done] = field(default_factory=list)
@@ -49,6 +77,7 @@ class Report:
     remaining: list[str] = field(default_factory=list)
     error: TurnbackError | None = None
     running: Running | None = None
+    interruption: Interruption | None = None
 
     def add(self, direction: str, done: Done) -> None:
         """A step is done."""
@@ -63,3 +92,11 @@ class Report:
             "running": self.running.to_dict() if self.running else None,
             "error": self.error.to_dict() if self.error else None,
         }
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM ended a run; ``report`` says what the run did."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self.report = report

@@ -12,14 +12,15 @@ from turnback.engine.look.half_done import find_half_done
 from turnback.engine.look.history import History
 from turnback.engine.outside import run, undo
 from turnback.engine.run import transaction
+from turnback.engine.run.interrupt import settle
 from turnback.engine.run.plan import Plan, Step, remaining
-from turnback.engine.run.report import Done, Report, Running
+from turnback.engine.run.report import Done, Interrupted, Report, Running
 from turnback.engine.run.session import Session
 from turnback.engine.session import lock
 from turnback.engine.session.events import Event, EventKind, RunControl
 from turnback.engine.session.message import Connection, ServerError, send
 from turnback.engine.session.query import own_statements
-from turnback.engine.session.watch import Detached, Watch, blocked_text, index_progress
+from turnback.engine.session.watch import Detached, Watch, blocked_text, command_progress
 from turnback.errors import (
     DatabaseNotReady,
     DatabaseUnreachable,
@@ -38,8 +39,13 @@ _LOST_TRIES = 2
 
 
 def run_plan(session: Session, plan: Plan | Callable[[], Plan], control: RunControl) -> Report:
-    """Do what is left of a plan under the lock; as ``Engine.run``."""
+    """Do what is left of a plan under the lock; as ``Engine.run``.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM; with the report.
+    """
     report = Report()
+    steps, runner = list[Step](), None
     if isinstance(plan, Plan):
         report.remaining = [step.version for step in plan.steps]
     began = time.monotonic()
@@ -56,7 +62,8 @@ def run_plan(session: Session, plan: Plan | Callable[[], Plan], control: RunCont
             report.remaining = [step.version for step in steps]
             if steps:
                 control.before_first_change()
-            for step, took in Runner(session, control, steps, state.detached).run():
+            runner = Runner(session, control, steps, state.detached)
+            for step, took in runner.run():
                 report.add(plan.direction, Done(step.version, step.name, took))
             session.release_lock()
     except StillRunning as left:
@@ -66,6 +73,9 @@ def run_plan(session: Session, plan: Plan | Callable[[], Plan], control: RunCont
         report.error = None if report.running else error
     except TurnbackError as error:
         report.error = error
+    except KeyboardInterrupt:
+        report.interruption = settle(session, steps, runner.under_way if runner else (), report)
+        raise Interrupted(report) from None
     return report
 
 
@@ -76,7 +86,7 @@ def _own_work(session: Session) -> Running | None:
     ours = lock.application_of(session.recorder.run)
     if found is None or found.application != ours or not found.working:
         return None
-    progress = index_progress(session.connection, found.pid)
+    progress = command_progress(session.connection, found.pid)
     return Running(None, found.in_state_s, str(progress) if progress else None)
 
 
@@ -103,6 +113,9 @@ class Runner:
         control: what steers the run.
         steps: the steps, in order.
         detached: version → how often its statement was left running and ended without a record.
+
+    Attributes:
+        under_way: the steps of the message that was sent last.
     """
 
     def __init__(
@@ -119,14 +132,17 @@ class Runner:
         self._total = control.total or len(steps)
         first = self._total - len(steps) + 1
         self._places = {step.version: number for number, step in enumerate(steps, first)}
-        self._under_way: list[Step] = []
+        self.under_way: list[Step] = []
+        # Versions of a message of several migrations that were reported while it ran.
+        self._reported = set[str]()
         self._watch = Watch(
             session.open_monitor,
             session.connection.info.backend_pid,
             first_look_s=min(0.3, session.options.lock_timeout_ms / 3000),
             tell=self._progress,
             leave=lambda: not control.keep_going(),
-            cancelled=lambda: len(self._under_way) > 1 and control.cancelled() is not None,
+            reached=self._report_reached,
+            cancelled=lambda: len(self.under_way) > 1 and control.cancelled() is not None,
             stop=lambda monitor: lock.stop(monitor, session.history.schema),
         )
 
@@ -152,7 +168,7 @@ class Runner:
             if reason := self._control.cancelled():
                 raise self._cancelled(reason, queue[0])
             batch = [queue[0]] if one_by_one else self._batch(queue)
-            self._under_way = batch
+            self.under_way = batch
             lost = None
             if len(batch) > 1:
                 done, lost = self._run_batch(batch)
@@ -214,6 +230,8 @@ class Runner:
     ) -> tuple[list[tuple[Step, int]], DatabaseUnreachable | None]:
         """What of a batch was done, and the error if the connection was lost meanwhile."""
         lost = None
+        self._reported.clear()
+        self._say_started(batch[0])
         try:
             taken = transaction.run_batch(self._session, batch, self._watch)
         except ServerError:
@@ -224,8 +242,21 @@ class Runner:
         else:
             done = list(zip(batch, taken, strict=True))
         for step, took in done:
-            self._tell(step, took)
+            if step.version not in self._reported:
+                self._tell(step, took)
         return done, lost
+
+    def _report_reached(self, monitor: Connection) -> None:
+        """Report what the server has done of a message of several migrations that still runs."""
+        if len(self.under_way) < 2:
+            return
+        done = self._recorded_by(monitor, self.under_way)
+        new = [(step, took) for step, took in done if step.version not in self._reported]
+        for step, took in new:
+            self._tell(step, took)
+            self._reported.add(step.version)
+        if new and len(done) < len(self.under_way):
+            self._say_started(self.under_way[len(done)])
 
     def _recorded(self, history: History, batch: list[Step]) -> list[tuple[Step, int]]:
         times = history.done_by(self._session.recorder.run, batch[0].direction)
@@ -245,7 +276,7 @@ class Runner:
             return []
 
     def _run_one(self, step: Step) -> int:
-        self._say(EventKind.STARTED, step)
+        self._say_started(step)
         self._check_detached(step)
         deadline = time.monotonic() + self._session.options.lock_retry_s
         for pause in pauses():
@@ -296,7 +327,7 @@ class Runner:
         self._say(EventKind.LOST, step, f"{text}; it is run again")
 
     def _leave(self, *, cleanup: bool) -> Step:
-        step = self._under_way[0]
+        step = self.under_way[0]
         monitor = self._watch.connection()
         if monitor is not None:
             try:
@@ -313,7 +344,7 @@ class Runner:
 
     def _first_not_done(self, monitor: Connection) -> Step:
         """The step of the message that the server has reached."""
-        *earlier, last = self._under_way
+        *earlier, last = self.under_way
         if not earlier:
             return last
         done = {step.version for step, _ in self._recorded_by(monitor, earlier)}
@@ -331,7 +362,11 @@ class Runner:
             error.hint = f"{error.hint}; the failure could not be recorded: {exc}"
 
     def _progress(self, text: str, percent: int | None = None) -> None:
-        self._say(EventKind.PROGRESS, self._under_way[0], text, percent=percent)
+        self._say(EventKind.PROGRESS, self.under_way[0], text, percent=percent)
+
+    def _say_started(self, step: Step) -> None:
+        text = "applying" if step.direction == "up" else "rolling back"
+        self._say(EventKind.STARTED, step, text)
 
     def _tell(self, step: Step, took: int) -> None:
         kind = EventKind.APPLIED if step.direction == "up" else EventKind.ROLLED_BACK

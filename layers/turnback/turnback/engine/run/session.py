@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg.errors import Diagnostic
 
@@ -19,6 +19,8 @@ from turnback.engine.session.read_only import refuse_read_only
 
 # A connection string, or what gives it with the login of now: one expires, or is rotated.
 Target = str | Callable[[], str]
+# What the second session asks takes milliseconds, unless it has to wait for a lock.
+_LONGEST_LOOK_MS = 5000
 
 
 def _event_of(notice: Diagnostic) -> Event:
@@ -62,8 +64,10 @@ class Session:
     ) -> Session:
         """Connect. Raises as ``connect`` does."""
         name = lock.application_of(context.run)
+        # It looks while the run works, and must not keep the client from it.
+        looks = replace(options, statement_timeout_ms=_LONGEST_LOOK_MS)
 
-        def open_session(name: str) -> Connection:
+        def open_session(name: str, options: Options = options) -> Connection:
             address = target if isinstance(target, str) else target()
             return connect(address, application_name=name, options=options)
 
@@ -75,7 +79,7 @@ class Session:
             Recorder(history_schema, context),
             options,
             listener,
-            functools.partial(open_session, "turnback-monitor"),
+            functools.partial(open_session, "turnback-monitor", looks),
         )
 
     @property

@@ -29,6 +29,7 @@ from turnback.engine.run.record import (
 )
 from turnback.engine.run.session import Session
 from turnback.engine.session.disclosure import public
+from turnback.engine.session.events import Event, EventKind
 from turnback.engine.session.message import (
     Connection,
     ServerError,
@@ -97,6 +98,7 @@ def _run_bulk(
         results = list[PGresult]()
         for message in statements.messages():
             require_plain_reading(connection, step, statements[message.first])
+            session.listener(file_progress(step, message.offset))
             results = _send_part(connection, step, message, suffix, watch)
         return _times(results)[0]
     except Detached:
@@ -108,6 +110,13 @@ def _run_bulk(
         if not connection.broken:
             end_transaction(connection)
         raise
+
+
+def file_progress(step: Step, offset: int) -> Event:
+    """How much of a large script has run, when its statement at this offset comes."""
+    percent = 100 * offset // max(step.runnable.script.size, 1)
+    text = f"running the file: {percent} %"
+    return Event(EventKind.PROGRESS, step.version, step.name, text=text, percent=percent)
 
 
 def _send_part(

@@ -53,6 +53,7 @@ class EventKind(StrEnum):
     ORPHAN = "orphan"
     """The idle session of a run that is gone was ended."""
     STARTED = "started"
+    """A migration is sent; or the server has come to it, in a message of several."""
     PROGRESS = "progress"
     RETRYING = "retrying"
     """A lock was not available."""
@@ -83,7 +84,7 @@ class Event:
         whole: of a notice, all that the server says, which may have values of rows: for a terminal.
         position: which of the run's migrations it is, from 1.
         total: how many there are.
-        percent: progress of the index build, in its current phase.
+        percent: progress of a command that reports it, in its current phase; or of a large file.
     """
 
     kind: EventKind

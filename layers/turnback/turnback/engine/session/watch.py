@@ -66,9 +66,17 @@ class Blocker:
 
 
 @dataclass(frozen=True, slots=True)
-class IndexProgress:
-    """Progress of CREATE INDEX or REINDEX (manual, pg_stat_progress_create_index)."""
+class CommandProgress:
+    """Progress of a command that the server reports (manual, 27.4).
 
+    Attributes:
+        command: ``index`` (CREATE INDEX and REINDEX), ``cluster``, ``vacuum full``, ``vacuum``,
+            ``analyze`` or ``copy``.
+        phase: what it does now, in the server's words.
+        done: of ``total``, in blocks, rows or bytes.
+    """
+
+    command: str
     phase: str
     done: int
     total: int
@@ -79,7 +87,8 @@ class IndexProgress:
         return min(100 * self.done // self.total, 100) if self.total else None
 
     def __str__(self) -> str:
-        return self.phase if self.percent is None else f"{self.phase}: {self.percent} %"
+        text = self.phase if self.command == "index" else f"{self.command}: {self.phase}"
+        return text if self.percent is None else f"{text}: {self.percent} %"
 
 
 def blockers(connection: Connection, pid: int) -> list[Blocker]:
@@ -87,9 +96,9 @@ def blockers(connection: Connection, pid: int) -> list[Blocker]:
     return query(connection, load("blockers"), class_row(Blocker), {"pid": pid})
 
 
-def index_progress(connection: Connection, pid: int) -> IndexProgress | None:
-    """Progress of the index that this backend builds; None if it builds none."""
-    found = query(connection, load("index_progress"), class_row(IndexProgress), {"pid": pid})
+def command_progress(connection: Connection, pid: int) -> CommandProgress | None:
+    """How far the command of this backend is; None where the server does not report it."""
+    found = query(connection, load("progress"), class_row(CommandProgress), {"pid": pid})
     return found[0] if found else None
 
 
@@ -102,6 +111,8 @@ class Watch:
         first_look_s: how long to wait before the first look, seconds.
         tell: called with progress as text, and as a percentage where there is one.
         leave: whether it is time to leave the statement to the server.
+        reached: looks how far a message of several migrations is, once a second, by the second
+            session.
         cancelled: whether the run was cancelled; asked once a second while there is a migration
             behind the one under way.
         stop: makes the server begin none of them, by the second session; False to try it again.
@@ -115,6 +126,7 @@ class Watch:
         first_look_s: float,
         tell: Callable[[str, int | None], None],
         leave: Callable[[], bool],
+        reached: Callable[[Connection], None],
         cancelled: Callable[[], bool],
         stop: Callable[[Connection], bool],
     ) -> None:
@@ -123,9 +135,11 @@ class Watch:
         self._first_look_s = first_look_s
         self._tell = tell
         self._leave = leave
+        self._reached = reached
         self._cancelled = cancelled
         self._stop = stop
         self._next_question = 0.0
+        self._stopped = False
         self._connection: Connection | None = None
         self._next_look = 0.0
         self._last = ""
@@ -151,21 +165,25 @@ class Watch:
         if connection is None:
             return
         try:
-            self._pass_on(connection)
+            self._each_second(connection)
             self.blocked_by = blockers(connection, self._pid) or self.blocked_by
-            progress = index_progress(connection, self._pid)
+            progress = command_progress(connection, self._pid)
         except (ServerError, TurnbackError) as error:
             self._say(f"the progress cannot be read: {error}")
             return
         if progress:
             self._say(str(progress), progress.percent)
 
-    def _pass_on(self, connection: Connection) -> None:
-        """Tell the server that the run was cancelled."""
-        if time.monotonic() >= self._next_question:
-            self._next_question = time.monotonic() + _ASK_EVERY_S
-            if self._cancelled():
-                self._next_question = float("inf") if self._stop(connection) else 0.0
+    def _each_second(self, connection: Connection) -> None:
+        """See how far the message is, and tell the server if the run was cancelled."""
+        if time.monotonic() < self._next_question:
+            return
+        self._next_question = time.monotonic() + _ASK_EVERY_S
+        self._reached(connection)
+        if not self._stopped and self._cancelled():
+            self._stopped = self._stop(connection)
+            if not self._stopped:
+                self._next_question = 0.0
 
     def connection(self) -> Connection | None:
         """The second session; None when it cannot be opened."""

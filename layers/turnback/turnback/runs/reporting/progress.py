@@ -18,7 +18,7 @@ NOTES = 20
 _WORDS = {
     EventKind.WAITING: "waiting for another run: {text}",
     EventKind.ORPHAN: "ended the idle session of a run that is gone: {text}",
-    EventKind.STARTED: "started",
+    EventKind.STARTED: "{text}",
     EventKind.PROGRESS: "{text}",
     EventKind.RETRYING: "did not get its lock: {text}",
     EventKind.RESUMED: "continues where it stopped: {text} already",
