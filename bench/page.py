@@ -28,12 +28,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: int =
     return "\n".join(lines) + "\n"
 
 
-def publish(section: str, text: str, *, write: bool) -> None:
-    """Print a section, and with ``write`` put it between its two marks in bench/README.md."""
+def publish(section: str, text: str, *, write: bool, page: Path = README) -> None:
+    """Print a section, and with ``write`` put it between its two marks in a page."""
     print(text, end="")
     if write:
         begin, end = f"<!-- {section} begins -->", f"<!-- {section} ends -->"
-        page = README.read_text(encoding="utf-8")
-        head, rest = page.split(begin)
+        head, rest = page.read_text(encoding="utf-8").split(begin)
         tail = rest.split(end)[1]
-        README.write_text(f"{head}{begin}\n{text}{end}{tail}", encoding="utf-8")
+        page.write_text(f"{head}{begin}\n{text}{end}{tail}", encoding="utf-8")
