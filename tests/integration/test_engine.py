@@ -608,7 +608,7 @@ def test_a_cancelled_run_stops_after_the_migration_that_is_under_way(
     # Held by the second session, which holds nothing else.
     told = locks.format(
         "granted AND pid IN (SELECT pid FROM pg_stat_activity "
-        "WHERE application_name = 'turnback-monitor')"
+        "WHERE application_name LIKE 'turnback-monitor/%')"
     )
     with (
         psycopg.connect(database, autocommit=True) as holder,

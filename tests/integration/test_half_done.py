@@ -230,7 +230,7 @@ def test_another_failure_fails_the_rollback_and_keeps_the_half_as_it_is(
     database: str, project_factory: ProjectFactory
 ) -> None:
     forward = f"{OUTSIDE}CREATE TABLE a ();\nCREATE TABLE b ();\n{FAILS}"
-    half(database, project_factory(with_second(forward, "DROP TABLE a;\nDROP TABLE b, 7;\n")))
+    half(database, project_factory(with_second(forward, "DROP TABLE a;\nSELECT 1 / 0;\n")))
     report = back(database)
     assert isinstance(report.error, RollbackFailed)
     assert (report.error.file, report.error.line) == ("rollback/0002_rollback.sql (stored)", 2)

@@ -167,3 +167,43 @@ def test_a_table_to_keep_has_one_name_and_a_reason(wrong: str) -> None:
     with pytest.raises(InvalidMigration) as caught:
         read_directives("rollback/0001_rollback.sql", f"-- turnback: {wrong}\n")
     assert caught.value.hint == "write: -- turnback: keep TABLE because REASON"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "/* Copyright 2026 */\n",
+        "/* Copyright\n   /* nested */\n-- turnback: no-transaction\n   2026 */\n\n",
+        "\ufeff-- a line\n  /* another */ -- and more\n",
+    ],
+)
+def test_a_block_comment_belongs_to_the_header(before: str) -> None:
+    sql = f"{before.lstrip(chr(0xFEFF))}-- turnback: lock-timeout 5s\nCREATE TABLE t (id int);\n"
+    assert read(sql) == Directives(lock_timeout_ms=5000)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $body$\n", "\nSELECT 1\n$body$;"),
+        ("DO $$\n", "\nBEGIN END $$;"),
+        ("SELECT 'it''s\n", "\n';"),
+        ("SELECT E'it\\'s\n", "\n';"),
+        ('SELECT 1 AS "a\n', '\n";'),
+        ("SELECT 1 /* $$ ' \n", "\n*/;"),
+        ("SELECT a$b$ -- ' it\n, '\n", "\n';"),
+    ],
+)
+def test_what_stands_in_a_string_a_body_or_a_comment_is_no_directive(left: str, right: str) -> None:
+    assert read(f"{left}-- turnback: no-transaction{right}") == Directives()
+    assert read(f"{left}-- turnback: waive TB101{right}") == Directives()
+
+
+def test_a_directive_after_a_string_is_still_refused() -> None:
+    error = refusal("SELECT 'a''b', $x$ ' $x$; -- it's\n-- turnback: no-transaction\n")
+    assert error.line == 2
+
+
+def test_an_isolation_level_is_one_that_postgres_has() -> None:
+    assert read("-- turnback: isolation Repeatable  Read\n").isolation == "repeatable read"
+    assert "needs a level" in refusal("-- turnback: isolation snapshot\n").message

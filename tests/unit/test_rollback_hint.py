@@ -9,6 +9,7 @@ from turnback.cli.run import _add_rollback_hint
 from turnback.engine.run.plan import plan_up
 from turnback.errors import MigrationIncomplete
 from turnback.migrations.discovery import load_project
+from turnback.migrations.model import Script
 from turnback.sql import script
 
 
@@ -30,8 +31,12 @@ def test_what_was_done_can_be_undone_by_the_rollback_script(tmp_path: Path) -> N
 def test_what_turnback_cannot_read_it_does_not_offer_to_undo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unreadable(*_: object) -> None:
-        raise script.SqlSyntaxError("syntax error", 0)
+    readable = script.statements_of
 
-    monkeypatch.setattr(script, "statements_of", unreadable)
+    def only_the_rollback(one: Script) -> object:
+        if one.path.startswith("sql/"):
+            raise script.SqlSyntaxError("syntax error", 0)
+        return readable(one)
+
+    monkeypatch.setattr(script, "statements_of", only_the_rollback)
     assert hint_after(tmp_path) == "look at it"

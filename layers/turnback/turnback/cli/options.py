@@ -325,8 +325,7 @@ lock_options = together(
     click.option(
         "--lock-timeout",
         type=Duration(),
-        default="2s",
-        show_default=True,
+        show_default="2s",
         help="How long a statement may wait for a lock; other sessions queue behind it.",
     ),
     click.option(

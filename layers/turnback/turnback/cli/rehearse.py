@@ -287,11 +287,34 @@ def _close(result: Rehearsed, began: float, out: Output) -> int:
     for difference in hard[:_SHOWN_DIFFERENCES]:
         out.result(f"\nAll of them as one release: {difference}")
     if result.proven:
-        out.result(f"\n{number} proven in {took}: up, down and up again.")
+        out.result(f"\n{_proven(result)} in {took}.")
         return 0
-    wrong = sum(not verdict.proven for verdict in result.migrations)
-    out.result(f"\n{number} rehearsed in {took}: {wrong} cannot be rolled back as written.")
+    out.result(f"\n{number} rehearsed in {took}: {'; '.join(_faults(result))}.")
     return 3
+
+
+def _proven(result: Rehearsed) -> str:
+    """How many were rolled back, and how many cannot be."""
+    irreversible = sum(verdict.rollback == "irreversible" for verdict in result.migrations)
+    whole = len(result.migrations) - irreversible
+    parts = []
+    if whole or not irreversible:
+        parts.append(f"{counted(whole, 'migration')} proven: up, down and up again")
+    if irreversible:
+        parts.append(f"{counted(irreversible, 'irreversible migration')} applied")
+    return "; ".join(parts)
+
+
+def _faults(result: Rehearsed) -> list[str]:
+    """What is wrong, and with how many."""
+    failed = sum(verdict.forward == "failed" for verdict in result.migrations)
+    wrong = sum(not verdict.proven for verdict in result.migrations) - failed
+    found = []
+    if failed:
+        found.append(f"{failed} cannot be applied")
+    if wrong:
+        found.append(f"{wrong} cannot be rolled back as written")
+    return found or ["all of them together cannot be rolled back as written"]
 
 
 @click.command(epilog="Example: turnback checklist 1.4.0.zip")

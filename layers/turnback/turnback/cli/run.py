@@ -71,7 +71,7 @@ def up(
     out_of_order: bool,
     allow_missing_rollback: bool,
     watch: bool,
-    lock_timeout: float,
+    lock_timeout: float | None,
     lock_retry_for: float,
     wait: float,
     out: Output,
@@ -145,7 +145,7 @@ def down(
     directory: Path,
     dry_run: bool,
     yes: bool,
-    lock_timeout: float,
+    lock_timeout: float | None,
     lock_retry_for: float,
     wait: float,
     out: Output,
@@ -170,6 +170,12 @@ def down(
         database_url, directory, history_schema, out, options=options, writes=not dry_run
     ) as engine:
         plan = engine.plan_down(project, target=version or _before_last(engine, project, number))
+        from turnback.engine.run.losses import losses_of_others
+
+        others = losses_of_others(project, plan.steps, history_schema=history_schema)
+        for lost in others.values():
+            for loss in lost:
+                out.note(f"warning: {loss.with_place}, of a migration before it")
         if dry_run:
             return _show(engine, plan, out)
         _confirm(f"Roll back {_names(plan)}", plan, yes, out)
@@ -192,7 +198,7 @@ def redo(
     history_schema: str,
     directory: Path,
     yes: bool,
-    lock_timeout: float,
+    lock_timeout: float | None,
     lock_retry_for: float,
     wait: float,
     out: Output,
@@ -286,9 +292,11 @@ def _add_rollback_hint(project: Project, plan: Plan, error: MigrationIncomplete)
     error.hint = f"{error.hint}; or {back}" if error.hint else back
 
 
-def _options(lock_timeout: float, lock_retry_for: float, wait: float) -> Options:
+def _options(lock_timeout: float | None, lock_retry_for: float, wait: float) -> Options:
     return Options(
-        lock_timeout_ms=int(lock_timeout * 1000), lock_retry_s=lock_retry_for, runner_wait_s=wait
+        lock_timeout_ms=None if lock_timeout is None else int(lock_timeout * 1000),
+        lock_retry_s=lock_retry_for,
+        runner_wait_s=wait,
     )
 
 

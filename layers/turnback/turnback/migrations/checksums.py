@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import re
@@ -19,6 +20,19 @@ _LINE = re.compile(r"^([0-9a-fA-F]{64}) [ *](.+)$")
 def digest(data: bytes) -> str:
     """SHA-256, hex: the checksum of a file."""
     return hashlib.sha256(data).hexdigest()
+
+
+def differs_in_line_ends(script: Script, checksum: str) -> bool:
+    """Whether a file has this checksum once its line ends are LF, or CRLF.
+
+    The checksum is of the bytes, of which a byte order mark is not in the script's text.
+    """
+    lf = script.sql.replace("\r\n", "\n").encode()
+    texts = (lf, lf.replace(b"\n", b"\r\n"))
+    marks = (b"", codecs.BOM_UTF8)
+    return script.checksum != checksum and any(
+        digest(mark + text) == checksum for text in texts for mark in marks
+    )
 
 
 def parse_sums(text: str, *, path: str = FILE) -> dict[str, str]:

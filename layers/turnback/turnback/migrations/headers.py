@@ -10,13 +10,21 @@ from turnback.migrations.model import Directives, Keep, Script, Waiver
 
 _DIRECTIVE = re.compile(r"^[ \t]*--[ \t]*turnback:[ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
 _FIELD = re.compile(r"^--[ \t]*(Migration|Version|Date):[ \t]*(.*?)[ \t]*\r?$", re.IGNORECASE)
-_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+_COMMENT = re.compile(r"\s+|--[^\n]*|/\*")
+_COMMENT_EDGE = re.compile(r"/\*|\*/")
+# What may have a line in it that only looks like a comment.
+_QUOTES = re.compile(
+    r"(?P<comment>--[^\n]*)|(?P<block>/\*)|\b[eE]'(?:[^'\\]|\\.|'')*+'|'(?:[^']|'')*+'"
+    r'|"(?:[^"]|"")*+"|(?<![\w$])(?P<dollar>\$(?:[^\W\d]\w*)?\$)',
+    re.DOTALL,
+)
 _DURATION = re.compile(r"^(\d+)[ ]?(ms|s|min|h)$")
 _UNITS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
 # PostgreSQL keeps both timeouts in a signed 32-bit number of milliseconds (manual, 19.11.1).
 _LONGEST_MS = 2**31 - 1
 _LONGEST_TEMPLATE = 1000
-KNOWN = "lock-timeout, statement-timeout, no-transaction, waive, irreversible, keep"
+KNOWN = "lock-timeout, statement-timeout, no-transaction, isolation, waive, irreversible, keep"
+ISOLATION_LEVELS = ("read committed", "repeatable read", "serializable")
 _NAME = r'[A-Za-z_][\w$]*|"(?:[^"]|"")+"'
 _TABLE = re.compile(rf"(?:({_NAME})\.)?({_NAME})")
 _PLAIN = re.compile(r'"([a-z_][a-z0-9_$]*)"')
@@ -51,6 +59,9 @@ def read_directives(path: str, text: str | Iterable[str]) -> Directives:
         for match in _DIRECTIVE.finditer(block) if "turnback:" in block else ():
             at = line + block.count("\n", 0, match.start())
             word, _, rest = match[1].partition(" ")
+            if _is_quoted(block, match.start()):
+                # In the body of a function, or in a comment around it, it is not for us.
+                continue
             if word == "waive":
                 rule, reason = _because(path, at, word, rest)
                 waivers.append(Waiver(rule, reason, at))
@@ -86,13 +97,36 @@ def read_fields(sql: str) -> dict[str, tuple[str, int]]:
 
 
 def _header_end(sql: str) -> int:
+    """Where the first statement begins; the length of a text that has none."""
     end = 0
-    # One line after the other: what follows the header may be long.
-    for line in _LINE.finditer(sql):
-        if line[0].strip() and not line[0].lstrip().startswith("--"):
-            break
-        end = line.end()
+    while found := _COMMENT.match(sql, end):
+        end = _block_end(sql, end) if found[0] == "/*" else found.end()
     return end
+
+
+def _block_end(sql: str, start: int) -> int:
+    """Where a block comment ends; they can be nested (manual, 4.1.5)."""
+    depth = 0
+    for edge in _COMMENT_EDGE.finditer(sql, start):
+        depth += 1 if edge[0] == "/*" else -1
+        if not depth:
+            return edge.end()
+    return len(sql)
+
+
+def _is_quoted(sql: str, offset: int) -> bool:
+    """Whether what looks like a comment line is inside a string, a name or a block comment."""
+    at = 0
+    while (found := _QUOTES.search(sql, at)) and found.start() < offset:
+        at = found.end()
+        if found["block"]:
+            at = _block_end(sql, found.start())
+        elif found["dollar"]:
+            close = sql.find(found["dollar"], at)
+            at = len(sql) if close < 0 else close + len(found["dollar"])
+        if at > offset and not found["comment"]:
+            return True
+    return False
 
 
 def _read(path: str, line: int, word: str, rest: str) -> tuple[str, int | bool | str]:
@@ -104,6 +138,15 @@ def _read(path: str, line: int, word: str, rest: str) -> tuple[str, int | bool |
         case "no-transaction":
             raise InvalidMigration(
                 f"'no-transaction' takes no value: '{rest}'", file=path, line=line
+            )
+        case "isolation" if (level := " ".join(rest.lower().split())) in ISOLATION_LEVELS:
+            return "isolation", level
+        case "isolation":
+            raise InvalidMigration(
+                f"'isolation' needs a level, not '{rest}'",
+                file=path,
+                line=line,
+                hint=f"the levels are {', '.join(ISOLATION_LEVELS)}",
             )
         case "irreversible":
             return "irreversible", _because(path, line, word, " " + rest)[1]

@@ -40,6 +40,7 @@ class Directives:
     lock_timeout_ms: int | None = None
     statement_timeout_ms: int | None = None
     no_transaction: bool = False
+    isolation: str | None = None
     irreversible: str | None = None
     waivers: tuple[Waiver, ...] = ()
     keeps: tuple[Keep, ...] = ()

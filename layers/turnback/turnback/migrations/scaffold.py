@@ -17,6 +17,8 @@ _HEADER = """\
 -- Date: {date:%Y-%m-%d}
 
 """
+# A checksum is of the file's bytes, which git changes on Windows unless it is kept from it.
+_ATTRIBUTES = f"*.sql -text\n{FILE} -text\n"
 _LONGEST_SLUG = 200
 
 
@@ -47,6 +49,10 @@ def make_folders(folder: Path) -> list[str]:
     if not (folder / FILE).exists():
         write_sums(folder, {})
         made.append(str(folder / FILE))
+    attributes = folder / ".gitattributes"
+    if not attributes.exists():
+        attributes.write_text(_ATTRIBUTES, encoding="utf-8")
+        made.append(str(attributes))
     return made
 
 

@@ -13,14 +13,14 @@ from turnback.sql.bulk import statements_of
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.scope import Scope
 from turnback.sql.statements import Statement, split
-from turnback.sql.tree import dropped, joined, made, makes, target, text_options
+from turnback.sql.tree import dropped, joined, made, makes, target, targets, text_options
 
 OWN_TABLES = ("migrations", "migration_log", "migration_health", "migration_backfills")
 ELSEWHERE = (
     "keep turnback's tables in a schema of their own: --history-schema turnback, or for good in "
     'turnback.toml: [history] schema = "turnback"; on AWS it is the parameter HistorySchema'
 )
-_MENTIONED = re.compile(rf"\b({'|'.join(OWN_TABLES)})\b", re.IGNORECASE)
+_MENTIONED = re.compile(rf"\b({'|'.join(OWN_TABLES)}|drop\s+schema)\b", re.IGNORECASE)
 # Their names are taken from the same set (manual, CREATE TABLE).
 _RELATIONS = {
     *("OBJECT_TABLE", "OBJECT_FOREIGN_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW"),
@@ -40,13 +40,15 @@ def names_of_own(schema: str) -> frozenset[str]:
 def conflicts(migrations: Iterable[Migration], schema: str) -> Iterator[HistoryConflict]:
     """The scripts that have a table of one of these names, each with its first statement of it.
 
+    A script that empties such a table, or drops their schema, is meant as well.
+
     A script that only reads them, or that changes rows, is not meant: see ``destroys``.
 
     Args:
         migrations: whose scripts are read.
         schema: of turnback's own tables.
     """
-    own = names_of_own(schema)
+    own = names_of_own(schema) | {f"schema {schema}"}
     for migration in migrations:
         for script in filter(None, (migration.forward, migration.rollback)):
             # Hardly any script mentions them, and reading SQL takes its time.
@@ -59,7 +61,9 @@ def conflicts(migrations: Iterable[Migration], schema: str) -> Iterator[HistoryC
             for name, statement in itertools.islice(_uses(statements, own), 1):
                 line, column = script.position(statement.offset)
                 yield HistoryConflict(
-                    f"the table {name} is one in which turnback keeps its history",
+                    f"the {name} has the tables in which turnback keeps its history"
+                    if name.startswith("schema ")
+                    else f"the table {name} is one in which turnback keeps its history",
                     file=script.path,
                     line=line,
                     column=column,
@@ -92,7 +96,7 @@ def _with_embedded(statement: Statement) -> Iterator[Statement]:
 
 
 def _changed(statement: Statement) -> set[str]:
-    """The relations that a statement makes, alters, renames or drops."""
+    """The relations that a statement makes, alters, renames, empties or drops; or the schema."""
     tree = statement.tree
     match statement.kind:
         case "RenameStmt":
@@ -103,8 +107,12 @@ def _changed(statement: Statement) -> set[str]:
             return {target(statement) or "", joined([tree["newschema"], name])}
         case "AlterTableStmt":
             return {target(statement) or ""}
+        case "TruncateStmt":
+            return set(targets(statement))
         case "DropStmt":
             found = dropped(tree)
+            if tree["removeType"] == "OBJECT_SCHEMA":
+                return {f"schema {item.name}" for item in found}
         case _:
             found = made(statement)
     return {item.name for item in found if item.kind in _RELATIONS}

@@ -9,7 +9,7 @@ from turnback.errors import InvalidMigration
 from turnback.migrations.model import Script
 from turnback.sql.bulk import statements_of
 from turnback.sql.parser import SqlSyntaxError
-from turnback.sql.statements import Statement, split
+from turnback.sql.statements import Statement, json_value, split
 from turnback.sql.tree import strings, walk
 
 _SAVEPOINTS = {"TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE", "TRANS_STMT_ROLLBACK_TO"}
@@ -27,6 +27,8 @@ class Runnable:
         one_by_one: whether it runs statement by statement, outside a transaction.
         needs_begin: whether it runs after a BEGIN: it uses savepoints, which an implicit
             transaction does not have, or nothing is known about its statements.
+        isolation: the level that its transaction needs, where it says one: by the directive or by
+            SET TRANSACTION as its first statement.
         peeled: where an outer BEGIN and COMMIT are, which are not sent: offsets, each from and to.
     """
 
@@ -35,6 +37,7 @@ class Runnable:
     one_by_one: bool = False
     needs_begin: bool = False
     peeled: tuple[tuple[int, int], ...] = ()
+    isolation: str | None = None
 
     @property
     def text(self) -> str:
@@ -64,7 +67,7 @@ def prepare(script: Script) -> Runnable:
         statements = statements_of(script)
     except SqlSyntaxError as error:
         _explain(script, error)
-        return Runnable(script, None, needs_begin=True)
+        return Runnable(script, None, needs_begin=True, isolation=script.directives.isolation)
     outside = script.directives.no_transaction
     control = list[tuple[int, Statement]]()
     copies = unlocks = None
@@ -98,7 +101,30 @@ def prepare(script: Script) -> Runnable:
     if ends:
         statements = statements[1:-1]
     peeled = tuple((statement.offset, statement.end) for _, statement in ends)
-    return Runnable(script, statements, outside, savepoints, peeled)
+    isolation = script.directives.isolation or _isolation(statements)
+    if outside and script.directives.isolation:
+        raise _refused(
+            script,
+            0,
+            "an isolation level in a file that runs outside a transaction",
+            "remove the directive isolation",
+        )
+    return Runnable(script, statements, outside, savepoints, peeled, isolation)
+
+
+def _isolation(statements: Sequence[Statement]) -> str | None:
+    """The level of a SET TRANSACTION ISOLATION LEVEL at the beginning of a script."""
+    first = statements[0] if statements else None
+    if first is None or first.kind != "VariableSetStmt" or first.tree.get("name") != "TRANSACTION":
+        return None
+    return next(
+        (
+            str(json_value(item["DefElem"]["arg"]))
+            for item in first.tree.get("args", ())
+            if item["DefElem"]["defname"] == "transaction_isolation"
+        ),
+        None,
+    )
 
 
 def _copies(script: Script, statement: Statement) -> InvalidMigration | None:

@@ -70,6 +70,8 @@ def examine(
     problems = [f"index {printed(index.name)} is invalid" for index in invalid_indexes(connection)]
     problems += remains(connection) if remains else []
     if not history.found():
+        if history.log_is_alone():
+            problems.append("the history is gone: migration_log is there, and migrations is not")
         return Health(version, None, None, problems=problems)
     problems += [f"the history cannot be trusted: {reason}" for reason in history.distrust]
     if history.unreadable:
@@ -89,6 +91,7 @@ def examine(
         for attempt in history.unfinished_attempts()
         if attempt.direction == "down" or attempt.version not in halves
     ]
+    problems += history.contradictions()
     problems += [
         f"{half.version} {one_line(half.name)} is half done; statements done: "
         + (", ".join(map(str, sorted(half.done))) or "none")

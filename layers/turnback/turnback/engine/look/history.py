@@ -19,6 +19,7 @@ from turnback.sql.quoting import identifier, literal
 
 FORMAT = 1
 _MARK = "turnback history, format "
+_LOG_MARK = "turnback: every attempt, append only"
 _NO_SCHEMA = "3F000"
 # A relation, or a type, of the same name.
 _TAKEN = ("42P07", "42710")
@@ -104,10 +105,12 @@ class HistoryState:
     Attributes:
         entries: all rows, oldest version first.
         detached: version → how often it was left to the server and ended without a record.
+        logged: how many rows the log has.
     """
 
     entries: list[Entry]
     detached: dict[str, int]
+    logged: int
 
 
 class History:
@@ -260,6 +263,12 @@ class History:
                 + f", or {ELSEWHERE}",
             ) from error
 
+    def log_is_alone(self) -> bool:
+        """Whether turnback's log is there without its table migrations."""
+        sql = "SELECT pg_catalog.obj_description(pg_catalog.to_regclass(%(log)s), 'pg_class')"
+        log = f"{identifier(self.schema)}.migration_log"
+        return not self.found() and scalar(self._connection, sql, {"log": log}) == _LOG_MARK
+
     def entries(self) -> list[Entry]:
         """All rows, oldest version first. The tables must exist.
 
@@ -271,13 +280,16 @@ class History:
 
     def state_query(self) -> str:
         """The statements that ``read_state`` reads."""
-        return f"{self._load('entries')}; {self._load('detached')}"
+        log = f"{identifier(self.schema)}.migration_log"
+        count = f"SELECT pg_catalog.count(*) FROM {log}"
+        return f"{self._load('entries')}; {self._load('detached')}; {count}"
 
     @staticmethod
     def read_state(cursor: psycopg.Cursor[Any]) -> HistoryState:
         """The state, from a cursor at the first statement of ``state_query``."""
         entries = fetch(cursor, class_row(Entry))
-        return HistoryState(entries, dict(fetch(cursor, tuple_row)))
+        detached: dict[str, int] = dict(fetch(cursor, tuple_row))
+        return HistoryState(entries, detached, fetch(cursor, scalar_row)[0])
 
     def stored_rollbacks(self, versions: Collection[str]) -> dict[str, StoredScript]:
         """Version → the rollback script that was stored when it was last applied."""
@@ -302,6 +314,15 @@ class History:
     def releases(self) -> dict[str, int]:
         """Release → the highest version, as a number, that it ever applied."""
         return dict(self._ask("releases"))
+
+    def contradictions(self) -> list[str]:
+        """A sentence for each version about which history and log disagree."""
+        return [
+            f"the log says that {version} was applied, and the table migrations does not have it"
+            if logged
+            else f"{version} is recorded as applied, and the log has no record of it"
+            for version, logged in self._ask("contradictions")
+        ]
 
     def unfinished_attempts(self) -> list[UnfinishedAttempt]:
         """The last attempts at migrations, where they did not end well.

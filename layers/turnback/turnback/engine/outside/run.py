@@ -189,7 +189,8 @@ class _Script:
         note = interrupted.note if interrupted else None
         try:
             if not self._runs_alone(statement):
-                send(connection, f"{statement.sql}\n;{OURSELVES} {lock} {record}", self.watch)
+                sql = f"{statement.sql}\n;{OURSELVES} {lock} {self._kept(record)}"
+                send(connection, sql, self.watch)
             elif self._is_completed(statement, interrupted):
                 event = Event(
                     EventKind.RECOGNISED, self.step.version, self.step.name, text=statement.sql
@@ -224,7 +225,7 @@ class _Script:
             if alone:
                 self._send_alone(statement, number, note, record)
             else:
-                end = f"{OURSELVES} {lock} {record}" if whole else lock
+                end = f"{OURSELVES} {lock} {self._kept(record)}" if whole else lock
                 send(connection, f"{sql}\n;{end}", self.watch)
             recorded = whole
 
@@ -240,6 +241,11 @@ class _Script:
             record = skipped
         if not recorded:
             send(connection, f"{OURSELVES} {record}")
+
+    def _kept(self, record: str) -> str:
+        """A record, where the script has not removed what was recorded before."""
+        recorder = self.session.recorder
+        return f"{recorder.history_there} {record}; {recorder.history_kept()}"
 
     def _runs_alone(self, statement: Statement) -> bool:
         """Whether the statement may not share a message, which the server makes a transaction.
@@ -344,25 +350,30 @@ def _refuse_half_undone(step: Step, undone: Mapping[int, Attempt]) -> None:
 def _finish(session: Session, step: Step, elapsed: int) -> None:
     """Verify and record the whole migration, both or neither; the next run tries it again."""
     recorder = session.recorder
-    prefix = f"{RESET} {recorder.lock_assertion} {recorder.done(step, elapsed_ms=elapsed)};"
-    if step.verify is None:
-        try:
-            send(session.connection, prefix)
-        except ServerError as error:
-            raise refused_by_us(step, error) or error from error
-        return
-    prefix += " SET LOCAL transaction_read_only = on;\n"
+    done = recorder.done(step, elapsed_ms=elapsed)
+    prefix = (
+        f"{RESET} {recorder.lock_assertion} {recorder.history_there} {done}; "
+        f"{recorder.history_kept(step.direction)};"
+    )
+    verify = ""
+    if step.verify:
+        prefix += " SET LOCAL transaction_read_only = on;\n"
+        verify = f"{step.verify.text}\n"
+    kept = f"the statements of {step.version} ran outside a transaction and were kept"
     try:
-        send(session.connection, f"{prefix}{step.verify.text}\n")
+        send(session.connection, prefix + verify)
     except ServerError as error:
-        if refused := refused_by_us(step, error):
+        if refused := refused_by_us(step, error, kept):
             raise refused from error
+        if step.verify is None:
+            raise
         offset = error.position - 1 - len(prefix) if error.position else 0
         raise point(
             Step(step.migration, step.direction, step.verify),
             error,
             max(offset, 0),
             None,
-            incomplete=f"the statements of {step.version} ran outside a transaction and were kept; "
+            incomplete=f"{kept}; "
             "correct what it found, and run turnback up again: it verifies again",
         ) from error
+    recorder.count(step)

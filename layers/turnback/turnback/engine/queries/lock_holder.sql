@@ -13,7 +13,13 @@ SELECT a.pid,
        coalesce(extract(epoch FROM pg_catalog.clock_timestamp() - a.state_change)::integer, 0)
            AS in_state_s,
        coalesce(pg_catalog.left(pg_catalog.regexp_replace(a.query, '\s+', ' ', 'g'), 80), '')
-           AS query
+           AS query,
+       (SELECT min(extract(epoch FROM pg_catalog.clock_timestamp() - w.state_change)::integer)
+          FROM pg_catalog.pg_stat_activity w
+         WHERE w.usesysid = a.usesysid
+           AND w.datid = a.datid
+           AND w.application_name = pg_catalog.left(
+                   pg_catalog.replace(a.application_name, %(run)s, %(monitor)s), 63)) AS watched_s
   FROM pg_catalog.pg_locks l
   JOIN pg_catalog.pg_stat_activity a USING (pid)
  WHERE l.locktype = 'advisory'

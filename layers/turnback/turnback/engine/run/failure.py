@@ -10,6 +10,7 @@ from turnback.engine.session.disclosure import hidden, public, public_hint
 from turnback.engine.session.message import Connection, ServerError, server_trouble
 from turnback.engine.session.query import (
     DONE_ALREADY,
+    HISTORY_REMOVED,
     LOCK_LOST,
     READ_ONLY,
     READ_ONLY_STATE,
@@ -112,8 +113,14 @@ def require_plain_reading(connection: Connection, step: Step, statement: Stateme
     )
 
 
-def refused_by_us(step: Step, error: ServerError) -> TurnbackError | None:
-    """The error where the message itself refused to go on; None where something else failed."""
+def refused_by_us(step: Step, error: ServerError, kept: str | None = None) -> TurnbackError | None:
+    """The error where the message itself refused to go on; None where something else failed.
+
+    Args:
+        step: what was run.
+        error: the server's error.
+        kept: what was kept, of a script that runs outside a transaction.
+    """
     if error.sqlstate != _NOT_AN_INTEGER:
         return None
     word = "applied" if step.direction == "up" else "rolled back"
@@ -132,7 +139,22 @@ def refused_by_us(step: Step, error: ServerError) -> TurnbackError | None:
             version=step.version,
             hint="turnback status shows what is applied now; run it again for what is left",
         )
+    if HISTORY_REMOVED in error.message:
+        return history_removed(step, kept)
     return None
+
+
+def history_removed(step: Step, kept: str | None = None) -> TurnbackError:
+    """The error for a script that has removed tables or rows of turnback's history."""
+    kind = RollbackFailed if step.direction == "down" else MigrationFailed
+    return kind(
+        "the script removes what turnback has recorded: rows of its tables migrations and "
+        "migration_log, or the tables themselves",
+        file=step.runnable.script.path,
+        version=step.version,
+        hint="name the tables that the script is about, or keep the history in a schema of its "
+        f"own (--history-schema turnback); {kept or f'nothing of {step.version} was kept'}",
+    )
 
 
 def point(
@@ -144,7 +166,7 @@ def point(
     incomplete: str | None = None,
 ) -> TurnbackError:
     """The error at an offset of the script; ``incomplete`` says what was kept, if anything was."""
-    if refused := refused_by_us(step, error):
+    if refused := refused_by_us(step, error, incomplete):
         return refused
     line, column = step.runnable.position(offset) if offset is not None else (None, None)
     source = written_source(step, statement)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from turnback.engine.run.plan import Step
 from turnback.migrations.model import Project
-from turnback.sql.destroys import Judge, Loss
+from turnback.sql.destroys import Certainty, Judge, Kind, Loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +60,33 @@ def plan_losses(
         script = step.runnable.script if down else step.migration.rollback
         if script is not None and (lost := judge.losses(script)):
             (found.by_run if down else found.by_rollback)[step.version] = lost
+    return found
+
+
+def losses_of_others(
+    project: Project, steps: Sequence[Step], *, history_schema: str = "public"
+) -> dict[str, list[Loss]]:
+    """Version → tables, columns and schemas that its rollback drops and that it has not made.
+
+    Args:
+        project: all migrations.
+        steps: those to be rolled back.
+        history_schema: the schema of turnback's own tables.
+    """
+    found: dict[str, list[Loss]] = {}
+    judge = Judge(history=history_schema)
+    planned = {step.version: step for step in steps}
+    for migration in project.migrations:
+        if step := planned.get(migration.version):
+            own = judge.fork()
+            own.losses(migration.forward)
+            lost = [
+                loss
+                for loss in own.losses(step.runnable.script)
+                if loss.kind in (Kind.TABLES, Kind.COLUMNS, Kind.SCHEMAS)
+                and loss.certainty is Certainty.CERTAIN
+            ]
+            if lost:
+                found[migration.version] = lost
+        judge.learn(migration.forward)
     return found

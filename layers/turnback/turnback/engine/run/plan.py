@@ -9,7 +9,7 @@ from typing import Any
 
 from turnback.engine.look.half_done import HalfDone, ScriptEffects
 from turnback.engine.look.history import Entry, StoredScript
-from turnback.engine.look.status import statuses
+from turnback.engine.look.status import MigrationStatus, statuses
 from turnback.errors import (
     ChecksumMismatch,
     HistoryConflict,
@@ -20,12 +20,12 @@ from turnback.errors import (
     TurnbackError,
     UnknownVersion,
 )
-from turnback.migrations.checksums import digest
+from turnback.migrations.checksums import differs_in_line_ends, digest
 from turnback.migrations.headers import is_template, read_directives
 from turnback.migrations.model import Migration, Project, Script
 from turnback.sql.other_formats import refuse_other_formats
 from turnback.sql.own_tables import conflicts
-from turnback.sql.script import Runnable, prepare
+from turnback.sql.script import Runnable, prepare, syntax_error
 
 _MORE = "turnback status shows every migration"
 
@@ -108,7 +108,8 @@ def plan_up(
     entries = list(entries)
     _refuse_other_names(project, [entry for entry in entries if entry.applied])
     found = statuses(project, entries)
-    _refuse_drift(project, [(item.version, item.name, item.status) for item in found])
+    recorded = {entry.number: entry.checksum for entry in entries}
+    _refuse_drift(project, found, recorded)
     limit = _number_of(project, target)
     applied = {int(item.version): item.version for item in found if item.status == "applied"}
     newest = max(applied, default=-1)
@@ -127,8 +128,10 @@ def plan_up(
         for script in filter(None, (migration.forward, migration.rollback)):
             _refuse_template(script, migration.version)
         if migration.rollback is not None:
-            # A rollback script that cannot be read is refused now, not when it is needed.
-            step_down(migration)
+            # A rollback script that cannot be used is refused now, not when it is needed.
+            rollback = step_down(migration)
+            if rollback and rollback.runnable.statements is None:
+                raise syntax_error(migration.rollback) or AssertionError
         elif rollback_required:
             _need_reason(migration)
         steps.append(step_up(migration))
@@ -388,27 +391,44 @@ def _refuse_edited(project: Project, applied: Sequence[Entry]) -> None:
     for entry in applied:
         migration = project.find(entry.version)
         if migration is not None and migration.forward.checksum != entry.checksum:
-            raise ChecksumMismatch(
-                f"{entry.version} was edited after it was applied",
-                file=migration.forward.path,
-                version=entry.version,
-                hint="its rollback may not fit what was applied: undo the edit; or apply the "
+            raise _edited(
+                migration,
+                entry.checksum,
+                "its rollback may not fit what was applied: undo the edit; or apply the "
                 "edited file in its place: turnback redo; or, if the file is right: "
                 f"turnback repair {entry.version} --accept-checksum --because REASON",
             )
 
 
-def _refuse_drift(project: Project, found: list[tuple[str, str, str]]) -> None:
+def _edited(migration: Migration, checksum: str, hint: str) -> ChecksumMismatch:
+    """The error for a file that is not what was applied with this checksum."""
+    what = f"{migration.version} was edited after it was applied"
+    if differs_in_line_ends(migration.forward, checksum):
+        what = (
+            f"{migration.version} has other line ends than when it was applied, and is the same "
+            "otherwise"
+        )
+        hint = (
+            "keep git from changing them: write '*.sql -text' into .gitattributes and check the "
+            f"file out again; or, if these are right: turnback repair {migration.version} "
+            "--accept-checksum --because REASON"
+        )
+    return ChecksumMismatch(what, file=migration.forward.path, version=migration.version, hint=hint)
+
+
+def _refuse_drift(
+    project: Project, found: Iterable[MigrationStatus], recorded: Mapping[int, str]
+) -> None:
     problems: list[TurnbackError] = []
-    for version, name, status in found:
+    for version, name, status in ((item.version, item.name, item.status) for item in found):
         if status == "changed":
             migration = project.find(version)
+            assert migration is not None
             problems.append(
-                ChecksumMismatch(
-                    f"{version} was edited after it was applied",
-                    version=version,
-                    file=migration.forward.path if migration else None,
-                    hint="undo the edit and write a new migration; or, if the file is right: "
+                _edited(
+                    migration,
+                    recorded[migration.number],
+                    "undo the edit and write a new migration; or, if the file is right: "
                     f"turnback repair {version} --accept-checksum --because REASON",
                 )
             )

@@ -8,7 +8,12 @@ from turnback.engine.look.history import Entry
 from turnback.engine.run.plan import Step, refuse_other_name
 from turnback.engine.session import lock
 from turnback.engine.session.events import RunContext
-from turnback.engine.session.query import DONE_ALREADY, TRANSACTION_ENDED, refusal
+from turnback.engine.session.query import (
+    DONE_ALREADY,
+    HISTORY_REMOVED,
+    TRANSACTION_ENDED,
+    refusal,
+)
 from turnback.errors import ConfigurationError
 from turnback.migrations.checksums import digest
 from turnback.migrations.model import Migration
@@ -59,6 +64,47 @@ class Recorder:
         self.lock_assertion = lock.assertion(schema)
         # The first of every later migration in a message.
         self.go_on = lock.go_on(schema)
+        self._applied = 0
+        self._logged_rows = 0
+
+    def begin(self, applied: int, logged: int) -> None:
+        """Know what the history has now: migrations that are applied, and rows of the log."""
+        self._applied, self._logged_rows = applied, logged
+
+    def count(self, step: Step, *more: Step) -> None:
+        """Know that these steps were done."""
+        for one in (step, *more):
+            self._applied += 1 if one.direction == "up" else -1
+            self._logged_rows += 1
+
+    @property
+    def history_there(self) -> str:
+        """A statement that fails where a script has removed a table of the history."""
+        there = " AND ".join(
+            f"pg_catalog.to_regclass({literal(table)}) IS NOT NULL"
+            for table in (self._migrations, self._log)
+        )
+        return f"SELECT CASE WHEN {there} THEN 0 ELSE {refusal(HISTORY_REMOVED)} END;"
+
+    def history_kept(self, direction: str | None = None, before: int = 0) -> str:
+        """A statement that fails where a script has removed rows that the history had.
+
+        It belongs behind the record of the script: what another run has done meanwhile is found
+        out by that.
+
+        Args:
+            direction: of the whole script that is recorded; None for one of its statements.
+            before: how many migrations precede it in the same message.
+        """
+        done = before + 1 if direction else 0
+        applied = self._applied + (-done if direction == "down" else done)
+        kept = (
+            f"(SELECT pg_catalog.count(*) FROM {self._migrations} AS m WHERE {_APPLIED}) "
+            f"OPERATOR(pg_catalog.>=) {applied} AND "
+            f"(SELECT pg_catalog.count(*) FROM {self._log}) "
+            f"OPERATOR(pg_catalog.>=) {self._logged_rows + before + 1}"
+        )
+        return f"SELECT CASE WHEN {kept} THEN 0 ELSE {refusal(HISTORY_REMOVED)} END"
 
     def applied(self, migration: Migration, *, elapsed_ms: int | None = None) -> str:
         """SQL: this migration is applied; returns its milliseconds as ``turnback_ms``.

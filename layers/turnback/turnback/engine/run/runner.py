@@ -17,7 +17,7 @@ from turnback.engine.run.plan import Plan, Step, remaining
 from turnback.engine.run.report import Done, Interrupted, Report, Running
 from turnback.engine.run.session import Session
 from turnback.engine.session import lock
-from turnback.engine.session.events import Event, EventKind, RunControl
+from turnback.engine.session.events import LOCK_TIMEOUT_MS, Event, EventKind, RunControl
 from turnback.engine.session.message import Connection, ServerError, send
 from turnback.engine.session.query import own_statements
 from turnback.engine.session.watch import Detached, Watch, blocked_text, command_progress
@@ -138,7 +138,7 @@ class Runner:
         self._watch = Watch(
             session.open_monitor,
             session.connection.info.backend_pid,
-            first_look_s=min(0.3, session.options.lock_timeout_ms / 3000),
+            first_look_s=min(0.3, (session.options.lock_timeout_ms or LOCK_TIMEOUT_MS) / 3000),
             tell=self._progress,
             leave=lambda: not control.keep_going(),
             reached=self._report_reached,
@@ -236,6 +236,8 @@ class Runner:
             taken = transaction.run_batch(self._session, batch, self._watch)
         except ServerError:
             done = self._recorded(self._session.history, batch)
+            for step, _ in done:
+                self._session.recorder.count(step)
         except DatabaseUnreachable as error:
             # Each step of the batch has a COMMIT of its own.
             lost, done = error, self._recorded_elsewhere(batch)

@@ -79,7 +79,9 @@ class Session:
             Recorder(history_schema, context),
             options,
             listener,
-            functools.partial(open_session, "turnback-monitor", looks),
+            functools.partial(
+                open_session, lock.application_of(context.run, lock.MONITOR), looks
+            ),
         )
 
     @property
@@ -111,7 +113,9 @@ class Session:
             if not self.history.exists():
                 self.history.create()
             cursor = execute(self.connection, self.history.state_query())
-        return self.history.read_state(cursor)
+        found = self.history.read_state(cursor)
+        self.recorder.begin(sum(entry.applied for entry in found.entries), found.logged)
+        return found
 
     def release_lock(self) -> None:
         """Release the lock."""

@@ -14,6 +14,7 @@ from psycopg.pq.abc import PGresult
 
 from turnback.engine.run.failure import (
     explain,
+    history_removed,
     point,
     refused_by_us,
     require_plain_reading,
@@ -48,15 +49,21 @@ from turnback.sql.bulk import BulkStatements, Message
 # What a script may leave behind in its session, undone before the next one. RESET ALL goes back
 # to the settings of the startup packet, which are turnback's (connection.py).
 RESET = (
-    "RESET ALL; RESET SESSION AUTHORIZATION; DEALLOCATE ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP;"
+    "RESET ALL; RESET SESSION AUTHORIZATION; RESET ROLE; DEALLOCATE ALL; CLOSE ALL; UNLISTEN *; "
+    "DISCARD TEMP;"
 )
 _RESET_STATEMENTS = RESET.count(";")
-# The script may have switched role, and the record is written as the user who connected.
-OURSELVES = "SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE NONE;"
+# The script may have switched role. The record is written as who the session was at its beginning:
+# the user who connected, or the role that ALTER ROLE ... SET role gives that user.
+OURSELVES = "SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL role TO DEFAULT;"
 # What the script deferred fails here, where it is known to be the script's and not the record's.
 DEFERRED = "SET CONSTRAINTS ALL IMMEDIATE;"
-# Those three, the record, and SET LOCAL transaction_read_only.
-_SUFFIX_STATEMENTS = 5
+# Those three; one that looks for the history, the record, another look, and SET LOCAL
+# transaction_read_only.
+_RECORD = 4
+_SUFFIX_STATEMENTS = 7
+# A table of the history is there, and is not turnback's any more: other columns, no unique version.
+_OTHER_TABLE = ("42P01", "42703", "42P10", "42804")
 BATCH_STEPS = 100
 BATCH_CHARACTERS = 256 * 1024
 
@@ -73,10 +80,12 @@ def run(session: Session, step: Step, watch: Watcher | None = None) -> int:
     prefix, count = _prefix(step, session.recorder)
     text = preview(step, session.recorder)
     try:
-        return _times(send(session.connection, text, watch))[0]
+        took = _times(send(session.connection, text, watch))[0]
     except ServerError as error:
         end_transaction(session.connection)
         raise _failure(step, error, len(prefix), count, text) from error
+    session.recorder.count(step)
+    return took
 
 
 class Unsent(Exception):
@@ -100,6 +109,7 @@ def _run_bulk(
             require_plain_reading(connection, step, statements[message.first])
             session.listener(file_progress(step, message.offset))
             results = _send_part(connection, step, message, suffix, watch)
+        session.recorder.count(step)
         return _times(results)[0]
     except Detached:
         if message.last:
@@ -159,13 +169,15 @@ def run_batch(session: Session, steps: Sequence[Step], watch: Watcher | None = N
         go_on = f"{session.recorder.go_on} " if number > 1 else ""
         parts.append(
             f"BEGIN; {go_on}{prefix}{NOTE_BEGINNING} {relaxed}\n{step.runnable.text}"
-            f"{_suffix(step, session.recorder)}; COMMIT;"
+            f"{_suffix(step, session.recorder, before=number - 1)}; COMMIT;"
         )
     try:
-        return _times(send(session.connection, "\n".join(parts), watch))
+        times = _times(send(session.connection, "\n".join(parts), watch))
     except ServerError:
         end_transaction(session.connection)
         raise
+    session.recorder.count(*steps)
+    return times
 
 
 def settings(step: Step, recorder: Recorder) -> str:
@@ -189,12 +201,14 @@ def finish(session: Session, step: Step, also: Sequence[str] = ()) -> int:
     """
     suffix = _suffix(step, session.recorder, also)
     try:
-        return _times(send(session.connection, f"{suffix}; COMMIT"))[0]
+        took = _times(send(session.connection, f"{suffix}; COMMIT"))[0]
     except ServerError as error:
         send(session.connection, "ROLLBACK")
         # As if the statements had been in the same message.
         error.index += len(step.runnable.statements or ())
         raise _failure(step, error, 0, 0, suffix) from error
+    session.recorder.count(step)
+    return took
 
 
 def fits_batch(step: Step) -> bool:
@@ -202,7 +216,9 @@ def fits_batch(step: Step) -> bool:
 
     Text that cannot be parsed may leave a comment open that the next one closes.
     """
-    return not (step.runnable.one_by_one or step.half or _unread(step) or _is_bulk(step))
+    runnable = step.runnable
+    alone = runnable.one_by_one or runnable.isolation or step.half
+    return not (alone or _unread(step) or _is_bulk(step))
 
 
 def header_settings(script: Script) -> list[str]:
@@ -219,6 +235,9 @@ def _prefix(step: Step, recorder: Recorder) -> tuple[str, int]:
     settings = [f"SET LOCAL {setting};" for setting in header_settings(step.runnable.script)]
     # An implicit transaction is faster, but has no savepoints (manual, 54.2.2.1).
     begin = ["BEGIN;"] if _begins(step) else []
+    if level := step.runnable.isolation:
+        # Before any query: the script's own SET TRANSACTION then only says it again.
+        begin.append(f"SET TRANSACTION ISOLATION LEVEL {level};")
     note = [NOTE_TRANSACTION] if _unread(step) else []
     before = [*begin, RESET, recorder.lock_assertion, *note, *settings]
     return " ".join(before) + "\n", _RESET_STATEMENTS + len(before) - 1
@@ -256,6 +275,8 @@ def _failure(
         return explain(step, error, sent_before=sent_before, statements_before=statements_before)
     if own == 0:
         return point(step, error, None, None)
+    if own == _RECORD and error.sqlstate in _OTHER_TABLE:
+        return history_removed(step)
     if step.verify and own >= _SUFFIX_STATEMENTS:
         verification = Step(step.migration, step.direction, step.verify)
         return explain(
@@ -288,11 +309,12 @@ def _maybe_committed(step: Step, error: ServerError) -> MigrationIncomplete:
     )
 
 
-def _suffix(step: Step, recorder: Recorder, also: Sequence[str] = ()) -> str:
+def _suffix(step: Step, recorder: Recorder, also: Sequence[str] = (), *, before: int = 0) -> str:
     # The newline ends a comment in the script's last line, the semicolon its last statement.
     records = "; ".join([*also, recorder.done(step)])
     same = f"{SAME_TRANSACTION} " if _unread(step) else ""
-    text = f"\n;{same}{DEFERRED} {OURSELVES} {records}"
+    kept = recorder.history_kept(step.direction, before)
+    text = f"\n;{same}{DEFERRED} {OURSELVES} {recorder.history_there} {records}; {kept}"
     if step.verify:
         # Read-only from here on, so that a verify script can fail its migration and change
         # nothing (docs/decisions/0004).

@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 
 import psycopg
-from psycopg import conninfo
+from psycopg import conninfo, pq
 
 from turnback.engine.session.connect_errors import DIRECT, explain
-from turnback.engine.session.events import Options
+from turnback.engine.session.events import LOCK_TIMEOUT_MS, Options
+from turnback.engine.session.message import send, value
 from turnback.errors import ConfigurationError, DatabaseRefused
 
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -31,6 +32,11 @@ READING = {
     "IntervalStyle": "postgres",
     "xmloption": "content",
 }
+# From this version of the server on there is a setting that others do not know.
+_TRANSACTION_TIMEOUT_SINCE = 170000
+# Who gives these in the address, in PGOPTIONS or in a service file means this session.
+_FOR_THIS_SESSION = ("lock_timeout", "statement_timeout")
+_SETTING = re.compile(r"(?:^|\s)(?:-c\s*|--)([A-Za-z_.-]+)=")
 # libpq sends these variables after our options, and so they would win.
 _VARIABLES = ("PGDATESTYLE", "PGTZ", "PGGEQO")
 # Those that the server reports after every change, with the value that every session has.
@@ -79,10 +85,13 @@ def _open(
     """
     parameters = read_address(target)
     _refuse_known_poolers(parameters)
+    theirs = _options_of(parameters)
+    given = {name.replace("-", "_").lower() for name in _SETTING.findall(theirs)}
     settings: dict[str, int | str] = {
-        "lock_timeout": options.lock_timeout_ms,
+        "lock_timeout": options.lock_timeout_ms or LOCK_TIMEOUT_MS,
         "statement_timeout": options.statement_timeout_ms,
         "idle_in_transaction_session_timeout": 0,
+        "idle_session_timeout": 0,
         # A statement must outlive the client that has to leave it (docs/decisions/0008).
         "client_connection_check_interval": 0,
         # But an idle session must not outlive a client that vanished.
@@ -96,19 +105,81 @@ def _open(
     if options.detachable:
         # What the server sends to a client that is gone aborts the transaction.
         settings["client_min_messages"] = "error"
+    chosen = {
+        "lock_timeout": options.lock_timeout_ms,
+        "statement_timeout": options.statement_timeout_ms,
+    }
+    for name in _FOR_THIS_SESSION:
+        if name in given and not chosen[name]:
+            del settings[name]
     ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
-    parameters["options"] = f"{parameters.get('options') or ''} {ours}".strip()
+    parameters["options"] = f"{theirs} {ours}".strip()
     parameters.setdefault("connect_timeout", str(CONNECT_TIMEOUT_S))
     # Longer names are cut by the server, with a notice (NAMEDATALEN is 64).
     parameters["application_name"] = application_name[:63]
     parameters["client_encoding"] = "UTF8"
     for name in _VARIABLES:
         os.environ.pop(name, None)
+    connection = _connect(parameters)
+    if _has_transaction_timeout(connection):
+        # As a startup option too, so that RESET ALL returns to it; an older server refuses it.
+        connection.close()
+        parameters["options"] = f"{parameters['options']} -c transaction_timeout=0"
+        connection = _connect(parameters)
+    return connection
+
+
+def _connect(parameters: Mapping[str, str | int | None]) -> Connection:
     address = conninfo.make_conninfo("", **parameters)
     try:
         return psycopg.connect(address, autocommit=True, prepare_threshold=None)
     except psycopg.OperationalError as exc:
         raise explain(exc, parameters, address, _describe(parameters)) from exc
+
+
+def _has_transaction_timeout(connection: Connection) -> bool:
+    """Whether the database or the role limits how long a transaction may last."""
+    if connection.info.server_version < _TRANSACTION_TIMEOUT_SINCE:
+        return False
+    [shown] = send(connection, "SHOW transaction_timeout")
+    return value(shown) != "0"
+
+
+def _options_of(parameters: Mapping[str, object]) -> str:
+    """The server options that this address means, with those of the environment and its service.
+
+    libpq takes PGOPTIONS and the service file only where the address has no options; as ours are
+    in the address, it would take them for nothing.
+    """
+    if parameters.get("options"):
+        return str(parameters["options"])
+    before = os.environ.get("PGSERVICE")
+    if service := parameters.get("service"):
+        os.environ["PGSERVICE"] = str(service)
+    try:
+        found = {option.keyword: option.val for option in pq.Conninfo.get_defaults()}
+    except MemoryError:
+        # The service cannot be found: connecting says so.
+        return ""
+    finally:
+        if service and before is None:
+            del os.environ["PGSERVICE"]
+        elif service and before is not None:
+            os.environ["PGSERVICE"] = before
+    return (found.get(b"options") or b"").decode()
+
+
+def lock_timeout_of(connection: Connection) -> int:
+    """The lock timeout that a session began with, milliseconds; 0 is without limit."""
+    given = re.findall(r"\block_timeout=(\S+)", connection.info.get_parameters()["options"])
+    if given and given[-1].isdecimal():
+        return int(given[-1])
+    [shown] = send(
+        connection,
+        "SELECT (pg_catalog.date_part('epoch', pg_catalog.current_setting('lock_timeout')"
+        "::pg_catalog.interval) OPERATOR(pg_catalog.*) 1000)::integer",
+    )
+    return int(value(shown) or 0)
 
 
 def misread(connection: Connection) -> str | None:

@@ -22,13 +22,17 @@ class RunContext:
     actor: str = "unknown"
 
 
+LOCK_TIMEOUT_MS = 2000
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """Timeouts and modes of a run.
 
     Attributes:
-        lock_timeout_ms: how long a statement may wait for a lock, milliseconds; every other
-            client that wants the table waits behind it for as long.
+        lock_timeout_ms: how long a statement may wait for a lock at most, milliseconds; every
+            other client that wants the table waits behind it for as long. None: as the address or
+            its environment says, else ``LOCK_TIMEOUT_MS``.
         lock_retry_s: for how long a migration that ran into the lock timeout is retried, seconds.
         runner_wait_s: how long to wait for another run to end, seconds.
         statement_timeout_ms: how long a statement may run, milliseconds; 0 is without limit.
@@ -37,7 +41,7 @@ class Options:
             notices, because sending one to a client that has gone would abort the transaction.
     """
 
-    lock_timeout_ms: int = 2000
+    lock_timeout_ms: int | None = None
     lock_retry_s: float = 60.0
     runner_wait_s: float = 60.0
     statement_timeout_ms: int = 0

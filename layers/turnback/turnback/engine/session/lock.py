@@ -16,7 +16,7 @@ import psycopg
 from psycopg.rows import class_row, scalar_row
 
 from turnback.engine.session.events import Event, EventKind, Listener
-from turnback.engine.session.message import Connection, send
+from turnback.engine.session.message import Connection, ServerError, send
 from turnback.engine.session.query import (
     CANCELLED,
     LOCK_LOST,
@@ -31,6 +31,8 @@ from turnback.engine.session.query import (
 from turnback.errors import RunnerBusy
 
 APPLICATION = "turnback/"
+MONITOR = "turnback-monitor/"
+_NOT_PERMITTED = "42501"
 # Longer than the longest pause between two attempts of a run (runner.py).
 ORPHAN_S = 30
 _ENDED = "it has just ended"
@@ -39,9 +41,9 @@ _LONGEST_PAUSE_S = 2.0
 _EVENT_EVERY_S = 5.0
 
 
-def application_of(run: str) -> str:
+def application_of(run: str, kind: str = APPLICATION) -> str:
     """The application_name of a run's sessions; the server cuts longer ones (NAMEDATALEN)."""
-    return f"{APPLICATION}{run}"[:63]
+    return f"{kind}{run}"[:63]
 
 
 def lock_key(schema: str) -> int:
@@ -105,19 +107,36 @@ def acquire(
             return cursor
         found = holder(connection, key)
         now = time.monotonic()
-        if found and found.orphaned:
+        if found and found.orphaned and _end(connection, found):
             listener(Event(EventKind.ORPHAN, text=str(found)))
-            send(connection, f"SELECT pg_catalog.pg_terminate_backend({found.pid})")
         elif now >= deadline:
-            raise RunnerBusy(
-                f"another run is working on this database: {found or _ENDED}",
-                hint="wait for it, or give it more time: --wait 10min",
-            )
+            raise _busy(found)
         elif now >= next_event:
             listener(Event(EventKind.WAITING, text=str(found or _ENDED)))
             next_event = now + _EVENT_EVERY_S
         time.sleep(min(pause * random.uniform(0.7, 1.3), max(deadline - now, 0.01)))
         pause = min(pause * 1.5, _LONGEST_PAUSE_S)
+
+
+def _end(connection: Connection, orphan: Holder) -> bool:
+    """End a session; False where this user may not, because it is another role's."""
+    try:
+        send(connection, f"SELECT pg_catalog.pg_terminate_backend({orphan.pid})")
+    except ServerError as error:
+        if error.sqlstate != _NOT_PERMITTED:
+            raise
+        return False
+    return True
+
+
+def _busy(found: Holder | None) -> RunnerBusy:
+    hint = "wait for it, or give it more time: --wait 10min"
+    if found and found.orphaned:
+        hint = (
+            f"its client is gone, and only {found.user}, a member of that role or of "
+            f"pg_signal_backend may end its session: SELECT pg_terminate_backend({found.pid})"
+        )
+    return RunnerBusy(f"another run is working on this database: {found or _ENDED}", hint=hint)
 
 
 def release(connection: Connection) -> None:
@@ -163,7 +182,12 @@ def wait_until_free(connection: Connection, schema: str, *, wait_s: float) -> Ho
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The session that has the lock; its ``query`` is not in the text, as of a Blocker."""
+    """The session that has the lock; its ``query`` is not in the text, as of a Blocker.
+
+    Attributes:
+        watched_s: how long ago the second session of the same run has looked at it, seconds; None
+            where it has none.
+    """
 
     pid: int
     user: str
@@ -173,6 +197,7 @@ class Holder:
     connected_s: int
     in_state_s: int
     query: str
+    watched_s: int | None
 
     @property
     def ours(self) -> bool:
@@ -186,8 +211,14 @@ class Holder:
 
     @property
     def orphaned(self) -> bool:
-        """Whether it is a run of turnback that has been idle for longer than a run ever pauses."""
-        return self.ours and self.state.startswith("idle") and self.in_state_s >= ORPHAN_S
+        """Whether it is a run of turnback that has been idle for longer than a run ever pauses.
+
+        A run that is still sending a large message is idle for the server; but it looks at that
+        session from its second one.
+        """
+        watched = self.watched_s is not None and self.watched_s < ORPHAN_S / 2
+        idle = self.state.startswith("idle") and self.in_state_s >= ORPHAN_S
+        return self.ours and idle and not watched
 
     def __str__(self) -> str:
         return (
@@ -199,6 +230,11 @@ class Holder:
 
 def holder(connection: Connection, key: int) -> Holder | None:
     """The session that holds the lock, and what it does now; None if the lock is free."""
-    params = {"high": (key >> 32) & 0xFFFFFFFF, "low": key & 0xFFFFFFFF}
+    params = {
+        "high": (key >> 32) & 0xFFFFFFFF,
+        "low": key & 0xFFFFFFFF,
+        "run": APPLICATION,
+        "monitor": MONITOR,
+    }
     found = query(connection, load("lock_holder"), class_row(Holder), params)
     return found[0] if found else None

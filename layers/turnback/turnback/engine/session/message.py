@@ -6,6 +6,7 @@ is known from the results that arrived before the error, so they are read here.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -23,9 +24,11 @@ Connection = psycopg.Connection[tuple[object, ...]]
 T = TypeVar("T")
 # How often the watcher of a message without an answer is called, seconds.
 _INTERVAL_S = 0.05
+_AT_LEAST_EVERY_S = 0.5
 _COPY = (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH)
 _ENDS = (b"COMMIT", b"ROLLBACK", b"PREPARE TRANSACTION")
-_LOST = ("57P01", "57P02", "57P03", "08")
+# With these the server ends the session, whatever the SQLSTATE; a script can raise any SQLSTATE.
+_FATAL = ("FATAL", "PANIC")
 # What is wrong with the server, whatever it was sent (PostgreSQL manual, appendix A).
 _OF_THE_SERVER = {
     "25006": "this server is read-only: name the endpoint of the writer",
@@ -169,11 +172,16 @@ def _await(connection: Connection, generator: PQGen[T], watch: Watcher | None) -
 
 
 def _watched(generator: PQGen[T], watch: Watcher) -> PQGen[T]:
-    """The same generator; psycopg resumes it with nothing when nothing came for an interval."""
+    """The same generator; psycopg resumes it with nothing when nothing came for an interval.
+
+    A message on its way through a slow network is resumed whenever a part of it was sent.
+    """
     wanted = next(generator)
+    called = time.monotonic()
     while True:
         ready = yield wanted
-        if not ready:
+        if not ready or time.monotonic() > called + _AT_LEAST_EVERY_S:
+            called = time.monotonic()
             watch.no_answer()
         try:
             wanted = generator.send(ready)
@@ -187,6 +195,16 @@ def lost(exc: Exception) -> DatabaseUnreachable:
     return DatabaseUnreachable(
         f"the connection to the database was lost: {str(exc).strip()}",
         hint="run it again: the next run continues from what the database has recorded",
+    )
+
+
+def ended_by_server(message: str, sqlstate: str) -> DatabaseUnreachable:
+    """The error for a session that the server has ended, with what it says."""
+    return DatabaseUnreachable(
+        f"the server ended the connection: {message}",
+        sqlstate=sqlstate,
+        hint="run it again: the next run continues from what the database has recorded; "
+        "the server's log says more",
     )
 
 
@@ -218,7 +236,9 @@ def server_error(index: int, result: PGresult) -> ServerError | DatabaseUnreacha
 
     sqlstate = field(DiagnosticField.SQLSTATE) or ""
     message = field(DiagnosticField.MESSAGE_PRIMARY) or result.get_error_message().strip()
-    if sqlstate.startswith(_LOST) or not sqlstate:
+    if field(DiagnosticField.SEVERITY_NONLOCALIZED) in _FATAL:
+        return ended_by_server(message, sqlstate)
+    if not sqlstate:
         return lost(Exception(message))
     position = field(DiagnosticField.STATEMENT_POSITION)
     internal = field(DiagnosticField.INTERNAL_POSITION)

@@ -36,6 +36,7 @@ TRANSACTION_ENDED = "turnback: the script has ended its transaction"
 DONE_ALREADY = "turnback: another run has done it"
 READ_ONLY = "turnback: the server accepts no writes"
 READ_ONLY_STATE = "25006"
+HISTORY_REMOVED = "turnback: rows of the history are gone"
 
 
 def query(

@@ -324,6 +324,14 @@ def open_source(
                 "changed",
             )
         yield source
+        try:
+            connection.execute("ROLLBACK")
+        except psycopg.Error as error:
+            raise SnapshotFailed(
+                f"the session that the dump was taken in has ended: {said_by(error)}",
+                sqlstate=error.sqlstate,
+                hint="take it again: what pg_dump read after that is of another moment",
+            ) from error
 
 
 def _look(
