@@ -14,8 +14,8 @@ _COMMENT = re.compile(r"\s+|--[^\n]*|/\*")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 # What may have a line in it that only looks like a comment.
 _QUOTES = re.compile(
-    r"(?P<comment>--[^\n]*)|(?P<block>/\*)|\b[eE]'(?:[^'\\]|\\.|'')*+'|'(?:[^']|'')*+'"
-    r'|"(?:[^"]|"")*+"|(?<![\w$])(?P<dollar>\$(?:[^\W\d]\w*)?\$)',
+    r"(?P<comment>--[^\n]*)|(?P<block>/\*)|\b[eE]'(?>[^'\\]|\\.|'')*+'|'(?>[^']|'')*+'"
+    r'|"(?>[^"]|"")*+"|(?<![\w$])(?P<dollar>\$(?:[^\W\d]\w*)?\$)',
     re.DOTALL,
 )
 _DURATION = re.compile(r"^(\d+)[ ]?(ms|s|min|h)$")
