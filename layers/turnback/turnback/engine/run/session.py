@@ -79,9 +79,7 @@ class Session:
             Recorder(history_schema, context),
             options,
             listener,
-            functools.partial(
-                open_session, lock.application_of(context.run, lock.MONITOR), looks
-            ),
+            functools.partial(open_session, lock.application_of(context.run, lock.MONITOR), looks),
         )
 
     @property
