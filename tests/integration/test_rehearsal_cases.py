@@ -198,6 +198,29 @@ def test_a_table_that_the_rollback_keeps_is_no_difference(
     assert found.migrations[1].kept == (reason if word == "exact" else [])
 
 
+def test_the_trace_names_a_table_as_others_know_it(judged: Judge) -> None:
+    base = ("CREATE TABLE notes (a int); INSERT INTO notes VALUES (1);", "DROP TABLE notes;")
+    renamed = (
+        "ALTER TABLE notes RENAME TO pages; ALTER TABLE pages ALTER a TYPE bigint;"
+        "CREATE INDEX ON pages (a);"
+    )
+    replaced = (
+        "CREATE TABLE other AS SELECT * FROM notes; DROP TABLE notes;"
+        "ALTER TABLE other RENAME TO notes; UPDATE notes SET a = 2 WHERE a > 0;"
+        "ALTER TABLE notes ADD id int GENERATED ALWAYS AS IDENTITY;"
+    )
+    _, rename = judged(base, (renamed, "SELECT 1;")).migrations
+    locks = [[relation for relation, _ in trace.locks] for trace in rename.statements]
+    # The second takes another kind as well, and the third no more.
+    assert locks == [["notes"], ["notes"], []]
+    assert [trace.rewrites for trace in rename.statements] == [(), ("notes",), ()]
+    # A table with the name of one that is gone is in nobody's way.
+    _, replace = judged(base, (replaced, "SELECT 1;")).migrations
+    assert [trace.scans for trace in replace.statements] == [("notes",), (), (), (), ()]
+    for trace in replace.statements[1:]:
+        assert (trace.locks, trace.rewrites, trace.writes) == ((), (), ())
+
+
 READER = (
     "CREATE ROLE case_reader; CREATE TABLE notes (id int); GRANT SELECT ON notes TO case_reader;",
     "DROP TABLE notes; DROP ROLE case_reader;",

@@ -82,8 +82,9 @@ class StatementTrace:
 
 @dataclass(slots=True)
 class _Effects:
-    """The transaction as it was after the last statement."""
+    """The transaction as it was after the last statement; tables by oid, as names change hands."""
 
+    names: dict[str, str] = field(default_factory=dict)
     locks: set[tuple[str, str]] = field(default_factory=set)
     files: dict[str, str] = field(default_factory=dict)
     scans: dict[str, int] = field(default_factory=dict)
@@ -103,8 +104,9 @@ class Tracer:
         self._superuser = superuser
         self._last = _Effects()
         self._last = self._read(every=True)
-        # What the migration makes itself is locked, written and scanned by nobody else.
-        self._known = set(self._last.files)
+        # What the migration makes itself is locked, written and scanned by nobody else. A table has
+        # the name under which others know it, whatever the migration calls it.
+        self._known = self._last.names
 
     def run(self, runnable: Runnable, statement: Statement) -> StatementTrace:
         """Run a statement.
@@ -124,9 +126,9 @@ class Tracer:
             ms=ms,
             locks=tuple(
                 sorted(
-                    (relation, mode)
-                    for relation, mode in after.locks - before.locks
-                    if mode not in _HARMLESS and relation in self._known
+                    (self._known[table], mode)
+                    for table, mode in after.locks - before.locks
+                    if mode not in _HARMLESS and table in self._known
                 )
             ),
             rewrites=self._changed(before.files, after.files),
@@ -135,14 +137,20 @@ class Tracer:
         )
 
     def _changed(self, before: dict[str, str], after: dict[str, str]) -> tuple[str, ...]:
-        return tuple(sorted(name for name, node in after.items() if before.get(name, node) != node))
+        return tuple(
+            sorted(
+                self._known[table]
+                for table, node in after.items()
+                if table in self._known and before.get(table, node) != node
+            )
+        )
 
     def _grown(self, before: dict[str, int], after: dict[str, int]) -> tuple[str, ...]:
         return tuple(
             sorted(
-                name
-                for name, count in after.items()
-                if count > before.get(name, 0) and name in self._known
+                self._known[table]
+                for table, count in after.items()
+                if table in self._known and count > before.get(table, 0)
             )
         )
 
@@ -152,7 +160,7 @@ class Tracer:
         Locks are those of the locked ones alone: to look for the locks of each table takes long.
         """
         query = (
-            f"SELECT c.oid::pg_catalog.regclass::text, {'NULL' if every else _MODES}, "
+            f"SELECT c.oid, c.oid::pg_catalog.regclass::text, {'NULL' if every else _MODES}, "
             "pg_catalog.pg_relation_filenode(c.oid), pg_catalog.pg_stat_get_xact_numscans(c.oid), "
             "pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) "
             "+ pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) "
@@ -162,14 +170,15 @@ class Tracer:
             f"AND n.nspname <> 'information_schema' {'' if every else _LOCKED}"
         )
         last = self._last
-        now = _Effects(set(), dict(last.files), dict(last.scans), dict(last.changes))
-        for name, modes, node, scans, changes in rows(send(self._connection, query)[0]):
-            relation = str(name)
-            now.locks |= {(relation, mode) for mode in (modes or "").split()}
-            now.files[relation] = str(node)
+        now = _Effects({}, set(), dict(last.files), dict(last.scans), dict(last.changes))
+        for oid, name, modes, node, scans, changes in rows(send(self._connection, query)[0]):
+            table = str(oid)
+            now.names[table] = str(name)
+            now.locks |= {(table, mode) for mode in (modes or "").split()}
+            now.files[table] = str(node)
             # They count from the session's last report on, not from the transaction's beginning.
-            now.scans[relation] = int(scans or 0)
-            now.changes[relation] = int(changes or 0)
+            now.scans[table] = int(scans or 0)
+            now.changes[table] = int(changes or 0)
         return now
 
 
