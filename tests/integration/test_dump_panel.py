@@ -34,6 +34,7 @@ from turnback.errors import DatabaseRefused, RestoreFailed, SnapshotFailed
 from turnback.local.programs import binaries, clean_environment
 from turnback.local.server import EmbeddedServer
 from turnback.recovery.dumps.catalog import DumpRecord
+from turnback.recovery.dumps.fill import Filling
 
 from tests.dumps import Memory, dump, request, restore
 from tests.filled import fill
@@ -320,6 +321,24 @@ def test_every_database_of_the_panel_comes_back_or_its_backup_says_what_does_not
         pytest.skip(f"PostgreSQL {made_on} does not have it")
     source = newest if versions == "18" else request.getfixturevalue("oldest")
     comes_back(case, source, newest if versions == "15-to-18" else source)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_what_depends_on_the_rows_is_made_a_second_time_where_a_restore_was_cut_off(
+    path: Path, newest: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rest = Filling.rest
+
+    def twice(filling: Filling) -> list[str]:
+        rest(filling)
+        return rest(filling)
+
+    monkeypatch.setattr(Filling, "rest", twice)
+    case = Case(path)
+    if int(case.one("until", "18")) < 18:
+        pytest.skip("PostgreSQL 18 does not have it")
+    comes_back(case, newest, newest)
 
 
 # Real schemas

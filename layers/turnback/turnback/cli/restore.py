@@ -139,7 +139,11 @@ def restore(
         refuse_while_running(open_stack(stack, reading=True), force, out)
     with _of_dump(where, snapshot, out) as from_dump:
         if into:
-            missing = from_dump.beside(into, dry_run=dry_run)
+            try:
+                missing = from_dump.beside(into, dry_run=dry_run)
+            except KeyboardInterrupt:
+                out.note(f'Stopped; nothing was swapped. The same command goes on with "{into}".')
+                raise
             out.document |= {"status": "dry_run"} if dry_run else {"status": "restored"}
             if dry_run:
                 out.result(f'It would be restored into "{into}", and needs {from_dump.room} there.')

@@ -59,6 +59,21 @@ SELECT pg_catalog.format('ANALYZE %I.%I', n.nspname, c.relname)
  WHERE c.relkind IN ('r', 'p', 'm') AND c.relispopulated AND NOT c.relisshared
    AND n.nspname NOT LIKE 'pg\\_t%' AND c.oid NOT IN (SELECT inhparent FROM far)
 """
+# What partitions have from their parent is dropped with that only; pg_restore begins with theirs.
+_PARTITIONED = """
+SELECT pg_catalog.format('ALTER TABLE %I.%I DROP CONSTRAINT IF EXISTS %I CASCADE',
+                         n.nspname, c.relname, k.conname)
+  FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'p' AND k.conparentid = 0 AND k.contype IN ('p', 'u', 'x', 'f')
+UNION ALL
+SELECT pg_catalog.format('DROP INDEX IF EXISTS %I.%I CASCADE', n.nspname, c.relname)
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'I'
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid)
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k
+                    WHERE k.conindid = c.oid AND k.contype IN ('p', 'u', 'x'))
+"""
 # The CHECK constraints of tables: the entry of the table's rows, and what to run with each.
 _CHECKS = """
 SELECT pg_catalog.format('TABLE DATA %s %s %s', n.nspname, c.relname,
@@ -147,9 +162,10 @@ class Filling:
             RestoreFailed: the dump is gone or was changed, the time is over, or what protects the
                 rows could not be restored.
         """
-        # Before anything is dropped: a login may have expired since the rows were there.
-        self._endpoint.open("turnback fill").close()
         self._passes.verify()
+        with self._endpoint.open("turnback fill") as session:
+            for (drop,) in session.execute(_PARTITIONED.encode()).fetchall():
+                session.execute(str(drop).encode())
         # To drop a subscription drops its slot on another server; they come last.
         options = ("--section=post-data", "--no-subscriptions", "--clean", "--if-exists")
         left = self._again(self._passes.run(*options))
