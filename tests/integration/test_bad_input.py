@@ -174,7 +174,7 @@ def test_check_finds_all_of_them_at_once_and_without_a_database(
     wanted = []
     for number, (content, place, message, _) in enumerate(REFUSED_FILES.values(), 1):
         files[f"sql/{number:04}_bad.sql"] = content
-        wanted.append((f"sql/{number:04}_bad.sql:{place}: ", message))
+        wanted.append((f"migrations/sql/{number:04}_bad.sql:{place}: ", message))
 
     answer = turnback("check", folder=project_factory(files))
 
@@ -353,7 +353,7 @@ def test_what_is_opened_and_never_closed_is_pointed_at_and_nothing_is_recorded_a
     assert answer.code in (1, 3), answer.err
     assert tables(database) <= {"first"}
     assert ("0002", "applied") not in history(database)
-    assert re.search(rf"error: sql/0002_second\.sql:{place}: ", answer.err), answer.err
+    assert re.search(rf"error: migrations/sql/0002_second\.sql:{place}: ", answer.err), answer.err
     # The error shows the user's SQL, never the record that travels with it.
     assert "migration_log" not in answer.err
 

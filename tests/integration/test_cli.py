@@ -277,16 +277,23 @@ def test_a_rollback_that_fails_points_into_its_file_and_leaves_the_migration_app
     assert history(database)[1:] == [("0002", "applied"), ("0003", "rolled_back")]
 
 
-def test_up_dry_run_prints_the_exact_sql_and_changes_nothing(run: Command, database: str) -> None:
+def test_up_dry_run_prints_the_sql_of_the_user_with_v_that_of_turnback_and_changes_nothing(
+    run: Command, database: str
+) -> None:
     before = fingerprint(database)
 
     answer = run("up", "--dry-run")
 
     assert answer.code == 0
-    for number in (1, 2, 3):
-        assert f"-- up 000{number} t{number} (sql/000{number}_t{number}.sql)\n" in answer.out
-        assert f"CREATE TABLE t{number} (id int);\n" in answer.out
+    shown = [
+        f"-- up 000{number} t{number} (sql/000{number}_t{number}.sql)\n"
+        f"CREATE TABLE t{number} (id int);\n\n"
+        for number in (1, 2, 3)
+    ]
+    assert answer.out == "".join(shown)
     assert "nothing was changed" in answer.err
+    whole = run("up", "--dry-run", "-v").out
+    assert "CREATE TABLE t3 (id int);\n" in whole and "INSERT INTO" in whole
     assert fingerprint(database) == before
 
 
@@ -373,7 +380,7 @@ def test_a_verify_script_that_fails_takes_its_migration_with_it_and_is_pointed_a
     answer = turnback("up", url=database, folder=folder)
 
     assert answer.code == 1
-    assert "error: verify/0001_verify.sql:3:1: no index" in answer.err
+    assert "error: migrations/verify/0001_verify.sql:3:1: no index" in answer.err
     assert "nothing of 0001 was kept" in answer.err
     assert tables(database) == set()
     assert history(database) == [("0001", "failed")]
@@ -393,7 +400,7 @@ def test_a_verify_script_cannot_write(
 ) -> None:
     answer = turnback("up", url=database, folder=with_verify(project_factory, sql))
     assert answer.code == 1
-    assert "error: verify/0001_verify.sql:" in answer.err
+    assert "error: migrations/verify/0001_verify.sql:" in answer.err
     assert "read-only" in answer.err or "read-write" in answer.err
     assert tables(database) == set()
 
@@ -423,7 +430,7 @@ def test_a_verify_script_that_would_leave_the_transaction_is_refused(
     before = fingerprint(database)
     answer = turnback("up", url=database, folder=with_verify(project_factory, sql))
     assert answer.code == 3
-    assert "error: verify/0001_verify.sql" in answer.err
+    assert "error: migrations/verify/0001_verify.sql" in answer.err
     assert fingerprint(database) == before
 
 
@@ -638,6 +645,15 @@ def test_package_refuses_files_that_are_not_what_the_sums_say(folder: Path) -> N
     assert answer.code == 3
     assert "sql/0002_t2.sql: differs from SHA256SUMS" in answer.err
     assert not list(folder.parent.glob("*.zip"))
+
+
+def test_files_that_are_not_what_the_sums_say_are_one_warning(run: Command, folder: Path) -> None:
+    add(folder, {f"sql/000{number}_t{number}.sql": "SELECT 1;\n" for number in (1, 2, 3)})
+    add(folder, {"rollback/0001_rollback.sql": "SELECT 1;\n"})
+    warnings = [line for line in run("up").err.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 1
+    assert warnings[0].count("differs from SHA256SUMS") == 3
+    assert warnings[0].endswith("and 1 more; if this is intended: turnback check --fix")
 
 
 def test_package_refuses_a_release_that_is_no_semantic_version(folder: Path) -> None:

@@ -37,7 +37,7 @@ def old_grammar(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def split(text: str) -> list[Statement]:
         if UNREAD in text:
-            raise SqlSyntaxError("syntax error", 0)
+            raise SqlSyntaxError("syntax error", 0, "")
         return statements.split(text)
 
     monkeypatch.setattr(bulk, "split", split)

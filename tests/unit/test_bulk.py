@@ -278,3 +278,39 @@ def test_the_places_of_all_statements_of_a_large_script_cost_one_reading(
     first = readings
     assert [script.position(10 * n)[0] for n in range(500)] == list(range(1, 501))
     assert readings == first
+
+
+def test_an_error_at_the_end_of_a_large_script_is_found_once_and_without_all_that_is_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "INSERT INTO t VALUES (1, 'a row');\n" * 40_000 + "CREATE TABEL t ();\n"
+    (tmp_path / "sql").mkdir()
+    (tmp_path / "sql/0001_a.sql").write_text(text)
+    script = load_project(tmp_path).migrations[0].forward
+    assert isinstance(script, LargeScript)
+    with pytest.raises(SqlSyntaxError) as found:
+        statements_of(script)
+    assert found.value.offset == text.index("TABEL")
+    assert len(found.value.before) < len(text) / 10
+
+    # What explains the error neither reads the script again nor parses all that is before it.
+    monkeypatch.setattr(bulk, "split", pytest.fail)
+    assert prepare(script).statements is None
+
+
+def test_a_command_of_psql_in_a_large_script_is_named(tmp_path: Path) -> None:
+    text = "INSERT INTO t VALUES (1, 'a row');\n" * 40_000 + "\\i other.sql\n"
+    (tmp_path / "sql").mkdir()
+    (tmp_path / "sql/0001_a.sql").write_text(text)
+    with pytest.raises(InvalidMigration, match=r"'\\i' is a command of psql") as found:
+        prepare(load_project(tmp_path).migrations[0].forward)
+    assert (found.value.line, found.value.column) == (40_001, 1)
+
+
+def test_copy_with_data_in_a_large_script_is_named(tmp_path: Path) -> None:
+    text = "SELECT 'some text';\n" * 60_000 + "COPY t FROM stdin;\n1\tit's\n\\.\n"
+    (tmp_path / "sql").mkdir()
+    (tmp_path / "sql/0001_a.sql").write_text(text)
+    with pytest.raises(InvalidMigration, match="COPY from stdin needs a client") as found:
+        prepare(load_project(tmp_path).migrations[0].forward)
+    assert (found.value.line, found.value.column) == (60_001, 1)

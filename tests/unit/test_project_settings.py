@@ -168,6 +168,24 @@ def test_an_env_file_with_another_line_is_refused(tmp_path: Path) -> None:
     assert (caught.value.file, caught.value.line) == (".env", 2)
 
 
+def test_a_file_that_is_not_utf_8_is_refused_in_words_and_a_byte_order_mark_is_skipped(
+    tmp_path: Path,
+) -> None:
+    for name, read in ((".env", read_env_file), ("turnback.toml", ProjectFile.read)):
+        for data, words in (("A=b".encode("utf-16"), "it is UTF-16"), (b"\nA=\xff", "byte 0xff")):
+            (tmp_path / name).write_bytes(data)
+            with pytest.raises(ConfigurationError, match=words) as caught:
+                read(tmp_path)
+            assert (caught.value.file, caught.value.hint) == (name, "save it as UTF-8")
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfA=b")
+    assert read_env_file(tmp_path) == {"A": "b"}
+
+
+def test_a_virtual_environment_of_this_name_is_no_env_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+    assert read_env_file(tmp_path) == {}
+
+
 def test_an_option_then_a_variable_then_the_file_then_the_default_counts(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,7 +35,7 @@ def test_what_turnback_cannot_read_it_does_not_offer_to_undo(
 
     def only_the_rollback(one: Script) -> object:
         if one.path.startswith("sql/"):
-            raise script.SqlSyntaxError("syntax error", 0)
+            raise script.SqlSyntaxError("syntax error", 0, "")
         return readable(one)
 
     monkeypatch.setattr(script, "statements_of", only_the_rollback)

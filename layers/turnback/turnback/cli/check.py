@@ -10,6 +10,7 @@ from turnback.cli import options as opt
 from turnback.cli.annotations import Annotations, folder_of, format_option, formatted
 from turnback.cli.database import has_own_database, open_engine
 from turnback.cli.output import Output, reported
+from turnback.cli.snippet import located, snippet
 from turnback.errors import CheckFailed, ChecksumMismatch, ProjectNotFound, TurnbackError
 from turnback.migrations.checksums import FILE, compare, scripts_of, write_sums
 from turnback.migrations.discovery import scan
@@ -74,7 +75,9 @@ def check(
         return 0
     out.document["status"] = "findings"
     for finding in findings:
-        out.result(str(finding))
+        out.result(located(finding))
+        for line in snippet(finding):
+            out.result(line)
         if finding.hint:
             out.result(f"    {finding.hint}")
     out.note(f"{counted(len(findings), 'finding')}.")

@@ -203,8 +203,13 @@ def _detail(detail: str) -> list[str]:
 
 def print_error(error: TurnbackError) -> None:
     """Print an error, with its statement and hint, on stderr."""
-    lines = [click.style("error: ", fg="red", bold=True) + str(error)]
-    if error.statement:
+    # An error is rare, and nothing else needs it.
+    from turnback.cli.snippet import located, snippet
+
+    lines = [click.style("error: ", fg="red", bold=True) + located(error)]
+    if shown := snippet(error):
+        lines += shown
+    elif error.statement:
         lines.append(_indent(error.statement))
     if error.sqlstate:
         lines.append(f"  SQLSTATE {error.sqlstate}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from turnback.cli.output import (
     Output,
     ask,
     human_ms,
+    is_verbose,
     may_ask,
     reported,
 )
-from turnback.engine import Done, Engine, Interrupted, Options, Plan, Report
+from turnback.engine import Done, Engine, Interrupted, Options, Plan, Report, Step
 from turnback.engine.look.status import version_before_last
 from turnback.engine.session.connection import describe
 from turnback.errors import (
@@ -32,6 +34,7 @@ from turnback.migrations.discovery import load_project
 from turnback.migrations.model import Project
 from turnback.wording import counted, listed
 
+_SHOWN_FILES = 3
 _number = click.option(
     "-n", "--number", type=click.IntRange(min=1), help="How many migrations; 1 if not given."
 )
@@ -41,7 +44,11 @@ _number = click.option(
 @click.argument("version", required=False, type=opt.Version())
 @opt.database
 @opt.directory
-@click.option("--dry-run", is_flag=True, help="Print the plan and the exact SQL; change nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print the plan and its SQL, with -v what turnback adds as well; change nothing.",
+)
 @click.option(
     "--out-of-order",
     is_flag=True,
@@ -131,7 +138,11 @@ def up(
 @_number
 @opt.database
 @opt.directory
-@click.option("--dry-run", is_flag=True, help="Print the plan and the exact SQL; change nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print the plan and its SQL, with -v what turnback adds as well; change nothing.",
+)
 @opt.yes
 @opt.lock_options
 @opt.as_json
@@ -316,9 +327,10 @@ def _record_sums(project: Project, plan: Plan) -> Project:
 def _warn_of_checksums(project: Project, out: Output) -> None:
     if project.sums is None:
         return
-    for finding in compare(project):
-        if isinstance(finding, ChecksumMismatch):
-            out.warn(f"{finding}; if this is intended: turnback check --fix")
+    found = [one for one in compare(project) if isinstance(one, ChecksumMismatch)]
+    if found:
+        texts = listed([str(one) for one in found], _SHOWN_FILES, "; ")
+        out.warn(f"{texts}; if this is intended: turnback check --fix")
 
 
 def _show(engine: Engine, plan: Plan, out: Output) -> int:
@@ -330,13 +342,13 @@ def _show(engine: Engine, plan: Plan, out: Output) -> int:
     ]
     if plan.empty:
         out.result("Nothing to do.")
-    for step in out.document["plan"]:
+    for step, planned in zip(out.document["plan"], plan.steps, strict=True):
         way = "" if step["in_transaction"] else ", statement by statement, outside a transaction"
         if step.get("half_done"):
             way += "; half done: statements with nothing to undo are skipped"
         out.result(f"-- {plan.direction} {step['version']} {step['name']} ({step['file']}{way})")
-        for message in step["sql"]:
-            out.result(message)
+        for text in step["sql"] if is_verbose() else _scripts(planned):
+            out.result(text)
         out.result()
     out.note(f"Dry run: {counted(len(plan.steps), 'migration')}; nothing was changed.")
     return 0
@@ -359,6 +371,14 @@ def _run(engine: Engine, plan: Plan, out: Output) -> Report:
 
 def _done(report: Report) -> list[Done]:
     return report.applied or report.rolled_back
+
+
+def _scripts(step: Step) -> Iterable[str]:
+    """What the user wrote, and nothing of turnback's own."""
+    yield step.runnable.script.sql.rstrip()
+    if step.verify:
+        yield f"-- verify ({step.verify.script.path})"
+        yield step.verify.script.sql.rstrip()
 
 
 def _close(report: Report, verb: str, began: float, out: Output) -> int:

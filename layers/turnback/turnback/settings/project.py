@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import re
 from collections.abc import Iterable, Mapping
@@ -88,12 +89,9 @@ class ProjectFile:
             ConfigurationError: it is not TOML, or has an unknown key or a value of a wrong type.
         """
         path = folder / FILE
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
+        text = _text_of(path)
+        if text is None:
             return cls()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"cannot be read: {error}", file=FILE) from error
         # Only here: most projects have no such file.
         import tomllib
 
@@ -247,13 +245,11 @@ def read_env_file(folder: Path) -> dict[str, str]:
     Raises:
         ConfigurationError: a line is something else, or the file cannot be read.
     """
-    try:
-        text = (folder / ENV_FILE).read_text(encoding="utf-8")
-    except (FileNotFoundError, IsADirectoryError):
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot be read: {error}", file=ENV_FILE) from error
-    found = {}
+    # A folder of this name is mostly a virtual environment of Python.
+    text = None if (folder / ENV_FILE).is_dir() else _text_of(folder / ENV_FILE)
+    found: dict[str, str] = {}
+    if text is None:
+        return found
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.strip()
         if not line or line.startswith("#"):
@@ -265,6 +261,33 @@ def read_env_file(folder: Path) -> dict[str, str]:
             )
         found[match[1]] = _unquoted(match[2])
     return found
+
+
+def _text_of(path: Path) -> str | None:
+    """The text of a file, without a byte order mark; None without the file.
+
+    Raises:
+        ConfigurationError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot be read: {error.strerror}",
+            file=path.name,
+            hint="check what it is, and its rights",
+        ) from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        mark = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        what = "it is UTF-16" if mark else f"byte 0x{data[error.start]:02x} is not UTF-8"
+        line = None if mark else data.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(
+            f"cannot be read: {what}", file=path.name, line=line, hint="save it as UTF-8"
+        ) from error
 
 
 def _unquoted(value: str) -> str:

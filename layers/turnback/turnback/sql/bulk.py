@@ -75,9 +75,16 @@ def statements_of(script: Script) -> Sequence[Statement]:
         return split(script.sql)
     if script.reading is None:
         table = _Table()
-        _Reader(script, table).read()
-        found = BulkStatements(script, table, range(len(table.starts)))
+        found: BulkStatements | SqlSyntaxError
+        try:
+            _Reader(script, table).read()
+            found = BulkStatements(script, table, range(len(table.starts)))
+        except SqlSyntaxError as error:
+            # Its traceback would keep the reader, with all that it has read.
+            found = error.with_traceback(None)
         object.__setattr__(script, "reading", found)
+    if isinstance(script.reading, SqlSyntaxError):
+        raise script.reading
     assert isinstance(script.reading, BulkStatements)
     return script.reading
 
@@ -415,7 +422,7 @@ class _Reader:
             except SqlSyntaxError as error:
                 if whole or not _BROKEN_OFF.match(error.message):
                     offset = self._count() + error.offset
-                    raise SqlSyntaxError(error.message, offset) from None
+                    raise SqlSyntaxError(error.message, offset, error.before) from None
             size *= 2
 
     def _cut(self, size: int) -> int | None:

@@ -25,12 +25,14 @@ class SqlSyntaxError(Exception):
     Attributes:
         message: PostgreSQL's words.
         offset: where, in characters from 0.
+        before: what the parser was given, up to the error: of a large script, some statements.
     """
 
-    def __init__(self, message: str, offset: int) -> None:
+    def __init__(self, message: str, offset: int, before: str) -> None:
         super().__init__(message)
         self.message = message
         self.offset = offset
+        self.before = before
 
 
 class _Error(ctypes.Structure):
@@ -82,7 +84,8 @@ def parse_tree(sql: str) -> list[dict[str, Any]]:
     try:
         if result.error:
             error = result.error.contents
-            raise SqlSyntaxError(error.message.decode("utf-8"), max(error.cursorpos - 1, 0))
+            offset = max(error.cursorpos - 1, 0)
+            raise SqlSyntaxError(error.message.decode("utf-8"), offset, sql[:offset])
         statements: list[dict[str, Any]] = json.loads(result.parse_tree)["stmts"]
         return statements
     finally:

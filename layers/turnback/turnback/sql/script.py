@@ -197,15 +197,16 @@ def _refuse_transactions(script: Script, ends: Sequence[tuple[int, Statement]], 
 
 def _explain(script: Script, error: SqlSyntaxError) -> None:
     """Say kindly what only psql understands; anything else is the server's to refuse."""
-    if (copy := _copy_before(script, error.offset)) is not None:
+    if (copy := _copy_before(error)) is not None:
         raise _refused(
             script,
-            copy.offset,
+            error.offset - len(error.before) + copy.offset,
             "COPY from stdin needs a client that feeds it",
             "write the rows as INSERT … VALUES",
         )
-    if script.sql[error.offset : error.offset + 1] == "\\":
-        command = script.sql[error.offset :].split(None, 1)[0]
+    line = _rest_of_line(script, error.offset)
+    if line.startswith("\\"):
+        command = line.split(None, 1)[0]
         raise _refused(
             script,
             error.offset,
@@ -214,10 +215,19 @@ def _explain(script: Script, error: SqlSyntaxError) -> None:
         )
 
 
-def _copy_before(script: Script, offset: int) -> Statement | None:
-    """The COPY FROM stdin whose data begins at the offset, where the SQL ends."""
+def _rest_of_line(script: Script, offset: int) -> str:
+    """The text from an offset to the end of its line, or of the block that it is in."""
+    for block in script.blocks():
+        if offset < len(block):
+            return block[offset:].partition("\n")[0]
+        offset -= len(block)
+    return ""
+
+
+def _copy_before(error: SqlSyntaxError) -> Statement | None:
+    """The COPY FROM stdin whose data begins where the SQL ends."""
     try:
-        statements = split(script.sql[:offset])
+        statements = split(error.before)
     except SqlSyntaxError:
         return None
     last = statements[-1] if statements else None

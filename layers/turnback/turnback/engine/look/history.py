@@ -189,7 +189,7 @@ class History:
             return False
         if not comment.startswith(_MARK):
             raise HistoryConflict(
-                f"the table {self.schema}.migrations belongs to another tool",
+                f"{self.schema}.migrations belongs to another tool",
                 hint=ELSEWHERE,
             )
         if int(comment.removeprefix(_MARK)) > FORMAT:
