@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import socket
 import zipfile
@@ -10,6 +12,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from click.testing import CliRunner
+from turnback.cli.main import cli
 from turnback.errors import InvalidArtifact
 from turnback.migrations.artifact import open_artifact
 
@@ -757,3 +761,31 @@ def test_a_zip_that_climbs_out_of_its_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArtifact, match=r"\.\./outside\.sql"):
         open_artifact(archive)
     assert not (tmp_path / "outside.sql").exists()
+
+
+@pytest.mark.parametrize("command", ["check", "generate new", "up", "lint", "init"])
+def test_a_folder_in_the_place_of_a_file_is_an_error_and_no_traceback(
+    command: str, database: str, project_factory: ProjectFactory
+) -> None:
+    folder = project_factory(FIRST, sums=False)
+    (folder / "SHA256SUMS").mkdir()
+    answer = turnback(*command.split(), url=database, folder=folder)
+    if command != "init":
+        refused(answer, 2, "SHA256SUMS: Is a directory", "check that it is what it should be")
+        document = turnback(*command.split(), "--json", url=database, folder=folder).document
+        assert document["error"]["type"] == "ConfigurationError"
+
+
+def test_a_disk_that_is_full_is_an_error_and_no_traceback(
+    project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project_factory(FIRST)
+
+    def full(*_: object, **__: object) -> None:
+        # What write(2) and close(2) say names no file.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("turnback.cli.project.make_folders", full)
+    done = CliRunner().invoke(cli, ["init", "--dir", str(folder)], standalone_mode=False)
+    assert (done.exception, done.return_value) == (None, 2)
+    assert "error: No space left on device" in done.stderr

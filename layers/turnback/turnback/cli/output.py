@@ -31,6 +31,8 @@ _REPORTS = {
     *("check", "checklist", "config", "db url", "explain", "health", "lint", "locks"),
     *("rehearse", "runs", "snapshots", "status", "watch"),
 }
+# A disk that is full, a quota that is reached, a disk that fails.
+_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EIO) if os.name == "posix" else (errno.ENOSPC,)
 # The exit code of a command whose result could not be written, if it has no other.
 LOST_OUTPUT = ConfigurationError.exit_code
 
@@ -221,6 +223,15 @@ def print_error(error: TurnbackError) -> None:
         echo(on_terminal(line), err=True)
 
 
+def _of_file(error: OSError) -> ConfigurationError:
+    """What the system has against a file or a folder, such as its rights or a full disk."""
+    named = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+    return ConfigurationError(
+        f"{named}{error.strerror}",
+        hint="check that it is what it should be, its rights, and the room on its disk",
+    )
+
+
 def reported(command: Callable[P, int | None]) -> Callable[P, int]:
     """Give a command its ``Output`` as ``out``, and turn a TurnbackError into an exit code.
 
@@ -235,6 +246,10 @@ def reported(command: Callable[P, int | None]) -> Callable[P, int]:
             code = command(*args, **kwargs) or 0
         except TurnbackError as error:
             code = out.fail(error)
+        except OSError as error:
+            if error.filename is None and error.errno not in _OF_DISKS:
+                raise
+            code = out.fail(_of_file(error))
         except (KeyboardInterrupt, click.Abort):
             code = out.interrupted()
         return out.close(code)
