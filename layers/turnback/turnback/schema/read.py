@@ -73,10 +73,8 @@ def moment(connection: Connection) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def fingerprint(connection: Connection, *, history_schema: str = "public") -> Fingerprint:
     """The fingerprint of the database as it is now.
 
-    Left out are the server's own objects, temporary ones, those that belong to an extension (the
-    extension itself is included, with its version) and turnback's own. Data is not read, and the
-    value of a sequence is data. Of passwords in options
-    a few bits of a hash are kept.
+    What is left out, and why, is listed in docs/rehearsal.md: objects of the server, of extensions
+    and of turnback, what the server keeps for itself, secrets, and data.
 
     Args:
         connection: any session; it is left as it was, in its transaction if it is in one.
