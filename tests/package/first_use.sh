@@ -1,10 +1,6 @@
 #!/usr/bin/env bash
 # What somebody does first with an installed turnback, in an empty folder: it must work everywhere.
-# TURNBACK is the command, `turnback` if not given.
 set -euo pipefail
-
-read -ra command <<< "${TURNBACK:-turnback}"
-turnback() { "${command[@]}" "$@"; }
 
 place=$(mktemp -d)
 # On Linux, root's Postgres runs as another account, which must be able to enter.

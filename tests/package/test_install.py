@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def test_the_first_use_works_with_what_pipx_installs(wheel: Path, tmp_path: Path
     places = {"PIPX_HOME": str(tmp_path / "pipx"), "PIPX_BIN_DIR": str(tmp_path / "bin")}
     install = (TOOLS / "pipx", "install", "--quiet", "--python", sys.executable)
     must(*install, f"{wheel}[local]", cwd=tmp_path, env=places)
-    said = must("bash", FIRST_USE, cwd=tmp_path, env={"TURNBACK": str(tmp_path / "bin/turnback")})
+    path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    said = must("bash", FIRST_USE, cwd=tmp_path, env={"PATH": path})
     assert "1 migration proven" in said
     assert "1 migration applied" in said
     assert "1 migration rolled back" in said
