@@ -99,11 +99,11 @@ def test_what_the_numbers_of_lost_rows_are_is_said_where_the_database_was_restor
     database: str, folder: Path
 ) -> None:
     """The server counts what a restore writes as well."""
-    run = taken(turnback("backup", "--json", url=database, folder=folder))["run"]
+    run = taken(turnback("backup", "--json", "-v", url=database, folder=folder))["run"]
     assert turnback("restore", run, "--yes", url=database, folder=folder).code == 0
     with psycopg.connect(database) as connection:
         connection.execute("DELETE FROM users WHERE id <= 7")
-    answer = turnback("restore", run, "--dry-run", "--json", url=database, folder=folder)
+    answer = turnback("restore", run, "--dry-run", "--json", "-v", url=database, folder=folder)
     loss = answer.document["loss"]
     assert (loss["counted"], loss["reset"]) == ("since_made", True)
     assert loss["tables"] == [{"name": "public.users", "inserted": 50, "updated": 0, "deleted": 7}]
@@ -114,13 +114,13 @@ def test_what_the_numbers_of_lost_rows_are_is_said_where_the_database_was_restor
 def test_of_another_database_all_is_replaced_and_no_time_is_compared(
     database: str, folder: Path
 ) -> None:
-    record = taken(turnback("backup", "--json", url=database, folder=folder))
+    record = taken(turnback("backup", "--json", "-v", url=database, folder=folder))
     place = Path(record["id"] + ".json")
     fields = json.loads(place.read_text())
     fields["counters"]["record"]["first"] = "0001 orders"
     place.write_text(json.dumps(fields))
     arguments = ("restore", record["run"], "--dry-run", "--of-another-database")
-    answer = turnback(*arguments, "--json", url=database, folder=folder)
+    answer = turnback(*arguments, "--json", "-v", url=database, folder=folder)
     assert answer.code == 0, answer.err
     loss = answer.document["loss"]
     assert (loss["counted"], loss["since"], loss["inserted"]) == ("everything", None, 50)
