@@ -92,7 +92,10 @@ class DumpBackup:
                 f"{self._endpoint.name}: {size} would be dumped to",
                 f"  {address}",
                 *(f"  not as it is: {limit}" for limit in source.limits.differs),
-                *(f"  not in the dump: {need}" for need in source.limits.needs),
+                *(
+                    f"  another server needs, before a restore: {need}"
+                    for need in source.limits.needs
+                ),
             ],
             document,
         )
