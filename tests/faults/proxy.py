@@ -53,6 +53,7 @@ class Proxy:
         seen: a letter for each message since ``arm``, those of the protocol: Q is a simple query;
             P, B, D, E and S are the parts of a pipeline.
         fired: whether the fault has happened.
+        refusing: how many of the next clients are sent away.
     """
 
     def __init__(self, url: str) -> None:
@@ -61,6 +62,7 @@ class Proxy:
         self._lock = threading.Lock()
         self._links: list[Link] = []
         self._fault: Fault | None = None
+        self.refusing = 0
         self.seen = ""
         self.fired = False
         threading.Thread(target=self._accept, daemon=True).start()
@@ -109,6 +111,10 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self.refusing > 0:
+                self.refusing -= 1
+                client.close()
+                continue
             try:
                 server = socket.create_connection((self._url.hostname or "", self._url.port or 0))
             except OSError:

@@ -7,15 +7,19 @@ nothing was changed, and not in the emergency.
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from dataclasses import replace
 
 import psycopg
 
+from turnback.engine.session.connection import Connection
 from turnback.engine.session.message import said_by
+from turnback.engine.session.query import READ_ONLY_STATE, no_writes
 from turnback.engine.session.read_only import refuse_read_only
 from turnback.errors import (
     DatabaseNotReady,
     DatabaseRefused,
+    DatabaseUnreachable,
     RestoreFailed,
     SnapshotFailed,
     TurnbackError,
@@ -26,8 +30,9 @@ from turnback.recovery.dumps.passes import advice_on
 from turnback.recovery.dumps.server import open_maintenance, read_properties
 from turnback.recovery.dumps.successor import (
     Names,
-    find_database,
     make_empty,
+    marked_databases,
+    read_mark,
     refuse_missing_rights,
     refuse_missing_settings,
 )
@@ -36,6 +41,8 @@ from turnback.sql.quoting import identifier
 from turnback.store import Store
 
 _SHOWN = 5
+# In the place of a run, in the names and marks of the databases that are made here.
+_TRIAL = "proof"
 
 
 def prove(endpoint: Endpoint, store: Store, record: DumpRecord, seconds: float) -> list[str]:
@@ -54,7 +61,7 @@ def prove(endpoint: Endpoint, store: Store, record: DumpRecord, seconds: float) 
         SnapshotFailed: a restore would fail; names the objects.
         DatabaseUnreachable, AwsError: no answer, or no more.
     """
-    name = Names.of(endpoint.name, f"proof {secrets.token_hex(6)}").successor
+    name = Names.of(endpoint.name, f"{_TRIAL} {secrets.token_hex(6)}").successor
     try:
         connection = open_maintenance(endpoint, "turnback proof")
     except RestoreFailed as error:
@@ -73,10 +80,15 @@ def prove(endpoint: Endpoint, store: Store, record: DumpRecord, seconds: float) 
             refused = [f"a restore by {endpoint.user} is refused: {error.message}"]
         into = replace(endpoint, name=name)
         try:
-            make_empty(connection, name, properties, record, "proof")
+            _drop_left(connection, endpoint, record)
+            make_empty(connection, name, properties, record, _TRIAL)
             found = Filling(into, store, record, seconds, properties.search_path).schema()
         except psycopg.Error as error:
-            return [*refused, f"whether it can be restored was not tried: {said_by(error)}"]
+            if error.sqlstate == READ_ONLY_STATE:
+                raise no_writes("") from error
+            if isinstance(said := said_by(error), DatabaseUnreachable):
+                raise said from error
+            return [*refused, f"whether it can be restored was not tried: {said}"]
         except RestoreFailed as error:
             raise SnapshotFailed(
                 f"the dump could not be restored: {error.message}",
@@ -84,8 +96,9 @@ def prove(endpoint: Endpoint, store: Store, record: DumpRecord, seconds: float) 
                 detail=error.detail,
             ) from error
         finally:
-            if not connection.closed and find_database(connection, name, endpoint.name, record):
-                drop = f"DROP DATABASE {identifier(name)} WITH (FORCE)"
+            # Where that is not possible now, the next trial does it.
+            with suppress(psycopg.Error):
+                drop = f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)"
                 connection.execute(drop.encode())
     final = [one for one in found if not one.can_wait]
     if final:
@@ -96,6 +109,18 @@ def prove(endpoint: Endpoint, store: Store, record: DumpRecord, seconds: float) 
             detail=final[0].whole,
         )
     return refused + [f"a restore cannot make it: {one}" for one in found]
+
+
+def _drop_left(connection: Connection, endpoint: Endpoint, record: DumpRecord) -> None:
+    """Drop what trials have left that were cut off; one that has sessions is under way."""
+    trials = Names.of(endpoint.name, _TRIAL).successor
+    for name, one in marked_databases(connection, endpoint.name, record):
+        # Its seal is of another dump. It has no rows, and the owner of the database made it.
+        mark = read_mark(one.comment)
+        left = mark.run == _TRIAL if mark else one.is_left_of("")
+        if name.startswith(f"{trials}_") and one.ours and left:
+            with suppress(psycopg.Error):
+                connection.execute(f"DROP DATABASE {identifier(name)}".encode())
 
 
 def _not_tried(error: TurnbackError) -> str:
