@@ -12,7 +12,7 @@ import psycopg
 from turnback.engine.look.history import Entry, History
 from turnback.engine.session.connection import Connection
 from turnback.engine.session.message import ServerError, said_by, server_trouble
-from turnback.engine.session.query import own_statements, scalar
+from turnback.engine.session.query import outage, own_statements, scalar
 from turnback.errors import DatabaseRefused, HistoryConflict, RestoreFailed
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import Place
@@ -58,6 +58,8 @@ def counters(database: Endpoint | Connection) -> dict[str, Any]:
     try:
         row = database.execute(_QUERY).fetchone()
     except psycopg.Error as error:
+        if passing := outage(error):
+            raise passing from error
         raise DatabaseRefused(
             f"the row counters cannot be read: {said_by(error)}",
             sqlstate=error.sqlstate,

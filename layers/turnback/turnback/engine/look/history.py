@@ -11,7 +11,17 @@ import psycopg
 from psycopg.rows import class_row, scalar_row, tuple_row
 
 from turnback.engine.session.message import Connection, ServerError, rows, send, server_trouble
-from turnback.engine.session.query import CATALOG_ONLY, execute, fetch, load, query, refusal, scalar
+from turnback.engine.session.query import (
+    CATALOG_ONLY,
+    READ_ONLY_STATE,
+    execute,
+    fetch,
+    load,
+    no_writes,
+    query,
+    refusal,
+    scalar,
+)
 from turnback.errors import DatabaseRefused, HistoryConflict
 from turnback.migrations.model import Migration
 from turnback.sql.own_tables import ELSEWHERE
@@ -245,6 +255,8 @@ class History:
                 text = f"CREATE SCHEMA {prefix};\n{text}"
             send(self._connection, f"{CATALOG_ONLY}\n{text}")
         except ServerError as error:
+            if error.sqlstate == READ_ONLY_STATE:
+                raise no_writes("") from error
             if error.sqlstate in _TAKEN:
                 raise HistoryConflict(
                     f"the history tables cannot be created in the schema {self.schema}: {error}",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-import select
+import selectors
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -36,6 +36,10 @@ DIRECT = (
 _NETWORK = "check host and port, the network (security group, VPN), and that it is up"
 _LOGIN = "check user, password and database name in the address"
 _LOOK_AGAIN_S = 10.0
+_WAITS = {
+    pq.PollingStatus.READING: selectors.EVENT_READ,
+    pq.PollingStatus.WRITING: selectors.EVENT_WRITE,
+}
 _VERBOSE = 2  # PQERRORS_VERBOSE (libpq-fe.h)
 # What libpq puts before the words of a server: where it connected, and their severity.
 _SERVER_SAYS = re.compile(r" failed: (?:[^\s:]+):  ")
@@ -186,15 +190,11 @@ def _code_of(address: str) -> str | None:
         pointer = attempt.pgconn_ptr  # type: ignore[attr-defined]
         library.PQsetErrorVerbosity(ctypes.c_void_p(pointer), _VERBOSE)
         until = time.monotonic() + _LOOK_AGAIN_S
-        while (status := attempt.connect_poll()) in (
-            pq.PollingStatus.READING,
-            pq.PollingStatus.WRITING,
-        ):
-            waiting = [attempt.socket]
-            reads = status == pq.PollingStatus.READING
-            left = max(until - time.monotonic(), 0)
-            if not any(select.select(waiting if reads else [], [] if reads else waiting, [], left)):
-                return None
+        while (status := attempt.connect_poll()) in _WAITS:
+            with selectors.DefaultSelector() as waiting:
+                waiting.register(attempt.socket, _WAITS[status])
+                if not waiting.select(max(until - time.monotonic(), 0)):
+                    return None
         if status == pq.PollingStatus.OK:
             return "57P03"
         codes = _CODE.findall(attempt.get_error_message())

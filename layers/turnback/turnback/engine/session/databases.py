@@ -14,6 +14,7 @@ from turnback.engine.session.connection import (
     read_address,
 )
 from turnback.engine.session.message import ServerError, send, server_trouble
+from turnback.engine.session.query import READ_ONLY_STATE, no_writes
 from turnback.errors import ConfigurationError, DatabaseRefused, DatabaseUnreachable
 from turnback.sql.quoting import identifier, literal
 
@@ -90,6 +91,8 @@ def _change(url: str, verb: str, *, exists: bool) -> bool:
         try:
             send(admin, f"{verb} DATABASE {identifier(name)}")
         except ServerError as error:
+            if error.sqlstate == READ_ONLY_STATE:
+                raise no_writes("") from error
             raise DatabaseRefused(
                 f"{describe(url)}: {error}",
                 sqlstate=error.sqlstate,

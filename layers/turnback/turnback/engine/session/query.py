@@ -21,10 +21,11 @@ from turnback.engine.session.message import (
     Connection,
     ServerError,
     lost,
+    said_by,
     server_error,
     server_trouble,
 )
-from turnback.errors import DatabaseNotReady, DatabaseRefused
+from turnback.errors import DatabaseNotReady, DatabaseRefused, DatabaseUnreachable
 from turnback.sql.quoting import identifier, literal
 
 T = TypeVar("T")
@@ -80,6 +81,29 @@ def no_writes(kept: str) -> DatabaseNotReady:
         hint="a failover or a switchover ends within minutes: run it again then; it continues from "
         "what the database has recorded",
     )
+
+
+def outage(error: psycopg.Error) -> DatabaseUnreachable | None:
+    """The error for what passes: a lost connection, a server without writes; None for others."""
+    if error.sqlstate == READ_ONLY_STATE:
+        return no_writes("")
+    said = said_by(error)
+    return said if isinstance(said, DatabaseUnreachable) else None
+
+
+@contextlib.contextmanager
+def outages() -> Iterator[None]:
+    """Around statements that psycopg runs: what passes becomes an error that is tried again.
+
+    Raises:
+        DatabaseUnreachable: the connection was lost, or the server accepts no writes.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        if passing := outage(error):
+            raise passing from error
+        raise
 
 
 def refusal(reason: str) -> str:

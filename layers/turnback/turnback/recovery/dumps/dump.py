@@ -16,6 +16,7 @@ import psycopg
 
 from turnback.engine.session.connection import Connection
 from turnback.engine.session.message import lost, said_by, server_trouble
+from turnback.engine.session.query import outage, outages
 from turnback.engine.session.read_only import refuse_read_only, replica
 from turnback.errors import SnapshotFailed
 from turnback.recovery.contents import Identity, counters, identify, last_applied
@@ -106,6 +107,7 @@ class DumpSnapshots:
             tuple(record.limits),
         )
 
+    @outages()
     def record(
         self,
         target: str,
@@ -310,6 +312,8 @@ def open_source(
                 differs = (f"it is taken from {standby}", *source.limits.differs)
                 source = replace(source, limits=replace(source.limits, differs=differs))
         except psycopg.Error as error:
+            if passing := outage(error):
+                raise passing from error
             raise SnapshotFailed(
                 f"the dump could not begin: {said_by(error)}",
                 sqlstate=error.sqlstate,

@@ -14,12 +14,11 @@ import psycopg
 
 from turnback.engine.session.connection import Connection
 from turnback.engine.session.message import said_by
-from turnback.engine.session.query import READ_ONLY_STATE, no_writes
+from turnback.engine.session.query import outage, outages
 from turnback.engine.session.read_only import refuse_read_only
 from turnback.errors import (
     DatabaseNotReady,
     DatabaseRefused,
-    DatabaseUnreachable,
     RestoreFailed,
     SnapshotFailed,
     TurnbackError,
@@ -45,6 +44,7 @@ _SHOWN = 5
 _TRIAL = "proof"
 
 
+@outages()
 def prove(endpoint: Endpoint, store: Store, record: DumpRecord, seconds: float) -> list[str]:
     """Restore all of a dump but its rows into a database of its own, which is dropped again.
 
@@ -84,11 +84,9 @@ def prove(endpoint: Endpoint, store: Store, record: DumpRecord, seconds: float) 
             make_empty(connection, name, properties, record, _TRIAL)
             found = Filling(into, store, record, seconds, properties.search_path).schema()
         except psycopg.Error as error:
-            if error.sqlstate == READ_ONLY_STATE:
-                raise no_writes("") from error
-            if isinstance(said := said_by(error), DatabaseUnreachable):
-                raise said from error
-            return [*refused, f"whether it can be restored was not tried: {said}"]
+            if passing := outage(error):
+                raise passing from error
+            return [*refused, f"whether it can be restored was not tried: {said_by(error)}"]
         except RestoreFailed as error:
             raise SnapshotFailed(
                 f"the dump could not be restored: {error.message}",

@@ -21,7 +21,7 @@ import psycopg
 
 from turnback.engine.session.connection import Connection
 from turnback.engine.session.message import said_by, server_trouble
-from turnback.engine.session.query import READ_ONLY_STATE, no_writes
+from turnback.engine.session.query import outage, outages
 from turnback.errors import ConfigurationError, DatabaseUnreachable, RestoreFailed
 from turnback.recovery.dumps.catalog import DumpRecord, key_of, read_record
 from turnback.recovery.dumps.fill import Filling
@@ -75,6 +75,7 @@ class RestoreDump:
         self._store = store
         self._seconds_left = seconds_left
 
+    @outages()
     def advance(self, request: RestoreRequest) -> RestoreProgress:
         """Restore, check, swap; see Restorer.
 
@@ -94,6 +95,7 @@ class RestoreDump:
             except psycopg.Error as error:
                 raise self._refused(error) from error
 
+    @outages()
     def beside(self, snapshot: Snapshot, name: str, run: str) -> Sequence[str]:
         """Restore into a database of its own, and swap nothing.
 
@@ -126,6 +128,7 @@ class RestoreDump:
                 raise self._refused(error) from error
         return missing
 
+    @outages()
     def look(self, record: DumpRecord, beside: tuple[str, str] | None = None) -> None:
         """Find out beforehand, and change nothing, what would refuse the restore.
 
@@ -193,6 +196,7 @@ class RestoreDump:
             "The same command makes it again; or drop it.",
         ]
 
+    @outages()
     def unfinished(self, dump: DumpRecord) -> str | None:
         """The run of a restore of this dump that was cut off before the swap; None without one.
 
@@ -294,11 +298,9 @@ class RestoreDump:
 
     def _refused(self, error: psycopg.Error) -> RestoreFailed | DatabaseUnreachable:
         said = said_by(error)
-        if error.sqlstate == READ_ONLY_STATE:
-            said = no_writes("")
-        if isinstance(said, DatabaseUnreachable):
-            said.hint = "the old database was not touched; the next call continues from here"
-            return said
+        if passing := outage(error):
+            passing.hint = "the old database was not touched; the next call continues from here"
+            return passing
         return RestoreFailed(
             f"the server refuses a step of the restore: {said}",
             sqlstate=error.sqlstate,
