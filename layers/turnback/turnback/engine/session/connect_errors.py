@@ -36,7 +36,7 @@ DIRECT = (
 _NETWORK = "check host and port, the network (security group, VPN), and that it is up"
 _LOGIN = "check user, password and database name in the address"
 _LOOK_AGAIN_S = 10.0
-_WAITS = {
+_WAITS: dict[int, int] = {
     pq.PollingStatus.READING: selectors.EVENT_READ,
     pq.PollingStatus.WRITING: selectors.EVENT_WRITE,
 }
