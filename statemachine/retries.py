@@ -46,6 +46,8 @@ RETRIERS: dict[str, tuple[list[str], int, int, int | None]] = {
     "busy": (["RunnerBusy"], 1, 10, 60),
     "busy, after a failure": (["RunnerBusy"], 5, 10, 60),
     "locked": (["LockTimeout"], 2, 5, 60),
+    # Of a run that was redriven: until the one that has the turn has ended, or for hours.
+    "turn lost": (["TurnLost"], 60, 10, 3600),
     "application": (["ApplicationNotStopped"], 2, 2, None),
     "application, to start": (["ApplicationNotStopped"], 2, 5, None),
 }
@@ -67,11 +69,11 @@ STATES = {
     "Verify": PATIENT,
     "FindChanges": ["failover", *TASK],
     "LookAtApplication": ["application", *TASK],
-    "StopApplication": ["application", *TASK],
-    "RollBack": ["busy", "locked", *PATIENT],
-    "Assess": ["busy, after a failure", *PATIENT],
+    "StopApplication": ["turn lost", "application", *TASK],
+    "RollBack": ["turn lost", "busy", "locked", *PATIENT],
+    "Assess": ["turn lost", "busy, after a failure", *PATIENT],
     "AskRestore": QUESTION,
-    "Restore": ["busy, after a failure", *PATIENT],
+    "Restore": ["turn lost", "busy, after a failure", *PATIENT],
     "StartApplication": ["application, to start", *TASK],
 }
 _STATE = re.compile(r'^    "(\w+)": \{$.*?^    \}', re.MULTILINE | re.DOTALL)

@@ -109,7 +109,7 @@ def test_what_a_run_left_stopped_is_reported_and_one_command_starts_it_as_it_was
     assert service.desired_count == 0
 
     # The run is no execution that Step Functions knows: it starts nothing any more.
-    [problem] = left_by_runs(open_stack("turnback", reading=True))
+    [problem], _ = left_by_runs(open_stack("turnback", reading=True))
     assert problem == (
         "the application was left stopped by r-x: ecs main/orders; start it as it was: "
         "turnback emergency start --stack turnback"
@@ -118,5 +118,5 @@ def test_what_a_run_left_stopped_is_reported_and_one_command_starts_it_as_it_was
     assert (answer.code, answer.document["status"]) == (0, "succeeded")
     assert answer.document["started"] == ["ecs main/orders"]
     assert service.desired_count == 3
-    assert left_by_runs(open_stack("turnback", reading=True)) == []
+    assert left_by_runs(open_stack("turnback", reading=True)) == ([], [])
     assert turnback("emergency", "start", "--json").document["status"] == "nothing_to_do"

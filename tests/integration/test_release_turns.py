@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 
 import pytest
+from turnback.runs.turn import Place, TurnRecord, turn_key
 
 from tests.conftest import ProjectFactory
 from tests.integration.moto_stack import TARGET, Stack
-from tests.integration.releases import FIRST, GOOD, NO_WAY_BACK, Deploy, Interrupt, tables
-from tests.integration.terminal import at_the_terminal, released, turnback, until
+from tests.integration.releases import BROKEN, FIRST, GOOD, NO_WAY_BACK, Deploy, Interrupt, tables
+from tests.integration.terminal import (
+    at_the_terminal,
+    released,
+    turnback,
+    until,
+    without_pauses,
+)
 
 PATIENCE_S = 60
 
@@ -118,3 +126,78 @@ def test_a_person_lets_the_others_go_on(
     assert (answer.code, answer.document["status"]) == (0, "succeeded")
     assert stack.ended(earlier).status == "SUCCEEDED"
     assert turnback("resume", "--json").document["status"] == "nothing_to_do"
+
+
+def turn_of(stack: Stack, run: str | None) -> None:
+    """Let another run have the turn, as after a run has ended and before it is redriven."""
+    holder = Place(run, "2026-11-22T15:00:00+00:00", "2026-11-22T15:00:00+00:00") if run else None
+    body = json.dumps(TurnRecord(holder).to_state())
+    stack.client("s3").put_object(Bucket=stack.bucket, Key=turn_key(TARGET), Body=body.encode())
+
+
+# Neither emulator can redrive an execution: what a redrive finds is written before the step.
+@pytest.mark.parametrize(("step", "function"), [("Snapshot", "snapshot"), ("Apply", "apply")])
+def test_a_redriven_run_whose_turn_has_passed_asks_for_it_again_and_is_planned_again(
+    deploy: Deploy,
+    database: str,
+    project_factory: ProjectFactory,
+    tmp_path: Path,
+    before: Interrupt,
+    step: str,
+    function: str,
+) -> None:
+    stack = deploy(SnapshotKind="dump")
+    before(function, lambda: turn_of(stack, "r-other"))
+    run = stack.release(project_factory(GOOD), "1.0.0", tmp_path)
+    assert run.statuses[-1] == "succeeded", run.cause
+    at = run.states.index(step)
+    # TakeTurn finds that r-other has ended.
+    assert run.states[at + 1 : at + 4] == ["TakeTurn", "IsMyTurn", "Validate"]
+    assert run.states.count(step) == 2
+    assert tables(database) == {"users", "nodes", "edges"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "files", "end"),
+    [("roll_back", BROKEN, "rolled_back"), ("restore", NO_WAY_BACK, "restored")],
+)
+def test_a_redriven_run_undoes_nothing_while_another_one_has_the_turn(
+    deploy: Deploy,
+    project_factory: ProjectFactory,
+    tmp_path: Path,
+    before: Interrupt,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: str,
+    files: dict[str, str],
+    end: str,
+) -> None:
+    without_pauses(monkeypatch)
+    stack = deploy(SnapshotKind="dump", RestorePolicy="automatic")
+    # The first call only wakes the function.
+    before(folder, lambda: None)
+    before(folder, lambda: turn_of(stack, "r-other"))
+    before(folder, lambda: turn_of(stack, None))
+    run = stack.release(project_factory(files), "1.0.0", tmp_path)
+    assert run.statuses[-1] == end, run.cause
+    waited = [
+        json.loads(item["taskFailedEventDetails"]["cause"])["errorType"]
+        for item in stack.execution(run.messages[-1]["run"]).to_history_output()["events"]
+        if item.get("taskFailedEventDetails", {}).get("resourceType") == "lambda"
+    ]
+    assert "TurnLost" in waited
+
+
+def test_health_names_the_runs_that_wait(
+    stack: Stack, database: str, project_factory: ProjectFactory, before: Interrupt
+) -> None:
+    applying = threading.Event()
+    before("apply", lambda: applying.wait(PATIENCE_S))
+    first = released(project_factory(FIRST), "1.0.0")
+    until(lambda: "Apply" in states(stack, first))
+    second = released(project_factory(GOOD), "1.1.0")
+    until(lambda: "WaitForTurn" in states(stack, second))
+    answer = turnback("health", "--stack", "turnback", "--database-url", database, "--json")
+    assert answer.code == 0, answer.err
+    assert answer.document["waiting"] == [f"{second} (1.1.0) waits for {first} (1.0.0)"]
+    applying.set()
+    assert stack.ended(second).status == "SUCCEEDED"

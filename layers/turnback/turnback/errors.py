@@ -27,6 +27,7 @@ The tree, with the exit code of the command line::
     ├── VerificationFailed      6  the history is not what the plan said
     ├── RunnerBusy              4  another run holds the lock
     ├── BaseChanged             4  others changed the database after the run was planned
+    ├── TurnLost                4  another run has the turn of one that was taken up again
     ├── LockTimeout             4  a table's lock was not available in time
     ├── DatabaseUnreachable     5  no answer
     │   └── DatabaseNotReady    5  it starts, stops, or accepts no writes yet: a failover, a standby
@@ -240,6 +241,12 @@ class RunnerBusy(TurnbackError):
 
 class BaseChanged(TurnbackError):
     """Others changed the database after the run was planned; the run changed nothing."""
+
+    exit_code = 4
+
+
+class TurnLost(TurnbackError):
+    """The run was taken up again after its turn had passed."""
 
     exit_code = 4
 

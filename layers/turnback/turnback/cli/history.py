@@ -101,7 +101,7 @@ def health(
     That is: migrations and rollbacks that failed or have not finished, invalid indexes, a history
     that others can change, and databases that restores have left. With --stack also the
     instances and clusters that restores have left in RDS, an application that was left stopped,
-    and runs that wait because another one needs a person.
+    and runs that wait because another one needs a person. Runs that wait for their turn are named.
 
     Writes nothing. Exit code 3 if something is wrong.
     """
@@ -109,10 +109,10 @@ def health(
     from turnback.recovery.dumps.successor import remains_of_restores
 
     in_rds: list[str] = []
-    of_target: list[str] = []
+    of_target, waiting = list[str](), list[str]()
     if stack:
         database = _of_stack(stack, database_url)
-        of_target = left_by_runs(database.stack)
+        of_target, waiting = left_by_runs(database.stack)
         history_schema = database.history_schema
         if database.managed:
             in_rds = database.remains()
@@ -130,6 +130,10 @@ def health(
         out.result(f"  {word} {row.version} {one_line(row.name)}  {row.at[:19].replace('T', ' ')}")
         if row.error:
             out.result(f"              {row.error.splitlines()[0]}")
+    if stack:
+        out.document["waiting"] = waiting
+    for line in waiting:
+        out.result(f"  {line}")
     for problem in report.problems:
         out.note(click.style("problem: ", fg="red") + problem)
     out.document["status"] = "problems" if report.problems else "healthy"
@@ -143,8 +147,12 @@ def _add_replica(replica: Replica | None, out: Output) -> None:
         out.result(f"This is {replica}: what was done last may not be here yet.")
 
 
-def left_by_runs(stack: Stack) -> list[str]:
-    """What runs have left of a stack's target besides the database, each as a problem."""
+def left_by_runs(stack: Stack) -> tuple[list[str], list[str]]:
+    """What runs have left of a stack's target besides the database, each as a problem.
+
+    Returns:
+        The problems, and which runs wait for what, which is none.
+    """
     from turnback.aws.s3 import Bucket
     from turnback.aws.stepfunctions import StateMachine
     from turnback.runs.application import Stopped
@@ -165,7 +173,7 @@ def left_by_runs(stack: Stack) -> list[str]:
             f"{'was' if len(turns.waiting) == 1 else 'were'} uploaded before may wait for that: "
             f"turnback resume --stack {stack.name}"
         )
-    return found
+    return found, [f"{one} {turns.waits_for(one.run)}" for one in turns.waiting]
 
 
 def _of_stack(name: str, url: str | None) -> StackDatabase:

@@ -133,6 +133,7 @@ def change_application(
         For ``look``, what each part is now; otherwise how far stopping or starting is.
 
     Raises:
+        TurnLost: the run was redriven, and another one has the turn; nothing is stopped.
         ApplicationNotStopped: says which part, and why; the others are stopped, or started.
         ConfigurationError: ``do`` is something else.
     """
@@ -147,6 +148,7 @@ def change_application(
         return _start(stopped, parts, _fitting_release(run), run.state.starting)
     if do != "stop":
         raise ConfigurationError(f"'do' is {do!r}; it must be look, stop or start")
+    run.refuse_lost_turn(changed=True)
     before = run.state.application
     if before is None:
         raise ApplicationNotStopped(

@@ -32,6 +32,7 @@ def apply(run: Run) -> RunProgress:
     Raises:
         BaseChanged: others changed the database after the run was planned, and before it changed
             anything; it is to be planned again.
+        TurnLost: the run was redriven after its turn had passed.
         RunCancelled: the run was cancelled; the message says how far it came.
         VerificationFailed: somebody else changed what is pending, or a script, since the plan
             was made.
@@ -39,6 +40,7 @@ def apply(run: Run) -> RunProgress:
     """
     from turnback.engine import RunControl
 
+    run.refuse_lost_turn()
     versions = run.records.planned()
     planned = run.records.plan()
     waited_s = run.state.apply.wait_seconds if run.state.apply else 0

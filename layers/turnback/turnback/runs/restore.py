@@ -52,9 +52,11 @@ def assess(run: Run, policy: str) -> RunAssessment:
         policy: ``never``, ``approval`` or ``automatic``.
 
     Raises:
+        TurnLost: the run was redriven, and another one has the turn.
         RunnerBusy: a statement of this very run is still running in the server.
         DatabaseNotReady: the server accepts no writes; a later call may find that it does.
     """
+    run.refuse_lost_turn(changed=True)
     plan = run.records.plan()
     reachable = True
     others: tuple[str, ...] = ()
@@ -116,8 +118,10 @@ def restore(run: Run, restorer: Restorer, settings: RestoreSettings) -> RunResto
     Raises:
         RestoreFailed: it cannot succeed, or not in time; or another run changed the database
             since a person was asked.
+        TurnLost: the run was redriven, and another one has the turn.
         RunnerBusy, DatabaseUnreachable, AwsError: not now; the next call continues.
     """
+    run.refuse_lost_turn(changed=True)
     plan = run.records.plan()
     if not run.records.has_begun("restore"):
         _refuse_unforeseen(run, plan)

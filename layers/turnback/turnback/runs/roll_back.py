@@ -25,12 +25,14 @@ def roll_back(run: Run) -> RunProgress:
     that was taken before the run.
 
     Raises:
+        TurnLost: the run was redriven, and another one has the turn.
         VerificationFailed: all was rolled back, and the schema is not as before the run.
         RollbackFailed: another run applied a migration on top of them; nothing was rolled back.
         TurnbackError: a rollback script failed; its migration is still applied.
     """
     from turnback.engine import RunControl
 
+    run.refuse_lost_turn(changed=True)
     waited_s = run.state.roll_back.wait_seconds if run.state.roll_back else 0
     checked = None
     with ExitStack() as opened, run.database.connect(run.release) as engine:

@@ -12,10 +12,11 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from turnback.errors import ChecksumMismatch, RunCancelled
+from turnback.errors import ChecksumMismatch, RunCancelled, TurnLost
 from turnback.runs.order import ARTIFACT_KEY, Order
 from turnback.runs.records import Records
 from turnback.runs.state import RunState
+from turnback.runs.turn import read_turns
 from turnback.settings import Policy
 from turnback.store import ObjectStore
 
@@ -110,6 +111,28 @@ class Run:
             raise RunCancelled(
                 f"{reason}; nothing was changed", hint="release again when you are ready"
             )
+
+    def refuse_lost_turn(self, *, changed: bool = False) -> None:
+        """Stop here if the run's turn has passed, because its execution was redriven.
+
+        Args:
+            changed: whether the step undoes what the run has changed, which needs a turn only
+                against another run that has it.
+
+        Raises:
+            TurnLost: another run has the turn, or the run has to ask for it again.
+            AwsError: the bucket does not answer.
+        """
+        if self.state.turn is None or not self.state.turn.mine:
+            return
+        holder = read_turns(self.records.store, self.order.target).holder
+        if holder and holder.run != self.id:
+            raise TurnLost(
+                f"the run was taken up again after its turn had passed to {holder}",
+                hint=f"nothing was done in this step; it goes on when {holder.run} has ended",
+            )
+        if holder is None and not changed:
+            raise TurnLost("the run was taken up again after its turn had passed")
 
     @contextmanager
     def artifact(self) -> Iterator[FetchedArtifact]:

@@ -33,9 +33,11 @@ def take_snapshot(
 
     Raises:
         RunCancelled: somebody cancelled the run.
+        TurnLost: the run was redriven after its turn had passed.
         SnapshotFailed: there will be no snapshot.
     """
     run.refuse_cancelled()
+    run.refuse_lost_turn()
     run.policy.check_snapshot_kind(settings.kind)
     history, records = run.records.plan().history, run.saved
     tags = {

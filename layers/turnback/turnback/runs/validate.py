@@ -76,12 +76,14 @@ def validate(
 
     Raises:
         RunCancelled: somebody cancelled the run.
+        TurnLost: the run was redriven after its turn had passed.
         UnknownVersion: the release to go back to was never applied here.
         RunnerBusy: another run works on the database.
         BaseChanged: others changed the database each time that the run was planned.
         TurnbackError: the release is refused; the class says why.
     """
     run.refuse_cancelled()
+    run.refuse_lost_turn()
     if run.order.target != stack.target:
         raise ConfigurationError(
             f"this stack releases to {stack.target!r}, not to {run.order.target!r}",
