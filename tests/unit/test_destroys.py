@@ -291,3 +291,14 @@ def test_a_function_that_a_trigger_calls_is_not_run_by_its_creation() -> None:
 def test_what_a_statement_drops_may_have_rows(sql: str, names: list[str]) -> None:
     [statement] = split(sql)
     assert [name for _, name in drops_with_rows(statement)] == names
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE p PARTITION OF m (v DEFAULT 0) FOR VALUES IN (1);",
+        "CREATE TABLE q OF kind (id WITH OPTIONS PRIMARY KEY);",
+    ],
+)
+def test_a_column_without_a_type_of_its_own_is_read(sql: str) -> None:
+    assert judged(sql) == []

@@ -45,7 +45,9 @@ def type_of(node: Node) -> Type:
 
 def column_of(node: Node) -> Column:
     """A ColumnDef as a column."""
-    written = type_of(node["typeName"])
+    # A partition, and a table of a type, can name a column without its type: it has that of the
+    # other one.
+    written = type_of(node["typeName"]) if "typeName" in node else Type("")
     real = Type(_SAME.get(written.name, written.name), written.numbers, written.array)
     not_null = written.name in SERIALS or any(
         inner["contype"] in ("CONSTR_NOTNULL", "CONSTR_PRIMARY", "CONSTR_IDENTITY")

@@ -95,9 +95,9 @@ def _option(tree: dict[str, Any], name: str, *, field: str = "options") -> dict[
     return None
 
 
-def is_option_on(tree: dict[str, Any], name: str) -> bool:
+def is_option_on(tree: dict[str, Any], name: str, *, field: str = "options") -> bool:
     """Whether an option of the statement, such as ANALYZE of EXPLAIN, is on."""
-    return _is_on(_option(tree, name))
+    return _is_on(_option(tree, name, field=field))
 
 
 def _is_on(element: dict[str, Any] | None) -> bool:
