@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +15,8 @@ from turnback.engine import Engine, Event, Options, RunContext
 from turnback.engine.session.events import silent
 from turnback.migrations.artifact import pack
 from turnback.recovery.contents import counters, written_since
+from turnback.recovery.dumps.schemas import dump_schemas
+from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import Place
 from turnback.runs.apply import apply, verify
 from turnback.runs.order import Order
@@ -67,6 +69,9 @@ class Database:
     def counters(self) -> dict[str, Any]:
         with psycopg.connect(self.url) as connection:
             return counters(connection)
+
+    def dump_schemas(self, names: Sequence[str]) -> str:
+        return dump_schemas(Endpoint.from_url(self.url), names)
 
     def written(self, before: Mapping[str, Any]) -> dict[str, Any]:
         return written_since(before, self.counters())

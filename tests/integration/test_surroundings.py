@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
 from turnback.engine.session.connection import connect
 from turnback.engine.session.events import Options
+from turnback.errors import ConfigurationError, SnapshotFailed
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.checksums import scripts_of
 from turnback.migrations.discovery import load_project
+from turnback.recovery.dumps.schemas import dump_schemas
+from turnback.recovery.endpoint import Endpoint
 from turnback.rehearsal.proof import rehearse
 from turnback.rehearsal.rights import AUTHENTICATION
 from turnback.rehearsal.shadow import PREFIX, Shadow
@@ -23,6 +29,40 @@ from tests.conftest import ProjectFactory
 from tests.integration.command_line import turnback
 from tests.integration.releases import Deploy
 
+# What Supabase makes in a new database, as far as migrations refer to it.
+SUPABASE = """
+CREATE SCHEMA extensions; CREATE EXTENSION citext SCHEMA extensions;
+CREATE SCHEMA auth;
+CREATE TYPE auth.factor AS ENUM ('totp', 'phone');
+CREATE TABLE auth.users (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(), email extensions.citext UNIQUE,
+    factor auth.factor);
+CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE
+    AS $$ SELECT nullif(current_setting('request.jwt.claim.sub', true), '')::uuid $$;
+INSERT INTO auth.users (email) VALUES ('somebody@example.com');
+CREATE SCHEMA storage;
+CREATE TABLE storage.buckets (id text PRIMARY KEY, owner uuid REFERENCES auth.users);
+CREATE TABLE storage.objects (id uuid PRIMARY KEY, bucket text REFERENCES storage.buckets);
+ALTER TABLE storage.objects ENABLE ROW LEVEL SECURITY;
+CREATE POLICY all_of_it ON storage.objects TO service_role USING (true);
+CREATE SCHEMA unnamed; CREATE TABLE unnamed.t ();
+"""
+PROFILES = {
+    "sql/0001_profiles.sql": "CREATE TABLE profiles (id uuid PRIMARY KEY REFERENCES auth.users);"
+    "ALTER TABLE profiles ENABLE ROW LEVEL SECURITY;"
+    "CREATE POLICY own ON profiles TO authenticated USING (auth.uid() = id);",
+    "rollback/0001_rollback.sql": "DROP TABLE profiles;",
+    "sql/0002_hooks.sql": "ALTER TABLE auth.users ADD COLUMN team int;"
+    "CREATE FUNCTION greet() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';"
+    "CREATE TRIGGER greet AFTER INSERT ON auth.users FOR EACH ROW EXECUTE FUNCTION greet();"
+    "CREATE POLICY seen ON storage.objects FOR SELECT TO anon USING (bucket = 'public');"
+    "CREATE INDEX by_bucket ON storage.objects (bucket);"
+    "CREATE TABLE storage.mine (a int CONSTRAINT few CHECK (a < 9));"
+    "ALTER TABLE storage.mine ADD CONSTRAINT positive CHECK (a > 0);",
+    "rollback/0002_rollback.sql": "DROP TABLE storage.mine; DROP INDEX storage.by_bucket;"
+    "DROP POLICY seen ON storage.objects; DROP TRIGGER greet ON auth.users; DROP FUNCTION greet();"
+    "ALTER TABLE auth.users DROP COLUMN team;",
+}
 GRANT = {
     "sql/0001_notes.sql": "CREATE TABLE notes (a text); GRANT SELECT ON notes TO near_reporting;\n",
     "rollback/0001_rollback.sql": "DROP TABLE notes;\n",
@@ -50,6 +90,21 @@ def target(database: str, admin: psycopg.Connection) -> Iterator[str]:
         admin.execute(f"DROP ROLE {role}".encode())
 
 
+@pytest.fixture
+def supabase(database: str, admin: psycopg.Connection) -> Iterator[str]:
+    """A database with the roles and schemas of a platform, which no migration makes."""
+    roles = ("anon", "authenticated", "service_role")
+    for role in roles:
+        admin.execute(f"CREATE ROLE {role} NOLOGIN".encode())
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(SUPABASE.encode())
+    yield database
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("DROP OWNED BY anon, authenticated, service_role")
+    for role in roles:
+        admin.execute(f"DROP ROLE {role}".encode())
+
+
 @pytest.fixture(scope="module")
 def shadow() -> Iterator[Shadow]:
     with (
@@ -62,7 +117,10 @@ def shadow() -> Iterator[Shadow]:
 def surroundings(database: str, folder: Path) -> Surroundings:
     project = load_project(folder)
     with connect(database, application_name="test", options=Options()) as connection:
-        return read_surroundings(connection, (one.sql for one in scripts_of(project)))
+        scripts = (one.sql for one in scripts_of(project))
+        return read_surroundings(
+            connection, scripts, partial(dump_schemas, Endpoint.from_url(database))
+        )
 
 
 def rehearsed(folder: Path, shadow: Shadow, target: Surroundings | None) -> Rehearsed:
@@ -167,10 +225,122 @@ def test_the_command_takes_over_what_the_named_target_has(
     assert answer.code == 0, answer.err
 
 
+@pytest.mark.parametrize("applied", [False, True], ids=["before", "after"])
+def test_migrations_find_the_schemas_of_a_platform_before_and_after_they_were_applied(
+    supabase: str, shadow: Shadow, project_factory: ProjectFactory, applied: bool
+) -> None:
+    folder = project_factory(PROFILES)
+    if applied:
+        assert turnback("up", url=supabase, folder=folder).code == 0
+    target = surroundings(supabase, folder)
+    assert "somebody@example.com" not in target.schemas
+    assert "unnamed" not in target.schemas
+    found = rehearsed(folder, shadow, target)
+    assert [(one.rollback, one.error) for one in found.migrations] == [("exact", None)] * 2
+    assert shadow.missing == []
+
+
+def test_the_schemas_of_the_shadow_are_those_of_the_target(
+    supabase: str, shadow: Shadow, project_factory: ProjectFactory
+) -> None:
+    def schemas(url: str) -> str:
+        return dump_schemas(Endpoint.from_url(url), ["auth", "storage"]).partition("SET ")[2]
+
+    # pg_dump is the judge; its first lines have the version of the server and a random word.
+    shadow.surroundings = surroundings(supabase, project_factory(PROFILES))
+    try:
+        with shadow.database() as made:
+            assert (
+                schemas(made).rpartition("\\unrestrict")[0]
+                == (schemas(supabase).rpartition("\\unrestrict")[0])
+            )
+    finally:
+        shadow.surroundings = None
+
+
+def test_the_command_rehearses_on_the_schemas_of_a_platform(
+    supabase: str, project_factory: ProjectFactory
+) -> None:
+    answer = turnback("rehearse", url=supabase, folder=project_factory(PROFILES))
+    assert answer.code == 0, answer.out + answer.err
+
+
+def test_a_schema_that_cannot_be_read_is_named_with_the_remedy(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    def refused(_: object) -> str:
+        raise SnapshotFailed("permission denied for schema auth")
+
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA auth")
+    scripts = [script.sql for script in scripts_of(load_project(project_factory(PROFILES)))]
+    with connect(database, application_name="test", options=Options()) as session:
+        found = read_surroundings(session, scripts, refused)
+    assert "permission denied for schema auth" in found.unread[0]
+    assert "shadow.sql" in found.unread[0]
+
+
+SHADOW = """CREATE SCHEMA auth;
+CREATE TABLE auth.users (id uuid PRIMARY KEY);
+CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql AS 'SELECT NULL::uuid';
+CREATE ROLE authenticated;
+"""
+
+
+def test_shadow_sql_runs_before_the_first_migration_and_is_named_with_its_checksum(
+    project_factory: ProjectFactory,
+) -> None:
+    first = dict(list(PROFILES.items())[:2])
+    folder = project_factory({**first, "shadow.sql": SHADOW})
+    answer = turnback("rehearse", "--all", "--json", folder=folder)
+    assert answer.code == 0, answer.out + answer.err
+    document = json.loads(answer.out)
+    assert document["shadow_sql"] == hashlib.sha256(SHADOW.encode()).hexdigest()
+    assert [one["rollback"] for one in document["migrations"]] == ["exact"]
+
+
+def test_what_shadow_sql_makes_is_not_taken_over_from_the_target(
+    supabase: str, shadow: Shadow, project_factory: ProjectFactory
+) -> None:
+    folder = project_factory({**dict(list(PROFILES.items())[:2]), "shadow.sql": SHADOW})
+    target = surroundings(supabase, folder)
+    assert target.schemas == ""
+    assert target.roles == ()
+    assert rehearsed(folder, shadow, target).proven
+
+
+@pytest.mark.parametrize(
+    ("sql", "place"),
+    [
+        ("SELECT 1;\n\n  SELECT nothing;\n", (3, 10)),
+        ("SELECT 1;\n  CREATE TABLE t (a nothing);\n", (2, 21)),
+        ("VACUUM;\nSELECT nothing;\n", (2, 8)),
+    ],
+)
+def test_an_error_in_shadow_sql_is_reported_there_and_blamed_on_no_migration(
+    shadow: Shadow, project_factory: ProjectFactory, sql: str, place: tuple[int, int]
+) -> None:
+    folder = project_factory({**GRANT, "shadow.sql": sql})
+    with pytest.raises(ConfigurationError) as caught:
+        rehearsed(folder, shadow, None)
+    error = caught.value
+    assert (error.file, error.line, error.column) == ("shadow.sql", *place)
+    assert error.version is None
+
+
 @pytest.mark.usefixtures("target")
 def test_a_release_is_rehearsed_with_what_its_target_has(
     deploy: Deploy, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
     run = deploy(Rehearse="always").release(project_factory(GRANT), "1.0.0", tmp_path)
+    assert run.status == "SUCCEEDED", run.cause
+    assert "rehearsed" in run.statuses
+
+
+@pytest.mark.usefixtures("supabase")
+def test_a_release_is_rehearsed_on_the_schemas_of_its_platform(
+    deploy: Deploy, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    run = deploy(Rehearse="always").release(project_factory(PROFILES), "1.0.0", tmp_path)
     assert run.status == "SUCCEEDED", run.cause
     assert "rehearsed" in run.statuses

@@ -114,6 +114,7 @@ def test_the_document_of_a_release_says_whether_it_is_proven_and_what_is_not() -
     failed = Rehearsed([verdict()], "failed", [LEFT_OVER], FAILED).to_dict()
     assert failed == {
         "status": "unproven",
+        "shadow_sql": None,
         "migrations": [verdict().to_dict()],
         "release": {
             "rollback": "failed",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from turnback.migrations.artifact import open_artifact
 from turnback.migrations.checksums import scripts_of
 from turnback.migrations.discovery import load_project
 from turnback.migrations.model import Migration, Project
+from turnback.recovery.dumps.schemas import dump_schemas
+from turnback.recovery.endpoint import Endpoint
 from turnback.rehearsal import proof
 from turnback.rehearsal.impact import Size, describe, sizes
 from turnback.rehearsal.shadow import Shadow
@@ -96,7 +98,7 @@ def rehearse(
     with _shadow(shadow_url, out) as shadow:
         if database_url:
             with open_engine(database_url, directory, history_schema, out) as engine:
-                shadow.surroundings = _surroundings(project, engine)
+                shadow.surroundings = _surroundings(project, engine, database_url)
         shown = _Progress(out, began)
         result = proof.rehearse(
             project,
@@ -106,6 +108,8 @@ def rehearse(
             listener=shown.verdict,
             progress=shown.event,
         )
+    if project.shadow:
+        out.note(f"{project.shadow.path} ran first (SHA-256 {project.shadow.checksum[:12]}…).")
     for missing in shadow.missing:
         out.warn(missing)
     for left in shadow.left:
@@ -197,8 +201,16 @@ def _pending(project: Project, engine: Engine) -> list[Migration]:
     return [migration for migration in project.migrations if migration.number in waiting]
 
 
-def _surroundings(project: Project, engine: Engine) -> Surroundings:
-    return read_surroundings(engine.connection, (one.head for one in scripts_of(project)))
+def _surroundings(project: Project, engine: Engine, url: str) -> Surroundings:
+    def dump(names: Sequence[str]) -> str:
+        return dump_schemas(Endpoint.from_url(url), names)
+
+    return read_surroundings(
+        engine.connection,
+        (one.head for one in scripts_of(project)),
+        dump,
+        history_schema=engine.history.schema,
+    )
 
 
 @contextlib.contextmanager
@@ -345,7 +357,7 @@ def checklist(
     if database_url:
         with open_engine(database_url, project.folder, history_schema, out) as engine:
             chosen = _pending(project, engine)
-            surroundings = _surroundings(project, engine)
+            surroundings = _surroundings(project, engine, database_url)
     if not chosen:
         out.document |= {"status": "nothing_to_do", "checklist": []}
         out.result(f"Nothing of release {opened.release} is pending.")

@@ -111,6 +111,8 @@ def record_sums(project: Project, migrations: Iterable[Migration]) -> Mapping[st
 
 def scripts_of(project: Project) -> Iterable[Script]:
     """Every script of the project."""
+    if project.shadow:
+        yield project.shadow
     for migration in project.migrations:
         yield migration.forward
         if migration.rollback:

@@ -15,6 +15,8 @@ from turnback.migrations.text import decode
 from turnback.wording import counted, one_line
 
 _NAME = re.compile(r"^([0-9]{1,20})_(.+)\.sql$")
+# What the shadow database of a rehearsal gets before the first migration.
+SHADOW = "shadow.sql"
 # The columns of the history table: varchar(20) and varchar(255).
 _LONGEST_NAME = 255
 
@@ -71,7 +73,8 @@ def scan(folder: Path | Files) -> tuple[Project, list[TurnbackError]]:
             version, name, script, rollback.get(number), verify.get(number)
         )
     ordered = tuple(migrations[number] for number in sorted(migrations))
-    return Project(files.path, ordered, _read_sums(files, findings)), findings
+    shadow = _read_shadow(files, findings)
+    return Project(files.path, ordered, _read_sums(files, findings), shadow), findings
 
 
 _Found = list[tuple[str, str, Script]]
@@ -188,6 +191,19 @@ def _pick(
         else:
             picked[number] = script
     return picked
+
+
+def _read_shadow(files: Files, findings: list[TurnbackError]) -> Script | None:
+    if SHADOW not in files.names(""):
+        return None
+    try:
+        return _read_script(files, SHADOW)
+    except TurnbackError as finding:
+        findings.append(finding)
+        return None
+    except OSError as exc:
+        findings.append(InvalidMigration(f"cannot be read: {exc.strerror}", file=SHADOW))
+        return None
 
 
 def _read_sums(files: Files, findings: list[TurnbackError]) -> dict[str, str] | None:

@@ -107,11 +107,19 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """All migrations of a folder, oldest first, with what SHA256SUMS says (None: no such file)."""
+    """All migrations of a folder, oldest first.
+
+    Attributes:
+        folder: where they are.
+        migrations: oldest first.
+        sums: what SHA256SUMS says; None where there is no such file.
+        shadow: what a shadow database needs before the first migration; None where there is none.
+    """
 
     folder: Path
     migrations: tuple[Migration, ...]
     sums: Mapping[str, str] | None = None
+    shadow: Script | None = None
     _by_number: Mapping[int, Migration] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

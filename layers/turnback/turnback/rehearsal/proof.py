@@ -20,6 +20,7 @@ from turnback.migrations.checksums import scripts_of
 from turnback.migrations.model import Migration, Project
 from turnback.rehearsal.rights import APPLICATION, LIMITS, Superuser, is_repeated
 from turnback.rehearsal.shadow import Shadow
+from turnback.rehearsal.shadow_sql import run_shadow_sql
 from turnback.rehearsal.trace import apply_traced, by_statement, run
 from turnback.rehearsal.trial import State, Trials, hard_ones
 from turnback.rehearsal.verdict import Rehearsed, Verdict
@@ -74,11 +75,12 @@ def rehearse(
     Raises:
         HistoryConflict: one to prove has a table of the name of one of turnback's own.
         MigrationFailed: a migration before the chosen ones does not run on an empty database.
+        ConfigurationError, InvalidMigration: the project's shadow.sql does not run.
         DatabaseUnreachable, DatabaseRefused: the shadow cannot be used.
     """
     for conflict in conflicts(chosen, history_schema):
         raise conflict
-    result = Rehearsed()
+    result = Rehearsed(shadow_sql=project.shadow.checksum if project.shadow else None)
     database = _ShadowDatabase(project, shadow, history_schema, progress)
     judge = Judge()
     with database:
@@ -268,6 +270,9 @@ class _ShadowDatabase:
     def _open(self) -> None:
         self._stack.close()
         url = self._stack.enter_context(self._shadow.database(self._scripts))
+        if script := self._project.shadow:
+            with connect(url, application_name=APPLICATION, options=_OPTIONS) as session:
+                run_shadow_sql(session, script, self.superuser)
         engine = Engine(
             url,
             context=RunContext(run="rehearsal", actor="turnback"),

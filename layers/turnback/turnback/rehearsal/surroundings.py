@@ -1,18 +1,23 @@
 """What a shadow database gets from the target before the first migration.
 
-Settings that change what a script means, and the roles and extensions that the scripts need and do
-not make: somebody else has made them on the target. No password, no right, no row.
+Settings that change what a script means, and the roles, extensions and schemas that the scripts
+need and do not make: somebody else has made them on the target, such as the schema ``auth`` of
+Supabase. No password, no right, no row.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from turnback.engine.session.message import Connection, ServerError, rows, send
 from turnback.engine.session.query import own_statements
+from turnback.errors import SnapshotFailed
+from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.quoting import identifier, literal
+from turnback.sql.statements import Statement, split
+from turnback.sql.tree import made, table_name
 
 # What changes the reading of text is the same in each session of turnback (connection.READING).
 _SETTINGS = (
@@ -28,6 +33,11 @@ UNION ALL SELECT 'member', r.rolname, m.rolname FROM pg_catalog.pg_auth_members 
     JOIN pg_catalog.pg_roles r ON r.oid = a.roleid JOIN pg_catalog.pg_roles m ON m.oid = a.member
 UNION ALL SELECT 'extension', e.extname, n.nspname FROM pg_catalog.pg_extension e
     JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname <> 'plpgsql'
+UNION ALL SELECT 'schema', nspname, NULL FROM pg_catalog.pg_namespace n
+    WHERE nspname !~ '^pg_' AND nspname NOT IN ('public', 'information_schema')
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
+        AND d.objid = n.oid AND d.deptype = 'e')
 ORDER BY 1, 2, 3
 """
 _NAME = r'"(?:[^"]|"")+"|[\w$-]+'
@@ -36,6 +46,9 @@ _MADE = re.compile(
     re.IGNORECASE,
 )
 _DYNAMIC_ROLE = re.compile(r"\bCREATE\s+(?:ROLE|USER|GROUP)\s*(?=%|')", re.IGNORECASE)
+_DYNAMIC_SCHEMA = re.compile(r"\bCREATE\s+SCHEMA\s+(?:IF\s+NOT\s+EXISTS\s+)?(?=%|')", re.IGNORECASE)
+# What pg_dump writes for psql alone.
+_RESTRICT = re.compile(r"^\\(?:un)?restrict .*$", re.MULTILINE)
 _USER = re.compile(r'(?<![^\s,])"?\$user"?(?![^\s,])')
 
 
@@ -48,25 +61,40 @@ class Surroundings:
         roles: those that a script names and none creates.
         members: pairs of them, a role and a member of it.
         extensions: name → schema, of those that no script creates.
+        schemas: SQL of the schemas that a script names and none creates, without what the scripts
+            make in them.
+        unread: what of the target could not be read, as sentences.
     """
 
     settings: dict[str, str] = field(default_factory=dict)
     roles: tuple[str, ...] = ()
     members: tuple[tuple[str, ...], ...] = ()
     extensions: dict[str, str] = field(default_factory=dict)
+    schemas: str = ""
+    unread: tuple[str, ...] = ()
 
 
-def read_surroundings(connection: Connection, scripts: Iterable[str]) -> Surroundings:
+def read_surroundings(
+    connection: Connection,
+    scripts: Iterable[str],
+    dump: Callable[[Sequence[str]], str],
+    *,
+    history_schema: str = "public",
+) -> Surroundings:
     """Look at the target, and change nothing.
 
     Args:
         connection: a session as the user who runs the migrations.
         scripts: their texts; of a very long one, its beginning.
+        dump: the SQL of schemas of the target, as pg_dump writes it without owners and rights;
+            raises SnapshotFailed.
+        history_schema: where turnback's own tables are.
 
     Raises:
         DatabaseRefused, DatabaseUnreachable: it cannot be looked at.
     """
-    text = "\n".join(scripts)
+    texts = list(scripts)
+    text = "\n".join(texts)
     with own_statements():
         # An own transaction: the session keeps its search_path, which is one of the answers.
         found = send(connection, f"BEGIN; SET LOCAL search_path = pg_catalog; {_QUERY}; COMMIT")[2]
@@ -74,14 +102,21 @@ def read_surroundings(connection: Connection, scripts: Iterable[str]) -> Surroun
     for kind, name, second in rows(found):
         kinds.setdefault(str(kind), []).append((str(name), second or ""))
     user = kinds["user"][0][0]
-    made = {(kind.upper(), _plain(name)) for kind, name in _MADE.findall(text)}
+    creates = {(kind.upper(), _plain(name)) for kind, name in _MADE.findall(text)}
+    candidates = {name for name, _ in kinds.get("schema", ())} - {history_schema}
+    candidates -= {name for kind, name in creates if kind == "SCHEMA"}
+    dumped, unread = "", list[str]()
+    # Where a script puts the name of a schema together, any of them may be one that it makes.
+    if not _DYNAMIC_SCHEMA.search(text):
+        dumped, unread = _dumped(text, candidates, dump)
     roles: list[str] = []
     # Where a script puts the name of a role together, any of them may be one that it makes.
     if not _DYNAMIC_ROLE.search(text):
-        made_roles = {name for kind, name in made if kind in ("ROLE", "USER", "GROUP")}
-        words = set(re.findall(r"[\w$]+", text.lower()))
+        made_roles = {name for kind, name in creates if kind in ("ROLE", "USER", "GROUP")}
+        named = text + dumped
+        words = set(re.findall(r"[\w$]+", named.lower()))
         existing = {name for name, _ in kinds.get("role", ())} - made_roles
-        roles = sorted(name for name in existing if _is_named(name, words, text))
+        roles = sorted(name for name in existing if _is_named(name, words, named))
     settings = dict(kinds.get("setting", ()))
     if "search_path" in settings:
         settings["search_path"] = _USER.sub(lambda _: identifier(user), settings["search_path"])
@@ -92,9 +127,75 @@ def read_surroundings(connection: Connection, scripts: Iterable[str]) -> Surroun
         {
             name: schema
             for name, schema in kinds.get("extension", ())
-            if not made & {("EXTENSION", name), ("SCHEMA", schema)}
+            if not creates & {("EXTENSION", name), ("SCHEMA", schema)}
         },
+        _without(dumped, texts),
+        tuple(unread),
     )
+
+
+def _dumped(
+    text: str, candidates: set[str], dump: Callable[[Sequence[str]], str]
+) -> tuple[str, list[str]]:
+    """The SQL of the schemas that a text names, and of those that this SQL names in turn."""
+    found, wanted, known = "", _qualifiers(text, candidates), set[str]()
+    try:
+        while wanted - known:
+            known |= wanted
+            found = _RESTRICT.sub("", dump(sorted(known)))
+            wanted = _qualifiers(found, candidates)
+    except SnapshotFailed as error:
+        names = ", ".join(sorted(known))
+        return "", [
+            f"schemas of the target that are not in the shadow database: {names}: {error.message}; "
+            "write what the migrations need of them in shadow.sql"
+        ]
+    return found, []
+
+
+def _qualifiers(text: str, candidates: set[str]) -> set[str]:
+    """Those of the schemas that a text names before a point, or after the word SCHEMA."""
+    pattern = rf"({_NAME})\s*\.|\bSCHEMA\s+({_NAME})"
+    found = re.findall(pattern, text, re.IGNORECASE)
+    return candidates & {_plain(first or second) for first, second in found}
+
+
+def _without(dumped: str, scripts: Sequence[str]) -> str:
+    """The SQL of schemas, without what the scripts themselves have made in them."""
+    if not dumped:
+        return ""
+    made_here = [item for script in scripts for one in _split(script) for item in made(one)]
+    ours = {item.name for item in made_here}
+    kept: list[str] = []
+    for statement in _split(dumped):
+        if statement.kind == "CreateSchemaStmt":
+            kept.append(f"CREATE SCHEMA IF NOT EXISTS {identifier(statement.tree['schemaname'])}")
+        elif not _is_of(statement, ours):
+            kept.append(statement.sql)
+    # A column is part of the statement that makes its table.
+    tables = {item.name for one in _split(dumped) for item in made(one)} - ours
+    for item in made_here:
+        table, _, column = item.name.rpartition(".")
+        if item.kind == "OBJECT_COLUMN" and table in tables:
+            place = ".".join(map(identifier, table.split(".")))
+            kept.append(f"ALTER TABLE {place} DROP COLUMN IF EXISTS {identifier(column)} CASCADE")
+    return "".join(f"{sql};\n" for sql in kept)
+
+
+def _is_of(statement: Statement, ours: set[str]) -> bool:
+    """Whether a statement of a dump makes or changes one of these objects, or a part of one."""
+    names = [item.name for item in made(statement)]
+    if statement.kind in ("AlterTableStmt", "IndexStmt", "CreateTrigStmt"):
+        names.append(table_name(statement.tree["relation"]))
+    return any(name in ours or name.rpartition(".")[0] in ours for name in names)
+
+
+def _split(sql: str) -> list[Statement]:
+    try:
+        return split(sql)
+    except SqlSyntaxError:
+        # Only a newer server can read it.
+        return []
 
 
 def arrange(
@@ -110,7 +211,7 @@ def arrange(
     Returns:
         The roles that were created, and what could not be done, as sentences.
     """
-    missing: list[str] = []
+    missing = list(surroundings.unread)
     known = send(session, "SELECT rolname FROM pg_catalog.pg_roles")[0]
     existing = {name for (name,) in rows(known)}
     created = [
@@ -131,6 +232,11 @@ def arrange(
         # Where an extension must be in a certain schema, the server knows it better.
         if not _run(session, f"{create} SCHEMA {where} CASCADE", "", []):
             _run(session, f"{create} CASCADE", f"extension {name}", missing)
+    # All at once; where something of it fails, the rest is kept.
+    if surroundings.schemas and not _run(session, surroundings.schemas, "", []):
+        for statement in _split(surroundings.schemas):
+            _run(session, statement.sql, f"{statement.sql.partition('(')[0].strip()!r}", missing)
+        send(session, "RESET ALL")
     for name, value in surroundings.settings.items():
         # From the session's value, so that a list such as a search_path is a list again.
         sql = (

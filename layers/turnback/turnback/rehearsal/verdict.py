@@ -88,12 +88,15 @@ class Rehearsed:
             them has no rollback.
         release_differences: of the schema after all rollbacks, to the one before the release.
         release_error: what failed on the way.
+        shadow_sql: SHA-256 of the ``shadow.sql`` that ran before the first migration; None where
+            the project has none.
     """
 
     migrations: list[Verdict] = field(default_factory=list)
     release: str | None = None
     release_differences: list[Difference] = field(default_factory=list)
     release_error: TurnbackError | None = None
+    shadow_sql: str | None = None
 
     @property
     def proven(self) -> bool:
@@ -113,6 +116,7 @@ class Rehearsed:
     def to_dict(self) -> dict[str, Any]:
         return {
             "status": "proven" if self.proven else "unproven",
+            "shadow_sql": self.shadow_sql,
             "migrations": [verdict.to_dict() for verdict in self.migrations],
             "release": {
                 "rollback": self.release,

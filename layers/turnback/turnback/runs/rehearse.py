@@ -55,7 +55,8 @@ def rehearse_release(
             shadow = Shadow.on_throw_away(server)
             if target := run.records.plan().surroundings:
                 shadow.surroundings = Surroundings(
-                    target.settings, target.roles, target.members, target.extensions
+                    *(target.settings, target.roles, target.members, target.extensions),
+                    *(target.schemas, target.unread),
                 )
             result = rehearse(
                 project,

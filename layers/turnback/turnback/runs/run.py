@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -47,6 +47,9 @@ class TargetDatabase(Protocol):
 
     def counters(self) -> dict[str, Any]:
         """How many rows each table has seen written; see recovery.counters."""
+
+    def dump_schemas(self, names: Sequence[str]) -> str:
+        """The SQL of some schemas; see recovery.dumps.schemas."""
 
 
 @dataclass(frozen=True, slots=True)

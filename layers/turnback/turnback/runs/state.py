@@ -443,6 +443,8 @@ class TargetSurroundings(Stated):
     members: tuple[tuple[str, ...], ...] = ()
     extensions: dict[str, str] = field(default_factory=dict)
     history_schema: str = "public"
+    schemas: str = ""
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,9 @@ def _plan(run: Run, found: FetchedArtifact | None) -> tuple[PlanRecord, Plan, Pr
             )
         losses = plan_losses(project, plan.steps, history_schema=engine.history.schema)
         history = applied(engine)
-        surroundings = _surroundings(project, engine) if project and _must_rehearse(run) else None
+        surroundings = (
+            _surroundings(run, project, engine) if project and _must_rehearse(run) else None
+        )
     planned = plan.to_dict()
     record = PlanRecord(
         version=1,
@@ -181,13 +183,17 @@ def _plan(run: Run, found: FetchedArtifact | None) -> tuple[PlanRecord, Plan, Pr
     return record, plan, project
 
 
-def _surroundings(project: Project, engine: Engine) -> TargetSurroundings:
+def _surroundings(run: Run, project: Project, engine: Engine) -> TargetSurroundings:
     from turnback.rehearsal.surroundings import read_surroundings
 
     scripts = (script.head for script in scripts_of(project))
-    found = read_surroundings(engine.connection, scripts)
+    schema = engine.history.schema
+    found = read_surroundings(
+        engine.connection, scripts, run.database.dump_schemas, history_schema=schema
+    )
     return TargetSurroundings(
-        found.settings, found.roles, found.members, found.extensions, engine.history.schema
+        *(found.settings, found.roles, found.members, found.extensions, schema),
+        *(found.schemas, found.unread),
     )
 
 

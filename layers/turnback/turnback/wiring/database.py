@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,12 @@ class Database:
         from turnback.recovery.contents import counters
 
         return counters(self.endpoint())
+
+    def dump_schemas(self, names: Sequence[str]) -> str:
+        """The SQL of some schemas, as pg_dump writes it."""
+        from turnback.recovery.dumps.schemas import dump_schemas
+
+        return dump_schemas(self.endpoint(), names)
 
     @contextmanager
     def connect(self, release: str | None) -> Iterator[Engine]:
