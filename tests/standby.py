@@ -37,6 +37,9 @@ def replica_of(primary: EmbeddedServer, folder: Path) -> Iterator[EmbeddedServer
         user=account.uid if account else None,
         group=account.gid if account else None,
     )
+    # A test may have made a tablespace inside the data directory, which a standby has to allow.
+    with (folder / "replica" / "postgresql.auto.conf").open("a") as settings:
+        settings.write("allow_in_place_tablespaces = on\n")
     with EmbeddedServer.start(folder / "replica", tcp=True, fast=True) as standby:
         yield standby
 

@@ -71,8 +71,11 @@ def small_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     if refused := mount_tiny(folder, 6):
         pytest.skip(f"no file system can be mounted: {refused}")
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        # A file of it may be open still; without --lazy it would stay for the next session.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def rows(table: str) -> str:

@@ -32,10 +32,13 @@ class Watched:
 class Nothing:
     """Fills a database with nothing."""
 
-    def rows(self) -> None: ...
-    def connects(self) -> None: ...
-    def analyze(self) -> None: ...
+    def rows(self) -> list[str]:
+        return []
+
     def rest(self) -> list[str]:
+        return []
+
+    def finish(self) -> list[str]:
         return []
 
 
