@@ -39,7 +39,7 @@ class Artifact:
 
     release: str
     project: Project
-    files: Files = field(compare=False)
+    files: ZippedFolder = field(compare=False)
     rollback_to: str | None = None
     created_at: str | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
@@ -124,13 +124,17 @@ def open_artifact(
     """
     below = None if folder == "." else folder
     opened = Zip(archive, below=below, besides=MANIFEST)
-    root = _find_migrations(opened) if folder is None else (below or "")
-    manifest = _read_manifest(opened, root, release)
-    files = ZippedFolder(opened, root, _below(opened, root), into)
-    project = load_project(files)
-    refuse(compare(project))
-    if folder is None:
-        _refuse_unknown_files(project, files)
+    try:
+        root = _find_migrations(opened) if folder is None else (below or "")
+        manifest = _read_manifest(opened, root, release)
+        files = ZippedFolder(opened, root, _below(opened, root), into)
+        project = load_project(files)
+        refuse(compare(project))
+        if folder is None:
+            _refuse_unknown_files(project, files)
+    except BaseException:
+        opened.close()
+        raise
     return Artifact(
         release=manifest["release"],
         project=project,

@@ -141,6 +141,11 @@ class ZippedFolder:
         """The bytes of a file."""
         return self._zip.chunks(entry)
 
+    def close(self) -> None:
+        """Let go of the zip, and of the file that is unpacked."""
+        self._unpacked = None
+        self._zip.close()
+
     def unpacked(self, entry: ZipEntry) -> large.OpenFile:
         """A file of the zip as one that can be read at any place."""
         if self._unpacked is None or self._unpacked[0] is not entry:

@@ -82,6 +82,10 @@ class Zip:
             if not name.endswith("/")
         }
 
+    def close(self) -> None:
+        """Let go of the zip: the disk keeps the space of a removed file as long as it is open."""
+        self._zip.close()
+
     def chunks(self, entry: ZipEntry) -> Iterator[bytes]:
         """The bytes of a file in chunks of a megabyte.
 

@@ -163,7 +163,12 @@ class Run:
                     hint="upload it again, or start the run with the right checksum",
                 )
             release = named["release"] if named else None
-            yield FetchedArtifact(open_artifact(archive, Path(folder), release=release), digest)
+            opened = open_artifact(archive, Path(folder), release=release)
+            try:
+                yield FetchedArtifact(opened, digest)
+            finally:
+                # An error keeps what it met on its way, and a function that is warm keeps its disk.
+                opened.files.close()
 
 
 def applied(engine: Engine) -> tuple[tuple[str, ...], ...]:
