@@ -64,7 +64,7 @@ class World:
             "NO_PROXY": "127.0.0.1",
         }
         done = subprocess.run(
-            [PROGRAM, *arguments, "--stack", "prod", "--json", "--dir", str(self.folder)],
+            [PROGRAM, *arguments, "--stack", "prod", "--json", "-v", "--dir", str(self.folder)],
             env=os.environ | settings,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -78,7 +78,10 @@ def add(folder: Path, files: Mapping[str, str]) -> None:
 def test_init_and_generate_make_a_project_that_check_accepts(tmp_path: Path) -> None:
     folder = tmp_path / "migrations"
     assert turnback("init", folder=folder).code == 0
-    assert {p.name for p in folder.iterdir()} == {"sql", "rollback", "verify", "SHA256SUMS"}
+    assert {p.name for p in folder.iterdir()} == {
+        *("sql", "rollback", "verify"),
+        *("SHA256SUMS", ".gitattributes"),
+    }
 
     assert turnback("generate", "add users", folder=folder).code == 0
     answer = turnback("generate", "Knowledge-Nodes: 2nd!", "--json", folder=folder)
