@@ -64,7 +64,7 @@ class World:
             "NO_PROXY": "127.0.0.1",
         }
         done = subprocess.run(
-            [PROGRAM, *arguments, "--stack", "prod", "--json", "-v", "--dir", str(self.folder)],
+            [PROGRAM, *arguments, "--stack", "prod", "--json", "--dir", str(self.folder)],
             env=os.environ | settings,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -122,7 +122,7 @@ def test_an_instance_is_restored_under_its_endpoint_and_the_old_one_kept(world: 
 
     planned = world.turnback("restore", taken["run"], "--dry-run")
     assert set(world.instances()) == {LIVE}
-    done = world.run("restore", taken["run"], "--yes")
+    done = world.run("restore", taken["run"], "--yes", "-v")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
 
