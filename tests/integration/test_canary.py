@@ -109,27 +109,52 @@ def test_a_failed_run_publishes_and_keeps_no_value_of_a_row(
     assert CANARY not in everything_of_the_history(with_rows)
 
 
+CHECKS = {
+    "a table": "ALTER TABLE people ADD CHECK (is_fine(name))",
+    "a domain": "CREATE DOMAIN fine AS text CHECK (is_fine(VALUE)); "
+    "ALTER TABLE people ALTER name TYPE fine",
+}
+
+
 @pytest.fixture
-def unrestorable(with_rows: str, admin: psycopg.Connection) -> Iterator[str]:
+def checked(
+    with_rows: str, admin: psycopg.Connection, request: pytest.FixtureRequest
+) -> Iterator[str]:
     """A database whose rows are refused by what has changed since they were written."""
     with psycopg.connect(with_rows) as connection:
         connection.execute(
             "CREATE FUNCTION is_fine(t text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ "
-            "BEGIN RETURN true; END $$;"
-            "ALTER TABLE people ADD CHECK (is_fine(name));"
+            f"BEGIN RETURN true; END $$; {CHECKS[request.param]};"
             "CREATE OR REPLACE FUNCTION is_fine(t text) RETURNS boolean LANGUAGE plpgsql AS $$ "
-            "BEGIN RAISE EXCEPTION '% is not fine', t; END $$;"
+            "BEGIN RAISE EXCEPTION '% is not fine', t; END $$;".encode()
         )
     yield with_rows
     for name, _ in others(admin, with_rows):
         admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
-def test_a_failed_restore_publishes_no_value_of_a_row(unrestorable: str) -> None:
+@pytest.mark.parametrize("checked", ["a domain"], indirect=True)
+def test_a_failed_restore_publishes_no_value_of_a_row(checked: str) -> None:
     store = Memory()
-    record = dump(unrestorable, store)
+    record = dump(checked, store)
     with pytest.raises(RestoreFailed) as caught:
-        restore(unrestorable, store, request(record))
+        restore(checked, store, request(record))
     error = caught.value
-    assert "is_fine" in error.message
+    assert "is_fine" in str(error.detail)
+    assert CANARY in str(error.detail)
     assert CANARY not in str(error.to_dict()) + str(error.machine_readable())
+
+
+@pytest.mark.parametrize("checked", ["a table"], indirect=True)
+def test_a_restore_whose_rows_a_check_refuses_keeps_them_and_publishes_no_value(
+    checked: str,
+) -> None:
+    store = Memory()
+    restored = restore(checked, store, request(dump(checked, store)))
+    assert "people_name_check" in restored.detail
+    assert CANARY not in restored.detail
+    with psycopg.connect(checked) as connection:
+        assert connection.execute("SELECT count(*) FROM people").fetchone() == (2,)
+        assert connection.execute(
+            "SELECT convalidated FROM pg_constraint WHERE conname = 'people_name_check'"
+        ).fetchone() == (False,)

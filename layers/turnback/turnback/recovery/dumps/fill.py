@@ -268,7 +268,10 @@ class Filling:
                 session.execute(add.encode())
                 try:
                     session.execute(f"{alter} VALIDATE CONSTRAINT {name}".encode())
-                except psycopg.errors.IntegrityError as error:
+                except psycopg.Error as error:
+                    # Its function may raise an error of its own.
+                    if session.closed:
+                        raise
                     broken.append(f"CHECK CONSTRAINT {plain}: {_NEW_ROWS}: {said_by(error)}")
         return left, broken
 
