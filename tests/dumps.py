@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import psycopg
+from turnback.local.programs import binaries, clean_environment
 from turnback.recovery.dumps.catalog import DumpRecord
 from turnback.recovery.dumps.dump import DumpSnapshots
 from turnback.recovery.dumps.restore import RestoreDump
@@ -198,3 +200,14 @@ def others(admin: psycopg.Connection[Any], database: str) -> list[tuple[str, boo
         "SELECT datname, datallowconn FROM pg_database WHERE datname LIKE %s ORDER BY 1",
         [f"{name}\\_%"],
     ).fetchall()
+
+
+def pg_dump_schema(url: str) -> str:
+    """What pg_dump says of the schema of a database."""
+    return subprocess.run(
+        [binaries() / "pg_dump", "--schema-only", url],
+        env=clean_environment(),
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout

@@ -29,7 +29,7 @@ class Element:
 
     Attributes:
         clear: takes any form away.
-        forms: what gives it each form, once there is none.
+        forms: what gives it each form, where it is not there.
         since: the major version of PostgreSQL that knows it.
     """
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from turnback.engine.session.message import Connection
-from turnback.local.programs import binaries, clean_environment
 from turnback.schema.read import fingerprint
 from turnback.sql.statements import split
 
+from tests.dumps import pg_dump_schema
 from tests.integration.everything import CASES, ROLES, SCHEMA
 from tests.integration.test_corpora import CORPORA
 
@@ -27,14 +26,7 @@ LEFT_OUT = ("WITH NO DATA", "SUBSCRIPTION")
 
 def dump(url: str) -> str:
     """What pg_dump says of the schema, without what differs from call to call."""
-    done = subprocess.run(
-        [binaries() / "pg_dump", "--schema-only", url],
-        env=clean_environment(),
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    lines = done.stdout.splitlines()
+    lines = pg_dump_schema(url).splitlines()
     # The order of grants is that of their making, and says nothing.
     grants = sorted(line for line in lines if line.startswith("GRANT"))
     other = [line for line in lines if not line.startswith(("--", "\\", "GRANT")) and line]

@@ -21,7 +21,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from turnback.local.programs import binaries, clean_environment, server_account
+from turnback.local.programs import server_account
 from turnback.local.scratch import scratch
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project
@@ -30,6 +30,7 @@ from turnback.rehearsal.shadow import Shadow
 from turnback.rehearsal.verdict import UNPROVEN, Verdict
 
 from tests.conftest import ProjectFactory
+from tests.dumps import pg_dump_schema
 from tests.integration.pairs import ROLES, Pair, pair
 
 PAIRS = 200
@@ -148,15 +149,8 @@ class Judge:
     def dump(self, name: str) -> Dump:
         """What pg_dump says of the schema, by the schemas of the pairs."""
         url = make_conninfo(self.server, dbname=name)
-        done = subprocess.run(
-            [binaries() / "pg_dump", "--schema-only", url],
-            env=clean_environment(),
-            capture_output=True,
-            check=True,
-            text=True,
-        )
         found: Dump = {}
-        for entry in _ENTRY.split(done.stdout):
+        for entry in _ENTRY.split(pg_dump_schema(url)):
             lines = [line for line in entry.split("\n") if line and line[:2] not in ("--", "\\u")]
             for schema in set(_SCHEMA.findall(entry)):
                 found.setdefault(schema, []).append("\n".join(lines))
@@ -278,13 +272,13 @@ def wrong(judge: Judge, project_factory: ProjectFactory, seed: int) -> list[str]
         for one, verdict in zip(pairs, verdicts, strict=True)
         if verdict.suggestions
     }
-    mended, failed = judge.after(suggested)
+    repaired, failed = judge.after(suggested)
     found = []
     for one, verdict in zip(pairs, verdicts, strict=True):
         errors = list(judged[one.schema].errors(verdict))
         if one.schema in suggested and not errors:
             seen = judged[one.schema]
-            after, now = softened(seen.after), softened(mended.get(one.schema, []))
+            after, now = softened(seen.after), softened(repaired.get(one.schema, []))
             remaining = now ^ softened(seen.before)
             if one.schema in failed:
                 errors.append("the suggestions do not run")

@@ -38,15 +38,23 @@ def states(stack: Stack, run: str) -> list[str]:
     ]
 
 
-def test_a_run_waits_for_its_turn_says_so_and_can_be_cancelled_at_once(
-    stack: Stack, database: str, project_factory: ProjectFactory, before: Interrupt
-) -> None:
+def one_waits(
+    stack: Stack, project_factory: ProjectFactory, before: Interrupt
+) -> tuple[threading.Event, str, str]:
+    """A run that applies until the event is set, and one that waits for it."""
     applying = threading.Event()
     before("apply", lambda: applying.wait(PATIENCE_S))
     first = released(project_factory(FIRST), "1.0.0")
     until(lambda: "Apply" in states(stack, first))
     second = released(project_factory(GOOD), "1.1.0")
     until(lambda: "WaitForTurn" in states(stack, second))
+    return applying, first, second
+
+
+def test_a_run_waits_for_its_turn_says_so_and_can_be_cancelled_at_once(
+    stack: Stack, database: str, project_factory: ProjectFactory, before: Interrupt
+) -> None:
+    applying, first, second = one_waits(stack, project_factory, before)
     third = released(project_factory(GOOD), "1.2.0")
     until(lambda: "WaitForTurn" in states(stack, third))
 
@@ -190,12 +198,7 @@ def test_a_redriven_run_undoes_nothing_while_another_one_has_the_turn(
 def test_health_names_the_runs_that_wait(
     stack: Stack, database: str, project_factory: ProjectFactory, before: Interrupt
 ) -> None:
-    applying = threading.Event()
-    before("apply", lambda: applying.wait(PATIENCE_S))
-    first = released(project_factory(FIRST), "1.0.0")
-    until(lambda: "Apply" in states(stack, first))
-    second = released(project_factory(GOOD), "1.1.0")
-    until(lambda: "WaitForTurn" in states(stack, second))
+    applying, first, second = one_waits(stack, project_factory, before)
     answer = turnback("health", "--stack", "turnback", "--database-url", database, "--json")
     assert answer.code == 0, answer.err
     assert answer.document["waiting"] == [f"{second} (1.1.0) waits for {first} (1.0.0)"]

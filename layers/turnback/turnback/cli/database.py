@@ -22,7 +22,7 @@ from turnback.cli.output import Output, human_ms, is_verbose
 from turnback.engine import Engine, Options, RunContext
 from turnback.engine.session.connection import describe, read_address
 from turnback.engine.session.events import Event, EventKind
-from turnback.errors import ConfigurationError, DatabaseNotReady, TurnbackError
+from turnback.errors import ConfigurationError, DatabaseNotReady
 from turnback.wording import duration
 
 # Set in jobs of GitHub, GitLab and most others; CodeBuild; Jenkins; Azure Pipelines.
@@ -132,11 +132,7 @@ def _writer(connect: Callable[[], Engine], wait_s: float, out: Output) -> Engine
     while True:
         try:
             engine = connect()
-            try:
-                engine.refuse_read_only()
-            except TurnbackError:
-                engine.close()
-                raise
+            engine.refuse_read_only()
             return engine
         except DatabaseNotReady as error:
             if time.monotonic() + _WRITER_PAUSE_S > until:

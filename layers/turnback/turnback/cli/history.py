@@ -151,7 +151,7 @@ def left_by_runs(stack: Stack) -> tuple[list[str], list[str]]:
     """What runs have left of a stack's target besides the database, each as a problem.
 
     Returns:
-        The problems, and which runs wait for what, which is none.
+        The problems, and which runs wait for what; a run that waits is no problem.
     """
     from turnback.aws.s3 import Bucket
     from turnback.aws.stepfunctions import StateMachine

@@ -19,7 +19,7 @@ from turnback.engine.session.events import Listener, Options, RunContext, RunCon
 from turnback.engine.session.message import Connection, send
 from turnback.engine.session.query import CATALOG_ONLY, own_statements
 from turnback.engine.session.read_only import Replica, refuse_read_only, replica
-from turnback.errors import UnknownVersion, VerificationFailed
+from turnback.errors import TurnbackError, UnknownVersion, VerificationFailed
 from turnback.migrations.model import Project
 from turnback.sql.script import prepare
 
@@ -87,8 +87,16 @@ class Engine:
         return self.session.history
 
     def refuse_read_only(self) -> None:
-        """Refuse a server that accepts no writes, such as a standby; see its module."""
-        refuse_read_only(self.connection)
+        """Refuse a server that accepts no writes, such as a standby, and close the connection.
+
+        Raises:
+            DatabaseNotReady, DatabaseRefused: as ``read_only.refuse_read_only``.
+        """
+        try:
+            refuse_read_only(self.connection)
+        except TurnbackError:
+            self.close()
+            raise
 
     def replica(self) -> Replica | None:
         """How far behind its primary this standby is; None for a server that is not one."""

@@ -77,7 +77,7 @@ def checked_package(artifact: Path, release: str | None) -> Iterator[Package]:
     with tempfile.TemporaryDirectory(prefix="turnback-") as folder:
         archive = artifact
         if artifact.is_file() and artifact.suffix != ".zip":
-            # The stack is told of keys that end with .zip, and of no others.
+            # S3 notifies the stack of keys that end with .zip only.
             raise ConfigurationError(
                 f"{artifact.name} does not end with .zip, as an artifact does",
                 hint="make it: turnback package --release 1.4.0; or name the folder",

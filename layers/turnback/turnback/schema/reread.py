@@ -112,7 +112,7 @@ def _read(connection: Connection, trial: _Trial, statement: str) -> str | None:
     send(connection, "SAVEPOINT turnback_read_again")
     try:
         *_, answer = send(connection, f"{trial.copy}; {found[0].sql}; {trial.answer}")
-        # A default of NULL is none.
+        # PostgreSQL keeps no default of NULL.
         [[text]] = rows(answer) or [(None,)]
     except ServerError:
         text = None

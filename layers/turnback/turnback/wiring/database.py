@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from turnback.errors import TurnbackError
 from turnback.settings import DatabaseSettings
 from turnback.wiring.invocation import Invocation
 
@@ -75,12 +74,8 @@ class Database:
             )
 
         engine = endpoint.connected(connect)
-        try:
-            # What a standby shows may be old, and a run decides by it.
-            engine.refuse_read_only()
-        except TurnbackError:
-            engine.close()
-            raise
+        # What a standby shows may be old, and a run decides by it.
+        engine.refuse_read_only()
         return engine
 
     @property
