@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -24,6 +25,8 @@ from turnback.cli.main import COMMANDS
 ROOT = Path(__file__).resolve().parents[2]
 LAYER = ROOT / "layers/turnback"
 PACKAGE = LAYER / "turnback"
+# What `turnback explain` prints.
+PAGES = {f"turnback/cli/rules/{page.name}": page for page in (ROOT / "docs/rules").glob("*")}
 # The command line, the demo and the local servers never run in Lambda (docs/decisions/0003).
 NOT_IN_THE_LAYER = ("turnback/cli/", "turnback/demo/", "turnback/local/")
 
@@ -48,6 +51,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, copy / name)
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
     shutil.copytree(LAYER, copy / "layers/turnback", ignore=ignored)
+    shutil.copytree(ROOT / "docs/rules", copy / "docs/rules")
     return copy
 
 
@@ -89,8 +93,11 @@ def layer_files(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapp
     return files_of(artifacts / "python")
 
 
-def test_the_wheel_holds_every_file_of_the_package(wheel_files: Mapping[str, bytes]) -> None:
+def test_the_wheel_holds_every_file_of_the_package_and_the_pages_of_the_rules(
+    wheel_files: Mapping[str, bytes],
+) -> None:
     package = {f"turnback/{name}": data for name, data in files_of(LAYER / "turnback").items()}
+    package |= {name: page.read_bytes() for name, page in PAGES.items()}
     assert set(wheel_files) == set(package)
     assert wheel_files == package
 
@@ -210,7 +217,9 @@ def imported(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
-def test_the_command_line_runs_from_the_wheel_alone(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+def test_the_command_line_runs_from_the_wheel_alone(
+    wheel: zipfile.ZipFile, about: Message, tmp_path: Path
+) -> None:
     wheel.extractall(tmp_path)
     program = "import sys, turnback.cli.main as m; print(m.__file__, file=sys.stderr); m.main()"
 
@@ -229,6 +238,11 @@ def test_the_command_line_runs_from_the_wheel_alone(wheel: zipfile.ZipFile, tmp_
     for command in COMMANDS:
         done = run(command, "--help")
         assert done.returncode == 0, done.stderr
+    page = json.loads(run("explain", "TB106", "--json").stdout)
+    assert page["markdown"] == (ROOT / "docs/rules/TB106.md").read_text()
+    [source] = [url for url in about.get_all("Project-URL", []) if url.startswith("Source, ")]
+    repository = source.removeprefix("Source, ")
+    assert page["url"] == f"{repository}/blob/v{turnback.__version__}/docs/rules/TB106.md"
 
 
 def test_the_notice_names_every_package_that_is_shipped() -> None:

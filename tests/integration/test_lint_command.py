@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from turnback import __version__
 
 from tests.conftest import ProjectFactory
 from tests.integration.command_line import turnback
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = {"sql/0001_users.sql": "CREATE TABLE users (id int PRIMARY KEY, city text);\n"}
+# The page of this version; the package's metadata name the repository.
+TB101 = f"https://github.com/OWNER/turnback/blob/v{__version__}/docs/rules/TB101.md"
 INDEX = {"sql/0002_city.sql": "-- é\nCREATE INDEX users_city_idx ON users (city);\n"}
 NICK = {"sql/0003_nick.sql": "ALTER TABLE users ADD nick text;\n"}
 
@@ -33,7 +36,7 @@ def test_a_finding_says_where_what_why_and_what_to_write_instead(folder: Path) -
         "    on a table of many gigabytes.",
         "        -- in a file of its own",
         "        CREATE INDEX CONCURRENTLY users_city_idx ON users (city);",
-        "    docs/rules/TB101.md",
+        f"    more: turnback explain TB101, or {TB101}",
         "1 error in 3 migrations.",
     ]
 
@@ -62,7 +65,7 @@ def test_as_json_it_is_one_document(arguments: list[str], folder: Path) -> None:
     assert document["status"] == "findings"
     assert document["counts"] == {"error": 1, "warning": 0, "info": 0}
     [finding] = document["findings"]
-    assert finding["page"] == "docs/rules/TB101.md"
+    assert (finding["page"], finding["url"]) == ("docs/rules/TB101.md", TB101)
     assert (finding["id"], finding["level"]) == ("TB101", "error")
     assert (finding["file"], finding["line"], finding["column"]) == ("sql/0002_city.sql", 2, 1)
     assert "CONCURRENTLY" in finding["safer"]
@@ -84,6 +87,7 @@ def test_for_github_the_path_is_that_of_the_repository(folder: Path) -> None:
     assert answer.code == 3
     [line] = answer.out.splitlines()
     assert line.startswith("::error file=migrations/sql/0002_city.sql,line=2,col=1,title=TB101 ")
+    assert line.endswith(f"%0A{TB101}")
     assert answer.err == "1 error in 3 migrations.\n"
 
 

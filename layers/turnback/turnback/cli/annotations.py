@@ -47,7 +47,7 @@ class Annotation:
         message: one sentence.
         why: more about it; may be empty.
         sql: to copy; may be empty.
-        page: of the documentation.
+        page: of the documentation, its address.
     """
 
     level: str
@@ -174,7 +174,7 @@ class Annotations:
 
     def _details(self, one: Annotation) -> str:
         where = f"{self._path(one)}:{one.line}"
-        page = f"\n`{one.page}`\n" if one.page else ""
+        page = f"\n<{one.page}>\n" if one.page else ""
         sql = f"\n```sql\n{one.sql}\n```\n" if one.sql else ""
         return (
             f"\n<details><summary>{one.rule} {_escaped(one.title)} "

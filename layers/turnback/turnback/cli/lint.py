@@ -18,13 +18,14 @@ from turnback.cli.annotations import (
     format_option,
     formatted,
 )
+from turnback.cli.explain import address
 from turnback.cli.options import project_settings
 from turnback.cli.output import Output, reported
 from turnback.errors import CheckFailed, ConfigurationError
 from turnback.migrations.discovery import load_project
 from turnback.settings.project import FILE
 from turnback.sql.lint.linter import lint as run
-from turnback.sql.lint.model import Report, Severity, known
+from turnback.sql.lint.model import Finding, Report, Severity, known
 from turnback.wording import counted
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
@@ -67,7 +68,7 @@ def lint(
                 if found
                 else f"there is no rule {rule}",
                 file=FILE,
-                hint="see the rules: docs/rules/README.md",
+                hint="turnback explain lists the rules",
             )
     report = run(load_project(directory), versions, since=since).without(off)
     out.document |= document(report)
@@ -100,7 +101,7 @@ def human(report: Report) -> Iterable[str]:
             yield from textwrap.wrap(finding.why, 100, initial_indent=_IN, subsequent_indent=_IN)
             for line in finding.safer.splitlines():
                 yield f"{_IN}{_IN}{line}"
-            yield f"{_IN}{finding.rule.page}"
+            yield f"{_IN}more: turnback explain {finding.rule.id}, or {address(finding.rule.page)}"
     yield summary(report) + "."
 
 
@@ -126,9 +127,13 @@ def document(report: Report) -> dict[str, Any]:
         "status": "findings" if report.findings else "ok",
         "migrations": report.migrations,
         "counts": {str(level): report.count(level) for level in Severity},
-        "findings": [finding.to_dict() for finding in report.findings],
-        "waived": [finding.to_dict() for finding in report.waived],
+        "findings": [_linked(finding) for finding in report.findings],
+        "waived": [_linked(finding) for finding in report.waived],
     }
+
+
+def _linked(finding: Finding) -> dict[str, Any]:
+    return {**finding.to_dict(), "url": address(finding.rule.page)}
 
 
 def annotated(report: Report, folder: str) -> Annotations:
@@ -150,7 +155,7 @@ def annotated(report: Report, folder: str) -> Annotations:
             message=one.message,
             why=one.why,
             sql=one.safer,
-            page=one.rule.page,
+            page=address(one.rule.page),
         )
         for one in report.findings
     ]

@@ -24,6 +24,7 @@ COMMANDS = {
     "generate": ("turnback.cli.project", "Write the next numbered pair of files."),
     "check": ("turnback.cli.check", "Check files and checksums, without a database."),
     "lint": ("turnback.cli.lint", "Find what the migrations will block, and for how long."),
+    "explain": ("turnback.cli.explain", "Print the page of a rule of lint, or of an error."),
     "package": ("turnback.cli.project", "Make the artifact of a release."),
     "status": ("turnback.cli.history", "Show the status of each migration."),
     "health": ("turnback.cli.history", "Show what happened last, and what is wrong."),
