@@ -115,6 +115,9 @@ requirements: setup  ## Compile the pinned requirements anew, to the newest vers
 	$(COMPILE) --upgrade layers/turnback/requirements.in -o layers/turnback/requirements.txt
 	$(COMPILE) --upgrade --no-deps layers/postgres/requirements.in \
 		-o layers/postgres/requirements.txt
+	$(COMPILE) --upgrade --no-deps --python-version 3.13 layers/postgres/contrib.in \
+		-o layers/postgres/contrib.txt
+	cp layers/postgres/contrib.txt layers/turnback/turnback/local/contrib.txt
 
 clean:  ## Remove all that is made again; the project's own database in .turnback stays
 	rm -rf .venv .aws-sam .turnback/layers .turnback/local-aws* .turnback/sam* .turnback/tools build dist \

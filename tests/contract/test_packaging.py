@@ -109,8 +109,8 @@ def test_the_wheel_holds_every_file_of_the_package_and_the_pages_of_the_rules(
         "turnback/engine/schema_0001.sql",
         "turnback/aws/rds-global-bundle.pem",
         "turnback/schema/queries/1_schemas.sql",
-        "turnback/rehearsal/stand_ins/extension/pgcrypto.control",
-        "turnback/rehearsal/stand_ins/extension/pgcrypto--1.3.sql",
+        "turnback/rehearsal/stand_ins/pgcrypto.sql",
+        "turnback/local/contrib.txt",
     ],
 )
 def test_the_files_that_are_no_python_are_in_the_wheel(
@@ -245,11 +245,16 @@ def test_the_command_line_runs_from_the_wheel_alone(
     assert page["url"] == f"{repository}/blob/v{turnback.__version__}/docs/rules/TB106.md"
 
 
+def test_the_layer_and_the_command_line_take_the_same_pgcrypto() -> None:
+    layer, package = ROOT / "layers/postgres/contrib.txt", LAYER / "turnback/local/contrib.txt"
+    assert layer.read_bytes() == package.read_bytes()
+
+
 def test_the_notice_names_every_package_that_is_shipped() -> None:
     files = ("requirements/cli.txt", "layers/turnback/requirements.txt")
     pinned = {
         name
-        for file in (*files, "layers/postgres/requirements.txt")
+        for file in (*files, "layers/postgres/requirements.txt", "layers/postgres/contrib.txt")
         for name in re.findall(r"^([a-z0-9-]+)(?:\[\w+\])?==", (ROOT / file).read_text(), re.M)
     }
     assert len(pinned) > 20

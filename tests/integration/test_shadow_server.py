@@ -113,13 +113,6 @@ def test_a_shadow_server_never_runs_as_root(temporary: Path) -> None:
 
 
 @pytest.mark.usefixtures("temporary", "layered")
-@pytest.mark.parametrize("extension", ["pgcrypto", "uuid-ossp", "citext", "pg_trgm", "vector"])
-def test_a_shadow_server_has_the_extensions_that_migrations_create(extension: str) -> None:
-    with shadow_server() as url, psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f'CREATE EXTENSION "{extension}"')
-
-
-@pytest.mark.usefixtures("temporary", "layered")
 def test_a_shadow_server_knows_languages_and_time_zones() -> None:
     with shadow_server() as url:
         found = query(url, "SELECT to_tsvector('german', 'Häuser')::text")

@@ -22,7 +22,7 @@ from turnback.cli.database import has_own_database, open_engine
 from turnback.cli.output import Output, human_ms, reported
 from turnback.engine import Engine
 from turnback.engine.session.events import Event, EventKind
-from turnback.errors import TurnbackError
+from turnback.errors import ConfigurationError, TurnbackError
 from turnback.migrations.artifact import open_artifact
 from turnback.migrations.checksums import scripts_of
 from turnback.migrations.discovery import load_project
@@ -95,10 +95,11 @@ def rehearse(
         annotated(Rehearsed(), project, folder_of(directory)).print(form, out)
         return 0
     began = time.monotonic()
-    with _shadow(shadow_url, out) as shadow:
-        if database_url:
-            with open_engine(database_url, directory, history_schema, out) as engine:
-                shadow.surroundings = _surroundings(project, engine, database_url)
+    surroundings = None
+    if database_url:
+        with open_engine(database_url, directory, history_schema, out) as engine:
+            surroundings = _surroundings(project, engine, database_url)
+    with _shadow(shadow_url, project, surroundings, out) as shadow:
         shown = _Progress(out, began)
         result = proof.rehearse(
             project,
@@ -214,17 +215,29 @@ def _surroundings(project: Project, engine: Engine, url: str) -> Surroundings:
 
 
 @contextlib.contextmanager
-def _shadow(url: str | None, out: Output) -> Iterator[Shadow]:
+def _shadow(
+    url: str | None, project: Project, surroundings: Surroundings | None, out: Output
+) -> Iterator[Shadow]:
     """The shadow on the server of this address; without one, on a throw-away server."""
     if url:
-        yield Shadow(url)
+        shadow = Shadow(url)
+        shadow.surroundings = surroundings
+        yield shadow
         return
     # Not on Windows, and not needed with a server of the user's own.
+    from turnback.local.contrib import fetch_contrib
     from turnback.local.scratch import POSTGRES, scratch
     from turnback.local.server import EmbeddedServer
     from turnback.rehearsal.containment import contained
     from turnback.rehearsal.rights import AUTHENTICATION
 
+    texts = (one.head for one in scripts_of(project))
+    wanted = set(surroundings.extensions if surroundings else ())
+    if "pgcrypto" in wanted or any("pgcrypto" in text for text in texts):
+        try:
+            fetch_contrib(out.note)
+        except ConfigurationError as error:
+            out.warn(f"{error.message}. The shadow database has a stand-in for it.")
     with (
         scratch("shadow") as folder,
         contained(),
@@ -233,7 +246,9 @@ def _shadow(url: str | None, out: Output) -> Iterator[Shadow]:
         ) as server,
     ):
         out.note("The shadow database is on a throw-away embedded Postgres.")
-        yield Shadow.on_throw_away(server.url())
+        shadow = Shadow.on_throw_away(server.url())
+        shadow.surroundings = surroundings
+        yield shadow
 
 
 class _Progress:
@@ -362,8 +377,7 @@ def checklist(
         out.document |= {"status": "nothing_to_do", "checklist": []}
         out.result(f"Nothing of release {opened.release} is pending.")
         return 0
-    with _shadow(shadow_url, out) as shadow:
-        shadow.surroundings = surroundings
+    with _shadow(shadow_url, project, surroundings, out) as shadow:
         result = proof.rehearse(project, chosen, shadow, history_schema=history_schema)
     rehearsal = RehearsalRecord.from_state(result.to_dict())
     known = answers.Evidence(opened.source, answers.undocumented(chosen), rehearsal)

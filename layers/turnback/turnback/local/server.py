@@ -22,8 +22,9 @@ from typing import Self
 from urllib.parse import quote
 
 from turnback.errors import ConfigurationError, DatabaseUnreachable
+from turnback.local.contrib import contrib
 from turnback.local.programs import Account, binaries_for, clean_environment, server_account
-from turnback.rehearsal.extensions import control_path
+from turnback.rehearsal.extensions import extension_settings
 
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
@@ -77,7 +78,8 @@ class EmbeddedServer:
             data_dir: made when missing; as root, its parents must be open to other accounts.
             tcp: also listen on a free port of 127.0.0.1, with a password.
             fast: never wait for the disk; a crash loses the data. For temporary servers.
-            authentication: lines to use in place of the ``pg_hba.conf`` that initdb made.
+            authentication: for the server of a rehearsal, which has the stand-ins of extensions as
+                well: lines to use in place of the ``pg_hba.conf`` that initdb made.
             say: called with a sentence if a system account is made to run it.
 
         Raises:
@@ -132,7 +134,7 @@ class EmbeddedServer:
             "unix_socket_directories": os.fspath(socket_dir),
             # Statements can contain secrets, and the client receives their errors anyway.
             "log_min_error_statement": "panic",
-            "extension_control_path": control_path(data_dir, programs.parent / "share"),
+            **extension_settings(data_dir, programs.parent, contrib(), shadow="hba_file" in more),
             **(UNSAFE if fast else {}),
             **more,
         }

@@ -1,7 +1,13 @@
 """The extensions of the embedded Postgres: those it is built without, and who may create them.
 
-Real migrations create pgcrypto and uuid-ossp. The stand-ins have their signatures, and do what
-the core has functions for; the rest raises. The server finds its own extensions first.
+Its build has most of contrib, and ``vector``. pgcrypto comes from another build of the same major
+version, where that was fetched; uuid-ossp and sslinfo are written in SQL, and do the same as the
+originals (on a server without TLS). For what no build has, a shadow server gets stand-ins: the
+schema, types and functions of an extension, with which migrations can be rehearsed. What a
+stand-in computes proves nothing, so the result names it.
+
+Each file of ``stand_ins`` is one extension. Its first lines have what goes into the control file
+(``-- control:``) and its versions, oldest first (``-- versions:``).
 
 On RDS the master user creates extensions that PostgreSQL leaves to superusers. So they are marked
 as trusted here: their scripts run with the rights they need, and what they make belongs to the
@@ -10,10 +16,20 @@ superuser (PostgreSQL manual, 36.17.1).
 
 from __future__ import annotations
 
+import ctypes
+import itertools
 import shutil
+import sys
 from pathlib import Path
 
-FOLDER = Path(__file__).with_name("stand_ins") / "extension"
+from turnback.engine.session.message import Connection, rows, send
+from turnback.sql.quoting import literal
+
+FOLDER = Path(__file__).with_name("stand_ins")
+# What the comment of a stand-in begins with; of the others in the folder it does not.
+STAND_IN = "stand-in of turnback"
+# Not for the shadow alone: nobody would take these for what they are not.
+_EVERYWHERE = ("pgcrypto", "sslinfo", "uuid-ossp")
 # Those of the embedded build that RDS supports, and the four of spi, which reach nothing outside
 # of their tables. Left out are file_fdw and what reads or writes pages and the log by number.
 TRUSTED = (
@@ -22,21 +38,28 @@ TRUSTED = (
     *("pg_stat_statements", "pg_visibility", "pgrowlocks", "pgstattuple", "postgres_fdw"),
     *("refint", "vector"),
 )
+# What pgcrypto is linked with. Every system that is supported has them, but a container need not.
+_LIBRARIES = ("libcrypto.so.3", "libz.so.1")
 
 
-def control_path(data_dir: Path, share: Path) -> str:
-    """Copy the stand-ins to where the server can read them; the setting that makes it look there.
+def extension_settings(
+    data_dir: Path, install: Path, contrib: Path | None, *, shadow: bool
+) -> dict[str, str]:
+    """Put extensions where the server can read them; the settings that make it look there.
 
-    The value is for ``extension_control_path`` (PostgreSQL 18 manual, 19.11.4).
+    See ``extension_control_path`` and ``dynamic_library_path`` (PostgreSQL 18 manual, 19.11.4).
+    The server's own extensions come first, then those of ``contrib``, then ours.
 
     Args:
         data_dir: the data directory of the server.
-        share: where the extensions of the server's own are.
+        install: where the server is installed.
+        contrib: the folders ``extension`` and ``lib`` of another build; None where there are none.
+        shadow: whether it is the server of a rehearsal, which gets the stand-ins.
     """
-    place, trusted = data_dir / "turnback_stand_ins", data_dir / "turnback_trusted"
-    shutil.copytree(FOLDER, place / "extension", dirs_exist_ok=True)
-    (trusted / "extension").mkdir(parents=True, exist_ok=True)
-    own = share / "extension"
+    trusted, added, ours = (data_dir / f"turnback_{n}" for n in ("trusted", "contrib", "stand_ins"))
+    for place in (trusted, added, ours):
+        (place / "extension").mkdir(parents=True, exist_ok=True)
+    own = install / "share" / "extension"
     for name in TRUSTED:
         control = own / f"{name}.control"
         if control.is_file():
@@ -48,6 +71,55 @@ def control_path(data_dir: Path, share: Path) -> str:
                 "",
             )
             (trusted / "extension" / control.name).write_text("\n".join(lines), encoding="utf-8")
-    for path in (place, trusted, *place.rglob("*"), *trusted.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    return f"{trusted}:$system:{place}"
+    if contrib and _linkable():
+        for kind in ("extension", "lib"):
+            shutil.copytree(contrib / kind, added / kind, dirs_exist_ok=True)
+    for file in sorted(FOLDER.glob("*.sql")):
+        if shadow or file.stem in _EVERYWHERE:
+            _write(file, ours / "extension")
+    for path in (trusted, added, ours):
+        for one in (path, *path.rglob("*")):
+            one.chmod(0o755 if one.is_dir() else 0o644)
+    return {
+        "extension_control_path": f"{trusted}:$system:{added}:{ours}",
+        "dynamic_library_path": f"$libdir:{added / 'lib'}",
+    }
+
+
+def stand_ins(connection: Connection) -> set[str]:
+    """The extensions of a server that are stand-ins, whether or not they were created."""
+    found = send(
+        connection,
+        "SELECT name FROM pg_catalog.pg_available_extensions "
+        f"WHERE pg_catalog.starts_with(comment, {literal(STAND_IN)})",
+    )[0]
+    return {str(name) for (name,) in rows(found)}
+
+
+def _write(file: Path, folder: Path) -> None:
+    """Write an extension as the server reads it.
+
+    Its script makes version 0, from which empty scripts lead to each version, and from each
+    version to the next one.
+    """
+    name, script = file.stem, file.read_text(encoding="utf-8")
+    lines = script.splitlines()
+    control = [line.removeprefix("-- control: ") for line in lines if line[:12] == "-- control: "]
+    [versions] = [line.split()[2:] for line in lines if line.startswith("-- versions: ")]
+    control += [f"default_version = '{versions[-1]}'", "trusted = true", ""]
+    (folder / f"{name}.control").write_text("\n".join(control), encoding="utf-8")
+    (folder / f"{name}--0.sql").write_text(script, encoding="utf-8")
+    for old, new in (*(("0", one) for one in versions), *itertools.pairwise(versions)):
+        (folder / f"{name}--{old}--{new}.sql").touch()
+
+
+def _linkable() -> bool:
+    """Whether this system has the libraries of pgcrypto."""
+    if sys.platform != "linux":
+        return False
+    try:
+        for name in _LIBRARIES:
+            ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from turnback.errors import ConfigurationError, DatabaseUnreachable
 from turnback.rehearsal.containment import contained, server_of_ours
-from turnback.rehearsal.extensions import control_path
+from turnback.rehearsal.extensions import extension_settings
 from turnback.rehearsal.folder import locked_folder
 from turnback.rehearsal.rights import AUTHENTICATION
 
@@ -129,7 +129,7 @@ def _spawn(install: Path, data: Path, owner: int | None) -> subprocess.Popen[byt
         # Nobody else can enter it.
         "unix_socket_directories": os.fspath(data),
         "hba_file": os.fspath(authentication),
-        "extension_control_path": control_path(data, install / "share"),
+        **extension_settings(data, install, install.with_name("contrib"), shadow=True),
     }
     program = install / "bin" / "postgres"
     with _log(data).open("wb") as log:

@@ -1,11 +1,14 @@
--- A stand-in for the embedded Postgres, whose build has no pgcrypto: the same signatures, so that
--- migrations which create and call it can run on a laptop. What the core has no function for
--- raises an error. It is never installed in a database of the user's own.
+-- Where the real pgcrypto could not be fetched: the same signatures. Random values and the digests
+-- of the core are computed; the rest raises an error.
+-- control: comment = 'stand-in of turnback: pgcrypto, without what the core has no function for'
+-- control: relocatable = false
+-- versions: 1.0 1.1 1.2 1.3 1.4
 
 CREATE FUNCTION unavailable(what text) RETURNS bytea LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'pgcrypto''s % is not available in the embedded Postgres', what
-        USING HINT = 'name a server that has pgcrypto: --database-url';
+        USING HINT = 'rehearse where pgcrypto can be downloaded once, or on a server that has it: '
+            '--shadow-url';
 END $$;
 
 CREATE FUNCTION gen_random_uuid() RETURNS uuid LANGUAGE sql VOLATILE
