@@ -13,7 +13,9 @@ from turnback.sql.lint.linter import lint
 from turnback.sql.lint.rules.transaction import locks
 from turnback.sql.lint.step import LintStep, steps
 from turnback.sql.lint.work import slow_work
+from turnback.sql.statements import split
 from turnback.sql.tables import Schema
+from turnback.sql.volatility import is_known, volatile_call
 
 from tests.integration.test_corpora import corpus
 
@@ -26,6 +28,8 @@ STRONG = {
 }
 TABLES = """
 CREATE TABLE u (id int PRIMARY KEY);
+CREATE FUNCTION steady() RETURNS int LANGUAGE sql STABLE AS 'SELECT 1';
+CREATE FUNCTION moody() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
 CREATE TABLE t (
     id int, a int, v varchar(10), vu varchar, n numeric(10, 2), tx text, ch char(5),
     ts timestamp, ts3 timestamp(3), tz timestamptz, tm time(2), iv interval(2), ar int[],
@@ -77,6 +81,16 @@ STATEMENTS = [
     "ALTER TABLE t ADD UNIQUE USING INDEX t_u",
     "ALTER TABLE t ADD EXCLUDE USING btree (id WITH =)",
     "ALTER TABLE t DROP CONSTRAINT t_fk_fkey",
+    "ALTER TABLE t ADD x float8 DEFAULT pi()",
+    "ALTER TABLE t ADD x inet DEFAULT inet_client_addr()",
+    "ALTER TABLE t ADD x int DEFAULT steady()",
+    "ALTER TABLE t ADD x int DEFAULT moody()",
+    'ALTER TABLE t ALTER v TYPE varchar(10) COLLATE "C"',
+    'ALTER TABLE t ALTER vu TYPE varchar COLLATE "C"',
+    "ALTER TABLE t ALTER v TYPE text USING v",
+    "ALTER TABLE t ALTER v TYPE text USING tx",
+    "ALTER TABLE t ALTER bi TYPE varbit",
+    "ALTER TABLE t ALTER a TYPE oid",
     "ALTER TABLE t ALTER v TYPE varchar(20)",
     "ALTER TABLE t ALTER v TYPE varchar(5)",
     "ALTER TABLE t ALTER v TYPE varchar",
@@ -242,3 +256,33 @@ WHERE c.contype = 'f' AND c.conparentid = 0 AND NOT EXISTS (
         = (SELECT array_agg(k ORDER BY k) FROM unnest(c.conkey) k)
 )
 """
+
+
+# Those that an expression can call: not the ones behind operators, types and index methods.
+FUNCTIONS = """
+SELECT proname, bool_or(provolatile = 'v')
+  FROM pg_proc
+  LEFT JOIN pg_description d ON d.objoid = pg_proc.oid AND d.classoid = 'pg_proc'::regclass
+ WHERE pronamespace = 'pg_catalog'::regnamespace AND prokind = 'f' AND NOT proretset
+   AND NOT proargtypes::oid[] && '{internal,cstring}'::regtype[]::oid[]
+   AND prorettype::regtype NOT IN (
+       'internal', 'trigger', 'event_trigger', 'language_handler', 'index_am_handler',
+       'table_am_handler', 'fdw_handler', 'tsm_handler', 'cstring')
+   AND (provolatile = 'v' OR coalesce(description, '') NOT LIKE 'implementation of %')
+   AND coalesce(description, '') NOT LIKE '%I/O'
+ GROUP BY proname
+"""
+
+
+def test_every_function_of_the_server_is_known_and_volatile_where_the_server_says_so(
+    database: str,
+) -> None:
+    wrong = []
+    with psycopg.connect(database) as connection:
+        functions = connection.execute(FUNCTIONS).fetchall()
+    for name, volatile in functions:
+        [statement] = split(f'SELECT pg_catalog."{name}"()')
+        called = volatile_call(statement.tree, Schema())
+        if not is_known(name) or bool(called) != volatile:
+            wrong.append(name)
+    assert wrong == []

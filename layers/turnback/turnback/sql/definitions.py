@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from turnback.sql.statements import json_value
-from turnback.sql.tables import Column, Constraint, Index, Table, Type
+from turnback.sql.tables import (
+    Column,
+    Constraint,
+    Domain,
+    Function,
+    Index,
+    Schema,
+    Table,
+    Type,
+    View,
+)
 from turnback.sql.tree import (
     Node,
     column_refs,
@@ -32,6 +42,8 @@ _SAME = {
     "serial2": "int2",
 }
 SERIALS = frozenset(_SAME)
+_NOT_NULL = {"CONSTR_NOTNULL", "CONSTR_PRIMARY", "CONSTR_IDENTITY"}
+_FILLED = {"CONSTR_DEFAULT", "CONSTR_IDENTITY", "CONSTR_GENERATED"}
 
 
 def type_of(node: Node) -> Type:
@@ -49,11 +61,16 @@ def column_of(node: Node) -> Column:
     # other one.
     written = type_of(node["typeName"]) if "typeName" in node else Type("")
     real = Type(_SAME.get(written.name, written.name), written.numbers, written.array)
-    not_null = written.name in SERIALS or any(
-        inner["contype"] in ("CONSTR_NOTNULL", "CONSTR_PRIMARY", "CONSTR_IDENTITY")
-        for inner in inline_constraints(node)
+    inner = {item["contype"]: item for item in inline_constraints(node)}
+    not_null = written.name in SERIALS or bool(inner.keys() & _NOT_NULL)
+    return Column(
+        node["colname"],
+        real,
+        not_null,
+        filled=written.name in SERIALS or bool(inner.keys() & _FILLED),
+        computed_from=tuple(column_refs(inner.get("CONSTR_GENERATED", {}).get("raw_expr"))),
+        collation=dotted(node.get("collClause", {}).get("collname", ())),
     )
-    return Column(node["colname"], real, not_null)
 
 
 def constraint_of(node: Node, table: Table, column: str | None = None) -> Constraint | None:
@@ -132,10 +149,83 @@ def _named(kind: str, table: str, columns: tuple[str, ...]) -> str:
     return "_".join([plain, *shown, ends[kind]])
 
 
+def function_of(tree: Node, before: Function | None) -> Function:
+    """A CreateFunctionStmt as a function; one of the same name makes no volatile one steady."""
+    words = [str(json_value(arg)) for name, arg in _options(tree) if name == "volatility"]
+    volatile = not words or words[-1] == "volatile"
+    replaced = before is not None and before.volatile and not tree.get("replace")
+    return Function(dotted(tree["funcname"]), volatile or replaced)
+
+
+def _options(tree: Node) -> list[tuple[str, Node]]:
+    found = [item["DefElem"] for item in tree.get("options", ())]
+    return [(item["defname"], item.get("arg", {})) for item in found]
+
+
+def domain_of(tree: Node) -> Domain:
+    """A CreateDomainStmt as a domain."""
+    inner = {
+        item["Constraint"]["contype"]: item["Constraint"] for item in tree.get("constraints", ())
+    }
+    return Domain(
+        dotted(tree["domainname"]),
+        type_of(tree["typeName"]),
+        "CONSTR_NOTNULL" in inner,
+        "CONSTR_CHECK" in inner,
+        inner.get("CONSTR_DEFAULT", {}).get("raw_expr"),
+    )
+
+
+def view_of(name: str, query: Node, options: list[Node], schema: Schema) -> View:
+    """A view as what it reads.
+
+    A column that is named without its table is one of every table read that has it, or may; ``*``
+    is each column that there is now.
+    """
+    tables: dict[str, str] = {}
+    for kind, node in walk(query):
+        if kind == "RangeVar" or (kind == "relation" and "relname" in node):
+            alias = node.get("alias", {}).get("aliasname", node["relname"])
+            tables[alias] = table_name(node)
+    reads = {(table, "") for table in tables.values()}
+    for kind, node in walk(query):
+        if kind != "ColumnRef":
+            continue
+        parts = strings(node["fields"])
+        whole = any("A_Star" in part for part in node["fields"])
+        column = "" if whole or not parts else parts[-1]
+        qualifier = parts[-1 if whole else -2] if len(parts) > (0 if whole else 1) else ""
+        for alias, table in tables.items():
+            if qualifier in ("", alias):
+                known = schema.find(table)
+                have = list(known.columns) if known else [column]
+                reads |= {(table, c) for c in have if whole or c == column}
+    words = {item["DefElem"]["defname"]: item["DefElem"].get("arg") for item in options}
+    invoker = words.get("security_invoker", {"String": {"sval": "false"}})
+    on = invoker is None or str(json_value(invoker)).lower() in ("true", "on", "1", "yes")
+    return View(name, frozenset(reads), on)
+
+
+# A cast that changes no byte (pg_cast: binary coercible), so the table stays as it is.
 _UNBOUNDED = {
-    ("varchar", "text"),
-    ("text", "varchar"),
+    ("bit", "varbit"),
     ("cidr", "inet"),
+    ("citext", "text"),
+    ("citext", "varchar"),
+    ("int4", "oid"),
+    ("oid", "int4"),
+    ("oid", "regclass"),
+    ("oid", "regproc"),
+    ("oid", "regtype"),
+    ("regclass", "oid"),
+    ("regproc", "oid"),
+    ("regtype", "oid"),
+    ("text", "citext"),
+    ("text", "varchar"),
+    ("varchar", "citext"),
+    ("varchar", "text"),
+    ("xml", "text"),
+    ("xml", "varchar"),
     # Where the session's time zone is UTC, as it is on RDS unless someone sets another.
     ("timestamp", "timestamptz"),
     ("timestamptz", "timestamp"),
@@ -152,15 +242,16 @@ _WIDER = {
 }
 
 
-def rewrites(old: Type | None, column: Node) -> bool:
+def rewrites(old: Type | None, column: Node, name: str) -> bool:
     """Whether the change rewrites the table, as far as the scripts tell; unknown means yes.
 
     Args:
         old: the type so far, if a script tells it.
         column: the parser's ColumnDef in ALTER COLUMN … TYPE.
+        name: the column's name.
     """
     new = type_of(column["typeName"])
-    if not _only_casts(column.get("raw_default"), new):
+    if not _only_casts(column.get("raw_default"), new, name):
         return True
     if old is None:
         return True
@@ -185,48 +276,11 @@ def _scale(numeric: Type) -> int:
     return numeric.numbers[1] if len(numeric.numbers) > 1 else 0
 
 
-def _only_casts(using: Node | None, new: Type) -> bool:
-    """Whether there is no USING, or one that says no more than the new type: ``a::text``."""
-    if using is None:
+def _only_casts(using: Node | None, new: Type, column: str) -> bool:
+    """Whether there is no USING, or one that says no more: ``a``, or ``a::text``."""
+    cast = (using or {}).get("TypeCast")
+    value = cast["arg"] if cast else using
+    if value is None:
         return True
-    cast = using.get("TypeCast")
-    return bool(cast and "ColumnRef" in cast["arg"] and type_of(cast["typeName"]) == new)
-
-
-# Of PostgreSQL's own functions, those that defaults are made of and that are not VOLATILE
-# (pg_proc.provolatile). A function that is not named here may be.
-_STEADY = """
-abs age array_append array_fill array_remove array_to_string btrim ceil ceiling char_length chr
-coalesce concat concat_ws current_database current_schema current_setting date_part date_trunc
-daterange decode digest encode extract floor format greatest initcap int4range int8range
-json_build_array json_build_object json_object jsonb_build_array jsonb_build_object
-jsonb_object left length lower lpad ltrim make_date make_interval make_time make_timestamp
-make_timestamptz md5 mod now nullif numrange overlay power repeat replace right round
-row_to_json rpad rtrim sha256 split_part statement_timestamp string_to_array substr substring
-timezone to_char to_date to_json to_jsonb to_number to_timestamp to_tsvector
-transaction_timestamp trim trunc tsrange tstzrange upper
-"""
-
-# Some that are.
-KNOWN = frozenset(
-    {
-        "clock_timestamp",
-        "gen_random_bytes",
-        "gen_random_uuid",
-        "nextval",
-        "random",
-        "timeofday",
-        "uuid_generate_v1",
-        "uuid_generate_v4",
-        "uuidv4",
-        "uuidv7",
-    }
-)
-
-
-def volatile(expression: Node) -> str:
-    """The function that may give each row another value; empty without one."""
-    for kind, node in walk({"expression": expression}):
-        if kind == "FuncCall" and (called := dotted(node["funcname"])) not in _STEADY.split():
-            return called
-    return ""
+    same = strings(value.get("ColumnRef", {}).get("fields", ()))[-1:] == [column]
+    return same and (cast is None or type_of(cast["typeName"]) == new)

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from turnback.sql.definitions import column_of, constraint_of, index_of, type_of
-from turnback.sql.statements import Statement
-from turnback.sql.tables import Schema, Table
+from turnback.sql.definitions import (
+    column_of,
+    constraint_of,
+    domain_of,
+    function_of,
+    index_of,
+    type_of,
+    view_of,
+)
+from turnback.sql.statements import Statement, json_value
+from turnback.sql.tables import Column, Function, Schema, Table
 from turnback.sql.tree import (
     Node,
+    column_refs,
     commands,
     definition,
+    dotted,
     inline_constraints,
     joined,
+    made,
     objects,
+    strings,
     table_name,
 )
 
@@ -24,6 +37,21 @@ def replay(schema: Schema, statement: Statement, born: str) -> Schema:
     Args:
         born: path of the script it stands in.
     """
+    other = _OTHERS.get(statement.kind)
+    after = _tables(schema, statement, born)
+    after = other(after, statement.tree) if other else after
+    others = {item: born for item in made(statement) if item.kind not in _IN_TABLES}
+    if not others.keys() - schema.born.keys():
+        return after
+    # What was there before is not made by CREATE OR REPLACE.
+    return replace(after, born={**others, **schema.born})
+
+
+# These the tables know themselves.
+_IN_TABLES = {"OBJECT_TABLE", "OBJECT_INDEX", "OBJECT_COLUMN", "OBJECT_TABCONSTRAINT"}
+
+
+def _tables(schema: Schema, statement: Statement, born: str) -> Schema:
     tree = statement.tree
     match statement.kind:
         case "CreateStmt":
@@ -50,6 +78,91 @@ def replay(schema: Schema, statement: Statement, born: str) -> Schema:
             new = table_name({**tree["relation"], "schemaname": tree["newschema"]})
             return moved(schema, old, new)
     return schema
+
+
+# What is no table.
+
+
+def _view(schema: Schema, tree: Node) -> Schema:
+    name = table_name(tree["view"])
+    view = view_of(name, tree["query"], tree.get("options", []), schema)
+    return replace(schema, views={**schema.views, name: view})
+
+
+def _materialized(schema: Schema, tree: Node) -> Schema:
+    if tree.get("objtype") != "OBJECT_MATVIEW":
+        return schema
+    name = table_name(tree["into"]["rel"])
+    return replace(schema, views={**schema.views, name: view_of(name, tree["query"], [], schema)})
+
+
+def _function(schema: Schema, tree: Node) -> Schema:
+    name = dotted(tree["funcname"])
+    function = function_of(tree, schema.functions.get(name))
+    return replace(schema, functions={**schema.functions, name: function})
+
+
+def _function_altered(schema: Schema, tree: Node) -> Schema:
+    name = dotted(tree["func"]["objname"])
+    for item in tree.get("actions", ()):
+        if item["DefElem"]["defname"] == "volatility" and name in schema.functions:
+            function = Function(name, json_value(item["DefElem"]["arg"]) == "volatile")
+            return replace(schema, functions={**schema.functions, name: function})
+    return schema
+
+
+def _domain(schema: Schema, tree: Node) -> Schema:
+    domain = domain_of(tree)
+    return replace(schema, domains={**schema.domains, domain.name: domain})
+
+
+def _domain_altered(schema: Schema, tree: Node) -> Schema:
+    domain = schema.domains.get(dotted(tree["typeName"]))
+    if domain is None:
+        return schema
+    match tree["subtype"]:
+        case "O":
+            domain = replace(domain, not_null=True)
+        case "N":
+            domain = replace(domain, not_null=False)
+        case "T":
+            domain = replace(domain, default=tree.get("def"))
+        case "C":
+            domain = replace(domain, checked=True)
+    return replace(schema, domains={**schema.domains, domain.name: domain})
+
+
+def _policy(schema: Schema, tree: Node) -> Schema:
+    table = schema.find(table_name(tree["table"]))
+    if table is None:
+        return schema
+    names = tuple(column_refs([tree.get("qual"), tree.get("with_check")]))
+    policies = {**table.policies, tree["policy_name"]: names}
+    return schema.with_table(replace(table, policies=policies))
+
+
+def _trigger(schema: Schema, tree: Node) -> Schema:
+    """The schema with a trigger, or a rule, at its table."""
+    table = schema.find(table_name(tree["relation"]))
+    if table is None:
+        return schema
+    texts = [tree.get(field) for field in ("whenClause", "whereClause", "actions")]
+    names = (*column_refs(texts), *strings(tree.get("columns", ())))
+    name = tree.get("trigname") or tree["rulename"]
+    return schema.with_table(replace(table, triggers={**table.triggers, name: names}))
+
+
+_OTHERS: dict[str, Callable[[Schema, Node], Schema]] = {
+    "AlterDomainStmt": _domain_altered,
+    "AlterFunctionStmt": _function_altered,
+    "CreateDomainStmt": _domain,
+    "CreateFunctionStmt": _function,
+    "CreatePolicyStmt": _policy,
+    "CreateTableAsStmt": _materialized,
+    "CreateTrigStmt": _trigger,
+    "RuleStmt": _trigger,
+    "ViewStmt": _view,
+}
 
 
 def _create(schema: Schema, tree: Node, born: str) -> Schema:
@@ -109,12 +222,8 @@ def _altered(table: Table, command: Node) -> Table:
             return table if known else _with_column(table, node)
         case "AT_DropColumn":
             return _without_column(table, name)
-        case "AT_SetNotNull" if column:
-            return table.with_column(replace(column, not_null=True))
-        case "AT_DropNotNull" if column:
-            return table.with_column(replace(column, not_null=False))
-        case "AT_AlterColumnType" if column and kind == "ColumnDef":
-            return table.with_column(replace(column, type=type_of(node["typeName"])))
+        case "AT_EnableRowSecurity" | "AT_DisableRowSecurity":
+            return replace(table, row_security=command["subtype"] == "AT_EnableRowSecurity")
         case "AT_AddConstraint" if kind == "Constraint":
             if node["contype"] == "CONSTR_NOTNULL":
                 return _never_null(table, node)
@@ -131,7 +240,28 @@ def _altered(table: Table, command: Node) -> Table:
         case "AT_DropConstraint":
             kept = tuple(item for item in table.constraints if item.name != name)
             return replace(table, constraints=kept)
-    return table
+    return table.with_column(_column_altered(column, command)) if column else table
+
+
+def _column_altered(column: Column, command: Node) -> Column:
+    _, node = definition(command)
+    match command["subtype"]:
+        case "AT_ColumnDefault":
+            return replace(column, filled="def" in command)
+        case "AT_AddIdentity":
+            return replace(column, filled=True)
+        case "AT_DropExpression":
+            return replace(column, filled=False, computed_from=())
+        case "AT_DropIdentity":
+            return replace(column, filled=False)
+        case "AT_SetNotNull":
+            return replace(column, not_null=True)
+        case "AT_DropNotNull":
+            return replace(column, not_null=False)
+        case "AT_AlterColumnType":
+            collation = dotted(node.get("collClause", {}).get("collname", ()))
+            return replace(column, type=type_of(node["typeName"]), collation=collation)
+    return column
 
 
 def _never_null(table: Table, node: Node) -> Table:
@@ -155,15 +285,38 @@ def _without_column(table: Table, name: str) -> Table:
 def _drop(schema: Schema, tree: Node) -> Schema:
     for parts in objects(tree):
         name = joined(parts)
-        if tree["removeType"] in ("OBJECT_TABLE", "OBJECT_MATVIEW"):
+        kind = tree["removeType"]
+        if kind in ("OBJECT_VIEW", "OBJECT_MATVIEW"):
+            views = {key: view for key, view in schema.views.items() if key != name}
+            schema = replace(schema, views=views)
+        if kind in ("OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY"):
+            schema = _detached(schema, kind, parts)
+        elif kind == "OBJECT_FUNCTION":
+            functions = {key: item for key, item in schema.functions.items() if key != name}
+            schema = replace(schema, functions=functions)
+        elif kind in ("OBJECT_DOMAIN", "OBJECT_TYPE"):
+            domains = {key: domain for key, domain in schema.domains.items() if key != name}
+            schema = replace(schema, domains=domains)
+        elif kind in ("OBJECT_TABLE", "OBJECT_MATVIEW"):
             schema = schema.without(name)
-        elif tree["removeType"] == "OBJECT_SCHEMA":
+        elif kind == "OBJECT_SCHEMA":
             for inside in [key for key in schema.tables if key.startswith(f"{name}.")]:
                 schema = schema.without(inside)
-        elif tree["removeType"] == "OBJECT_INDEX" and (table := schema.owner_of_index(name)):
+        elif kind == "OBJECT_INDEX" and (table := schema.owner_of_index(name)):
             kept = tuple(index for index in table.indexes if index.name != parts[-1])
             schema = schema.with_table(replace(table, indexes=kept))
     return schema
+
+
+def _detached(schema: Schema, kind: str, parts: list[str]) -> Schema:
+    table = schema.find(joined(parts[:-1]))
+    if table is None:
+        return schema
+    if kind == "OBJECT_POLICY":
+        left = {key: names for key, names in table.policies.items() if key != parts[-1]}
+        return schema.with_table(replace(table, policies=left))
+    left = {key: names for key, names in table.triggers.items() if key != parts[-1]}
+    return schema.with_table(replace(table, triggers=left))
 
 
 def renamed(schema: Schema, tree: Node) -> Schema:

@@ -10,8 +10,10 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-# Their indexes sort in ways of their own, though the bytes are the same.
-_TIMES = {"timestamp", "timestamptz"}
+from turnback.sql.tree import Named
+
+# Of these the indexes are good for one another: the operator class is the same.
+_ONE_ORDER = ({"text", "varchar"}, {"cidr", "inet"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,20 @@ class Type:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column."""
+    """A column.
+
+    Attributes:
+        filled: whether a default, an identity or an expression fills it.
+        computed_from: the columns that a generated column's expression names.
+        collation: the one it is declared with, if any.
+    """
 
     name: str
     type: Type
     not_null: bool = False
+    filled: bool = False
+    computed_from: tuple[str, ...] = ()
+    collation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,9 @@ class Table:
         born: path of the script that made it.
         partitioned: whether its rows are in partitions.
         parents: the tables it inherits from, or is a partition of.
+        triggers: by name, the columns that each one's OF and WHEN name.
+        policies: by name, the columns that each one's expressions name.
+        row_security: whether row level security is enabled.
     """
 
     name: str
@@ -103,6 +117,9 @@ class Table:
     constraints: tuple[Constraint, ...] = ()
     indexes: tuple[Index, ...] = ()
     parents: tuple[str, ...] = ()
+    triggers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    policies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    row_security: bool = False
 
     def column(self, name: str) -> Column | None:
         """The column of this name."""
@@ -128,16 +145,35 @@ class Table:
             column in constraint.filled and constraint.validated for constraint in self.constraints
         )
 
-    def depends_on(self, column: str, old: Type, new: Type) -> bool:
-        """Whether a change of the column's type rebuilds an index or repeats a check."""
-        if {old.name, new.name} == _TIMES and any(column in key for key in self.leading()):
-            return True
+    def depends_on(self, column: str, old: Type, new: Type, collation: str) -> bool:
+        """Whether a change of the column's type rebuilds an index or repeats a check.
+
+        Args:
+            collation: the one the column gets; empty for that of its type.
+        """
+        known = self.column(column)
+        other_order = old.name != new.name and not any(
+            {old.name, new.name} <= group for group in _ONE_ORDER
+        )
+        if other_order or (known and known.collation != collation):
+            return any(column in key for key in self.keys()) or self._checks(column)
         return any(
             index.is_special and column in index.all_columns for index in self.indexes
-        ) or any(
+        ) or self._checks(column)
+
+    def _checks(self, column: str) -> bool:
+        return any(
             item.kind == "check" and item.validated and column in item.columns
             for item in self.constraints
         )
+
+    def keys(self) -> Iterator[set[str]]:
+        """The columns of every index, those of its constraints included."""
+        for constraint in self.constraints:
+            if constraint.kind in ("primary", "unique", "exclusion"):
+                yield set(constraint.columns)
+        for index in self.indexes:
+            yield index.all_columns
 
     def leading(self) -> Iterator[tuple[str | None, ...]]:
         """The columns of every whole index, those of its keys included."""
@@ -216,6 +252,48 @@ def _part_of(name: str) -> int:
     return zlib.crc32(name.encode("utf-8")) % 64
 
 
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function.
+
+    Attributes:
+        volatile: whether any of its name is VOLATILE, which is the default.
+    """
+
+    name: str
+    volatile: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A domain.
+
+    Attributes:
+        checked: whether it has a CHECK.
+        default: the parser's node of its DEFAULT, if any.
+    """
+
+    name: str
+    type: Type
+    not_null: bool = False
+    checked: bool = False
+    default: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view, or a materialized view.
+
+    Attributes:
+        reads: ``(table, column)`` of what it needs; an empty column stands for the table alone.
+        invoker: whether it reads with the rights of whoever asks it (``security_invoker``).
+    """
+
+    name: str
+    reads: frozenset[tuple[str, str]]
+    invoker: bool = False
+
+
 # The schema of temporary tables.
 TEMPORARY = "pg_temp"
 
@@ -228,11 +306,17 @@ class Schema:
         tables: by name.
         temporary: the names of those that end with their session.
         heirs: a table → those that inherit from it, or are its partitions.
+        functions, domains, views: by name.
+        born: of what is no table: path of the script that made it.
     """
 
     tables: Tables = field(default_factory=Tables)
     temporary: frozenset[str] = frozenset()
     heirs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    functions: Mapping[str, Function] = field(default_factory=dict)
+    domains: Mapping[str, Domain] = field(default_factory=dict)
+    views: Mapping[str, View] = field(default_factory=dict)
+    born: Mapping[Named, str] = field(default_factory=dict)
 
     def find(self, name: str) -> Table | None:
         """The table of this name, if a script made it."""
@@ -266,7 +350,7 @@ class Schema:
             temporary |= {table.name}
         before = self.find(table.name)
         heirs = self._heirs(table.name, before.parents if before else (), table.parents)
-        return Schema(self.tables.put(table), temporary, heirs)
+        return replace(self, tables=self.tables.put(table), temporary=temporary, heirs=heirs)
 
     def without(self, name: str) -> Schema:
         """Without the table of this name."""
@@ -274,7 +358,20 @@ class Schema:
         if table is None:
             return self
         heirs = self._heirs(name, table.parents, ())
-        return Schema(self.tables.remove(name), self.temporary - {name}, heirs)
+        return replace(
+            self,
+            tables=self.tables.remove(name),
+            temporary=self.temporary - {name},
+            heirs=heirs,
+        )
+
+    def readers(self, table: str, column: str = "") -> list[View]:
+        """The views that need the table, or that column of it."""
+        return [
+            view
+            for view in self.views.values()
+            if any(t == table and (not column or c == column) for t, c in view.reads)
+        ]
 
     def _heirs(
         self, name: str, before: tuple[str, ...], after: tuple[str, ...]

@@ -12,7 +12,6 @@ from turnback.sql.definitions import (
     index_name,
     rewrites,
     type_of,
-    volatile,
 )
 from turnback.sql.lint.step import LintStep
 from turnback.sql.tables import Constraint, Table
@@ -20,12 +19,14 @@ from turnback.sql.tree import (
     Node,
     commands,
     definition,
+    dotted,
     inline_constraints,
     relations,
     strings,
     table_name,
     walk,
 )
+from turnback.sql.volatility import volatile_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +112,17 @@ def _altered(step: LintStep) -> Iterator[SlowWork]:
             case "AT_AddConstraint" if kind == "Constraint":
                 yield from _constraint(table, node)
             case "AT_AddColumn" if kind == "ColumnDef":
-                yield from _column(table, node)
+                yield from _column(step, table, node)
             case "AT_AlterColumnType" if kind == "ColumnDef":
                 column = command["name"]
                 known = table.column(column)
-                if rewrites(known.type if known else None, node):
+                new, collation = (
+                    type_of(node["typeName"]),
+                    dotted(node.get("collClause", {}).get("collname", ())),
+                )
+                if rewrites(known.type if known else None, node, column):
                     yield SlowWork("type", name, f"rewrites {name}", at, node, column)
-                elif known and table.depends_on(column, known.type, type_of(node["typeName"])):
+                elif known and table.depends_on(column, known.type, new, collation):
                     does = f"reads every row of {name} for the checks and indexes on {column}"
                     yield SlowWork("type", name, does, at, node, column)
             case "AT_SetUnLogged" | "AT_SetLogged" | "AT_SetTableSpace" | "AT_SetAccessMethod":
@@ -149,12 +154,12 @@ def _constraint(table: Table, node: Node) -> Iterator[SlowWork]:
         yield SlowWork("unique", name, f"builds an index on {name}", at, node, constraint=found)
 
 
-def _column(table: Table, node: Node) -> Iterator[SlowWork]:
+def _column(step: LintStep, table: Table, node: Node) -> Iterator[SlowWork]:
     """A new column without a default is empty: a foreign key on it reads nothing, a check does."""
     inner = {item["contype"]: item for item in inline_constraints(node)}
     column, at = node["colname"], node.get("location")
     stored = inner.get("CONSTR_GENERATED", {}).get("generated_kind") == "s"
-    computed = volatile(inner.get("CONSTR_DEFAULT", {}).get("raw_expr", {}))
+    computed = volatile_call(inner.get("CONSTR_DEFAULT", {}).get("raw_expr"), step.schema)
     serial = type_of(node["typeName"]).name in SERIALS
     if stored or serial or computed or "CONSTR_IDENTITY" in inner:
         yield SlowWork("default", table.name, f"rewrites {table.name}", at, node, column)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from turnback.sql.definitions import KNOWN, SERIALS, type_of, volatile
+from turnback.sql.definitions import SERIALS, type_of
 from turnback.sql.lint.model import Finding
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.work import SlowWork, slow_work
@@ -19,6 +19,7 @@ from turnback.sql.lint.writing import (
 )
 from turnback.sql.tokens import tokens
 from turnback.sql.tree import inline_constraints, table_name, walk
+from turnback.sql.volatility import is_known, volatile_call
 
 # What may follow a default in the definition of a column.
 _AFTER_DEFAULT = (
@@ -115,7 +116,7 @@ def _default(step: LintStep, item: SlowWork) -> Finding:
     inner = {constraint["contype"]: constraint for constraint in inline_constraints(item.node)}
     written = type_of(item.node["typeName"]).name
     default = inner.get("CONSTR_DEFAULT", {})
-    called = volatile(default.get("raw_expr", {}))
+    called = volatile_call(default.get("raw_expr"), step.schema)
     if "CONSTR_IDENTITY" in inner:
         what = "an identity column"
     elif written in SERIALS:
@@ -129,9 +130,8 @@ def _default(step: LintStep, item: SlowWork) -> Finding:
     if called:
         text = _default_text(step, default["location"])
         then = f"ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT {text};\n"
-    unless = (
-        f" (unless {called}() is STABLE or IMMUTABLE)" if called and called not in KNOWN else ""
-    )
+    sure = not called or is_known(called) or called in step.schema.functions
+    unless = "" if sure else f" (unless {called}() is STABLE or IMMUTABLE)"
     return step.finding(
         "TB108",
         f"{item.table}.{item.column} is {what}: its values rewrite the table{unless}.",
