@@ -11,6 +11,7 @@ import pytest
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project
 from turnback.rehearsal.impact import Size, judge
+from turnback.rehearsal.lock import Lock
 from turnback.rehearsal.proof import rehearse
 from turnback.rehearsal.shadow import PREFIX, Shadow
 from turnback.rehearsal.verdict import Rehearsed, Verdict
@@ -161,7 +162,7 @@ def test_the_trace_shows_locks_rewrites_and_scans_on_an_empty_table(
     scans: bool,
 ) -> None:
     (statement,) = last(project_factory(second(sql, "SELECT 1;")), shadow).statements
-    assert ("users", mode) in statement.locks
+    assert Lock("users", mode) in statement.locks
     assert ("users" in statement.rewrites) is rewrites
     assert rewrites or ("users" in statement.scans) is scans
 
@@ -196,7 +197,7 @@ def test_concurrent_statements_are_rehearsed_in_both_directions(
     )
     found = last(project_factory(files), shadow)
     assert (found.rollback, found.reapply) == ("exact", "exact")
-    assert found.statements[0].locks == (("users", "ShareUpdateExclusiveLock"),)
+    assert found.statements[0].locks == (Lock("users", "ShareUpdateExclusiveLock"),)
 
 
 LEFTOVER = f"{PREFIX}0123456789ab"

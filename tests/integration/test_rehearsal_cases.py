@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project
+from turnback.rehearsal.lock import Lock
 from turnback.rehearsal.proof import rehearse
 from turnback.rehearsal.shadow import PREFIX, Shadow
 from turnback.rehearsal.verdict import Rehearsed
@@ -210,14 +211,15 @@ def test_the_trace_names_a_table_as_others_know_it(judged: Judge) -> None:
         "ALTER TABLE notes ADD id int GENERATED ALWAYS AS IDENTITY;"
     )
     _, rename = judged(base, (renamed, "SELECT 1;")).migrations
-    locks = [[relation for relation, _ in trace.locks] for trace in rename.statements]
-    # The second takes another kind as well, and the third no more.
-    assert locks == [["notes"], ["notes"], []]
+    locks = [[(lock.relation, lock.mode) for lock in trace.locks] for trace in rename.statements]
+    # The second and the third work on it under the lock of the first.
+    assert locks == [[("notes", "AccessExclusiveLock")]] * 3
     assert [trace.rewrites for trace in rename.statements] == [(), ("notes",), ()]
     # A table with the name of one that is gone is in nobody's way.
     _, replace = judged(base, (replaced, "SELECT 1;")).migrations
     assert [trace.scans for trace in replace.statements] == [("notes",), (), (), (), ()]
-    for trace in replace.statements[1:]:
+    assert replace.statements[1].locks == (Lock("notes", "AccessExclusiveLock"),)
+    for trace in replace.statements[2:]:
         assert (trace.locks, trace.rewrites, trace.writes) == ((), (), ())
 
 

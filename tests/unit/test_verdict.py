@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from turnback.errors import MigrationFailed
+from turnback.rehearsal.impact import Size, describe
+from turnback.rehearsal.lock import Lock
 from turnback.rehearsal.trace import StatementTrace
 from turnback.rehearsal.verdict import Rehearsed, Verdict
 from turnback.schema.difference import Difference
@@ -13,7 +15,7 @@ from turnback.schema.difference import Difference
 LEFT_OVER = Difference("table public.more", "extra")
 FAILED = MigrationFailed('relation "x" does not exist', file="sql/0001_one.sql", line=3)
 TRACE = StatementTrace(
-    3, "ALTER TABLE a …", 1.25, locks=(("a", "ShareLock"),), rewrites=("b",), scans=("c",)
+    3, "ALTER TABLE a …", 1.25, locks=(Lock("a", "ShareLock"),), rewrites=("b",), scans=("c",)
 )
 
 
@@ -75,6 +77,46 @@ def test_a_release_is_proven_if_all_of_it_can_be_rolled_back(
 
 def test_the_tables_of_a_release_are_those_that_statements_lock_or_rewrite() -> None:
     assert Rehearsed([verdict(), verdict(statements=[TRACE])]).tables() == {"a", "b"}
+
+
+def test_a_report_says_what_waits_for_each_lock() -> None:
+    exclusive, share = "AccessExclusiveLock", "ShareLock"
+    locks = (
+        Lock("a", "ShareUpdateExclusiveLock"),
+        Lock("a_key", exclusive, "index", "a"),
+        Lock("b", exclusive),
+        Lock("b", share),
+        # Whoever uses it has its table locked before.
+        Lock("b_key", exclusive, "index", "b"),
+        Lock("numbers", "ShareRowExclusiveLock", "sequence"),
+        Lock("pair", exclusive, "composite type"),
+        Lock("TOAST of c", exclusive, "toast", "c"),
+        Lock("recent", exclusive, "view"),
+        Lock("sums", "ExclusiveLock", "materialized view"),
+    )
+    trace = StatementTrace(3, "…", 1.0, locks=locks, rewrites=("a_key",), scans=("b",))
+    large = {"b": Size(10**8, 10**10), "recent": Size(0, 0)}
+    assert list(describe(trace, large)) == [
+        "3: AccessExclusiveLock on the long values (TOAST) of c; "
+        "SELECT of long values, INSERT, UPDATE and DELETE wait",
+        "3: ShareUpdateExclusiveLock on a; reads and writes go on",
+        "3: AccessExclusiveLock on a_key, an index of a: rewrites it; "
+        "SELECT, INSERT, UPDATE and DELETE wait",
+        "3: AccessExclusiveLock on b (about 100 million rows, 9.3 GB): reads all of it; "
+        "HIGH RISK: blocks reads and writes until all of it is done",
+        "3: ShareRowExclusiveLock on numbers; nextval and INSERT with nextval wait",
+        "3: AccessExclusiveLock on pair; a query that uses the type waits",
+        "3: AccessExclusiveLock on recent; SELECT, INSERT, UPDATE and DELETE wait",
+        "3: ExclusiveLock on sums; REFRESH waits",
+    ]
+    assert Rehearsed([verdict(statements=[trace])]).tables() == {"a", "a_key", "b", "c", "sums"}
+    assert trace.to_dict()["locks"][1] == {
+        "relation": "a_key",
+        "mode": exclusive,
+        "kind": "index",
+        "table": "a",
+        "waits": ["SELECT", "INSERT", "UPDATE", "DELETE"],
+    }
 
 
 def test_the_document_of_a_migration_says_everything_that_was_found() -> None:

@@ -13,16 +13,9 @@ from psycopg.rows import tuple_row
 
 from turnback.engine.session.message import Connection
 from turnback.engine.session.query import query, relation_oid
+from turnback.rehearsal.lock import Lock
 from turnback.rehearsal.trace import StatementTrace
 
-# Table locks that conflict with writers or with each other, weakest first (manual, 13.3.1).
-_STRENGTH = (
-    "ShareUpdateExclusiveLock",
-    "ShareLock",
-    "ShareRowExclusiveLock",
-    "ExclusiveLock",
-    "AccessExclusiveLock",
-)
 # A smaller table is read or rewritten in well under a second.
 _SMALL_BYTES = 64 * 2**20
 _BLOCKS = {
@@ -69,24 +62,37 @@ def sizes(connection: Connection, tables: Iterable[str]) -> dict[str, Size]:
 
 
 def describe(statement: StatementTrace, sizes: Mapping[str, Size]) -> Iterator[str]:
-    """The strongest lock on each table, what the statement does there, and the risk of it.
+    """The strongest lock on each relation, what the statement does there, and the risk of it.
 
     Args:
         statement: as it was traced.
         sizes: of the tables whose sizes are known.
     """
-    order = {mode: place for place, mode in enumerate(_STRENGTH)}
-    strongest = dict(sorted(statement.locks, key=lambda lock: order.get(lock[1], -1)))
-    for relation, mode in sorted(strongest.items()):
-        size = sizes.get(relation)
+    strongest = {
+        lock.relation: lock for lock in sorted(statement.locks, key=lambda it: it.strength)
+    }
+    for relation, lock in sorted(strongest.items()):
+        table = strongest.get(lock.on_table)
+        if lock.table and table and table.strength >= lock.strength:
+            # Whoever uses an index has its table locked before.
+            continue
         does = [
             *(["rewrites it"] if relation in statement.rewrites else []),
-            *(["reads all of it"] if relation in statement.scans else []),
+            *([f"reads all of {lock.table or 'it'}"] if lock.on_table in statement.scans else []),
         ]
         what = f": {', '.join(does)}" if does else ""
+        size = sizes.get(lock.on_table) if lock.has_size else None
         known = f" ({size})" if size else ""
-        risk = f"; {judge(mode, size, long_work=bool(does))}" if size else ""
-        yield f"{statement.line}: {mode} on {relation}{known}{what}{risk}"
+        risk = judge(lock.mode, size, long_work=bool(does)) if size else waiting(lock)
+        yield f"{statement.line}: {lock}{known}{what}; {risk}"
+
+
+def waiting(lock: Lock) -> str:
+    """What waits for a lock, where the size of the table is not known."""
+    if not lock.waits:
+        return "reads and writes go on"
+    *others, last = lock.waits
+    return f"{', '.join(others)} and {last} wait" if others else f"{last} waits"
 
 
 def judge(mode: str, size: Size, *, long_work: bool) -> str:
@@ -97,11 +103,11 @@ def judge(mode: str, size: Size, *, long_work: bool) -> str:
         size: the table's.
         long_work: whether the statement reads or rewrites the whole table under that lock.
     """
-    blocked = _BLOCKS.get(mode)
     if size.bytes == 0:
         return "no risk: it is empty"
-    if blocked is None:
+    if mode == "ShareUpdateExclusiveLock":
         return "no risk: reads and writes go on"
+    blocked = "reads and writes" if mode == "AccessExclusiveLock" else "writes"
     if not long_work or size.bytes < _SMALL_BYTES:
         return f"low risk: blocks {blocked} for a moment"
     return f"HIGH RISK: blocks {blocked} until all of it is done"

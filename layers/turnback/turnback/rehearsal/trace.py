@@ -19,12 +19,11 @@ from turnback.engine.run.plan import Plan, Step
 from turnback.engine.session.message import Connection, ServerError, rows, send
 from turnback.errors import TurnbackError
 from turnback.migrations.large import LARGE_BYTES
+from turnback.rehearsal.lock import KINDS, STRONG, Lock
 from turnback.rehearsal.rights import Superuser
 from turnback.sql.script import Runnable
 from turnback.sql.statements import Statement
 
-# Weak locks that every reader and writer takes; they block nobody.
-_HARMLESS = {"AccessShareLock", "RowShareLock", "RowExclusiveLock"}
 _SQL_CHARACTERS = 400
 # What PostgreSQL takes for statements that commit in the middle of their work, where the
 # transaction's locks cannot be looked at (manual, 13.3.1 and the commands' own pages).
@@ -35,16 +34,33 @@ _LOCKS_OUTSIDE = {
     "VacuumStmt": "ShareUpdateExclusiveLock",
     "AlterTableStmt": "ShareUpdateExclusiveLock",
 }
-
-
-_MODES = (
-    "(SELECT pg_catalog.string_agg(l.mode, ' ') FROM pg_catalog.pg_locks l "
-    "WHERE l.relation = c.oid AND l.pid = pg_catalog.pg_backend_pid() AND l.granted)"
-)
-_LOCKED = (
-    "AND c.oid IN (SELECT relation FROM pg_catalog.pg_locks "
-    "WHERE pid = pg_catalog.pg_backend_pid() AND granted AND locktype = 'relation')"
-)
+# Every relation but temporary ones and those of initdb (oids below 16384): its table, if it is an
+# index or has the table's long values; its file; and what the transaction has done to its rows.
+_RELATIONS = """
+SELECT c.oid, c.oid::pg_catalog.regclass::text, CASE WHEN t.oid IS NULL THEN c.relkind ELSE 't' END,
+    coalesce(t.oid, i.indrelid), coalesce(t.oid, i.indrelid)::pg_catalog.regclass::text,
+    c.relfilenode,
+    pg_catalog.pg_stat_get_xact_numscans(c.oid),
+    pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid)
+        + pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)
+        + pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)
+FROM pg_catalog.pg_class c
+LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+LEFT JOIN pg_catalog.pg_class t ON t.reltoastrelid = coalesce(i.indrelid, c.oid)
+WHERE c.oid >= 16384 AND c.relpersistence <> 't'
+"""
+# Left joined, as a relation that was dropped is locked as well.
+_LOCKED = """
+SELECT l.relation, l.modes, c.relfilenode, pg_catalog.pg_stat_get_xact_numscans(c.oid),
+    pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid)
+        + pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)
+        + pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)
+FROM (
+    SELECT relation, pg_catalog.string_agg(mode, ' ') AS modes FROM pg_catalog.pg_locks
+    WHERE pid = pg_catalog.pg_backend_pid() AND granted AND locktype = 'relation'
+    GROUP BY relation
+) l LEFT JOIN pg_catalog.pg_class c ON c.oid = l.relation
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +70,10 @@ class StatementTrace:
     Attributes:
         line: where it begins in its file, from 1.
         ms: how long it took on the shadow.
-        locks: relation and mode of the locks that it took first and that block others, on tables
-            that existed before the migration.
-        rewrites: tables it rewrote.
+        locks: those that others may wait for, on relations that existed before the migration: the
+            ones that it took and that add to what the transaction had locked, and the strongest
+            on each table that it rewrites or reads.
+        rewrites: tables it rewrote, and indexes of others.
         scans: tables it read completely.
         writes: tables in which it changed rows.
     """
@@ -64,7 +81,7 @@ class StatementTrace:
     line: int
     sql: str
     ms: float
-    locks: tuple[tuple[str, str], ...] = ()
+    locks: tuple[Lock, ...] = ()
     rewrites: tuple[str, ...] = ()
     scans: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
@@ -74,17 +91,30 @@ class StatementTrace:
             "line": self.line,
             "sql": self.sql,
             "ms": round(self.ms, 1),
-            "locks": [{"relation": relation, "mode": mode} for relation, mode in self.locks],
+            "locks": [lock.to_dict() for lock in self.locks],
             "rewrites": list(self.rewrites),
             "scans": list(self.scans),
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Relation:
+    """A relation as others know it, whatever the migration calls it."""
+
+    name: str
+    kind: str
+    table: str | None
+    table_name: str | None
+
+    @property
+    def has_rows(self) -> bool:
+        return self.kind in ("table", "materialized view")
+
+
 @dataclass(slots=True)
 class _Effects:
-    """The transaction as it was after the last statement; tables by oid, as names change hands."""
+    """The transaction as it was after the last statement; by oid, as names change hands."""
 
-    names: dict[str, str] = field(default_factory=dict)
     locks: set[tuple[str, str]] = field(default_factory=set)
     files: dict[str, str] = field(default_factory=dict)
     scans: dict[str, int] = field(default_factory=dict)
@@ -103,10 +133,12 @@ class Tracer:
         self._connection = connection
         self._superuser = superuser
         self._last = _Effects()
-        self._last = self._read(every=True)
-        # What the migration makes itself is locked, written and scanned by nobody else. A table has
-        # the name under which others know it, whatever the migration calls it.
-        self._known = self._last.names
+        # What the migration makes itself is locked, written and scanned by nobody else.
+        self._known = dict[str, _Relation]()
+        for oid, name, kind, table, of, *effects in _found(connection, _RELATIONS):
+            shown = f"TOAST of {of}" if kind == "t" else name
+            self._known[oid] = _Relation(shown, KINDS[kind], table, of)
+            self._note(self._last, oid, *effects)
 
     def run(self, runnable: Runnable, statement: Statement) -> StatementTrace:
         """Run a statement.
@@ -120,66 +152,75 @@ class Tracer:
         before, after = self._last, self._read()
         self._last = after
         line, _ = runnable.position(statement.offset)
+        rewritten = {oid for oid, file in after.files.items() if before.files.get(oid) != file}
+        scanned = _grown(before.scans, after.scans)
+        if statement.kind == "TruncateStmt":
+            # It gives a table another file, and counts as a scan where it empties the indexes.
+            rewritten = scanned = set()
         return StatementTrace(
             line=line,
             sql=statement.sql[:_SQL_CHARACTERS],
             ms=ms,
-            locks=tuple(
-                sorted(
-                    (self._known[table], mode)
-                    for table, mode in after.locks - before.locks
-                    if mode not in _HARMLESS and table in self._known
-                )
-            ),
-            rewrites=self._changed(before.files, after.files),
-            scans=self._grown(before.scans, after.scans),
-            writes=self._grown(before.changes, after.changes),
+            locks=self._locks(before.locks, after.locks, rewritten | scanned),
+            rewrites=self._names(r for r in rewritten if self._known[r].table not in rewritten),
+            scans=self._names(scanned),
+            writes=self._names(_grown(before.changes, after.changes)),
         )
 
-    def _changed(self, before: dict[str, str], after: dict[str, str]) -> tuple[str, ...]:
-        return tuple(
-            sorted(
-                self._known[table]
-                for table, node in after.items()
-                if table in self._known and before.get(table, node) != node
+    def _locks(
+        self, before: set[tuple[str, str]], after: set[tuple[str, str]], worked_on: set[str]
+    ) -> tuple[Lock, ...]:
+        found = {
+            (oid, mode)
+            for oid, mode in after - before
+            if before.isdisjoint((oid, held) for held in _from(mode))
+            # Whoever reads long values has the table locked before.
+            and (
+                self._known[oid].kind != "toast"
+                or after.isdisjoint((self._known[oid].table, held) for held in _from(mode))
             )
-        )
+        }
+        for oid in worked_on:
+            found |= set([(oid, mode) for mode in STRONG if (oid, mode) in after][-1:])
+        known = ((self._known[oid], mode) for oid, mode in found)
+        return tuple(sorted(Lock(one.name, mode, one.kind, one.table_name) for one, mode in known))
 
-    def _grown(self, before: dict[str, int], after: dict[str, int]) -> tuple[str, ...]:
-        return tuple(
-            sorted(
-                self._known[table]
-                for table, count in after.items()
-                if table in self._known and count > before.get(table, 0)
-            )
-        )
+    def _names(self, oids: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted(self._known[oid].name for oid in oids))
 
-    def _read(self, *, every: bool = False) -> _Effects:
-        """Locks, files and counts of the tables that this transaction has locked, or of every one.
-
-        Locks are those of the locked ones alone: to look for the locks of each table takes long.
-        """
-        query = (
-            f"SELECT c.oid, c.oid::pg_catalog.regclass::text, {'NULL' if every else _MODES}, "
-            "pg_catalog.pg_relation_filenode(c.oid), pg_catalog.pg_stat_get_xact_numscans(c.oid), "
-            "pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) "
-            "+ pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) "
-            "+ pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) FROM pg_catalog.pg_class c "
-            "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-            f"WHERE c.relkind IN ('r', 'm', 'p') AND n.nspname NOT LIKE 'pg\\_%' "
-            f"AND n.nspname <> 'information_schema' {'' if every else _LOCKED}"
-        )
+    def _read(self) -> _Effects:
+        """Locks, files and counts of what this transaction has locked; all would take long."""
         last = self._last
-        now = _Effects({}, set(), dict(last.files), dict(last.scans), dict(last.changes))
-        for oid, name, modes, node, scans, changes in rows(send(self._connection, query)[0]):
-            table = str(oid)
-            now.names[table] = str(name)
-            now.locks |= {(table, mode) for mode in (modes or "").split()}
-            now.files[table] = str(node)
-            # They count from the session's last report on, not from the transaction's beginning.
-            now.scans[table] = int(scans or 0)
-            now.changes[table] = int(changes or 0)
+        now = _Effects(set(), dict(last.files), dict(last.scans), dict(last.changes))
+        for oid, modes, *effects in _found(self._connection, _LOCKED):
+            if oid in self._known:
+                now.locks |= {(oid, mode) for mode in modes.split() if mode in STRONG}
+                self._note(now, oid, *effects)
         return now
+
+    def _note(
+        self, effects: _Effects, oid: str, file: str | None, scans: str | None, changes: str | None
+    ) -> None:
+        one = self._known[oid]
+        if file and (one.has_rows or one.kind == "index"):
+            effects.files[oid] = file
+        if one.has_rows:
+            # They count from the session's last report on, not from the transaction's beginning.
+            effects.scans[oid] = int(scans or 0)
+            effects.changes[oid] = int(changes or 0)
+
+
+def _grown(before: dict[str, int], after: dict[str, int]) -> set[str]:
+    return {oid for oid, count in after.items() if count > before.get(oid, 0)}
+
+
+def _found(connection: Connection, query: str) -> list[tuple[Any, ...]]:
+    return list(rows(send(connection, query)[0]))
+
+
+def _from(mode: str) -> tuple[str, ...]:
+    """This mode, and those that shut out more."""
+    return STRONG[STRONG.index(mode) :]
 
 
 def outside(runnable: Runnable, known: Iterable[str]) -> list[StatementTrace]:
@@ -193,7 +234,7 @@ def outside(runnable: Runnable, known: Iterable[str]) -> list[StatementTrace]:
         mode = _LOCKS_OUTSIDE.get(statement.kind) if statement.outside_transaction else None
         if statement.strong_outside:
             mode = "AccessExclusiveLock"
-        locks = ((name, mode),) if mode and name in tables else ()
+        locks = (Lock(name, mode),) if mode and name in tables else ()
         scans = (name,) if statement.kind in ("IndexStmt", "ReindexStmt") and locks else ()
         found.append(
             StatementTrace(line, statement.sql[:_SQL_CHARACTERS], 0.0, locks=locks, scans=scans)

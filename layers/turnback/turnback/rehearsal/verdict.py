@@ -105,12 +105,15 @@ class Rehearsed:
         return each and self.release not in UNPROVEN
 
     def tables(self) -> set[str]:
-        """The tables that a statement locks or rewrites."""
+        """The tables that a statement locks, itself or an index of them, or rewrites."""
         return {
             table
             for verdict in self.migrations
             for statement in verdict.statements
-            for table in (*(relation for relation, _ in statement.locks), *statement.rewrites)
+            for table in (
+                *(lock.on_table for lock in statement.locks if lock.has_size),
+                *statement.rewrites,
+            )
         }
 
     def to_dict(self) -> dict[str, Any]:

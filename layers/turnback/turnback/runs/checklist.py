@@ -137,7 +137,7 @@ def _assessed(rehearsal: RehearsalRecord) -> Item:
     if not rows:
         return Item("performance impact assessed", "no", _why_not(rehearsal))
     statements = [statement for row in rows for statement in row.statements]
-    locks = {lock.relation for item in statements for lock in item.locks}
+    locks = {lock.table or lock.relation for item in statements for lock in item.locks}
     rewrites = {table for item in statements for table in item.rewrites}
     scans = {table for item in statements for table in item.scans}
     effects = [

@@ -642,9 +642,10 @@ class FinalRecord(Stated):
 
 @dataclass(frozen=True, slots=True)
 class LockedTable(Stated):
-    """A table that a statement locks."""
+    """A relation that a statement locks, and the table that it is an index of."""
 
     relation: str
+    table: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

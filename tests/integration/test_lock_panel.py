@@ -1,0 +1,156 @@
+"""What the trace says a statement locks is what ``pg_locks`` shows under psql."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from turnback.engine.session.message import send
+from turnback.local.server import EmbeddedServer
+from turnback.migrations.model import Script
+from turnback.rehearsal.lock import Lock
+from turnback.rehearsal.trace import Tracer
+from turnback.sql.script import prepare
+
+from tests.integration.lock_panel import SCHEMA, Psql, statements
+from tests.postgres_15 import postgres_15
+
+# One of a kind of relation each, and what is followed by oid: its table or name is gone.
+GATE = """
+DROP TABLE line
+DROP SCHEMA other CASCADE
+DROP SEQUENCE sq
+DROP TYPE lonely_pair
+ALTER TABLE t RENAME TO tt
+ALTER TABLE u SET SCHEMA other
+ALTER TABLE t ALTER id TYPE bigint
+ALTER TABLE p ATTACH PARTITION future FOR VALUES FROM (100) TO (200)
+ALTER SEQUENCE sq INCREMENT 2
+CREATE OR REPLACE VIEW view AS SELECT id, a, 1 AS one FROM plain
+ALTER VIEW view RENAME TO looks
+ALTER FOREIGN TABLE far ADD x int
+ALTER INDEX p_id ATTACH PARTITION p1_id
+ALTER INDEX t_a SET TABLESPACE panel
+ALTER TYPE pair ADD ATTRIBUTE z int CASCADE
+REINDEX TABLE wide
+TRUNCATE u CASCADE
+CREATE TABLE x (id int REFERENCES u)
+"""
+
+
+@contextlib.contextmanager
+def furnished(url: str) -> Iterator[str]:
+    """A database of this server with the panel's schema; its address."""
+    name = "lock_panel"
+    target = psycopg.conninfo.make_conninfo(url, dbname=name)
+    with psycopg.connect(url, dbname="postgres", autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        admin.execute("SET allow_in_place_tablespaces = on")
+        admin.execute("CREATE TABLESPACE panel LOCATION ''")
+        try:
+            with psycopg.connect(target, autocommit=True) as connection:
+                connection.execute(SCHEMA.encode())
+            yield target
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            admin.execute("DROP TABLESPACE panel")
+
+
+@pytest.fixture(scope="module")
+def panel(server: EmbeddedServer) -> Iterator[str]:
+    with furnished(server.url()) as url:
+        yield url
+
+
+def traced(connection: psycopg.Connection, sql: str) -> tuple[Lock, ...]:
+    """The locks that the trace reports of a statement, which is rolled back."""
+    runnable = prepare(Script("sql/0001_one.sql", sql, ""))
+    assert runnable.statements
+    send(connection, "BEGIN")
+    try:
+        return Tracer(connection, None).run(runnable, runnable.statements[0]).locks
+    finally:
+        send(connection, "ROLLBACK")
+
+
+def differing(url: str, every: list[str]) -> list[tuple[str, object, object]]:
+    """The statements of which the trace reports other locks than pg_locks shows, with both."""
+    found = []
+    with Psql(url) as judge, psycopg.connect(url, autocommit=True) as connection:
+        for sql in every:
+            seen = judge.locks(sql)
+            reported = {(lock.relation, lock.mode) for lock in traced(connection, sql)}
+            if reported != seen:
+                found.append((sql, reported - seen, seen - reported))
+    return found
+
+
+def test_the_trace_reports_the_locks_that_another_session_sees(panel: str) -> None:
+    some = GATE.strip().splitlines()
+    assert set(some) <= set(statements(18))
+    assert differing(panel, some) == []
+
+
+@pytest.mark.slow
+def test_the_trace_reports_the_locks_of_every_statement_of_the_panel(panel: str) -> None:
+    every = statements(18)
+    assert len(every) > 250
+    assert differing(panel, every) == []
+
+
+@pytest.mark.slow
+def test_the_trace_reports_the_locks_of_every_statement_on_postgres_15() -> None:
+    with postgres_15() as base, furnished(f"{base}/postgres") as url:
+        assert differing(url, statements(15)) == []
+
+
+USE = "SELECT (ROW(1, 2)::lonely_pair).x"
+# A statement, something that another session does meanwhile, and what the report calls that.
+MEANWHILE = [
+    ("ALTER SEQUENCE t_s_seq INCREMENT 2", "SELECT nextval('t_s_seq')", "nextval"),
+    ("ALTER SEQUENCE t_s_seq INCREMENT 2", "INSERT INTO t (id) VALUES (9)", "INSERT with nextval"),
+    ("DROP SEQUENCE sq", "SELECT nextval('sq')", "nextval"),
+    ("DROP VIEW above", "SELECT FROM above", "SELECT"),
+    ("ALTER FOREIGN TABLE far ADD x int", "SELECT FROM far", "SELECT"),
+    ("ALTER INDEX p_id ATTACH PARTITION p1_id", "SELECT FROM p1", "SELECT"),
+    ("ALTER INDEX t_a SET TABLESPACE panel", "DELETE FROM t", "DELETE"),
+    ("ALTER INDEX t_a RENAME TO t_b", "SELECT FROM t", "SELECT"),
+    ("REINDEX INDEX t_a", "SELECT FROM t", "SELECT"),
+    ("REINDEX TABLE wide", "SELECT id FROM wide", "SELECT"),
+    ("REINDEX TABLE wide", "SELECT length(body || '') FROM wide", "SELECT of long values"),
+    ("CREATE INDEX ON t (a, n)", "SELECT FROM t", "SELECT"),
+    ("CREATE INDEX ON t (a, n)", "UPDATE t SET a = 1", "UPDATE"),
+    ("ALTER TABLE t SET (fillfactor = 50)", "UPDATE t SET a = 1", "UPDATE"),
+    ("DROP TABLE line", "SELECT FROM t", "SELECT"),
+    ("REFRESH MATERIALIZED VIEW CONCURRENTLY m", "SELECT FROM m", "SELECT"),
+    ("ALTER TYPE lonely_pair ADD ATTRIBUTE z int", USE, "a query that uses the type"),
+]
+
+
+def test_what_the_report_says_waits_is_what_waits_in_another_session(panel: str) -> None:
+    differs = []
+    with psycopg.connect(panel, autocommit=True) as connection:
+        for sql, other, name in MEANWHILE:
+            reported = {waits for lock in traced(connection, sql) for waits in lock.waits}
+            with connection.transaction(force_rollback=True):
+                connection.execute(sql.encode())
+                if waits(panel, other) is not (name in reported):
+                    differs.append((sql, other, reported))
+    assert differs == []
+
+
+def waits(url: str, sql: str) -> bool:
+    """Whether a statement of a new session has to wait for a lock, however long."""
+    with psycopg.connect(url, options="-c lock_timeout=1ms") as session:
+        try:
+            session.execute(sql.encode())
+        except psycopg.errors.LockNotAvailable:
+            return True
+        except psycopg.errors.ObjectNotInPrerequisiteState:
+            # The foreign table has no server to be read from.
+            return False
+        finally:
+            session.rollback()
+    return False
