@@ -289,7 +289,7 @@ def test_up_dry_run_prints_the_sql_of_the_user_with_v_that_of_turnback_and_chang
 
     assert answer.code == 0
     shown = [
-        f"-- up 000{number} t{number} (sql/000{number}_t{number}.sql)\n"
+        f"-- up 000{number} t{number} (migrations/sql/000{number}_t{number}.sql)\n"
         f"CREATE TABLE t{number} (id int);\n\n"
         for number in (1, 2, 3)
     ]

@@ -30,7 +30,9 @@ def test_a_finding_says_where_what_why_and_what_to_write_instead(folder: Path) -
     answer = turnback("lint", folder=folder)
     assert answer.code == 3
     assert answer.out.splitlines() == [
-        "sql/0002_city.sql:2:1: error TB101 CREATE INDEX on users without CONCURRENTLY.",
+        "migrations/sql/0002_city.sql:2:1: error TB101 CREATE INDEX on users without CONCURRENTLY.",
+        "    2 | CREATE INDEX users_city_idx ON users (city);",
+        "      | ^",
         "    Whoever writes to users waits until the index is built, which reads and sorts every "
         "row: minutes",
         "    on a table of many gigabytes.",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from turnback import errors
 from turnback.cli.main import cli
 from turnback.errors import RollbackMissing
 from turnback.sql.lint.model import RULES
@@ -44,6 +46,15 @@ def test_an_error_is_explained_by_what_it_says_and_its_exit_code(topic: str) -> 
     assert said.startswith(f"# RollbackMissing\n\n{RollbackMissing().message}\n\nExit code: 3 ")
     document = json.loads(explain(topic, "--json").stdout)
     assert (document["name"], document["exit_code"]) == ("RollbackMissing", 3)
+
+
+def test_every_error_is_explained() -> None:
+    # The tree of the errors, in the docstring of their module.
+    names = re.findall(r"[├└]── (\w+)", errors.__doc__ or "")
+    assert len(names) > 30
+    for name in names:
+        said = explain(name).stdout
+        assert said.startswith(f"# {name}\n\n{vars(errors)[name].__doc__}\n"), name
 
 
 @pytest.mark.parametrize(

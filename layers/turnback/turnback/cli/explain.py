@@ -38,7 +38,7 @@ class Topic(click.ParamType[str]):
     ) -> list[CompletionItem]:
         """The ids of the rules, and the names of the errors."""
         titles = {rule.id: rule.title for rule in RULES.values()}
-        titles |= {name: error().message for name, error in _errors().items()}
+        titles |= {name: _meaning(error) for name, error in _errors().items()}
         wanted = incomplete.lower()
         return [
             CompletionItem(topic, help=title)
@@ -79,11 +79,11 @@ def explain(*, topic: str | None, out: Output) -> None:
             hint=(f"did you mean {names[near[0]]}? " if near else "")
             + "turnback explain lists the rules",
         )
-    text = f"# {error.__name__}\n\n{error().message}\n\n"
+    text = f"# {error.__name__}\n\n{_meaning(error)}\n\n"
     text += f"Exit code: {error.exit_code} · all errors: {address(_ERRORS_PAGE)}\n"
     out.document |= {
         "name": error.__name__,
-        "title": error().message,
+        "title": _meaning(error),
         "exit_code": error.exit_code,
         "url": address(_ERRORS_PAGE),
         "markdown": text,
@@ -118,6 +118,10 @@ def _errors() -> dict[str, type[TurnbackError]]:
         for name, item in vars(errors).items()
         if inspect.isclass(item) and issubclass(item, TurnbackError) and item is not TurnbackError
     }
+
+
+def _meaning(error: type[TurnbackError]) -> str:
+    return (error.__doc__ or "").splitlines()[0]
 
 
 def _about(rule: Rule) -> dict[str, object]:

@@ -10,6 +10,7 @@ import click
 from turnback.cli import options as opt
 from turnback.cli.database import open_engine
 from turnback.cli.output import Output, human_ms, may_ask, reported
+from turnback.cli.snippet import seen
 from turnback.errors import ConfigurationError
 from turnback.migrations.discovery import load_project
 from turnback.wording import counted, one_line
@@ -66,7 +67,7 @@ def status(
             line += f"  {item.applied_at[:19].replace('T', ' ')}  {human_ms(item.execution_ms)}"
         out.result(line.rstrip())
         if item.status == "failed" and item.error:
-            out.result(f"              {item.error.splitlines()[0]}")
+            out.result(f"              {seen(item.error.splitlines()[0])}")
         if item.version in half:
             done = ", ".join(map(str, half[item.version]))
             out.result(f"              half done (statements done: {done}); up continues there,")
@@ -129,13 +130,13 @@ def health(
         word = click.style(f"{row.status:<11}", fg=_COLORS.get(row.status))
         out.result(f"  {word} {row.version} {one_line(row.name)}  {row.at[:19].replace('T', ' ')}")
         if row.error:
-            out.result(f"              {row.error.splitlines()[0]}")
+            out.result(f"              {seen(row.error.splitlines()[0])}")
     if stack:
         out.document["waiting"] = waiting
     for line in waiting:
         out.result(f"  {line}")
     for problem in report.problems:
-        out.note(click.style("problem: ", fg="red") + problem)
+        out.note(click.style("problem: ", fg="red") + seen(problem))
     out.document["status"] = "problems" if report.problems else "healthy"
     return 3 if report.problems else 0
 

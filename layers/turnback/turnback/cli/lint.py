@@ -21,6 +21,7 @@ from turnback.cli.annotations import (
 from turnback.cli.explain import address
 from turnback.cli.options import project_settings
 from turnback.cli.output import Output, reported
+from turnback.cli.snippet import line_with_caret, seen
 from turnback.errors import CheckFailed, ConfigurationError
 from turnback.migrations.discovery import load_project
 from turnback.settings.project import FILE
@@ -95,9 +96,10 @@ _IN = "    "
 def human(report: Report) -> Iterable[str]:
     """Lines for a terminal; of a remark, no more than one."""
     for finding in report.findings:
-        place = f"{finding.file}:{finding.line}:{finding.column}"
+        place = seen(f"{finding.file}:{finding.line}:{finding.column}")
         yield f"{place}: {finding.level} {finding.rule.id} {finding.message}"
         if finding.level is not Severity.INFO:
+            yield from line_with_caret(finding.file, finding.line, finding.column)
             yield from textwrap.wrap(finding.why, 100, initial_indent=_IN, subsequent_indent=_IN)
             for line in finding.safer.splitlines():
                 yield f"{_IN}{_IN}{line}"

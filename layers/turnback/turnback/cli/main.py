@@ -12,6 +12,7 @@ import sys
 from typing import NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from turnback import __version__
 from turnback.cli.output import INTERRUPTED, LOST_OUTPUT, SettingsError, echo
@@ -86,6 +87,15 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands with their summaries, and the options; no command is imported for it."""
+        commands = [
+            CompletionItem(name, help=summary)
+            for name, (_, summary) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -191,7 +201,8 @@ def main() -> None:
     except click.ClickException as exc:
         if "--json" in sys.argv:
             _say_as_json(exc)
-        else:
+        # In the middle of a line that somebody types, an extra that is missing is no news.
+        elif "_TURNBACK_COMPLETE" not in os.environ:
             with contextlib.suppress(OSError):
                 exc.show()
         code = 2

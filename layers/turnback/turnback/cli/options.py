@@ -15,6 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from turnback.cli.output import SettingsError, set_verbose
+from turnback.cli.snippet import SETTINGS_FOLDER
 from turnback.errors import ConfigurationError
 from turnback.settings.project import ENV_FILE, ProjectFile, Setting, read_env_file
 
@@ -171,6 +172,7 @@ def _read_settings(ctx: click.Context, given: Mapping[str, Any]) -> None:
         os.environ.update({name: variables[name] for name in added})
     directory = given.get("directory")
     folder = Path.cwd() if directory is None else Path(directory).resolve().parent
+    ctx.meta[SETTINGS_FOLDER] = folder
     file = ProjectFile.read(folder)
     environment = given["env"] or None
     found = file.settings(environment, os.environ)

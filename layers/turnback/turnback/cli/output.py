@@ -84,9 +84,11 @@ class SettingsError(click.ClickException):
     def __init__(self, error: ConfigurationError) -> None:
         super().__init__(str(error))
         self.error = error
+        self._context = click.get_current_context(silent=True)
 
     def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002
-        print_error(self.error)
+        with self._context.scope(cleanup=False) if self._context else contextlib.nullcontext():
+            print_error(self.error)
 
 
 class Output:

@@ -20,6 +20,7 @@ from turnback.cli.annotations import (
 )
 from turnback.cli.database import has_own_database, open_engine
 from turnback.cli.output import Output, human_ms, reported
+from turnback.cli.snippet import located, seen, snippet
 from turnback.engine import Engine
 from turnback.engine.session.events import Event, EventKind
 from turnback.errors import ConfigurationError, TurnbackError
@@ -110,7 +111,9 @@ def rehearse(
             progress=shown.event,
         )
     if project.shadow:
-        out.note(f"{project.shadow.path} ran first (SHA-256 {project.shadow.checksum[:12]}…).")
+        out.note(
+            f"{seen(project.shadow.path)} ran first (SHA-256 {project.shadow.checksum[:12]}…)."
+        )
     for missing in shadow.missing:
         out.warn(missing)
     for left in shadow.left:
@@ -279,7 +282,8 @@ class _Progress:
         line = f"  {click.style(f'{word:<12}', fg=color)} {verdict.version} {verdict.name}"
         self._out.result(line)
         if verdict.error:
-            self._out.result(f"      {verdict.error}")
+            for text in (located(verdict.error), *snippet(verdict.error)):
+                self._out.result(f"      {text}")
         for text in capped([str(one) for one in verdict.differences], _SHOWN_DIFFERENCES):
             self._out.result(f"      {text}")
         for text in verdict.rows:
@@ -287,7 +291,7 @@ class _Progress:
         for difference in verdict.reapply_differences[:_SHOWN_DIFFERENCES]:
             self._out.result(f"      the second time: {difference}")
         if verdict.suggestions:
-            self._out.result(f"      add to {verdict.rollback_file}:")
+            self._out.result(f"      add to {seen(verdict.rollback_file or verdict.file)}:")
             for sql in verdict.suggestions:
                 self._out.result(click.style(f"        {sql}", fg="cyan"))
 
@@ -298,7 +302,7 @@ def _impact(verdict: Verdict, known: Mapping[str, Size], out: Output) -> None:
         return
     out.result(f"\n{verdict.version} {verdict.name}")
     for line in lines:
-        out.result(f"  {verdict.file}:{line}")
+        out.result(f"  {seen(verdict.file)}:{line}")
     if verdict.loses_data:
         out.result(f"  its rollback destroys: {'; '.join(verdict.loses_data)}")
     for kept in verdict.kept:
@@ -309,7 +313,7 @@ def _close(result: Rehearsed, began: float, out: Output) -> int:
     took = human_ms(int((time.monotonic() - began) * 1000))
     number = counted(len(result.migrations), "migration")
     if result.release_error:
-        out.result(f"\nAll of them as one release: {result.release_error}")
+        out.result(f"\nAll of them as one release: {located(result.release_error)}")
     hard = [one for one in result.release_differences if one.softness != "cosmetic"]
     for difference in hard[:_SHOWN_DIFFERENCES]:
         out.result(f"\nAll of them as one release: {difference}")

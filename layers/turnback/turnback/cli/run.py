@@ -19,6 +19,7 @@ from turnback.cli.output import (
     may_ask,
     reported,
 )
+from turnback.cli.snippet import located, seen
 from turnback.engine import Done, Engine, Interrupted, Options, Plan, Report, Step
 from turnback.engine.look.status import version_before_last
 from turnback.engine.session.connection import describe
@@ -186,7 +187,7 @@ def down(
         others = losses_of_others(project, plan.steps, history_schema=history_schema)
         for lost in others.values():
             for loss in lost:
-                out.note(f"warning: {loss.with_place}, of a migration before it")
+                out.note(f"warning: {seen(loss.with_place)}, of a migration before it")
         if dry_run:
             return _show(engine, plan, out)
         _confirm(f"Roll back {_names(plan)}", plan, yes, out)
@@ -329,7 +330,7 @@ def _warn_of_checksums(project: Project, out: Output) -> None:
         return
     found = [one for one in compare(project) if isinstance(one, ChecksumMismatch)]
     if found:
-        texts = listed([str(one) for one in found], _SHOWN_FILES, "; ")
+        texts = listed([located(one) for one in found], _SHOWN_FILES, "; ")
         out.warn(f"{texts}; if this is intended: turnback check --fix")
 
 
@@ -346,7 +347,8 @@ def _show(engine: Engine, plan: Plan, out: Output) -> int:
         way = "" if step["in_transaction"] else ", statement by statement, outside a transaction"
         if step.get("half_done"):
             way += "; half done: statements with nothing to undo are skipped"
-        out.result(f"-- {plan.direction} {step['version']} {step['name']} ({step['file']}{way})")
+        file = seen(step["file"])
+        out.result(f"-- {plan.direction} {step['version']} {step['name']} ({file}{way})")
         for text in step["sql"] if is_verbose() else _scripts(planned):
             out.result(text)
         out.result()
@@ -377,7 +379,7 @@ def _scripts(step: Step) -> Iterable[str]:
     """What the user wrote, and nothing of turnback's own."""
     yield step.runnable.script.sql.rstrip()
     if step.verify:
-        yield f"-- verify ({step.verify.script.path})"
+        yield f"-- verify ({seen(step.verify.script.path)})"
         yield step.verify.script.sql.rstrip()
 
 

@@ -1,17 +1,22 @@
-"""Where an error is: its path as seen from the current folder, and its line with a caret."""
+"""Where something is: its path as seen from the current folder, and its line with a caret."""
 
 from __future__ import annotations
 
 import itertools
 import os
+import re
 import unicodedata
 from pathlib import Path
 
 import click
 
 from turnback.errors import TurnbackError
+from turnback.settings.project import FILE
 from turnback.wording import visible
 
+# In the context of a command: the folder of turnback.toml.
+SETTINGS_FOLDER = "turnback.settings-folder"
+_SCRIPT = re.compile(r"(?<![\w./-])(?:(?:sql|rollback|verify)/[\w.-]+\.sql|shadow\.sql)\b")
 # A longer line is cut around the place.
 _LONGEST = 100
 _TAB = "    "
@@ -19,35 +24,48 @@ _TAB = "    "
 _LONGEST_LINE = 10_000_000
 
 
+def seen(text: str) -> str:
+    """A text with the path from the current folder in place of each script of the project.
+
+    A terminal or an editor can open that. A file that is not here is left as it is.
+    """
+    return _SCRIPT.sub(lambda found: _path(found[0]), text)
+
+
 def located(error: TurnbackError) -> str:
-    """The error in one line, with a path that a terminal or an editor can open."""
-    file = _file_of(error)
-    if file is None or error.file is None:
-        return str(error)
-    try:
-        path = os.path.relpath(file)
-    except ValueError:
-        # Another drive of Windows.
-        path = str(file)
-    return path + str(error).removeprefix(error.file)
+    """The error in one line, with the path of its file from the current folder."""
+    return _path(error.file) + str(error).removeprefix(error.file) if error.file else str(error)
 
 
 def snippet(error: TurnbackError) -> list[str]:
     """The line that the error points at, and a caret under the place; empty without one."""
-    file = _file_of(error)
-    if file is None or error.line is None or error.column is None:
+    # A line of the settings may have a password.
+    if error.file is None or error.line is None or error.column is None or error.file == FILE:
+        return []
+    return line_with_caret(error.file, error.line, error.column)
+
+
+def line_with_caret(name: str, line: int, column: int) -> list[str]:
+    """A line of a file of the project, and a caret under the place; empty if it is not here.
+
+    Args:
+        name: the file, relative to the project's folder.
+        line, column: both from 1.
+    """
+    file = _on_disk(name)
+    if file is None:
         return []
     try:
         with file.open(encoding="utf-8", errors="replace", newline="\n") as opened:
-            for _ in itertools.islice(opened, error.line - 1):
+            for _ in itertools.islice(opened, line - 1):
                 pass
-            line = opened.readline(_LONGEST_LINE).rstrip("\r\n")
+            found = opened.readline(_LONGEST_LINE).rstrip("\r\n")
     except OSError:
         return []
     # The byte order mark is not counted.
-    line = line.removeprefix("\ufeff")
-    number = str(error.line)
-    text, before = _cut(line, error.column - 1)
+    found = found.removeprefix("\ufeff")
+    number = str(line)
+    text, before = _cut(found, column - 1)
     return [f"    {number} | {text}", f"    {' ' * len(number)} | {' ' * _width(before)}^"]
 
 
@@ -85,11 +103,25 @@ def _width(text: str) -> int:
     )
 
 
-def _file_of(error: TurnbackError) -> Path | None:
-    """The file on this machine, if the command works with a folder of migrations."""
+def _path(name: str) -> str:
+    path = _on_disk(name)
+    if path is None:
+        return name
+    try:
+        return os.path.relpath(path)
+    except ValueError:
+        # Another drive of Windows.
+        return str(path)
+
+
+def _on_disk(file: str) -> Path | None:
+    """The file on this machine, if the command works with a folder that has it."""
     context = click.get_current_context(silent=True)
-    directory = context.params.get("directory") if context else None
-    if error.file is None or not isinstance(directory, Path):
+    if context is None:
         return None
-    file = directory / error.file
-    return file if file.is_file() else None
+    folder = context.meta.get(SETTINGS_FOLDER)
+    if file != FILE:
+        # `release` packs a folder.
+        folder = context.params.get("directory") or context.params.get("artifact")
+    path = folder / file if isinstance(folder, Path) else None
+    return path if path and path.is_file() else None
