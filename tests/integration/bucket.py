@@ -58,9 +58,17 @@ class Database:
     listener: Callable[[Event], None] = silent
     runner_wait_s: float = 1.0
 
-    def connect(self, release: str | None) -> Engine:
+    given_history_schema: str = ""
+
+    def connect(self, release: str | None, history_schema: str = "") -> Engine:
         context = RunContext(run=self.order.run, release=release, actor=self.order.trigger)
-        return Engine(self.url, context=context, options=QUICK, listener=self.listener)
+        return Engine(
+            self.url,
+            context=context,
+            options=QUICK,
+            listener=self.listener,
+            history_schema=history_schema or "public",
+        )
 
     def connect_at(self, place: Place) -> AbstractContextManager[Any]:
         assert place == Place()

@@ -11,9 +11,11 @@ from turnback.engine.session.message import Connection
 from turnback.errors import DatabaseRefused
 from turnback.local.server import EmbeddedServer
 from turnback.schema.compare import compare, verdict
+from turnback.schema.follow import FollowedSchema
 from turnback.schema.model import Fingerprint
 from turnback.schema.read import fingerprint
 from turnback.schema.suggest import suggest
+from turnback.settings.ignore import Ignore
 
 from tests.integration.everything import CASES, ROLES, SCHEMA, Case
 
@@ -91,6 +93,39 @@ def test_what_is_turnbacks_own_is_left_out(session: Connection) -> None:
     assert fingerprint(session, history_schema="turnback") == before
     session.execute("CREATE TABLE turnback.theirs (id integer)")
     assert "table turnback.theirs" in fingerprint(session, history_schema="turnback").objects
+
+
+def test_what_the_project_leaves_out_is_left_out_with_all_that_belongs_to_it(
+    session: Connection,
+) -> None:
+    """The judge is the fingerprint from before any of it was made."""
+    before = fingerprint(session)
+    session.execute(
+        ODD + "CREATE TABLE log_1 (id serial PRIMARY KEY, at date UNIQUE);"
+        "CREATE INDEX by_date ON log_1 (at); CREATE VIEW log_2 AS SELECT 1 AS one;"
+        'ALTER DEFAULT PRIVILEGES IN SCHEMA "My Schema" GRANT SELECT ON TABLES TO PUBLIC;'
+        "COMMENT ON TABLE log_1 IS 'x'; CREATE TYPE log_3 AS ENUM ('a')"
+    )
+    ignore = Ignore((), ("My*",), ("public.log_?", "*.T"))
+    left_out = set[str]()
+    assert fingerprint(session, ignore=ignore, left_out=left_out) == before
+    followed = set[str]()
+    assert FollowedSchema(session, ignore=ignore, left_out=followed).read() == before
+    assert (
+        left_out
+        == followed
+        >= {
+            "table public.log_1",
+            "view public.log_2",
+            "type public.log_3",
+            'function public."T"()',
+            'schema "My Schema"',
+            'table "My Schema"."a.b ""c"" d"',
+        }
+    )
+    assert not any(name.startswith(("index public", "column public")) for name in left_out)
+    session.execute("CREATE TABLE log_22 (id integer)")
+    assert "table public.log_22" in fingerprint(session, ignore=ignore).objects
 
 
 def test_an_extension_is_described_by_its_version_and_temporary_objects_not_at_all(

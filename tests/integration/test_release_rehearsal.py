@@ -31,6 +31,12 @@ FORGETFUL = {
     "sql/0004_theme.sql": f"{THEME}DROP INDEX users_email;\n",
     "rollback/0004_rollback.sql": "ALTER TABLE users DROP COLUMN theme;\n",
 }
+LEAVES_A_LOG = {
+    **FIRST,
+    "sql/0003_log.sql": "CREATE TABLE IF NOT EXISTS log_1 (id serial PRIMARY KEY);\n"
+    "CREATE INDEX IF NOT EXISTS by_number ON log_1 (id);\n",
+    "rollback/0003_rollback.sql": "SELECT 1;\n",
+}
 OF_APPLICATION = {
     "sql/0005_batches.sql": "CREATE TABLE migrations (id int, batch int);\n",
     "rollback/0005_rollback.sql": "DROP TABLE migrations;\n",
@@ -182,6 +188,7 @@ def test_a_dry_run_is_rehearsed_and_changes_nothing(
 ) -> None:
     # The application has a table of the name of one of ours, which is in another schema.
     stack = deploy(Environment="production", SnapshotKind="dump", HistorySchema="turnback")
+    (tmp_path / "turnback.toml").write_text('[history]\nschema = "public"\n')
     version = stack.upload(project_factory(release | OF_APPLICATION), "1.0.0", tmp_path)
     artifact = {"bucket": stack.bucket, "key": f"artifacts/{TARGET}/1.0.0.zip"}
     started = stack.start({"artifact": {**artifact, "version_id": version}, "dry_run": True})
@@ -191,7 +198,45 @@ def test_a_dry_run_is_rehearsed_and_changes_nothing(
     assert run.statuses == ["succeeded" if end == "SUCCEEDED" else "refused"]
     assert run.messages[0]["dry_run"] is True
     assert ("every rollback is proven" in run.messages[0]["summary"]) == (end == "SUCCEEDED")
+    assert run.messages[0]["notes"][-1] == (
+        "the parameter HistorySchema of the stack (turnback) takes precedence over public in "
+        "turnback.toml:2"
+    )
     assert_untouched(database)
+
+
+def test_the_settings_of_a_release_take_effect_and_are_named(
+    deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    source = tmp_path / "turnback.toml"
+    ignore = '[ignore]\nobjects = ["public.log_*"]\n'
+    source.write_text(f'[database]\nurl = "postgresql://u:secret@db/x"\n{ignore}')
+    stack = deploy(Environment="production", SnapshotKind="dump")
+    folder = project_factory(LEAVES_A_LOG)
+    source.write_text(source.read_text() + '[history]\nschema = "turnback"\n')
+    run = stack.release(folder, "1.0.0", tmp_path)
+
+    assert run.statuses == ["started", "rehearsed", "snapshot_taken", "succeeded"], run.cause
+    assert run.messages[-1]["notes"] == [
+        "not compared, by [ignore] in turnback.toml: object public.log_*"
+    ]
+    rehearsal = stack.record(run.messages[0]["run"], "rehearsal")
+    # With all that belongs to it.
+    assert rehearsal["not_compared"] == ["table public.log_1"]
+    with psycopg.connect(database) as connection:
+        [[applied]] = connection.execute("SELECT count(*) FROM turnback.migrations")
+    assert applied == 3
+
+    # A run downwards has no file, and finds the history.
+    down = stack.ended(stack.start({"artifact": None, "rollback_to": "1.0.0"}))
+    assert down.status == "SUCCEEDED", down.cause
+
+    source.write_text(ignore)
+    other = stack.release(folder, "1.1.0", tmp_path)
+    assert other.error == "HistoryConflict"
+    error = other.messages[-1]["error"]
+    assert "this database has its history in turnback" in error["message"]
+    assert "HistorySchema" in error["hint"]
 
 
 def test_a_shadow_that_cannot_be_built_refuses_the_release(

@@ -136,6 +136,15 @@ def test_a_rollback_that_leaves_something_over_is_found_out(make) -> None:
     assert report["errors"][-1]["type"] == "VerificationFailed"
 
 
+def test_what_the_release_leaves_out_is_not_compared_and_is_named(make, tmp_path: Path) -> None:
+    (tmp_path / "turnback.toml").write_text('[ignore]\nobjects = ["public.users"]\n')
+    second = SECOND | {"rollback/0002_rollback.sql": "SELECT 1;\n"}
+    run = failed(make(second | FAILS), MigrationFailed)
+    assert run.roll_back().verified == "exact"
+    notes = run.record("report")["notes"]
+    assert "not compared, by [ignore] in turnback.toml: table public.users" in notes
+
+
 def test_columns_that_come_back_in_another_order_are_as_before_and_reported(make) -> None:
     second = {
         "sql/0002_drop.sql": "ALTER TABLE users DROP COLUMN id;\n",

@@ -173,3 +173,23 @@ def test_the_gate_is_shut_by_a_reason_and_open_without(project_factory: ProjectF
     assert one(project, Plan("up", ())) == (0, [])
     with pytest.raises(ConfigurationError, match="the approvers are 0"):
         gate(ApprovalSettings(1))(project, plan_of(project))
+
+
+def test_a_rule_of_lost_data_that_is_turned_off_is_a_reason_where_it_finds_something(
+    project_factory: ProjectFactory,
+) -> None:
+    files = BEFORE | {"sql/0002_next.sql": "TRUNCATE edges CASCADE;\n"}
+    folder = project_factory(files)
+    (folder.parent / "turnback.toml").write_text(
+        '[lint.off]\nTB110 = "edges are made again"\nTB106 = "small"\nTB101 = "small"\n'
+    )
+    project = load_project(folder)
+    plan = plan_of(project)
+    found = [one for one in reasons(project, plan.steps) if "turned off" in one]
+    assert found == [
+        "sql/0002_next.sql:1 TB110 (TRUNCATE … CASCADE) is turned off in turnback.toml: edges are "
+        "made again"
+    ]
+    assert not any(
+        "turned off" in one for one in reasons(project, plan_of(project, down=True).steps)
+    )

@@ -125,6 +125,54 @@ def test_what_was_packed_is_the_project_again(
     )
 
 
+SETTINGS = '[database]\nurl = "postgresql://u:secret@db/x"\n[ignore]\nschemas = ["cron"]\n'
+
+
+def test_an_artifact_carries_turnback_toml_without_addresses(
+    project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    folder = project_factory(FILES)
+    (folder.parent / "turnback.toml").write_text(SETTINGS)
+    packed = pack(folder, "1.4.0", tmp_path / "x.zip", created_at=NOON)
+    with zipfile.ZipFile(packed) as archive:
+        data = archive.read("turnback.toml")
+        manifest = json.loads(archive.read("release.json"))
+    assert b"secret" not in data and data.count(b"\n") == SETTINGS.count("\n")
+    assert manifest["settings_sha256"] == hashlib.sha256(data).hexdigest()
+    found = open_artifact(packed).project.settings
+    assert (found.ignore.schemas, found.lines["ignore.schemas"]) == (("cron",), 4)
+    again = pack(open_artifact(packed).files, "1.4.0", tmp_path / "y.zip", created_at=NOON)
+    assert again.read_bytes() == packed.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("named", "there", "message"),
+    [
+        ("[ignore]\n", '[ignore]\nschemas = ["*"]\n', "differs from release.json"),
+        (None, "[ignore]\n", "release.json does not know this file"),
+        ("[ignore]\n", None, "release.json names this file, but it is not there"),
+    ],
+)
+def test_another_turnback_toml_than_the_one_that_was_packaged_is_refused(
+    named: str | None, there: str | None, message: str, zipped: Callable[..., Path]
+) -> None:
+    manifest = json.loads(MANIFEST)
+    if named is not None:
+        manifest["settings_sha256"] = hashlib.sha256(named.encode()).hexdigest()
+    content = entries(manifest=json.dumps(manifest))
+    content |= {"turnback.toml": there} if there is not None else {}
+    error = refusal(zipped(content), ChecksumMismatch)
+    assert message in error.message and error.file == "turnback.toml"
+
+
+def test_a_source_has_the_turnback_toml_beside_its_folder(zipped: Callable[..., Path]) -> None:
+    content = entries(folder="app/db/") | {"app/turnback.toml": SETTINGS, "turnback.toml": "x"}
+    opened = open_artifact(zipped(content), release="1.4.0", folder="app/db")
+    assert opened.project.settings.ignore.schemas == ("cron",)
+    alone = zipped(entries(folder="", manifest=None) | {"turnback.toml": SETTINGS})
+    assert refusal(alone, ChecksumMismatch, release="1.4.0").file == "turnback.toml"
+
+
 def test_packing_twice_gives_the_same_bytes(
     project_factory: ProjectFactory, tmp_path: Path
 ) -> None:

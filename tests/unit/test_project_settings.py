@@ -11,7 +11,13 @@ from click.testing import CliRunner, Result
 from turnback.cli.main import cli
 from turnback.cli.output import SettingsError
 from turnback.errors import ConfigurationError
-from turnback.settings.project import ProjectFile, read_env_file
+from turnback.migrations.checksums import compare, format_sums
+from turnback.migrations.discovery import load_project
+from turnback.settings.env_file import read_env_file
+from turnback.settings.ignore import Ignore
+from turnback.settings.project import ProjectFile, without_addresses
+
+from tests.conftest import ProjectFactory
 
 FULL = """\
 [database]
@@ -125,6 +131,12 @@ def test_a_variable_that_is_not_set_is_an_error_only_when_its_value_is_needed(
             "write TB101, for example",
         ),
         ('[database]\nurl = "a\n', "not valid TOML", 2, None),
+        ('[layout]\nname = "turnbak"\n', "unknown layout 'turnbak'", 2, "mean 'turnback'?"),
+        ('[layout]\nname = "oracle"\n', "unknown layout 'oracle'", 2, "possible: turnback"),
+        ('[layout]\nnames = "turnback"\n', "unknown key 'names' in [layout]", 2, "'name'"),
+        ('[ignore]\nfiles = "a"\n', "files is not a list of texts", 2, 'write files = ["…"]'),
+        ('[ignore]\nobjects = ["a"]\n', "'a' names no schema", 2, '"SCHEMA.a" or "*.a"'),
+        ('[ignore]\nschema = ["a"]\n', "unknown key 'schema' in [ignore]", 2, "'schemas'"),
         ("[environments]\nstaging = 1\n", "environments.staging is not a section", 2, "write"),
     ],
 )
@@ -291,3 +303,72 @@ def test_a_rule_that_cannot_be_turned_off_is_refused(folder: Path, rule: str, me
     write(folder, f'[lint.off]\n{rule} = "small"\n')
     done = run("lint")
     assert done.return_value == 2 and message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "left_out"),
+    [
+        ("sql/seed.sql", "sql/seed.sql", True),
+        ("sql/*.sql", "sql/0001_a.sql", True),
+        ("sql/*.sql", "sql/old/0001_a.sql", False),
+        ("sql/**", "sql/old/0001_a.sql", True),
+        ("**/seed.sql", "seed.sql", True),
+        ("**/seed.sql", "sql/old/seed.sql", True),
+        ("sql/000?_*", "sql/0001_a.sql", True),
+        ("sql/a.sql", "sql/axsql", False),
+    ],
+)
+def test_a_file_is_left_out_by_a_pattern(pattern: str, path: str, left_out: bool) -> None:
+    assert Ignore(files=(pattern,)).has_file(path) is left_out
+
+
+def test_files_that_are_left_out_are_neither_run_nor_checked_and_are_named(
+    project_factory: ProjectFactory,
+) -> None:
+    files = {"sql/0001_a.sql": "SELECT 1;\n", "sql/seed.sql": "x", "sql/old/0009_b.sql": "x"}
+    directory = project_factory(files)
+    assert run("check", "--dir", str(directory)).return_value == 3
+    write(directory.parent, '[ignore]\nfiles = ["sql/seed.sql", "sql/old/**"]\n')
+    project = load_project(directory)
+    assert [migration.version for migration in project.migrations] == ["0001"]
+    assert project.ignored == ("sql/old/0009_b.sql", "sql/seed.sql")
+    (directory / "SHA256SUMS").write_text(format_sums({"sql/seed.sql": "0" * 64}))
+    [_, error] = compare(load_project(directory))
+    assert (
+        error.message == "SHA256SUMS names this file, but [ignore] in turnback.toml leaves it out"
+    )
+    (directory / "sql/0001_a.sql").write_text("-- turnback: irreversible because x\nSELECT 1;\n")
+    done = run("check", "--fix", "--dir", str(directory))
+    assert done.return_value == 0, done.output
+    assert "sql/seed.sql is left out by [ignore] in turnback.toml" in done.stderr
+
+
+def test_config_shows_what_is_left_out(folder: Path) -> None:
+    write(folder, '[ignore]\nschemas = ["cron"]\nobjects = ["public.log_*"]\n')
+    shown = run("config").output
+    assert "ignored schemas: cron\n" in shown and "ignored objects: public.log_*\n" in shown
+
+
+def test_addresses_are_removed_from_the_file_of_an_artifact_and_no_line_moves() -> None:
+    text = FULL + '\n[ignore]\nfiles = [\n  "a",\n]\n'
+    left = ProjectFile.parse(without_addresses(text.encode()), Path("turnback.toml"))
+    whole = ProjectFile.parse(text.encode(), Path("turnback.toml"))
+    assert left.addresses == [] and len(whole.addresses) == 4
+    assert left.lint_off == whole.lint_off and left.ignore == whole.ignore
+    for stack in ("", "learning-staging"):
+        assert left.history_schema(stack) == whole.history_schema(stack)
+    assert "postgresql" not in without_addresses(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'database = { url = "a" }\n',
+        '[environments]\nstaging = { url = "a", stack = "b" }\n',
+        '[database]\nurl = """\na"""\n',
+    ],
+)
+def test_an_address_that_cannot_be_removed_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be removed") as caught:
+        without_addresses(text.encode())
+    assert "a line of its own" in str(caught.value.hint)

@@ -15,6 +15,7 @@ from turnback.errors import CheckFailed, ChecksumMismatch, ProjectNotFound, Turn
 from turnback.migrations.checksums import FILE, compare, scripts_of, write_sums
 from turnback.migrations.discovery import scan
 from turnback.migrations.model import Project
+from turnback.settings.project import FILE as SETTINGS
 from turnback.sql.check import check_migration, gaps
 from turnback.sql.own_tables import conflicts
 from turnback.wording import counted
@@ -60,6 +61,7 @@ def check(
     elif all(finding.file != FILE for finding in findings):
         findings += compare(project)
     notes = gaps(project)
+    notes += [f"{path} is left out by [ignore] in {SETTINGS}" for path in project.ignored]
     for text in notes:
         out.note(f"note: {text}")
     out.document |= {

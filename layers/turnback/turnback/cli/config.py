@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -45,6 +46,8 @@ def config(ctx: click.Context, /, *, out: Output, **values: str | Path | None) -
         "environments": settings.file.environments,
         "settings": rows,
         "lint_off": rules,
+        "layout": settings.file.layout,
+        "ignore": asdict(settings.file.ignore),
     }
     out.result(f"{path}" if path else f"no {FILE}")
     width = max(len(row["name"]) for row in rows)
@@ -52,6 +55,9 @@ def config(ctx: click.Context, /, *, out: Output, **values: str | Path | None) -
         out.result(f"  {row['name']:<{width}}  {row['value']}  ({row['from']})")
     for rule, reason in rules.items():
         out.result(f"  lint {rule} is off: {reason}")
+    for what, patterns in asdict(settings.file.ignore).items():
+        if patterns:
+            out.result(f"  ignored {what}: {', '.join(patterns)}")
     if settings.file.environments:
         out.result(f"environments: {', '.join(settings.file.environments)}")
 

@@ -17,7 +17,9 @@ from click.shell_completion import CompletionItem
 from turnback.cli.output import SettingsError, set_verbose
 from turnback.cli.snippet import SETTINGS_FOLDER
 from turnback.errors import ConfigurationError
-from turnback.settings.project import ENV_FILE, ProjectFile, Setting, read_env_file
+from turnback.settings.env_file import FILE as ENV_FILE
+from turnback.settings.env_file import read_env_file
+from turnback.settings.project import ProjectFile, Setting
 
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 

@@ -12,7 +12,10 @@ from turnback.errors import ConfigurationError
 from turnback.migrations.checksums import digest
 from turnback.migrations.discovery import load_project
 from turnback.migrations.scaffold import make_folders, new_migration, source_of
-from turnback.wording import counted
+from turnback.settings.project import FILE as SETTINGS
+from turnback.wording import counted, listed
+
+_SHOWN = 3
 
 
 @click.command(epilog="Example: turnback init --dir db/migrations")
@@ -68,6 +71,9 @@ def package(*, release: str, target: Path | None, directory: Path, out: Output) 
         "sha256": digest(data),
         "migrations": len(project.migrations),
     }
+    if project.settings.addresses:
+        removed = listed(project.settings.addresses, _SHOWN)
+        out.note(f"The artifact has {SETTINGS} without {removed}.")
     number = counted(len(project.migrations), "migration")
     out.result(f"{path}: release {release}, {number}, {len(data):,} bytes")
     out.result(f"sha256 {digest(data)}")

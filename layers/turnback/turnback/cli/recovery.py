@@ -16,6 +16,7 @@ import click
 from turnback.aws.cloudformation import Stack, open_stack
 from turnback.cli import options as opt
 from turnback.cli.database import open_url
+from turnback.cli.options import project_settings
 from turnback.cli.output import Output
 from turnback.errors import ConfigurationError
 from turnback.recovery.dumps.catalog import DumpCatalog, open_catalog
@@ -113,8 +114,11 @@ class StackDatabase:
 
     @property
     def history_schema(self) -> str:
-        """Schema of the history tables."""
-        return self.stack.parameters.get("HistorySchema") or "public"
+        """Schema of the history tables: of the stack's parameter, else of turnback.toml."""
+        file = project_settings(click.get_current_context()).file
+        named = file.history_schema(self.stack.name)
+        given = self.stack.parameters.get("HistorySchema")
+        return given or (named.get() if named else "public")
 
     @property
     def known(self) -> bool:

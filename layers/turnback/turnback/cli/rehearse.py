@@ -38,7 +38,8 @@ from turnback.rehearsal.verdict import UNPROVEN, Rehearsed, Verdict
 from turnback.runs import checklist as answers
 from turnback.runs.reporting.progress import name_of
 from turnback.runs.state import RehearsalRecord
-from turnback.wording import capped, counted
+from turnback.settings.project import FILE
+from turnback.wording import capped, counted, listed
 
 _COLORS = {"exact": "green", "irreversible": "yellow", "column_order": "green", "names": "green"}
 _ANSWER_COLORS = {"yes": "green", "no": "red", "unknown": "yellow"}
@@ -118,6 +119,9 @@ def rehearse(
         out.warn(missing)
     for left in shadow.left:
         out.warn(f"left on the server of the shadow: {left}")
+    if result.not_compared:
+        objects = listed(result.not_compared, _SHOWN_DIFFERENCES)
+        out.warn(f"not compared, by [ignore] in {FILE}: {objects}")
     known: dict[str, Size] = {}
     if database_url and (tables := result.tables()):
         with open_engine(database_url, directory, history_schema, out) as engine:

@@ -16,16 +16,20 @@ from turnback.errors import (
     InvalidArtifact,
     TurnbackError,
 )
-from turnback.migrations.checksums import FILE, compare, format_sums, scripts_of
+from turnback.migrations.checksums import FILE, compare, digest, format_sums, scripts_of
 from turnback.migrations.discovery import load_project
 from turnback.migrations.files import Files, Folder, ZippedFolder
 from turnback.migrations.model import Project
 from turnback.migrations.release import parse_release
 from turnback.migrations.zips import Zip, ZipEntry, check_entries
+from turnback.settings.project import FILE as SETTINGS
+from turnback.settings.project import without_addresses
 from turnback.wording import cut
 
 FORMAT = 1
 MANIFEST = "release.json"
+# The key of the manifest with the SHA-256 of turnback.toml.
+_SETTINGS_SUM = "settings_sha256"
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 MAX_MANIFEST_BYTES = 1024 * 1024
 # Of the source, what anything reads, and no more of it: it goes into every message of the run.
@@ -68,6 +72,8 @@ def pack(
         ConfigurationError: the release is not a semantic version.
         ChecksumMismatch: the files are not what SHA256SUMS says.
         InvalidArtifact: it has more or larger files than ``open_artifact`` reads.
+        ConfigurationError: turnback.toml is wrong, or the addresses of databases cannot be
+            removed from it.
     """
     parse_release(release)
     files = Folder(folder) if isinstance(folder, Path) else folder
@@ -81,10 +87,16 @@ def pack(
     }
     if rollback_to is not None:
         manifest["rollback_to"] = rollback_to
+    settings = files.settings()
+    if settings is not None:
+        settings = without_addresses(settings)
+        manifest[_SETTINGS_SUM] = digest(settings)
     temporary = out.with_name(f".{out.name}.part")
     try:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             _add(archive, MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+            if settings is not None:
+                _add(archive, SETTINGS, settings)
             _add(archive, f"migrations/{FILE}", format_sums(project.sums or {}).encode())
             for path in sorted(script.path for script in scripts_of(project)):
                 _add(archive, f"migrations/{path}", files.read(path))
@@ -123,11 +135,16 @@ def open_artifact(
         OutOfSpace: a large file of it could not be unpacked.
     """
     below = None if folder == "." else folder
-    opened = Zip(archive, below=below, besides=MANIFEST)
+    opened = Zip(archive, below=below, besides={MANIFEST, _beside(below or "", SETTINGS)})
     try:
         root = _find_migrations(opened) if folder is None else (below or "")
         manifest = _read_manifest(opened, root, release)
-        files = ZippedFolder(opened, root, _below(opened, root), into)
+        # Beside the folder, as in a checkout: a zip of the folder alone has none.
+        settings = opened.files.get(_beside(root, SETTINGS)) if root else None
+        files = ZippedFolder(opened, root, _below(opened, root), into, settings)
+        # A source has the file of its commit, as a zip has that somebody made without a manifest.
+        packaged = folder is None and _manifest_entry(opened, root) is not None
+        _check_settings(manifest, files, packaged=packaged)
         project = load_project(files)
         refuse(compare(project))
         if folder is None:
@@ -185,6 +202,11 @@ def _find_migrations(opened: Zip) -> str:
     return found[0]
 
 
+def _beside(folder: str, name: str) -> str:
+    """The path of a file beside a folder of the zip."""
+    return f"{folder.rpartition('/')[0]}/{name}".lstrip("/")
+
+
 def _below(opened: Zip, folder: str) -> dict[str, ZipEntry]:
     inside = f"{folder}/" if folder else ""
     return {
@@ -194,10 +216,14 @@ def _below(opened: Zip, folder: str) -> dict[str, ZipEntry]:
     }
 
 
+def _manifest_entry(opened: Zip, root: str) -> ZipEntry | None:
+    """At the root of the zip, or beside the folder of the migrations, or in it."""
+    places = [MANIFEST, _beside(root, MANIFEST), f"{root}/{MANIFEST}"]
+    return next((opened.files[path] for path in places if path in opened.files), None)
+
+
 def _read_manifest(opened: Zip, root: str, release: str | None) -> dict[str, Any]:
-    # At the root of the zip, or beside the folder of the migrations, or in it.
-    places = [MANIFEST, f"{root.rpartition('/')[0]}/{MANIFEST}", f"{root}/{MANIFEST}"]
-    entry = next((opened.files[path] for path in places if path in opened.files), None)
+    entry = _manifest_entry(opened, root)
     if entry is None:
         if release is None:
             raise InvalidArtifact(
@@ -253,6 +279,8 @@ def _parse_manifest(opened: Zip, entry: ZipEntry) -> Any:
 
 def _check_types(manifest: dict[str, Any]) -> None:
     created_at, source = manifest.get("created_at"), manifest.get("source")
+    if not isinstance(manifest.get(_SETTINGS_SUM, ""), str):
+        raise InvalidArtifact(f"{_SETTINGS_SUM!r} is no text", file=MANIFEST)
     if created_at is not None and not isinstance(created_at, str):
         raise InvalidArtifact("'created_at' is no text", file=MANIFEST)
     if source is not None and not (
@@ -266,8 +294,23 @@ def _source(manifest: Mapping[str, Any]) -> dict[str, str]:
     return {name: cut(found[name], SOURCE_LENGTH) for name in SOURCE if name in found}
 
 
+def _check_settings(manifest: Mapping[str, Any], files: Files, *, packaged: bool) -> None:
+    """Refuse a turnback.toml that is not the one that was packaged."""
+    data, expected = files.settings(), manifest.get(_SETTINGS_SUM)
+    if data is None and expected is not None:
+        raise ChecksumMismatch(f"{MANIFEST} names this file, but it is not there", file=SETTINGS)
+    if data is not None and expected != digest(data) and (expected is not None or packaged):
+        raise ChecksumMismatch(
+            f"differs from {MANIFEST}, which says {expected[:12]}…"
+            if expected
+            else f"{MANIFEST} does not know this file",
+            file=SETTINGS,
+            hint="make artifacts with: turnback package --release 1.4.0",
+        )
+
+
 def _refuse_unknown_files(project: Project, files: Files) -> None:
-    known = {FILE, MANIFEST, *(project.sums or {})}
+    known = {FILE, MANIFEST, *(project.sums or {}), *project.ignored}
     for path in sorted(files.below("")):
         if path not in known:
             raise ChecksumMismatch(

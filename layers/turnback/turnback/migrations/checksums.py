@@ -142,7 +142,9 @@ def compare(project: Project) -> list[TurnbackError]:
         elif path not in project.sums:
             message = f"{FILE} does not know this file"
         elif path not in actual:
-            message = f"{FILE} names this file, but it is not there"
+            ignored = path in project.ignored
+            where = "[ignore] in turnback.toml leaves it out" if ignored else "it is not there"
+            message = f"{FILE} names this file, but {where}"
         elif actual[path] != project.sums[path]:
             message = f"differs from {FILE}, which says {project.sums[path][:12]}…"
         else:

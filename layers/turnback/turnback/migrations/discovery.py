@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from turnback.errors import DuplicateVersion, InvalidMigration, ProjectNotFound, TurnbackError
@@ -12,6 +13,9 @@ from turnback.migrations.headers import read_directives
 from turnback.migrations.large import LargeScript
 from turnback.migrations.model import Migration, Project, Script
 from turnback.migrations.text import decode
+from turnback.settings.ignore import Ignore
+from turnback.settings.project import FILE as SETTINGS
+from turnback.settings.project import ProjectFile
 from turnback.wording import counted, one_line
 
 _NAME = re.compile(r"^([0-9]{1,20})_(.+)\.sql$")
@@ -44,18 +48,22 @@ def scan(folder: Path | Files) -> tuple[Project, list[TurnbackError]]:
 
     Raises:
         ProjectNotFound: there is no such folder, or it has no folder ``sql``.
+        ConfigurationError: turnback.toml is wrong.
     """
     files = Folder(folder) if isinstance(folder, Path) else folder
+    settings = files.settings()
+    project_file = ProjectFile.parse(settings, Path(SETTINGS)) if settings else ProjectFile()
+    reading = _Reading(files, project_file.ignore)
+    findings = reading.findings
     if not files.is_folder("sql"):
         what = "no folder 'sql' in" if files.is_folder("") else "no folder"
         raise ProjectNotFound(
             f"{what} {files.path}",
             hint="name the folder with --dir, or make one here: turnback init",
         )
-    findings: list[TurnbackError] = []
-    forward = _read_folder(files, "sql", findings)
-    rollback = _pick(_read_folder(files, "rollback", findings), "rollback", forward, findings)
-    verify = _pick(_read_folder(files, "verify", findings), "verify", forward, findings)
+    forward = reading.folder("sql")
+    rollback = _pick(reading.folder("rollback"), "rollback", forward, findings)
+    verify = _pick(reading.folder("verify"), "verify", forward, findings)
     migrations: dict[int, Migration] = {}
     for version, name, script in forward:
         number = int(version)
@@ -73,52 +81,124 @@ def scan(folder: Path | Files) -> tuple[Project, list[TurnbackError]]:
             version, name, script, rollback.get(number), verify.get(number)
         )
     ordered = tuple(migrations[number] for number in sorted(migrations))
-    shadow = _read_shadow(files, findings)
-    return Project(files.path, ordered, _read_sums(files, findings), shadow), findings
+    shadow = reading.shadow()
+    sums = reading.sums()
+    ignored = tuple(reading.ignored)
+    return Project(files.path, ordered, sums, shadow, project_file, ignored), findings
 
 
 _Found = list[tuple[str, str, Script]]
 
 
-def _read_folder(files: Files, kind: str, findings: list[TurnbackError]) -> _Found:
-    found: _Found = []
-    try:
-        names = sorted(files.names(kind))
-    except FileNotFoundError:
+@dataclass(slots=True)
+class _Reading:
+    """The files of a project as they are read.
+
+    Attributes:
+        findings: everything wrong with them.
+        ignored: those that are left out, and would be read otherwise.
+    """
+
+    files: Files
+    ignore: Ignore
+    findings: list[TurnbackError] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+
+    def folder(self, kind: str) -> _Found:
+        """The scripts of ``sql``, ``rollback`` or ``verify``."""
+        found: _Found = []
+        try:
+            names = sorted(self.files.names(kind))
+        except FileNotFoundError:
+            return found
+        except NotADirectoryError:
+            self.findings.append(
+                InvalidMigration("this is a file, and must be a folder", file=kind)
+            )
+            return found
+        for filename in names:
+            path = f"{kind}/{filename}"
+            if filename.startswith(".") or self._is_ignored(path):
+                continue
+            if one_line(path) != path:
+                self.findings.append(
+                    InvalidMigration(
+                        "the file's name has a character that nobody sees, or that ends a line",
+                        file=path,
+                        hint="rename it, with letters that everybody can read",
+                    )
+                )
+                continue
+            if not filename.lower().endswith(".sql"):
+                self._refuse_scripts_below(path)
+                continue
+            match = _NAME.match(filename)
+            try:
+                if not match or len(match[2]) > _LONGEST_NAME:
+                    raise InvalidMigration(
+                        "the file's name is not VERSION_name.sql",
+                        file=path,
+                        hint="VERSION is 1 to 20 digits, for example 0002_user_preferences.sql; "
+                        f"[ignore] in {SETTINGS} leaves files out",
+                    )
+                found.append((match[1], match[2], _read_script(self.files, path)))
+            except TurnbackError as finding:
+                self.findings.append(finding)
+            except OSError as exc:
+                self._unreadable(path, exc)
         return found
-    except NotADirectoryError:
-        findings.append(InvalidMigration("this is a file, and must be a folder", file=kind))
-        return found
-    for filename in names:
-        if filename.startswith("."):
-            continue
-        path = f"{kind}/{filename}"
-        if one_line(path) != path:
-            findings.append(
+
+    def shadow(self) -> Script | None:
+        """What the shadow database of a rehearsal gets first."""
+        if SHADOW not in self.files.names("") or self._is_ignored(SHADOW):
+            return None
+        try:
+            return _read_script(self.files, SHADOW)
+        except TurnbackError as finding:
+            self.findings.append(finding)
+        except OSError as exc:
+            self._unreadable(SHADOW, exc)
+        return None
+
+    def sums(self) -> dict[str, str] | None:
+        """What SHA256SUMS says."""
+        try:
+            return parse_sums(decode(FILE, self.files.read(FILE)))
+        except FileNotFoundError:
+            return None
+        except TurnbackError as finding:
+            self.findings.append(finding)
+            return None
+
+    def _is_ignored(self, path: str) -> bool:
+        if not self.ignore.has_file(path):
+            return False
+        self.ignored.append(path)
+        return True
+
+    def _unreadable(self, path: str, error: OSError) -> None:
+        self.findings.append(InvalidMigration(f"cannot be read: {error.strerror}", file=path))
+
+    def _refuse_scripts_below(self, path: str) -> None:
+        """Subfolders are not read: a script in one would never run, and nobody would notice."""
+        if not self.files.is_folder(path):
+            return
+        try:
+            below = sorted(filter(_is_script, self.files.below(path)))
+        except OSError as exc:
+            self._unreadable(path, exc)
+            return
+        below = [script for script in below if not self._is_ignored(script)]
+        if below:
+            self.findings.append(
                 InvalidMigration(
-                    "the file's name has a character that nobody sees, or that ends a line",
-                    file=path,
-                    hint="rename it, with letters that everybody can read",
+                    f"{counted(len(below), 'SQL file')} in a subfolder, which turnback does not "
+                    "read",
+                    file=below[0],
+                    hint=f"move the scripts of {path}/ to {path.partition('/')[0]}/ itself, move "
+                    f"the folder elsewhere, or leave it out by [ignore] in {SETTINGS}",
                 )
             )
-            continue
-        if not filename.lower().endswith(".sql"):
-            _refuse_scripts_below(files, path, findings)
-            continue
-        match = _NAME.match(filename)
-        try:
-            if not match or len(match[2]) > _LONGEST_NAME:
-                raise InvalidMigration(
-                    "the file's name is not VERSION_name.sql",
-                    file=path,
-                    hint="VERSION is 1 to 20 digits, for example 0002_user_preferences.sql",
-                )
-            found.append((match[1], match[2], _read_script(files, path)))
-        except TurnbackError as finding:
-            findings.append(finding)
-        except OSError as exc:
-            findings.append(InvalidMigration(f"cannot be read: {exc.strerror}", file=path))
-    return found
 
 
 def _read_script(files: Files, path: str) -> Script:
@@ -127,26 +207,6 @@ def _read_script(files: Files, path: str) -> Script:
         return LargeScript(path, found)
     sql = decode(path, found)
     return Script(path, sql, digest(found), read_directives(path, sql))
-
-
-def _refuse_scripts_below(files: Files, path: str, findings: list[TurnbackError]) -> None:
-    """Subfolders are not read: a script in one would never run, and nobody would notice."""
-    if not files.is_folder(path):
-        return
-    try:
-        below = sorted(filter(_is_script, files.below(path)))
-    except OSError as exc:
-        findings.append(InvalidMigration(f"cannot be read: {exc.strerror}", file=path))
-        return
-    if below:
-        findings.append(
-            InvalidMigration(
-                f"{counted(len(below), 'SQL file')} in a subfolder, which turnback does not read",
-                file=below[0],
-                hint=f"move the scripts of {path}/ to {path.partition('/')[0]}/ itself, or move "
-                "the folder elsewhere",
-            )
-        )
 
 
 def _is_script(path: str) -> bool:
@@ -191,26 +251,3 @@ def _pick(
         else:
             picked[number] = script
     return picked
-
-
-def _read_shadow(files: Files, findings: list[TurnbackError]) -> Script | None:
-    if SHADOW not in files.names(""):
-        return None
-    try:
-        return _read_script(files, SHADOW)
-    except TurnbackError as finding:
-        findings.append(finding)
-        return None
-    except OSError as exc:
-        findings.append(InvalidMigration(f"cannot be read: {exc.strerror}", file=SHADOW))
-        return None
-
-
-def _read_sums(files: Files, findings: list[TurnbackError]) -> dict[str, str] | None:
-    try:
-        return parse_sums(decode(FILE, files.read(FILE)))
-    except FileNotFoundError:
-        return None
-    except TurnbackError as finding:
-        findings.append(finding)
-        return None

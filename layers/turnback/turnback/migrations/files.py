@@ -12,6 +12,8 @@ from typing import Protocol
 from turnback.errors import OutOfSpace
 from turnback.migrations import large
 from turnback.migrations.zips import Zip, ZipEntry
+from turnback.settings.project import FILE as SETTINGS
+from turnback.settings.project import bytes_of
 
 
 class Files(Protocol):
@@ -32,6 +34,9 @@ class Files(Protocol):
 
     def read(self, path: str) -> bytes:
         """A whole file. Raises OSError, or what is wrong with the zip."""
+
+    def settings(self) -> bytes | None:
+        """The ``turnback.toml`` beside the folder; None without one. Raises as ``read``."""
 
     def open(self, path: str) -> bytes | large.FileText:
         """A file as it is to be read: all of its bytes, unless it is a large one."""
@@ -65,6 +70,10 @@ class Folder:
         """See Files."""
         return (self.path / path).read_bytes()
 
+    def settings(self) -> bytes | None:
+        """See Files."""
+        return bytes_of(self.path.resolve().parent / SETTINGS)
+
     def open(self, path: str) -> bytes | large.FileText:
         """See Files."""
         # One descriptor and one read for most files: a project has thousands.
@@ -80,7 +89,12 @@ class ZippedFolder:
     """
 
     def __init__(
-        self, opened: Zip, folder: str, entries: Mapping[str, ZipEntry], into: Path | None
+        self,
+        opened: Zip,
+        folder: str,
+        entries: Mapping[str, ZipEntry],
+        into: Path | None,
+        settings: ZipEntry | None = None,
     ) -> None:
         """Take files of a zip.
 
@@ -89,6 +103,7 @@ class ZippedFolder:
             folder: its folder in the zip.
             entries: its files, by their paths below that folder.
             into: where a large file is unpacked; None for the temporary folder.
+            settings: the ``turnback.toml`` beside that folder.
 
         Raises:
             OutOfSpace: the largest file could not be unpacked.
@@ -97,6 +112,7 @@ class ZippedFolder:
         self.path = Path(folder)
         self._entries = dict(entries)
         self._into = str(into or tempfile.gettempdir())
+        self._settings = settings
         self._names: dict[str, dict[str, None]] = {"": {}}
         for path in self._entries:
             inside, name = "", path
@@ -131,6 +147,10 @@ class ZippedFolder:
         if path not in self._entries:
             raise FileNotFoundError(path)
         return b"".join(self._zip.chunks(self._entries[path]))
+
+    def settings(self) -> bytes | None:
+        """See Files."""
+        return b"".join(self._zip.chunks(self._settings)) if self._settings else None
 
     def open(self, path: str) -> bytes | large.FileText:
         """See Files."""

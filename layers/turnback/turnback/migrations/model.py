@@ -10,6 +10,7 @@ from pathlib import Path
 
 from turnback.errors import UnknownVersion
 from turnback.migrations.text import line_ends
+from turnback.settings.project import ProjectFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +115,16 @@ class Project:
         migrations: oldest first.
         sums: what SHA256SUMS says; None where there is no such file.
         shadow: what a shadow database needs before the first migration; None where there is none.
+        settings: what turnback.toml says.
+        ignored: files below the folder that turnback.toml leaves out, and nothing else does.
     """
 
     folder: Path
     migrations: tuple[Migration, ...]
     sums: Mapping[str, str] | None = None
     shadow: Script | None = None
+    settings: ProjectFile = field(default_factory=ProjectFile)
+    ignored: tuple[str, ...] = ()
     _by_number: Mapping[int, Migration] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ import stat
 import struct
 import unicodedata
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -51,14 +51,16 @@ class Zip:
 
     files: Mapping[str, ZipEntry]
 
-    def __init__(self, archive: Path, *, below: str | None = None, besides: str = "") -> None:
+    def __init__(
+        self, archive: Path, *, below: str | None = None, besides: Collection[str] = ()
+    ) -> None:
         """Open a zip. It is kept open, so that it can be read until it is let go.
 
         Args:
             archive: the zip.
             below: only what is below this folder of the zip; the rest of a repository, its links
                 among it, is neither read nor judged.
-            besides: one file that is read all the same, if it is there.
+            besides: files that are read all the same, if they are there.
 
         Raises:
             InvalidArtifact: it is not a zip, is damaged, or has an unsafe entry.
@@ -73,7 +75,7 @@ class Zip:
             (name, entry)
             for name, entry in named
             if not _is_of_macos(name)
-            and (inside is None or name == besides or name.startswith(inside))
+            and (inside is None or name in besides or name.startswith(inside))
         ]
         check_entries(wanted)
         self.files = {

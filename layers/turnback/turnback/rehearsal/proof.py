@@ -123,6 +123,7 @@ def rehearse(
             before = after
         if start is not None and all(one.forward == "applied" for one in result.migrations):
             _prove_release(database, chosen, start, result)
+    result.not_compared = sorted(database.not_compared)
     return result
 
 
@@ -252,6 +253,7 @@ class _ShadowDatabase:
         self._listener = listener
         self.began = datetime.now(UTC)
         self._left_out: set[str] = set()
+        self.not_compared: set[str] = set()
         self._scripts = [script.head for script in scripts_of(project)]
         self._stack = contextlib.ExitStack()
         self.engine: Engine = None  # type: ignore[assignment]
@@ -286,7 +288,12 @@ class _ShadowDatabase:
         self.connection = self._stack.enter_context(
             connect(url, application_name=APPLICATION, options=_OPTIONS)
         )
-        self._schema = FollowedSchema(self.connection, history_schema=self._history_schema)
+        self._schema = FollowedSchema(
+            self.connection,
+            history_schema=self._history_schema,
+            ignore=self._project.settings.ignore,
+            left_out=self.not_compared,
+        )
         self.trials = Trials(self.connection, self._schema)
 
     @property

@@ -90,6 +90,7 @@ class Rehearsed:
         release_error: what failed on the way.
         shadow_sql: SHA-256 of the ``shadow.sql`` that ran before the first migration; None where
             the project has none.
+        not_compared: the objects that [ignore] in turnback.toml leaves out of the comparison.
     """
 
     migrations: list[Verdict] = field(default_factory=list)
@@ -97,6 +98,7 @@ class Rehearsed:
     release_differences: list[Difference] = field(default_factory=list)
     release_error: TurnbackError | None = None
     shadow_sql: str | None = None
+    not_compared: list[str] = field(default_factory=list)
 
     @property
     def proven(self) -> bool:
@@ -120,6 +122,7 @@ class Rehearsed:
         return {
             "status": "proven" if self.proven else "unproven",
             "shadow_sql": self.shadow_sql,
+            "not_compared": self.not_compared,
             "migrations": [verdict.to_dict() for verdict in self.migrations],
             "release": {
                 "rollback": self.release,

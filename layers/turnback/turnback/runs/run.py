@@ -39,8 +39,17 @@ class TargetDatabase(Protocol):
     def runner_wait_s(self) -> float:
         """How long one call waits for another of the same run, in seconds."""
 
-    def connect(self, release: str | None) -> AbstractContextManager[Engine]:
-        """A session for the ``with`` block, whose history rows name this release."""
+    @property
+    def given_history_schema(self) -> str:
+        """The schema of the history as the stack's parameter names it; "" where it names none."""
+
+    def connect(
+        self, release: str | None, history_schema: str = ""
+    ) -> AbstractContextManager[Engine]:
+        """A session for the ``with`` block, whose history rows name this release.
+
+        The schema of the history is that of the run's plan, if it is not given.
+        """
 
     def connect_at(self, place: Place) -> AbstractContextManager[Engine]:
         """A session with a restored database, before it has the name of the old one."""

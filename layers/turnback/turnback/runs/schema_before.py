@@ -6,12 +6,15 @@ import json
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from turnback.errors import DatabaseRefused, VerificationFailed
 from turnback.runs.records import Records
 from turnback.runs.stated import Stated
-from turnback.wording import capped
+from turnback.settings.ignore import NOTHING, Ignore
+from turnback.settings.project import FILE
+from turnback.wording import capped, listed
 
 if TYPE_CHECKING:
     from turnback.engine import Engine
@@ -37,6 +40,8 @@ class KeptSchema(Stated):
         taken_at: when it was read, ISO 8601.
         half_done: the versions that an earlier run had left half done.
         keeps: the tables that the rollback scripts of the run make and leave.
+        ignored_schemas: patterns of schemas that are not compared.
+        ignored_objects: patterns of objects that are not compared.
         format: of the fingerprint; see schema.model.
         objects: the fingerprint itself.
     """
@@ -44,6 +49,8 @@ class KeptSchema(Stated):
     taken_at: str | None = None
     half_done: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
+    ignored_schemas: tuple[str, ...] = ()
+    ignored_objects: tuple[str, ...] = ()
     format: int = 0
     objects: dict[str, Any] = field(default_factory=dict)
 
@@ -77,8 +84,11 @@ def keep(engine: Engine, records: Records, project: Project | None) -> None:
     """
     if engine.has_changed():
         return
+    ignore = project.settings.ignore if project else NOTHING
     kept = {
-        **json.loads(_read(engine).to_json()),
+        **json.loads(_read(engine, ignore, set()).to_json()),
+        "ignored_schemas": ignore.schemas,
+        "ignored_objects": ignore.objects,
         "taken_at": datetime.now(UTC).isoformat(),
         "half_done": [half.version for half in engine.half_done()],
         "keeps": [
@@ -113,12 +123,17 @@ def compare_with(engine: Engine, records: Records) -> Compared:
         note = f"the run ended before it kept the schema's fingerprint{changed}"
         return Compared("unknown", (note,))
     before = Fingerprint.from_json(json.dumps({"format": found.format, "objects": found.objects}))
-    now = _read(engine)
+    left_out = set[str]()
+    ignore = Ignore((), found.ignored_schemas, found.ignored_objects)
+    now = _read(engine, ignore, left_out)
     differences = settle(engine.connection, compare(before, now), before.objects, now.objects)
     kept = {f"table {name}" for name in found.keeps}
     remaining = [str(one) for one in differences if one.kind == "extra" and one.object in kept]
     differences = [one for one in differences if str(one) not in remaining]
     notes = tuple(f"as its rollback script says, {one}" for one in remaining)
+    if left_out:
+        objects = listed(sorted(left_out), LISTED)
+        notes += (f"not compared, by [ignore] in {FILE}: {objects}",)
     word = verdict(differences)
     shown = [
         str(one) for one in differences if one.softness == ("hard" if word == "differs" else word)
@@ -138,17 +153,24 @@ def compare_with(engine: Engine, records: Records) -> Compared:
     return Compared(word, error=_differs(shown))
 
 
-def _read(engine: Engine) -> Fingerprint:
+def _read(engine: Engine, ignore: Ignore, left_out: set[str]) -> Fingerprint:
     from turnback.schema.read import fingerprint
 
+    read = partial(
+        fingerprint,
+        engine.connection,
+        history_schema=engine.history.schema,
+        ignore=ignore if ignore.not_compared else NOTHING,
+        left_out=left_out,
+    )
     for _ in range(_TRIES):
         try:
-            return fingerprint(engine.connection, history_schema=engine.history.schema)
+            return read()
         except DatabaseRefused as error:
             if error.sqlstate != _LOCKED:
                 raise
             time.sleep(_PAUSE_S)
-    return fingerprint(engine.connection, history_schema=engine.history.schema)
+    return read()
 
 
 def _differs(differences: list[str]) -> VerificationFailed:

@@ -472,6 +472,7 @@ class PlanRecord(Stated):
             database before the run did.
         superseded_by: the newer release that has brought all of its migrations, or None.
         surroundings: what a rehearsal takes over from the target; None where there is none.
+        history_schema: where turnback's own tables are.
     """
 
     version: int = 0
@@ -493,6 +494,7 @@ class PlanRecord(Stated):
     number: int = 1
     superseded_by: str | None = None
     surroundings: TargetSurroundings | None = None
+    history_schema: str = "public"
 
     @property
     def exists(self) -> bool:

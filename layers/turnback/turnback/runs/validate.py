@@ -19,6 +19,7 @@ from turnback.migrations.checksums import scripts_of
 from turnback.migrations.model import Project
 from turnback.migrations.release import parse_release
 from turnback.runs.checklist import undocumented
+from turnback.runs.project_settings import connected, settings_notes
 from turnback.runs.run import FetchedArtifact, Run, applied
 from turnback.runs.state import (
     PlannedMigration,
@@ -52,12 +53,14 @@ class StackSettings:
         snapshot_kind: how snapshots are taken: ``rds``, ``aurora``, ``dump`` or ``none``.
         restore_policy: what follows a failed rollback: ``never``, ``approval`` or ``automatic``.
         stop_application: whether the application is stopped around a rollback.
+        name: of the stack.
     """
 
     target: str
     snapshot_kind: str
     restore_policy: str = "never"
     stop_application: bool = False
+    name: str = ""
 
 
 def validate(
@@ -92,7 +95,7 @@ def validate(
     run.policy.check_snapshot_kind(stack.snapshot_kind)
     no_artifact = run.order.artifact is None and run.order.rollback_to
     with nullcontext() if no_artifact else run.artifact() as found:
-        record, plan, project = _plan(run, found)
+        record, plan, project = _plan(run, stack, found)
         people, reasons = gate(project, plan)
         if not plan.empty and stack.restore_policy != "never":
             record = replace(record, notes=(*record.notes, *obstacles()))
@@ -127,7 +130,9 @@ def check_artifact(run: Run) -> None:
             pass
 
 
-def _plan(run: Run, found: FetchedArtifact | None) -> tuple[PlanRecord, Plan, Project | None]:
+def _plan(
+    run: Run, stack: StackSettings, found: FetchedArtifact | None
+) -> tuple[PlanRecord, Plan, Project | None]:
     """The plan, and the project that it was made from; none for a run downwards."""
     # It needs psycopg, which a handler imports with the first use.
     from turnback.engine import Plan
@@ -137,7 +142,8 @@ def _plan(run: Run, found: FetchedArtifact | None) -> tuple[PlanRecord, Plan, Pr
     back_to = run.order.rollback_to or (artifact.rollback_to if artifact else None)
     release = artifact.release if artifact else str(back_to)
     project = floor = newer = None
-    with run.database.connect(release) as engine:
+    named = artifact.project.settings.history_schema(stack.name) if artifact else None
+    with connected(run, release, named) as engine:
         if not run.order.dry_run:
             _refuse_busy(run, engine)
         previous = engine.last_release()
@@ -175,10 +181,14 @@ def _plan(run: Run, found: FetchedArtifact | None) -> tuple[PlanRecord, Plan, Pr
         ),
         direction=plan.direction,
         migrations=tuple(PlannedMigration.from_state(row) for row in planned["migrations"]),
-        notes=tuple(planned["notes"]),
+        notes=(
+            *planned["notes"],
+            *(settings_notes(run, artifact.project, named) if artifact else ()),
+        ),
         number=_number(run, history),
         superseded_by=newer,
         surroundings=surroundings,
+        history_schema=engine.history.schema,
     )
     return record, plan, project
 

@@ -20,6 +20,7 @@ from turnback.engine.session.message import Connection, send
 from turnback.engine.session.message import rows as text_rows
 from turnback.schema.model import Fingerprint
 from turnback.schema.read import Reading, moment, names_of, queries, refused, rows_of
+from turnback.settings.ignore import NOTHING, Ignore
 
 # Catalogs with what is keyed: an identity, then what is noted of a row.
 _CATALOGS = {
@@ -88,16 +89,26 @@ class FollowedSchema:
     Args:
         connection: a session that runs nothing else but what is rolled back.
         history_schema: where turnback's own tables are.
+        ignore: what the project leaves out.
+        left_out: gets the names of the objects that this leaves out.
     """
 
-    def __init__(self, connection: Connection, *, history_schema: str = "public") -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        history_schema: str = "public",
+        ignore: Ignore = NOTHING,
+        left_out: set[str] | None = None,
+    ) -> None:
         self._connection = connection
-        self._history_schema = history_schema
+        self._left_out = set[str]() if left_out is None else left_out
+        self._history_schema, self._ignore = history_schema, ignore
         self._prepared: list[str] = []
         self._planned_for = 0
         self._number = 0
         self._seen = _Seen()
-        self._base = Reading(history_schema)
+        self._base = self._nothing()
         self._mark: str | None = None
 
     @contextmanager
@@ -133,7 +144,7 @@ class FollowedSchema:
         keyed = [(name, query) for name, query, part in planned if query != part]
         dirty = self._changes(settings)
         if dirty is None:
-            self._base = Reading(self._history_schema)
+            self._base = self._nothing()
             first = [query for _, query in keyed]
         else:
             self._base.forget(dirty)
@@ -151,6 +162,9 @@ class FollowedSchema:
             if "_class" in names and "_key" not in names:
                 now.read(names, rows_of(result))
         return now.fingerprint()
+
+    def _nothing(self) -> Reading:
+        return Reading(self._history_schema, self._ignore, self._left_out)
 
     def _send(self, *statements: str) -> list[PGresult]:
         """Run statements that see the same moment; what they set ends with it."""

@@ -34,6 +34,7 @@ from psycopg.pq.abc import PGresult
 from turnback.engine.session.message import Connection, ServerError, send, server_trouble
 from turnback.errors import DatabaseRefused
 from turnback.schema.model import GRANTABLE, GRANTS_TO, REVOKED, Address, Fingerprint
+from turnback.settings.ignore import NOTHING, Ignore
 from turnback.sql.own_tables import OWN_TABLES
 
 _ALONE = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -70,7 +71,13 @@ def moment(connection: Connection) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return (_BEGIN,), _END
 
 
-def fingerprint(connection: Connection, *, history_schema: str = "public") -> Fingerprint:
+def fingerprint(
+    connection: Connection,
+    *,
+    history_schema: str = "public",
+    ignore: Ignore = NOTHING,
+    left_out: set[str] | None = None,
+) -> Fingerprint:
     """The fingerprint of the database as it is now.
 
     What is left out, and why, is listed in docs/rehearsal.md: objects of the server, of extensions
@@ -79,6 +86,8 @@ def fingerprint(connection: Connection, *, history_schema: str = "public") -> Fi
     Args:
         connection: any session; it is left as it was, in its transaction if it is in one.
         history_schema: where turnback's own tables are.
+        ignore: what the project leaves out.
+        left_out: gets the names of the objects that this leaves out.
 
     Raises:
         DatabaseRefused: the catalog changed meanwhile, or a lock was not available in time.
@@ -92,7 +101,9 @@ def fingerprint(connection: Connection, *, history_schema: str = "public") -> Fi
                 raise
             # A script has made the session forget its prepared statements (DISCARD ALL).
             results = _ask(connection)
-    found = objects_of(results, history_schema)
+    found = objects_of(
+        results, Reading(history_schema, ignore, set() if left_out is None else left_out)
+    )
     objects = found.objects
     prepared = _prepared[connection]
     prepared.objects = prepared.objects or len(objects)
@@ -158,6 +169,13 @@ _SECRET = re.compile(
 _TEXT = 25
 _VERSION_MARK = re.compile(r"  -- since (\d+)(?: until (\d+))?$")
 
+_PART = r'"(?:[^"]|"")+"|[^\s".(]+'
+# A schema itself, default privileges in one, or a name with its schema.
+_OF_SCHEMA = re.compile(
+    rf"(?:schema|default privileges for role (?:{_PART}) in schema) (?P<of>{_PART})"
+    rf"|[a-z ]+ (?P<schema>{_PART})\.(?P<name>{_PART})"
+)
+
 _CHANGED_MARK = "  -- changed"
 
 
@@ -200,14 +218,13 @@ def _lines_for(major: int, lines: Iterable[str], *, changed: bool) -> Iterator[s
             yield line[: mark.start()]
 
 
-def objects_of(results: Iterable[PGresult], history_schema: str) -> Fingerprint:
+def objects_of(results: Iterable[PGresult], reading: Reading) -> Fingerprint:
     """The objects in the answers.
 
     Args:
         results: the answers to :func:`queries`, in their order.
-        history_schema: where turnback's own tables are; they are left out.
+        reading: a new one.
     """
-    reading = Reading(history_schema)
     for result in results:
         names = names_of(result)
         if "_class" in names:
@@ -230,9 +247,17 @@ def rows_of(result: PGresult) -> Sequence[tuple[str | None, ...]]:
 
 @dataclass(slots=True)
 class Reading:
-    """Objects as far as they are read."""
+    """Objects as far as they are read.
+
+    Attributes:
+        history_schema: where turnback's own tables are; they are left out.
+        ignore: what the project leaves out.
+        left_out: the names of the objects that this has left out.
+    """
 
     history_schema: str
+    ignore: Ignore = NOTHING
+    left_out: set[str] = field(default_factory=set)
     objects: dict[str, dict[str, str]] = field(default_factory=dict)
     addresses: dict[str, Address] = field(default_factory=dict)
     _relations: set[str | None] = field(default_factory=lambda: {None})
@@ -255,7 +280,7 @@ class Reading:
                 self._add(where, {name: value for name, value in values if value is not None})
 
     def _wanted(self, where: dict[str, str | None]) -> bool:
-        if where.get("_relation") not in self._relations:
+        if where.get("_relation") not in self._relations or self._is_ignored(where):
             return False
         if where.get("_schema") != self.history_schema:
             return True
@@ -263,6 +288,15 @@ class Reading:
             return where["_name"] not in OWN_TABLES
         # The schema itself: it is ours where it was made for the history.
         return self.history_schema == "public"
+
+    def _is_ignored(self, where: dict[str, str | None]) -> bool:
+        if self.ignore is NOTHING:
+            return False
+        name = where["_object"] or ""
+        if not self.ignore.has_object(*_schema_and_name(name)):
+            return False
+        self.left_out.add(name)
+        return True
 
     def _add(self, where: dict[str, str | None], attributes: dict[str, str]) -> None:
         if (declared := where.get("_declares")) is not None:
@@ -302,6 +336,8 @@ class Reading:
         """One that reads on without a change of this one; what is read is shared."""
         return Reading(
             self.history_schema,
+            self.ignore,
+            self.left_out,
             dict(self.objects),
             dict(self.addresses),
             set(self._relations),
@@ -323,6 +359,22 @@ class Reading:
                 self._relations.discard(declared) if declared is not None else None
                 for place in places:
                     self._places.pop(place, None)
+
+
+def _schema_and_name(name: str) -> tuple[str, str]:
+    """The schema of an object, and its own name or that of the relation that it is part of.
+
+    Args:
+        name: as the queries write it: ``column public.users.email``; without a schema, both are "".
+    """
+    match = _OF_SCHEMA.match(name)
+    if match is None or name.startswith("setting "):
+        return "", ""
+    schema, own = (
+        part[1:-1].replace('""', '"') if part.startswith('"') else part
+        for part in (match["schema"] or match["of"], match["name"] or "")
+    )
+    return schema, own
 
 
 def _shown(name: str, value: str) -> str:

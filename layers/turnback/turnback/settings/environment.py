@@ -184,7 +184,8 @@ class DatabaseSettings:
     """Where the database is, and how we prove who we are.
 
     With ``secret_arn`` the secret says so; what it leaves out (RDS' own secrets hold only user
-    and password) comes from the other fields. Without it, an IAM token is the password.
+    and password) comes from the other fields. Without it, an IAM token is the password. The schema
+    of the history is empty where no parameter names one.
     """
 
     secret_arn: str
@@ -213,6 +214,6 @@ class DatabaseSettings:
             user=needed_for_iam("DATABASE_USER"),
             name=needed_for_iam("DATABASE_NAME"),
             tls=choice(environment, "DATABASE_TLS", TLS_MODES, "verify-full"),
-            history_schema=environment.get("HISTORY_SCHEMA", "").strip() or "public",
+            history_schema=environment.get("HISTORY_SCHEMA", "").strip(),
             runner_wait_seconds=whole(environment, "RUNNER_WAIT_SECONDS", 60),
         )

@@ -1,20 +1,21 @@
-"""The file ``turnback.toml`` beside the migrations, and ``.env``: settings of the command line."""
+"""The file ``turnback.toml`` beside the migrations: settings that a project shares."""
 
 from __future__ import annotations
 
 import codecs
 import difflib
+import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from turnback.errors import ConfigurationError
 from turnback.settings.environment import Environment
+from turnback.settings.ignore import NOTHING, Ignore
 
 FILE = "turnback.toml"
-ENV_FILE = ".env"
 
 # What a database needs, in [environments.NAME]; without one, the sections below have the same.
 _PLACES = {
@@ -25,9 +26,14 @@ _PLACES = {
     "shadow-url-variable": ("rehearsal", "shadow-url-variable"),
 }
 _ENVIRONMENT = {*_PLACES, "stack"}
-_SECTIONS: dict[str, set[str]] = {"lint": {"off"}}
+_SECTIONS: dict[str, set[str]] = {
+    "lint": {"off"},
+    "layout": {"name"},
+    "ignore": {"files", "schemas", "objects"},
+}
 for _section, _key in _PLACES.values():
     _SECTIONS.setdefault(_section, set()).add(_key)
+_ADDRESSES = {"url", "url-variable", "shadow-url", "shadow-url-variable"}
 # The names of the command line's options.
 _OPTIONS = {
     "database_url": ("url", "url-variable"),
@@ -35,8 +41,9 @@ _OPTIONS = {
     "shadow_url": ("shadow-url", "shadow-url-variable"),
     "stack": ("stack", None),
 }
+# Where the files of a migration are; see docs/reference/files.md.
+_LAYOUTS = ("turnback",)
 _RULE = re.compile(r"TB\d{3}")
-_ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +82,13 @@ class ProjectFile:
         path: the file; None if it does not exist.
         sections: its contents, checked.
         lines: the line of each key, by its path such as ``database.url``.
+        checksum: SHA-256 of the file's bytes, hex.
     """
 
     path: Path | None = None
     sections: Mapping[str, Any] = field(default_factory=dict)
     lines: Mapping[str, int] = field(default_factory=dict)
+    checksum: str = ""
 
     @classmethod
     def read(cls, folder: Path) -> ProjectFile:
@@ -89,12 +98,20 @@ class ProjectFile:
             ConfigurationError: it is not TOML, or has an unknown key or a value of a wrong type.
         """
         path = folder / FILE
-        text = _text_of(path)
-        if text is None:
-            return cls()
+        data = bytes_of(path)
+        return cls() if data is None else cls.parse(data, path)
+
+    @classmethod
+    def parse(cls, data: bytes, path: Path) -> ProjectFile:
+        """The settings in the bytes of a file.
+
+        Raises:
+            ConfigurationError: as ``read``.
+        """
         # Only here: most projects have no such file.
         import tomllib
 
+        text = decoded(data, FILE)
         try:
             sections = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -105,7 +122,7 @@ class ProjectFile:
                 line=int(at[1]) if at else text.count("\n") + 1,
                 column=int(at[2]) if at else None,
             ) from error
-        found = cls(path, sections, _lines_of(text))
+        found = cls(path, sections, _lines_of(text), hashlib.sha256(data).hexdigest())
         found._check()
         return found
 
@@ -118,6 +135,19 @@ class ProjectFile:
     def lint_off(self) -> dict[str, str]:
         """Lint rules that are turned off, with the reason."""
         return dict(self.sections.get("lint", {}).get("off", {}))
+
+    @property
+    def layout(self) -> str:
+        """The name of the layout of the files."""
+        return str(self.sections.get("layout", {}).get("name", _LAYOUTS[0]))
+
+    @property
+    def ignore(self) -> Ignore:
+        """What is left out."""
+        section = self.sections.get("ignore", {})
+        if not section:
+            return NOTHING
+        return Ignore(*(tuple(section.get(key, ())) for key in ("files", "schemas", "objects")))
 
     def settings(self, environment: str | None, variables: Environment) -> dict[str, Setting]:
         """The settings by the name of their option: ``database_url``, ``history_schema``, ….
@@ -148,6 +178,29 @@ class ProjectFile:
             if setting:
                 found[option] = setting
         return found
+
+    def history_schema(self, stack: str) -> Setting | None:
+        """The schema of the history on AWS; None where the file names none.
+
+        Args:
+            stack: name of the stack, whose environment has precedence.
+        """
+        known = self.sections.get("environments", {})
+        names = [name for name, keys in known.items() if keys.get("stack") == stack]
+        return self.settings(names[0] if names else None, {}).get("history_schema")
+
+    @property
+    def addresses(self) -> list[str]:
+        """The keys of databases, each with its line: ``[database] url (turnback.toml:2)``."""
+        tables = {name: keys for name, keys in self.sections.items() if name != "environments"}
+        environments = self.sections.get("environments", {})
+        tables |= {f"environments.{name}": keys for name, keys in environments.items()}
+        return [
+            f"[{table}] {key} ({self._where(f'{table}.{key}')})"
+            for table, keys in tables.items()
+            for key in keys
+            if key in _ADDRESSES
+        ]
 
     def _in_environment(
         self,
@@ -192,6 +245,8 @@ class ProjectFile:
                 self._check_keys(section, content, _SECTIONS[section])
             else:
                 raise self._unknown("section", section, [*_SECTIONS, "environments"])
+        if self.layout not in _LAYOUTS:
+            raise self._unknown("layout", self.layout, _LAYOUTS, at="layout.name")
         for rule, reason in self.lint_off.items():
             at = f"lint.off.{rule}"
             if not _RULE.fullmatch(rule):
@@ -211,6 +266,8 @@ class ProjectFile:
                 raise self._unknown("key", at, known)
             if key == "off":
                 self._check_table(at, value)
+            elif path == "ignore":
+                self._check_patterns(at, key, value)
             elif not isinstance(value, str) or not value.strip():
                 raise self._error(at, f"{key} is not a text", f'write {key} = "…"')
         for key in ("url", "shadow-url"):
@@ -218,12 +275,23 @@ class ProjectFile:
                 at = f"{path}.{key}-variable"
                 raise self._error(at, f"{key} and {key}-variable are both set", "remove one")
 
-    def _unknown(self, kind: str, path: str, known: Iterable[str]) -> ConfigurationError:
-        parent, _, name = path.rpartition(".")
+    def _check_patterns(self, at: str, key: str, value: object) -> None:
+        if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
+            raise self._error(at, f"{key} is not a list of texts", f'write {key} = ["…"]')
+        for pattern in value:
+            if key == "objects" and not pattern.partition(".")[2]:
+                raise self._error(
+                    at, f"{pattern!r} names no schema", f'write "SCHEMA.{pattern}" or "*.{pattern}"'
+                )
+
+    def _unknown(
+        self, kind: str, path: str, known: Collection[str], at: str = ""
+    ) -> ConfigurationError:
+        parent, _, name = ("", "", path) if at else path.rpartition(".")
         place = f" in [{parent}]" if parent else ""
         near = difflib.get_close_matches(name, known, n=1)
         advice = f"did you mean {near[0]!r}?" if near else f"possible: {', '.join(sorted(known))}"
-        return self._error(path, f"unknown {kind} {name!r}{place}", advice)
+        return self._error(at or path, f"unknown {kind} {name!r}{place}", advice)
 
     def _error(self, path: str, message: str, hint: str) -> ConfigurationError:
         return ConfigurationError(message, file=FILE, line=self._line(path), hint=hint)
@@ -236,41 +304,55 @@ class ProjectFile:
         return f"{FILE}:{line}" if line else FILE
 
 
-def read_env_file(folder: Path) -> dict[str, str]:
-    """The variables of ``.env`` in a folder; empty without one.
+def without_addresses(data: bytes) -> bytes:
+    """The file without the addresses of databases, which may have passwords; each line is empty.
 
-    One ``NAME=value`` a line, with ``export`` before it or without; values in single or double
-    quotes; comments begin with ``#``.
+    The numbers of the other lines stay as they are.
 
     Raises:
-        ConfigurationError: a line is something else, or the file cannot be read.
+        ConfigurationError: the file is wrong, or an address shares its line with something else.
     """
-    # A folder of this name is mostly a virtual environment of Python.
-    text = None if (folder / ENV_FILE).is_dir() else _text_of(folder / ENV_FILE)
-    found: dict[str, str] = {}
-    if text is None:
-        return found
-    for number, raw in enumerate(text.splitlines(), 1):
-        line = raw.strip()
-        if not line or line.startswith("#"):
-            continue
-        match = _ASSIGNMENT.fullmatch(line)
-        if match is None:
-            raise ConfigurationError(
-                "not an assignment", file=ENV_FILE, line=number, hint="write NAME=value"
-            )
-        found[match[1]] = _unquoted(match[2])
-    return found
+    file = ProjectFile.parse(data, Path(FILE))
+    lines = data.splitlines(keepends=True)
+    wanted = {path: line for path, line in file.lines.items() if _is_address(path)}
+    for line in wanted.values():
+        lines[line - 1] = re.sub(rb"[^\r\n]", b"", lines[line - 1])
+    left = b"".join(lines)
+    try:
+        rest = ProjectFile.parse(left, Path(FILE)).sections
+    except ConfigurationError:
+        rest = None
+    if rest != _pruned(file.sections):
+        first = next(iter(file.addresses)) if file.addresses else FILE
+        raise ConfigurationError(
+            f"{first} cannot be removed, and an artifact has no addresses of databases",
+            file=FILE,
+            hint="write each url on a line of its own, below a line with its [section]",
+        )
+    return left
 
 
-def _text_of(path: Path) -> str | None:
-    """The text of a file, without a byte order mark; None without the file.
+def _is_address(path: str) -> bool:
+    return path.rpartition(".")[2] in _ADDRESSES
+
+
+def _pruned(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections without addresses."""
+    return {
+        key: _pruned(value) if isinstance(value, dict) else value
+        for key, value in sections.items()
+        if key not in _ADDRESSES
+    }
+
+
+def bytes_of(path: Path) -> bytes | None:
+    """The bytes of a file; None without the file.
 
     Raises:
-        ConfigurationError: it cannot be read, or is not UTF-8.
+        ConfigurationError: it cannot be read.
     """
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -279,6 +361,14 @@ def _text_of(path: Path) -> str | None:
             file=path.name,
             hint="check what it is, and its rights",
         ) from error
+
+
+def decoded(data: bytes, name: str) -> str:
+    """The text of a file, without a byte order mark.
+
+    Raises:
+        ConfigurationError: it is not UTF-8.
+    """
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -286,18 +376,8 @@ def _text_of(path: Path) -> str | None:
         what = "it is UTF-16" if mark else f"byte 0x{data[error.start]:02x} is not UTF-8"
         line = None if mark else data.count(b"\n", 0, error.start) + 1
         raise ConfigurationError(
-            f"cannot be read: {what}", file=path.name, line=line, hint="save it as UTF-8"
+            f"cannot be read: {what}", file=name, line=line, hint="save it as UTF-8"
         ) from error
-
-
-def _unquoted(value: str) -> str:
-    quoted = re.match(r"'([^']*)'\s*(?:#.*)?$", value)
-    if quoted:
-        return quoted[1]
-    quoted = re.match(r'"((?:[^"\\]|\\.)*)"\s*(?:#.*)?$', value)
-    if quoted:
-        return re.sub(r"\\(.)", r"\1", quoted[1])
-    return re.sub(r"\s+#.*$", "", value).strip()
 
 
 def _lines_of(text: str) -> dict[str, int]:

@@ -18,7 +18,7 @@ from turnback.sql.tree import dropped, joined, made, makes, target, targets, tex
 OWN_TABLES = ("migrations", "migration_log", "migration_health", "migration_backfills")
 ELSEWHERE = (
     "keep turnback's tables in a schema of their own: --history-schema turnback, or for good in "
-    'turnback.toml: [history] schema = "turnback"; on AWS it is the parameter HistorySchema'
+    'turnback.toml: [history] schema = "turnback"; on AWS also by the parameter HistorySchema'
 )
 _MENTIONED = re.compile(rf"\b({'|'.join(OWN_TABLES)}|drop\s+schema)\b", re.IGNORECASE)
 # Their names are taken from the same set (manual, CREATE TABLE).

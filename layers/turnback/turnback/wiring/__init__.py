@@ -66,6 +66,7 @@ class Wiring(Invocation):
             snapshot_kind=self.recovery.snapshot_settings.kind,
             restore_policy=self.recovery.restore_settings.policy,
             stop_application=self.recovery.application_settings.enabled,
+            name=self.environment.get("STACK_NAME", ""),
         )
 
     @functools.cached_property

@@ -35,11 +35,13 @@ class Database:
         return dump_schemas(self.endpoint(), names)
 
     @contextmanager
-    def connect(self, release: str | None) -> Iterator[Engine]:
+    def connect(self, release: str | None, history_schema: str = "") -> Iterator[Engine]:
         """A session with the database for the ``with`` block, which records its progress.
 
         Args:
             release: named by the rows that the session writes into the history.
+            history_schema: schema of the history tables; of the run's plan if not given. That of
+                the stack's parameter takes precedence.
         """
         from turnback.runs.reporting.progress import ProgressRecord
 
@@ -50,25 +52,38 @@ class Database:
             progress(event)
 
         try:
-            with self._connect(release, self.endpoint(), listen) as engine:
+            schema = self.given_history_schema or history_schema or self.history_schema
+            with self._connect(release, self.endpoint(), listen, schema) as engine:
                 yield engine
         finally:
             progress.close()
 
     def connect_at(self, place: Place) -> Engine:
         """A session with a restored database, before it has the old one's name."""
-        return self._connect(None, self.endpoint(place), self._log)
+        return self._connect(None, self.endpoint(place), self._log, self.history_schema)
 
-    def _connect(self, release: str | None, endpoint: Endpoint, listener: Listener) -> Engine:
+    @property
+    def given_history_schema(self) -> str:
+        """The schema of the history as the stack's parameter names it; "" where it names none."""
+        return DatabaseSettings.read(self._of.environment).history_schema
+
+    @property
+    def history_schema(self) -> str:
+        """The schema of the history: of the stack's parameter, else as the run was planned."""
+        return self.given_history_schema or self._of.records.plan().history_schema
+
+    def _connect(
+        self, release: str | None, endpoint: Endpoint, listener: Listener, history_schema: str
+    ) -> Engine:
         from turnback.engine import Engine, Options, RunContext
 
-        order, settings = self._of.order, DatabaseSettings.read(self._of.environment)
+        order = self._of.order
 
         def connect() -> Engine:
             return Engine(
                 endpoint.conninfo,
                 context=RunContext(run=order.run, release=release or None, actor=order.trigger),
-                history_schema=settings.history_schema,
+                history_schema=history_schema,
                 options=Options(runner_wait_s=self.runner_wait_s, detachable=True),
                 listener=listener,
             )

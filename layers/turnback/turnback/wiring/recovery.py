@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from turnback.errors import ConfigurationError
-from turnback.settings import DatabaseSettings, SnapshotSettings
+from turnback.settings import SnapshotSettings
 from turnback.settings.recovery import ApplicationSettings, RestoreSettings
 from turnback.wiring.database import Database
 from turnback.wiring.invocation import RESERVE_S, Invocation
@@ -45,7 +45,7 @@ class Recovery:
                 self._database.endpoint(),
                 self._of.bucket(),
                 lambda: self._of.seconds_left() - RESERVE_S,
-                history_schema=DatabaseSettings.read(self._of.environment).history_schema,
+                history_schema=self._database.history_schema,
                 limit_megabytes=settings.dump_limit_megabytes,
             )
         from turnback.recovery.managed.snapshots import ManagedSnapshots

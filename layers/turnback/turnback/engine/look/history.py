@@ -218,6 +218,19 @@ class History:
                 "migrations and migration_log",
             )
 
+    def elsewhere(self) -> list[str]:
+        """The other schemas of this database with tables of a history of turnback, sorted."""
+        sql = """
+            SELECT n.nspname FROM pg_catalog.pg_class c
+            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relname = 'migrations' AND n.nspname <> %(schema)s AND pg_catalog.strpos(
+                pg_catalog.obj_description(c.oid, 'pg_class'), %(mark)s) = 1
+            ORDER BY 1
+        """
+        values = {"schema": self.schema, "mark": _MARK}
+        cursor = execute(self._connection, sql, values)
+        return [name for (name,) in fetch(cursor, tuple_row)]
+
     def require_trust(self) -> None:
         """Refuse a history that others than its owner can change.
 

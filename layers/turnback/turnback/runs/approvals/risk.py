@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from turnback.engine.run.losses import plan_losses
 from turnback.migrations.model import Project, Script
 from turnback.settings.approvals import ApprovalSettings
+from turnback.settings.project import FILE
 from turnback.sql.lint.model import known
 from turnback.wording import capped
 
@@ -54,7 +55,7 @@ def reasons(project: Project | None, steps: Sequence[Step]) -> list[str]:
         steps: the plan's steps, all of one direction.
     """
     losses = plan_losses(project, steps).by_run
-    found: list[str] = []
+    found = list(_turned_off(project, steps)) if project else []
     for step in steps:
         found += [loss.with_place for loss in losses.get(step.version, ())]
         found += _waived(step.runnable.script)
@@ -68,6 +69,22 @@ def _waived(script: Script) -> Iterator[str]:
         rule = known(waiver.rule)
         if rule and rule.id in _DESTRUCTIVE:
             yield f"{script.path}:{waiver.line} waives {rule.id} ({rule.title}): {waiver.reason}"
+
+
+def _turned_off(project: Project, steps: Sequence[Step]) -> Iterator[str]:
+    off = {rule: why for rule, why in project.settings.lint_off.items() if rule in _DESTRUCTIVE}
+    versions = [step.version for step in steps if step.direction == "up"]
+    if not off or not versions:
+        return
+    from turnback.sql.lint.linter import lint
+
+    earlier = [m.version for m in project.migrations if m.number < int(versions[0])]
+    for one in lint(project, versions, since=earlier[-1] if earlier else "0").findings:
+        if one.rule.id in off:
+            yield (
+                f"{one.file}:{one.line} {one.rule.id} ({one.rule.title}) is turned off in {FILE}: "
+                f"{off[one.rule.id]}"
+            )
 
 
 def _one_way(step: Step) -> Iterator[str]:
