@@ -58,7 +58,7 @@ def test_with_a_secret_nothing_else_is_needed() -> None:
     assert (settings.secret_arn, settings.tls, settings.history_schema) == (
         "arn:x",
         "verify-full",
-        "public",
+        "",
     )
 
 
