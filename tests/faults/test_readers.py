@@ -17,8 +17,10 @@ from tests.faults.table import Table
 from tests.faults.watching import transaction
 
 LOCK_TIMEOUT_MS = 500
-# The issue's own bound, the only time that is asserted in these tests.
-LONGEST_WAIT_MS = LOCK_TIMEOUT_MS + 200
+# The only time that is asserted in these tests: of a wait that is meant to be milliseconds.
+LONGEST_WAIT_MS = 200
+# Nobody knows beforehand which tables it comes to, and each attempt begins with the first of them.
+LOCKS_UNKNOWN = {"REINDEX SCHEMA"}
 READERS_EVERY_S = 0.05
 LONG_READER_S = 1.5
 READERS = 40
@@ -80,7 +82,7 @@ class Readers:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_no_reader_waits_longer_than_the_lock_timeout_behind_a_migration(
+def test_no_reader_waits_for_long_behind_a_migration_that_waits_for_its_lock(
     database: str, project_factory: ProjectFactory, table: Table, name: str
 ) -> None:
     folder = project_factory(
@@ -100,7 +102,8 @@ def test_no_reader_waits_longer_than_the_lock_timeout_behind_a_migration(
             time.sleep(LONG_READER_S)
         report = run.result()
     longest = max(readers.waited_ms)
-    what = f"of readers that came every 50 ms none waited over {LONGEST_WAIT_MS} ms"
+    bound = LONGEST_WAIT_MS + (LOCK_TIMEOUT_MS if name in LOCKS_UNKNOWN else 0)
+    what = f"of readers that came every 50 ms none waited over {bound} ms"
     with table.row(f"long reader, {name}", what):
         assert report.error is None, report.error
-        assert longest <= LONGEST_WAIT_MS
+        assert longest <= bound

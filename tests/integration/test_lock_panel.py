@@ -1,4 +1,4 @@
-"""What the trace says a statement locks is what ``pg_locks`` shows under psql."""
+"""What the trace and the tree say a statement locks is what ``pg_locks`` shows under psql."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from turnback.engine.session.message import send
+from turnback.engine.session.watch import blockers
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.model import Script
 from turnback.rehearsal.lock import Lock
 from turnback.rehearsal.trace import Tracer
+from turnback.sql.locks import locks_of
 from turnback.sql.script import prepare
+from turnback.sql.statements import split
 
-from tests.integration.lock_panel import SCHEMA, Psql, statements
+from tests.integration.lock_panel import SCHEMA, STRONG, Psql, statements
 from tests.postgres_15 import postgres_15
 
 # One of a kind of relation each, and what is followed by oid: its table or name is gone.
@@ -104,6 +107,53 @@ def test_the_trace_reports_the_locks_of_every_statement_of_the_panel(panel: str)
 def test_the_trace_reports_the_locks_of_every_statement_on_postgres_15() -> None:
     with postgres_15() as base, furnished(f"{base}/postgres") as url:
         assert differing(url, statements(15)) == []
+
+
+# What somebody does, and the locks that wait for it.
+HELD = {"ACCESS SHARE": STRONG[-1:], "ROW EXCLUSIVE": STRONG[1:]}
+# There is no such policy, so the table is not locked; who reads or writes a table locks its indexes
+# too, LOCK TABLE does not; what is behind a view or uses a type is not in the tree.
+ACCEPTED = {
+    "DROP POLICY IF EXISTS nobody ON t",
+    "ALTER INDEX p_id ATTACH PARTITION p1_id",
+    "REINDEX INDEX t_a",
+    "LOCK TABLE view IN EXCLUSIVE MODE",
+    "ALTER TYPE pair RENAME ATTRIBUTE x TO xx CASCADE",
+}
+
+
+def misjudged(url: str, every: list[str]) -> list[tuple[str, str, list[str]]]:
+    """The statements of which the tree says something else about who is in their way."""
+    found = []
+    tables = "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'p') AND oid >= 16384"
+    with (
+        Psql(url) as judge,
+        psycopg.connect(url) as other,
+        psycopg.connect(url, autocommit=True) as connection,
+    ):
+        names = {name for (name,) in connection.execute(tables.encode())}
+        for sql, locks in [(sql, locks_of(split(sql)[0])) for sql in every]:
+            taken = judge.locks(sql) if locks else set()
+            for held, modes in HELD.items() if locks else ():
+                strong = names & {name for name, mode in taken if mode in modes}
+                for some in filter(None, (strong, names - strong)):
+                    listed = ", ".join(f"ONLY {name}" for name in sorted(some))
+                    other.execute(f"LOCK TABLE {listed} IN {held} MODE".encode())
+                    if bool(blockers(connection, locks=locks)) != (some == strong):
+                        found.append((sql, held, sorted(some)))
+                    other.rollback()
+    return found
+
+
+def test_who_is_in_the_way_of_a_statement_is_known_from_its_tree(panel: str) -> None:
+    assert misjudged(panel, sorted(set(GATE.strip().splitlines()) - ACCEPTED)) == []
+
+
+@pytest.mark.slow
+def test_who_is_in_the_way_of_every_statement_of_the_panel_is_known_from_its_tree(
+    panel: str,
+) -> None:
+    assert misjudged(panel, sorted(set(statements(18)) - ACCEPTED)) == []
 
 
 USE = "SELECT (ROW(1, 2)::lonely_pair).x"

@@ -28,6 +28,7 @@ from turnback.engine.run.failure import (
     require_plain_reading,
     written_source,
 )
+from turnback.engine.run.ladder import Ladder, locks_of_each
 from turnback.engine.run.plan import Step
 from turnback.engine.run.record import Recorder
 from turnback.engine.run.session import Session
@@ -45,6 +46,7 @@ from turnback.engine.session.query import READ_ONLY_STATE
 from turnback.engine.session.read_only import refuse_read_only
 from turnback.errors import MigrationFailed, MigrationIncomplete, TurnbackError
 from turnback.migrations.checksums import digest
+from turnback.sql.locks import TableLock
 from turnback.sql.statements import Statement
 
 # They change the session, not the database, and run again when a run continues.
@@ -53,7 +55,9 @@ _SESSION_KINDS = {"VariableSetStmt"}
 _COMMITTING = {"DoStmt", "CallStmt"}
 
 
-def run(session: Session, step: Step, watch: Watcher | None = None) -> int:
+def run(
+    session: Session, step: Step, watch: Watcher | None = None, ladder: Ladder | None = None
+) -> int:
     """Run a migration statement by statement, and return the milliseconds it took.
 
     Raises:
@@ -74,7 +78,7 @@ def run(session: Session, step: Step, watch: Watcher | None = None) -> int:
     attempts = session.history.attempts(step.migration)
     if step.direction == "up":
         _refuse_half_undone(step, attempts["down"])
-    script = _Script(session, step, watch, attempts[step.direction])
+    script = _Script(session, step, watch, attempts[step.direction], ladder, locks_of_each(step))
     done = count_done(attempts[step.direction], statements)
     if done:
         text = f"{done} of {len(statements)} are done"
@@ -121,12 +125,16 @@ class _Script:
 
     Attributes:
         attempts: number → last attempt at each statement, by earlier runs.
+        ladder: how long a statement may wait for its first lock.
+        locks: those of each statement, where they are known.
     """
 
     session: Session
     step: Step
     watch: Watcher | None
     attempts: Mapping[int, Attempt]
+    ladder: Ladder | None
+    locks: Sequence[list[TableLock]]
 
     def begin_undo(self, done: int) -> Undo | None:
         """The rollback of a half done migration, after the ``done`` statements of an attempt."""
@@ -165,6 +173,8 @@ class _Script:
         """Run a statement with its record; what it leaves when it fails is removed or recorded."""
         connection, step, recorder = self.session.connection, self.step, self.session.recorder
         require_plain_reading(connection, step, statement)
+        if self.ladder:
+            self.ladder.wait_for(self._locks(number))
         try:
             if undo:
                 self._undo(statement, number, undo)
@@ -189,8 +199,14 @@ class _Script:
         note = interrupted.note if interrupted else None
         try:
             if not self._runs_alone(statement):
-                sql = f"{statement.sql}\n;{OURSELVES} {lock} {self._kept(record)}"
-                send(connection, sql, self.watch)
+                end = f"\n;{OURSELVES} {lock} {self._kept(record)}"
+                rung = self._rung(number, "SET LOCAL")
+                try:
+                    send(connection, f"{rung}{statement.sql}{end}", self.watch)
+                except ServerError as error:
+                    if error.position is not None:
+                        error.position -= len(rung)
+                    raise
             elif self._is_completed(statement, interrupted):
                 event = Event(
                     EventKind.RECOGNISED, self.step.version, self.step.name, text=statement.sql
@@ -242,6 +258,16 @@ class _Script:
         if not recorded:
             send(connection, f"{OURSELVES} {record}")
 
+    def _locks(self, number: int) -> list[TableLock]:
+        """The locks that a statement asks for, where they are known."""
+        return self.locks[number - 1] if self.locks else []
+
+    def _rung(self, number: int, command: str) -> str:
+        """The setting of an attempt before a statement that waits for a lock on a table first."""
+        if self.ladder is None or not self._locks(number):
+            return ""
+        return f"{command} lock_timeout = {self.ladder.rung_ms}; "
+
     def _kept(self, record: str) -> str:
         """A record, where the script has not removed what was recorded before."""
         recorder = self.session.recorder
@@ -280,6 +306,8 @@ class _Script:
             # It waits for old transactions to end, by design: a lock timeout would leave an invalid
             # index behind, and nobody queues behind its weak lock (manual, CREATE INDEX).
             settings.append("SET lock_timeout = 0")
+        elif rung := self._rung(number, "SET"):
+            settings.append(rung.rstrip("; "))
         if self.step.runnable.script.directives.statement_timeout_ms is None:
             settings.append("SET statement_timeout = 0")
         trying = self.session.recorder.trying(self.step, number, statement, note)

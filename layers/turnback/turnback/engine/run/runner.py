@@ -13,10 +13,12 @@ from turnback.engine.look.history import History
 from turnback.engine.outside import run, undo
 from turnback.engine.run import transaction
 from turnback.engine.run.interrupt import settle
+from turnback.engine.run.ladder import LOOK_EVERY_S, Ladder, locks_beforehand
 from turnback.engine.run.plan import Plan, Step, remaining
 from turnback.engine.run.report import Done, Interrupted, Report, Running
 from turnback.engine.run.session import Session
 from turnback.engine.session import lock
+from turnback.engine.session.connection import lock_timeout_of
 from turnback.engine.session.events import LOCK_TIMEOUT_MS, Event, EventKind, RunControl
 from turnback.engine.session.message import Connection, ServerError, send
 from turnback.engine.session.query import own_statements
@@ -32,7 +34,7 @@ from turnback.errors import (
     TurnbackError,
 )
 
-_FIRST_PAUSE_S = 0.25
+_FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 8.0
 # How often a statement may end in the server without a record, before it counts as failing.
 _LOST_TRIES = 2
@@ -105,6 +107,10 @@ class StillRunning(Exception):
         self.step = step
 
 
+class NotBegun(Exception):
+    """It was time to leave while somebody was in the way of a lock; nothing had been sent."""
+
+
 class Runner:
     """Runs the steps of a plan in a session that holds the lock.
 
@@ -133,12 +139,13 @@ class Runner:
         first = self._total - len(steps) + 1
         self._places = {step.version: number for number, step in enumerate(steps, first)}
         self.under_way: list[Step] = []
+        self._lock_timeout_ms = lock_timeout_of(session.connection)
         # Versions of a message of several migrations that were reported while it ran.
         self._reported = set[str]()
         self._watch = Watch(
             session.open_monitor,
             session.connection.info.backend_pid,
-            first_look_s=min(0.3, (session.options.lock_timeout_ms or LOCK_TIMEOUT_MS) / 3000),
+            first_look_s=min(0.3, (self._lock_timeout_ms or LOCK_TIMEOUT_MS) / 3000),
             tell=self._progress,
             leave=lambda: not control.keep_going(),
             reached=self._report_reached,
@@ -177,6 +184,8 @@ class Runner:
             else:
                 try:
                     done = [(batch[0], self._run_one(batch[0]))]
+                except NotBegun:
+                    return
                 except transaction.Unsent:
                     if len(queue) < len(self._steps):
                         return
@@ -233,7 +242,8 @@ class Runner:
         self._reported.clear()
         self._say_started(batch[0])
         try:
-            taken = transaction.run_batch(self._session, batch, self._watch)
+            ladders = [self._ladder(step) for step in batch]
+            taken = transaction.run_batch(self._session, batch, ladders, self._watch)
         except ServerError:
             done = self._recorded(self._session.history, batch)
             for step, _ in done:
@@ -280,19 +290,27 @@ class Runner:
     def _run_one(self, step: Step) -> int:
         self._say_started(step)
         self._check_detached(step)
-        deadline = time.monotonic() + self._session.options.lock_retry_s
+        ladder = self._ladder(step)
+        locks = locks_beforehand(step)
         for pause in pauses():
             try:
-                took = self._try(step)
+                ladder.wait_for(locks)
+                took = self._try(step, ladder)
             except LockTimeout as error:
-                error.message += blocked_text(self._watch.blocked_by)
+                found = self._watch.blocked_by or ladder.look()
+                error.message += blocked_text(found)
                 wait = pause * random.uniform(0.5, 1.5)
-                if time.monotonic() + wait > deadline:
+                if found:
+                    # The next attempt begins by looking whether they have gone.
+                    wait = min(wait, LOOK_EVERY_S)
+                if time.monotonic() + wait > ladder.deadline:
                     self._record_failure(step, error)
                     raise
+                ladder.climb()
+                ladder.blocked_by = found
                 self._say(EventKind.RETRYING, step, f"{error.message}; next try in {wait:.1f} s")
                 time.sleep(wait)
-            except (RunnerBusy, HistoryConflict, DatabaseNotReady):
+            except (RunnerBusy, HistoryConflict, DatabaseNotReady, RunCancelled):
                 # Another run works on it, or has done it: its records are the true ones. Or
                 # nothing can be recorded now.
                 raise
@@ -304,12 +322,28 @@ class Runner:
                 return took
         raise AssertionError("pauses never end")
 
-    def _try(self, step: Step) -> int:
+    def _ladder(self, step: Step) -> Ladder:
+        def meanwhile() -> None:
+            if not self._control.keep_going():
+                raise NotBegun
+            if reason := self._control.cancelled():
+                raise self._cancelled(reason, step)
+
+        directive = step.runnable.script.directives.lock_timeout_ms
+        return Ladder(
+            self._session.connection,
+            self._lock_timeout_ms if directive is None else directive,
+            self._session.options.lock_retry_s,
+            say=lambda text: self._say(EventKind.RETRYING, step, text),
+            meanwhile=meanwhile,
+        )
+
+    def _try(self, step: Step, ladder: Ladder) -> int:
         if step.runnable.one_by_one:
-            return run.run(self._session, step, self._watch)
+            return run.run(self._session, step, self._watch, ladder)
         if step.half:
             return undo.run(self._session, step, step.half, self._watch)
-        return transaction.run(self._session, step, self._watch)
+        return transaction.run(self._session, step, self._watch, ladder)
 
     def _check_detached(self, step: Step) -> None:
         """Report an earlier attempt that was left running and has no record; refuse after some."""

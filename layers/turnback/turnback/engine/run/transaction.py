@@ -20,6 +20,7 @@ from turnback.engine.run.failure import (
     require_plain_reading,
     written_source,
 )
+from turnback.engine.run.ladder import Attempt, Ladder
 from turnback.engine.run.plan import Step
 from turnback.engine.run.record import (
     NOTE_BEGINNING,
@@ -68,8 +69,16 @@ BATCH_STEPS = 100
 BATCH_CHARACTERS = 256 * 1024
 
 
-def run(session: Session, step: Step, watch: Watcher | None = None) -> int:
+def run(
+    session: Session, step: Step, watch: Watcher | None = None, ladder: Ladder | None = None
+) -> int:
     """Run one migration, and return the milliseconds it took in the server.
+
+    Args:
+        session: the session.
+        step: the migration.
+        watch: called while the server works.
+        ladder: how long this attempt may wait for its first lock; None: as the session says.
 
     Raises:
         TurnbackError: it failed and nothing was kept; the class says how.
@@ -78,11 +87,14 @@ def run(session: Session, step: Step, watch: Watcher | None = None) -> int:
     if isinstance(step.runnable.statements, BulkStatements):
         return _run_bulk(session, step, step.runnable.statements, watch)
     prefix, count = _prefix(step, session.recorder)
-    text = preview(step, session.recorder)
+    attempt = Attempt(step, ladder)
     try:
+        text = preview(step, session.recorder, attempt.text)
         took = _times(send(session.connection, text, watch))[0]
     except ServerError as error:
         end_transaction(session.connection)
+        attempt.locate(error, len(prefix), count)
+        text = preview(step, session.recorder)
         raise _failure(step, error, len(prefix), count, text) from error
     session.recorder.count(step)
     return took
@@ -144,14 +156,20 @@ def _send_part(
         raise _failure(step, error, 0, 0, end) from error
 
 
-def preview(step: Step, recorder: Recorder) -> str:
-    """The message that runs this migration."""
+def preview(step: Step, recorder: Recorder, text: str | None = None) -> str:
+    """The message that runs this migration; or another text in its place."""
     prefix, _ = _prefix(step, recorder)
     commit = "; COMMIT" if _begins(step) else ""
-    return f"{prefix}{step.runnable.text}{_suffix(step, recorder)}{commit}"
+    script = step.runnable.text if text is None else text
+    return f"{prefix}{script}{_suffix(step, recorder)}{commit}"
 
 
-def run_batch(session: Session, steps: Sequence[Step], watch: Watcher | None = None) -> list[int]:
+def run_batch(
+    session: Session,
+    steps: Sequence[Step],
+    ladders: Sequence[Ladder],
+    watch: Watcher | None = None,
+) -> list[int]:
     """Run migrations in one message, each in its transaction; the milliseconds of each.
 
     All but the last commit without waiting for the disk; the last one waits, and as the log is
@@ -163,12 +181,12 @@ def run_batch(session: Session, steps: Sequence[Step], watch: Watcher | None = N
         DatabaseUnreachable: the connection broke.
     """
     parts = []
-    for number, step in enumerate(steps, 1):
+    for number, (step, ladder) in enumerate(zip(steps, ladders, strict=True), 1):
         prefix = settings(step, session.recorder)
         relaxed = "SET LOCAL synchronous_commit = off; " if number < len(steps) else ""
         go_on = f"{session.recorder.go_on} " if number > 1 else ""
         parts.append(
-            f"BEGIN; {go_on}{prefix}{NOTE_BEGINNING} {relaxed}\n{step.runnable.text}"
+            f"BEGIN; {go_on}{prefix}{NOTE_BEGINNING} {relaxed}\n{Attempt(step, ladder).text}"
             f"{_suffix(step, session.recorder, before=number - 1)}; COMMIT;"
         )
     try:

@@ -7,7 +7,7 @@ Migrations are not sent from here: their messages go out as they are, and their 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any, TypeVar
@@ -120,6 +120,22 @@ def relation_oid(connection: Connection, name: str) -> int | None:
     sql = "SELECT pg_catalog.to_regclass(%(name)s)::pg_catalog.oid"
     found: int | None = fetch(_send(connection, sql, {"name": name}), scalar_row)[0]
     return found
+
+
+def relation_oids(connection: Connection, names: Sequence[str]) -> list[int | None]:
+    """The oid of each relation, as the search_path says that the session began with.
+
+    Raises as ``query`` does.
+    """
+    sql = (
+        "SET LOCAL search_path TO DEFAULT; "
+        "SELECT pg_catalog.to_regclass(name)::pg_catalog.oid "
+        "FROM pg_catalog.unnest(%(names)s::pg_catalog.text[]) WITH ORDINALITY AS n (name, place) "
+        "ORDER BY place"
+    )
+    cursor = _send(connection, sql, {"names": list(names)})
+    cursor.nextset()
+    return fetch(cursor, scalar_row)
 
 
 def execute(

@@ -6,18 +6,20 @@ Its blockers can only be seen while it waits: after the lock timeout nothing blo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from psycopg.rows import class_row
 
 from turnback.engine.session.message import Connection, ServerError, Watcher, send
-from turnback.engine.session.query import load, query
+from turnback.engine.session.query import load, query, relation_oids
 from turnback.errors import TurnbackError
+from turnback.sql.locks import TableLock
+from turnback.sql.quoting import joined as quoted
 
 EVERY_S = 0.25
 # Who cancels waits so long at most; each look is a request to S3.
-_ASK_EVERY_S = 1.0
+ASK_EVERY_S = 1.0
 
 
 class Detached(Exception):
@@ -49,6 +51,12 @@ class Blocker:
     """A session that holds a lock which another one waits for.
 
     Its ``query`` may have values of rows in it: ``str()`` omits it, and turnback locks shows it.
+
+    Attributes:
+        since: when its transaction began, UTC; empty if that is not shown to this user.
+        transaction: the server's number of it, which no other transaction gets.
+        yields: whether it ends by itself when somebody has waited for it for a second, as
+            autovacuum does (deadlock_timeout).
     """
 
     pid: int
@@ -57,11 +65,15 @@ class Blocker:
     state: str
     seconds: int
     query: str
+    since: str
+    transaction: str
+    yields: bool
 
     def __str__(self) -> str:
+        began = f", in its transaction since {self.since} UTC" if self.since else ""
         return (
             f"pid {self.pid} ({self.user}, {self.application or 'unnamed'}), {self.state} for "
-            f"{self.seconds} s"
+            f"{self.seconds} s{began}"
         )
 
 
@@ -91,9 +103,35 @@ class CommandProgress:
         return text if self.percent is None else f"{text}: {self.percent} %"
 
 
-def blockers(connection: Connection, pid: int) -> list[Blocker]:
-    """The sessions that keep this backend waiting for a lock, the oldest transaction first."""
-    return query(connection, load("blockers"), class_row(Blocker), {"pid": pid})
+def blockers(
+    connection: Connection,
+    pid: int | None = None,
+    *,
+    locks: Sequence[TableLock] = (),
+    transactions: Sequence[str] = (),
+) -> list[Blocker]:
+    """Who is in the way, the oldest transaction first.
+
+    Args:
+        connection: the session that looks; its own locks are left out.
+        pid: a backend that waits for a lock.
+        locks: those that will be asked for, on relations as the session's first search_path
+            finds them.
+        transactions: some that were in the way before.
+
+    Raises as ``query`` does.
+    """
+    names = [quoted(lock.parts) for lock in locks]
+    found = relation_oids(connection, names) if locks else []
+    known = [(oid, lock) for oid, lock in zip(found, locks, strict=True) if oid is not None]
+    params = {
+        "pid": pid,
+        "oids": [oid for oid, _ in known],
+        "levels": [lock.level for _, lock in known],
+        "reach": [lock.reach for _, lock in known],
+        "transactions": list(transactions),
+    }
+    return query(connection, load("blockers"), class_row(Blocker), params)
 
 
 def command_progress(connection: Connection, pid: int) -> CommandProgress | None:
@@ -178,7 +216,7 @@ class Watch:
         """See how far the message is, and tell the server if the run was cancelled."""
         if time.monotonic() < self._next_question:
             return
-        self._next_question = time.monotonic() + _ASK_EVERY_S
+        self._next_question = time.monotonic() + ASK_EVERY_S
         self._reached(connection)
         if not self._stopped and self._cancelled():
             self._stopped = self._stop(connection)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from turnback.sql.lint.model import Finding
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.work import SlowWork, slow_work
 from turnback.sql.lint.writing import NEXT
+from turnback.sql.locks import ACCESS_EXCLUSIVE, SHARE_ROW, locks_of
 from turnback.sql.tables import Constraint
 from turnback.sql.tree import (
     Node,
     commands,
     constants,
-    definition,
     dotted,
-    inline_constraints,
     joined,
     objects,
     table_name,
@@ -24,6 +23,7 @@ from turnback.sql.tree import (
 # Work that a rule of the 1xx group reports: once that is fixed, it is slow no more.
 _FOUND_ELSEWHERE = {"index", "not_null", "foreign", "check", "type", "unique", "default"}
 _NO_CHANGE = ("VariableSetStmt", "SelectStmt")
+_WITH_ROWS = ("OBJECT_TABLE", "OBJECT_MATVIEW", "OBJECT_FOREIGN_TABLE")
 
 
 def transaction_rules(found: Sequence[LintStep]) -> Iterator[Finding]:
@@ -156,31 +156,6 @@ def _used(step: LintStep, values: object) -> list[str]:
     return sorted(constants(tree) & set(values))  # type: ignore[call-overload]
 
 
-# PostgreSQL's own numbers: a higher one is stronger.
-SHARE_UPDATE, SHARE, SHARE_ROW, EXCLUSIVE, ACCESS_EXCLUSIVE = 4, 5, 6, 7, 8
-
-# Subcommands of ALTER TABLE that let readers in, or writers too; every other shuts all out.
-_SOFTER = {
-    "AT_ValidateConstraint": SHARE_UPDATE,
-    "AT_SetStatistics": SHARE_UPDATE,
-    "AT_SetRelOptions": SHARE_UPDATE,
-    "AT_ResetRelOptions": SHARE_UPDATE,
-    "AT_SetOptions": SHARE_UPDATE,
-    "AT_ResetOptions": SHARE_UPDATE,
-    "AT_ClusterOn": SHARE_UPDATE,
-    "AT_DropCluster": SHARE_UPDATE,
-    "AT_AttachPartition": SHARE_UPDATE,
-    "AT_EnableTrig": SHARE_ROW,
-    "AT_EnableAlwaysTrig": SHARE_ROW,
-    "AT_EnableReplicaTrig": SHARE_ROW,
-    "AT_EnableTrigAll": SHARE_ROW,
-    "AT_EnableTrigUser": SHARE_ROW,
-    "AT_DisableTrig": SHARE_ROW,
-    "AT_DisableTrigAll": SHARE_ROW,
-    "AT_DisableTrigUser": SHARE_ROW,
-}
-
-
 def blocks(level: int) -> str:
     """Whom a lock shuts out."""
     return "readers and writers" if level == ACCESS_EXCLUSIVE else "writers"
@@ -199,89 +174,30 @@ def locks(step: LintStep) -> dict[str, int]:
 
 
 def _lock_requests(step: LintStep) -> Iterator[tuple[str, int]]:
-    tree = step.tree
-    match step.kind:
-        case "AlterTableStmt" if tree.get("objtype", "OBJECT_TABLE") == "OBJECT_TABLE":
-            yield from _altered(tree)
-            yield from _referenced_by_dropped(step)
-        case "CreateStmt":
-            own = table_name(tree["relation"])
-            yield from (lock for lock in _created(tree) if lock[0] != own)
-        case "IndexStmt":
-            yield table_name(tree["relation"]), SHARE_UPDATE if tree.get("concurrent") else SHARE
-        case "CreateTrigStmt":
-            yield table_name(tree["relation"]), SHARE_ROW
-        case "CreatePolicyStmt" | "AlterPolicyStmt":
-            yield table_name(tree["table"]), ACCESS_EXCLUSIVE
-        case "RefreshMatViewStmt":
-            weak = bool(tree.get("concurrent"))
-            yield table_name(tree["relation"]), EXCLUSIVE if weak else ACCESS_EXCLUSIVE
-        case "TruncateStmt" | "LockStmt":
-            for item in tree["relations"]:
-                yield table_name(item["RangeVar"]), tree.get("mode", ACCESS_EXCLUSIVE)
-        case "RenameStmt" | "AlterObjectSchemaStmt" if "relation" in tree:
-            yield from _renamed(step)
-        case "DropStmt":
-            yield from _dropped(step)
+    for lock in locks_of(step.statement):
+        name = joined(list(lock.parts))
+        if lock.kind in _WITH_ROWS:
+            yield name, lock.level
+        elif lock.kind == "OBJECT_INDEX" and (owner := step.schema.owner_of_index(name)):
+            yield owner.name, lock.level
+    yield from ((item.references, ACCESS_EXCLUSIVE) for item in _dropped_keys(step))
 
 
-def _altered(tree: Node) -> Iterator[tuple[str, int]]:
-    table = table_name(tree["relation"])
-    for command in commands(tree):
-        kind, node = definition(command)
-        level = _SOFTER.get(command["subtype"], ACCESS_EXCLUSIVE)
-        keys = [node] if kind == "Constraint" else inline_constraints(node)
-        for constraint in keys:
-            if constraint["contype"] == "CONSTR_FOREIGN":
-                yield table_name(constraint["pktable"]), SHARE_ROW
-                level = SHARE_ROW if kind == "Constraint" else level
-        yield table, level
-
-
-def _created(tree: Node) -> Iterator[tuple[str, int]]:
-    for element in tree.get("tableElts", ()):
-        kind, node = next(iter(element.items()))
-        for constraint in [node] if kind == "Constraint" else inline_constraints(node):
-            if constraint["contype"] == "CONSTR_FOREIGN":
-                yield table_name(constraint["pktable"]), SHARE_ROW
-    if "partbound" in tree:
-        for parent in tree["inhRelations"]:
-            yield table_name(parent["RangeVar"]), ACCESS_EXCLUSIVE
-
-
-def _referenced_by_dropped(step: LintStep) -> Iterator[tuple[str, int]]:
-    """The tables that a dropped foreign key pointed at: its triggers there go too."""
-    table = step.table(table_name(step.tree["relation"]))
-    for command in commands(step.tree):
-        name, subtype = command.get("name"), command["subtype"]
+def _dropped_keys(step: LintStep) -> Iterator[Constraint]:
+    """The foreign keys that go: their triggers on the tables that they point at go too."""
+    dropped = dict[str, list[Node] | None]()
+    if step.kind == "DropStmt" and step.tree["removeType"] == "OBJECT_TABLE":
+        dropped = {joined(parts): None for parts in objects(step.tree)}
+    elif step.kind == "AlterTableStmt":
+        dropped = {table_name(step.tree["relation"]): commands(step.tree)}
+    for name, parts in dropped.items():
+        table = step.table(name)
         for item in table.constraints if table else ():
-            by_name = subtype == "AT_DropConstraint" and item.name == name
-            if by_name or (subtype == "AT_DropColumn" and name in item.columns):
-                yield from _targets([item])
+            if item.references and (parts is None or any(_drops(part, item) for part in parts)):
+                yield item
 
 
-def _targets(constraints: Iterable[Constraint]) -> Iterator[tuple[str, int]]:
-    for item in constraints:
-        if item.references:
-            yield item.references, ACCESS_EXCLUSIVE
-
-
-def _renamed(step: LintStep) -> Iterator[tuple[str, int]]:
-    kind = step.tree.get("renameType", step.tree.get("objectType", ""))
-    if kind in ("OBJECT_TABLE", "OBJECT_COLUMN", "OBJECT_TABCONSTRAINT", "OBJECT_TRIGGER"):
-        yield table_name(step.tree["relation"]), ACCESS_EXCLUSIVE
-
-
-def _dropped(step: LintStep) -> Iterator[tuple[str, int]]:
-    kind = step.tree["removeType"]
-    for parts in objects(step.tree):
-        if kind in ("OBJECT_TABLE", "OBJECT_MATVIEW"):
-            yield joined(parts), ACCESS_EXCLUSIVE
-            table = step.table(joined(parts))
-            yield from _targets(table.constraints if table else ())
-        elif kind in ("OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE"):
-            yield joined(parts[:-1]), ACCESS_EXCLUSIVE
-        elif kind == "OBJECT_INDEX" and not step.tree.get("concurrent"):
-            owner = step.schema.owner_of_index(joined(parts))
-            if owner:
-                yield owner.name, ACCESS_EXCLUSIVE
+def _drops(command: Node, constraint: Constraint) -> bool:
+    name, subtype = command.get("name"), command["subtype"]
+    by_name = subtype == "AT_DropConstraint" and constraint.name == name
+    return by_name or (subtype == "AT_DropColumn" and name in constraint.columns)
