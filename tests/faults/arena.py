@@ -28,7 +28,7 @@ AS_IF = "the next run ended as one that was never disturbed"
 _numbers = itertools.count(1)
 
 # Prime, so that what comes regularly, as the moments of a message do, is met in every phase.
-_EACH = 7
+_EACH = 17
 
 Act = Callable[[Link], None]
 Place = tuple[int, When]
@@ -58,17 +58,18 @@ class Course:
         ]
 
 
-Sweep = Callable[[Course, Sequence[Place]], Sequence[Place]]
+# Gets the messages that were seen, and the places where a fault could be tried.
+Sweep = Callable[[str, Sequence[Place]], Sequence[Place]]
 
 
-def every_place(_: Course, places: Sequence[Place]) -> Sequence[Place]:
+def every_place(_: str, places: Sequence[Place]) -> Sequence[Place]:
     """All of them."""
     return places
 
 
-def some_places(course: Course, places: Sequence[Place]) -> Sequence[Place]:
-    """The first of each kind of message and moment, and of the others one in seven."""
-    kinds = {(course.seen[at - 1], when): (at, when) for at, when in reversed(places)}
+def some_places(seen: str, places: Sequence[Place]) -> Sequence[Place]:
+    """The first of each kind of message and moment, and of the others one in seventeen."""
+    kinds = {(seen[at - 1], when): (at, when) for at, when in reversed(places)}
     chosen = {*kinds.values(), *places[::_EACH]}
     return [place for place in places if place in chosen]
 

@@ -43,7 +43,7 @@ class _Bridge(BaseHTTPRequestHandler):
 def bridge() -> Iterator[str]:
     """The address that stands for AWS, as long as the block lasts."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Bridge) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:

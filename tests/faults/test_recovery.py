@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -57,24 +58,35 @@ _met: set[str] = set()
 
 
 @pytest.fixture(scope="module")
-def databases(
-    server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Databases]:
-    made = Databases(server, projects_in(tmp_path_factory.mktemp("bases")))
-    yield made
-    made.drop()
+def databases(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Databases:
+    return Databases(server, projects_in(tmp_path_factory.mktemp("bases")))
 
 
 @pytest.fixture(scope="module")
-def on(
-    request: pytest.FixtureRequest,
-    databases: Databases,
-    postgres_layer: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Ground]:
-    folder = tmp_path_factory.mktemp("course")
-    with ground(request.param, databases, postgres_layer, projects_in(folder), folder) as made:
-        yield made
+def ground_of(
+    databases: Databases, postgres_layer: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[Course], Ground]]:
+    """The stack of a course; the last one is kept, as tests of the same course follow each other.
+
+    A parameter cannot do that: with others beside it, pytest makes its fixture for each test.
+    """
+    made: list[Ground] = []
+    with ExitStack() as opened:
+
+        def get(course: Course) -> Ground:
+            if not made or made[-1].course is not course:
+                opened.close()
+                folder = tmp_path_factory.mktemp("course")
+                new = ground(course, databases, postgres_layer, projects_in(folder), folder)
+                made.append(opened.enter_context(new))
+            return made[-1]
+
+        yield get
+
+
+@pytest.fixture
+def on(request: pytest.FixtureRequest, ground_of: Callable[[Course], Ground]) -> Ground:
+    return ground_of(request.param)
 
 
 ROWS = [(course, state) for course in COURSES for state in course.states]
@@ -82,15 +94,19 @@ FAULTS = list(Fault)
 
 
 def some_faults(row: int, state: str) -> list[Fault]:
-    """Two of the faults, by turns, so that each state and each fault is met several times.
+    """One of the faults, by turns, so that each is met several times; some states have a second.
 
-    Where announcing fails, the run is compared with the same one where only the state failed. A
-    question whose end nobody heard of has a state of its own.
+    What touches the database is killed, and a question whose end nobody heard of has a state of its
+    own. Where announcing fails, the run is compared with the same one where only the state failed.
     """
-    two = [FAULTS[(row + shift) % len(FAULTS)] for shift in (0, 3)]
+    chosen = {FAULTS[row % len(FAULTS)]}
+    if state in MOMENTS:
+        chosen.add(Fault.KILLED)
     if state.startswith("Ask"):
-        two = [Fault.LOST, Fault.DUMB]
-    return [Fault.ERROR, *two] if Fault.DUMB in two else two
+        chosen.update((Fault.LOST, Fault.DUMB))
+    if Fault.DUMB in chosen:
+        chosen.add(Fault.ERROR)
+    return [fault for fault in FAULTS if fault in chosen]
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_killed_outside_a_statement_it_is_taken_up_again(
     assert_it_ends_well(scene, admin)
 
 
-@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("moment", ["", "+"], ids=["before it", "after it"])
 def test_killed_at_any_statement_it_is_taken_up_again(
     scene: Scene, admin: Admin, moment: str, step: int

@@ -55,7 +55,7 @@ def test_after_a_kill_of_the_server_the_next_run_completes_the_work(
         # Each of them starts the server anew: of the long course one in eight is enough.
         places = course.places(*When)[:: 8 if files is mixed else 1]
         fault = f"kill -9 of the server, {files.__name__}"
-        arena.each(fault, course, sweep(course, places), try_at)
+        arena.each(fault, course, sweep(course.seen, places), try_at)
 
 
 def test_after_the_lock_table_was_full_the_next_run_completes_the_work(
@@ -100,6 +100,6 @@ def full_at_each(fault: str, arena: Arena, course: Course, sweep: Sweep, full: F
 
             return arena.once(course, at, when, fill, cleared)
 
-    places = sweep(course, course.places(When.BEFORE, only="QS"))
+    places = sweep(course.seen, course.places(When.BEFORE, only="QS"))
     arena.each(fault, course, places, try_at, lambda: f"it stopped {len(stopped)} runs; {AS_IF}")
     assert stopped

@@ -36,7 +36,7 @@ def test_after_a_cut_at_any_message_the_next_run_completes_the_work(
     def try_at(course: Course, at: int, when: When) -> list[str]:
         return arena.once(course, at, when, Link.cut)
 
-    places = sweep(course, course.places(*EVERY_MOMENT))
+    places = sweep(course.seen, course.places(*EVERY_MOMENT))
     arena.each("connection cut", course, places, try_at)
 
 
@@ -49,7 +49,7 @@ def test_after_a_cut_at_any_batch_the_next_run_completes_the_work(
         return arena.once(course, at, when, Link.cut)
 
     fault = f"connection cut, batches of {batch_steps}"
-    arena.each(fault, course, sweep(course, course.places(*EVERY_MOMENT)), try_at)
+    arena.each(fault, course, sweep(course.seen, course.places(*EVERY_MOMENT)), try_at)
 
 
 @pytest.mark.parametrize("files", [mixed, plain])
@@ -67,7 +67,7 @@ def test_after_its_session_was_terminated_at_any_message_the_next_run_completes_
 
         return arena.once(course, at, when, terminate)
 
-    places = sweep(course, course.places(*EVERY_MOMENT, only="QS"))
+    places = sweep(course.seen, course.places(*EVERY_MOMENT, only="QS"))
     arena.each("pg_terminate_backend of ours", course, places, try_at)
 
 
@@ -87,7 +87,7 @@ def test_after_a_kill_of_the_client_at_any_message_the_next_run_completes_the_wo
 
         return arena.once(course, at, when, lambda _: running[0].kill(), command)
 
-    places = sweep(course, course.places(When.AFTER))
+    places = sweep(course.seen, course.places(When.AFTER))
     arena.each("kill -9 of turnback up", course, places, try_at)
 
 
@@ -116,4 +116,4 @@ def test_a_frozen_client_at_any_message_does_not_stop_the_next_run(
     places = [(at, When.AFTER) for at in pipeline]
     # The last but one gives the lock back, where one migration is left out.
     places += [place for place in course.places(When.AFTER) if place[0] < len(course.seen) - 1]
-    arena.each("frozen client", course, sweep(course, places), try_at)
+    arena.each("frozen client", course, sweep(course.seen, places), try_at)

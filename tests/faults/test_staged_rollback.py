@@ -14,7 +14,7 @@ from turnback.migrations.discovery import load_project
 from turnback.schema.read import fingerprint
 
 from tests.conftest import ProjectFactory
-from tests.faults.arena import PATIENT, Arena, Place, up
+from tests.faults.arena import PATIENT, Arena, Place, Sweep, up
 from tests.faults.command import PROGRAM
 from tests.faults.proxy import Fault, Link, Proxy, When
 from tests.faults.table import Table
@@ -87,7 +87,7 @@ def wrong(url: str, before: str) -> list[str]:
 
 @pytest.mark.parametrize("way", BACK)
 def test_a_staged_rollback_cut_off_at_any_message_is_ended_by_the_next(
-    arena: Arena, project_factory: ProjectFactory, table: Table, way: str
+    arena: Arena, project_factory: ProjectFactory, table: Table, way: str, sweep: Sweep
 ) -> None:
     folder = project(project_factory, way)
 
@@ -105,11 +105,14 @@ def test_a_staged_rollback_cut_off_at_any_message_is_ended_by_the_next(
 
     seen, found = at(None)
     assert found == []
-    for number, kind in enumerate(seen, 1):
-        for when in (When.BEFORE, When.ANSWER) if kind in "QS" else (When.BEFORE,):
-            fault = f"half done, rollback {way}, cut off"
-            with table.row(fault, AS_IF):
-                assert at((number, when))[1] == [], (seen, number, when)
+    places = [
+        (number, when)
+        for number, kind in enumerate(seen, 1)
+        for when in ((When.BEFORE, When.ANSWER) if kind in "QS" else (When.BEFORE,))
+    ]
+    for place in sweep(seen, places):
+        with table.row(f"half done, rollback {way}, cut off", AS_IF):
+            assert at(place)[1] == [], (seen, place)
 
 
 @pytest.mark.parametrize("way", BACK)

@@ -21,7 +21,7 @@ FILES = {
     "sql/0001_users.sql": "CREATE TABLE users (id int);\n",
     "rollback/0001_rollback.sql": "DROP TABLE users;\n",
     # More than a megabyte, which is read in parts.
-    "sql/0002_rows.sql": "INSERT INTO users VALUES (1);\n" * 40_000,
+    "sql/0002_rows.sql": f"INSERT INTO users VALUES (1){', (1)' * 5_000};\n" * 60,
     "rollback/0002_rollback.sql": "DELETE FROM users;\n",
 }
 # The modules and names that the manual of Python marks "Availability: not Windows", of those that
