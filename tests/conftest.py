@@ -8,19 +8,25 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
 import pytest
+from turnback.engine.session.connection import NEWEST_MAJOR, OLDEST_MAJOR
 from turnback.local.programs import binaries
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
+
+from tests.other_servers import postgres
 
 # moto reads a list of thousands of machine images for every test of RDS; read by it at import.
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 
 ProjectFactory = Callable[..., Path]
 TEMPLATE = "turnback_template"
+# The major version of the embedded server.
+EMBEDDED = 18
 MEMORY = Path("/dev/shm")
 # Far more than two of the targets of `make test` write at a time.
 _FILES_BYTES = 4 << 30
@@ -81,17 +87,61 @@ def admin(server: EmbeddedServer) -> Iterator[psycopg.Connection]:
         yield connection
 
 
+@pytest.fixture(scope="session")
+def server_of(
+    server: EmbeddedServer, admin: psycopg.Connection
+) -> Iterator[Callable[[int], tuple[str, psycopg.Connection]]]:
+    """A server of a major version: its address without a database, and a superuser's connection."""
+    found = {EMBEDDED: (server.url("").rstrip("/"), admin)}
+    with ExitStack() as opened:
+
+        def get(major: int) -> tuple[str, psycopg.Connection]:
+            if major not in found:
+                base = opened.enter_context(postgres(major))
+                connection = psycopg.connect(f"{base}/postgres", autocommit=True)
+                found[major] = base, opened.enter_context(connection)
+                connection.execute(f"CREATE DATABASE {TEMPLATE} IS_TEMPLATE true")
+            return found[major]
+
+        yield get
+
+
 _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def database(server: EmbeddedServer, admin: psycopg.Connection) -> Iterator[str]:
+def database(
+    request: pytest.FixtureRequest,
+    server_of: Callable[[int], tuple[str, psycopg.Connection]],
+) -> Iterator[str]:
     """The URL of a fresh database, a clone of the template; dropped after the test."""
+    major = getattr(request, "param", EMBEDDED)
+    base, admin = server_of(major)
     name = f"test_{next(_numbers)}"
-    # Half the work of WAL_LOG where nothing is waited for.
-    admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")
-    yield server.url(name)
+    # Half the work of WAL_LOG where nothing is waited for; before 15 there was no other way.
+    how = "STRATEGY file_copy" if major >= 15 else ""
+    admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} {how}")
+    yield f"{base}/{name}"
     admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of a module marked ``every_major`` on each supported version."""
+    mark = metafunc.definition.get_closest_marker("every_major")
+    if mark is None or "database" not in metafunc.fixturenames:
+        return
+    majors = [EMBEDDED, *(n for n in range(OLDEST_MAJOR, NEWEST_MAJOR + 1) if n != EMBEDDED)]
+    metafunc.parametrize(
+        "database",
+        [
+            major
+            if major in (EMBEDDED, *mark.args)
+            else pytest.param(major, marks=pytest.mark.slow)
+            for major in majors
+        ],
+        indirect=True,
+        ids=[f"PostgreSQL {major}" for major in majors],
+    )
 
 
 @pytest.fixture

@@ -119,7 +119,8 @@ def test_the_demo_shows_its_releases_and_leaves_nothing(temporary):
         assert (ROOT / file).is_file()
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+# Of SIGINT, test_what_a_killed_demo_leaves_is_gone_with_the_next_one has the same to say.
+@pytest.mark.parametrize("name", [pytest.param("SIGINT", marks=pytest.mark.slow), "SIGTERM"])
 def test_an_interrupted_demo_stops_everything_it_started(temporary, name):
     demo = start(temporary, "--verbose")
     read_until(demo, "in progress")
@@ -158,6 +159,7 @@ def test_what_a_killed_demo_leaves_is_gone_with_the_next_one(temporary):
     assert processes_of(folder) == []
     following.send_signal(signal.SIGINT)
     following.communicate()
+    assert following.returncode == 130
     assert list(temporary.iterdir()) == []
 
 

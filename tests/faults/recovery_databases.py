@@ -21,7 +21,7 @@ _numbers = itertools.count(1)
 
 
 class Databases:
-    """Copies of databases in which releases stand already; they go with their server."""
+    """Copies of databases in which releases stand already."""
 
     def __init__(self, server: EmbeddedServer, projects: ProjectFactory) -> None:
         self._server, self._projects = server, projects
@@ -42,6 +42,14 @@ class Databases:
         self._admin(f"CREATE DATABASE {name} TEMPLATE {base} STRATEGY file_copy")
         self._made.append(name)
         return self._server.url(name)
+
+    def drop(self) -> None:
+        """All of them, and what restores kept of them."""
+        with psycopg.connect(self._server.url(), autocommit=True) as connection:
+            names = connection.execute("SELECT datname FROM pg_database").fetchall()
+            for (name,) in names:
+                if name.startswith("way_"):
+                    connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
     def _admin(self, statement: str) -> None:
         with psycopg.connect(self._server.url(), autocommit=True) as connection:

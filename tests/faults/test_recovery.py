@@ -58,8 +58,12 @@ _met: set[str] = set()
 
 
 @pytest.fixture(scope="module")
-def databases(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Databases:
-    return Databases(server, projects_in(tmp_path_factory.mktemp("bases")))
+def databases(
+    server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Databases]:
+    made = Databases(server, projects_in(tmp_path_factory.mktemp("bases")))
+    yield made
+    made.drop()
 
 
 @pytest.fixture(scope="module")

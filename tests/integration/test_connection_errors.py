@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from turnback.engine.session import connection
 from turnback.engine.session.connect_errors import bundled_libpq
 from turnback.engine.session.connection import connect_for_own
 from turnback.errors import (
@@ -23,7 +24,9 @@ from turnback.errors import (
 from turnback.recovery.endpoint import Endpoint
 
 from tests.conftest import ProjectFactory
+from tests.integration import terminal
 from tests.integration.command_line import turnback
+from tests.other_servers import postgres
 from tests.refusing_server import refuses
 from tests.tls_proxy import TlsServer, certificate, demands_tls
 
@@ -228,3 +231,23 @@ def test_the_codes_come_from_the_libpq_that_psycopg_has_loaded() -> None:
     assert found
     # The judge of which file is loaded is the system; macOS has no such file.
     assert not maps.exists() or str(found) in maps.read_text()
+
+
+@pytest.mark.slow
+def test_a_server_older_than_postgresql_14_is_refused() -> None:
+    with postgres(13) as base:
+        answer = turnback("health", url=f"{base}/postgres")
+    assert answer.code == 5
+    assert "turnback needs PostgreSQL 14 or later" in answer.err
+
+
+def test_a_server_newer_than_those_that_are_supported_is_used_with_a_warning(
+    database: str, project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As PostgreSQL 18 was, before it was tested; there is no 19 yet.
+    monkeypatch.setattr(connection, "NEWEST_MAJOR", 17)
+    folder = project_factory({"sql/0001_t.sql": "CREATE TABLE t ();\n"})
+    answer = terminal.turnback("status", "--database-url", database, "--dir", folder)
+    assert answer.code == 0
+    assert "warning: the server is PostgreSQL 18" in answer.err
+    assert "tested with 14 to 17" in answer.err

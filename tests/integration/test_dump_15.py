@@ -11,7 +11,7 @@ from turnback.local.scratch import scratch
 from turnback.recovery.model import RestoreState
 
 from tests.dumps import EVERYTHING, Memory, contents, dump, request, restore
-from tests.postgres_15 import postgres_15
+from tests.other_servers import postgres
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,7 @@ def german() -> Iterator[str]:
             text=True,
         )
         assert (folder / "de_DE.UTF-8").is_dir(), made.stderr
-        with postgres_15({"lc_messages": "de_DE.UTF-8"}, {"LOCPATH": str(folder)}) as base:
+        with postgres(15, {"lc_messages": "de_DE.UTF-8"}, {"LOCPATH": str(folder)}) as base:
             with (
                 psycopg.connect(f"{base}/postgres") as connection,
                 pytest.raises(psycopg.errors.DivisionByZero, match="Division durch Null"),
@@ -81,7 +81,7 @@ def test_what_it_cannot_make_is_reported_without_words_that_may_hold_values(owne
 @pytest.fixture
 def subscribed() -> Iterator[tuple[str, str]]:
     """A database that subscribes to another one of the same server; and that one."""
-    with postgres_15({"wal_level": "logical", "wal_retrieve_retry_interval": "100ms"}) as base:
+    with postgres(15, {"wal_level": "logical", "wal_retrieve_retry_interval": "100ms"}) as base:
         with psycopg.connect(f"{base}/postgres", autocommit=True) as admin:
             admin.execute("CREATE DATABASE source")
             admin.execute("CREATE DATABASE copy")

@@ -38,7 +38,7 @@ from turnback.recovery.dumps.fill import Filling
 
 from tests.dumps import Memory, dump, request, restore
 from tests.filled import fill
-from tests.postgres_15 import postgres_15
+from tests.other_servers import postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = ["18", "15", "15-to-18"]
@@ -230,7 +230,7 @@ def newest(server: EmbeddedServer, admin: psycopg.Connection[Any]) -> Server:
 @pytest.fixture(scope="session")
 def oldest() -> Iterator[Server]:
     """PostgreSQL 15, likewise."""
-    with postgres_15() as base:
+    with postgres(15) as base:
         with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
             for statement in ROLES.split(";")[:-1]:
                 connection.execute(statement.encode())

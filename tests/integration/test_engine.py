@@ -26,6 +26,7 @@ from turnback.migrations.discovery import load_project
 from tests.conftest import ProjectFactory
 from tests.integration.terminal import until
 
+pytestmark = pytest.mark.every_major(15)
 QUICK = Options(lock_timeout_ms=100, lock_retry_s=0.5, runner_wait_s=0.3)
 
 

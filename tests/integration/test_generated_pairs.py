@@ -10,19 +10,13 @@ from __future__ import annotations
 
 import random
 import re
-import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from turnback.local.programs import server_account
-from turnback.local.scratch import scratch
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project
 from turnback.rehearsal.proof import rehearse
@@ -32,9 +26,9 @@ from turnback.rehearsal.verdict import UNPROVEN, Verdict
 from tests.conftest import ProjectFactory
 from tests.dumps import pg_dump_schema
 from tests.integration.pairs import ROLES, Pair, pair
+from tests.other_servers import postgres
 
 PAIRS = 200
-POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
 _ENTRY = re.compile(r"^-- (?:Data for )?Name: .*\n--\n", re.MULTILINE)
 _SCHEMA = re.compile(r"\bp\d+(?=\b|_)")
 # The parts of a dump by schema, each a list of statements.
@@ -195,36 +189,13 @@ def judge(server: EmbeddedServer, admin: psycopg.Connection) -> Iterator[Judge]:
 
 @pytest.fixture
 def judge_15() -> Iterator[Judge]:
-    """The judge on PostgreSQL 15, where it is installed as Debian has it."""
-    if not (POSTGRES_15 / "postgres").is_file():
-        pytest.skip(f"PostgreSQL 15 is not in {POSTGRES_15}")
+    """The judge on PostgreSQL 15, where its programs are installed."""
     with (
-        scratch("tests") as folder,
-        started(folder) as url,
-        psycopg.connect(url, autocommit=True) as admin,
-        judging(url, admin) as found,
+        postgres(15, {"wal_level": "logical"}) as base,
+        psycopg.connect(f"{base}/postgres", autocommit=True) as admin,
+        judging(f"{base}/postgres", admin) as found,
     ):
         yield found
-
-
-@contextmanager
-def started(folder: Path) -> Iterator[str]:
-    """A PostgreSQL 15 in a folder; its address."""
-    account = server_account()
-    who: dict[str, Any] = {}
-    if account:
-        account.owns(folder)
-        who = {"user": account.uid, "group": account.gid, "extra_groups": []}
-
-    def run(program: str, *options: str | Path) -> None:
-        command = [POSTGRES_15 / program, "-D", folder / "data", *options]
-        subprocess.run(command, check=True, capture_output=True, cwd="/", env={}, **who)
-
-    run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
-    settings = f"-k {folder} -c listen_addresses='' -c fsync=off -c wal_level=logical"
-    run("pg_ctl", "-w", "-l", folder / "log", "-o", settings, "start")
-    yield f"postgresql://postgres@/postgres?host={quote(str(folder), safe='')}"
-    run("pg_ctl", "-m", "immediate", "stop")
 
 
 @contextmanager

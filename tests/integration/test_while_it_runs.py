@@ -385,7 +385,15 @@ def _into(where: str, *arguments: str, url: str, folder: Path) -> Answer:
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
-CLOSED = [">&-", "> /dev/full", "2>&-", "2> /dev/full", "> /dev/full 2>&1", "<&- >&- 2>&-"]
+# Both outputs at once, and one of them by `make slow`.
+CLOSED = [
+    "> /dev/full 2>&1",
+    "<&- >&- 2>&-",
+    *(
+        pytest.param(where, marks=pytest.mark.slow)
+        for where in (">&-", "> /dev/full", "2>&-", "2> /dev/full")
+    ),
+]
 
 
 @pytest.mark.parametrize("where", CLOSED)

@@ -20,7 +20,7 @@ import click
 from turnback.cli.options import is_embedded_chosen
 from turnback.cli.output import Output, human_ms, is_verbose
 from turnback.engine import Engine, Options, RunContext
-from turnback.engine.session.connection import describe, read_address
+from turnback.engine.session.connection import describe, read_address, untested
 from turnback.engine.session.events import Event, EventKind
 from turnback.errors import ConfigurationError, DatabaseNotReady
 from turnback.wording import duration
@@ -122,8 +122,10 @@ def open_engine(
             )
 
         wait_s = (options or Options()).runner_wait_s
-        engine = _writer(connect, wait_s, out) if writes else connect()
-        yield stack.enter_context(engine)
+        engine = stack.enter_context(_writer(connect, wait_s, out) if writes else connect())
+        if warning := untested(engine.connection):
+            out.warn(warning)
+        yield engine
 
 
 def _writer(connect: Callable[[], Engine], wait_s: float, out: Output) -> Engine:

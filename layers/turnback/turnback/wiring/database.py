@@ -76,6 +76,7 @@ class Database:
         self, release: str | None, endpoint: Endpoint, listener: Listener, history_schema: str
     ) -> Engine:
         from turnback.engine import Engine, Options, RunContext
+        from turnback.engine.session.connection import untested
 
         order = self._of.order
 
@@ -91,6 +92,8 @@ class Database:
         engine = endpoint.connected(connect)
         # What a standby shows may be old, and a run decides by it.
         engine.refuse_read_only()
+        if warning := untested(engine.connection):
+            self._of.log.warning(warning)
         return engine
 
     @property

@@ -32,6 +32,9 @@ READING = {
     "IntervalStyle": "postgres",
     "xmloption": "content",
 }
+# The major versions of PostgreSQL that turnback is tested with (docs/install.md). An older server
+# does not know a setting of the session, and so it refuses the connection.
+OLDEST_MAJOR, NEWEST_MAJOR = 14, 18
 # From this version of the server on there is a setting that others do not know.
 _TRANSACTION_TIMEOUT_SINCE = 170000
 # Who gives these in the address, in PGOPTIONS or in a service file means this session.
@@ -135,6 +138,16 @@ def _connect(parameters: Mapping[str, str | int | None]) -> Connection:
         return psycopg.connect(address, autocommit=True, prepare_threshold=None)
     except psycopg.OperationalError as exc:
         raise explain(exc, parameters, address, _describe(parameters)) from exc
+
+
+def untested(connection: Connection) -> str | None:
+    """A warning where turnback was never tested with a server as new as this one; else None."""
+    if connection.info.server_version // 10_000 <= NEWEST_MAJOR:
+        return None
+    return (
+        f"the server is PostgreSQL {connection.info.parameter_status('server_version')}; turnback "
+        f"was tested with {OLDEST_MAJOR} to {NEWEST_MAJOR}"
+    )
 
 
 def _has_transaction_timeout(connection: Connection) -> bool:
