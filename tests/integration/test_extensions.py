@@ -17,7 +17,7 @@ from turnback.rehearsal.rights import AUTHENTICATION
 from turnback.rehearsal.server import shadow_server
 from turnback.rehearsal.shadow import Shadow
 
-from tests.postgres_15 import postgres_15
+from tests.other_servers import postgres
 
 # They read or write files, pages and the log of the server; RDS has none of them.
 REFUSED = {"file_fdw", "pageinspect", "pg_logicalinspect", "pg_surgery", "pg_walinspect"}
@@ -73,7 +73,7 @@ def test_pgcrypto_uuid_ossp_and_sslinfo_answer_as_those_of_debian(
     monkeypatch.syspath_prepend(str(postgres_layer))
     with shadow_server() as server, Shadow.on_throw_away(server).database() as url:
         assert answers(url)[0][:4] == found[:4]
-    with postgres_15() as base:
+    with postgres(15) as base:
         expected, originals = answers(f"{base}/postgres")
     assert found == expected
     # The version for PostgreSQL 18 has one function more.

@@ -18,7 +18,7 @@ from turnback.sql.script import prepare
 from turnback.sql.statements import split
 
 from tests.integration.lock_panel import SCHEMA, STRONG, Psql, statements
-from tests.postgres_15 import postgres_15
+from tests.other_servers import postgres
 
 # One of a kind of relation each, and what is followed by oid: its table or name is gone.
 GATE = """
@@ -105,7 +105,7 @@ def test_the_trace_reports_the_locks_of_every_statement_of_the_panel(panel: str)
 
 @pytest.mark.slow
 def test_the_trace_reports_the_locks_of_every_statement_on_postgres_15() -> None:
-    with postgres_15() as base, furnished(f"{base}/postgres") as url:
+    with postgres(15) as base, furnished(f"{base}/postgres") as url:
         assert differing(url, statements(15)) == []
 
 
