@@ -10,7 +10,7 @@ import pytest
 from turnback.migrations.discovery import load_project
 from turnback.migrations.model import Script
 from turnback.sql.lint.linter import lint
-from turnback.sql.lint.rules.transaction import locks
+from turnback.sql.lint.locked import locks
 from turnback.sql.lint.step import LintStep, steps
 from turnback.sql.lint.work import slow_work
 from turnback.sql.statements import split

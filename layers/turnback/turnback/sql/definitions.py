@@ -95,7 +95,10 @@ def constraint_of(node: Node, table: Table, column: str | None = None) -> Constr
     target = table_name(node["pktable"]) if kind == "foreign" else ""
     validated = not node.get("skip_validation", False)
     on_delete = node.get("fk_del_action", "a")
-    return Constraint(name, kind, columns, validated, filled(node), target, on_delete)
+    target_columns = tuple(strings(node.get("pk_attrs", ())))
+    return Constraint(
+        name, kind, columns, validated, filled(node), target, on_delete, target_columns
+    )
 
 
 def filled(node: Node) -> tuple[str, ...]:

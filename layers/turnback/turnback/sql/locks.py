@@ -57,8 +57,13 @@ _NOT_INHERITED = {
     "AT_DisableRule",
     "AT_SetLogged",
     "AT_SetUnLogged",
+    "AT_SetOptions",
+    "AT_ResetOptions",
+    "AT_SetCompression",
     "AT_SetTableSpace",
     "AT_SetAccessMethod",
+    "AT_AddOf",
+    "AT_DropOf",
 }
 _TABLE, _INDEX = "OBJECT_TABLE", "OBJECT_INDEX"
 _RELATIONS = {
@@ -96,11 +101,12 @@ class TableLock:
         parts: its name, as the statement has it.
         level: the number of the mode.
         kind: the parser's word for what the relation is, as far as the statement says.
-        reach: what is locked with it: ``partitions``, or ``children`` (those, and heirs), by the
-            same mode; ``default`` (the default partition, whatever the mode); ``dropped``
-            (children, the table of an index, the parent with its default partition, and the
-            tables that foreign keys point at); ``indexes`` (those of the table, whatever the
-            mode; who reads a table locks them too); or nothing.
+        reach: what is locked with it: ``partitions``, ``heirs`` (those that inherit from it, or
+            are its partitions), or ``children`` (these, and theirs), by the same mode; ``default``
+            (the default partition, whatever the mode); ``dropped`` (children, the table of an
+            index, the parent with its default partition, and the tables that foreign keys point
+            at); ``indexes`` (those of the table, whatever the mode; who reads a table locks them
+            too); or nothing.
     """
 
     parts: tuple[str, ...]
@@ -234,7 +240,9 @@ def _altered(tree: Node) -> Iterator[TableLock]:
         elif subtype.startswith(("AT_EnableTrig", "AT_DisableTrig")):
             reach = reach or "partitions"
         elif subtype not in _NOT_INHERITED:
-            reach = "children"
+            # ONLY leaves the column to the children, as one of their own.
+            direct = subtype == "AT_DropColumn" and not tree["relation"].get("inh")
+            reach = "heirs" if direct else "children"
         strongest = max(strongest, level)
     yield _lock(tree["relation"], strongest, kind, reach)
 

@@ -17,6 +17,7 @@ from turnback.sql.definitions import (
 from turnback.sql.statements import Statement, json_value
 from turnback.sql.tables import Column, Function, Schema, Table
 from turnback.sql.tree import (
+    Named,
     Node,
     column_refs,
     commands,
@@ -57,7 +58,8 @@ def _tables(schema: Schema, statement: Statement, born: str) -> Schema:
         case "CreateStmt":
             return _create(schema, tree, born)
         case "CreateForeignTableStmt":
-            return _create(schema, tree["base"], born)
+            server = Named("OBJECT_FOREIGN_SERVER", tree["servername"])
+            return _create(schema, tree["base"], born, frozenset({server}))
         case "CreateTableAsStmt":
             return _made(schema, tree["into"]["rel"], bool(tree.get("if_not_exists")), born)
         case "SelectStmt" if "intoClause" in tree:
@@ -149,7 +151,12 @@ def _trigger(schema: Schema, tree: Node) -> Schema:
     texts = [tree.get(field) for field in ("whenClause", "whereClause", "actions")]
     names = (*column_refs(texts), *strings(tree.get("columns", ())))
     name = tree.get("trigname") or tree["rulename"]
-    return schema.with_table(replace(table, triggers={**table.triggers, name: names}))
+    called = {Named("OBJECT_FUNCTION", dotted(tree["funcname"]))} if "funcname" in tree else set()
+    return schema.with_table(
+        replace(
+            table, triggers={**table.triggers, name: names}, needs=table.needs | frozenset(called)
+        )
+    )
 
 
 _OTHERS: dict[str, Callable[[Schema, Node], Schema]] = {
@@ -165,12 +172,15 @@ _OTHERS: dict[str, Callable[[Schema, Node], Schema]] = {
 }
 
 
-def _create(schema: Schema, tree: Node, born: str) -> Schema:
+def _create(schema: Schema, tree: Node, born: str, needs: frozenset[Named] = frozenset()) -> Schema:
     name = table_name(tree["relation"])
     if tree.get("if_not_exists") and schema.find(name):
         return schema
     parents = tuple(table_name(item["RangeVar"]) for item in tree.get("inhRelations", ()))
-    table = Table(name, born, "partspec" in tree, parents=parents)
+    if of := tree.get("ofTypename"):
+        needs |= {Named("OBJECT_TYPE", dotted(of["names"]))}
+    default = bool(tree.get("partbound", {}).get("is_default"))
+    table = Table(name, born, "partspec" in tree, parents=parents, is_default=default, needs=needs)
     elements = tree.get("tableElts", ())
     for element in elements:
         if column := element.get("ColumnDef"):
@@ -205,11 +215,27 @@ def _alter(schema: Schema, tree: Node) -> Schema:
         table = _altered(table, command)
     schema = schema.with_table(table)
     for command in commands(tree):
-        if command["subtype"] == "AT_AttachPartition":
-            child = schema.find(table_name(definition(command)[1]["name"]))
-            if child:
-                schema = schema.with_table(replace(child, parents=(*child.parents, table.name)))
+        schema = _related(schema, table.name, command)
     return schema
+
+
+def _related(schema: Schema, name: str, command: Node) -> Schema:
+    """The schema after a subcommand that makes a table a child of another one, or no more."""
+    _, node = definition(command)
+    subtype = command["subtype"]
+    if subtype in ("AT_AttachPartition", "AT_DetachPartition"):
+        child, parent = schema.find(table_name(node["name"])), name
+    elif subtype in ("AT_AddInherit", "AT_DropInherit"):
+        child, parent = schema.find(name), table_name(node)
+    else:
+        return schema
+    if child is None:
+        return schema
+    parents = tuple(known for known in child.parents if known != parent)
+    if subtype in ("AT_AttachPartition", "AT_AddInherit"):
+        parents = (*parents, parent)
+    default = bool(node.get("bound", {}).get("is_default"))
+    return schema.with_table(replace(child, parents=parents, is_default=default))
 
 
 def _altered(table: Table, command: Node) -> Table:
@@ -373,6 +399,10 @@ def moved(schema: Schema, old: str, new: str) -> Schema:
     if table is None:
         return schema
     schema = schema.without(old).with_table(replace(table, name=new))
+    for child in schema.heirs.get(old, ()):
+        if heir := schema.find(child):
+            parents = tuple(new if name == old else name for name in heir.parents)
+            schema = schema.with_table(replace(heir, parents=parents))
     for other in list(schema.tables.values()):
         if any(item.references == old for item in other.constraints):
             pointed = tuple(

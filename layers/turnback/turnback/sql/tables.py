@@ -57,6 +57,7 @@ class Constraint:
         validated: whether PostgreSQL has read every row for it.
         filled: the columns a check proves to be not null.
         references: the table a foreign key points at.
+        target_columns: those it points at; empty for the primary key.
         on_delete: the parser's letter for what a foreign key does to its rows when theirs are
             deleted: ``a`` nothing, ``c`` delete, ``n`` set null, ``d`` set default.
     """
@@ -68,6 +69,7 @@ class Constraint:
     filled: tuple[str, ...] = ()
     references: str = ""
     on_delete: str = "a"
+    target_columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ class Table:
         born: path of the script that made it.
         partitioned: whether its rows are in partitions.
         parents: the tables it inherits from, or is a partition of.
+        is_default: whether it is the default partition.
+        needs: the type that it is of, its foreign server, and the functions of its triggers.
         triggers: by name, the columns that each one's OF and WHEN name.
         policies: by name, the columns that each one's expressions name.
         row_security: whether row level security is enabled.
@@ -120,6 +124,8 @@ class Table:
     triggers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     policies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     row_security: bool = False
+    is_default: bool = False
+    needs: frozenset[Named] = frozenset()
 
     def column(self, name: str) -> Column | None:
         """The column of this name."""

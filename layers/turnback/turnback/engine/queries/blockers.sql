@@ -6,11 +6,12 @@ WITH RECURSIVE wanted (oid, level, reach) AS (
                       pg_catalog.unnest(%(levels)s::integer[]),
                       pg_catalog.unnest(%(reach)s::text[])) AS w (oid, level, reach)
      UNION
-    SELECT h.inhrelid, w.level, w.reach
+    SELECT h.inhrelid, w.level, CASE WHEN w.reach <> 'heirs' THEN w.reach END
       FROM wanted w
       JOIN pg_catalog.pg_inherits h ON h.inhparent = w.oid
       JOIN pg_catalog.pg_class r ON r.oid = h.inhrelid
-     WHERE w.reach IN ('children', 'dropped') OR (w.reach = 'partitions' AND r.relispartition)),
+     WHERE w.reach IN ('heirs', 'children', 'dropped')
+        OR (w.reach = 'partitions' AND r.relispartition)),
 locked (oid, level) AS (
     SELECT oid, level FROM wanted
      UNION

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from turnback.sql.lint.locked import locks
 from turnback.sql.lint.model import Finding
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.work import SlowWork, slow_work
 from turnback.sql.lint.writing import NEXT
-from turnback.sql.locks import ACCESS_EXCLUSIVE, SHARE_ROW, locks_of
-from turnback.sql.tables import Constraint
+from turnback.sql.locks import ACCESS_EXCLUSIVE, SHARE_ROW
 from turnback.sql.tree import (
     Node,
-    commands,
     constants,
     dotted,
-    joined,
-    objects,
-    table_name,
 )
 
 # Work that a rule of the 1xx group reports: once that is fixed, it is slow no more.
 _FOUND_ELSEWHERE = {"index", "not_null", "foreign", "check", "type", "unique", "default"}
 _NO_CHANGE = ("VariableSetStmt", "SelectStmt")
-_WITH_ROWS = ("OBJECT_TABLE", "OBJECT_MATVIEW", "OBJECT_FOREIGN_TABLE")
 
 
 def transaction_rules(found: Sequence[LintStep]) -> Iterator[Finding]:
@@ -159,45 +154,3 @@ def _used(step: LintStep, values: object) -> list[str]:
 def blocks(level: int) -> str:
     """Whom a lock shuts out."""
     return "readers and writers" if level == ACCESS_EXCLUSIVE else "writers"
-
-
-def locks(step: LintStep) -> dict[str, int]:
-    """The strongest lock the statement takes on each table that was there before.
-
-    Those of reading and of changing rows are left out: they keep no row but their own.
-    """
-    strongest: dict[str, int] = {}
-    for table, level in _lock_requests(step):
-        if step.in_use(table):
-            strongest[table] = max(level, strongest.get(table, 0))
-    return strongest
-
-
-def _lock_requests(step: LintStep) -> Iterator[tuple[str, int]]:
-    for lock in locks_of(step.statement):
-        name = joined(list(lock.parts))
-        if lock.kind in _WITH_ROWS:
-            yield name, lock.level
-        elif lock.kind == "OBJECT_INDEX" and (owner := step.schema.owner_of_index(name)):
-            yield owner.name, lock.level
-    yield from ((item.references, ACCESS_EXCLUSIVE) for item in _dropped_keys(step))
-
-
-def _dropped_keys(step: LintStep) -> Iterator[Constraint]:
-    """The foreign keys that go: their triggers on the tables that they point at go too."""
-    dropped = dict[str, list[Node] | None]()
-    if step.kind == "DropStmt" and step.tree["removeType"] == "OBJECT_TABLE":
-        dropped = {joined(parts): None for parts in objects(step.tree)}
-    elif step.kind == "AlterTableStmt":
-        dropped = {table_name(step.tree["relation"]): commands(step.tree)}
-    for name, parts in dropped.items():
-        table = step.table(name)
-        for item in table.constraints if table else ():
-            if item.references and (parts is None or any(_drops(part, item) for part in parts)):
-                yield item
-
-
-def _drops(command: Node, constraint: Constraint) -> bool:
-    name, subtype = command.get("name"), command["subtype"]
-    by_name = subtype == "AT_DropConstraint" and constraint.name == name
-    return by_name or (subtype == "AT_DropColumn" and name in constraint.columns)
