@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,15 @@ from turnback.errors import ConfigurationError
 from turnback.local.contrib import fetch_contrib
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
+from turnback.migrations.discovery import load_project
 from turnback.rehearsal.extensions import FOLDER
+from turnback.rehearsal.proof import rehearse
 from turnback.rehearsal.rights import AUTHENTICATION
 from turnback.rehearsal.server import shadow_server
 from turnback.rehearsal.shadow import Shadow
 
+from tests.conftest import ProjectFactory
+from tests.integration.command_line import turnback
 from tests.other_servers import postgres
 
 # They read or write files, pages and the log of the server; RDS has none of them.
@@ -104,3 +109,129 @@ def test_without_a_registry_the_download_says_so(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigurationError, match="neither pip nor uv"):
         fetch_contrib(said.append)
+
+
+# One migration for each stand-in, as the manuals of the extensions write them.
+USES = {
+    "postgis": (
+        "CREATE EXTENSION postgis VERSION '3.4.0'; CREATE TABLE places (id int,"
+        "  at geometry(Point,4326) NOT NULL, area geography(MultiPolygonZ),"
+        "  size float8 GENERATED ALWAYS AS (ST_Length(at)) STORED, CHECK (ST_IsValid(at)));"
+        "CREATE INDEX places_at ON places USING gist (at);"
+        "CREATE INDEX places_at_2 ON places USING spgist (at);"
+        "CREATE INDEX ON places USING brin (at);"
+        "INSERT INTO places SELECT n, ST_SetSRID(ST_MakePoint(n, n), 4326)"
+        "  FROM generate_series(1, 2000) n;"
+        "UPDATE places SET at = ST_Transform(ST_GeomFromText('POINT(1 2)', 3857), 4326)"
+        "  WHERE at && ST_MakeEnvelope(1, 1, 2, 2, 4326) OR ST_DWithin(at, at, 5);"
+        "SELECT AddGeometryColumn('places', 'way', 4326, 'LINESTRING', 2);"
+        "ALTER EXTENSION postgis UPDATE TO '3.5.0';",
+        "DROP TABLE places; DROP EXTENSION postgis;",
+    ),
+    "timescaledb": (
+        "CREATE EXTENSION timescaledb; CREATE TABLE metrics (time timestamptz, value float8);"
+        "SELECT create_hypertable('metrics', by_range('time'));"
+        "SELECT add_retention_policy('metrics', drop_after => INTERVAL '30 days');"
+        "CREATE VIEW hourly AS SELECT time_bucket('1 hour', time) AS hour, last(value, time)"
+        "  FROM metrics GROUP BY 1;",
+        "SELECT remove_retention_policy('metrics'); DROP VIEW hourly; DROP TABLE metrics;"
+        "DROP EXTENSION timescaledb;",
+    ),
+    "pg_cron": (
+        "CREATE EXTENSION pg_cron; SELECT cron.schedule('nightly', '0 3 * * *', 'VACUUM');"
+        "SELECT cron.unschedule('nightly'); SELECT cron.schedule('5 * * * *', 'SELECT 1');",
+        "DELETE FROM cron.job; DROP EXTENSION pg_cron;",
+    ),
+    "pg_partman": (
+        "CREATE SCHEMA partman; CREATE EXTENSION pg_partman SCHEMA partman;"
+        "CREATE TABLE events (at timestamptz NOT NULL) PARTITION BY RANGE (at);"
+        "SELECT partman.create_parent(p_parent_table => 'public.events', p_control => 'at',"
+        "  p_interval => '1 day'); CALL partman.run_maintenance_proc();",
+        "DROP TABLE events; DROP TABLE partman.template_public_events; DROP EXTENSION pg_partman;"
+        "DROP SCHEMA partman;",
+    ),
+    "aws_s3": (
+        "CREATE EXTENSION aws_s3 CASCADE; SELECT * FROM aws_s3.query_export_to_s3('SELECT 1',"
+        "  aws_commons.create_s3_uri('bucket', 'key', 'eu-west-1'), options := 'format csv');",
+        "DROP EXTENSION aws_s3; DROP EXTENSION aws_commons;",
+    ),
+    "aws_lambda": (
+        "CREATE EXTENSION aws_lambda CASCADE; SELECT * FROM aws_lambda.invoke("
+        "  aws_commons.create_lambda_function_arn('name'), '{}'::json, 'Event');",
+        "DROP EXTENSION aws_lambda;",
+    ),
+    "pgaudit": (
+        "CREATE EXTENSION pgaudit; CREATE TABLE t ();",
+        "DROP TABLE t; DROP EXTENSION pgaudit;",
+    ),
+    "pg_repack": ("CREATE EXTENSION pg_repack;", "DROP EXTENSION pg_repack;"),
+    "pg_net": (
+        "CREATE SCHEMA extensions; CREATE EXTENSION pg_net SCHEMA extensions;"
+        "SELECT net.http_post('https://example.com', '{}'::jsonb, timeout_milliseconds := 1);",
+        "DROP EXTENSION pg_net; DROP SCHEMA extensions;",
+    ),
+    "rds_tools": (
+        "CREATE EXTENSION rds_tools; SELECT * FROM rds_tools.role_password_encryption_type();",
+        "DROP EXTENSION rds_tools;",
+    ),
+    "xml2": (
+        "CREATE EXTENSION xml2; CREATE TABLE x (a text CHECK (xml_valid(a)));"
+        "INSERT INTO x VALUES ('<a/>');",
+        "DROP TABLE x; DROP EXTENSION xml2;",
+    ),
+}
+
+
+def test_migrations_that_use_an_extension_of_no_build_are_proven_with_its_stand_in(
+    shadow: Shadow, project_factory: ProjectFactory
+) -> None:
+    files = {}
+    for number, (forward, rollback) in enumerate(USES.values(), 1):
+        files[f"sql/{number:04}_m.sql"] = forward
+        files[f"rollback/{number:04}_rollback.sql"] = rollback
+    project = load_project(project_factory(files))
+    found = rehearse(project, project.migrations, shadow)
+    assert [(one.rollback, one.error, one.rows) for one in found.migrations] == (
+        [("exact", None, [])] * len(USES)
+    )
+    assert found.proven
+    assert found.stand_ins == sorted(USES)
+
+
+def test_the_modifier_of_a_geometry_is_compared_and_suggested(
+    shadow: Shadow, project_factory: ProjectFactory
+) -> None:
+    project = load_project(
+        project_factory(
+            {
+                "sql/0001_a.sql": "CREATE EXTENSION postgis;"
+                "CREATE TABLE p (at geometry(Point,4326));",
+                "rollback/0001_rollback.sql": "DROP TABLE p; DROP EXTENSION postgis;",
+                "sql/0002_b.sql": "ALTER TABLE p ALTER COLUMN at TYPE geometry(PointZ,3857);",
+                "rollback/0002_rollback.sql": "ALTER TABLE p ALTER COLUMN at "
+                "TYPE geometry(PointZ,4326);",
+            }
+        )
+    )
+    found = rehearse(project, project.migrations, shadow).migrations[1]
+    assert found.rollback == "differs"
+    assert "geometry(Point,4326) ≠ public.geometry(PointZ,4326)" in str(found.differences[0])
+    assert found.suggestions == [
+        "ALTER TABLE public.p ALTER COLUMN at TYPE public.geometry(Point,4326) "
+        "USING at::public.geometry(Point,4326);"
+    ]
+
+
+def test_the_command_names_a_stand_in_and_a_server_of_ones_own_has_none(
+    server: EmbeddedServer, project_factory: ProjectFactory
+) -> None:
+    forward, rollback = USES["pg_cron"]
+    folder = project_factory({"sql/0001_a.sql": forward, "rollback/0001_rollback.sql": rollback})
+    answer = turnback("rehearse", "--all", folder=folder)
+    assert answer.code == 0
+    assert "pg_cron: a stand-in; what it computes was not proven" in answer.out
+    document = json.loads(turnback("rehearse", "--all", "--json", folder=folder).out)
+    assert document["stand_ins"] == ["pg_cron"]
+    refused = turnback("rehearse", "--all", "--shadow-url", server.url(), folder=folder)
+    assert refused.code == 3
+    assert 'extension "pg_cron" is not available' in refused.out

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from turnback.errors import MigrationFailed, VerificationFailed
 from turnback.runs.order import Order
+from turnback.runs.reporting.words import proof
 from turnback.runs.state import (
     ApplicationProgress,
     CancelRecord,
@@ -204,7 +205,7 @@ DEFAULTS: list[tuple[type[Stated], dict[str, Any]]] = [
     (StepRecord, {"began": None}),
     (CancelRecord, {"by": None, "at": None, "reason": None}),
     (TracedStatement, {"locks": [], "rewrites": [], "scans": []}),
-    (RehearsalRecord, {"status": "", "migrations": []}),
+    (RehearsalRecord, {"status": "", "migrations": [], "stand_ins": []}),
     (RestoreLoss, {"since": None, "seconds": None}),
     (RunReport, {"version": 0, "run": ""}),
 ]
@@ -260,6 +261,10 @@ def test_a_snapshot_and_a_rehearsal_are_there_only_by_their_own_words() -> None:
     assert RunSnapshot(state="available").available
     assert not RunSnapshot(state="creating").available
     assert RunRehearsal(status="proven").proven
+    named = proof(RunRehearsal(status="proven", stand_ins=("postgis",)))
+    assert named == (
+        "every rollback is proven, with stand-ins for postgis, whose results were not proven"
+    )
     assert not RunRehearsal(status="unproven").proven
 
 

@@ -12,6 +12,13 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _WITHOUT_WIDTH = "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
 
 
+def unproven_extensions(stand_ins: Sequence[str]) -> str:
+    """What to add to a verdict that was found with stand-ins of extensions; it may be nothing."""
+    if not stand_ins:
+        return ""
+    return f", with stand-ins for {', '.join(stand_ins)}, whose results were not proven"
+
+
 def counted(number: int, noun: str) -> str:
     """``1 migration``, ``2 migrations``, ``1,200 rows``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

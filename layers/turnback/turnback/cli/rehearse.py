@@ -323,9 +323,11 @@ def _close(result: Rehearsed, began: float, out: Output) -> int:
         out.result(f"\nAll of them as one release: {difference}")
     if result.proven:
         out.result(f"\n{_proven(result)} in {took}.")
-        return 0
-    out.result(f"\n{number} rehearsed in {took}: {'; '.join(_faults(result))}.")
-    return 3
+    else:
+        out.result(f"\n{number} rehearsed in {took}: {'; '.join(_faults(result))}.")
+    for name in result.stand_ins:
+        out.result(f"{name}: a stand-in; what it computes was not proven")
+    return 0 if result.proven else 3
 
 
 def _proven(result: Rehearsed) -> str:

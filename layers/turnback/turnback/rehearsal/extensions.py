@@ -18,12 +18,14 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import re
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from turnback.engine.session.message import Connection, rows, send
-from turnback.sql.quoting import literal
+from turnback.sql.quoting import NAME, literal, plain
 
 FOLDER = Path(__file__).with_name("stand_ins")
 # What the comment of a stand-in begins with; of the others in the folder it does not.
@@ -38,6 +40,7 @@ TRUSTED = (
     *("pg_stat_statements", "pg_visibility", "pgrowlocks", "pgstattuple", "postgres_fdw"),
     *("refint", "vector"),
 )
+_CREATED = re.compile(rf"\bCREATE\s+EXTENSION\s+(?:IF\s+NOT\s+EXISTS\s+)?({NAME})", re.IGNORECASE)
 # What pgcrypto is linked with. Every system that is supported has them, but a container need not.
 _LIBRARIES = ("libcrypto.so.3", "libz.so.1")
 
@@ -86,14 +89,22 @@ def extension_settings(
     }
 
 
-def stand_ins(connection: Connection) -> set[str]:
-    """The extensions of a server that are stand-ins, whether or not they were created."""
+def stand_ins(connection: Connection, scripts: Iterable[str]) -> list[str]:
+    """The stand-ins that a rehearsal has used.
+
+    Args:
+        connection: with the shadow database.
+        scripts: what has run there; an extension may be gone again.
+    """
+    named = {literal(plain(name)) for text in scripts for name in _CREATED.findall(text)}
     found = send(
         connection,
         "SELECT name FROM pg_catalog.pg_available_extensions "
-        f"WHERE pg_catalog.starts_with(comment, {literal(STAND_IN)})",
+        f"WHERE pg_catalog.starts_with(comment, {literal(STAND_IN)}) "
+        f"AND (installed_version IS NOT NULL OR name IN ({', '.join(sorted(named)) or 'NULL'})) "
+        "ORDER BY 1",
     )[0]
-    return {str(name) for (name,) in rows(found)}
+    return [str(name) for (name,) in rows(found)]
 
 
 def _write(file: Path, folder: Path) -> None:

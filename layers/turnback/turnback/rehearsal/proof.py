@@ -18,6 +18,7 @@ from turnback.engine.session.message import Connection, ServerError, rows, send
 from turnback.errors import MigrationFailed, TurnbackError
 from turnback.migrations.checksums import scripts_of
 from turnback.migrations.model import Migration, Project
+from turnback.rehearsal.extensions import stand_ins
 from turnback.rehearsal.rights import APPLICATION, LIMITS, Superuser, is_repeated
 from turnback.rehearsal.shadow import Shadow
 from turnback.rehearsal.shadow_sql import run_shadow_sql
@@ -123,6 +124,7 @@ def rehearse(
             before = after
         if start is not None and all(one.forward == "applied" for one in result.migrations):
             _prove_release(database, chosen, start, result)
+        result.stand_ins = database.stand_ins()
     result.not_compared = sorted(database.not_compared)
     return result
 
@@ -309,6 +311,10 @@ class _ShadowDatabase:
             and not runnable.one_by_one
             and any(map(is_repeated, runnable.statements or ()))
         )
+
+    def stand_ins(self) -> list[str]:
+        """The extensions that were used and are stand-ins."""
+        return stand_ins(self.connection, self._scripts)
 
     def state(self) -> State:
         """The shadow database as it is now."""

@@ -15,7 +15,7 @@ from turnback.engine.session.message import Connection, ServerError, rows, send
 from turnback.engine.session.query import own_statements
 from turnback.errors import SnapshotFailed
 from turnback.sql.parser import SqlSyntaxError
-from turnback.sql.quoting import identifier, literal
+from turnback.sql.quoting import NAME, identifier, literal, plain
 from turnback.sql.statements import Statement, split
 from turnback.sql.tree import made, table_name
 
@@ -40,9 +40,8 @@ UNION ALL SELECT 'schema', nspname, NULL FROM pg_catalog.pg_namespace n
         AND d.objid = n.oid AND d.deptype = 'e')
 ORDER BY 1, 2, 3
 """
-_NAME = r'"(?:[^"]|"")+"|[\w$-]+'
 _MADE = re.compile(
-    rf"\bCREATE\s+(ROLE|USER|GROUP|EXTENSION|SCHEMA)\s+(?:IF\s+NOT\s+EXISTS\s+)?({_NAME})",
+    rf"\bCREATE\s+(ROLE|USER|GROUP|EXTENSION|SCHEMA)\s+(?:IF\s+NOT\s+EXISTS\s+)?({NAME})",
     re.IGNORECASE,
 )
 _DYNAMIC_ROLE = re.compile(r"\bCREATE\s+(?:ROLE|USER|GROUP)\s*(?=%|')", re.IGNORECASE)
@@ -102,7 +101,7 @@ def read_surroundings(
     for kind, name, second in rows(found):
         kinds.setdefault(str(kind), []).append((str(name), second or ""))
     user = kinds["user"][0][0]
-    creates = {(kind.upper(), _plain(name)) for kind, name in _MADE.findall(text)}
+    creates = {(kind.upper(), plain(name)) for kind, name in _MADE.findall(text)}
     candidates = {name for name, _ in kinds.get("schema", ())} - {history_schema}
     candidates -= {name for kind, name in creates if kind == "SCHEMA"}
     dumped, unread = "", list[str]()
@@ -155,9 +154,9 @@ def _dumped(
 
 def _qualifiers(text: str, candidates: set[str]) -> set[str]:
     """Those of the schemas that a text names before a point, or after the word SCHEMA."""
-    pattern = rf"({_NAME})\s*\.|\bSCHEMA\s+({_NAME})"
+    pattern = rf"({NAME})\s*\.|\bSCHEMA\s+({NAME})"
     found = re.findall(pattern, text, re.IGNORECASE)
-    return candidates & {_plain(first or second) for first, second in found}
+    return candidates & {plain(first or second) for first, second in found}
 
 
 def _without(dumped: str, scripts: Sequence[str]) -> str:
@@ -259,7 +258,3 @@ def _run(session: Connection, sql: str, what: str, missing: list[str]) -> bool:
 def _is_named(name: str, words: set[str], text: str) -> bool:
     simple = re.fullmatch(r"[\w$]+", name)
     return name.lower() in words if simple else name in text
-
-
-def _plain(name: str) -> str:
-    return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()

@@ -91,6 +91,8 @@ class Rehearsed:
         shadow_sql: SHA-256 of the ``shadow.sql`` that ran before the first migration; None where
             the project has none.
         not_compared: the objects that [ignore] in turnback.toml leaves out of the comparison.
+        stand_ins: the extensions that the shadow has a stand-in for. What they compute was not
+            proven.
     """
 
     migrations: list[Verdict] = field(default_factory=list)
@@ -99,6 +101,7 @@ class Rehearsed:
     release_error: TurnbackError | None = None
     shadow_sql: str | None = None
     not_compared: list[str] = field(default_factory=list)
+    stand_ins: list[str] = field(default_factory=list)
 
     @property
     def proven(self) -> bool:
@@ -123,6 +126,7 @@ class Rehearsed:
             "status": "proven" if self.proven else "unproven",
             "shadow_sql": self.shadow_sql,
             "not_compared": self.not_compared,
+            "stand_ins": self.stand_ins,
             "migrations": [verdict.to_dict() for verdict in self.migrations],
             "release": {
                 "rollback": self.release,

@@ -9,7 +9,7 @@ from typing import Literal
 from turnback.migrations.headers import read_fields
 from turnback.migrations.model import Migration
 from turnback.runs.state import UNREADABLE, RehearsalRecord, RunSnapshot
-from turnback.wording import listed
+from turnback.wording import listed, unproven_extensions
 
 Answer = Literal["yes", "no", "unknown"]
 FIELDS = ("migration", "version", "date")
@@ -117,6 +117,7 @@ def _proven(rehearsal: RehearsalRecord) -> Item:
     if one_way:
         return Item("rollback proven", "no", f"irreversible, as its header says: {_some(one_way)}")
     evidence = f"{len(rows)} applied, rolled back and applied again, and compared"
+    evidence += unproven_extensions(rehearsal.stand_ins)
     return Item("rollback proven", "yes", evidence)
 
 

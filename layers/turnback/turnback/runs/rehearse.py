@@ -81,6 +81,7 @@ def rehearse_release(
         status="proven" if result.proven else "unproven",
         migration_count=len(result.migrations),
         irreversible_count=sum(one.rollback == "irreversible" for one in result.migrations),
+        stand_ins=tuple(result.stand_ins),
         key=run.records.rehearsal_key,
         sha256=sha256,
         basis=run.state.plan.basis if run.state.plan else "",

@@ -100,6 +100,7 @@ class RunRehearsal(Stated):
         status: ``proven``, or ``unproven`` where the policy allows that.
         migration_count: how many migrations were rehearsed.
         irreversible_count: how many of them are irreversible, as their headers say.
+        stand_ins: the extensions that the shadow has a stand-in for.
         key: where the whole result is.
         sha256: of the object with that key; empty in runs of earlier versions of turnback.
         basis: what was rehearsed, see RunPlan.
@@ -108,6 +109,7 @@ class RunRehearsal(Stated):
     status: str = ""
     migration_count: int = field(default=0, metadata=key("migrations"))
     irreversible_count: int = field(default=0, metadata=key("irreversible"))
+    stand_ins: tuple[str, ...] = ()
     key: str = ""
     sha256: str = ""
     basis: str = ""
@@ -119,7 +121,7 @@ class RunRehearsal(Stated):
 
     def left_out(self) -> set[str]:
         """What a status event does not say."""
-        return set() if self.basis else {"basis"}
+        return {name for name in ("basis", "stand_ins") if not getattr(self, name)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -682,6 +684,7 @@ class RehearsalRecord(Stated):
 
     status: str = ""
     migrations: tuple[RehearsedMigration, ...] = ()
+    stand_ins: tuple[str, ...] = ()
 
 
 def _digest(value: object) -> str:

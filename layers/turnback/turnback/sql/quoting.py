@@ -12,6 +12,9 @@ from typing import Any
 from turnback.sql.tokens import tokens
 from turnback.wording import one_line, visible
 
+# A name as SQL has it, in a regular expression.
+NAME = r'"(?:[^"]|"")+"|[\w$-]+'
+
 
 def literal(value: str | int | None) -> str:
     """The value as a SQL literal that means the same under every server setting."""
@@ -28,6 +31,11 @@ def literal(value: str | int | None) -> str:
 def identifier(name: str) -> str:
     """The name as a quoted identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def plain(name: str) -> str:
+    """The name that SQL means: without its quotes, or in lower case."""
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
 
 
 def printed(sql: str) -> str:

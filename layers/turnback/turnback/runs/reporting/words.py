@@ -8,7 +8,7 @@ from __future__ import annotations
 from turnback.runs.reporting.report import Report, ReportApproval
 from turnback.runs.state import RestoreLoss, RunError, RunRehearsal
 from turnback.runs.status import Status
-from turnback.wording import clock, counted, duration, listed, sentence
+from turnback.wording import clock, counted, duration, listed, sentence, unproven_extensions
 
 _LISTED = 5
 _SCHEMA = {
@@ -173,7 +173,8 @@ def proof(rehearsal: RunRehearsal | None) -> str:
     if rehearsal is None or not rehearsal.proven:
         return "not every rollback is proven"
     one_way = rehearsal.irreversible_count
-    return "every rollback is proven" + (f", {one_way} irreversible by intent" if one_way else "")
+    proven = "every rollback is proven" + (f", {one_way} irreversible by intent" if one_way else "")
+    return proven + unproven_extensions(rehearsal.stand_ins)
 
 
 def place(error: RunError) -> str:
