@@ -353,3 +353,15 @@ def test_a_record_that_cannot_be_written_says_why(sqlstate: str, words: str) -> 
     assert isinstance(found, DatabaseRefused)
     assert words in str(found.hint)
     assert ("rights" in str(found.hint)) == (sqlstate == "42501")
+
+
+@pytest.mark.parametrize("sqlstate", ["42P01", "42703"])
+def test_a_script_that_removes_the_history_is_named_as_that_and_not_as_missing_rights(
+    sqlstate: str,
+) -> None:
+    # The record is the fifth statement of ours behind those of the script.
+    error = ServerError(2 + 3 + 4, sqlstate, 'relation "migrations" does not exist')
+    found = transaction._failure(UP, error, BEFORE, 2, "")
+    assert isinstance(found, MigrationFailed)
+    assert found.message.startswith("the script removes what turnback has recorded")
+    assert "rights" not in str(found.hint)

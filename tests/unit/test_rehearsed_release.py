@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from turnback.cli.output import Output
+from turnback.cli.rehearse import _close
 from turnback.errors import RollbackFailed, RollbackUnproven
 from turnback.recovery.dumps.store import FolderStore
 from turnback.rehearsal.verdict import Rehearsed, Verdict
@@ -20,8 +22,9 @@ STRICT = Policy("production", snapshot_required=True, rollback_required=True)
 LOOSE = Policy("development", snapshot_required=False, rollback_required=False)
 
 
-def verdict(rollback: str = "exact") -> Verdict:
-    return Verdict("0001", "a", "sql/0001_a.sql", "rollback/0001_rollback.sql", rollback=rollback)
+def verdict(rollback: str = "exact", forward: str = "applied") -> Verdict:
+    file, back = "sql/0001_a.sql", "rollback/0001_rollback.sql"
+    return Verdict("0001", "a", file, back, forward=forward, rollback=rollback)
 
 
 def test_a_release_whose_rollbacks_are_proven_one_by_one_and_in_a_row_passes() -> None:
@@ -46,6 +49,30 @@ def test_a_missing_rollback_is_refused_only_where_one_is_required() -> None:
     refuse_unproven(Rehearsed([verdict("missing")]), LOOSE)
     with pytest.raises(RollbackUnproven, match="0001 has no rollback script"):
         refuse_unproven(Rehearsed([verdict("missing")]), STRICT)
+
+
+@pytest.mark.parametrize(
+    ("migrations", "line"),
+    [
+        ([verdict(), verdict()], "\n2 migrations proven: up, down and up again in "),
+        ([verdict("irreversible")] * 3, "\n3 irreversible migrations applied in "),
+        (
+            [verdict(), verdict("irreversible")],
+            "\n1 migration proven: up, down and up again; 1 irreversible migration applied in ",
+        ),
+        ([verdict("failed", "failed")], ": 1 cannot be applied."),
+        ([verdict("differs")], ": 1 cannot be rolled back as written."),
+        (
+            [verdict("failed", "failed"), verdict("missing")],
+            ": 1 cannot be applied; 1 cannot be rolled back as written.",
+        ),
+    ],
+)
+def test_the_last_line_of_a_rehearsal_says_what_was_found(
+    migrations: list[Verdict], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _close(Rehearsed(migrations, release="exact"), 0.0, Output("rehearse", as_json=False))
+    assert line in capsys.readouterr().out
 
 
 PROVEN: dict[str, Any] = {
