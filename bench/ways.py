@@ -69,7 +69,7 @@ def dbmate(folder: Path, size: int, back: int) -> Way:
     Raises:
         NotHere: it cannot be had; the message says why.
     """
-    program = _install_dbmate(folder / "npm")
+    program = install_dbmate(folder / "npm")
     project = str(write_dbmate_project(folder / "dbmate", size))
 
     def command(word: str) -> Callable[[str], Command]:
@@ -84,7 +84,12 @@ class NotHere(Exception):
     """A tool that this machine does not have."""
 
 
-def _install_dbmate(folder: Path) -> str:
+def install_dbmate(folder: Path) -> str:
+    """Install dbmate's binary by npm, and return its path.
+
+    Raises:
+        NotHere: it cannot be had; the message says why.
+    """
     npm = shutil.which("npm")
     if npm is None:
         raise NotHere("dbmate is not in the tables: Node and npm, which bring it, are not here.")

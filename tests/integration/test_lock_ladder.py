@@ -232,13 +232,17 @@ def test_an_error_points_into_the_file_whatever_was_sent_around_it(
     assert found == [place for _, place in PLACES]
 
 
-def test_a_run_that_waits_for_a_lock_can_be_cancelled(
-    database: str, project_factory: ProjectFactory
+@pytest.mark.parametrize("ends", ["cancelled", "out of time"])
+def test_a_run_that_waits_for_a_lock_can_be_cancelled_or_leave(
+    database: str, project_factory: ProjectFactory, ends: str
 ) -> None:
     folder = project_factory(with_setup("ALTER TABLE t1 ADD a int;"))
     apply_to(database, folder, 1)
     waits = threading.Event()
-    control = RunControl(cancelled=lambda: "a test cancelled it" if waits.is_set() else None)
+    control = RunControl(
+        cancelled=lambda: "a test" if waits.is_set() and ends == "cancelled" else None,
+        keep_going=lambda: not (waits.is_set() and ends == "out of time"),
+    )
 
     def listen(event: Event) -> None:
         if event.kind is EventKind.RETRYING:
@@ -249,7 +253,31 @@ def test_a_run_that_waits_for_a_lock_can_be_cancelled(
         engine_for(database, listener=listen, **PATIENT) as engine,
     ):
         report = engine.run(engine.plan_up(load_project(folder)), control)
-    assert isinstance(report.error, RunCancelled)
+    assert report.remaining == ["0002"]
+    # Nothing failed, and the next call goes on.
+    assert isinstance(report.error, RunCancelled) if ends == "cancelled" else report.error is None
+    assert query(database, "SELECT outcome FROM migration_log WHERE version = '0002'") == []
+
+
+def test_a_rollback_lets_nobody_wait_behind_it_either(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    folder = project_factory(
+        with_setup("ALTER TABLE t1 ADD a int;")
+        | {"rollback/0002_rollback.sql": "ALTER TABLE t1 DROP a;\n"}
+    )
+    apply_to(database, folder, 2)
+    texts: list[str] = []
+    with session_with(database, "SELECT * FROM t1") as reader:
+
+        def let_go(event: Event) -> None:
+            if event.kind is EventKind.RETRYING:
+                texts.append(event.text)
+                reader.rollback()
+
+        with engine_for(database, listener=let_go, **PATIENT) as engine:
+            assert engine.run(engine.plan_down(load_project(folder), target="0001")).error is None
+    assert [text.partition(";")[0] for text in texts] == ["it waits for its lock on t1"]
 
 
 def ladder(top_ms: int, retry_s: float) -> Ladder:
