@@ -53,20 +53,33 @@ def computed(number: int) -> str:
     )
 
 
-# What a file is made of: the row, and how many of them are in a statement (0: all).
-FILES: dict[str, tuple[Row, int]] = {
+def copied(number: int) -> str:
+    """A row of COPY."""
+    return f"{number}\tname {number}\tuser{number}@example.com\t{number}.25\t\\N\tt"
+
+
+# What a file is made of: the row, and how many of them are in a statement (0: all; None: COPY).
+FILES: dict[str, tuple[Row, int | None]] = {
     "500 rows a statement": (plain, 500),
     "500 rows, not ASCII": (umlaut, 500),
     "500 rows, with functions": (computed, 500),
     "one row a statement": (plain, 1),
     "one statement": (plain, 0),
+    "COPY FROM stdin": (copied, None),
 }
 
 
-def write_rows(file: Path, row: Row, rows: int, megabytes: float) -> None:
-    """A file of INSERTs of about this size."""
+def write_rows(file: Path, row: Row, rows: int | None, megabytes: float) -> None:
+    """A file of INSERTs, or of one COPY, of about this size."""
     size, number = 0, 0
     with file.open("w", encoding="utf-8") as out:
+        if rows is None:
+            out.write("COPY people (id, name, mail, amount, note, active) FROM stdin;\n")
+            while size < megabytes * 1e6:
+                size += out.write(f"{row(number)}\n")
+                number += 1
+            out.write("\\.\n")
+            return
         while size < megabytes * 1e6:
             count = rows or 1
             lines = ",\n".join(row(number + one) for one in range(count))
@@ -76,7 +89,7 @@ def write_rows(file: Path, row: Row, rows: int, megabytes: float) -> None:
         out.write("" if rows else ";\n")
 
 
-def write_project(folder: Path, row: Row, rows: int, megabytes: float) -> Path:
+def write_project(folder: Path, row: Row, rows: int | None, megabytes: float) -> Path:
     """The two migrations; returns the file of rows."""
     files = {
         "sql/0001_people.sql": TABLE,
@@ -191,10 +204,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=float, default=50, help="megabytes of each file")
     parser.add_argument("--large", type=float, default=500, help="of one more, 0 for none")
+    parser.add_argument("--only", choices=FILES, help="one kind of file")
     parser.add_argument("--repeat", type=int, default=3, help="rounds")
     parser.add_argument("--write", action="store_true", help="put the table into bench/README.md")
     arguments = parser.parse_args()
-    jobs = [(name, arguments.size) for name in FILES]
+    jobs = [(name, arguments.size) for name in FILES if arguments.only in (None, name)]
     if arguments.large:
         jobs.append((next(iter(FILES)), arguments.large))
     with embedded_server() as server:

@@ -105,12 +105,14 @@ def test_its_verify_script_can_refuse_it(database: str, folder: Path) -> None:
     assert kept(database) == NOTHING
 
 
+@pytest.mark.parametrize("end", ["", "COPY t FROM stdin;\n5000\t'b'\n\\.\n"])
 def test_a_file_that_changes_after_it_was_checked_is_not_applied(
-    database: str, folder: Path
+    database: str, folder: Path, end: str
 ) -> None:
+    write(folder, ROWS + end)
     with engine_for(database) as engine:
         plan = engine.plan_up(load_project(folder))
-        write(folder, ROWS.replace("'b'", "'c'"))
+        write(folder, (end and ROWS) + (end or ROWS).replace("'b'", "'c'"))
         report = engine.run(plan)
     assert isinstance(report.error, ChecksumMismatch)
     assert kept(database) == NOTHING

@@ -177,7 +177,10 @@ def test_its_error_is_that_of_the_whole_text(read: Reader, name: str) -> None:
         "INSERT INTO t VALUES (1);\nCOMMIT;\nSELECT 1;",
         "INSERT INTO t VALUES (1);\nSELECT pg_advisory_unlock_all();",
         "INSERT INTO t VALUES (1), (pg_advisory_unlock_all());",
-        "INSERT INTO t VALUES (1);\nCOPY t FROM stdin;\n1\n\\.\n",
+        "INSERT INTO t VALUES (1);\nCOPY t FROM stdin;\n1\n\\.\nSELECT 1;\n",
+        "INSERT INTO t VALUES (1);\nCOPY t FROM stdin;\n1\n",
+        "INSERT INTO t VALUES (1);\nCOPY t FROM stdin; SELECT 1;\n1\n\\.\n",
+        "INSERT INTO t VALUES (1);\nCOPY t TO stdout;",
         "INSERT INTO t VALUES (1);\n\\echo done\n",
         "INSERT INTO t VALUES (1);\nCREATE INDEX CONCURRENTLY i ON t (a);",
         "INSERT INTO t VALUES (1);\nSAVEPOINT s;",
@@ -192,7 +195,7 @@ def test_a_large_script_is_judged_as_a_small_one(read: Reader, sql: str) -> None
         except InvalidMigration as error:
             return error.message, error.line, error.column
         return (
-            runnable.text,
+            runnable.written,
             runnable.one_by_one,
             runnable.needs_begin,
             script.directives,
@@ -307,10 +310,49 @@ def test_a_command_of_psql_in_a_large_script_is_named(tmp_path: Path) -> None:
     assert (found.value.line, found.value.column) == (40_001, 1)
 
 
-def test_copy_with_data_in_a_large_script_is_named(tmp_path: Path) -> None:
-    text = "SELECT 'some text';\n" * 60_000 + "COPY t FROM stdin;\n1\tit's\n\\.\n"
-    (tmp_path / "sql").mkdir()
-    (tmp_path / "sql/0001_a.sql").write_text(text)
-    with pytest.raises(InvalidMigration, match="COPY from stdin needs a client") as found:
-        prepare(load_project(tmp_path).migrations[0].forward)
-    assert (found.value.line, found.value.column) == (60_001, 1)
+COPIED = {
+    "text": "-- a\nCOPY t (a, b) FROM stdin;\n1\tit's\n2\t\\N;\n\\.\nSELECT 1;\n",
+    "two": "COPY t FROM stdin;\n\\.\n\n\ncopy u from STDIN;\nü\n\\.\nSELECT 'ü';",
+    "a semicolon in an option": "COPY t FROM stdin (DELIMITER ';', NULL ''''); -- rows\n1;2\n\\.",
+    "comments": "COPY t /* ; */ FROM -- stdin;\n  stdin;\nCOPY u FROM stdin;\n\\.\nSELECT 2;",
+    "line ends": "SELECT 1;\r\nCOPY t FROM stdin;\r\n1\r\n\\.\r\nSELECT 2;\r\n",
+    "the beginning of an end": "COPY t FROM stdin;\n\\.x\nx\\.\n \\.\n\\.\nSELECT 2;",
+    "a long row": f"COPY t FROM stdin;\n{'x' * 700}\n{'ü;' * 400}\n\\.\nSELECT 2;",
+    "a function": "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $$\nCOPY t FROM stdin;\n1\n$$;",
+    "a string": "SELECT '\nCOPY t FROM stdin;\n', 1;\nSELECT 2; -- COPY t FROM stdin;\nSELECT 3;",
+    "other tables": "COPY t FROM '/a';\nCOPY stdin FROM '/a';\nSELECT 1 FROM stdin;",
+    "pg_dump": "-- d\n\n\\restrict aB3\n\nSET x = 1;\nCOPY t FROM stdin;\n1\n\\.\n\n"
+    "\\unrestrict aB3\n\n",
+}
+COPIED_ROWS = {
+    "text": ["1\tit's\n2\t\\N;\n"],
+    "two": ["", "ü\n"],
+    "a semicolon in an option": ["1;2\n"],
+    "comments": ["COPY u FROM stdin;\n"],
+    "line ends": ["1\r\n"],
+    "the beginning of an end": ["\\.x\nx\\.\n \\.\n"],
+    "a long row": [f"{'x' * 700}\n{'ü;' * 400}\n"],
+    "pg_dump": ["1\n"],
+}
+
+
+@pytest.mark.parametrize("name", COPIED)
+def test_rows_under_copy_are_those_that_psql_takes(read: Reader, name: str) -> None:
+    text = COPIED[name]
+    for script in (small_script("sql/0001_a.sql", text), read(text)):
+        statements = prepare(script).statements or ()
+        rows = [one for statement in statements for one in statement.rows]
+        found = [b"".join(one).decode() for one in rows]
+        assert found == COPIED_ROWS.get(name, [])
+        for one, expected in zip(rows, found, strict=True):
+            assert text[one.offset :].startswith(f"{expected}\\.")
+        for statement in statements:
+            assert text[statement.offset : statement.end] == statement.sql
+
+
+@pytest.mark.parametrize("name", COPIED)
+def test_what_is_sent_has_no_rows_and_every_place_in_it_is_known(name: str) -> None:
+    text = COPIED[name]
+    runnable = prepare(small_script("sql/0001_a.sql", text))
+    assert len(split(runnable.text)) == len(runnable.statements or ())
+    assert [text[runnable.in_file(at)] for at in range(len(runnable.text))] == list(runnable.text)

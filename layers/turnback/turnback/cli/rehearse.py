@@ -215,7 +215,7 @@ def _surroundings(project: Project, engine: Engine, url: str) -> Surroundings:
 
     return read_surroundings(
         engine.connection,
-        (one.head for one in scripts_of(project)),
+        (one.code_head for one in scripts_of(project)),
         dump,
         history_schema=engine.history.schema,
     )

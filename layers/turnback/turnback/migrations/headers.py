@@ -7,17 +7,10 @@ from collections.abc import Iterable
 
 from turnback.errors import InvalidMigration
 from turnback.migrations.model import Directives, Keep, Script, Waiver
+from turnback.migrations.psql import directive_cuts, is_quoted, skip_comments, without_cuts
 
 _DIRECTIVE = re.compile(r"^[ \t]*--[ \t]*turnback:[ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
 _FIELD = re.compile(r"^--[ \t]*(Migration|Version|Date):[ \t]*(.*?)[ \t]*\r?$", re.IGNORECASE)
-_COMMENT = re.compile(r"\s+|--[^\n]*|/\*")
-_COMMENT_EDGE = re.compile(r"/\*|\*/")
-# What may have a line in it that only looks like a comment.
-_QUOTES = re.compile(
-    r"(?P<comment>--[^\n]*)|(?P<block>/\*)|\b[eE]'(?>[^'\\]|\\.|'')*+'|'(?>[^']|'')*+'"
-    r'|"(?>[^"]|"")*+"|(?<![\w$])(?P<dollar>\$(?:[^\W\d]\w*)?\$)',
-    re.DOTALL,
-)
 _DURATION = re.compile(r"^(\d+)[ ]?(ms|s|min|h)$")
 _UNITS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
 # PostgreSQL keeps both timeouts in a signed 32-bit number of milliseconds (manual, 19.11.1).
@@ -53,13 +46,15 @@ def read_directives(path: str, text: str | Iterable[str]) -> Directives:
     values: dict[str, int | bool | str] = {}
     waivers: list[Waiver] = []
     keeps: list[Keep] = []
-    line, in_header = 1, True
+    line, in_header, in_rows = 1, True, False
     for block in [text] if isinstance(text, str) else text:
-        header_end = _header_end(block) if in_header else 0
+        cuts, in_rows = directive_cuts(block, in_rows)
+        block = without_cuts(block, cuts)
+        header_end = skip_comments(block) if in_header else 0
         for match in _DIRECTIVE.finditer(block) if "turnback:" in block else ():
             at = line + block.count("\n", 0, match.start())
             word, _, rest = match[1].partition(" ")
-            if _is_quoted(block, match.start()):
+            if is_quoted(block, match.start()):
                 # In the body of a function, or in a comment around it, it is not for us.
                 continue
             if word == "waive":
@@ -90,43 +85,10 @@ def read_directives(path: str, text: str | Iterable[str]) -> Directives:
 def read_fields(sql: str) -> dict[str, tuple[str, int]]:
     """The documentation header: ``migration``, ``version``, ``date`` → value and line."""
     fields: dict[str, tuple[str, int]] = {}
-    for number, line in enumerate(sql[: _header_end(sql)].split("\n"), 1):
+    for number, line in enumerate(sql[: skip_comments(sql)].split("\n"), 1):
         if match := _FIELD.match(line.strip()):
             fields[match[1].lower()] = (match[2], number)
     return fields
-
-
-def _header_end(sql: str) -> int:
-    """Where the first statement begins; the length of a text that has none."""
-    end = 0
-    while found := _COMMENT.match(sql, end):
-        end = _block_end(sql, end) if found[0] == "/*" else found.end()
-    return end
-
-
-def _block_end(sql: str, start: int) -> int:
-    """Where a block comment ends; they can be nested (manual, 4.1.5)."""
-    depth = 0
-    for edge in _COMMENT_EDGE.finditer(sql, start):
-        depth += 1 if edge[0] == "/*" else -1
-        if not depth:
-            return edge.end()
-    return len(sql)
-
-
-def _is_quoted(sql: str, offset: int) -> bool:
-    """Whether what looks like a comment line is inside a string, a name or a block comment."""
-    at = 0
-    while (found := _QUOTES.search(sql, at)) and found.start() < offset:
-        at = found.end()
-        if found["block"]:
-            at = _block_end(sql, found.start())
-        elif found["dollar"]:
-            close = sql.find(found["dollar"], at)
-            at = len(sql) if close < 0 else close + len(found["dollar"])
-        if at > offset and not found["comment"]:
-            return True
-    return False
 
 
 def _read(path: str, line: int, word: str, rest: str) -> tuple[str, int | bool | str]:

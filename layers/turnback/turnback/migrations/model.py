@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from turnback.errors import UnknownVersion
+from turnback.migrations.psql import without_cuts
 from turnback.migrations.text import line_ends
 from turnback.settings.project import ProjectFile
 
@@ -76,6 +77,22 @@ class Script:
     def blocks(self) -> Iterable[str]:
         """The text in parts of whole lines."""
         return (self.sql,)
+
+    @property
+    def code(self) -> str:
+        """The text with blanks in place of rows of COPY, and of what else is only for psql."""
+        return without_cuts(self.sql)
+
+    @property
+    def code_head(self) -> str:
+        """The beginning of ``code``, as long as ``head``."""
+        return without_cuts(self.head)
+
+    def line_start(self, line: int) -> int:
+        """The offset, in characters, at which a line begins that the text has; lines from 1."""
+        self.position(0)
+        assert self._line_ends is not None
+        return self._line_ends[min(line - 2, len(self._line_ends) - 1)] + 1 if line > 1 else 0
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column, both from 1, of an offset in characters from 0.

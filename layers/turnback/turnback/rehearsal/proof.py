@@ -256,7 +256,7 @@ class _ShadowDatabase:
         self.began = datetime.now(UTC)
         self._left_out: set[str] = set()
         self.not_compared: set[str] = set()
-        self._scripts = [script.head for script in scripts_of(project)]
+        self._scripts = [script.code_head for script in scripts_of(project)]
         self._stack = contextlib.ExitStack()
         self.engine: Engine = None  # type: ignore[assignment]
         # Looks in a session of its own: the engine makes its session forget what is prepared there,

@@ -137,7 +137,7 @@ class Superuser:
             ServerError: it failed; the transaction is to be rolled back.
         """
         if not is_repeated(statement):
-            send(connection, statement.sql)
+            send(connection, statement.sql, rows=statement.rows)
             return
         send(connection, "SAVEPOINT turnback_statement")
         try:

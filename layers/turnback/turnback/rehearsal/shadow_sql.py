@@ -28,11 +28,11 @@ def run_shadow_sql(connection: Connection, script: Script, superuser: Superuser 
     try:
         send(connection, "" if alone else "BEGIN")
         if runnable.statements is None:
-            send(connection, runnable.text)
+            send(connection, runnable.text, rows=runnable.rows)
         for statement in runnable.statements or ():
             offset = statement.offset
             if alone:
-                send(connection, statement.sql)
+                send(connection, statement.sql, rows=statement.rows)
             else:
                 run(connection, statement, superuser)
         # Constraints that are checked at the end, too.

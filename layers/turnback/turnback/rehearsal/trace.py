@@ -14,7 +14,7 @@ from typing import Any
 
 from turnback.engine.engine import Engine
 from turnback.engine.run import transaction
-from turnback.engine.run.failure import point
+from turnback.engine.run.failure import offset_in, point
 from turnback.engine.run.plan import Plan, Step
 from turnback.engine.session.message import Connection, ServerError, rows, send
 from turnback.errors import TurnbackError
@@ -247,7 +247,7 @@ def run(connection: Connection, statement: Statement, superuser: Superuser | Non
     if superuser:
         superuser.run(connection, statement)
     else:
-        send(connection, statement.sql)
+        send(connection, statement.sql, rows=statement.rows)
 
 
 def apply_traced(
@@ -297,10 +297,7 @@ def by_statement(
             run_one(statement)
         except ServerError as error:
             send(connection, "ROLLBACK")
-            offset = statement.offset
-            if error.position is not None and error.position <= len(statement.sql):
-                offset += error.position - 1
-            return point(step, error, offset, statement)
+            return point(step, error, offset_in(statement, error), statement)
     try:
         transaction.finish(engine.session, step)
     except TurnbackError as error:

@@ -196,7 +196,7 @@ def _plan(
 def _surroundings(run: Run, project: Project, engine: Engine) -> TargetSurroundings:
     from turnback.rehearsal.surroundings import read_surroundings
 
-    scripts = (script.head for script in scripts_of(project))
+    scripts = (script.code_head for script in scripts_of(project))
     schema = engine.history.schema
     found = read_surroundings(
         engine.connection, scripts, run.database.dump_schemas, history_schema=schema

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
 from turnback.errors import ChecksumMismatch
 from turnback.migrations.large import BLOCK_BYTES, LargeScript
 from turnback.migrations.model import Script
+from turnback.migrations.psql import NO_END, SAME_LINE, copy_end, cuts, without_cuts
 from turnback.sql.parser import SqlSyntaxError
-from turnback.sql.statements import Statement, split
+from turnback.sql.statements import Rows, Statement, split, with_rows
 
 _PIECE_BYTES = 64 * 1024
 # What the parser says of a text that breaks off.
@@ -54,6 +55,12 @@ _CUT_OFF = _BEFORE + rb"(?:(?>" + _PLAIN + rb"|[,()\[\]]))*+(?:['\"][^'\"]*+|[-/
 _ANY_ROW = _BEFORE + _VALUE + rb"(?:(?>" + _COMMA + _VALUE + rb"))*+" + _SPACE + rb"\)"
 # What rows of one form may differ in.
 _DIFFERS = re.compile(rb"(" + _STRING + rb")|(?<![\w$.])(\d++(?:\.\d++)?(?![\w$.]))")
+# pg_dump writes such a line at each end of its output, for psql.
+_RESTRICT = re.compile(rb"\\(?:un)?restrict[ \t]+[A-Za-z0-9]+[ \t]*(?=\r?(?:\n|\Z))")
+_LAST_RESTRICT = re.compile(rb"\n\\unrestrict[ \t]+[A-Za-z0-9]+\s*\Z")
+_REST_OF_LINE = re.compile(rb"[ \t\r]*(?:--[^\n]*)?(?:\n|\Z)")
+_ROWS_END = b"\\."
+_ROWS_END_LINE = re.compile(rb"\\\.\r?\n")
 _BETWEEN = re.compile(_SPACE + rb",")
 _TAIL = re.compile(rb"(?:(?>" + _PLAIN + rb"|[,()\[\]]|--[^\r\n]*+|/\*[^*/]*+\*/))*+")
 # A semicolon that no comment to the end of the line can hide: one that ends its line, or has no
@@ -72,7 +79,8 @@ def statements_of(script: Script) -> Sequence[Statement]:
         SqlSyntaxError: the text is not SQL.
     """
     if not isinstance(script, LargeScript):
-        return split(script.sql)
+        for_psql = cuts(script.sql)
+        return with_rows(split(without_cuts(script.sql, for_psql)), script, for_psql)
     if script.reading is None:
         table = _Table()
         found: BulkStatements | SqlSyntaxError
@@ -124,7 +132,13 @@ class BulkStatement(Statement):
     ) -> None:
         # The places of a tree count from its own text's beginning.
         offset, length = place
-        attributes = {"offset": offset, "kind": "InsertStmt", "tree": found.tree, "first": 0}
+        attributes = {
+            "offset": offset,
+            "kind": "InsertStmt",
+            "tree": found.tree,
+            "first": 0,
+            "rows": (),
+        }
         more = {"_script": script, "span": span, "length": length, "_rows": found}
         for name, value in {**attributes, **more}.items():
             object.__setattr__(self, name, value)
@@ -150,6 +164,7 @@ class _Table:
         self.offsets, self.lengths = array("Q"), array("Q")
         self.kinds = array("L")
         self.found: list[_Rows | _Piece] = []
+        self.rows: dict[int, Rows] = {}
 
     def add_found(self, found: _Rows | _Piece) -> int:
         """Note what statements are read from; returns its number, for ``add``."""
@@ -180,6 +195,7 @@ class Message:
         offset: where they begin in the script, in characters.
         length: how long they are, in characters.
         last: whether the script ends with them.
+        rows: of the last of them, if that is a COPY … FROM stdin.
     """
 
     first: int
@@ -187,6 +203,7 @@ class Message:
     length: int
     last: bool
     _text: bytes
+    rows: Sequence[Iterable[bytes]] = ()
 
     def take(self, suffix: str) -> bytes:
         """Its text in UTF-8, which it then has no longer, with something after it."""
@@ -227,29 +244,26 @@ class BulkStatements(Sequence[Statement]):
             ChecksumMismatch: the file is not what it was when the script was read; before the last
                 message is returned.
         """
-        table, script, hashed, digest = self._table, self._script, 0, self._script.hash()
+        table, file = self._table, _HashedFile(self._script)
         first = 0
         while first < len(self):
             start, after = table.starts[self._numbers[first]], first + 1
-            while after < len(self) and table.ends[self._numbers[after]] - start < BLOCK_BYTES:
+            while (
+                after < len(self)
+                and self._numbers[after - 1] not in table.rows
+                and table.ends[self._numbers[after]] - start < BLOCK_BYTES
+            ):
                 after += 1
             end_number, last = self._numbers[after - 1], after == len(self)
-            end = table.ends[end_number]
-            digest.update(script.read_bytes(hashed, start))
-            text = script.read_bytes(start, end)
-            digest.update(text)
-            hashed = end
-            if last:
-                digest.update(script.read_bytes(end, script.length))
-                if digest.hexdigest() != script.checksum:
-                    raise ChecksumMismatch(
-                        "the file was changed while it was run",
-                        file=script.path,
-                        hint="nothing of it was kept; run it again",
-                    )
+            file.pass_to(start)
+            text = file.read(table.ends[end_number])
+            rows = table.rows.get(end_number)
+            if last and rows is None:
+                file.check()
             offset = table.offsets[self._numbers[first]]
             length = table.offsets[end_number] + table.lengths[end_number] - offset
-            message = Message(first, offset, length, last, text)
+            of_rows = [file.rows(rows, last=last)] if rows else []
+            message = Message(first, offset, length, last, text, of_rows)
             del text
             yield message
             first = after
@@ -264,7 +278,55 @@ class BulkStatements(Sequence[Statement]):
         if self._last is None or self._last[0] is not found:
             self._last = found, split(self._script.read(found.start, found.end))
         one = self._last[1][number - found.first]
-        return Statement(one.sql, table.offsets[number], one.kind, one.tree, one.first)
+        rows = (table.rows[number],) if number in table.rows else ()
+        return Statement(one.sql, table.offsets[number], one.kind, one.tree, one.first, rows)
+
+
+class _HashedFile:
+    """A script's file, read from its beginning to its end, with the checksum of what was read."""
+
+    def __init__(self, script: LargeScript) -> None:
+        self._script = script
+        self._at = 0
+        self._digest = script.hash()
+
+    def read(self, end: int) -> bytes:
+        """The bytes from where it is up to this place."""
+        data = self._script.read_bytes(self._at, end)
+        self._digest.update(data)
+        self._at = end
+        return data
+
+    def pass_to(self, end: int) -> None:
+        """Read up to this place."""
+        while self._at < end:
+            self.read(min(self._at + BLOCK_BYTES, end))
+
+    def rows(self, rows: Rows, *, last: bool) -> Iterator[bytes]:
+        """The rows in blocks; where nothing runs after them, the file is checked before their end.
+
+        Raises as ``check`` does.
+        """
+        start, end = rows.span
+        self.pass_to(start)
+        while self._at < end:
+            yield self.read(min(self._at + BLOCK_BYTES, end))
+        if last:
+            self.check()
+
+    def check(self) -> None:
+        """Read the rest of it.
+
+        Raises:
+            ChecksumMismatch: it is not what it was when the script was read.
+        """
+        self.pass_to(self._script.length)
+        if self._digest.hexdigest() != self._script.checksum:
+            raise ChecksumMismatch(
+                "the file was changed while it was run",
+                file=self._script.path,
+                hint="nothing of it was kept; run it again",
+            )
 
 
 class _Reader:
@@ -324,6 +386,8 @@ class _Reader:
             self._at = end
             if self._data.startswith(b";", self._at):
                 self._at += 1
+            elif restrict := _RESTRICT.match(self._data, self._at):
+                self._at = restrict.end()
             else:
                 return self._at < len(self._data)
 
@@ -414,16 +478,59 @@ class _Reader:
         while True:
             self._ensure(size)
             whole = len(self._data) - self._at < size
-            end = len(self._data) if whole else self._cut(size)
+            copy = self._copy_end(size)
+            end = copy or (self._file_end() if whole else self._cut(size))
             try:
                 if end is not None:
                     self._parse(end)
+                    if copy:
+                        self._pass_rows()
                     return
             except SqlSyntaxError as error:
                 if whole or not _BROKEN_OFF.match(error.message):
                     offset = self._count() + error.offset
                     raise SqlSyntaxError(error.message, offset, error.before) from None
             size *= 2
+
+    def _copy_end(self, size: int) -> int | None:
+        """Where the first COPY … FROM stdin of so many bytes ends; None where there is none."""
+        text = self._data[self._at : self._at + size]
+        if b"stdin" not in text.lower():
+            return None
+        decoded = text.decode("utf-8", errors="ignore")
+        end = copy_end(decoded)
+        return None if end is None else self._at + len(decoded[:end].encode("utf-8"))
+
+    def _file_end(self) -> int:
+        restrict = _LAST_RESTRICT.search(self._data, self._at)
+        return restrict.start() if restrict else len(self._data)
+
+    def _pass_rows(self) -> None:
+        """Go to the end of the rows of the COPY that was read last, and note where they are."""
+        number = len(self._into.starts) - 1
+        while not (line := self._data.find(b"\n", self._at) + 1) and self._more():
+            pass
+        follows = _REST_OF_LINE.match(self._data, self._at) is None
+        self._at = line or len(self._data)
+        start, offset = self._start + self._at, self._count()
+        ended = self._find_rows_end()
+        span = start, self._start + self._at
+        fault = SAME_LINE if follows else None if ended else NO_END
+        self._into.rows[number] = Rows(self._script, offset, span, fault)
+        self._at += len(_ROWS_END)
+
+    def _find_rows_end(self) -> bool:
+        """Go to the line that ends rows, from the beginning of a line; whether there is one."""
+        while True:
+            at = self._at
+            while at >= 0:
+                if _ROWS_END_LINE.match(self._data, at):
+                    self._at = at
+                    return True
+                at = self._data.find(b"\n" + _ROWS_END, at) + 1 or -1
+            self._at = max(self._data.rfind(b"\n") + 1, self._at)
+            if not self._more():
+                return self._data[self._at :].rstrip(b"\r") == _ROWS_END
 
     def _cut(self, size: int) -> int | None:
         """Where the text can be cut: behind a semicolon that no comment hides."""

@@ -54,7 +54,7 @@ def refuse_other_formats(script: Script, version: str) -> None:
     if not any(marker.search(block) for block in commented for marker in markers):
         return
     for other in _FORMATS:
-        found = _outside_strings(script.sql, other.down if forward else other.up)
+        found = _outside_strings(script.code, other.down if forward else other.up)
         if found:
             line, _ = script.position(found.start())
             raise InvalidMigration(

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from turnback.errors import InvalidMigration
+from turnback.migrations.large import LargeScript
 from turnback.migrations.model import Script
+from turnback.migrations.psql import NO_END, SAME_LINE, Cut, cuts
 from turnback.sql.bulk import statements_of
 from turnback.sql.parser import SqlSyntaxError
-from turnback.sql.statements import Statement, json_value, split
+from turnback.sql.statements import Rows, Statement, json_value
 from turnback.sql.tree import strings, walk
 
 _SAVEPOINTS = {"TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE", "TRANS_STMT_ROLLBACK_TO"}
@@ -30,6 +32,7 @@ class Runnable:
         isolation: the level that its transaction needs, where it says one: by the directive or by
             SET TRANSACTION as its first statement.
         peeled: where an outer BEGIN and COMMIT are, which are not sent: offsets, each from and to.
+        cuts: what is for psql alone, and is not sent; of a large script, nothing.
     """
 
     script: Script
@@ -38,16 +41,47 @@ class Runnable:
     needs_begin: bool = False
     peeled: tuple[tuple[int, int], ...] = ()
     isolation: str | None = None
+    cuts: Sequence[Cut] = ()
 
     @property
     def text(self) -> str:
-        """Its SQL; an outer BEGIN and COMMIT are overwritten with blanks, so that every offset the
-        server reports is an offset in the file.
+        """Its SQL as the server gets it, without rows of COPY: see ``in_file``.
+
+        An outer BEGIN and COMMIT are overwritten with blanks.
         """
+        text = self.written
+        for cut in reversed(self.cuts):
+            text = text[: cut.start] + text[cut.end :]
+        return text
+
+    @property
+    def written(self) -> str:
+        """Its SQL as psql would get it, with the rows of COPY."""
         text = self.script.sql
         for start, end in self.peeled:
             text = text[:start] + " " * (end - start) + text[end:]
         return text
+
+    @property
+    def rows(self) -> list[Rows]:
+        """The rows of each COPY … FROM stdin in its text, in order."""
+        return [
+            Rows(self.script, cut.start, (cut.start, cut.rows))
+            for cut in self.cuts
+            if cut.rows is not None
+        ]
+
+    def in_file(self, offset: int) -> int:
+        """Where in the file a character of ``text`` is."""
+        for cut in self.cuts:
+            if offset < cut.start:
+                break
+            offset += cut.end - cut.start
+        return offset
+
+    def in_text(self, offset: int) -> int:
+        """Where in ``text`` a character of the file is, which is not in a cut."""
+        return offset - sum(cut.end - cut.start for cut in self.cuts if cut.end <= offset)
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column of an offset, both from 1."""
@@ -61,13 +95,19 @@ def prepare(script: Script) -> Runnable:
     server, after a BEGIN.
 
     Raises:
-        InvalidMigration: psql commands, COPY FROM stdin, or a transaction of its own.
+        InvalidMigration: psql commands, COPY TO stdout, COPY FROM stdin without the end of its
+            rows, or a transaction of its own.
     """
+    found = () if isinstance(script, LargeScript) else cuts(script.sql)
+    for cut in found:
+        if cut.fault:
+            raise _no_rows(script, cut.copy, cut.fault)
     try:
         statements = statements_of(script)
     except SqlSyntaxError as error:
         _explain(script, error)
-        return Runnable(script, None, needs_begin=True, isolation=script.directives.isolation)
+        level = script.directives.isolation
+        return Runnable(script, None, needs_begin=True, isolation=level, cuts=found)
     outside = script.directives.no_transaction
     control = list[tuple[int, Statement]]()
     copies = unlocks = None
@@ -109,7 +149,7 @@ def prepare(script: Script) -> Runnable:
             "an isolation level in a file that runs outside a transaction",
             "remove the directive isolation",
         )
-    return Runnable(script, statements, outside, savepoints, peeled, isolation)
+    return Runnable(script, statements, outside, savepoints, peeled, isolation, found)
 
 
 def _isolation(statements: Sequence[Statement]) -> str | None:
@@ -131,13 +171,32 @@ def _copies(script: Script, statement: Statement) -> InvalidMigration | None:
     """What is wrong with a COPY from or to the client."""
     if statement.kind != "CopyStmt" or statement.tree.get("filename"):
         return None
-    where = "from stdin" if statement.tree.get("is_from") else "to stdout"
-    return _refused(
-        script,
-        statement.offset,
-        f"COPY {where} needs a client that feeds it",
-        "write the rows as INSERT … VALUES",
-    )
+    if not statement.tree.get("is_from"):
+        return _refused(
+            script,
+            statement.offset,
+            "COPY TO stdout sends rows to the client, and a migration has none that reads them",
+            "remove it: psql or turnback backup exports rows",
+        )
+    if any(
+        item["DefElem"]["defname"] == "format" and json_value(item["DefElem"]["arg"]) == "binary"
+        for item in statement.tree.get("options", ())
+    ):
+        return _refused(
+            script,
+            statement.offset,
+            "COPY FROM stdin in the binary format: a file of SQL has text only",
+            "write its rows in the format text or csv",
+        )
+    fault = statement.rows[0].fault if statement.rows else NO_END
+    return _no_rows(script, statement.offset, fault) if fault else None
+
+
+def _no_rows(script: Script, offset: int, fault: str) -> InvalidMigration:
+    hint = "the rows begin on the line after the statement and end before a line with only \\."
+    if fault == SAME_LINE:
+        hint = "move it to a line of its own, behind the rows"
+    return _refused(script, offset, fault, hint)
 
 
 def _unlocks(script: Script, statement: Statement) -> InvalidMigration | None:
@@ -197,13 +256,6 @@ def _refuse_transactions(script: Script, ends: Sequence[tuple[int, Statement]], 
 
 def _explain(script: Script, error: SqlSyntaxError) -> None:
     """Say kindly what only psql understands; anything else is the server's to refuse."""
-    if (copy := _copy_before(error)) is not None:
-        raise _refused(
-            script,
-            error.offset - len(error.before) + copy.offset,
-            "COPY from stdin needs a client that feeds it",
-            "write the rows as INSERT … VALUES",
-        )
     line = _rest_of_line(script, error.offset)
     if line.startswith("\\"):
         command = line.split(None, 1)[0]
@@ -211,7 +263,9 @@ def _explain(script: Script, error: SqlSyntaxError) -> None:
             script,
             error.offset,
             f"'{command}' is a command of psql, not SQL",
-            "remove it: the server does not know psql's commands",
+            "write the rows under COPY … FROM stdin, and end them with a line that has only \\."
+            if command == "\\copy"
+            else "remove it: the server does not know psql's commands",
         )
 
 
@@ -222,18 +276,6 @@ def _rest_of_line(script: Script, offset: int) -> str:
             return block[offset:].partition("\n")[0]
         offset -= len(block)
     return ""
-
-
-def _copy_before(error: SqlSyntaxError) -> Statement | None:
-    """The COPY FROM stdin whose data begins where the SQL ends."""
-    try:
-        statements = split(error.before)
-    except SqlSyntaxError:
-        return None
-    last = statements[-1] if statements else None
-    if last is None or last.kind != "CopyStmt" or not last.tree.get("is_from"):
-        return None
-    return None if last.tree.get("filename") else last
 
 
 def _refused(script: Script, offset: int, message: str, hint: str) -> InvalidMigration:

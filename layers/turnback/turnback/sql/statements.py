@@ -2,10 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import itertools
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
+from turnback.migrations.large import BLOCK_BYTES, LargeScript
+from turnback.migrations.model import Script
+from turnback.migrations.psql import Cut
 from turnback.sql.parser import parse_tree
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a COPY … FROM stdin, in the file that has the statement; iterated in blocks.
+
+    Attributes:
+        script: the file.
+        offset: where they begin in it, in characters from 0.
+        span: where they are in it, from and to: in characters, of a LargeScript in bytes.
+        fault: what is wrong with them; None where they are complete.
+    """
+
+    script: Script
+    offset: int
+    span: tuple[int, int]
+    fault: str | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        start, end = self.span
+        if not isinstance(self.script, LargeScript):
+            yield self.script.sql[start:end].encode("utf-8")
+            return
+        for block in range(start, end, BLOCK_BYTES):
+            yield self.script.read_bytes(block, min(block + BLOCK_BYTES, end))
+
+    def line_start(self, line: int) -> int:
+        """The offset in the script, in characters, of a line of the rows, which count from 1."""
+        return self.script.line_start(self.script.position(self.offset)[0] + line - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +55,7 @@ class Statement:
         tree: the parser's node.
         first: the byte at which it begins in the text that was parsed, in which the places of the
             tree are counted.
+        rows: of a COPY … FROM stdin; empty for any other statement.
     """
 
     sql: str
@@ -26,6 +63,15 @@ class Statement:
     kind: str
     tree: dict[str, Any]
     first: int = 0
+    rows: tuple[Rows, ...] = ()
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of what it is: its text, and its rows."""
+        found = hashlib.sha256(self.sql.encode("utf-8"))
+        for block in itertools.chain.from_iterable(self.rows):
+            found.update(block)
+        return found.hexdigest()
 
     @property
     def outline(self) -> str:
@@ -84,6 +130,23 @@ def split(sql: str) -> list[Statement]:
         # A blank before a statement is of one byte.
         lead = len(text) - len(text.lstrip())
         statements.append(Statement(text.strip(), offset + lead, kind, tree, start + lead))
+    return statements
+
+
+def with_rows(statements: list[Statement], script: Script, cuts: list[Cut]) -> list[Statement]:
+    """The statements of a script, each COPY … FROM stdin with its rows.
+
+    Args:
+        statements: in order.
+        script: theirs.
+        cuts: what its ``cuts`` are.
+    """
+    offsets = [statement.offset for statement in statements]
+    for cut in cuts:
+        number = bisect_left(offsets, cut.start) - 1
+        if cut.rows is not None and number >= 0:
+            rows = Rows(script, cut.start, (cut.start, cut.rows), cut.fault)
+            statements[number] = replace(statements[number], rows=(rows,))
     return statements
 
 

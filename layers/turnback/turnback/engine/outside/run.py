@@ -23,6 +23,7 @@ from turnback.engine.outside.cleanup import (
 from turnback.engine.outside.partitions import finish_detach
 from turnback.engine.outside.undo import Skipped, Undo
 from turnback.engine.run.failure import (
+    offset_in,
     point,
     refused_by_us,
     require_plain_reading,
@@ -45,7 +46,6 @@ from turnback.engine.session.message import (
 from turnback.engine.session.query import READ_ONLY_STATE
 from turnback.engine.session.read_only import refuse_read_only
 from turnback.errors import MigrationFailed, MigrationIncomplete, TurnbackError
-from turnback.migrations.checksums import digest
 from turnback.sql.locks import TableLock
 from turnback.sql.statements import Statement
 
@@ -101,9 +101,13 @@ def run(
 def preview(step: Step, recorder: Recorder) -> list[str]:
     """The messages that run this migration, one a statement with its record."""
     return [
-        f"{statement.sql};\n{recorder.statement(step, number, statement)};"
+        f"{statement.sql};\n{_rows_of(statement)}{recorder.statement(step, number, statement)};"
         for number, statement in enumerate(step.runnable.statements or (), 1)
     ]
+
+
+def _rows_of(statement: Statement) -> str:
+    return "".join(f"{b''.join(rows).decode('utf-8')}\\.\n" for rows in statement.rows)
 
 
 def count_done(attempts: Mapping[int, Attempt], statements: Sequence[Statement]) -> int:
@@ -113,7 +117,7 @@ def count_done(attempts: Mapping[int, Attempt], statements: Sequence[Statement])
         if statement.kind in _SESSION_KINDS:
             continue
         last = attempts.get(number)
-        if not last or not last.done or last.checksum != digest(statement.sql.encode()):
+        if not last or not last.done or last.checksum != statement.checksum:
             break
         count = number
     return count
@@ -202,7 +206,7 @@ class _Script:
                 end = f"\n;{OURSELVES} {lock} {self._kept(record)}"
                 rung = self._rung(number, "SET LOCAL")
                 try:
-                    send(connection, f"{rung}{statement.sql}{end}", self.watch)
+                    send(connection, f"{rung}{statement.sql}{end}", self.watch, statement.rows)
                 except ServerError as error:
                     if error.position is not None:
                         error.position -= len(rung)
@@ -242,7 +246,7 @@ class _Script:
                 self._send_alone(statement, number, note, record)
             else:
                 end = f"{OURSELVES} {lock} {self._kept(record)}" if whole else lock
-                send(connection, f"{sql}\n;{end}", self.watch)
+                send(connection, f"{sql}\n;{end}", self.watch, statement.rows)
             recorded = whole
 
         note = prepare_attempt(connection, statement, self.watch) if alone else None
@@ -289,7 +293,7 @@ class _Script:
         connection, watch = self.session.connection, self.watch
         note = interrupted.note if interrupted else None
         # What the catalog shows was done by the text of that time.
-        same = interrupted is not None and interrupted.checksum == digest(statement.sql.encode())
+        same = interrupted is not None and interrupted.checksum == statement.checksum
         if same and was_completed(connection, statement, note, watch):
             return True
         if finish_detach(connection, statement, watch):
@@ -327,9 +331,7 @@ class _Script:
         *,
         left: bool = False,
     ) -> TurnbackError:
-        offset = statement.offset
-        if error.position is not None and error.position <= len(statement.sql):
-            offset += error.position - 1
+        offset = offset_in(statement, error)
         again = f"run turnback {self.step.direction}"
         incomplete = None
         if self._commits(statement):

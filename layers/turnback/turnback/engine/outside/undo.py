@@ -27,7 +27,7 @@ from turnback.engine.outside.decide import (
 )
 from turnback.engine.outside.partitions import is_attached
 from turnback.engine.run import transaction
-from turnback.engine.run.failure import point, require_plain_reading
+from turnback.engine.run.failure import offset_in, point, require_plain_reading
 from turnback.engine.run.plan import Step
 from turnback.engine.run.record import NOTE_BEGINNING
 from turnback.engine.run.session import Session
@@ -88,7 +88,7 @@ def _run_in_savepoint(undo: Undo, statement: Statement, number: int, watch: Watc
         nonlocal prefix
         prefix = f"SAVEPOINT {_SAVEPOINT};"
         try:
-            send(connection, f"{prefix}{sql}\n; RELEASE {_SAVEPOINT}", watch)
+            send(connection, f"{prefix}{sql}\n; RELEASE {_SAVEPOINT}", watch, statement.rows)
         except ServerError:
             if connection.info.transaction_status == TransactionStatus.INERROR:
                 send(connection, f"ROLLBACK TO {_SAVEPOINT}; RELEASE {_SAVEPOINT}")
@@ -101,10 +101,7 @@ def _run_in_savepoint(undo: Undo, statement: Statement, number: int, watch: Watc
         else:
             undo.run(statement, number, send_one)
     except ServerError as error:
-        offset = statement.offset
-        place = (error.position or 0) - 1 - len(prefix)
-        if 0 <= place <= len(statement.sql):
-            offset += place
+        offset = offset_in(statement, error, len(prefix))
         raise point(undo.step, error, offset, statement) from error
 
 

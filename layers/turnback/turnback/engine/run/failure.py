@@ -54,6 +54,8 @@ _REMEDIES = {
 _LONGEST_STATEMENT = 2000
 # Characters of a script that is searched for the text of an error.
 _BIG = 1_000_000
+# What the server says of a line of COPY, in the languages of its messages whose order is this one.
+_LINE_OF_COPY = re.compile(r"^COPY .*?, \w+ (\d+)(?:[:,]|$)", re.MULTILINE)
 _HINTS = {
     "25001": "if the statement cannot run in a transaction, say so in the header: "
     "-- turnback: no-transaction",
@@ -222,11 +224,30 @@ def _statement_at(step: Step, index: int) -> Statement | None:
     return statements[index]
 
 
+def offset_in(statement: Statement, error: ServerError, before: int = 0) -> int:
+    """Where in the script an error of a statement is, in characters.
+
+    Args:
+        statement: the one that failed.
+        error: the server's, with a position in what was sent.
+        before: characters that were sent before the statement.
+    """
+    if error.position is not None and before < error.position <= before + len(statement.sql) + 1:
+        return statement.offset + error.position - 1 - before
+    return _in_rows(statement, error)
+
+
+def _in_rows(statement: Statement, error: ServerError) -> int:
+    """Where the line of a COPY's rows is that the server names; else where the statement begins."""
+    line = _LINE_OF_COPY.search(error.context or "") if statement.rows else None
+    return statement.rows[0].line_start(int(line[1])) if line else statement.offset
+
+
 def _offset(
     step: Step, error: ServerError, sent_before: int, statement: Statement | None
 ) -> int | None:
     if error.position is not None:
-        offset = error.position - 1 - sent_before
+        offset = step.runnable.in_file(error.position - 1 - sent_before)
         if 0 <= offset <= step.runnable.script.size:
             return offset
-    return statement.offset if statement else None
+    return _in_rows(statement, error) if statement else None

@@ -132,12 +132,14 @@ class Attempt:
     """
 
     def __init__(self, step: Step, ladder: Ladder | None) -> None:
-        self._text = step.runnable.text
+        self._runnable = step.runnable
         bulk = isinstance(step.runnable.statements, BulkStatements)
         climbs = ladder is not None and ladder.rung_ms != ladder.top_ms and not bulk
         self._first = first_lock(step.runnable) if climbs else None
         if self._first is None or ladder is None:
             return
+        statement = self._first.statement
+        self._span = tuple(map(step.runnable.in_text, (statement.offset, statement.end)))
         directive = step.runnable.script.directives.lock_timeout_ms
         after = self._first.timeout or str(ladder.top_ms if directive is None else directive)
         self._before = f"SET LOCAL lock_timeout = {ladder.rung_ms}; "
@@ -147,9 +149,9 @@ class Attempt:
     def text(self) -> str:
         """The text to send."""
         if self._first is None:
-            return self._text
-        start, end = self._first.statement.offset, self._first.statement.end
-        text = self._text
+            return self._runnable.text
+        start, end = self._span
+        text = self._runnable.text
         return text[:start] + self._before + text[start:end] + self._behind + text[end:]
 
     def locate(self, error: ServerError, sent_before: int, statements_before: int) -> None:
@@ -167,8 +169,7 @@ class Attempt:
         error.index -= (number > self._first.number) + (number > self._first.number + 1)
         if error.position is not None:
             place = error.position - 1 - sent_before
-            begins = self._first.statement.offset
-            behind = self._first.statement.end + len(self._before)
+            begins, behind = self._span[0], self._span[1] + len(self._before)
             error.position -= len(self._before) * (place > begins)
             error.position -= len(self._behind) * (place > behind)
 

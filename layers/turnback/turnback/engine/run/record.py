@@ -15,7 +15,6 @@ from turnback.engine.session.query import (
     refusal,
 )
 from turnback.errors import ConfigurationError
-from turnback.migrations.checksums import digest
 from turnback.migrations.model import Migration
 from turnback.sql.quoting import identifier, literal
 from turnback.sql.statements import Statement
@@ -288,8 +287,7 @@ class Recorder:
     def _of_statement(
         self, step: Step, outcome: str, number: int, statement: Statement, **more: Any
     ) -> str:
-        checksum = digest(statement.sql.encode())
-        more |= {"statement": number, "statement_checksum": checksum}
+        more |= {"statement": number, "statement_checksum": statement.checksum}
         return self._logged(step.migration, step.direction, outcome, **more)
 
     def _logged(

@@ -88,13 +88,20 @@ def run(
         return _run_bulk(session, step, step.runnable.statements, watch)
     prefix, count = _prefix(step, session.recorder)
     attempt = Attempt(step, ladder)
+    rows = [*step.runnable.rows, *(step.verify.rows if step.verify else ())]
     try:
-        text = preview(step, session.recorder, attempt.text)
-        took = _times(send(session.connection, text, watch))[0]
+        text = _message(step, session.recorder, attempt.text)
+        took = _times(send(session.connection, text, watch, rows))[0]
+    except Detached:
+        if session.connection.info.transaction_status == TransactionStatus.ACTIVE:
+            raise
+        # It left while it sent rows, and the server has given the message up.
+        end_transaction(session.connection)
+        raise Unsent from None
     except ServerError as error:
         end_transaction(session.connection)
         attempt.locate(error, len(prefix), count)
-        text = preview(step, session.recorder)
+        text = _message(step, session.recorder, step.runnable.text)
         raise _failure(step, error, len(prefix), count, text) from error
     session.recorder.count(step)
     return took
@@ -124,9 +131,12 @@ def _run_bulk(
         session.recorder.count(step)
         return _times(results)[0]
     except Detached:
-        if message.last:
+        status = connection.info.transaction_status
+        if message.last and status == TransactionStatus.ACTIVE:
             raise
-        interrupt(connection)
+        if status == TransactionStatus.ACTIVE:
+            interrupt(connection)
+        end_transaction(connection)
         raise Unsent from None
     except TurnbackError:
         if not connection.broken:
@@ -146,7 +156,7 @@ def _send_part(
 ) -> list[PGresult]:
     end = suffix if message.last else ""
     try:
-        return send(connection, message.take(end), watch)
+        return send(connection, message.take(end), watch, message.rows)
     except ServerError as error:
         end_transaction(connection)
         error.index += message.first
@@ -156,12 +166,15 @@ def _send_part(
         raise _failure(step, error, 0, 0, end) from error
 
 
-def preview(step: Step, recorder: Recorder, text: str | None = None) -> str:
-    """The message that runs this migration; or another text in its place."""
+def preview(step: Step, recorder: Recorder) -> str:
+    """The message that runs this migration, with the rows of COPY where its file has them."""
+    return _message(step, recorder, step.runnable.written)
+
+
+def _message(step: Step, recorder: Recorder, text: str) -> str:
     prefix, _ = _prefix(step, recorder)
     commit = "; COMMIT" if _begins(step) else ""
-    script = step.runnable.text if text is None else text
-    return f"{prefix}{script}{_suffix(step, recorder)}{commit}"
+    return f"{prefix}{text}{_suffix(step, recorder)}{commit}"
 
 
 def run_batch(
@@ -235,7 +248,7 @@ def fits_batch(step: Step) -> bool:
     Text that cannot be parsed may leave a comment open that the next one closes.
     """
     runnable = step.runnable
-    alone = runnable.one_by_one or runnable.isolation or step.half
+    alone = runnable.one_by_one or runnable.isolation or runnable.rows or step.half
     return not (alone or _unread(step) or _is_bulk(step))
 
 

@@ -7,12 +7,12 @@ is known from the results that arrived before the error, so they are read here.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import psycopg
-from psycopg import generators
+from psycopg import generators, waiting
 from psycopg.abc import PQGen
 from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
@@ -83,27 +83,44 @@ class Watcher(Protocol):
         """Nothing came for a moment; may raise to stop waiting."""
 
 
-def send(connection: Connection, text: str | bytes, watch: Watcher | None = None) -> list[PGresult]:
+def send(
+    connection: Connection,
+    text: str | bytes,
+    watch: Watcher | None = None,
+    rows: Sequence[Iterable[bytes]] = (),
+) -> list[PGresult]:
     """Send a text as one simple query message, and return the results of its statements.
 
     Args:
         connection: the session.
         text: any number of statements; bytes are UTF-8.
         watch: called while there is no answer.
+        rows: of each COPY … FROM stdin in the text, in order, in blocks. Once the server has the
+            rows of one it continues with the statements behind it, in the same message.
 
     Raises:
         ServerError: a statement failed; without a BEGIN in the text nothing was kept.
         DatabaseUnreachable: the connection broke; only the server knows whether the
             text ran.
+
+    Where the watch, or the reading of the rows, raises an error before all rows were sent, their
+    COPY fails: nothing of the text goes on in the server.
     """
     pgconn = connection.pgconn
+    exchange = _Exchange(pgconn, iter(rows))
     try:
         pgconn.send_query(text.encode("utf-8") if isinstance(text, str) else text)
         # libpq has a copy, and a text can be long.
         del text
-        results: list[PGresult] = _await(connection, generators.execute(pgconn), watch)
+        results: list[PGresult] = _await(connection, exchange.run(), watch)
     except psycopg.OperationalError as exc:
         raise lost(exc) from exc
+    except BaseException:
+        if exchange.copying:
+            # The server may be at work on the rows it has, and would not read on before its end.
+            connection.cancel_safe()
+            connection.wait(exchange.fail())
+        raise
     for index, result in enumerate(results):
         if result.status in _COPY:
             connection.close()
@@ -114,6 +131,48 @@ def send(connection: Connection, text: str | bytes, watch: Watcher | None = None
                 error.ended = any(done.command_status in _ENDS for done in results[:index])
             raise error
     return results
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """A message and its answer, with the rows that the server asks for in between.
+
+    Attributes:
+        copying: whether the server waits for rows, or for their end.
+    """
+
+    pgconn: PGconn
+    rows: Iterator[Iterable[bytes]]
+    copying: bool = False
+
+    def run(self) -> PQGen[list[PGresult]]:
+        results: list[PGresult] = yield from generators.execute(self.pgconn)
+        while results and results[-1].status == ExecStatus.COPY_IN:
+            copied = next(self.rows, None)
+            if copied is None:
+                break
+            # It is no result of a statement: that one follows when the rows are there.
+            results.pop()
+            self.copying = True
+            for block in copied:
+                while self.pgconn.put_copy_data(block) == 0:
+                    yield waiting.WAIT_W
+                # Reads, too: a server that cannot send its notices does not read on.
+                yield from generators.send(self.pgconn)
+            yield from self._end(None)
+            results += yield from generators.fetch_many(self.pgconn)
+        return results
+
+    def fail(self) -> PQGen[None]:
+        """End the COPY with an error, and wait until the server has given up the message."""
+        yield from self._end(b"not all rows were sent")
+        yield from generators.fetch_many(self.pgconn)
+
+    def _end(self, error: bytes | None) -> PQGen[None]:
+        while self.pgconn.put_copy_end(error) == 0:
+            yield waiting.WAIT_W
+        self.copying = False
+        yield from generators.send(self.pgconn)
 
 
 def interrupt(connection: Connection) -> None:
