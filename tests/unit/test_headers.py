@@ -207,3 +207,12 @@ def test_a_directive_after_a_string_is_still_refused() -> None:
 def test_an_isolation_level_is_one_that_postgres_has() -> None:
     assert read("-- turnback: isolation Repeatable  Read\n").isolation == "repeatable read"
     assert "needs a level" in refusal("-- turnback: isolation snapshot\n").message
+
+
+def test_a_line_of_copied_rows_is_no_directive_and_its_quotes_open_nothing() -> None:
+    rows = "COPY t FROM stdin;\n-- turnback: no-transaction\nit's\n\\.\n"
+    waiver = "-- turnback: waive TB101 because it is small\nDROP TABLE t;\n"
+    blocks = ["COPY t FROM stdin;\n1\n", "-- turnback: lock-timeout 1s\nit's\n", f"\\.\n{waiver}"]
+    assert read(rows + waiver) == Directives(waivers=(Waiver("TB101", "it is small", 5),))
+    found = read_directives("sql/0001_a.sql", blocks)
+    assert found == Directives(waivers=(Waiver("TB101", "it is small", 6),))

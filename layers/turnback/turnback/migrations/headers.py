@@ -49,7 +49,7 @@ def read_directives(path: str, text: str | Iterable[str]) -> Directives:
     line, in_header, in_rows = 1, True, False
     for block in [text] if isinstance(text, str) else text:
         cuts, in_rows = directive_cuts(block, in_rows)
-        block = without_cuts(block, cuts)
+        block = without_cuts(block, cuts) if "turnback:" in block else block
         header_end = skip_comments(block) if in_header else 0
         for match in _DIRECTIVE.finditer(block) if "turnback:" in block else ():
             at = line + block.count("\n", 0, match.start())

@@ -20,7 +20,7 @@ ELSEWHERE = (
     "keep turnback's tables in a schema of their own: --history-schema turnback, or for good in "
     'turnback.toml: [history] schema = "turnback"; on AWS also by the parameter HistorySchema'
 )
-_MENTIONED = re.compile(rf"\b({'|'.join(OWN_TABLES)}|drop\s+schema)\b", re.IGNORECASE)
+_MENTIONED = re.compile(rf"\b({'|'.join(OWN_TABLES)}|drop\s+schema)\b")
 # Their names are taken from the same set (manual, CREATE TABLE).
 _RELATIONS = {
     *("OBJECT_TABLE", "OBJECT_FOREIGN_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW"),
@@ -52,7 +52,7 @@ def conflicts(migrations: Iterable[Migration], schema: str) -> Iterator[HistoryC
     for migration in migrations:
         for script in filter(None, (migration.forward, migration.rollback)):
             # Hardly any script mentions them, and reading SQL takes its time.
-            if not any(map(_MENTIONED.search, script.blocks())):
+            if not any(map(_mentions, script.blocks())):
                 continue
             try:
                 statements = statements_of(script)
@@ -70,6 +70,12 @@ def conflicts(migrations: Iterable[Migration], schema: str) -> Iterator[HistoryC
                     version=migration.version,
                     hint=ELSEWHERE,
                 )
+
+
+def _mentions(text: str) -> bool:
+    # An expression that ignores case takes ten times as long to find nothing.
+    lower = text.lower()
+    return ("migration" in lower or "schema" in lower) and bool(_MENTIONED.search(lower))
 
 
 def _uses(statements: Iterable[Statement], own: frozenset[str]) -> Iterator[tuple[str, Statement]]:

@@ -6,6 +6,7 @@ is known from the results that arrived before the error, so they are read here.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -117,9 +118,11 @@ def send(
         raise lost(exc) from exc
     except BaseException:
         if exchange.copying:
-            # The server may be at work on the rows it has, and would not read on before its end.
-            connection.cancel_safe()
-            connection.wait(exchange.fail())
+            # Where it is lost, the server gives the message up as well.
+            with contextlib.suppress(psycopg.OperationalError):
+                # It may be at work on the rows it has, and reads on only when that ends.
+                connection.cancel_safe()
+                connection.wait(exchange.fail())
         raise
     for index, result in enumerate(results):
         if result.status in _COPY:
@@ -157,8 +160,7 @@ class _Exchange:
             for block in copied:
                 while self.pgconn.put_copy_data(block) == 0:
                     yield waiting.WAIT_W
-                # Reads, too: a server that cannot send its notices does not read on.
-                yield from generators.send(self.pgconn)
+                yield from self._flush()
             yield from self._end(None)
             results += yield from generators.fetch_many(self.pgconn)
         return results
@@ -172,7 +174,15 @@ class _Exchange:
         while self.pgconn.put_copy_end(error) == 0:
             yield waiting.WAIT_W
         self.copying = False
-        yield from generators.send(self.pgconn)
+        yield from self._flush()
+
+    def _flush(self) -> PQGen[None]:
+        # It reads, too: a server that cannot send its notices does not read on. psycopg's own
+        # generator fails when it is resumed with nothing, as after Ctrl-C.
+        while self.pgconn.flush():
+            ready = yield waiting.WAIT_RW
+            if ready and ready & waiting.READY_R:
+                self.pgconn.consume_input()
 
 
 def interrupt(connection: Connection) -> None:
