@@ -198,6 +198,35 @@ def test_concurrent_statements_are_rehearsed_in_both_directions(
     found = last(project_factory(files), shadow)
     assert (found.rollback, found.reapply) == ("exact", "exact")
     assert found.statements[0].locks == (Lock("users", "ShareUpdateExclusiveLock"),)
+    assert found.statements[0].scans == ("users",)
+
+
+def test_outside_a_transaction_each_statement_has_the_locks_of_the_manual(
+    project_factory: ProjectFactory, shadow: Shadow
+) -> None:
+    forward = """-- turnback: no-transaction
+        ALTER TABLE s.base ADD x int;
+        CREATE TABLE s.made (id int);
+        DROP INDEX CONCURRENTLY s.base_a;
+        REINDEX INDEX s.base_pkey;
+        ALTER TABLE s.p DETACH PARTITION s.p1 CONCURRENTLY;
+        VACUUM s.base;
+        CREATE INDEX CONCURRENTLY ON s.made (id);"""
+    tables = """CREATE SCHEMA s; CREATE TABLE s.base (id int PRIMARY KEY, a int);
+        CREATE INDEX base_a ON s.base (a); CREATE TABLE s.heir () INHERITS (s.base);
+        CREATE TABLE s.p (id int) PARTITION BY LIST (id);
+        CREATE TABLE s.p1 PARTITION OF s.p FOR VALUES IN (1);"""
+    files = {"sql/0001_tables.sql": tables, "sql/0002_more.sql": forward}
+    exclusive, weak = "AccessExclusiveLock", "ShareUpdateExclusiveLock"
+    assert [trace.locks for trace in last(project_factory(files), shadow).statements] == [
+        (Lock("s.base", exclusive), Lock("s.heir", exclusive)),
+        (),
+        (Lock("s.base", weak), Lock("s.base_a", weak, "index", "s.base")),
+        (Lock("s.base_pkey", exclusive, "index", "s.base"),),
+        (Lock("s.p", weak), Lock("s.p1", exclusive)),
+        (Lock("s.base", weak),),
+        (),
+    ]
 
 
 LEFTOVER = f"{PREFIX}0123456789ab"

@@ -8,7 +8,7 @@ statistics count its scans and its rows.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,23 +17,18 @@ from turnback.engine.run import transaction
 from turnback.engine.run.failure import offset_in, point
 from turnback.engine.run.plan import Plan, Step
 from turnback.engine.session.message import Connection, ServerError, rows, send
+from turnback.engine.session.query import relation_oids
 from turnback.errors import TurnbackError
 from turnback.migrations.large import LARGE_BYTES
 from turnback.rehearsal.lock import KINDS, STRONG, Lock
 from turnback.rehearsal.rights import Superuser
+from turnback.sql.locks import SHARE_UPDATE, TableLock, locks_of
+from turnback.sql.quoting import joined as quoted
+from turnback.sql.scope import Scope
 from turnback.sql.script import Runnable
 from turnback.sql.statements import Statement
 
 _SQL_CHARACTERS = 400
-# What PostgreSQL takes for statements that commit in the middle of their work, where the
-# transaction's locks cannot be looked at (manual, 13.3.1 and the commands' own pages).
-_LOCKS_OUTSIDE = {
-    "IndexStmt": "ShareUpdateExclusiveLock",
-    "DropStmt": "ShareUpdateExclusiveLock",
-    "ReindexStmt": "ShareUpdateExclusiveLock",
-    "VacuumStmt": "ShareUpdateExclusiveLock",
-    "AlterTableStmt": "ShareUpdateExclusiveLock",
-}
 # Every relation but temporary ones and those of initdb (oids below 16384): its table, if it is an
 # index or has the table's long values; its file; and what the transaction has done to its rows.
 _RELATIONS = """
@@ -60,6 +55,10 @@ FROM (
     WHERE pid = pg_catalog.pg_backend_pid() AND granted AND locktype = 'relation'
     GROUP BY relation
 ) l LEFT JOIN pg_catalog.pg_class c ON c.oid = l.relation
+"""
+_CHILDREN = """
+SELECT h.inhparent, h.inhrelid, r.relispartition
+FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class r ON r.oid = h.inhrelid
 """
 
 
@@ -110,6 +109,9 @@ class _Relation:
     def has_rows(self) -> bool:
         return self.kind in ("table", "materialized view")
 
+    def lock(self, mode: str) -> Lock:
+        return Lock(self.name, mode, self.kind, self.table_name)
+
 
 @dataclass(slots=True)
 class _Effects:
@@ -135,9 +137,8 @@ class Tracer:
         self._last = _Effects()
         # What the migration makes itself is locked, written and scanned by nobody else.
         self._known = dict[str, _Relation]()
-        for oid, name, kind, table, of, *effects in _found(connection, _RELATIONS):
-            shown = f"TOAST of {of}" if kind == "t" else name
-            self._known[oid] = _Relation(shown, KINDS[kind], table, of)
+        for oid, relation, *effects in _relations(connection):
+            self._known[oid] = relation
             self._note(self._last, oid, *effects)
 
     def run(self, runnable: Runnable, statement: Statement) -> StatementTrace:
@@ -182,8 +183,7 @@ class Tracer:
         }
         for oid in worked_on:
             found |= set([(oid, mode) for mode in STRONG if (oid, mode) in after][-1:])
-        known = ((self._known[oid], mode) for oid, mode in found)
-        return tuple(sorted(Lock(one.name, mode, one.kind, one.table_name) for one, mode in known))
+        return tuple(sorted(self._known[oid].lock(mode) for oid, mode in found))
 
     def _names(self, oids: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted(self._known[oid].name for oid in oids))
@@ -223,22 +223,59 @@ def _from(mode: str) -> tuple[str, ...]:
     return STRONG[STRONG.index(mode) :]
 
 
-def outside(runnable: Runnable, known: Iterable[str]) -> list[StatementTrace]:
-    """The statements of a file that runs outside a transaction, with the locks the manual names."""
-    tables = set(known)
+def _relations(connection: Connection) -> Iterator[tuple[Any, ...]]:
+    """The oid of each relation, the relation, its file and its counts."""
+    for oid, name, kind, table, of, *effects in _found(connection, _RELATIONS):
+        shown = f"TOAST of {of}" if kind == "t" else name
+        yield oid, _Relation(shown, KINDS[kind], table, of), *effects
+
+
+def outside(connection: Connection, runnable: Runnable) -> list[StatementTrace]:
+    """The statements of a file that runs outside a transaction, with the locks the manual names.
+
+    On relations that there are before the file runs, and by their names from before.
+    """
+    known = {oid: relation for oid, relation, *_ in _relations(connection)}
+    below = _found(connection, _CHILDREN)
     found = []
+    scope = Scope()
     for statement in runnable.statements or ():
+        asked = locks_of(scope.qualified(statement))
+        scope.after(statement, runnable.script.path)
+        oids = relation_oids(connection, [quoted(lock.parts) for lock in asked])
+        locked = {
+            (reached, STRONG[lock.level - SHARE_UPDATE])
+            for lock, oid in zip(asked, oids, strict=True)
+            for reached in _reached(known, below, lock, str(oid))
+        }
+        builds = statement.kind in ("IndexStmt", "ReindexStmt")
+        scans = {known[oid].name for oid, _ in locked if builds and known[oid].has_rows}
         line, _ = runnable.position(statement.offset)
-        relation = statement.tree.get("relation") or {}
-        name = relation.get("relname", "")
-        mode = _LOCKS_OUTSIDE.get(statement.kind) if statement.outside_transaction else None
-        if statement.strong_outside:
-            mode = "AccessExclusiveLock"
-        locks = (Lock(name, mode),) if mode and name in tables else ()
-        scans = (name,) if statement.kind in ("IndexStmt", "ReindexStmt") and locks else ()
         found.append(
-            StatementTrace(line, statement.sql[:_SQL_CHARACTERS], 0.0, locks=locks, scans=scans)
+            StatementTrace(
+                line,
+                statement.sql[:_SQL_CHARACTERS],
+                0.0,
+                locks=tuple(sorted(known[oid].lock(mode) for oid, mode in locked)),
+                scans=tuple(sorted(scans)),
+            )
         )
+    return found
+
+
+def _reached(
+    known: Mapping[str, _Relation], below: Iterable[tuple[Any, ...]], lock: TableLock, oid: str
+) -> set[str]:
+    """The oids of a relation and of what is locked with it."""
+    if oid not in known:
+        return set()
+    found = {oid}
+    if (table := known[oid].table) and lock.reach == "dropped":
+        found.add(table)
+    every = lock.reach in ("children", "dropped")
+    for parent, child, partition in below if every or lock.reach == "partitions" else ():
+        if parent == oid and (every or partition == "t"):
+            found |= _reached(known, below, lock, child)
     return found
 
 
@@ -260,11 +297,10 @@ def apply_traced(
     """
     runnable = step.runnable
     if runnable.one_by_one or runnable.statements is None:
-        known = _tables(engine)
-        report = engine.run(Plan("up", (step,)))
-        return outside(runnable, known), report.error
+        traces = outside(engine.connection, runnable)
+        return traces, engine.run(Plan("up", (step,))).error
     tracer: Tracer | None = None
-    traces: list[StatementTrace] = []
+    traces = []
 
     def traced(statement: Statement) -> None:
         nonlocal tracer
@@ -303,8 +339,3 @@ def by_statement(
     except TurnbackError as error:
         return error
     return None
-
-
-def _tables(engine: Engine) -> list[str]:
-    query = "SELECT relname FROM pg_catalog.pg_class WHERE relkind IN ('r', 'm', 'p')"
-    return [str(name) for (name,) in rows(send(engine.connection, query)[0])]

@@ -204,19 +204,25 @@ def _refreshed(tree: Node) -> Iterator[TableLock]:
 
 
 def _reindexed(tree: Node) -> Iterator[TableLock]:
-    if "relation" in tree and not is_option_on(tree, "concurrently", field="params"):
-        if tree["kind"] == "REINDEX_OBJECT_INDEX":
-            yield _lock(tree["relation"], ACCESS_EXCLUSIVE, _INDEX)
-        else:
-            yield _lock(tree["relation"], SHARE, reach="indexes")
+    """Of an index or a table; a whole schema names none."""
+    if "relation" not in tree:
+        return
+    kind = _INDEX if tree["kind"] == "REINDEX_OBJECT_INDEX" else _TABLE
+    if is_option_on(tree, "concurrently", field="params"):
+        yield _lock(tree["relation"], SHARE_UPDATE, kind, "dropped" if kind == _INDEX else "")
+    elif kind == _INDEX:
+        yield _lock(tree["relation"], ACCESS_EXCLUSIVE, kind)
+    else:
+        yield _lock(tree["relation"], SHARE, reach="indexes")
 
 
 def _rewritten(tree: Node) -> Iterator[TableLock]:
-    """The one table of a CLUSTER or VACUUM FULL; of several, the others come after the first."""
+    """The one table of a CLUSTER or VACUUM; of several, the others come after the first."""
     if "relation" in tree:
         yield _lock(tree["relation"], ACCESS_EXCLUSIVE)
-    elif is_option_on(tree, "full") and len(tree.get("rels", ())) == 1:
-        yield _lock(tree["rels"][0]["VacuumRelation"]["relation"], ACCESS_EXCLUSIVE)
+    elif tree.get("is_vacuumcmd") and len(tree.get("rels", ())) == 1:
+        level = ACCESS_EXCLUSIVE if is_option_on(tree, "full") else SHARE_UPDATE
+        yield _lock(tree["rels"][0]["VacuumRelation"]["relation"], level)
 
 
 def _altered(tree: Node) -> Iterator[TableLock]:
