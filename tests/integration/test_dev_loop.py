@@ -191,19 +191,33 @@ def test_an_untouched_file_of_generate_is_not_applied(
     assert run("up").code == 0
 
 
-def test_up_on_the_embedded_postgres_records_the_checksums_of_what_it_applies(
-    project_factory: ProjectFactory,
+@pytest.mark.parametrize("named", [False, True])
+def test_up_records_the_checksums_of_what_it_applies(
+    named: bool, project_factory: ProjectFactory, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = project_factory(table(1))
-    assert turnback("check", "--fix", folder=folder).code == 0
-    (folder / "sql/0001_t1.sql").write_text("CREATE TABLE t1 (id bigint);\n")
-    answer = turnback("up", folder=folder)
+    for variable in ("CI", "CODEBUILD_BUILD_ID", "JENKINS_URL", "TF_BUILD"):
+        monkeypatch.delenv(variable, raising=False)
+    url, folder = database if named else None, project_factory({})
+    assert turnback("init", folder=folder).code == 0
+    assert turnback("generate", "users", folder=folder).code == 0
+    before = (folder / "SHA256SUMS").read_text()
+    for path, sql in (
+        ("sql/0001_users", "CREATE TABLE u ()"),
+        ("rollback/0001_rollback", "DROP TABLE u"),
+    ):
+        (folder / f"{path}.sql").write_text(f"{sql};\n")
+    answer = turnback("up", "--dry-run", url=url, folder=folder)
+    assert "SHA256SUMS" not in answer.err and (folder / "SHA256SUMS").read_text() == before
+    answer = turnback("up", url=url, folder=folder)
     assert answer.code == 0
     assert "SHA256SUMS" not in answer.err
     assert compare(load_project(folder)) == []
 
 
-def test_up_on_a_named_database_only_warns_of_a_checksum(run: Command, folder: Path) -> None:
+def test_up_on_a_named_database_only_warns_of_a_checksum_in_a_ci_job(
+    run: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
     assert run("check", "--fix").code == 0
     for path, text in table(4).items():
         (folder / path).write_text(text)

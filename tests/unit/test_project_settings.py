@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from turnback.cli.main import cli
@@ -45,7 +46,14 @@ history-schema = "history"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder, which is the current one, without variables of turnback's."""
-    for name in ("DATABASE_URL", "TURNBACK_ENV", "TURNBACK_DIR", "TURNBACK_STACK"):
+    for name in (
+        "DATABASE_URL",
+        "TURNBACK_ENV",
+        "TURNBACK_DIR",
+        "TURNBACK_STACK",
+        "TURNBACK_HISTORY_SCHEMA",
+        "TURNBACK_SHADOW_URL",
+    ):
         monkeypatch.delenv(name, raising=False)
         # What .env sets is taken away afterwards.
         monkeypatch.setenv(name, "")
@@ -170,46 +178,142 @@ def test_an_unknown_environment_is_refused_with_the_nearest_one(tmp_path: Path) 
 )
 def test_an_env_file_has_an_assignment_a_line(tmp_path: Path, line: str, value: str) -> None:
     (tmp_path / ".env").write_text(f"# mine\n\n{line}\n")
-    assert read_env_file(tmp_path) == {"A": value}
+    assert read_env_file(tmp_path).values == {"A": value}
 
 
-def test_an_env_file_with_another_line_is_refused(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("A=b\nnonsense\n")
+def test_an_env_file_with_another_line_is_refused(folder: Path) -> None:
+    (folder / ".env").write_text("A=b\nnonsense\n")
     with pytest.raises(ConfigurationError) as caught:
-        read_env_file(tmp_path)
+        read_env_file(folder)
     assert (caught.value.file, caught.value.line) == (".env", 2)
 
 
 def test_a_file_that_is_not_utf_8_is_refused_in_words_and_a_byte_order_mark_is_skipped(
-    tmp_path: Path,
+    folder: Path,
 ) -> None:
     for name, read in ((".env", read_env_file), ("turnback.toml", ProjectFile.read)):
         for data, words in (("A=b".encode("utf-16"), "it is UTF-16"), (b"\nA=\xff", "byte 0xff")):
-            (tmp_path / name).write_bytes(data)
+            (folder / name).write_bytes(data)
             with pytest.raises(ConfigurationError, match=words) as caught:
-                read(tmp_path)
+                read(folder)
             assert (caught.value.file, caught.value.hint) == (name, "save it as UTF-8")
-    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfA=b")
-    assert read_env_file(tmp_path) == {"A": "b"}
+    (folder / ".env").write_bytes(b"\xef\xbb\xbfA=b")
+    assert read_env_file(folder).values == {"A": "b"}
 
 
 def test_a_virtual_environment_of_this_name_is_no_env_file(tmp_path: Path) -> None:
     (tmp_path / ".env").mkdir()
-    assert read_env_file(tmp_path) == {}
+    assert read_env_file(tmp_path).values == {}
 
 
-def test_an_option_then_a_variable_then_the_file_then_the_default_counts(
+# Option, variable, key of an environment, section and key of the file, and the default.
+SOURCES = [
+    ("database-url", "DATABASE_URL", "url", "database.url", "the embedded Postgres in .turnback/"),
+    ("history-schema", "TURNBACK_HISTORY_SCHEMA", "history-schema", "history.schema", "public"),
+    (
+        *("shadow-url", "TURNBACK_SHADOW_URL", "shadow-url", "rehearsal.shadow-url"),
+        "a temporary embedded Postgres",
+    ),
+    ("stack", "TURNBACK_STACK", "stack", None, "turnback"),
+]
+ADDRESSES = ("database-url", "shadow-url")
+
+
+def test_the_table_of_sources_is_that_of_the_settings() -> None:
+    assert {name for name, *_ in SOURCES} | {"dir"} == set(config("--dir", "x"))
+
+
+@pytest.mark.parametrize(("name", "variable", "key", "place", "default"), SOURCES)
+def test_an_option_then_a_variable_then_env_then_the_file_then_the_default_counts(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    variable: str,
+    key: str,
+    place: str | None,
+    default: str,
+) -> None:
+    def given(value: str) -> str:
+        return f"postgresql://localhost/{value}" if name in ADDRESSES else value
+
+    def shown(value: str) -> str:
+        return f"localhost:5432/{value}" if name in ADDRESSES else value
+
+    monkeypatch.delenv(variable, raising=False)
+    assert config()[name] == (default, "default")
+    section, _, of_section = (place or "").partition(".")
+    text = f'[{section}]\n{of_section} = "{given("section")}"\n' if place else "\n\n"
+    write(folder, text + f'[environments.staging]\n{key} = "{given("environment")}"\n')
+    expected = (shown("section"), "turnback.toml:2") if place else (default, "default")
+    assert config()[name] == expected
+    assert config("--env", "staging")[name] == (shown("environment"), "turnback.toml:4")
+    (folder / ".env").write_text(f"\n{variable}={given('dotenv')}\n")
+    monkeypatch.setenv(variable, "")
+    monkeypatch.delenv(variable)
+    assert config()[name] == (shown("dotenv"), f"{variable} in .env:2")
+    monkeypatch.setenv(variable, given("variable"))
+    assert config()[name] == (shown("variable"), variable)
+    # --env names a value as well, so that neither of the two wins unnoticed.
+    with pytest.raises(SettingsError, match=f"the variable {variable} name two"):
+        raise run("config", "--env", "staging").exception or AssertionError
+    option = (f"--{name}", given("option"))
+    assert config(*option)[name] == (shown("option"), "option")
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "key", "place", "wrong", "words"),
+    [
+        (*SOURCES[0][:4], "nonsense", "the database's address cannot be read"),
+        (*SOURCES[1][:4], "pg_x", "the schema pg_x belongs to PostgreSQL"),
+        (*SOURCES[2][:4], "a b", "the database's address cannot be read"),
+        (*SOURCES[3][:3], None, " ", "it is empty"),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_source(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    variable: str,
+    key: str,
+    place: str | None,
+    wrong: str,
+    words: str,
+) -> None:
+    def refusal(*arguments: str) -> str:
+        error = run("config", *arguments).exception
+        assert isinstance(error, click.ClickException) and error.exit_code == 2
+        return error.format_message()
+
+    monkeypatch.delenv(variable, raising=False)
+    assert words in refusal(f"--{name}", wrong)
+    section, _, of_section = (place or "").partition(".")
+    if place:
+        write(folder, f'[{section}]\n{of_section} = "{wrong}"\n')
+        assert words in refusal() and "(turnback.toml:2)" in refusal()
+        write(folder, f'[environments.a]\n\n{key} = "{wrong}"\n')
+        assert "(turnback.toml:3)" in refusal("--env", "a")
+        (folder / "turnback.toml").unlink()
+    (folder / ".env").write_text(f"{variable}='{wrong}'\n")
+    monkeypatch.setenv(variable, "")
+    monkeypatch.delenv(variable)
+    found = refusal()
+    assert words in found and f"({variable} in .env:1)" in found
+    monkeypatch.setenv(variable, wrong)
+    found = refusal()
+    assert words in found and f"({variable})" in found
+
+
+def test_the_env_file_of_the_current_folder_is_read_else_the_one_beside_turnback_toml(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert config()["database-url"] == ("the embedded Postgres in .turnback/", "default")
-    write(folder, FULL)
-    assert config()["database-url"] == ("localhost:5432/dev", "turnback.toml:2")
-    (folder / ".env").write_text("DATABASE_URL=postgresql://localhost/dotenv\n")
-    assert config()["database-url"] == ("localhost:5432/dotenv", "DATABASE_URL in .env")
-    monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/variable")
-    assert config()["database-url"] == ("localhost:5432/variable", "DATABASE_URL")
-    option = ("--database-url", "postgresql://localhost/option")
-    assert config(*option)["database-url"] == ("localhost:5432/option", "option")
+    (folder / "app/migrations").mkdir(parents=True)
+    (folder / "app/migrations/.env").write_text("TURNBACK_STACK=inside\n")
+    for place, found in (("app", "app/.env:1"), (".", ".env:1")):
+        (folder / place / ".env").write_text(f"TURNBACK_STACK={place}\n")
+        monkeypatch.setenv("TURNBACK_STACK", "")
+        monkeypatch.delenv("TURNBACK_STACK")
+        stack = config("--dir", "app/migrations")["stack"]
+        assert stack == (place, f"TURNBACK_STACK in {found}")
 
 
 def test_the_env_file_can_be_left_out(folder: Path) -> None:

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from turnback.cli import options as opt
 from turnback.cli.options import ProjectSettings, project_settings
@@ -79,21 +78,5 @@ def _row(
     return {
         "name": max(param.opts, key=len).lstrip("-"),
         "value": shown,
-        "from": _source(ctx, settings, name, param),
+        "from": settings.source(ctx, param),
     }
-
-
-def _source(
-    ctx: click.Context, settings: ProjectSettings, name: str, param: click.Parameter
-) -> str:
-    match ctx.get_parameter_source(name):
-        case ParameterSource.COMMANDLINE:
-            return "option"
-        case ParameterSource.ENVIRONMENT:
-            variable = str(param.envvar)
-            return f"{variable} in .env" if variable in settings.from_env_file else variable
-        case ParameterSource.DEFAULT_MAP:
-            setting = settings.found[name]
-            return f"{setting.where}, {setting.variable}" if setting.variable else setting.where
-        case _:
-            return "default"

@@ -62,6 +62,12 @@ def has_own_database(directory: Path) -> bool:
     return has_data(place)
 
 
+def ci_job() -> str | None:
+    """The variable that says that this is a CI job; None if it is none."""
+    found = (name for name in _CI if os.environ.get(name, "").lower() not in ("", "0", "false"))
+    return next(found, None)
+
+
 def refuse_in_ci() -> None:
     """Refuse the embedded Postgres in a CI job, unless it was chosen with ``--embedded``.
 
@@ -70,10 +76,10 @@ def refuse_in_ci() -> None:
     Raises:
         ConfigurationError: this is a CI job.
     """
-    found = [name for name in _CI if os.environ.get(name, "").lower() not in ("", "0", "false")]
+    found = ci_job()
     if found and not is_embedded_chosen():
         raise ConfigurationError(
-            f"no database is named, in a CI job (the variable {found[0]} is set)",
+            f"no database is named, in a CI job (the variable {found} is set)",
             hint="name it by --database-url or DATABASE_URL, or choose the embedded Postgres: "
             "--embedded",
         )

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from turnback.cli.output import SettingsError, set_verbose
 from turnback.cli.snippet import SETTINGS_FOLDER
 from turnback.errors import ConfigurationError
-from turnback.settings.env_file import FILE as ENV_FILE
-from turnback.settings.env_file import read_env_file
+from turnback.settings.env_file import EnvFile, read_env_file
 from turnback.settings.project import ProjectFile, Setting
 
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
@@ -125,19 +125,53 @@ class ProjectSettings:
         file: turnback.toml.
         environment: the name given with --env.
         found: the settings by the name of their option.
-        from_env_file: the variables that .env has set.
+        env_file: .env.
+        from_env_file: the variables that it has set.
     """
 
     file: ProjectFile
     environment: str | None
     found: dict[str, Setting]
+    env_file: EnvFile
     from_env_file: set[str]
+
+    def source(self, ctx: click.Context, param: click.Parameter) -> str:
+        """Where the value of an option comes from: ``option``, ``DATABASE_URL in .env:2``, …."""
+        name = param.name or ""
+        match ctx.get_parameter_source(name):
+            case ParameterSource.COMMANDLINE:
+                return "option"
+            case ParameterSource.ENVIRONMENT:
+                variable = str(param.envvar)
+                if variable not in self.from_env_file:
+                    return variable
+                return f"{variable} in {self.env_file.path}:{self.env_file.lines[variable]}"
+            case ParameterSource.DEFAULT_MAP:
+                setting = self.found[name]
+                return f"{setting.where}, {setting.variable}" if setting.variable else setting.where
+            case _:
+                return "default"
 
 
 def project_settings(ctx: click.Context) -> ProjectSettings:
     """The project's settings, as the options of this command have read them."""
     settings: ProjectSettings = ctx.meta[_META]
     return settings
+
+
+def _named_source(ctx: click.Context, param: click.Parameter) -> str:
+    """Where the value of an option comes from, in brackets; "" for the option itself."""
+    settings: ProjectSettings | None = ctx.meta.get(_META)
+    source = settings.source(ctx, param) if settings else "default"
+    return "" if source in ("option", "default") else f" ({source})"
+
+
+def name_source(error: click.BadParameter) -> None:
+    """Let an error of a value name where that value comes from, if it is no option."""
+    if error.ctx and error.param and error.param_hint is None:
+        source = _named_source(error.ctx, error.param)
+        option = max(error.param.opts, key=len)
+        error.param_hint = f"'{option}'{source}" if source else None
 
 
 _META = "turnback.project"
@@ -167,24 +201,22 @@ def _collect(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
 
 
 def _read_settings(ctx: click.Context, given: Mapping[str, Any]) -> None:
-    added = set[str]()
-    if not given["no_env_file"]:
-        variables = read_env_file(Path.cwd())
-        added = {name for name in variables if name not in os.environ}
-        os.environ.update({name: variables[name] for name in added})
     directory = given.get("directory")
     folder = Path.cwd() if directory is None else Path(directory).resolve().parent
+    env_file = EnvFile() if given["no_env_file"] else read_env_file(Path.cwd(), folder)
+    added = {name for name in env_file.values if name not in os.environ}
+    os.environ.update({name: env_file.values[name] for name in added})
     ctx.meta[SETTINGS_FOLDER] = folder
     file = ProjectFile.read(folder)
     environment = given["env"] or None
     found = file.settings(environment, os.environ)
     if environment:
         _refuse_two_databases(found, environment, added)
-    ctx.meta[_META] = ProjectSettings(file, environment, found, added)
+    ctx.meta[_META] = ProjectSettings(file, environment, found, env_file, added)
     read = {param.envvar for param in ctx.command.params}
     read |= {setting.variable for setting in found.values()}
     if (used := added & read) and "--json" not in sys.argv:
-        click.echo(f"Read from {ENV_FILE}: {', '.join(sorted(used))}", err=True)
+        click.echo(f"Read from {env_file.path}: {', '.join(sorted(used))}", err=True)
     defaults = {name: partial(_value, ctx, setting) for name, setting in found.items()}
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
 
@@ -280,6 +312,19 @@ def _check_database_url(ctx: click.Context, param: click.Parameter, url: str | N
             param,
             param_hint="DATABASE_URL",
         )
+    return _check_address(ctx, param, url)
+
+
+def _check_address(ctx: click.Context, param: click.Parameter, url: str | None) -> str | None:
+    if url is None or ctx.resilient_parsing:
+        return url
+    from turnback.engine.session.connection import read_address
+
+    try:
+        read_address(url)
+    except ConfigurationError as error:
+        error.message += _named_source(ctx, param)
+        raise SettingsError(error) from error
     return url
 
 
@@ -359,6 +404,7 @@ never_asks = click.option(
 stack_name = click.option(
     "--stack",
     "stack",
+    type=Given(),
     envvar="TURNBACK_STACK",
     default="turnback",
     show_default=True,
@@ -371,6 +417,8 @@ stack = together(environment_options, stack_name)
 
 shadow_url = click.option(
     "--shadow-url",
+    type=Given(),
+    callback=_check_address,
     envvar="TURNBACK_SHADOW_URL",
     show_envvar=True,
     help="A server to make the shadow database on; a temporary embedded Postgres if not given.",

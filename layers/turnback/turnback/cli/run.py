@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,7 +11,7 @@ from pathlib import Path
 import click
 
 from turnback.cli import options as opt
-from turnback.cli.database import open_engine
+from turnback.cli.database import ci_job, open_engine
 from turnback.cli.output import (
     Output,
     ask,
@@ -122,8 +123,7 @@ def up(
         )
         for text in plan.notes:
             out.warn(text)
-        if database_url is None and not dry_run:
-            project = _record_sums(project, plan)
+        project = _record_sums(project, plan, database_url, write=not dry_run)
         _warn_of_checksums(project, out)
         if dry_run:
             return _show(engine, plan, out)
@@ -237,8 +237,7 @@ def redo(
         if report.error or report.interruption or plan.empty:
             return _close(report, "rolled back", began, out)
         again = engine.plan_up(project, target=max((s.version for s in plan.steps), key=int))
-        if database_url is None:
-            _record_sums(project, again)
+        _record_sums(project, again, database_url)
         return _close(_run(engine, again, out), "applied again", began, out)
 
 
@@ -319,10 +318,15 @@ def _project_or_none(directory: Path) -> Project:
     return load_project(directory)
 
 
-def _record_sums(project: Project, plan: Plan) -> Project:
-    """On the embedded Postgres, where migrations are written, keep SHA256SUMS up to date."""
+def _record_sums(project: Project, plan: Plan, url: str | None, *, write: bool = True) -> Project:
+    """Keep SHA256SUMS up to date where migrations are written; a CI job has what was committed."""
+    if url is not None and ci_job():
+        return project
     migrations = [step.migration for step in plan.steps]
-    return replace(project, sums=record_sums(project, migrations))
+    # The warning says it of a folder that cannot be written to.
+    with contextlib.suppress(OSError):
+        return replace(project, sums=record_sums(project, migrations, write=write))
+    return project
 
 
 def _warn_of_checksums(project: Project, out: Output) -> None:

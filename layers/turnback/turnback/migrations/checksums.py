@@ -91,7 +91,9 @@ def write_sums(folder: Path, sums: Mapping[str, str]) -> None:
         raise
 
 
-def record_sums(project: Project, migrations: Iterable[Migration]) -> Mapping[str, str] | None:
+def record_sums(
+    project: Project, migrations: Iterable[Migration], *, write: bool = True
+) -> Mapping[str, str] | None:
     """Bring ``SHA256SUMS`` up to date for some migrations, and return its contents.
 
     A project without the file stays without it.
@@ -99,12 +101,13 @@ def record_sums(project: Project, migrations: Iterable[Migration]) -> Mapping[st
     Args:
         project: the project.
         migrations: those whose files may have been edited, because they have not run anywhere.
+        write: whether the file is changed.
     """
     if project.sums is None:
         return None
     chosen = Project(project.folder, tuple(migrations))
     sums = {**project.sums, **{script.path: script.checksum for script in scripts_of(chosen)}}
-    if sums != dict(project.sums):
+    if write and sums != dict(project.sums):
         write_sums(project.folder, sums)
     return sums
 

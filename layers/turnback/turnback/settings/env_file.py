@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from turnback.errors import ConfigurationError
@@ -12,8 +14,23 @@ FILE = ".env"
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 
 
-def read_env_file(folder: Path) -> dict[str, str]:
-    """The variables of ``.env`` in a folder; empty without one.
+@dataclass(frozen=True, slots=True)
+class EnvFile:
+    """The variables of a file.
+
+    Attributes:
+        path: the file, as it is shown to people; None without one.
+        values: the value of each variable.
+        lines: the line of each variable.
+    """
+
+    path: Path | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+
+def read_env_file(*folders: Path) -> EnvFile:
+    """The variables of ``.env`` in the first of these folders that has one.
 
     One ``NAME=value`` a line, with ``export`` before it or without; values in single or double
     quotes; comments begin with ``#``.
@@ -21,21 +38,25 @@ def read_env_file(folder: Path) -> dict[str, str]:
     Raises:
         ConfigurationError: a line is something else, or the file cannot be read.
     """
-    path = folder / FILE
     # A folder of this name is mostly a virtual environment of Python.
-    data = None if path.is_dir() else bytes_of(path)
-    found: dict[str, str] = {}
-    for number, raw in enumerate(decoded(data or b"", FILE).splitlines(), 1):
+    path = next((one for folder in folders if (one := folder / FILE).is_file()), None)
+    data = bytes_of(path) if path else None
+    if path is None or data is None:
+        return EnvFile()
+    values: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    for number, raw in enumerate(decoded(data, str(shown)).splitlines(), 1):
         line = raw.strip()
         if not line or line.startswith("#"):
             continue
         match = _ASSIGNMENT.fullmatch(line)
         if match is None:
             raise ConfigurationError(
-                "not an assignment", file=FILE, line=number, hint="write NAME=value"
+                "not an assignment", file=str(shown), line=number, hint="write NAME=value"
             )
-        found[match[1]] = _unquoted(match[2])
-    return found
+        values[match[1]], lines[match[1]] = _unquoted(match[2]), number
+    return EnvFile(shown, values, lines)
 
 
 def _unquoted(value: str) -> str:
