@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from turnback.cli.lint import annotated, human
+from turnback.cli.lint import annotated, human, summary
 from turnback.errors import UnknownVersion
 from turnback.migrations.discovery import load_project
 from turnback.sql.lint.linter import lint
@@ -149,7 +149,11 @@ def test_if_not_exists_makes_no_new_table_of_one_that_is_there(look: Look) -> No
 def test_with_since_a_table_of_the_release_is_new_to_all_of_it(look: Look) -> None:
     scripts = ("CREATE TABLE t (a int);", "CREATE INDEX ON t (a);")
     assert ids(look(*scripts)) == ["TB101"]
-    assert ids(look(*scripts, since="0001")) == []
+    report = look(*scripts, since="0001")
+    assert ids(report) == []
+    assert [one.rule.id for one in report.on_new_tables] == ["TB101"]
+    assert not report.without({"TB101"}).on_new_tables and not look(*scripts).on_new_tables
+    assert "nothing found in 2 migrations; 1 not shown, on tables that are new" in summary(report)
     assert ids(look(*scripts, since="0002")) == ["TB101"]
 
 

@@ -39,7 +39,8 @@ _HEAD = re.compile(r"^(\S+: )(error|warning|info)( TB\d+)( .*)$")
 @click.option(
     "--since",
     type=opt.Version(),
-    help="Only the migrations after this version, as one release; 0 is all of them.",
+    help="Only the migrations after this version, as one release: its tables are new, and not in "
+    "use yet. 0 is an empty database.",
 )
 @format_option
 @click.option("--strict", is_flag=True, help="Remarks fail the check as well.")
@@ -108,7 +109,7 @@ def human(report: Report) -> Iterable[str]:
 
 
 def summary(report: Report) -> str:
-    """``2 errors, 1 warning in 3 migrations; 1 waived``."""
+    """``2 errors, 1 warning in 3 migrations; 1 waived``, and how many ``--since`` hides."""
     counts = [
         counted(report.count(level), noun)
         for level, noun in (
@@ -120,7 +121,9 @@ def summary(report: Report) -> str:
     ]
     waived = f"; {len(report.waived)} waived" if report.waived else ""
     found = ", ".join(counts) or "nothing found"
-    return f"{found} in {counted(report.migrations, 'migration')}{waived}"
+    new = len(report.on_new_tables)
+    hidden = f"; {new} not shown, on tables that are new with this release" if new else ""
+    return f"{found} in {counted(report.migrations, 'migration')}{waived}{hidden}"
 
 
 def document(report: Report) -> dict[str, Any]:
@@ -131,6 +134,7 @@ def document(report: Report) -> dict[str, Any]:
         "counts": {str(level): report.count(level) for level in Severity},
         "findings": [_linked(finding) for finding in report.findings],
         "waived": [_linked(finding) for finding in report.waived],
+        "on_new_tables": [_linked(finding) for finding in report.on_new_tables],
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from turnback.errors import UnknownVersion
 from turnback.migrations.model import Migration, Project, Script, Waiver
@@ -50,6 +50,7 @@ def lint(project: Project, versions: Sequence[str] = (), *, since: str | None = 
     numbers = {migration.number for migration in wanted}
     schema = Schema()
     readings: list[_Reading] = []
+    alone: list[Finding] = []
     before: list[tuple[str, Uses]] = []
     for migration in project.migrations:
         forward, schema, unreadable = steps(migration.forward, schema, fresh=release)
@@ -58,6 +59,8 @@ def lint(project: Project, versions: Sequence[str] = (), *, since: str | None = 
             reading.findings += [unreadable] if unreadable else _in_script(forward)
             for step in forward:
                 reading.findings += drops_what_was_used(step, before)
+            if since is not None and unreadable is None:
+                alone += _in_script([step.alone() for step in forward])
             readings.append(reading)
             readings += _rollback_script(migration, forward, schema, release)
         # With a release named, all of it stands together; without, the file right before does.
@@ -67,7 +70,9 @@ def lint(project: Project, versions: Sequence[str] = (), *, since: str | None = 
         if reading.steps and not reading.steps[0].context.is_rollback:
             for step in reading.steps:
                 reading.findings += foreign_keys_without_index(step, schema)
-    return _report(len(wanted), readings)
+    report = _report(len(wanted), readings)
+    known_ones = {*report.findings, *report.waived}
+    return replace(report, on_new_tables=in_order(one for one in alone if one not in known_ones))
 
 
 def _wanted(project: Project, versions: Sequence[str], since: str | None) -> list[Migration]:

@@ -97,11 +97,13 @@ class Report:
     Attributes:
         migrations: how many were looked at.
         waived: the findings that a waiver switched off.
+        on_new_tables: of a release, what would be found if its tables were in use already.
     """
 
     migrations: int
     findings: tuple[Finding, ...]
     waived: tuple[Finding, ...] = ()
+    on_new_tables: tuple[Finding, ...] = ()
 
     def count(self, level: Severity) -> int:
         """How many findings have this level."""
@@ -111,7 +113,8 @@ class Report:
         """The report with these rules turned off: what they find counts as waived."""
         kept = tuple(f for f in self.findings if f.rule.id not in rules)
         off = [f for f in self.findings if f.rule.id in rules]
-        return Report(self.migrations, kept, in_order([*self.waived, *off]))
+        new = tuple(f for f in self.on_new_tables if f.rule.id not in rules)
+        return Report(self.migrations, kept, in_order([*self.waived, *off]), new)
 
     def fails(self, *, strict: bool = False) -> bool:
         """Whether a check must fail; ``strict`` counts remarks as well."""

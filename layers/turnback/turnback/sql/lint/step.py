@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from turnback.errors import TurnbackError
 from turnback.migrations.model import Script
@@ -68,6 +68,11 @@ class LintStep:
         """Whether the table was there before: the application reads and writes it meanwhile."""
         table = self.schema.find(name)
         return table is None or table.born not in self.context.fresh
+
+    def alone(self) -> LintStep:
+        """The step as it is where the other scripts of the release ran before."""
+        context = replace(self.context, fresh=frozenset({self.context.script.path}))
+        return replace(self, context=context)
 
     def finding(
         self, rule: str, message: str, *, why: str, safer: str = "", at: int | None = None
