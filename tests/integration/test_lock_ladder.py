@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -18,6 +19,7 @@ import pytest
 from turnback.engine import Event
 from turnback.engine.run.ladder import LOWEST_MS, Ladder
 from turnback.engine.session.events import EventKind, Listener, RunControl
+from turnback.engine.session.watch import Blocker
 from turnback.errors import MigrationFailed, RunCancelled
 from turnback.migrations.discovery import load_project
 from turnback.sql.locks import locks_of
@@ -139,7 +141,7 @@ def test_who_is_in_the_way_is_known_before_the_first_attempt(
                     other.rollback()
 
             apply_to(database, folder, number, let_go)
-        assert [text.partition(" on ")[0] for text in texts] == ["it waits for its lock"]
+        assert [text.partition(" on ")[0] for text in texts] == ["waits for its lock"]
 
 
 def test_a_table_that_somebody_always_reads_is_changed_between_two_readers(
@@ -277,7 +279,16 @@ def test_a_rollback_lets_nobody_wait_behind_it_either(
 
         with engine_for(database, listener=let_go, **PATIENT) as engine:
             assert engine.run(engine.plan_down(load_project(folder), target="0001")).error is None
-    assert [text.partition(";")[0] for text in texts] == ["it waits for its lock on t1"]
+    assert [text.partition(";")[0] for text in texts] == ["waits for its lock on t1"]
+
+
+def test_a_blocker_whose_state_this_user_may_not_see_is_named_without_it() -> None:
+    hidden = Blocker(7, "app", "pg_dump", "", 0, "<insufficient privilege>", "", "3/7", False)
+    assert str(hidden) == "pid 7 (app, pg_dump)"
+    since = replace(hidden, state="active", seconds=9, since="2026-11-30 03:00:00")
+    assert str(since) == (
+        "pid 7 (app, pg_dump), active for 9 s, in its transaction since 2026-11-30 03:00:00 UTC"
+    )
 
 
 def ladder(top_ms: int, retry_s: float) -> Ladder:

@@ -79,7 +79,7 @@ SELECT coalesce(f.pid, 0) AS pid,
        coalesce(nullif(a.application_name, ''),
                 CASE WHEN f.pid IS NULL THEN 'a prepared transaction' ELSE a.backend_type END,
                 '') AS application,
-       coalesce(a.state, '?') AS state,
+       coalesce(a.state, '') AS state,
        coalesce(extract(epoch FROM pg_catalog.clock_timestamp()
            - coalesce(a.state_change, a.backend_start))::integer, 0) AS seconds,
        coalesce(pg_catalog.left(pg_catalog.regexp_replace(a.query, '\s+', ' ', 'g'), 100), '')

@@ -109,7 +109,7 @@ class Ladder:
                 break
             if not said >= now:
                 said |= now
-                self._say(f"it waits{_lock_on(locks)}{blocked_text(found)}")
+                self._say(f"waits{_lock_on(locks)}{blocked_text(found)}")
             if time.monotonic() >= asks_at:
                 self._meanwhile()
                 asks_at = time.monotonic() + ASK_EVERY_S

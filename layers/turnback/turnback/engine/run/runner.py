@@ -308,7 +308,8 @@ class Runner:
                     raise
                 ladder.climb()
                 ladder.blocked_by = found
-                self._say(EventKind.RETRYING, step, f"{error.message}; next try in {wait:.1f} s")
+                text = f"did not get its lock: {error.message}; next try in {wait:.1f} s"
+                self._say(EventKind.RETRYING, step, text)
                 time.sleep(wait)
             except (RunnerBusy, HistoryConflict, DatabaseNotReady, RunCancelled):
                 # Another run works on it, or has done it: its records are the true ones. Or

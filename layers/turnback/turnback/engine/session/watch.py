@@ -53,6 +53,8 @@ class Blocker:
     Its ``query`` may have values of rows in it: ``str()`` omits it, and turnback locks shows it.
 
     Attributes:
+        state: what it does, such as ``idle in transaction``, for so many seconds; empty if that is
+            not shown to this user.
         since: when its transaction began, UTC; empty if that is not shown to this user.
         transaction: the server's number of it, which no other transaction gets.
         yields: whether it ends by itself when somebody has waited for it for a second, as
@@ -71,10 +73,8 @@ class Blocker:
 
     def __str__(self) -> str:
         began = f", in its transaction since {self.since} UTC" if self.since else ""
-        return (
-            f"pid {self.pid} ({self.user}, {self.application or 'unnamed'}), {self.state} for "
-            f"{self.seconds} s{began}"
-        )
+        state = f", {self.state} for {self.seconds} s" if self.state else ""
+        return f"pid {self.pid} ({self.user}, {self.application or 'unnamed'}){state}{began}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ _WORDS = {
     EventKind.ORPHAN: "ended the idle session of a run that is gone: {text}",
     EventKind.STARTED: "{text}",
     EventKind.PROGRESS: "{text}",
-    EventKind.RETRYING: "did not get its lock: {text}",
+    EventKind.RETRYING: "{text}",
     EventKind.RESUMED: "continues where it stopped: {text} already",
     EventKind.RECOGNISED: "an earlier run has done this already: {text}",
     EventKind.SKIPPED: "{text}",
