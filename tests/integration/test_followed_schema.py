@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from turnback.migrations.discovery import load_project
+from turnback.rehearsal.rows import NOTE_WRITTEN, FollowedRows, written
 from turnback.schema.follow import FollowedSchema
 from turnback.schema.read import fingerprint
 
@@ -148,6 +149,49 @@ def test_real_migrations_are_read_up_and_down(name: str, database: str) -> None:
         scripts = [migration.forward, migration.rollback, migration.forward]
         changes += [script.sql for script in scripts if script]
     assert differing(database, changes)[0] == []
+
+
+def test_rows_that_change_are_seen_and_the_others_are_not_read(database: str) -> None:
+    changes = [
+        ("INSERT INTO big SELECT n, n FROM generate_series(1, 3000) n", {"public.big": 3000}),
+        ("INSERT INTO big VALUES (0, 0)", {"public.big": 3001}),
+        ("DELETE FROM big WHERE id = 0", {"public.big": 3000}),
+        ("UPDATE big SET value = 0 WHERE id = 7", {"public.big": 3000}),
+        ("UPDATE big SET value = 7 WHERE id = 7", {"public.big": 3000}),
+        ("ALTER TABLE big ADD COLUMN more int DEFAULT 5", {"public.big": 3000}),
+        ("ALTER TABLE big DROP COLUMN more", {"public.big": 3000}),
+        ("INSERT INTO child VALUES (1, 1)", {"public.big": 3000, "public.child": 1}),
+        ("ALTER TYPE mood RENAME VALUE 'ok' TO 'fine'", {"public.big": 3000, "public.child": 1}),
+        ("TRUNCATE child", {"public.big": 3000}),
+        ("ALTER TABLE big RENAME TO large", {"public.large": 3000}),
+        ("DROP TABLE large CASCADE", {}),
+    ]
+    with (
+        psycopg.connect(database, autocommit=True) as changing,
+        psycopg.connect(database, autocommit=True) as looking,
+    ):
+        changing.execute("CREATE TYPE mood AS ENUM ('ok')")
+        changing.execute("CREATE TABLE big (id int PRIMARY KEY, value int, mood mood DEFAULT 'ok')")
+        changing.execute("CREATE TABLE child (LIKE big) INHERITS (big)")
+        schema, followed = FollowedSchema(looking), FollowedRows(looking)
+        schema.read()
+        states = [followed.read()]
+        for sql, counts in changes:
+            with changing.transaction():
+                changing.execute(sql.encode())
+                changing.execute(NOTE_WRITTEN.encode())
+            touched = written(changing)
+            schema.read()
+            now = followed.read(touched, schema.changed)
+            # The judge: all rows of all tables, read by somebody who has seen none of them before.
+            assert now == FollowedRows(looking).read(), sql
+            assert {name: int(rows.split()[0]) for name, rows in now.items()} == counts, sql
+            states.append(now)
+    same = [n for n in range(len(changes)) if states[n] == states[n + 1]]
+    assert [changes[n][0] for n in same] == []
+    # What was deleted, changed and changed back is as it was.
+    assert states[1] == states[3] == states[5]
+    assert states[1] != states[4]
 
 
 def test_what_is_read_anew_does_not_grow_with_the_schema(

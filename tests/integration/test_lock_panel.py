@@ -90,13 +90,15 @@ def panel(server: EmbeddedServer) -> Iterator[str]:
         yield url
 
 
-def traced(connection: psycopg.Connection, sql: str) -> tuple[Lock, ...]:
+def traced(
+    connection: psycopg.Connection, others: psycopg.Connection, sql: str
+) -> tuple[Lock, ...]:
     """The locks that the trace reports of a statement, which is rolled back."""
     runnable = prepare(Script("sql/0001_one.sql", sql, ""))
     assert runnable.statements
     send(connection, "BEGIN")
     try:
-        return Tracer(connection, None).run(runnable, runnable.statements[0]).locks
+        return Tracer(connection, None, others).run(runnable, runnable.statements[0]).locks
     finally:
         send(connection, "ROLLBACK")
 
@@ -104,10 +106,14 @@ def traced(connection: psycopg.Connection, sql: str) -> tuple[Lock, ...]:
 def differing(url: str, every: list[str]) -> list[tuple[str, object, object]]:
     """The statements of which the trace reports other locks than pg_locks shows, with both."""
     found = []
-    with Psql(url) as judge, psycopg.connect(url, autocommit=True) as connection:
+    with (
+        Psql(url) as judge,
+        psycopg.connect(url, autocommit=True) as connection,
+        psycopg.connect(url, autocommit=True) as others,
+    ):
         for sql in every:
             seen = judge.locks(sql)
-            reported = {(lock.relation, lock.mode) for lock in traced(connection, sql)}
+            reported = {(lock.relation, lock.mode) for lock in traced(connection, others, sql)}
             if reported != seen:
                 found.append((sql, reported - seen, seen - reported))
     return found
@@ -251,9 +257,13 @@ MEANWHILE = [
 
 def test_what_the_report_says_waits_is_what_waits_in_another_session(panel: str) -> None:
     differs = []
-    with psycopg.connect(panel, autocommit=True) as connection:
+    with (
+        psycopg.connect(panel, autocommit=True) as connection,
+        psycopg.connect(panel, autocommit=True) as others,
+    ):
         for sql, other, name in MEANWHILE:
-            reported = {waits for lock in traced(connection, sql) for waits in lock.waits}
+            locks = traced(connection, others, sql)
+            reported = {waits for lock in locks for waits in lock.waits}
             with connection.transaction(force_rollback=True):
                 connection.execute(sql.encode())
                 if waits(panel, other) is not (name in reported):

@@ -22,6 +22,7 @@ from turnback.errors import TurnbackError
 from turnback.migrations.large import LARGE_BYTES
 from turnback.rehearsal.lock import KINDS, STRONG, Lock
 from turnback.rehearsal.rights import Superuser
+from turnback.rehearsal.rows import NOTE_WRITTEN
 from turnback.sql.locks import SHARE_UPDATE, TableLock, locks_of
 from turnback.sql.quoting import joined as quoted
 from turnback.sql.scope import Scope
@@ -29,20 +30,28 @@ from turnback.sql.script import Runnable
 from turnback.sql.statements import Statement
 
 _SQL_CHARACTERS = 400
-# Every relation but temporary ones and those of initdb (oids below 16384): its table, if it is an
-# index or has the table's long values; its file; and what the transaction has done to its rows.
+# Relations but temporary ones and those of initdb (oids below 16384): its table, if it is an index
+# or has the table's long values; and its file.
 _RELATIONS = """
 SELECT c.oid, c.oid::pg_catalog.regclass::text, CASE WHEN t.oid IS NULL THEN c.relkind ELSE 't' END,
     coalesce(t.oid, i.indrelid), coalesce(t.oid, i.indrelid)::pg_catalog.regclass::text,
-    c.relfilenode,
-    pg_catalog.pg_stat_get_xact_numscans(c.oid),
-    pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid)
-        + pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)
-        + pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)
+    c.relfilenode
 FROM pg_catalog.pg_class c
 LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
-LEFT JOIN pg_catalog.pg_class t ON t.reltoastrelid = coalesce(i.indrelid, c.oid)
+LEFT JOIN pg_catalog.pg_depend d ON d.objid = coalesce(i.indrelid, c.oid) AND d.deptype = 'i'
+    AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = d.classid
+LEFT JOIN pg_catalog.pg_class t ON t.oid = d.refobjid AND t.reltoastrelid = d.objid
 WHERE c.oid >= 16384 AND c.relpersistence <> 't'
+"""
+# What the session has not reported yet of the tables that it has read and changed.
+_COUNTED = """
+SELECT oid, scans, changes
+FROM pg_catalog.pg_class c,
+    LATERAL (SELECT pg_catalog.pg_stat_get_xact_numscans(c.oid) AS scans,
+        pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid)
+            + pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)
+            + pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) AS changes) AS s
+WHERE oid >= 16384 AND relkind IN ('r', 'm') AND (scans > 0 OR changes > 0)
 """
 # Left joined, as a relation that was dropped is locked as well.
 _LOCKED = """
@@ -112,6 +121,10 @@ class _Relation:
     def lock(self, mode: str) -> Lock:
         return Lock(self.name, mode, self.kind, self.table_name)
 
+    @property
+    def has_file(self) -> bool:
+        return self.has_rows or self.kind == "index"
+
 
 @dataclass(slots=True)
 class _Effects:
@@ -129,17 +142,22 @@ class Tracer:
     Args:
         connection: with a transaction open.
         superuser: repeats what it may not run; None where nothing is repeated.
+        others: another session; it sees the relations as they were before the migration.
     """
 
-    def __init__(self, connection: Connection, superuser: Superuser | None) -> None:
+    def __init__(
+        self, connection: Connection, superuser: Superuser | None, others: Connection
+    ) -> None:
         self._connection = connection
         self._superuser = superuser
+        self._others = others
         self._last = _Effects()
         # What the migration makes itself is locked, written and scanned by nobody else.
+        self._seen = set[str]()
         self._known = dict[str, _Relation]()
-        for oid, relation, *effects in _relations(connection):
-            self._known[oid] = relation
-            self._note(self._last, oid, *effects)
+        # They count from the session's last report on, not from the transaction's beginning.
+        for oid, scans, changes in _found(connection, _COUNTED):
+            self._last.scans[oid], self._last.changes[oid] = int(scans), int(changes)
 
     def run(self, runnable: Runnable, statement: Statement) -> StatementTrace:
         """Run a statement.
@@ -190,22 +208,31 @@ class Tracer:
 
     def _read(self) -> _Effects:
         """Locks, files and counts of what this transaction has locked; all would take long."""
+        locked = _found(self._connection, _LOCKED)
+        self._look_up({oid for oid, *_ in locked} - self._seen)
         last = self._last
         now = _Effects(set(), dict(last.files), dict(last.scans), dict(last.changes))
-        for oid, modes, *effects in _found(self._connection, _LOCKED):
+        for oid, modes, *effects in locked:
             if oid in self._known:
                 now.locks |= {(oid, mode) for mode in modes.split() if mode in STRONG}
                 self._note(now, oid, *effects)
         return now
 
+    def _look_up(self, oids: set[str]) -> None:
+        """Find what is locked for the first time, as it was before: nobody has changed it yet."""
+        self._seen |= oids
+        for oid, relation, file in _relations(self._others, oids) if oids else ():
+            self._known[oid] = relation
+            if relation.has_file:
+                self._last.files[oid] = file
+
     def _note(
         self, effects: _Effects, oid: str, file: str | None, scans: str | None, changes: str | None
     ) -> None:
         one = self._known[oid]
-        if file and (one.has_rows or one.kind == "index"):
+        if file and one.has_file:
             effects.files[oid] = file
         if one.has_rows:
-            # They count from the session's last report on, not from the transaction's beginning.
             effects.scans[oid] = int(scans or 0)
             effects.changes[oid] = int(changes or 0)
 
@@ -223,11 +250,14 @@ def _from(mode: str) -> tuple[str, ...]:
     return STRONG[STRONG.index(mode) :]
 
 
-def _relations(connection: Connection) -> Iterator[tuple[Any, ...]]:
-    """The oid of each relation, the relation, its file and its counts."""
-    for oid, name, kind, table, of, *effects in _found(connection, _RELATIONS):
+def _relations(
+    connection: Connection, oids: Iterable[str] | None = None
+) -> Iterator[tuple[str, _Relation, str]]:
+    """The oid of each relation, or of these, the relation, and its file."""
+    some = "" if oids is None else f"AND c.oid = ANY ('{{{','.join(oids)}}}')"
+    for oid, name, kind, table, of, file in _found(connection, _RELATIONS + some):
         shown = f"TOAST of {of}" if kind == "t" else name
-        yield oid, _Relation(shown, KINDS[kind], table, of), *effects
+        yield oid, _Relation(shown, KINDS[kind], table, of), file
 
 
 def outside(connection: Connection, runnable: Runnable) -> list[StatementTrace]:
@@ -288,7 +318,7 @@ def run(connection: Connection, statement: Statement, superuser: Superuser | Non
 
 
 def apply_traced(
-    engine: Engine, step: Step, superuser: Superuser | None
+    engine: Engine, step: Step, superuser: Superuser | None, others: Connection
 ) -> tuple[list[StatementTrace], TurnbackError | None]:
     """Apply a migration on the shadow; the trace of its statements, and its error if it failed.
 
@@ -304,7 +334,7 @@ def apply_traced(
 
     def traced(statement: Statement) -> None:
         nonlocal tracer
-        tracer = tracer or Tracer(engine.connection, superuser)
+        tracer = tracer or Tracer(engine.connection, superuser, others)
         traces.append(tracer.run(runnable, statement))
 
     return traces, by_statement(engine, step, traced)
@@ -335,7 +365,7 @@ def by_statement(
             send(connection, "ROLLBACK")
             return point(step, error, offset_in(statement, error), statement)
     try:
-        transaction.finish(engine.session, step)
+        transaction.finish(engine.session, step, last=NOTE_WRITTEN)
     except TurnbackError as error:
         return error
     return None

@@ -4,7 +4,7 @@ A look finds the rows of the catalog that are newer than the look before it, by 
 the ones that are gone, by their number. Whatever depends on a changed object may read otherwise
 now (the text of a view, when a column is renamed), so ``pg_depend`` is followed from there. The
 tables, types and functions that are found are read again by the same queries as all of them are;
-so is everything that the queries do not know by such a key, which is little.
+so is what the queries do not know by such a key, which is little, where there is any of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from psycopg.pq.abc import PGresult
 from turnback.engine.session.message import Connection, send
 from turnback.engine.session.message import rows as text_rows
 from turnback.schema.model import Fingerprint
-from turnback.schema.read import Reading, moment, names_of, queries, refused, rows_of
+from turnback.schema.read import Reading, conditions, moment, names_of, queries, refused, rows_of
 from turnback.settings.ignore import NOTHING, Ignore
 
 # Catalogs with what is keyed: an identity, then what is noted of a row.
@@ -39,6 +39,7 @@ _CATALOGS = {
     "pg_foreign_table": "ftrelid",
     "pg_inherits": "inhrelid || '-' || inhparent, inhrelid, inhparent",
     "pg_rewrite": "oid, ev_class",
+    "pg_policy": "oid, polrelid",
     "pg_namespace": "oid",
     "pg_depend": "classid::oid || '-' || objid, classid::oid, objid",
 }
@@ -51,6 +52,7 @@ _RARE = (
     "pg_extension",
     "pg_foreign_data_wrapper",
     "pg_foreign_server",
+    "pg_init_privs",
     "pg_language",
     "pg_opclass",
     "pg_operator",
@@ -58,9 +60,10 @@ _RARE = (
     "pg_range",
     "pg_tablespace",
 )
-_MEMBERS = "SELECT count(*) FROM pg_depend WHERE deptype IN ('e', 'x')"
-_ROLES = "SELECT md5(string_agg(oid || ' ' || rolname, ',' ORDER BY oid)) FROM pg_roles"
-_MARK = "SELECT pg_snapshot_xmin(pg_current_snapshot())::xid"
+# What else a look finds out: the oldest transaction that goes on, the names of the roles, how many
+# objects belong to extensions, the rare catalogs, and which queries have an answer.
+_MARK, _ROLES, _MEMBERS, _RARE_ONES, _PRESENT = "mark", "roles", "members", "rare", "present"
+_BY_INDEX = "SET LOCAL enable_seqscan = off"
 _DEPENDENT = """
 WITH RECURSIVE hit (class, oid) AS (
     SELECT * FROM unnest($1, $2)
@@ -75,6 +78,7 @@ UNION SELECT c.contypid FROM every e JOIN pg_constraint c ON c.oid = e.oid
 UNION SELECT t.tgrelid FROM every e JOIN pg_trigger t ON t.oid = e.oid
 UNION SELECT a.adrelid FROM every e JOIN pg_attrdef a ON a.oid = e.oid
 UNION SELECT r.ev_class FROM every e JOIN pg_rewrite r ON r.oid = e.oid
+UNION SELECT p.polrelid FROM every e JOIN pg_policy p ON p.oid = e.oid
 UNION SELECT t.typrelid FROM every e JOIN pg_type t ON t.oid = e.oid
 """
 _PLANNED_AGAIN = 4
@@ -91,6 +95,9 @@ class FollowedSchema:
         history_schema: where turnback's own tables are.
         ignore: what the project leaves out.
         left_out: gets the names of the objects that this leaves out.
+
+    Attributes:
+        changed: the oids of what the last reading has read again; None if that is everything.
     """
 
     def __init__(
@@ -104,9 +111,9 @@ class FollowedSchema:
         self._connection = connection
         self._left_out = set[str]() if left_out is None else left_out
         self._history_schema, self._ignore = history_schema, ignore
-        self._prepared: list[str] = []
         self._planned_for = 0
         self._number = 0
+        self.changed: set[str] | None = None
         self._seen = _Seen()
         self._base = self._nothing()
         self._mark: str | None = None
@@ -138,21 +145,26 @@ class FollowedSchema:
     def _read(self) -> Fingerprint:
         version = self._connection.info.server_version // 10_000
         (settings, *whole), (_, *parts) = queries(version), queries(version, changed=True)
-        if not self._prepared or len(self._base.objects) > _PLANNED_AGAIN * self._planned_for:
-            self._prepare(settings, parts)
-        planned = list(zip(self._prepared, whole, parts, strict=True))
-        keyed = [(name, query) for name, query, part in planned if query != part]
-        dirty = self._changes(settings)
+        if not self._number or len(self._base.objects) > _PLANNED_AGAIN * self._planned_for:
+            self._prepare(version, settings, parts)
+        dirty, present = self._changes(settings)
+        self.changed = dirty
+        keyed, rest = list[str](), list[str]()
+        for number, (query, part) in enumerate(zip(whole, parts, strict=True)):
+            name = f"turnback_follow_{self._number}_{number}"
+            if query != part and dirty is None:
+                keyed.append(query)
+            elif query != part and dirty:
+                keyed.append(f"EXECUTE {name}({_array(dirty)})")
+            elif query == part and present[number]:
+                rest.append(f"EXECUTE {name}")
         if dirty is None:
             self._base = self._nothing()
-            first = [query for _, query in keyed]
         else:
             self._base.forget(dirty)
-            first = [f"EXECUTE {name}({_array(dirty)})" for name, _ in keyed if dirty]
             # They were planned for few keys, and the catalog may have been small.
-            first = ["SET LOCAL enable_seqscan = off", *first, "RESET enable_seqscan"]
-        rest = [f"EXECUTE {name}" for name, query, part in planned if query == part]
-        results = self._send(settings, *first, *rest)
+            keyed = [_BY_INDEX, *keyed, "RESET enable_seqscan"]
+        results = self._send(settings, *keyed, *rest)
         found = [(names_of(result), result) for result in results]
         for names, result in found:
             if "_key" in names:
@@ -171,58 +183,59 @@ class FollowedSchema:
         begin, end = moment(self._connection)
         return send(self._connection, ";\n".join([*begin, *statements, *end]))
 
-    def _prepare(self, settings: str, parts: list[str]) -> None:
+    def _prepare(self, version: int, settings: str, parts: list[str]) -> None:
         """Plan the queries for a catalog of this size."""
         number = self._number = next(_numbers)
         self._planned_for = max(len(self._base.objects), 1)
-        self._prepared = [f"turnback_follow_{number}_{i}" for i in range(len(parts))]
         statements = [
-            f"PREPARE {name}{'(oid[])' if '$1' in query else ''} AS {query}"
-            for name, query in zip(self._prepared, parts, strict=True)
+            f"PREPARE turnback_follow_{number}_{i}{'(oid[])' if '$1' in query else ''} AS {query}"
+            for i, query in enumerate(parts)
         ]
         statements += (
-            f"PREPARE turnback_look_{number}_{i}(xid) AS {look}" for i, look in enumerate(_looks())
-        )
-        statements.append(
-            f"PREPARE turnback_dependent_{number}(oid[], oid[], oid[]) AS {_DEPENDENT}"
+            f"PREPARE turnback_look_{number}(xid) AS {_look(conditions(version))}",
+            f"PREPARE turnback_dependent_{number}(oid[], oid[], oid[]) AS {_DEPENDENT}",
         )
         # What is planned for any keys need not be planned again for each.
         send(self._connection, "SET plan_cache_mode = force_generic_plan")
         self._send(settings, *statements)
 
-    def _changes(self, settings: str) -> set[str] | None:
-        """The keys of what may read otherwise than before; None if that is everything."""
-        mark = self._mark or "0"
-        looks = [
-            f"EXECUTE turnback_look_{self._number}_{i}('{mark}')" for i in range(len(_looks()))
-        ]
-        first = self._mark is None
-        results = self._send(settings, _MARK, _ROLES, _MEMBERS, *looks)
-        answers = [text_rows(result)[0] for result in results if result.nfields][1:]
-        self._mark = str(answers[0][0])
-        rare = (answers[1], answers[2], answers[-1][0])
-        unusual = self._seen.rare != rare or answers[-1][1] != "0"
+    def _changes(self, settings: str) -> tuple[set[str] | None, list[bool]]:
+        """The keys of what may read otherwise than before; None if that is everything.
+
+        And which of the queries may have an answer.
+        """
+        first, mark = self._mark is None, self._mark or "0"
+        results = self._send(settings, f"EXECUTE turnback_look_{self._number}('{mark}')")
+        [look] = [result for result in results if result.nfields > 1 and result.ntuples > 1]
+        found = {str(name): (count, new) for name, count, new in text_rows(look)}
+        self._mark = str(found[_MARK][1])
+        present = [letter == "t" for letter in str(found[_PRESENT][1])]
+        rare = (found[_ROLES][1], found[_MEMBERS][0], found[_RARE_ONES][1])
+        unusual = self._seen.rare != rare or found[_RARE_ONES][0] != "0"
         self._seen.rare = rare
         changes = _Changes()
-        for catalog, (count, new) in zip(_CATALOGS, answers[3:-1], strict=True):
-            found = [tuple(row.split(" ")) for row in (new or "").split(",") if row]
-            gone = self._gone(catalog, found, int(count or 0))
+        for catalog in _CATALOGS:
+            count, text = found[catalog]
+            new = [tuple(row.split(" ")) for row in str(text or "").split(",") if row]
+            gone = [] if count is None else self._gone(catalog, new, int(str(count)))
             if not (first or unusual):
-                changes.add(catalog, itertools.chain(found, gone), self._seen)
+                changes.add(catalog, itertools.chain(new, gone), self._seen)
         if first or unusual:
-            return None
+            return None, present
         if changes.empty:
-            return set()
+            return set(), present
         results = self._send(
             settings,
+            _BY_INDEX,
             f"EXECUTE turnback_dependent_{self._number}("
             f"{_array(one for one, _ in changes.seeds)}, "
             f"{_array(one for _, one in changes.seeds)}, {_array(changes.mapped)})",
+            "RESET enable_seqscan",
         )
         [dependent] = [result for result in results if result.nfields][1:]
         dirty = changes.dirty | {str(key) for (key,) in text_rows(dependent)}
         # A constraint of a table has the type 0, and one of a type the table 0.
-        return (dirty | {self._seen.table_of(key) for key in dirty}) - {"0"}
+        return (dirty | {self._seen.table_of(key) for key in dirty}) - {"0"}, present
 
     def _gone(self, catalog: str, found: list[_Row], count: int) -> list[_Row]:
         """Note the new rows, and find those that are there no longer."""
@@ -231,7 +244,7 @@ class FollowedSchema:
         before = [one for one in self._seen.recent.get(catalog, ()) if one in known]
         self._seen.recent[catalog] = [row[0] for row in found]
         missing = len(known) - count
-        if catalog in _NOT_COUNTED or not missing:
+        if not missing:
             return []
         # A rollback drops what was made just before. Only otherwise all of them are looked through.
         gone = self._absent(catalog, before) if before else []
@@ -310,24 +323,48 @@ class _Changes:
                     self.dirty |= {*more}
                 case "pg_depend":
                     self.mapped.add(more[1])
-                case "pg_attrdef" | "pg_trigger" | "pg_inherits":
+                case "pg_attrdef" | "pg_trigger" | "pg_inherits" | "pg_policy":
                     self.dirty |= {*more}
                 case _:
                     self.dirty.add(one)
 
 
-def _looks() -> list[str]:
-    """The queries for changed rows: how many there are, and those newer than a transaction."""
-    new = "age(t.xmin) <= age($1)"
-    found = [
-        f"SELECT count(*), string_agg(concat_ws(' ', {columns}), ',') FILTER (WHERE {new}) "
-        f"FROM {catalog} t"
-        for catalog, columns in _CATALOGS.items()
+def _look(conditions: Iterable[str | None]) -> str:
+    """The query for changed rows: how many there are, and those newer than a transaction.
+
+    Args:
+        conditions: of the queries, see ``read.conditions``.
+    """
+    new = "age(t.xmin) <= (SELECT age($1))"
+    parts = [
+        f"SELECT '{_MARK}', NULL::bigint, pg_snapshot_xmin(pg_current_snapshot())::text",
+        f"SELECT '{_ROLES}', NULL, md5(string_agg(oid || ' ' || rolname, ',' ORDER BY oid)) "
+        "FROM pg_roles",
+        f"SELECT '{_MEMBERS}', count(*), NULL FROM pg_depend "
+        "WHERE refclassid = 'pg_extension'::regclass AND deptype IN ('e', 'x')",
     ]
+    for catalog, columns in _CATALOGS.items():
+        rows = f"string_agg(concat_ws(' ', {columns}), ',')"
+        if catalog in _NOT_COUNTED:
+            parts.append(f"SELECT '{catalog}', NULL, {rows} FROM {catalog} t WHERE {new}")
+        else:
+            parts.append(
+                f"SELECT '{catalog}', count(*), {rows} FILTER (WHERE {new}) FROM {catalog} t"
+            )
     rare = " UNION ALL ".join(
         f"SELECT count(*), count(*) FILTER (WHERE {new}) FROM {catalog} t" for catalog in _RARE
     )
-    return [*found, f"SELECT string_agg(a || '', ','), sum(b) FROM ({rare}) AS r (a, b)"]
+    parts.append(
+        f"SELECT '{_RARE_ONES}', sum(b)::bigint, string_agg(a::text, ',') FROM ({rare}) AS r (a, b)"
+    )
+    exist = ", ".join(
+        "true" if one is None else f"EXISTS (SELECT FROM {one})" for one in conditions
+    )
+    parts.append(
+        f"SELECT '{_PRESENT}', NULL, string_agg(left(p::text, 1), '' ORDER BY place) "
+        f"FROM unnest(ARRAY[{exist}]) WITH ORDINALITY AS e (p, place)"
+    )
+    return " UNION ALL ".join(parts)
 
 
 def _array(values: Iterable[str]) -> str:

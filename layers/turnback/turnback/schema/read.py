@@ -12,6 +12,7 @@ row belongs; every other column is an attribute of the object:
 - ``_options``: options of foreign data, which can be secrets.
 - ``_key``: the table, type or function by which the row is found again (``follow.py``). A line
   that ends in ``-- changed`` restricts the query to the keys in ``$1``.
+  A line ``-- only with`` above a query names the rows of the catalog without which it finds none.
 - ``_note``, ``_text``: something to add to the object at this address.
 """
 
@@ -177,6 +178,7 @@ _OF_SCHEMA = re.compile(
 )
 
 _CHANGED_MARK = "  -- changed"
+_ONLY_WITH = "-- only with "
 
 
 @cache
@@ -190,18 +192,35 @@ def queries(major: int, *, changed: bool = False) -> tuple[str, ...]:
     values = ", ".join(
         f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items()
     )
+    return (f"SELECT {values}", *(query for _, query in _parts(major, changed=changed)))
+
+
+@cache
+def conditions(major: int) -> tuple[str | None, ...]:
+    """What each of the queries, but for the settings, has to find to have an answer.
+
+    The rows of one catalog, as they follow FROM; None where it always has one, or knows its rows
+    by a key.
+    """
+    return tuple(condition for condition, _ in _parts(major, changed=False))
+
+
+def _parts(major: int, *, changed: bool) -> Iterator[tuple[str | None, str]]:
     folder = resources.files("turnback.schema").joinpath("queries")
     files = sorted(
         (file for file in folder.iterdir() if file.name.endswith(".sql")),
         key=lambda file: file.name,
     )
-    statements = [f"SELECT {values}"]
     for file in files:
         lines = file.read_text(encoding="utf-8").splitlines()
-        lines = [line for line in lines if line[:2] != "--"]
+        lines = [line for line in lines if line[:2] != "--" or line.startswith(_ONLY_WITH)]
         text = "\n".join(_lines_for(major, lines, changed=changed))
-        statements += (part.strip() for part in text.split(";\n"))
-    return tuple(statement.removesuffix(";") for statement in statements)
+        for part in text.split(";\n"):
+            query = part.strip().removesuffix(";")
+            condition = None
+            if query.startswith(_ONLY_WITH):
+                condition, _, query = query.removeprefix(_ONLY_WITH).partition("\n")
+            yield condition, query
 
 
 def _lines_for(major: int, lines: Iterable[str], *, changed: bool) -> Iterator[str]:

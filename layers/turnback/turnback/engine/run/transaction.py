@@ -70,7 +70,12 @@ BATCH_CHARACTERS = 256 * 1024
 
 
 def run(
-    session: Session, step: Step, watch: Watcher | None = None, ladder: Ladder | None = None
+    session: Session,
+    step: Step,
+    watch: Watcher | None = None,
+    ladder: Ladder | None = None,
+    *,
+    last: str = "",
 ) -> int:
     """Run one migration, and return the milliseconds it took in the server.
 
@@ -79,18 +84,19 @@ def run(
         step: the migration.
         watch: called while the server works.
         ladder: how long this attempt may wait for its first lock; None: as the session says.
+        last: a statement that runs before the commit, and cannot fail.
 
     Raises:
         TurnbackError: it failed and nothing was kept; the class says how.
         DatabaseUnreachable: the connection broke; only the history knows whether it was done.
     """
     if isinstance(step.runnable.statements, BulkStatements):
-        return _run_bulk(session, step, step.runnable.statements, watch)
+        return _run_bulk(session, step, step.runnable.statements, watch, last)
     prefix, count = _prefix(step, session.recorder)
     attempt = Attempt(step, ladder)
     rows = [*step.runnable.rows, *(step.verify.rows if step.verify else ())]
     try:
-        text = _message(step, session.recorder, attempt.text)
+        text = _message(step, session.recorder, attempt.text, last)
         took = _times(send(session.connection, text, watch, rows))[0]
     except Detached:
         if session.connection.info.transaction_status == TransactionStatus.ACTIVE:
@@ -112,7 +118,7 @@ class Unsent(Exception):
 
 
 def _run_bulk(
-    session: Session, step: Step, statements: BulkStatements, watch: Watcher | None
+    session: Session, step: Step, statements: BulkStatements, watch: Watcher | None, last: str
 ) -> int:
     """Run a large script in one transaction, in several messages.
 
@@ -120,7 +126,7 @@ def _run_bulk(
     server, which parses all of a message before it runs any of it. The last message has the
     record and the commit: before it, nothing can be left to the server; after it, everything is.
     """
-    connection, suffix = session.connection, f"{_suffix(step, session.recorder)}; COMMIT"
+    connection, suffix = session.connection, f"{_suffix(step, session.recorder)}; {last}; COMMIT"
     send(connection, f"BEGIN; {settings(step, session.recorder)}")
     try:
         results = list[PGresult]()
@@ -171,10 +177,11 @@ def preview(step: Step, recorder: Recorder) -> str:
     return _message(step, recorder, step.runnable.written)
 
 
-def _message(step: Step, recorder: Recorder, text: str) -> str:
+def _message(step: Step, recorder: Recorder, text: str, last: str = "") -> str:
     prefix, _ = _prefix(step, recorder)
-    commit = "; COMMIT" if _begins(step) else ""
-    return f"{prefix}{text}{_suffix(step, recorder)}{commit}"
+    end = f"; {last}" if last else ""
+    end += "; COMMIT" if _begins(step) else ""
+    return f"{prefix}{text}{_suffix(step, recorder)}{end}"
 
 
 def run_batch(
@@ -216,13 +223,14 @@ def settings(step: Step, recorder: Recorder) -> str:
     return _prefix(step, recorder)[0].removeprefix("BEGIN; ")
 
 
-def finish(session: Session, step: Step, also: Sequence[str] = ()) -> int:
+def finish(session: Session, step: Step, also: Sequence[str] = (), *, last: str = "") -> int:
     """Record, verify and commit a migration whose statements were sent one by one after a BEGIN.
 
     Args:
         session: the session.
         step: what was run in it.
         also: further records, written before that of the migration.
+        last: a statement that runs before the commit, and cannot fail.
 
     Returns:
         The milliseconds it took, since its beginning was noted.
@@ -232,7 +240,7 @@ def finish(session: Session, step: Step, also: Sequence[str] = ()) -> int:
     """
     suffix = _suffix(step, session.recorder, also)
     try:
-        took = _times(send(session.connection, f"{suffix}; COMMIT"))[0]
+        took = _times(send(session.connection, f"{suffix}; {last}; COMMIT"))[0]
     except ServerError as error:
         send(session.connection, "ROLLBACK")
         # As if the statements had been in the same message.

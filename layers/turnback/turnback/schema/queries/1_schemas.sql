@@ -23,6 +23,7 @@ SELECT x.tableoid AS _class,
   JOIN pg_namespace n ON n.oid = x.extnamespace;
 
 -- Default privileges; those of one schema are added to the global ones.
+-- only with pg_default_acl
 SELECT d.tableoid AS _class,
        d.oid AS _oid,
        format('default privileges for role %I%s on %s', pg_get_userbyid(d.defaclrole),
@@ -58,6 +59,7 @@ SELECT b.tableoid AS _class,
  WHERE b.datname = current_database();
 
 -- ALTER DATABASE … SET, and ALTER ROLE … IN DATABASE … SET.
+-- only with pg_db_role_setting WHERE setdatabase <> 0
 SELECT s.tableoid AS _class,
        0 AS _oid,
        format('setting %s%s', split_part(c.setting, '=', 1),

@@ -106,6 +106,7 @@ SELECT g.tableoid AS _class,
 -- Rules, except the one that makes a view a view.
 SELECT r.tableoid AS _class,
        r.oid AS _oid,
+       r.ev_class AS _key,
        r.ev_class AS _relation,
        format('rule %I.%I.%I', n.nspname, c.relname, r.rulename) AS _object,
        pg_get_ruledef(r.oid) AS definition,
@@ -114,11 +115,14 @@ SELECT r.tableoid AS _class,
   FROM pg_rewrite r
   JOIN pg_class c ON c.oid = r.ev_class
   JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE r.oid >= 16384 AND r.rulename <> '_RETURN';
+ WHERE r.oid >= 16384 AND r.rulename <> '_RETURN'
+   AND r.ev_class = ANY ($1)  -- changed
+;
 
 -- Policies of row security.
 SELECT p.tableoid AS _class,
        p.oid AS _oid,
+       p.polrelid AS _key,
        p.polrelid AS _relation,
        format('policy %I.%I.%I', n.nspname, c.relname, p.polname) AS _object,
        CASE p.polcmd WHEN 'r' THEN 'select' WHEN 'a' THEN 'insert' WHEN 'w' THEN 'update'
@@ -130,9 +134,13 @@ SELECT p.tableoid AS _class,
        pg_get_expr(p.polwithcheck, p.polrelid) AS "check"
   FROM pg_policy p
   JOIN pg_class c ON c.oid = p.polrelid
-  JOIN pg_namespace n ON n.oid = c.relnamespace;
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE p.oid >= 16384
+   AND p.polrelid = ANY ($1)  -- changed
+;
 
 -- Extended statistics.
+-- only with pg_statistic_ext
 SELECT s.tableoid AS _class,
        s.oid AS _oid,
        s.stxrelid AS _relation,

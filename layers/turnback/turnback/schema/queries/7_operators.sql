@@ -1,4 +1,5 @@
 -- Casts.
+-- only with pg_cast WHERE oid >= 16384
 SELECT c.tableoid AS _class,
        c.oid AS _oid,
        format('cast (%s AS %s)', format_type(c.castsource, NULL), format_type(c.casttarget, NULL))
@@ -13,6 +14,7 @@ SELECT c.tableoid AS _class,
                       AND e.objid = c.oid AND e.deptype IN ('e', 'i'));
 
 -- Operators.
+-- only with pg_operator WHERE oid >= 16384
 SELECT o.tableoid AS _class,
        o.oid AS _oid,
        format('operator %I.%s (%s, %s)', n.nspname, o.oprname,
@@ -37,6 +39,7 @@ SELECT o.tableoid AS _class,
                       AND e.objid = o.oid AND e.deptype = 'e');
 
 -- Operator classes; their operators and functions are attributes of their family.
+-- only with pg_opclass WHERE oid >= 16384
 SELECT o.tableoid AS _class,
        o.oid AS _oid,
        format('operator class %I.%I USING %I', n.nspname, o.opcname, m.amname) AS _object,
@@ -54,6 +57,7 @@ SELECT o.tableoid AS _class,
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = o.tableoid
                       AND e.objid = o.oid AND e.deptype = 'e');
 
+-- only with pg_opfamily WHERE oid >= 16384
 SELECT f.tableoid AS _class,
        f.oid AS _oid,
        format('operator family %I.%I USING %I', n.nspname, f.opfname, m.amname) AS _object,
@@ -81,6 +85,7 @@ SELECT f.tableoid AS _class,
                       AND e.objid = f.oid AND e.deptype = 'e');
 
 -- Access methods, languages, transforms.
+-- only with pg_am WHERE oid >= 16384
 SELECT m.tableoid AS _class,
        m.oid AS _oid,
        format('access method %I', m.amname) AS _object,
@@ -91,6 +96,7 @@ SELECT m.tableoid AS _class,
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = m.tableoid
                       AND e.objid = m.oid AND e.deptype = 'e');
 
+-- only with pg_language WHERE oid >= 16384
 SELECT l.tableoid AS _class,
        l.oid AS _oid,
        format('language %I', l.lanname) AS _object,
@@ -109,6 +115,7 @@ SELECT l.tableoid AS _class,
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = l.tableoid
                       AND e.objid = l.oid AND e.deptype = 'e');
 
+-- only with pg_transform WHERE oid >= 16384
 SELECT f.tableoid AS _class,
        f.oid AS _oid,
        format('transform for %s language %I', format_type(f.trftype, NULL), l.lanname) AS _object,
@@ -124,6 +131,7 @@ SELECT f.tableoid AS _class,
                       AND e.objid = f.oid AND e.deptype = 'e');
 
 -- Conversions and collations.
+-- only with pg_conversion WHERE oid >= 16384
 SELECT c.tableoid AS _class,
        c.oid AS _oid,
        format('conversion %I.%I', n.nspname, c.conname) AS _object,
@@ -137,6 +145,7 @@ SELECT c.tableoid AS _class,
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = c.tableoid
                       AND e.objid = c.oid AND e.deptype = 'e');
 
+-- only with pg_collation WHERE oid >= 16384
 SELECT c.tableoid AS _class,
        c.oid AS _oid,
        format('collation %I.%I', n.nspname, c.collname) AS _object,
@@ -158,6 +167,7 @@ SELECT c.tableoid AS _class,
                       AND e.objid = c.oid AND e.deptype = 'e');
 
 -- Text search.
+-- only with pg_ts_config WHERE oid >= 16384
 SELECT c.tableoid AS _class,
        c.oid AS _oid,
        format('text search configuration %I.%I', n.nspname, c.cfgname) AS _object,
@@ -177,6 +187,7 @@ SELECT c.tableoid AS _class,
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = c.tableoid
                       AND e.objid = c.oid AND e.deptype = 'e');
 
+-- only with pg_ts_dict WHERE oid >= 16384
 SELECT d.tableoid AS _class,
        d.oid AS _oid,
        format('text search dictionary %I.%I', n.nspname, d.dictname) AS _object,
@@ -191,6 +202,7 @@ SELECT d.tableoid AS _class,
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = d.tableoid
                       AND e.objid = d.oid AND e.deptype = 'e');
 
+-- only with pg_ts_parser WHERE oid >= 16384
 SELECT p.tableoid AS _class,
        p.oid AS _oid,
        format('text search parser %I.%I', n.nspname, p.prsname) AS _object,
@@ -202,6 +214,7 @@ SELECT p.tableoid AS _class,
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = p.tableoid
                       AND e.objid = p.oid AND e.deptype = 'e');
 
+-- only with pg_ts_template WHERE oid >= 16384
 SELECT t.tableoid AS _class,
        t.oid AS _oid,
        format('text search template %I.%I', n.nspname, t.tmplname) AS _object,

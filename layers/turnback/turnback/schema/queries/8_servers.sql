@@ -1,4 +1,5 @@
 -- Event triggers.
+-- only with pg_event_trigger
 SELECT t.tableoid AS _class,
        t.oid AS _oid,
        format('event trigger %I', t.evtname) AS _object,
@@ -16,6 +17,7 @@ SELECT t.tableoid AS _class,
                       AND e.objid = t.oid AND e.deptype = 'e');
 
 -- Publications.
+-- only with pg_publication
 SELECT p.tableoid AS _class,
        p.oid AS _oid,
        format('publication %I', p.pubname) AS _object,
@@ -42,6 +44,7 @@ SELECT p.tableoid AS _class,
                       AND e.objid = p.oid AND e.deptype = 'e');
 
 -- Subscriptions, without how they connect: that holds a password.
+-- only with pg_subscription
 SELECT 'pg_subscription'::regclass::oid AS _class,
        s.oid AS _oid,
        format('subscription %I', s.subname) AS _object,
@@ -59,6 +62,7 @@ SELECT 'pg_subscription'::regclass::oid AS _class,
  WHERE s.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database());
 
 -- Foreign data wrappers, servers, user mappings.
+-- only with pg_foreign_data_wrapper WHERE oid >= 16384
 SELECT f.tableoid AS _class,
        f.oid AS _oid,
        format('foreign data wrapper %I', f.fdwname) AS _object,
@@ -76,6 +80,7 @@ SELECT f.tableoid AS _class,
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = f.tableoid
                       AND e.objid = f.oid AND e.deptype = 'e');
 
+-- only with pg_foreign_server
 SELECT s.tableoid AS _class,
        s.oid AS _oid,
        format('server %I', s.srvname) AS _object,
@@ -92,6 +97,7 @@ SELECT s.tableoid AS _class,
  WHERE NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = s.tableoid
                       AND e.objid = s.oid AND e.deptype = 'e');
 
+-- only with pg_foreign_server
 SELECT 'pg_user_mapping'::regclass::oid AS _class,
        m.umid AS _oid,
        format('user mapping for %s server %I',

@@ -1,0 +1,318 @@
+"""The shadow database of one rehearsal: what runs there, and its state."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from turnback.engine.engine import Engine
+from turnback.engine.run import transaction
+from turnback.engine.run.failure import needed_of_server
+from turnback.engine.run.plan import Plan, Step, step_down, step_up
+from turnback.engine.session import events
+from turnback.engine.session.connection import connect
+from turnback.engine.session.events import Options, RunContext
+from turnback.engine.session.message import Connection, ServerError, send
+from turnback.errors import MigrationFailed, TurnbackError
+from turnback.migrations.checksums import scripts_of
+from turnback.migrations.model import Migration, Project
+from turnback.rehearsal.extensions import stand_ins
+from turnback.rehearsal.rights import APPLICATION, LIMITS, Superuser, is_repeated
+from turnback.rehearsal.rows import NOTE_WRITTEN, FollowedRows, written
+from turnback.rehearsal.shadow import Shadow
+from turnback.rehearsal.shadow_sql import run_shadow_sql
+from turnback.rehearsal.trace import StatementTrace, apply_traced, by_statement, run
+from turnback.rehearsal.trial import State, Trials
+from turnback.schema.follow import FollowedSchema
+from turnback.schema.model import Fingerprint
+
+# A type, a function.
+_NOT_FOUND = ("42704", "42883")
+_NO_TARGET = "name the target (--database-url): the shadow database then has its roles"
+_NO_TARGET_EXTENSION = (
+    "if the target has it of an extension that no migration creates, name it (--database-url)"
+)
+_NOT_HERE = (
+    "the server of the shadow database does not have it: rehearse on one that does (--shadow-url)"
+)
+_NO_PRIVILEGE = (
+    "the user of --shadow-url may not: name one with the privileges that migrations have on the "
+    "target, and rather no superuser"
+)
+_NO_ROLE = "neither the target nor a migration has made this role: create it there first"
+# What they run may write in sessions of its own.
+_OTHER_SESSIONS = (
+    *("extension dblink", "extension postgres_fdw", "extension pg_background"),
+    *("extension pg_cron", "extension pg_net"),
+    *("extension plperlu", "extension plpython3u", "extension pltclu"),
+)
+_OPTIONS = Options(lock_retry_s=0, runner_wait_s=5)
+
+
+class ShadowDatabase:
+    """The shadow database of one rehearsal; made anew after a rollback that left something."""
+
+    def __init__(
+        self, project: Project, shadow: Shadow, history_schema: str, listener: events.Listener
+    ) -> None:
+        self._project = project
+        self._shadow = shadow
+        self._history_schema = history_schema
+        self._listener = listener
+        self.began = datetime.now(UTC)
+        self._left_out: set[str] = set()
+        self.not_compared: set[str] = set()
+        self._scripts = [script.code_head for script in scripts_of(project)]
+        self._stack = contextlib.ExitStack()
+        self.engine: Engine = None  # type: ignore[assignment]
+        # What may have changed since the rows were read: the tables that were written, and those
+        # defined otherwise; None if that is every table.
+        self._written: set[str] | None = None
+        self._changed: set[str] | None = None
+        # Looks in a session of its own: the engine makes its session forget what is prepared there,
+        # and planning takes longer than looking.
+        self.connection: Connection = None  # type: ignore[assignment]
+        self.trials: Trials = None  # type: ignore[assignment]
+
+    def __enter__(self) -> ShadowDatabase:
+        self._open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _open(self) -> None:
+        self._stack.close()
+        url = self._stack.enter_context(self._shadow.database(self._scripts))
+        if script := self._project.shadow:
+            with connect(url, application_name=APPLICATION, options=_OPTIONS) as session:
+                run_shadow_sql(session, script, self.superuser)
+        engine = Engine(
+            url,
+            context=RunContext(run="rehearsal", actor="turnback"),
+            history_schema=self._history_schema,
+            options=_OPTIONS,
+            listener=self._listener,
+        )
+        self.engine = self._stack.enter_context(engine)
+        if not self.engine.history.exists():
+            self.engine.history.create()
+        self.connection = self._stack.enter_context(
+            connect(url, application_name=APPLICATION, options=_OPTIONS)
+        )
+        self._schema = FollowedSchema(
+            self.connection,
+            history_schema=self._history_schema,
+            ignore=self._project.settings.ignore,
+            left_out=self.not_compared,
+        )
+        self._rows = FollowedRows(self.connection, history_schema=self._history_schema)
+        self._written = self._changed = None
+        self.trials = Trials(self.connection, self._schema)
+
+    @property
+    def superuser(self) -> Superuser | None:
+        """Who repeats what the role of the migrations may not run; None where nobody does."""
+        return self._shadow.superuser
+
+    def _by_statement(self, step: Step) -> bool:
+        """Whether a statement of it may have to be repeated as superuser."""
+        runnable = step.runnable
+        return (
+            bool(self.superuser)
+            and not runnable.one_by_one
+            and any(map(is_repeated, runnable.statements or ()))
+        )
+
+    def stand_ins(self) -> list[str]:
+        """The extensions that were used and are stand-ins."""
+        return stand_ins(self.connection, self._scripts)
+
+    def state(self) -> State:
+        """The shadow database as it is now."""
+        return State(self.schema(), self.rows())
+
+    def rows(self) -> dict[str, str]:
+        """The rows as they are now, after the schema was read."""
+        found = self._rows.read(self._written, self._changed)
+        self._written, self._changed = set(), set()
+        return found
+
+    def schema(self) -> Fingerprint:
+        """The schema as it is now."""
+        found = self._schema.read()
+        changed = self._schema.changed
+        self._changed = (
+            None if self._changed is None or changed is None else self._changed | changed
+        )
+        if any(extension in found.objects for extension in _OTHER_SESSIONS):
+            self._written = None
+        return found
+
+    def _note_written(self) -> None:
+        """Note what the transaction that has just been committed may have written."""
+        if self._written is not None:
+            self._written |= written(self.engine.connection)
+
+    def between(self, first: Migration, last: Migration) -> list[Migration]:
+        """The migrations from one to another, both included."""
+        return [m for m in self._project.migrations if first.number <= m.number <= last.number]
+
+    def replay(self, migrations: Sequence[Migration]) -> None:
+        """Apply migrations that are not judged.
+
+        Raises:
+            MigrationFailed: one does not run.
+        """
+        steps = [step_up(migration) for migration in migrations]
+        for alone, group in itertools.groupby(steps, self._by_statement):
+            if error := (self._run_alone if alone else self._run_all)(group):
+                self.advise(error)
+                error.message = f"the shadow cannot be built: {error.message}"
+                raise error
+
+    def _run_all(self, steps: Iterable[Step]) -> TurnbackError | None:
+        self._written = None
+        planned = tuple(steps)
+        return self.engine.run(Plan(planned[0].direction, planned)).error
+
+    def _run_alone(self, steps: Iterable[Step]) -> TurnbackError | None:
+        return next(filter(None, map(self._run, steps)), None)
+
+    def recreate_at(self, migration: Migration) -> State:
+        """Make a new shadow database at this version, and read its state.
+
+        What runs no longer, because of what a script has left outside of the database, is left out.
+        """
+        while True:
+            self._open()
+            try:
+                self.replay(
+                    [
+                        m
+                        for m in self._project.migrations
+                        if m.number <= migration.number and m.version not in self._left_out
+                    ]
+                )
+            except MigrationFailed as error:
+                if error.version is None or error.version in self._left_out:
+                    raise
+                self._left_out.add(error.version)
+            else:
+                return self.state()
+
+    def without(self, migration: Migration, before: State) -> State:
+        """The state after a forward script that failed: what its transaction has left."""
+        self._left_out.add(migration.version)
+        try:
+            outside = step_up(migration).runnable.one_by_one
+        except TurnbackError:
+            # It was not even sent.
+            return before
+        if outside or self.state() != before:
+            return self.recreate_at(migration)
+        return before
+
+    def up_traced(self, migration: Migration) -> tuple[list[StatementTrace], TurnbackError | None]:
+        """Apply it statement by statement; what each did, and the error if it failed.
+
+        Raises:
+            TurnbackError: it was not even sent.
+        """
+        step = step_up(migration)
+        traces, error = apply_traced(self.engine, step, self.superuser, self.connection)
+        if step.runnable.one_by_one or step.runnable.statements is None:
+            self._written = None
+        elif not error:
+            self._note_written()
+        return traces, error
+
+    def change(self, statements: Iterable[str]) -> bool:
+        """Run SQL of our own; whether all of it ran."""
+        self._written = None
+        try:
+            for sql in statements:
+                send(self.connection, sql)
+        except ServerError:
+            return False
+        return True
+
+    def up(self, migration: Migration) -> TurnbackError | None:
+        """Apply it as the engine does; the error if it fails."""
+        return self._run(step_up(migration))
+
+    def down(self, migration: Migration) -> TurnbackError | None:
+        """Roll it back as the engine does; the error if it fails."""
+        try:
+            step = step_down(migration)
+        except TurnbackError as error:
+            return error
+        if step is None:
+            return MigrationFailed(f"{migration.version} has no rollback script")
+        failed = self._run(step)
+        if failed:
+            self.advise(failed)
+        return failed
+
+    def drop_kept(self, migration: Migration, before: State) -> list[str]:
+        """Drop the tables that the rollback script says it keeps; their names, and the reasons.
+
+        The rest is compared as if there were none, and the next rollback can make them again.
+        """
+        kept = []
+        for keep in migration.rollback.directives.keeps if migration.rollback else ():
+            if f"table {keep.table}" in before.schema.objects:
+                continue
+            # Where something depends on it, it is reported as left over.
+            with contextlib.suppress(ServerError):
+                send(self.connection, f"DROP TABLE {keep.table}")
+                kept.append(f"{keep.table}: {keep.reason}")
+        return kept
+
+    def undone(self, migration: Migration) -> bool:
+        """Whether a rollback script that failed has left nothing behind."""
+        try:
+            step = step_down(migration)
+        except TurnbackError:
+            # It was not even sent.
+            return True
+        return step is not None and transaction.fits_batch(step) and not self._by_statement(step)
+
+    def advise(self, error: TurnbackError) -> None:
+        """Say what helps where the shadow lacks something that the target may have."""
+        known = self._shadow.surroundings is not None
+        match needed_of_server(error):
+            case "role":
+                error.hint = _NO_ROLE if known else _NO_TARGET
+            case "extension" | "library":
+                error.hint = _NOT_HERE
+            case "privilege" if not self.superuser:
+                error.hint = _NO_PRIVILEGE
+            case None if error.sqlstate in _NOT_FOUND and not known:
+                error.hint = f"{_NO_TARGET_EXTENSION}; {error.hint}"
+        if self.superuser and error.sqlstate in LIMITS:
+            error.hint = LIMITS[error.sqlstate]
+
+    def _run(self, step: Step) -> TurnbackError | None:
+        """Send the engine's message, without its checks: nobody else uses this database."""
+        if step.runnable.one_by_one:
+            return self._run_all([step])
+        if self._by_statement(step):
+            connection = self.engine.connection
+            error = by_statement(
+                self.engine, step, lambda one: run(connection, one, self.superuser)
+            )
+        else:
+            error = self._run_as_message(step)
+        if not error:
+            self._note_written()
+        return error
+
+    def _run_as_message(self, step: Step) -> TurnbackError | None:
+        try:
+            transaction.run(self.engine.session, step, last=NOTE_WRITTEN)
+        except TurnbackError as error:
+            return error
+        return None
