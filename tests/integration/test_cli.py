@@ -662,6 +662,29 @@ def test_files_that_are_not_what_the_sums_say_are_one_warning_in_a_ci_job(
     assert warnings[0].endswith("and 1 more; if this is intended: turnback check --fix")
 
 
+def test_what_config_shows_is_what_a_command_uses(
+    database: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = "postgresql://nobody@localhost:1/nowhere"
+    (folder.parent / "turnback.toml").write_text(
+        f'[database]\nurl = "{wrong}"\n[history]\nschema = "of_file"\n'
+        f'[rehearsal]\nshadow-url = "{wrong}"\n'
+    )
+    # The address of the file is used where nothing has precedence over it.
+    assert "localhost:1" in turnback("status", folder=folder).err
+    assert turnback("rehearse", "--all", "--database-url", database, folder=folder).code == 5
+    monkeypatch.setenv("TURNBACK_SHADOW_URL", database)
+    assert turnback("rehearse", "0001", url=database, folder=folder).code == 0
+    # The variable names the database, the file the schema, and then an option names another.
+    assert turnback("up", "1", url=database, folder=folder).code == 0
+    with psycopg.connect(database) as connection:
+        [[applied]] = connection.execute("SELECT count(*) FROM of_file.migrations")
+    assert applied == 1
+    other = ("--history-schema", "of_option")
+    document = turnback("status", "--json", *other, url=database, folder=folder).document
+    assert {one["status"] for one in document["migrations"]} == {"pending"}
+
+
 def test_package_refuses_a_release_that_is_no_semantic_version(folder: Path) -> None:
     answer = turnback("package", "--release", "v1", folder=folder)
     assert answer.code == 2
