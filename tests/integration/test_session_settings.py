@@ -18,6 +18,7 @@ from turnback.errors import (
     RunnerBusy,
     TurnbackError,
 )
+from turnback.migrations.discovery import load_project
 
 from tests.conftest import ProjectFactory
 from tests.integration.command_line import turnback
@@ -132,6 +133,33 @@ def test_a_role_that_is_set_for_the_user_runs_migrations_and_owns_the_history(
     finally:
         query(database, f"DROP OWNED BY {owner} CASCADE")
         admin.execute(f"DROP ROLE {owner}".encode())
+
+
+@pytest.mark.parametrize(
+    ("following", "error"),
+    [
+        # What the log says of earlier attempts is read before it.
+        ("CREATE INDEX CONCURRENTLY ON t1 (id);\n", None),
+        # What was done of the message that both share is read after it.
+        ("SELECT 1/0;\n", "division by zero"),
+        ("SELECT 1;\n", None),
+    ],
+)
+def test_a_role_that_a_migration_leaves_is_not_that_of_what_turnback_does_next(
+    following: str, error: str | None, database: str, project_factory: ProjectFactory
+) -> None:
+    files = one_table(1) | {
+        "sql/0002_r.sql": "SET ROLE pg_monitor;\n",
+        "rollback/0002_rollback.sql": "SELECT 1;\n",
+        "sql/0003_next.sql": following,
+        "rollback/0003_rollback.sql": "SELECT 1;\n",
+    }
+    project = load_project(project_factory(files))
+    with engine_for(database) as engine:
+        report = engine.run(engine.plan_up(project))
+        assert (report.error and report.error.message) == error
+        applied = [one.version for one in engine.status(project) if one.status == "applied"]
+    assert applied == ["0001", "0002", "0003"][: 2 if error else 3]
 
 
 @pytest.mark.parametrize(

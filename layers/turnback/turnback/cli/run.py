@@ -37,6 +37,12 @@ from turnback.migrations.model import Project
 from turnback.wording import counted, listed
 
 _SHOWN_FILES = 3
+_as_script = click.option(
+    "--sql",
+    "as_script",
+    is_flag=True,
+    help="Print a script for psql that does the same and leaves the same history; change nothing.",
+)
 _number = click.option(
     "-n", "--number", type=click.IntRange(min=1), help="How many migrations; 1 if not given."
 )
@@ -51,6 +57,7 @@ _number = click.option(
     is_flag=True,
     help="Print the plan and its SQL, with -v what turnback adds as well; change nothing.",
 )
+@_as_script
 @click.option(
     "--out-of-order",
     is_flag=True,
@@ -77,6 +84,7 @@ def up(
     history_schema: str,
     directory: Path,
     dry_run: bool,
+    as_script: bool,
     out_of_order: bool,
     allow_missing_rollback: bool,
     watch: bool,
@@ -92,8 +100,10 @@ def up(
     """
     out.document |= {"run": None, "database": None, "applied": [], "error": None}
     options = _options(lock_timeout, lock_retry_for, wait)
+    _refuse_two_forms(dry_run, as_script, out)
+    changes = not (dry_run or as_script)
     if watch:
-        if version or dry_run or out_of_order or allow_missing_rollback or out.as_json:
+        if version or not changes or out_of_order or allow_missing_rollback or out.as_json:
             raise ConfigurationError("--watch cannot be combined with these", hint="use it alone")
         if database_url and not may_ask(out.as_json):
             raise ConfigurationError(
@@ -112,8 +122,8 @@ def up(
         history_schema,
         out,
         options=options,
-        make=not dry_run,
-        writes=not dry_run,
+        make=changes,
+        writes=changes,
     ) as engine:
         plan = engine.plan_up(
             project,
@@ -123,10 +133,10 @@ def up(
         )
         for text in plan.notes:
             out.warn(text)
-        project = _record_sums(project, plan, database_url, write=not dry_run)
+        project = _record_sums(project, plan, database_url, write=changes)
         _warn_of_checksums(project, out)
-        if dry_run:
-            return _show(engine, plan, out)
+        if not changes:
+            return _print_script(engine, plan, out) if as_script else _show(engine, plan, out)
         began = time.monotonic()
         report = _run(engine, plan, out)
         if isinstance(report.error, MigrationIncomplete):
@@ -144,6 +154,7 @@ def up(
     is_flag=True,
     help="Print the plan and its SQL, with -v what turnback adds as well; change nothing.",
 )
+@_as_script
 @opt.yes
 @opt.lock_options
 @opt.as_json
@@ -156,6 +167,7 @@ def down(
     history_schema: str,
     directory: Path,
     dry_run: bool,
+    as_script: bool,
     yes: bool,
     lock_timeout: float | None,
     lock_retry_for: float,
@@ -178,8 +190,10 @@ def down(
     out.document |= {"run": None, "database": None, "rolled_back": [], "error": None}
     project = _project_or_none(directory)
     options = _options(lock_timeout, lock_retry_for, wait)
+    _refuse_two_forms(dry_run, as_script, out)
+    changes = not (dry_run or as_script)
     with open_engine(
-        database_url, directory, history_schema, out, options=options, writes=not dry_run
+        database_url, directory, history_schema, out, options=options, writes=changes
     ) as engine:
         plan = engine.plan_down(project, target=version or _before_last(engine, project, number))
         from turnback.engine.run.losses import losses_of_others
@@ -188,8 +202,8 @@ def down(
         for lost in others.values():
             for loss in lost:
                 out.note(f"warning: {seen(loss.with_place)}, of a migration before it")
-        if dry_run:
-            return _show(engine, plan, out)
+        if not changes:
+            return _print_script(engine, plan, out) if as_script else _show(engine, plan, out)
         _confirm(f"Roll back {_names(plan)}", plan, yes, out)
         began = time.monotonic()
         return _close(_run(engine, plan, out), "rolled back", began, out)
@@ -357,6 +371,26 @@ def _show(engine: Engine, plan: Plan, out: Output) -> int:
             out.result(text)
         out.result()
     out.note(f"Dry run: {counted(len(plan.steps), 'migration')}; nothing was changed.")
+    return 0
+
+
+def _refuse_two_forms(dry_run: bool, as_script: bool, out: Output) -> None:
+    if as_script and (dry_run or out.as_json):
+        raise ConfigurationError(
+            "--sql prints a script and nothing else", hint="leave --dry-run and --json out"
+        )
+
+
+def _print_script(engine: Engine, plan: Plan, out: Output) -> int:
+    """Print a script for psql as it is, in UTF-8 whatever the terminal's encoding."""
+    out.is_report = True
+    if plan.empty:
+        out.note("Nothing to do.")
+    else:
+        for part in engine.script(plan):
+            click.echo(part.encode(), nl=False)
+        number = counted(len(plan.steps), "migration")
+        out.note(f"A script of {number} for psql; nothing was changed.")
     return 0
 
 

@@ -5,7 +5,7 @@ What only a run needs is imported by the run: `turnback status` has to start qui
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, Self
 
 from turnback.engine.look.half_done import HalfDone, find_half_done, of_run
@@ -269,6 +269,16 @@ class Engine:
         from turnback.engine.run.runner import preview
 
         return preview(self.session, step)
+
+    @own_statements()
+    def script(self, plan: Plan) -> Iterator[str]:
+        """The parts of a script for psql that does what a run would do. Writes nothing.
+
+        Raises as ``psql.script`` does.
+        """
+        from turnback.engine.run.psql import script
+
+        return iter(list(script(self.session, plan)))
 
     @own_statements()
     def repair(self, project: Project, version: str, change: str, reason: str) -> str:

@@ -256,17 +256,8 @@ class History:
             DatabaseRefused: this user may not.
             HistoryConflict: something else has one of the names.
         """
-        text = resources.files("turnback.engine").joinpath("schema_0001.sql").read_text("utf-8")
-        prefix = identifier(self.schema)
-        text = text.replace('"history_schema"', prefix).replace(
-            "'history_schema'", literal(self.schema)
-        )
-        found = f"SELECT FROM pg_catalog.pg_namespace WHERE nspname = {literal(self.schema)}"
         try:
-            # IF NOT EXISTS asks for the right to create a schema, also where the schema exists.
-            if self.schema != "public" and not rows(send(self._connection, found)[0]):
-                text = f"CREATE SCHEMA {prefix};\n{text}"
-            send(self._connection, f"{CATALOG_ONLY}\n{text}")
+            send(self._connection, f"{CATALOG_ONLY}\n{self.creation()}")
         except ServerError as error:
             if error.sqlstate == READ_ONLY_STATE:
                 raise no_writes("") from error
@@ -287,6 +278,19 @@ class History:
                 )
                 + f", or {ELSEWHERE}",
             ) from error
+
+    def creation(self) -> str:
+        """SQL that makes the tables and the view, and the schema if it does not exist."""
+        text = resources.files("turnback.engine").joinpath("schema_0001.sql").read_text("utf-8")
+        prefix = identifier(self.schema)
+        text = text.replace('"history_schema"', prefix).replace(
+            "'history_schema'", literal(self.schema)
+        )
+        found = f"SELECT FROM pg_catalog.pg_namespace WHERE nspname = {literal(self.schema)}"
+        # IF NOT EXISTS asks for the right to create a schema, also where the schema exists.
+        if self.schema != "public" and not rows(send(self._connection, found)[0]):
+            text = f"CREATE SCHEMA {prefix};\n{text}"
+        return text
 
     def log_is_alone(self) -> bool:
         """Whether turnback's log is there without its table migrations."""

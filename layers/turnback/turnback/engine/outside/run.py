@@ -33,7 +33,7 @@ from turnback.engine.run.ladder import Ladder, locks_of_each
 from turnback.engine.run.plan import Step
 from turnback.engine.run.record import Recorder
 from turnback.engine.run.session import Session
-from turnback.engine.run.transaction import OURSELVES, RESET, header_settings
+from turnback.engine.run.transaction import RESET, header_settings
 from turnback.engine.session.disclosure import public
 from turnback.engine.session.events import Event, EventKind
 from turnback.engine.session.message import (
@@ -43,7 +43,7 @@ from turnback.engine.session.message import (
     send_under_one_sync,
     server_trouble,
 )
-from turnback.engine.session.query import READ_ONLY_STATE
+from turnback.engine.session.query import OURSELVES, READ_ONLY_STATE
 from turnback.engine.session.read_only import refuse_read_only
 from turnback.errors import MigrationFailed, MigrationIncomplete, TurnbackError
 from turnback.sql.locks import TableLock
@@ -88,7 +88,7 @@ def run(
     script.set_session(done)
     changed = done
     for number, statement in enumerate(statements[done:], done + 1):
-        if statement.kind in _SESSION_KINDS:
+        if changes_session(statement):
             script.send_setting(statement, number, changed)
         else:
             script.run(statement, number, changed, undo)
@@ -101,13 +101,84 @@ def run(
 def preview(step: Step, recorder: Recorder) -> list[str]:
     """The messages that run this migration, one a statement with its record."""
     return [
-        f"{statement.sql};\n{_rows_of(statement)}{recorder.statement(step, number, statement)};"
+        f"{statement.sql};\n{rows_of(statement)}{recorder.statement(step, number, statement)};"
         for number, statement in enumerate(step.runnable.statements or (), 1)
     ]
 
 
-def _rows_of(statement: Statement) -> str:
+def rows_of(statement: Statement) -> str:
+    """The rows of a COPY … FROM stdin as psql reads them; empty for any other statement."""
     return "".join(f"{b''.join(rows).decode('utf-8')}\\.\n" for rows in statement.rows)
+
+
+def begin_message(step: Step, recorder: Recorder) -> str:
+    """SQL: a migration begins, where this run has the lock and it is still to be done."""
+    message = f"{OURSELVES} {recorder.lock_assertion} {recorder.to_do(step)}"
+    if step.direction == "up":
+        note = ScriptEffects.of(step.runnable.statements or ()).to_json(step.name)
+        message += f" {recorder.begun(step.migration, note)}"
+    return message
+
+
+def session_settings(step: Step, upto: int) -> list[str]:
+    """What gives the session the settings that the file has made by its statement ``upto``."""
+    made = (step.runnable.statements or ())[:upto]
+    return [
+        RESET,
+        *(f"SET {setting}" for setting in header_settings(step.runnable.script)),
+        *(statement.sql for statement in made if changes_session(statement)),
+    ]
+
+
+def changes_session(statement: Statement) -> bool:
+    """Whether a statement changes the session and not the database."""
+    return statement.kind in _SESSION_KINDS
+
+
+def runs_alone(step: Step, statement: Statement) -> bool:
+    """Whether the statement may not share a message, which the server makes a transaction.
+
+    A block or a procedure that commits runs only at the top level (manual, 43.8).
+    """
+    forced = step.runnable.script.directives.no_transaction
+    return statement.outside_transaction or (forced and statement.kind in _COMMITTING)
+
+
+def timeouts_alone(step: Step, statement: Statement, rung: str = "") -> list[str]:
+    """The timeouts of a statement that runs alone.
+
+    Args:
+        step: its migration.
+        statement: the statement.
+        rung: the setting of an attempt, where it waits for a lock on a table first.
+    """
+    settings = []
+    if statement.outside_transaction and not statement.strong_outside:
+        # It waits for old transactions to end, by design: a lock timeout would leave an invalid
+        # index behind, and nobody queues behind its weak lock (manual, CREATE INDEX).
+        settings.append("SET lock_timeout = 0")
+    elif rung:
+        settings.append(rung.rstrip("; "))
+    if step.runnable.script.directives.statement_timeout_ms is None:
+        settings.append("SET statement_timeout = 0")
+    return settings
+
+
+def kept(recorder: Recorder, record: str) -> str:
+    """A record, where the script has not removed what was recorded before."""
+    return f"{recorder.history_there} {record}; {recorder.history_kept()}"
+
+
+def finish_message(step: Step, recorder: Recorder, elapsed_ms: int) -> tuple[str, str]:
+    """SQL: the whole migration is done, and the verify script behind it, which may be empty."""
+    done = recorder.done(step, elapsed_ms=elapsed_ms)
+    prefix = (
+        f"{RESET} {recorder.lock_assertion} {recorder.history_there} {done}; "
+        f"{recorder.history_kept(step.direction)};"
+    )
+    if step.verify is None:
+        return prefix, ""
+    return f"{prefix} SET LOCAL transaction_read_only = on;\n", f"{step.verify.text}\n"
 
 
 def count_done(attempts: Mapping[int, Attempt], statements: Sequence[Statement]) -> int:
@@ -158,13 +229,8 @@ class _Script:
 
     def set_session(self, upto: int) -> None:
         """Give the session the settings that the file has made by its statement ``upto``."""
-        connection = self.session.connection
-        send(connection, RESET)
-        for setting in header_settings(self.step.runnable.script):
-            send(connection, f"SET {setting}")
-        for statement in (self.step.runnable.statements or ())[:upto]:
-            if statement.kind in _SESSION_KINDS:
-                send(connection, statement.sql)
+        for setting in session_settings(self.step, upto):
+            send(self.session.connection, setting)
 
     def send_setting(self, statement: Statement, number: int, changed: int) -> None:
         """Run a statement that only changes the session."""
@@ -202,8 +268,8 @@ class _Script:
         interrupted = last if last and last.interrupted else None
         note = interrupted.note if interrupted else None
         try:
-            if not self._runs_alone(statement):
-                end = f"\n;{OURSELVES} {lock} {self._kept(record)}"
+            if not runs_alone(self.step, statement):
+                end = f"\n;{OURSELVES} {lock} {kept(self.session.recorder, record)}"
                 rung = self._rung(number, "SET LOCAL")
                 try:
                     send(connection, f"{rung}{statement.sql}{end}", self.watch, statement.rows)
@@ -216,7 +282,7 @@ class _Script:
                     EventKind.RECOGNISED, self.step.version, self.step.name, text=statement.sql
                 )
                 self.session.listener(event)
-                send(connection, record)
+                send(connection, f"{OURSELVES} {record}")
             else:
                 note = prepare_attempt(connection, statement, self.watch)
                 self._send_alone(statement, number, note, record)
@@ -234,7 +300,7 @@ class _Script:
         connection = self.session.connection
         record = self.session.recorder.statement(self.step, number, statement)
         lock = self.session.recorder.lock_assertion
-        alone = self._runs_alone(statement)
+        alone = runs_alone(self.step, statement)
         recorded = False
 
         def send_one(sql: str) -> None:
@@ -245,7 +311,9 @@ class _Script:
             if alone:
                 self._send_alone(statement, number, note, record)
             else:
-                end = f"{OURSELVES} {lock} {self._kept(record)}" if whole else lock
+                end = lock
+                if whole:
+                    end = f"{OURSELVES} {lock} {kept(self.session.recorder, record)}"
                 send(connection, f"{sql}\n;{end}", self.watch, statement.rows)
             recorded = whole
 
@@ -272,21 +340,8 @@ class _Script:
             return ""
         return f"{command} lock_timeout = {self.ladder.rung_ms}; "
 
-    def _kept(self, record: str) -> str:
-        """A record, where the script has not removed what was recorded before."""
-        recorder = self.session.recorder
-        return f"{recorder.history_there} {record}; {recorder.history_kept()}"
-
-    def _runs_alone(self, statement: Statement) -> bool:
-        """Whether the statement may not share a message, which the server makes a transaction.
-
-        A block or a procedure that commits runs only at the top level (manual, 43.8).
-        """
-        forced = self.step.runnable.script.directives.no_transaction
-        return statement.outside_transaction or (forced and statement.kind in _COMMITTING)
-
     def _commits(self, statement: Statement) -> bool:
-        return statement.kind in _COMMITTING and self._runs_alone(statement)
+        return statement.kind in _COMMITTING and runs_alone(self.step, statement)
 
     def _is_completed(self, statement: Statement, interrupted: Attempt | None) -> bool:
         """Whether the catalog shows that an earlier attempt did its work; else, clean up."""
@@ -305,15 +360,7 @@ class _Script:
     def _send_alone(self, statement: Statement, number: int, note: str | None, record: str) -> None:
         """Send a statement at the top level of the session that the file has set up."""
         connection = self.session.connection
-        settings = []
-        if statement.outside_transaction and not statement.strong_outside:
-            # It waits for old transactions to end, by design: a lock timeout would leave an invalid
-            # index behind, and nobody queues behind its weak lock (manual, CREATE INDEX).
-            settings.append("SET lock_timeout = 0")
-        elif rung := self._rung(number, "SET"):
-            settings.append(rung.rstrip("; "))
-        if self.step.runnable.script.directives.statement_timeout_ms is None:
-            settings.append("SET statement_timeout = 0")
+        settings = timeouts_alone(self.step, statement, self._rung(number, "SET"))
         trying = self.session.recorder.trying(self.step, number, statement, note)
         lock = self.session.recorder.lock_assertion
         send(connection, "; ".join([f"{lock} {OURSELVES} {trying}", *settings]))
@@ -354,14 +401,9 @@ class _Script:
 
 
 def _begin(session: Session, step: Step) -> None:
-    """Record that a migration begins, where this run has the lock and it is still to be done."""
-    recorder = session.recorder
-    message = f"{recorder.lock_assertion} {recorder.to_do(step)}"
-    if step.direction == "up":
-        note = ScriptEffects.of(step.runnable.statements or ()).to_json(step.name)
-        message += f" {recorder.begun(step.migration, note)}"
+    """Record that a migration begins."""
     try:
-        send(session.connection, message)
+        send(session.connection, begin_message(step, session.recorder))
     except ServerError as error:
         raise refused_by_us(step, error) or error from error
 
@@ -379,21 +421,12 @@ def _refuse_half_undone(step: Step, undone: Mapping[int, Attempt]) -> None:
 
 def _finish(session: Session, step: Step, elapsed: int) -> None:
     """Verify and record the whole migration, both or neither; the next run tries it again."""
-    recorder = session.recorder
-    done = recorder.done(step, elapsed_ms=elapsed)
-    prefix = (
-        f"{RESET} {recorder.lock_assertion} {recorder.history_there} {done}; "
-        f"{recorder.history_kept(step.direction)};"
-    )
-    verify = ""
-    if step.verify:
-        prefix += " SET LOCAL transaction_read_only = on;\n"
-        verify = f"{step.verify.text}\n"
-    kept = f"the statements of {step.version} ran outside a transaction and were kept"
+    prefix, verify = finish_message(step, session.recorder, elapsed)
+    ran = f"the statements of {step.version} ran outside a transaction and were kept"
     try:
         send(session.connection, prefix + verify)
     except ServerError as error:
-        if refused := refused_by_us(step, error, kept):
+        if refused := refused_by_us(step, error, ran):
             raise refused from error
         if step.verify is None:
             raise
@@ -403,7 +436,7 @@ def _finish(session: Session, step: Step, elapsed: int) -> None:
             error,
             max(offset, 0),
             None,
-            incomplete=f"{kept}; "
+            incomplete=f"{ran}; "
             "correct what it found, and run turnback up again: it verifies again",
         ) from error
-    recorder.count(step)
+    session.recorder.count(step)

@@ -57,8 +57,8 @@ class Recorder:
     def __init__(self, schema: str, context: RunContext) -> None:
         self.run = context.run
         self._context = context
-        self._migrations = f"{identifier(schema)}.migrations"
-        self._log = f"{identifier(schema)}.migration_log"
+        self.migrations = f"{identifier(schema)}.migrations"
+        self.log = f"{identifier(schema)}.migration_log"
         # The first statement of every transaction of a run.
         self.lock_assertion = lock.assertion(schema)
         # The first of every later migration in a message.
@@ -81,7 +81,7 @@ class Recorder:
         """A statement that fails where a script has removed a table of the history."""
         there = " AND ".join(
             f"pg_catalog.to_regclass({literal(table)}) IS NOT NULL"
-            for table in (self._migrations, self._log)
+            for table in (self.migrations, self.log)
         )
         return f"SELECT CASE WHEN {there} THEN 0 ELSE {refusal(HISTORY_REMOVED)} END;"
 
@@ -98,9 +98,9 @@ class Recorder:
         done = before + 1 if direction else 0
         applied = self._applied + (-done if direction == "down" else done)
         kept = (
-            f"(SELECT pg_catalog.count(*) FROM {self._migrations} AS m WHERE {_APPLIED}) "
+            f"(SELECT pg_catalog.count(*) FROM {self.migrations} AS m WHERE {_APPLIED}) "
             f"OPERATOR(pg_catalog.>=) {applied} AND "
-            f"(SELECT pg_catalog.count(*) FROM {self._log}) "
+            f"(SELECT pg_catalog.count(*) FROM {self.log}) "
             f"OPERATOR(pg_catalog.>=) {self._logged_rows + before + 1}"
         )
         return f"SELECT CASE WHEN {kept} THEN 0 ELSE {refusal(HISTORY_REMOVED)} END"
@@ -118,7 +118,7 @@ class Recorder:
         took = _ELAPSED if elapsed_ms is None else literal(elapsed_ms)
         return (
             f"WITH logged AS ({self._logged(migration, 'up', 'done', took=took)}),\n"
-            f"recorded AS (INSERT INTO {self._migrations} AS m "
+            f"recorded AS (INSERT INTO {self.migrations} AS m "
             "(version, name, checksum, execution_time, success) VALUES ("
             f"{literal(migration.version)}, {literal(migration.name)}, "
             f"{literal(migration.forward.checksum)}, {took}, true) "
@@ -140,7 +140,7 @@ class Recorder:
         # A half done migration may have no row: its run was killed before it wrote one.
         return (
             f"WITH logged AS ({self._logged(migration, 'down', 'done', took=took)}),\n"
-            f"recorded AS (INSERT INTO {self._migrations} AS m "
+            f"recorded AS (INSERT INTO {self.migrations} AS m "
             "(version, name, checksum, success, rolled_back_at) VALUES ("
             f"{literal(migration.version)}, {literal(migration.name)}, "
             f"{literal(migration.forward.checksum)}, true, pg_catalog.now()) "
@@ -159,7 +159,7 @@ class Recorder:
     def to_do(self, step: Step) -> str:
         """SQL that fails where another run has done this step already."""
         applied = (
-            f"EXISTS (SELECT FROM {self._migrations} AS m WHERE m.version::text "
+            f"EXISTS (SELECT FROM {self.migrations} AS m WHERE m.version::text "
             f"OPERATOR(pg_catalog.=) {literal(step.version)}::text AND {_APPLIED})"
         )
         if step.direction == "down":
@@ -209,7 +209,7 @@ class Recorder:
         if direction == "down":
             return log
         return (
-            f"WITH logged AS ({log})\nINSERT INTO {self._migrations} AS m "
+            f"WITH logged AS ({log})\nINSERT INTO {self.migrations} AS m "
             "(version, name, checksum, success, error) VALUES ("
             f"{literal(migration.version)}, {literal(migration.name)}, "
             f"{literal(migration.forward.checksum)}, false, {literal(message)}) "
@@ -244,7 +244,7 @@ class Recorder:
         known = migration or entry
         assert known is not None
         logged = (
-            f"INSERT INTO {self._log} (run_id, version, direction, outcome, error, actor) VALUES ("
+            f"INSERT INTO {self.log} (run_id, version, direction, outcome, error, actor) VALUES ("
             f"{literal(self._context.run)}, {literal(known.version)}, 'repair', 'done', "
             f"{literal(f'{known.name}: {change}: {reason}')}, {literal(self._context.actor)})"
         )
@@ -260,7 +260,7 @@ class Recorder:
             raise ConfigurationError(f"{entry.version} has the recorded checksum already")
         new = migration.forward.checksum
         return (
-            f"UPDATE {self._migrations} SET checksum = {literal(new)}, "
+            f"UPDATE {self.migrations} SET checksum = {literal(new)}, "
             f"name = {literal(migration.name)} WHERE version = {literal(entry.version)}",
             f"{entry.version}: checksum {entry.checksum[:12]}… replaced by {new[:12]}…",
         )
@@ -279,7 +279,7 @@ class Recorder:
         if entry is None or entry.rolled_back_at is not None:
             raise ConfigurationError("the history does not say that it is applied")
         return (
-            f"UPDATE {self._migrations} SET rolled_back_at = pg_catalog.now(), success = true, "
+            f"UPDATE {self.migrations} SET rolled_back_at = pg_catalog.now(), success = true, "
             f"error = NULL WHERE version = {literal(entry.version)}",
             f"{entry.version} is recorded as rolled back; nothing was run",
         )
@@ -311,4 +311,4 @@ class Recorder:
         }
         given = {name: literal(value) for name, value in values.items() if value is not None}
         given["execution_ms"] = took
-        return f"INSERT INTO {self._log} ({', '.join(given)}) VALUES ({', '.join(given.values())})"
+        return f"INSERT INTO {self.log} ({', '.join(given)}) VALUES ({', '.join(given.values())})"

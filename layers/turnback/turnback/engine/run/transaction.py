@@ -41,7 +41,7 @@ from turnback.engine.session.message import (
     server_trouble,
     value,
 )
-from turnback.engine.session.query import TRANSACTION_ENDED
+from turnback.engine.session.query import OURSELVES, TRANSACTION_ENDED
 from turnback.engine.session.watch import Detached
 from turnback.errors import DatabaseRefused, MigrationIncomplete, TurnbackError
 from turnback.migrations.model import Script
@@ -54,9 +54,6 @@ RESET = (
     "DISCARD TEMP;"
 )
 _RESET_STATEMENTS = RESET.count(";")
-# The script may have switched role. The record is written as who the session was at its beginning:
-# the user who connected, or the role that ALTER ROLE ... SET role gives that user.
-OURSELVES = "SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL role TO DEFAULT;"
 # What the script deferred fails here, where it is known to be the script's and not the record's.
 DEFERRED = "SET CONSTRAINTS ALL IMMEDIATE;"
 # Those three; one that looks for the history, the record, another look, and SET LOCAL

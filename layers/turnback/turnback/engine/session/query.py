@@ -30,6 +30,9 @@ from turnback.sql.quoting import identifier, literal
 
 T = TypeVar("T")
 CATALOG_ONLY = "SET LOCAL search_path = pg_catalog;"
+# A script may have switched role. What is turnback's runs as who the session was at its beginning:
+# the user who connected, or the role that ALTER ROLE ... SET role gives that user.
+OURSELVES = "SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL role TO DEFAULT;"
 # What the SQL of a message refuses by itself, before its COMMIT; ``refusal`` makes it fail.
 LOCK_LOST = "turnback: another run has the lock"
 CANCELLED = "turnback: the run was cancelled"
@@ -143,17 +146,20 @@ def execute(
 ) -> psycopg.Cursor[Any]:
     """Run own statements in one message; ``fetch`` reads the rows of the first of them.
 
-    They see pg_catalog alone. With the session's search_path, an operator that somebody has planted
-    in one of its schemas could match the operands better than the server's own, and would run with
-    the rights of this session. A transaction that is open keeps its path.
+    They run as the user who connected, and see pg_catalog alone. With the session's search_path, an
+    operator that somebody has planted in one of its schemas could match the operands better than
+    the server's own, and would run with the rights of this session. A transaction that is open
+    keeps its role and its path.
 
     Raises as ``query`` does.
     """
     if connection.info.transaction_status != TransactionStatus.IDLE:
         return _send(connection, sql, params)
-    # Together with another statement it is a transaction, and the setting ends with it.
-    cursor = _send(connection, f"{CATALOG_ONLY} {sql}", params)
-    cursor.nextset()
+    # Together with another statement it is a transaction, and the settings end with it.
+    before = f"{OURSELVES} {CATALOG_ONLY}"
+    cursor = _send(connection, f"{before} {sql}", params)
+    for _ in range(before.count(";")):
+        cursor.nextset()
     return cursor
 
 

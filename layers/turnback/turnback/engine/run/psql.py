@@ -1,0 +1,198 @@
+"""A plan as a script for psql, which leaves the history that a run would leave.
+
+psql sends statement by statement, so what a run sends as one message is a transaction block here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from turnback import __version__
+from turnback.engine.outside.run import (
+    begin_message,
+    changes_session,
+    finish_message,
+    kept,
+    rows_of,
+    runs_alone,
+    session_settings,
+    timeouts_alone,
+)
+from turnback.engine.run.plan import Plan, Step
+from turnback.engine.run.record import Recorder
+from turnback.engine.run.session import Session
+from turnback.engine.run.transaction import RESET, preview
+from turnback.engine.session.connection import READING, lock_timeout_of
+from turnback.engine.session.query import CATALOG_ONLY, OURSELVES, refusal, scalar
+from turnback.errors import InvalidMigration, MigrationIncomplete
+from turnback.migrations.model import Script
+from turnback.sql.quoting import literal
+from turnback.sql.tokens import Token, tokens
+
+_OTHER_HISTORY = "turnback: the history is not the one that this script was made for; make it again"
+# psql puts the value of its variable in the place of :NAME, :'NAME' and :"NAME"; those that it
+# sets by itself have such names (manual, psql, "Variables").
+_VARIABLE = re.compile(r""":['"]?[A-Z]""")
+_NAME = re.compile(r"""['"]?[A-Z][A-Z0-9_]*['"]?""")
+_NO_RECORD = "a script for psql cannot"
+
+
+def script(session: Session, plan: Plan) -> Iterator[str]:
+    """The parts of the script, each ending with a line end. Writes nothing to the database.
+
+    Args:
+        session: of the database that the script is for; its history is what the script expects.
+        plan: what the script does.
+
+    Raises:
+        MigrationIncomplete: a migration is half done: only a run can continue it.
+        InvalidMigration: a script that psql would read in another way.
+    """
+    for step in plan.steps:
+        _refuse(step)
+    recorder = session.recorder
+    applied = logged = 0
+    there = session.history.exists()
+    session.history.require_trust()
+    if there:
+        applied = sum(entry.applied for entry in session.history.entries())
+        logged = scalar(session.connection, f"SELECT pg_catalog.count(*) FROM {recorder.log}")
+    recorder.begin(applied, logged)
+    yield _head(plan, session.connection.info.dbname)
+    settings = {
+        "client_encoding": "UTF8",
+        "lock_timeout": lock_timeout_of(session.connection),
+        "statement_timeout": 0,
+        "idle_in_transaction_session_timeout": 0,
+        **READING,
+    }
+    ours = " ".join(f"SET {name} = {literal(str(value))};" for name, value in settings.items())
+
+    def sent(text: str) -> str:
+        # RESET ALL goes back to the settings of psql's session. The first one is never the user's.
+        return text.replace(RESET, f"{RESET}\n{ours}\n", 1)
+
+    yield sent(f"{RESET}\nBEGIN;\n{CATALOG_ONLY}\n{recorder.lock_assertion}\n")
+    yield f"{_same_history(session, there=there)}\nCOMMIT;\n"
+    for step in plan.steps:
+        verb = "applying" if step.direction == "up" else "rolling back"
+        yield f"\n\\echo '{verb} {step.version} {_plain(step.name)}'\n"
+        if step.runnable.one_by_one:
+            yield from (f"{text}\n" for text in _outside(step, recorder, sent))
+        else:
+            yield f"{sent(_whole(step, recorder))}\n"
+        recorder.count(step)
+    yield "\n\\o\n\\echo 'done; turnback status shows every migration'\n"
+
+
+def _head(plan: Plan, database: str) -> str:
+    versions = ", ".join(step.version for step in plan.steps)
+    return (
+        f"-- turnback {__version__}: {plan.direction} {versions} on {_plain(database)}\n"
+        "-- Run it with psql, and not in a transaction: psql -X --file=THIS_FILE DATABASE_URL\n"
+        "-- It stops at the first error (psql exits with 3), and if another run has the lock or\n"
+        "-- has changed the history. What was committed before is kept and recorded.\n"
+        "\\set ON_ERROR_STOP on\n"
+        "\\set ON_ERROR_ROLLBACK off\n"
+        "\\set AUTOCOMMIT on\n"
+        "\\set QUIET on\n"
+        "-- Results of queries are not shown. On Windows, write NUL for /dev/null.\n"
+        "\\o /dev/null\n"
+    )
+
+
+def _plain(name: str) -> str:
+    """A name for a comment, and for \\echo, without what could end either."""
+    return re.sub(r"[^\w. -]", "?", name)
+
+
+def _same_history(session: Session, *, there: bool) -> str:
+    """SQL that fails where the history is another one than now; makes it where there is none."""
+    migrations, log = session.recorder.migrations, session.recorder.log
+    found = " AND ".join(
+        f"pg_catalog.to_regclass({literal(table)}) IS {'NOT ' if there else ''}NULL"
+        for table in (migrations, log)
+    )
+    check = f"SELECT CASE WHEN {found} THEN 0 ELSE {refusal(_OTHER_HISTORY)} END;"
+    if not there:
+        return f"{check}\n{session.history.creation()}"
+    state = (
+        f"pg_catalog.md5(pg_catalog.concat((SELECT pg_catalog.count(*) FROM {log}), "
+        "(SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', m.version, m.checksum, m.success, "
+        "m.rolled_back_at IS NULL), ',' ORDER BY m.version COLLATE pg_catalog.\"C\") "
+        f"FROM {migrations} AS m)))"
+    )
+    now = literal(scalar(session.connection, f"SELECT {state}"))
+    return f"{check}\nSELECT CASE WHEN {state} = {now} THEN 0 ELSE {refusal(_OTHER_HISTORY)} END;"
+
+
+def _whole(step: Step, recorder: Recorder) -> str:
+    """A migration in a transaction."""
+    message = preview(step, recorder).removeprefix("BEGIN; ").removesuffix("; COMMIT")
+    return f"BEGIN;\n{message}\n;\nCOMMIT;"
+
+
+def _outside(step: Step, recorder: Recorder, sent: Callable[[str], str]) -> Iterator[str]:
+    """A migration outside a transaction: each statement with its record."""
+    yield f"BEGIN;\n{begin_message(step, recorder)};\nCOMMIT;"
+    yield sent(_lines(session_settings(step, 0)))
+    for number, statement in enumerate(step.runnable.statements or (), 1):
+        record = recorder.statement(step, number, statement)
+        if changes_session(statement):
+            yield f"{statement.sql}\n;"
+        elif not runs_alone(step, statement):
+            recorded = f"{OURSELVES} {recorder.lock_assertion} {kept(recorder, record)}"
+            yield f"BEGIN;\n{statement.sql}\n;\n{rows_of(statement)}{recorded};\nCOMMIT;"
+        else:
+            trying = recorder.trying(step, number, statement, None)
+            yield f"BEGIN;\n{recorder.lock_assertion} {OURSELVES} {trying};\nCOMMIT;"
+            yield _lines([*timeouts_alone(step, statement), f"{statement.sql}\n"])
+            yield _lines(["RESET SESSION AUTHORIZATION", "RESET ROLE", record])
+            yield sent(_lines(session_settings(step, number)))
+    yield sent(f"BEGIN;\n{''.join(finish_message(step, recorder, 0))}\n;\nCOMMIT;")
+
+
+def _lines(statements: Iterable[str]) -> str:
+    return "\n".join(f"{text.removesuffix(';')};" for text in statements)
+
+
+def _refuse(step: Step) -> None:
+    if step.half:
+        raise MigrationIncomplete(
+            f"{step.version} is half done, and {_NO_RECORD} continue it",
+            version=step.version,
+            hint=f"run turnback {step.direction}; it continues there",
+        )
+    for runnable in (step.runnable, step.verify):
+        if runnable is None:
+            continue
+        if runnable.statements is None:
+            raise InvalidMigration(
+                f"turnback cannot read this file, and {_NO_RECORD} find out what it does",
+                file=runnable.script.path,
+                version=step.version,
+                hint=f"run it with turnback {step.direction}",
+            )
+        _refuse_variables(runnable.script)
+
+
+def _refuse_variables(script: Script) -> None:
+    """Refuse what psql takes for a variable, where the server reads a colon and a name."""
+    if not _VARIABLE.search(script.sql):
+        return
+    before: list[Token] = []
+    for token in tokens(script.sql):
+        colons = [one for one in before if one.text == ":"]
+        touching = before and before[-1].end == token.start
+        single = len(colons) == 1 or (len(before) == 2 and before[0].end != before[1].start)
+        if touching and before[-1].text == ":" and single and _NAME.fullmatch(token.text):
+            line, column = script.position(before[-1].start)
+            raise InvalidMigration(
+                f"psql takes :{token.text} for a variable of its own",
+                file=script.path,
+                line=line,
+                column=column,
+                hint="write a space after the colon",
+            )
+        before = [*before[-1:], token]
