@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 import socket
 import zipfile
@@ -12,8 +10,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from click.testing import CliRunner
-from turnback.cli.main import cli
 from turnback.errors import InvalidArtifact
 from turnback.migrations.artifact import open_artifact
 
@@ -466,13 +462,6 @@ def applied(database: str, project_factory: ProjectFactory) -> Callable[..., Ans
     return then
 
 
-def test_an_applied_file_that_was_edited_is_refused(applied: Callable[..., Answer]) -> None:
-    files = FIRST | THIRD | {"sql/0001_first.sql": "CREATE TABLE first (id bigint);\n"}
-    answer = applied(files, "up")
-    refused(answer, 3, "sql/0001_first.sql: 0001 was edited after it was applied")
-    assert "turnback repair 0001 --accept-checksum" in answer.err
-
-
 def test_an_applied_file_that_vanished_is_refused(applied: Callable[..., Answer]) -> None:
     answer = applied(THIRD, "up")
     refused(answer, 3, "0001 (first) is applied, but its file is gone", "restore the file")
@@ -523,21 +512,6 @@ def closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def test_a_host_that_does_not_answer_is_named_with_its_port(
-    project_factory: ProjectFactory,
-) -> None:
-    port = closed_port()
-    url = f"postgresql://someone:{SECRET}@127.0.0.1:{port}/app"
-    answer = turnback("up", url=url, folder=project_factory(FIRST))
-    refused(answer, 5, f"127.0.0.1:{port}/app does not answer", "check host and port")
-
-
-def test_an_unknown_database_is_refused(database: str, project_factory: ProjectFactory) -> None:
-    url = f"{database}_that_is_not_there"
-    answer = turnback("up", url=url, folder=project_factory(FIRST))
-    refused(answer, 5, "does not exist", "database name")
 
 
 @pytest.mark.parametrize(
@@ -766,18 +740,3 @@ def test_a_folder_in_the_place_of_a_file_is_an_error_and_no_traceback(
         refused(answer, 2, "SHA256SUMS: Is a directory", "check that it is what it should be")
         document = turnback(*command.split(), "--json", url=database, folder=folder).document
         assert document["error"]["type"] == "ConfigurationError"
-
-
-def test_a_disk_that_is_full_is_an_error_and_no_traceback(
-    project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = project_factory(FIRST)
-
-    def full(*_: object, **__: object) -> None:
-        # What write(2) and close(2) say names no file.
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr("turnback.cli.project.make_folders", full)
-    done = CliRunner().invoke(cli, ["init", "--dir", str(folder)], standalone_mode=False)
-    assert (done.exception, done.return_value) == (None, 2)
-    assert "error: No space left on device" in done.stderr

@@ -93,13 +93,6 @@ def test_what_tls_refuses_is_said_as_tls_and_is_not_tried_again(
     assert "network" not in error.message + (error.hint or "")
 
 
-def test_a_server_without_tls_is_named(database: str) -> None:
-    error = error_of(f"{database}?sslmode=require")
-    assert type(error) is DatabaseRefused
-    assert "it offers no TLS, and sslmode demands it" in error.message
-    assert "sslmode=disable" in (error.hint or "")
-
-
 @pytest.mark.parametrize(
     ("code", "kind", "hint"),
     [

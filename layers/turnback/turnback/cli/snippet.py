@@ -124,4 +124,4 @@ def _on_disk(file: str) -> Path | None:
         # `release` packs a folder.
         folder = context.params.get("directory") or context.params.get("artifact")
     path = folder / file if isinstance(folder, Path) else None
-    return path if path and path.is_file() else None
+    return path if path and os.path.lexists(path) else None

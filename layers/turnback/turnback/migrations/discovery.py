@@ -177,7 +177,13 @@ class _Reading:
         return True
 
     def _unreadable(self, path: str, error: OSError) -> None:
-        self.findings.append(InvalidMigration(f"cannot be read: {error.strerror}", file=path))
+        self.findings.append(
+            InvalidMigration(
+                f"cannot be read: {error.strerror}",
+                file=path,
+                hint="check what it is, and its rights",
+            )
+        )
 
     def _refuse_scripts_below(self, path: str) -> None:
         """Subfolders are not read: a script in one would never run, and nobody would notice."""

@@ -12,6 +12,8 @@ from turnback.settings.project import bytes_of, decoded
 
 FILE = ".env"
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
+# Of other variables, the last value wins, as for a shell.
+_OURS = re.compile(r"DATABASE_URL$|TURNBACK_|PG")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ def read_env_file(*folders: Path) -> EnvFile:
     quotes; comments begin with ``#``.
 
     Raises:
-        ConfigurationError: a line is something else, or the file cannot be read.
+        ConfigurationError: a line is something else, a variable that turnback reads has two values,
+            or the file cannot be read.
     """
     # A folder of this name is mostly a virtual environment of Python.
     path = next((one for folder in folders if (one := folder / FILE).is_file()), None)
@@ -55,7 +58,15 @@ def read_env_file(*folders: Path) -> EnvFile:
             raise ConfigurationError(
                 "not an assignment", file=str(shown), line=number, hint="write NAME=value"
             )
-        values[match[1]], lines[match[1]] = _unquoted(match[2]), number
+        name, value = match[1], _unquoted(match[2])
+        if _OURS.match(name) and values.get(name, value) != value:
+            raise ConfigurationError(
+                f"{name} is given twice, with two values",
+                file=str(shown),
+                line=number,
+                hint="remove one of them",
+            )
+        values[name], lines[name] = value, number
     return EnvFile(shown, values, lines)
 
 

@@ -121,6 +121,7 @@ class ProjectFile:
                 file=FILE,
                 line=int(at[1]) if at else text.count("\n") + 1,
                 column=int(at[2]) if at else None,
+                hint="the syntax is that of https://toml.io: texts are in quotes",
             ) from error
         found = cls(path, sections, _lines_of(text), hashlib.sha256(data).hexdigest())
         found._check()
