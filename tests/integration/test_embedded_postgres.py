@@ -16,7 +16,7 @@ import pytest
 from turnback.errors import ConfigurationError, DatabaseUnreachable
 from turnback.local import programs as programs
 from turnback.local.programs import binaries
-from turnback.local.project_server import project_server
+from turnback.local.project_server import has_data, project_server, running_server
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer, read_running
 
@@ -91,6 +91,20 @@ def test_the_system_account_that_root_needs_is_announced(monkeypatch):
     monkeypatch.setattr(programs, "_find", lambda _: next(answers))
     assert programs.server_account(said.append) == found
     assert ["system account turnback" in text for text in said] == [True]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs a server as another account")
+def test_the_system_account_is_announced_where_the_project_has_a_server_already(
+    folder, monkeypatch
+):
+    """What asks first whether there is one makes no account; useradd is asked for one that is."""
+    (folder / ".turnback/postgres/data").mkdir(parents=True)
+    monkeypatch.setattr(programs, "_find", lambda _: None)
+    made = []
+    monkeypatch.setattr(programs.subprocess, "run", lambda command, **_: made.append(command))
+    assert has_data(folder)
+    assert running_server(folder) is None
+    assert made == []
 
 
 def test_the_project_server_keeps_its_data_and_stops_with_its_last_user(folder):

@@ -283,10 +283,18 @@ def test_the_places_of_all_statements_of_a_large_script_cost_one_reading(
     assert readings == first
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INSERT INTO t VALUES (1, 'a row');\n" * 40_000 + "CREATE TABEL t ();\n",
+        "INSERT INTO t VALUES\n" + "(1, 'ä row'),\n" * 100_000 + "(2, 3 TABEL);\n",
+        "INSERT INTO t VALUES\n" + "(1, now()),\n" * 100_000 + "(2, 'b') TABEL (1, '');\n",
+    ],
+    ids=["after many statements", "in a row of many", "between two rows"],
+)
 def test_an_error_at_the_end_of_a_large_script_is_found_once_and_without_all_that_is_before_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = "INSERT INTO t VALUES (1, 'a row');\n" * 40_000 + "CREATE TABEL t ();\n"
     (tmp_path / "sql").mkdir()
     (tmp_path / "sql/0001_a.sql").write_text(text)
     script = load_project(tmp_path).migrations[0].forward

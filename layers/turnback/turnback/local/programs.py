@@ -112,13 +112,16 @@ class Account:
         return bool(found.st_mode & stat.S_IXOTH)
 
 
-def server_account(say: Callable[[str], None] = lambda _: None) -> Account | None:
+def server_account(
+    say: Callable[[str], None] = lambda _: None, *, make: bool = True
+) -> Account | None:
     """The account to run a server as; None when we are not root and run it ourselves.
 
     Made by ``useradd`` on first use.
 
     Args:
         say: called with a sentence if it is made.
+        make: whether it may be made; what only looks has nobody to say it to. None without one.
 
     Raises:
         ConfigurationError: there is no such account and none can be made.
@@ -127,6 +130,8 @@ def server_account(say: Callable[[str], None] = lambda _: None) -> Account | Non
         return None
     found = _find(NAME)
     if found is None and (useradd := shutil.which("useradd")):
+        if not make:
+            return None
         made = subprocess.run(
             [useradd, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", NAME],
             capture_output=True,

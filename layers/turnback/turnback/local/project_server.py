@@ -67,12 +67,12 @@ def keep_running(folder: Path, *, say: Callable[[str], None] = lambda _: None) -
 
 def has_data(folder: Path) -> bool:
     """Whether the project's server has been made."""
-    return (_project_home(folder, lambda _: None) / "data").exists()
+    return (_project_home(folder) / "data").exists()
 
 
 def running_server(folder: Path) -> EmbeddedServer | None:
     """The project's server, if it is running; it is not stopped by closing it."""
-    home = _project_home(folder, lambda _: None)
+    home = _project_home(folder)
     running = read_running(home / "data")
     return EmbeddedServer(home / "data", running) if running and running.ready else None
 
@@ -82,7 +82,7 @@ def stop_running(folder: Path) -> bool:
 
     Commands that are using it finish first; the last one stops it.
     """
-    home = _project_home(folder, lambda _: None)
+    home = _project_home(folder)
     (home / _KEEP).unlink(missing_ok=True)
     if read_running(home / "data") is None:
         return False
@@ -96,7 +96,7 @@ def remove_data(folder: Path) -> bool:
     Raises:
         ConfigurationError: a command is using it.
     """
-    home = _project_home(folder, lambda _: None)
+    home = _project_home(folder)
     if not (home / "data").exists():
         return False
     stop_running(folder)
@@ -108,9 +108,10 @@ def remove_data(folder: Path) -> bool:
     return True
 
 
-def _project_home(folder: Path, say: Callable[[str], None]) -> Path:
+def _project_home(folder: Path, say: Callable[[str], None] | None = None) -> Path:
+    """Where the project's server is; without ``say``, no system account is made for it."""
     folder = folder.resolve()
-    account = server_account(say)
+    account = server_account(say) if say else server_account(make=False)
     own = folder / ".turnback"
     home = own / "postgres"
     try:
@@ -128,7 +129,8 @@ def _project_home(folder: Path, say: Callable[[str], None]) -> Path:
         ) from error
     if account and not account.enters(home):
         home = state_folder(account, "postgres", folder)
-        say(f"The account of Postgres cannot enter {folder}: its data is in {home}")
+        if say:
+            say(f"The account of Postgres cannot enter {folder}: its data is in {home}")
     return home
 
 

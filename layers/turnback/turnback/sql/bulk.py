@@ -18,7 +18,7 @@ from turnback.errors import ChecksumMismatch
 from turnback.migrations.large import BLOCK_BYTES, LargeScript
 from turnback.migrations.model import Script
 from turnback.migrations.psql import NO_END, SAME_LINE, copy_end, cuts, without_cuts
-from turnback.sql.parser import SqlSyntaxError
+from turnback.sql.parser import SqlSyntaxError, parse_tree
 from turnback.sql.statements import Rows, Statement, split, with_rows
 
 _PIECE_BYTES = 64 * 1024
@@ -404,40 +404,101 @@ class _Reader:
         start, offset = self._start + self._at, self._count()
         self._at = head.end()
         rows: dict[bytes, bytes] = {}
+        places: list[int] = []
         more = True
         while more:
-            if not self._rows(rows):
+            if not self._rows(rows, places):
+                self._refuse(start, head[0] + b"".join(row + b"," for row in rows.values()))
                 return self._back(start, offset)
             self._ensure(_PIECE_BYTES)
             more = self._skip(_BETWEEN)
+        places.append(self._count())
         tail = self._tail()
         if tail is None:
+            self._refuse(start, head[0] + b",".join(rows.values()))
             return self._back(start, offset)
         blank = len(tail) - len(tail.rstrip())
         span = start, self._start + self._at - blank
         try:
             kind = self._read_as(span, head[0], rows, tail)
-        except SqlSyntaxError:
-            # Its place is that of the whole statement, and not of the part that was read.
+        except SqlSyntaxError as error:
+            self._refuse_part(error, head[0], [*rows.values(), tail], places)
             return self._back(start, offset)
         self._into.add(kind, span, (offset, self._count() - blank - offset))
         return True
 
-    def _rows(self, kept: dict[bytes, bytes]) -> bool:
-        """Pass rows of constants, or one row that is more; keep the first one of each form."""
+    def _rows(self, kept: dict[bytes, bytes], places: list[int]) -> bool:
+        """Pass rows of constants, or one row that is more; keep the first one of each form.
+
+        Args:
+            kept: form → the row.
+            places: where each of these rows begins, in characters.
+        """
         while True:
             if rows := self._constant_rows.match(self._data, self._at):
                 if _CONSTANTS not in kept and (first := self._first.match(self._data, self._at)):
                     kept[_CONSTANTS] = first[0]
+                    places.append(self._count())
                 self._at = rows.end()
                 return True
             if row := self._any_row.match(self._data, self._at):
-                kept.setdefault(_form(row[0]), row[0])
+                if (form := _form(row[0])) not in kept:
+                    kept[form] = row[0]
+                    places.append(self._count())
                 self._at = row.end()
                 return True
             short = len(self._data) - self._at < _PIECE_BYTES
             if not (short or self._cut_off.match(self._data, self._at)) or not self._more():
                 return False
+
+    def _refuse(self, start: int, before: bytes) -> None:
+        """Raise the error of the grammar at this place, if there is one in what follows soon.
+
+        The rows before it are passed, and need no memory of the parser: a row of each form is
+        enough to come to the same state of the grammar.
+
+        Args:
+            start: where the INSERT begins. A short one is given to the parser as a whole.
+            before: its head and these rows.
+        """
+        if self._start + self._at - start < BLOCK_BYTES or len(before) > _PIECE_BYTES:
+            return
+        self._ensure(_PIECE_BYTES)
+        # The last character may be cut.
+        after = self._data[self._at : self._at + _PIECE_BYTES].decode("utf-8", "ignore")
+        text = before.decode("utf-8")
+        try:
+            parse_tree(text + after)
+        except SqlSyntaxError as error:
+            inside = error.offset - len(text)
+            # Behind a semicolon it is another statement, or rows of COPY.
+            ours = inside >= 0 and ";" not in after[:inside]
+            if ours and not _BROKEN_OFF.match(error.message):
+                offset = self._count() + inside
+                raise SqlSyntaxError(error.message, offset, "") from None
+
+    @staticmethod
+    def _refuse_part(
+        error: SqlSyntaxError, head: bytes, parts: Sequence[bytes], places: Sequence[int]
+    ) -> None:
+        """Raise the error in an INSERT that was read as its head and these parts, if it is in one.
+
+        Args:
+            error: of the text of these parts.
+            head: what is before them.
+            parts: the first row of each form, and what follows the rows.
+            places: where each of them begins in the script, in characters.
+        """
+        if _BROKEN_OFF.match(error.message):
+            return
+        begin = len(head.decode("utf-8"))
+        for part, place in zip(parts, places, strict=True):
+            length = len(part.decode("utf-8"))
+            if begin <= error.offset < begin + length:
+                inside = place + error.offset - begin
+                raise SqlSyntaxError(error.message, inside, "") from None
+            # Behind each row but the last one is a comma.
+            begin += length + (part is not parts[-2])
 
     def _tail(self) -> bytes | None:
         """What follows the rows; None where it is not certain where it ends."""
@@ -448,9 +509,11 @@ class _Reader:
                 break
             if not self._more():
                 break
+        if end < len(self._data) and self._data[end] != ord(";"):
+            return None
         tail = self._data[self._at : end]
         self._at = end
-        return tail if end == len(self._data) or self._data[end] == ord(";") else None
+        return tail
 
     def _back(self, start: int, characters: int) -> bool:
         if start < self._start:
