@@ -357,7 +357,10 @@ def test_with_json_there_is_the_document_and_nothing_else(
     assert answer.err == ""
 
 
-def test_a_warning_is_in_the_document(database: str, project_factory: ProjectFactory) -> None:
+def test_a_warning_is_in_the_document(
+    database: str, project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
     folder = project_factory(table(1) | {"SHA256SUMS": ""}, sums=False)
     document = turnback("up", "--json", url=database, folder=folder).document
     assert "SHA256SUMS" in document["warnings"][0]
