@@ -9,4 +9,5 @@ ALTER TABLE users ALTER COLUMN display_name SET NOT NULL;
 ALTER TABLE users DROP CONSTRAINT users_display_name_filled;
 DROP TRIGGER users_sync_display_name ON users;
 DROP FUNCTION users_sync_display_name();
+-- turnback: waive TB401 because no running application uses full_name, and display_name has it
 ALTER TABLE users DROP COLUMN full_name;

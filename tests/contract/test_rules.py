@@ -140,5 +140,6 @@ def test_what_a_finding_gives_to_copy_is_sql(rule: Rule, project_factory: Projec
         assert finding.message.endswith(".")
 
 
-def test_only_errors_and_warnings_are_levels_of_rules() -> None:
-    assert {rule.level for rule in ALL} == {Severity.ERROR, Severity.WARNING}
+def test_only_rules_of_design_are_remarks_by_themselves() -> None:
+    remarks = {rule.id for rule in ALL if rule.level is Severity.INFO}
+    assert remarks == {"TB602", "TB603"}

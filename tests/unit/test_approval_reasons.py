@@ -187,8 +187,8 @@ def test_a_rule_of_lost_data_that_is_turned_off_is_a_reason_where_it_finds_somet
     plan = plan_of(project)
     found = [one for one in reasons(project, plan.steps) if "turned off" in one]
     assert found == [
-        "sql/0002_next.sql:1 TB110 (TRUNCATE … CASCADE) is turned off in turnback.toml: edges are "
-        "made again"
+        "sql/0002_next.sql:1 TB110 (TRUNCATE of tables in use) is turned off in turnback.toml: "
+        "edges are made again"
     ]
     assert not any(
         "turned off" in one for one in reasons(project, plan_of(project, down=True).steps)

@@ -60,7 +60,7 @@ def test_every_error_is_explained() -> None:
 @pytest.mark.parametrize(
     ("topic", "near"),
     [
-        ("TB16", "TB106"),
+        ("TB1066", "TB106"),
         ("typechange-rewrites", "type-change-rewrites"),
         ("RolbackMissing", "RollbackMissing"),
     ],

@@ -26,7 +26,7 @@ from turnback.errors import CheckFailed, ConfigurationError
 from turnback.migrations.discovery import load_project
 from turnback.settings.project import FILE
 from turnback.sql.lint.linter import lint as run
-from turnback.sql.lint.model import Finding, Report, Severity, known
+from turnback.sql.lint.model import Finding, Report, Severity, named
 from turnback.wording import counted
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
@@ -63,14 +63,15 @@ def lint(
     switched off for a statement by the line before it: -- turnback: waive RULE because REASON
     """
     off = project_settings(click.get_current_context()).file.lint_off
-    for rule in off:
-        if (found := known(rule)) is None or not found.waivable:
+    for name in off:
+        rules = named(name)
+        if not rules or not all(rule.waivable for rule in rules):
             raise ConfigurationError(
-                f"{rule} in [lint.off] cannot be turned off"
-                if found
-                else f"there is no rule {rule}",
+                f"{name} in [lint.off] cannot be turned off"
+                if rules
+                else f"there is no rule {name}",
                 file=FILE,
-                hint="turnback explain lists the rules",
+                hint="see the rules: docs/rules/README.md",
             )
     report = run(load_project(directory), versions, since=since).without(off)
     out.document |= document(report)

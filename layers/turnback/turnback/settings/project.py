@@ -43,7 +43,7 @@ _OPTIONS = {
 }
 # Where the files of a migration are; see docs/reference/files.md.
 _LAYOUTS = ("turnback",)
-_RULE = re.compile(r"TB\d{3}")
+_RULE = re.compile(r"TB\d(\d\d|xx)")
 
 
 @dataclass(frozen=True, slots=True)

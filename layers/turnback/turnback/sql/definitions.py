@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from turnback.sql.statements import json_value
+from turnback.sql.statements import is_on, json_value
 from turnback.sql.tables import (
     Column,
     Constraint,
@@ -119,13 +119,17 @@ def _filled(expression: Node) -> list[str]:
 def index_of(tree: Node) -> Index:
     """An IndexStmt as an index with the name PostgreSQL gives it."""
     columns = tuple(index_columns(tree))
-    mentions = column_refs([tree.get("indexParams", []), tree.get("whereClause", {})])
+    where = tree.get("whereClause", {})
+    mentions = column_refs([tree.get("indexParams", []), where])
+    tests = _filled(where)
+    only = len(tests) == len([kind for kind, _ in walk(where) if kind in ("NullTest", "A_Expr")])
     return Index(
         index_name(tree),
         columns,
         bool(tree.get("unique")),
         "whereClause" in tree,
         tuple(mentions),
+        frozenset(tests if only else ()),
     )
 
 
@@ -154,15 +158,14 @@ def _named(kind: str, table: str, columns: tuple[str, ...]) -> str:
 
 def function_of(tree: Node, before: Function | None) -> Function:
     """A CreateFunctionStmt as a function; one of the same name makes no volatile one steady."""
-    words = [str(json_value(arg)) for name, arg in _options(tree) if name == "volatility"]
-    volatile = not words or words[-1] == "volatile"
+    options = {item["DefElem"]["defname"]: item["DefElem"] for item in tree.get("options", ())}
+    word = options.get("volatility", {}).get("arg", {"String": {"sval": "volatile"}})
+    volatile = json_value(word) == "volatile"
     replaced = before is not None and before.volatile and not tree.get("replace")
-    return Function(dotted(tree["funcname"]), volatile or replaced)
-
-
-def _options(tree: Node) -> list[tuple[str, Node]]:
-    found = [item["DefElem"] for item in tree.get("options", ())]
-    return [(item["defname"], item.get("arg", {})) for item in found]
+    returns = dotted(tree.get("returnType", {}).get("names", ()))
+    definer = is_on(options.get("security"))
+    is_trigger = returns in ("trigger", "event_trigger")
+    return Function(dotted(tree["funcname"]), volatile or replaced, is_trigger, definer)
 
 
 def domain_of(tree: Node) -> Domain:
@@ -203,10 +206,8 @@ def view_of(name: str, query: Node, options: list[Node], schema: Schema) -> View
                 known = schema.find(table)
                 have = list(known.columns) if known else [column]
                 reads |= {(table, c) for c in have if whole or c == column}
-    words = {item["DefElem"]["defname"]: item["DefElem"].get("arg") for item in options}
-    invoker = words.get("security_invoker", {"String": {"sval": "false"}})
-    on = invoker is None or str(json_value(invoker)).lower() in ("true", "on", "1", "yes")
-    return View(name, frozenset(reads), on)
+    words = {item["DefElem"]["defname"]: item["DefElem"] for item in options}
+    return View(name, frozenset(reads), is_on(words.get("security_invoker")))
 
 
 # A cast that changes no byte (pg_cast: binary coercible), so the table stays as it is.

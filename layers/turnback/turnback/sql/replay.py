@@ -15,7 +15,7 @@ from turnback.sql.definitions import (
     view_of,
 )
 from turnback.sql.statements import Statement, json_value
-from turnback.sql.tables import Column, Function, Schema, Table
+from turnback.sql.tables import Column, Constraint, Schema, Table
 from turnback.sql.tree import (
     Named,
     Node,
@@ -108,7 +108,8 @@ def _function_altered(schema: Schema, tree: Node) -> Schema:
     name = dotted(tree["func"]["objname"])
     for item in tree.get("actions", ()):
         if item["DefElem"]["defname"] == "volatility" and name in schema.functions:
-            function = Function(name, json_value(item["DefElem"]["arg"]) == "volatile")
+            volatile = json_value(item["DefElem"]["arg"]) == "volatile"
+            function = replace(schema.functions[name], volatile=volatile)
             return replace(schema, functions={**schema.functions, name: function})
     return schema
 
@@ -292,8 +293,13 @@ def _column_altered(column: Column, command: Node) -> Column:
 
 def _never_null(table: Table, node: Node) -> Table:
     for item in node.get("keys", ()):
-        column = table.column(item["String"]["sval"])
-        if column and not node.get("skip_validation"):
+        name = item["String"]["sval"]
+        column = table.column(name)
+        if node.get("skip_validation"):
+            called = node.get("conname") or f"{table.name.rpartition('.')[2]}_{name}_not_null"
+            proof = Constraint(called, "check", (name,), validated=False, filled=(name,))
+            table = table.with_constraint(proof)
+        elif column:
             table = table.with_column(replace(column, not_null=True))
     return table
 

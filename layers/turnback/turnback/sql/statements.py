@@ -102,9 +102,9 @@ class Statement:
         """
         match self.kind:
             case "VacuumStmt":
-                return _is_on(_option(self.tree, "full"))
+                return is_on(_option(self.tree, "full"))
             case "ReindexStmt":
-                return not _is_on(_option(self.tree, "concurrently", field="params"))
+                return not is_on(_option(self.tree, "concurrently", field="params"))
         # The last step of DETACH PARTITION CONCURRENTLY shuts the partition's own readers out
         # (manual, ALTER TABLE).
         return self.kind in ("ClusterStmt", "AlterTableStmt")
@@ -160,10 +160,10 @@ def _option(tree: dict[str, Any], name: str, *, field: str = "options") -> dict[
 
 def is_option_on(tree: dict[str, Any], name: str, *, field: str = "options") -> bool:
     """Whether an option of the statement, such as ANALYZE of EXPLAIN, is on."""
-    return _is_on(_option(tree, name, field=field))
+    return is_on(_option(tree, name, field=field))
 
 
-def _is_on(element: dict[str, Any] | None) -> bool:
+def is_on(element: dict[str, Any] | None) -> bool:
     """Whether a boolean option is given and not switched off (as defGetBoolean reads it)."""
     if element is None:
         return False
@@ -203,7 +203,7 @@ def runs_outside_transaction(kind: str, tree: dict[str, Any]) -> bool:
                 "REINDEX_OBJECT_SYSTEM",
                 "REINDEX_OBJECT_SCHEMA",
             )
-            return whole or _is_on(_option(tree, "concurrently", field="params"))
+            return whole or is_on(_option(tree, "concurrently", field="params"))
         case "VacuumStmt":
             return bool(tree.get("is_vacuumcmd"))
         case "ClusterStmt":
@@ -215,7 +215,7 @@ def runs_outside_transaction(kind: str, tree: dict[str, Any]) -> bool:
         case "CreateSubscriptionStmt":
             connects = _option(tree, "connect")
             slot = _option(tree, "create_slot")
-            return (connects is None or _is_on(connects)) and (slot is None or _is_on(slot))
+            return (connects is None or is_on(connects)) and (slot is None or is_on(slot))
         case "AlterSubscriptionStmt":
             slot_changes = _option(tree, "failover") or _option(tree, "two_phase")
             return slot_changes is not None or str(tree.get("kind", "")).startswith(

@@ -80,6 +80,7 @@ class Index:
         columns: None where one is an expression.
         partial: whether it has a WHERE.
         mentions: the columns that its expressions and its WHERE name.
+        where_filled: the columns of which its WHERE says that they are not null, and no more.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Index:
     unique: bool = False
     partial: bool = False
     mentions: tuple[str, ...] = ()
+    where_filled: frozenset[str] = frozenset()
 
     @property
     def is_special(self) -> bool:
@@ -181,13 +183,17 @@ class Table:
         for index in self.indexes:
             yield index.all_columns
 
-    def leading(self) -> Iterator[tuple[str | None, ...]]:
-        """The columns of every whole index, those of its keys included."""
+    def leading(self, not_null: Iterable[str] = ()) -> Iterator[tuple[str | None, ...]]:
+        """The columns of every whole index, those of its keys included.
+
+        Args:
+            not_null: an index of the rows where these are not null counts as a whole one.
+        """
         for constraint in self.constraints:
             if constraint.kind in ("primary", "unique"):
                 yield constraint.columns
         for index in self.indexes:
-            if not index.partial:
+            if not index.partial or (index.where_filled and index.where_filled <= set(not_null)):
                 yield index.columns
 
     def unique_keys(self) -> Iterator[tuple[str | None, ...]]:
@@ -264,10 +270,14 @@ class Function:
 
     Attributes:
         volatile: whether any of its name is VOLATILE, which is the default.
+        is_trigger: whether only triggers call it.
+        definer: whether it runs with its owner's rights (SECURITY DEFINER).
     """
 
     name: str
     volatile: bool
+    is_trigger: bool = False
+    definer: bool = False
 
 
 @dataclass(frozen=True, slots=True)

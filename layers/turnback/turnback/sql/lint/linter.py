@@ -7,15 +7,24 @@ from dataclasses import dataclass, field, replace
 
 from turnback.errors import UnknownVersion
 from turnback.migrations.model import Migration, Project, Script, Waiver
+from turnback.sql.destroys import Judge
 from turnback.sql.lint.model import RULES, Finding, Report, Rule, in_order, known
-from turnback.sql.lint.rules.application import Uses, drops_what_was_used, rename_rules, uses
+from turnback.sql.lint.rules.application import (
+    Uses,
+    drop_rules,
+    rename_rules,
+    row_security_rules,
+    uses,
+)
 from turnback.sql.lint.rules.columns import column_rules
 from turnback.sql.lint.rules.data import data_rules
+from turnback.sql.lint.rules.design import design_rules
 from turnback.sql.lint.rules.indexes import foreign_keys_without_index, index_rules
 from turnback.sql.lint.rules.names import name_rules
 from turnback.sql.lint.rules.rewrites import rewrite_rules
 from turnback.sql.lint.rules.rollback import empty_rollback
 from turnback.sql.lint.rules.scans import scan_rules
+from turnback.sql.lint.rules.security import security_rules
 from turnback.sql.lint.rules.transaction import transaction_rules
 from turnback.sql.lint.step import LintStep, ScriptContext, steps
 from turnback.sql.tables import Schema
@@ -52,13 +61,14 @@ def lint(project: Project, versions: Sequence[str] = (), *, since: str | None = 
     readings: list[_Reading] = []
     alone: list[Finding] = []
     before: list[tuple[str, Uses]] = []
+    judge = Judge()
     for migration in project.migrations:
         forward, schema, unreadable = steps(migration.forward, schema, fresh=release)
         if migration.number in numbers:
             reading = _Reading(migration.forward, forward, unreadable is None)
             reading.findings += [unreadable] if unreadable else _in_script(forward)
-            for step in forward:
-                reading.findings += drops_what_was_used(step, before)
+            losses = judge.fork().losses(migration.forward) if forward else []
+            reading.findings += drop_rules(forward, losses, before)
             if since is not None and unreadable is None:
                 alone += _in_script([step.alone() for step in forward])
             readings.append(reading)
@@ -66,10 +76,14 @@ def lint(project: Project, versions: Sequence[str] = (), *, since: str | None = 
         # With a release named, all of it stands together; without, the file right before does.
         before = before if since is not None and migration.number in numbers else []
         before = [*before, (migration.forward.path, uses(forward))]
+        judge.learn(migration.forward)
     for reading in readings:
         if reading.steps and not reading.steps[0].context.is_rollback:
+            reading.findings += row_security_rules(reading.steps, schema)
+            reading.findings += design_rules(reading.steps, schema)
             for step in reading.steps:
                 reading.findings += foreign_keys_without_index(step, schema)
+                reading.findings += security_rules(step, schema)
     report = _report(len(wanted), readings)
     known_ones = {*report.findings, *report.waived}
     return replace(report, on_new_tables=in_order(one for one in alone if one not in known_ones))
@@ -99,8 +113,8 @@ def _in_script(found: Sequence[LintStep]) -> Iterator[Finding]:
         yield from rewrite_rules(step)
         yield from data_rules(step)
         yield from column_rules(step)
-        yield from rename_rules(step)
         yield from name_rules(step)
+    yield from rename_rules(found)
     yield from transaction_rules(found)
 
 

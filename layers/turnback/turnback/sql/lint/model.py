@@ -57,6 +57,7 @@ class Finding:
         why: what it blocks, and for how long.
         safer: SQL to copy; may be empty.
         remark: whether it is a remark only, whatever the rule's level.
+        severity: a level of its own, where it is not the rule's.
     """
 
     rule: Rule
@@ -68,11 +69,12 @@ class Finding:
     why: str
     safer: str = ""
     remark: bool = False
+    severity: Severity | None = None
 
     @property
     def level(self) -> Severity:
-        """The rule's level, or ``info`` where this one is no more than a remark."""
-        return Severity.INFO if self.remark else self.rule.level
+        """The rule's level, or a lower one where this finding matters less."""
+        return Severity.INFO if self.remark else self.severity or self.rule.level
 
     def to_dict(self) -> dict[str, Any]:
         """The finding as ``--json`` prints it."""
@@ -110,11 +112,16 @@ class Report:
         return sum(finding.level is level for finding in self.findings)
 
     def without(self, rules: Collection[str]) -> Report:
-        """The report with these rules turned off: what they find counts as waived."""
-        kept = tuple(f for f in self.findings if f.rule.id not in rules)
-        off = [f for f in self.findings if f.rule.id in rules]
-        new = tuple(f for f in self.on_new_tables if f.rule.id not in rules)
-        return Report(self.migrations, kept, in_order([*self.waived, *off]), new)
+        """The report with these rules turned off: what they find counts as waived.
+
+        Args:
+            rules: ids, or ``TB6xx`` for all of a hundred.
+        """
+        off = {rule.id for name in rules for rule in named(name)}
+        kept = tuple(f for f in self.findings if f.rule.id not in off)
+        waived = [f for f in self.findings if f.rule.id in off]
+        new = tuple(f for f in self.on_new_tables if f.rule.id not in off)
+        return Report(self.migrations, kept, in_order([*self.waived, *waived]), new)
 
     def fails(self, *, strict: bool = False) -> bool:
         """Whether a check must fail; ``strict`` counts remarks as well."""
@@ -126,7 +133,7 @@ def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(dict.fromkeys(findings), key=lambda f: (f.file, f.offset, f.rule.id)))
 
 
-_E, _W = Severity.ERROR, Severity.WARNING
+_E, _W, _I = Severity.ERROR, Severity.WARNING, Severity.INFO
 
 
 def _lock(id_: str, name: str, level: Severity, title: str) -> Rule:
@@ -144,9 +151,9 @@ _ALL = (
     _lock("TB107", "unique-builds-index", _E, "UNIQUE or PRIMARY KEY without USING INDEX"),
     _lock("TB108", "default-rewrites", _E, "a new column whose values rewrite the table"),
     _lock("TB109", "rewrite-locks-out", _E, "VACUUM FULL or CLUSTER"),
-    Rule("TB110", "truncate-cascades", _E, "TRUNCATE … CASCADE"),
+    Rule("TB110", "truncate-cascades", _E, "TRUNCATE of tables in use"),
     _lock("TB111", "domain-validates", _W, "a constraint on a domain that validates at once"),
-    Rule("TB112", "required-column", _E, "a new NOT NULL column without a default"),
+    Rule("TB112", "required-column", _E, "a NOT NULL column that nothing fills"),
     # 2xx: statements that share a transaction.
     _lock("TB201", "strong-lock-after-slow", _W, "a strong lock after a slow statement"),
     _lock("TB202", "slow-under-strong-lock", _E, "a slow statement under a strong lock"),
@@ -159,10 +166,27 @@ _ALL = (
     Rule("TB303", "index-without-name", _W, "CREATE INDEX CONCURRENTLY without a name"),
     Rule("TB304", "name-too-long", _W, "a name that PostgreSQL cuts off"),
     # 4xx: the application that runs meanwhile.
-    Rule("TB401", "drops-what-was-used", _E, "a drop of what the migration before still used"),
-    Rule("TB402", "rename-breaks-application", _E, "a table, column or view renamed"),
+    Rule("TB401", "drops-what-was-used", _E, "a drop of what has rows, or is in use"),
+    Rule("TB402", "rename-breaks-application", _E, "a new name for what queries name"),
+    Rule("TB403", "hides-rows", _E, "row level security without a policy"),
+    Rule("TB404", "json-column", _W, "a new column of the type json"),
     # 5xx: the rollback.
     Rule("TB501", "empty-rollback", _E, "an empty rollback script behind a real change"),
+    # 6xx: design and security; they are switched off as one: TB6xx in [lint.off].
+    Rule("TB601", "foreign-key-types-differ", _W, "a foreign key between columns of two types"),
+    Rule("TB602", "no-primary-key", _I, "a table without a primary key"),
+    Rule("TB603", "reg-column", _I, "a column of a type that pg_upgrade refuses"),
+    Rule("TB604", "index-gap", _W, "an index dropped before the one that replaces it is built"),
+    Rule("TB605", "triggers-off", _W, "triggers and foreign keys switched off"),
+    Rule("TB606", "server-setting", _W, "ALTER SYSTEM in a migration"),
+    Rule("TB611", "definer-search-path", _W, "SECURITY DEFINER without a search_path"),
+    Rule("TB612", "view-skips-policies", _W, "a view that reads past row level security"),
+    Rule("TB613", "policy-without-effect", _W, "a policy on a table without row level security"),
+    Rule("TB614", "policy-always-true", _W, "a policy that lets everybody write every row"),
+    Rule("TB615", "policy-user-metadata", _W, "a policy that trusts what users write themselves"),
+    Rule("TB616", "row-security-off", _W, "row level security switched off"),
+    Rule("TB617", "grant-to-public", _W, "a privilege given to everybody"),
+    Rule("TB618", "password-in-sql", _W, "a password in a migration"),
     # 9xx: lint itself.
     Rule("TB901", "unreadable", _E, "a file that cannot be read", waivable=False),
     Rule("TB902", "unused-waiver", _W, "a waiver that switches nothing off", waivable=False),
@@ -176,3 +200,11 @@ def known(text: str) -> Rule | None:
     """The rule of this id or name, in any case of letters."""
     wanted = text.lower()
     return next((r for r in _ALL if wanted in (r.id.lower(), r.name)), None)
+
+
+def named(text: str) -> list[Rule]:
+    """The rules of this id or name, or of a hundred: ``TB6xx``."""
+    if text.endswith("xx"):
+        return [rule for rule in _ALL if rule.id.startswith(text[:-2])]
+    rule = known(text)
+    return [rule] if rule else []

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from turnback.errors import TurnbackError
 from turnback.migrations.model import Script
 from turnback.sql.bulk import statements_of
-from turnback.sql.lint.model import RULES, Finding
+from turnback.sql.lint.model import RULES, Finding, Severity
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.replay import replay
 from turnback.sql.script import prepare, syntax_error
 from turnback.sql.statements import Statement
 from turnback.sql.tables import Schema, Table
-from turnback.sql.tree import Node
+from turnback.sql.tree import Named, Node
 
 
 @dataclass(frozen=True)
@@ -74,16 +74,29 @@ class LintStep:
         context = replace(self.context, fresh=frozenset({self.context.script.path}))
         return replace(self, context=context)
 
+    def is_old(self, kind: str, name: str) -> bool:
+        """Whether what is no table was there before; ``kind`` is the parser's word for it."""
+        return self.schema.born.get(Named(kind, name), "") not in self.context.fresh
+
     def finding(
-        self, rule: str, message: str, *, why: str, safer: str = "", at: int | None = None
+        self,
+        rule: str,
+        message: str,
+        *,
+        why: str,
+        safer: str = "",
+        at: int | None = None,
+        severity: Severity | None = None,
     ) -> Finding:
         """A finding in this statement.
 
         Args:
             at: where, in the parser's bytes; the statement's first character if not given.
+            severity: a level of its own, where it is not the rule's.
         """
         offset = self.statement.offset if at is None else self.statement.place(at)
-        return self.context.finding(rule, offset, message, why=why, safer=safer)
+        found = self.context.finding(rule, offset, message, why=why, safer=safer)
+        return replace(found, severity=severity) if severity else found
 
 
 def steps(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from turnback.sql.blocks import embedded
 from turnback.sql.definitions import (
     SERIALS,
     constraint_of,
@@ -14,7 +15,10 @@ from turnback.sql.definitions import (
     type_of,
 )
 from turnback.sql.lint.step import LintStep
+from turnback.sql.parser import SqlSyntaxError
+from turnback.sql.statements import split
 from turnback.sql.tables import Constraint, Table
+from turnback.sql.tokens import tokens
 from turnback.sql.tree import (
     Node,
     commands,
@@ -24,6 +28,7 @@ from turnback.sql.tree import (
     relations,
     strings,
     table_name,
+    text_options,
     walk,
 )
 from turnback.sql.volatility import volatile_call
@@ -35,7 +40,8 @@ class SlowWork:
 
     Attributes:
         kind: ``index``, ``not_null``, ``foreign``, ``check``, ``unique``, ``validate``, ``type``,
-            ``default``, ``rows``.
+            ``default``, ``rows`` (that are changed), ``copy``,
+            ``refresh``.
         table: whose rows.
         does: in words, as "builds an index on users".
         at: where, in the parser's bytes; None for the statement's beginning.
@@ -69,20 +75,71 @@ def _all(step: LintStep) -> Iterator[SlowWork]:
                 yield SlowWork("index", table, f"builds an index on {table}", node=tree)
         case "AlterTableStmt" if tree.get("objtype", "OBJECT_TABLE") == "OBJECT_TABLE":
             yield from _altered(step)
-        case "UpdateStmt" | "DeleteStmt":
-            table = table_name(tree["relation"])
-            if not is_batch(step):
-                verb = "updates" if step.kind == "UpdateStmt" else "deletes"
-                yield SlowWork("rows", table, f"{verb} rows of {table}")
-        case "InsertStmt" | "CreateTableAsStmt":
-            query = tree.get("selectStmt") or tree.get("query") or {}
-            source = query.get("SelectStmt", {}).get("fromClause", [])
-            for table in relations(source)[:1]:
-                yield SlowWork("rows", table, f"copies the rows of {table}")
+        case "DoStmt":
+            yield from _in_block(step)
+        case "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" | "CreateTableAsStmt":
+            yield from _rows(step)
+        case "SelectStmt" if "withClause" in tree or "intoClause" in tree:
+            yield from _rows(step)
         case "RefreshMatViewStmt":
             table = table_name(tree["relation"])
             if not tree.get("skipData"):
-                yield SlowWork("rows", table, f"recomputes {table}")
+                yield SlowWork("refresh", table, f"recomputes {table}")
+
+
+def _rows(step: LintStep) -> Iterator[SlowWork]:
+    """What the statement, and those in its WITH, change or copy."""
+    for kind, node in [(step.kind, step.tree), *walk(step.tree)]:
+        if kind in ("UpdateStmt", "DeleteStmt"):
+            table = table_name(node["relation"])
+            if not is_batch(node, step.table(table)):
+                verb = "updates" if kind == "UpdateStmt" else "deletes"
+                yield SlowWork("rows", table, f"{verb} rows of {table}")
+        elif kind == "MergeStmt":
+            table = table_name(node["relation"])
+            yield SlowWork("rows", table, f"merges into {table}")
+    query = step.tree.get("selectStmt") or step.tree.get("query")
+    into = step.tree if step.kind == "SelectStmt" and "intoClause" in step.tree else None
+    source = query.get("SelectStmt", {}) if query else into
+    for node in _branches(source or {}):
+        for table in relations(node.get("fromClause", []))[:1]:
+            bounded = is_batch(node, step.table(table)) or "limitCount" in (source or {})
+            updates = step.tree.get("onConflictClause", {}).get("action") == "ONCONFLICT_UPDATE"
+            if step.in_use(table) and not bounded:
+                target = table_name(step.tree["relation"]) if updates else ""
+                written = f", and updates those of {target}" if updates else ""
+                kind = "rows" if updates else "copy"
+                yield SlowWork(kind, table, f"copies the rows of {table}{written}")
+
+
+def _branches(select: Node) -> Iterator[Node]:
+    """The parts of a UNION, or the query itself."""
+    if select.get("op", "SETOP_NONE") == "SETOP_NONE":
+        yield select
+        return
+    for side in ("larg", "rarg"):
+        yield from _branches(select.get(side, {}))
+
+
+def _in_block(step: LintStep) -> Iterator[SlowWork]:
+    """What the statements of a DO block do; those that no batch bounds."""
+    options = text_options(step.tree.get("args", ()))
+    for part in embedded(options.get("as", "")):
+        if part.kind != "sql" or _commits(options.get("as", "")):
+            continue
+        try:
+            statements = split(part.text)
+        except SqlSyntaxError:
+            continue
+        for statement in statements:
+            inner = replace(step, statement=statement)
+            if inner.kind in ("InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"):
+                yield from _rows(inner)
+
+
+def _commits(body: str) -> bool:
+    """Whether a block commits as it goes: each part is a transaction of its own."""
+    return any(token.is_word("COMMIT") for token in tokens(body))
 
 
 def _is_there_or_empty(step: LintStep, table: str) -> bool:
@@ -177,27 +234,52 @@ def _column(step: LintStep, table: Table, node: Node) -> Iterator[SlowWork]:
         )
 
 
-def is_batch(step: LintStep) -> bool:
-    """Whether the statement is bounded.
+# So many rows between two constants are no batch.
+_BATCH = 100_000
 
-    By a LIMIT in a subquery, by a range with both ends, by constants for a whole unique key, or by
-    a small list of them.
+
+def is_batch(tree: Node, table: Table | None) -> bool:
+    """Whether an UPDATE, a DELETE or a query is bounded, or finds no row.
+
+    By a LIMIT in a subquery that it chooses its rows from, by a range with both ends, by constants
+    for a whole unique key, by a small list of them, or by NULL in a column that has none.
+
+    Args:
+        table: the one whose rows it chooses, if a script made it.
     """
-    where = step.tree.get("whereClause")
+    if _has_limit([tree.get(field) for field in ("fromClause", "usingClause", "withClause")]):
+        return True
+    where = tree.get("whereClause")
     if where is None:
         return False
-    if any("limitCount" in node for _, node in walk(where)):
-        return True
     equal, lower, upper = set[str](), set[str](), set[str]()
     for part in _parts(where):
-        if "CurrentOfExpr" in part:
+        if "CurrentOfExpr" in part or _limited(part) or _finds_nothing(part, table):
             return True
         _note(part.get("A_Expr", {}), equal, lower, upper)
     if lower & upper:
         return True
-    table = step.table(table_name(step.tree["relation"]))
     keys = table.unique_keys() if table else ()
     return any(set(key) <= equal for key in keys)
+
+
+def _limited(part: Node) -> bool:
+    """``x IN (SELECT … LIMIT n)``, ``x = ANY (ARRAY(SELECT … LIMIT n))``: never NOT IN."""
+    if "SubLink" in part:
+        return part["SubLink"]["subLinkType"] == "ANY_SUBLINK" and _has_limit(part)
+    expression = part.get("A_Expr", {})
+    return strings(expression.get("name", ()))[-1:] == ["="] and _has_limit(expression["rexpr"])
+
+
+def _has_limit(node: object) -> bool:
+    return any("limitCount" in inner for _, inner in walk({"node": node}))
+
+
+def _finds_nothing(part: Node, table: Table | None) -> bool:
+    test = part.get("NullTest", {})
+    column = strings(test.get("arg", {}).get("ColumnRef", {}).get("fields", ()))[-1:]
+    known = table.column(column[0]) if table and column else None
+    return bool(known and known.not_null and test.get("nulltesttype") == "IS_NULL")
 
 
 def _parts(where: Node) -> list[Node]:
@@ -216,8 +298,10 @@ def _note(expression: Node, equal: set[str], lower: set[str], upper: set[str]) -
     operator = (strings(expression.get("name", ())) or [""])[-1]
     match expression.get("kind"), operator:
         case "AEXPR_BETWEEN" | "AEXPR_BETWEEN_SYM", _:
-            lower.add(column)
-            upper.add(column)
+            ends = [_integer(item) for item in expression["rexpr"]["List"]["items"]]
+            if None in ends or (ends[1] or 0) - (ends[0] or 0) <= _BATCH:
+                lower.add(column)
+                upper.add(column)
         case "AEXPR_IN" | "AEXPR_OP" | "AEXPR_OP_ANY", "=":
             if not any(kind == "SelectStmt" for kind, _ in walk(expression.get("rexpr"))):
                 equal.add(column)
@@ -225,3 +309,12 @@ def _note(expression: Node, equal: set[str], lower: set[str], upper: set[str]) -
             upper.add(column)
         case "AEXPR_OP", ">" | ">=":
             lower.add(column)
+
+
+def _integer(node: Node) -> int | None:
+    """A constant number; None for anything else."""
+    constant = node.get("A_Const", {})
+    if "ival" in constant:
+        return int(constant["ival"].get("ival", 0))
+    value = constant.get("fval", {}).get("fval", "")
+    return int(value) if value.isdigit() else None

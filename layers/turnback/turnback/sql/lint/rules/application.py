@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from turnback.sql.destroys import Kind, drops_with_rows
-from turnback.sql.lint.model import Finding
+from turnback.sql.destroys import Loss
+from turnback.sql.lint.model import Finding, Severity
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.writing import dotted_name, name, type_sql
-from turnback.sql.tree import commands, definition, joined, table_name
+from turnback.sql.tables import Schema
+from turnback.sql.tree import (
+    Named,
+    commands,
+    definition,
+    dotted,
+    dropped,
+    joined,
+    made,
+    object_parts,
+    table_name,
+)
 
 # (table, column) → what a script did with it; the column is empty for the table itself.
 Uses = Mapping[tuple[str, str], str]
@@ -54,59 +65,295 @@ def _uses(step: LintStep) -> Iterator[tuple[str, str, str]]:
                     yield table, item["ResTarget"]["name"], "wrote"
 
 
-def drops_what_was_used(step: LintStep, before: Sequence[tuple[str, Uses]]) -> Iterator[Finding]:
-    """TB401.
+def drop_rules(
+    found: Sequence[LintStep], losses: Sequence[Loss], before: Sequence[tuple[str, Uses]]
+) -> Iterator[Finding]:
+    """TB401 and TB110, over a forward script.
 
     Args:
+        losses: what the judge of loss says of it.
         before: the scripts of the same release, oldest first: path, and what each used.
     """
-    for table, column in _drops(step):
-        for path, used in reversed(before):
-            verb = used.get((table, column))
-            if verb is None or not step.in_use(table):
+    remade = {item for step in found for item in made(step.statement)}
+    said: set[tuple[int, str]] = set()
+    for step in found:
+        for item in _dropped(step):
+            if item in remade and item.kind not in _HOLDING:
                 continue
-            what = f"{table}.{column}" if column else table
-            yield step.finding(
-                "TB401",
-                f"{what} is dropped, and {path} still {verb} it.",
-                why="The application that runs while this release is applied may count on it: "
-                "from the drop until every process of it is replaced, each of its statements "
-                f"that names {what} fails. And what a rollback would restore is gone.",
-                safer="-- this release: nothing uses it any more; deploy the application first\n"
-                f"-- a later release\n{_drop_sql(table, column)}",
+            said.add((step.statement.offset, item.name))
+            yield _drop_finding(step, item, before, remade)
+        yield from _truncated(step)
+    for loss in losses:
+        at = next((s for s in found if _lines(s)[0] <= loss.line <= _lines(s)[1]), None)
+        if at is None or not loss.origin.startswith("DROP") or not loss.is_data:
+            continue
+        known = {name for offset, name in said if offset == at.statement.offset}
+        if loss.object in known or loss.object.rpartition(".")[0] in known:
+            continue
+        yield at.finding(
+            "TB401",
+            f"{loss.words} is lost ({loss.origin}).",
+            why=_DROPPED_WHY,
+            severity=Severity.WARNING,
+        )
+
+
+_DROPPED_WHY = (
+    "The application that runs while this release is applied may count on it, until the last of "
+    "its processes is replaced. And what is in it is gone: a rollback script makes it again, empty."
+)
+# What holds rows or values: made again it is empty.
+_HOLDING = {"OBJECT_TABLE", "OBJECT_FOREIGN_TABLE", "OBJECT_COLUMN", "OBJECT_SCHEMA"}
+# What queries of the application may name, and its word.
+_NAMED = {
+    "OBJECT_TABLE": "table",
+    "OBJECT_FOREIGN_TABLE": "foreign table",
+    "OBJECT_COLUMN": "column",
+    "OBJECT_SCHEMA": "schema",
+    "OBJECT_VIEW": "view",
+    "OBJECT_MATVIEW": "materialized view",
+    "OBJECT_SEQUENCE": "sequence",
+    "OBJECT_TYPE": "type",
+    "OBJECT_DOMAIN": "domain",
+    "OBJECT_FUNCTION": "function",
+    "OBJECT_PROCEDURE": "procedure",
+    "OBJECT_ROUTINE": "routine",
+    "OBJECT_AGGREGATE": "aggregate",
+    "OBJECT_TABCONSTRAINT": "constraint",
+    "OBJECT_INDEX": "index",
+    "OBJECT_EXTENSION": "extension",
+    "OBJECT_DATABASE": "database",
+}
+
+
+def _dropped(step: LintStep) -> Iterator[Named]:
+    """What this statement drops of what was there before and the application may name."""
+    tree = step.tree
+    match step.kind:
+        case "DropStmt":
+            for item in dropped(tree):
+                if item.kind in _NAMED and _is_missed(step, item):
+                    yield item
+        case "AlterTableStmt" if tree.get("objtype", "OBJECT_TABLE") != "OBJECT_TYPE":
+            table = table_name(tree["relation"])
+            known = step.table(table)
+            for command in commands(tree) if step.in_use(table) else ():
+                name = f"{table}.{command.get('name', '')}"
+                if command["subtype"] == "AT_DropColumn":
+                    yield Named("OBJECT_COLUMN", name)
+                elif command["subtype"] == "AT_DropConstraint" and any(
+                    item.name == command["name"] and item.kind in ("primary", "unique")
+                    for item in (known.constraints if known else ())
+                ):
+                    yield Named("OBJECT_TABCONSTRAINT", name)
+        case "AlterTableStmt":
+            type_ = table_name(tree["relation"])
+            for command in commands(tree) if step.is_old("OBJECT_TYPE", type_) else ():
+                if command["subtype"] == "AT_DropColumn":
+                    yield Named("OBJECT_COLUMN", f"{type_}.{command['name']}")
+        case "DropdbStmt":
+            yield Named("OBJECT_DATABASE", tree["dbname"])
+
+
+def _is_missed(step: LintStep, item: Named) -> bool:
+    match item.kind:
+        case "OBJECT_TABLE" | "OBJECT_FOREIGN_TABLE" | "OBJECT_MATVIEW":
+            return step.in_use(item.name)
+        case "OBJECT_INDEX":
+            # ON CONFLICT needs a unique one; no query names another.
+            table = step.schema.owner_of_index(item.name)
+            plain = item.name.rpartition(".")[2]
+            return bool(
+                table
+                and step.in_use(table.name)
+                and any(i.unique and i.name == plain for i in table.indexes)
             )
-            break
+        case "OBJECT_FUNCTION" | "OBJECT_ROUTINE":
+            known = step.schema.functions.get(item.name)
+            return step.is_old(item.kind, item.name) and not (known and known.is_trigger)
+    return step.is_old(item.kind, item.name)
 
 
-def _drops(step: LintStep) -> Iterator[tuple[str, str]]:
-    for kind, dropped in drops_with_rows(step.statement):
-        if kind is Kind.TABLES:
-            yield dropped, ""
-        elif kind is Kind.COLUMNS:
-            table, _, column = dropped.rpartition(".")
-            yield table, column
+def _drop_finding(
+    step: LintStep, item: Named, before: Sequence[tuple[str, Uses]], remade: set[Named]
+) -> Finding:
+    is_column = item.kind == "OBJECT_COLUMN"
+    table, column = item.name.rpartition(".")[::2] if is_column else (item.name, "")
+    used = next(
+        ((path, uses[table, column]) for path, uses in reversed(before) if (table, column) in uses),
+        None,
+    )
+    word = _NAMED[item.kind]
+    if used:
+        said, severity = f"{item.name} is dropped, and {used[0]} still {used[1]} it.", None
+    elif item in remade:
+        said, severity = f"The {word} {item.name} is dropped and made again: it is empty.", None
+    else:
+        holds = {"OBJECT_TABLE": ", with its rows", "OBJECT_COLUMN": ", with its values"}
+        said = f"The {word} {item.name} is dropped{holds.get(item.kind, '')}."
+        severity = Severity.WARNING
+    why = _DROPPED_WHY if item.kind in _HOLDING else _BREAKS_WHY[item.kind in _KEYS]
+    safer = f"{LATER}{step.statement.sql};" if item not in remade else ""
+    return step.finding("TB401", said, why=why, safer=safer, severity=severity)
 
 
-def _drop_sql(table: str, column: str) -> str:
-    if column:
-        return f"ALTER TABLE {dotted_name(table)} DROP COLUMN {dotted_name(column)};"
-    return f"DROP TABLE {dotted_name(table)};"
+LATER = (
+    "-- this release: nothing uses it any more; deploy the application first\n"
+    "-- a later release, with the reason:\n"
+    "-- turnback: waive TB401 because no application uses it any more\n"
+)
+_KEYS = {"OBJECT_TABCONSTRAINT", "OBJECT_INDEX"}
+_BREAKS_WHY = {
+    False: "Every statement of the running application that names it fails, from the commit until "
+    "the last of its processes is replaced.",
+    True: "INSERT … ON CONFLICT of the running application that counts on it fails (SQLSTATE "
+    "42P10), and rows that are there twice keep it from being made again.",
+}
 
 
-def rename_rules(step: LintStep) -> Iterator[Finding]:
+def _lines(step: LintStep) -> tuple[int, int]:
+    script = step.context.script
+    return script.position(step.statement.offset)[0], script.position(step.statement.end)[0]
+
+
+def _truncated(step: LintStep) -> Iterator[Finding]:
+    if step.kind != "TruncateStmt":
+        return
+    named = [table_name(item["RangeVar"]) for item in step.tree["relations"]]
+    if not any(map(step.in_use, named)):
+        return
+    cascade = step.tree.get("behavior") == "DROP_CASCADE"
+    hit = step.schema.truncated_with(named) if cascade else named
+    others = [table for table in hit if table not in named]
+    more = f": {', '.join(others)}, as far as the scripts tell" if others else ""
+    yield step.finding(
+        "TB110",
+        f"TRUNCATE of {', '.join(named)}{' with CASCADE' if cascade else ''}.",
+        why=(
+            f"It empties every table whose foreign keys lead here as well{more}; one that is "
+            "added later is emptied too. "
+            if cascade
+            else ""
+        )
+        + "Readers and writers of all of them wait until the commit, and no rollback script "
+        "brings the rows back.",
+        safer="-- turnback: waive TB110 because the rows of all of them are meant to go\n"
+        f"TRUNCATE {', '.join(map(dotted_name, hit))};",
+        severity=None if cascade else Severity.WARNING,
+    )
+
+
+def rename_rules(found: Sequence[LintStep]) -> Iterator[Finding]:
     """TB402: a new name for what queries name; indexes and constraints may be renamed."""
-    if step.kind not in ("RenameStmt", "AlterObjectSchemaStmt"):
+    for number, step in enumerate(found):
+        if step.context.is_rollback:
+            continue
+        if step.kind == "AlterEnumStmt" and "oldVal" in step.tree:
+            yield from _value_renamed(step)
+        if step.kind not in ("RenameStmt", "AlterObjectSchemaStmt"):
+            continue
+        kind = step.tree.get("renameType", step.tree.get("objectType", ""))
+        if kind in _OTHERS_NAMED:
+            yield from _other_renamed(step, kind)
+        elif "relation" in step.tree and step.in_use(old := table_name(step.tree["relation"])):
+            if kind == "OBJECT_COLUMN":
+                yield _column_renamed(step, old)
+            elif kind in _QUERIED and not _stays(found[number + 1 :], old):
+                yield _relation_renamed(step, old)
+
+
+def _stays(later: Sequence[LintStep], name: str) -> bool:
+    """Whether a view takes the old name in the same transaction."""
+    return any(
+        step.kind == "ViewStmt" and table_name(step.tree["view"]) == name
+        for step in later
+        if step.context.in_transaction
+    )
+
+
+_OTHERS_NAMED = {
+    "OBJECT_TYPE": "type",
+    "OBJECT_DOMAIN": "domain",
+    "OBJECT_SCHEMA": "schema",
+    "OBJECT_FUNCTION": "function",
+    "OBJECT_PROCEDURE": "procedure",
+    "OBJECT_ROUTINE": "routine",
+    "OBJECT_AGGREGATE": "aggregate",
+    "OBJECT_SEQUENCE": "sequence",
+    "OBJECT_ATTRIBUTE": "attribute",
+    "OBJECT_ROLE": "role",
+    "OBJECT_DATABASE": "database",
+}
+
+
+def _other_renamed(step: LintStep, kind: str) -> Iterator[Finding]:
+    tree = step.tree
+    if kind == "OBJECT_ATTRIBUTE":
+        owner = table_name(tree["relation"])
+        name, is_old = f"{owner}.{tree['subname']}", step.is_old("OBJECT_TYPE", owner)
+    else:
+        if "relation" in tree:
+            name = table_name(tree["relation"])
+        else:
+            name = joined(object_parts(tree["object"])) if "object" in tree else tree["subname"]
+        known = step.schema.functions.get(name)
+        is_old = step.is_old(kind, name) and not (known and known.is_trigger)
+    if not is_old:
         return
-    if step.context.is_rollback or "relation" not in step.tree:
-        return
-    old = table_name(step.tree["relation"])
-    if not step.in_use(old):
-        return
-    kind = step.tree.get("renameType", step.tree.get("objectType", ""))
-    if kind == "OBJECT_COLUMN":
-        yield _column_renamed(step, old)
-    elif kind in _QUERIED:
-        yield _relation_renamed(step, old)
+    new = tree.get("newname") or f"the schema {tree['newschema']}"
+    verb = "is renamed to" if "newname" in tree else "moves to"
+    yield step.finding(
+        "TB402",
+        f"The {_OTHERS_NAMED[kind]} {name} {verb} {new}.",
+        why=_why(name),
+        safer=_renamed_later(step),
+    )
+
+
+def _value_renamed(step: LintStep) -> Iterator[Finding]:
+    enum = dotted(step.tree["typeName"])
+    if step.is_old("OBJECT_TYPE", enum):
+        old, new = step.tree["oldVal"], step.tree["newVal"]
+        yield step.finding(
+            "TB402",
+            f"The value '{old}' of {enum} is renamed to '{new}'.",
+            why=f"Every statement of the running application that says '{old}' fails, from the "
+            "commit until the last of its processes is replaced; and it reads a value it does not "
+            "know.",
+            safer=_renamed_later(step),
+        )
+
+
+def _renamed_later(step: LintStep) -> str:
+    return (
+        "-- this release: the application understands both names\n"
+        "-- a later release, with the reason:\n"
+        "-- turnback: waive TB402 because the application understands both names\n"
+        f"{step.statement.sql};"
+    )
+
+
+def row_security_rules(found: Sequence[LintStep], last: Schema) -> Iterator[Finding]:
+    """TB403: nobody but the owner sees a row of a table without a policy."""
+    for step in found:
+        if step.kind != "AlterTableStmt" or step.context.is_rollback:
+            continue
+        table = table_name(step.tree["relation"])
+        known = last.find(table)
+        for command in commands(step.tree) if step.in_use(table) else ():
+            if command["subtype"] == "AT_EnableRowSecurity" and not (known and known.policies):
+                yield step.finding(
+                    "TB403",
+                    f"{table} gets row level security, and no policy.",
+                    why=f"Without a policy, everyone but the owner of {table} and superusers sees "
+                    "no row of it, and can add none (manual, 5.9). The running application finds "
+                    "its rows gone.",
+                    safer="-- before it, in the same file: who may do what\n"
+                    f"CREATE POLICY {name(table.rpartition('.')[2] + '_owner')} ON "
+                    f"{dotted_name(table)}\n"
+                    "    USING (true) -- the rows that each user may see\n"
+                    f"    WITH CHECK (true);\n{step.statement.sql};",
+                )
 
 
 def _why(what: str) -> str:

@@ -1,20 +1,20 @@
-"""A new column that the running application cannot fill."""
+"""Columns that the running application cannot fill, or cannot read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from turnback.sql.definitions import SERIALS, column_of, type_of
+from turnback.sql.definitions import column_of, type_of
 from turnback.sql.lint.model import Finding
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.writing import NEXT, dotted_name, name, type_sql
-from turnback.sql.tree import Node, commands, definition, inline_constraints, table_name
+from turnback.sql.tree import Node, commands, definition, table_name
 
-_FILLED = {"CONSTR_DEFAULT", "CONSTR_IDENTITY", "CONSTR_GENERATED"}
+_UNFILLS = {"AT_ColumnDefault": "DEFAULT", "AT_DropIdentity": "IDENTITY"}
 
 
 def column_rules(step: LintStep) -> Iterator[Finding]:
-    """TB112."""
+    """TB112 and TB404."""
     if step.kind != "AlterTableStmt" or step.tree.get("objtype") != "OBJECT_TABLE":
         return
     table = table_name(step.tree["relation"])
@@ -22,14 +22,50 @@ def column_rules(step: LintStep) -> Iterator[Finding]:
         return
     for command in commands(step.tree):
         kind, node = definition(command)
-        if command["subtype"] == "AT_AddColumn" and kind == "ColumnDef" and _is_required(node):
-            yield _required(step, table, node)
+        if command["subtype"] == "AT_AddColumn" and kind == "ColumnDef":
+            if _is_required(step, node):
+                yield _required(step, table, node)
+            if type_of(node["typeName"]).name == "json" and not step.context.is_rollback:
+                yield _json(step, table, node)
+        elif command["subtype"] in _UNFILLS and not step.context.is_rollback:
+            yield from _no_longer_filled(step, table, command)
 
 
-def _is_required(node: Node) -> bool:
-    found = {inner["contype"] for inner in inline_constraints(node)}
-    filled = found & _FILLED or type_of(node["typeName"]).name in SERIALS
-    return "CONSTR_NOTNULL" in found and not filled
+def _is_required(step: LintStep, node: Node) -> bool:
+    column = column_of(node)
+    domain = step.schema.domains.get(column.type.name)
+    by_domain = bool(domain and domain.not_null)
+    filled = column.filled or bool(domain and domain.default)
+    return (column.not_null or by_domain) and not filled
+
+
+def _no_longer_filled(step: LintStep, table: str, command: Node) -> Iterator[Finding]:
+    known = step.table(table)
+    column = known.column(command["name"]) if known else None
+    if "def" in command or column is None or not (column.not_null and column.filled):
+        return
+    what = _UNFILLS[command["subtype"]]
+    yield step.finding(
+        "TB112",
+        f"{table}.{column.name} is NOT NULL, and loses its {what}.",
+        why=f"An INSERT of the running application that does not name {column.name} fails "
+        "(SQLSTATE 23502) until the last of its processes is replaced.",
+        safer="-- this release: the application names the column in every INSERT\n"
+        "-- a later release, with the reason:\n"
+        "-- turnback: waive TB112 because every INSERT names the column\n"
+        f"{step.statement.sql};",
+    )
+
+
+def _json(step: LintStep, table: str, node: Node) -> Finding:
+    return step.finding(
+        "TB404",
+        f"{table}.{node['colname']} is of the type json.",
+        why="json has no equality: SELECT DISTINCT, GROUP BY and UNION over all columns of "
+        f"{table} fail as soon as the column is there (SQLSTATE 42883). jsonb has one.",
+        safer=f"ALTER TABLE {dotted_name(table)} ADD COLUMN {name(node['colname'])} jsonb;",
+        at=node["location"],
+    )
 
 
 def _required(step: LintStep, table: str, node: Node) -> Finding:

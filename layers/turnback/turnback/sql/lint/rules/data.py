@@ -11,22 +11,27 @@ from turnback.sql.lint.writing import dotted_name, name
 from turnback.sql.tokens import tokens
 from turnback.sql.tree import table_name
 
+_VERBS = {"updates": "UPDATE", "deletes": "DELETE", "merges": "MERGE", "copies": "INSERT"}
+_BY_KEY = (
+    "-- turnback: no-transaction\n"
+    "-- as many of these as it takes, each with a range of the key: WHERE id BETWEEN 1 AND 5000"
+)
+
 
 def data_rules(step: LintStep) -> Iterator[Finding]:
-    """TB110 and TB203."""
-    if step.kind == "TruncateStmt" and step.tree.get("behavior") == "DROP_CASCADE":
-        yield from _truncate_cascade(step)
-    if step.kind not in ("UpdateStmt", "DeleteStmt"):
-        return
-    verb = "UPDATE" if step.kind == "UpdateStmt" else "DELETE"
+    """TB203."""
     for item in slow_work(step):
+        if item.kind != "rows":
+            continue
+        verb = _VERBS[item.does.partition(" ")[0]]
+        plain = step.kind in ("UpdateStmt", "DeleteStmt") and "withClause" not in step.tree
         yield step.finding(
             "TB203",
             f"{verb} of {item.table} in one statement, however many rows it has.",
             why="Each row it changes stays locked until the commit, and whoever writes to one of "
             "them waits. One long transaction keeps VACUUM from cleaning up anywhere, and "
             "replicas fall behind: for as long as all rows take, minutes for some millions.",
-            safer=_batches(step, verb),
+            safer=_batches(step, verb) if plain else _BY_KEY,
         )
 
 
@@ -34,7 +39,7 @@ def _batches(step: LintStep, verb: str) -> str:
     table = dotted_name(table_name(step.tree["relation"]))
     plain, condition = _split(step.statement.sql)
     joined = "fromClause" in step.tree or "usingClause" in step.tree
-    if joined or "alias" in step.tree["relation"] or "withClause" in step.tree:
+    if joined or "alias" in step.tree["relation"]:
         condition = ""
         plain = f"UPDATE {table} SET {_first(step)} = DEFAULT"
         plain = plain if verb == "UPDATE" else f"DELETE FROM {table}"
@@ -69,20 +74,3 @@ def _split(sql: str) -> tuple[str, str]:
     if where is None:
         return sql[:end].rstrip(), ""
     return sql[: where.start].rstrip(), sql[where.end : end].strip()
-
-
-def _truncate_cascade(step: LintStep) -> Iterator[Finding]:
-    named = [table_name(item["RangeVar"]) for item in step.tree["relations"]]
-    if not any(map(step.in_use, named)):
-        return
-    hit = step.schema.truncated_with(named)
-    others = [table for table in hit if table not in named]
-    more = f": {', '.join(others)}, as far as the scripts tell" if others else ""
-    yield step.finding(
-        "TB110",
-        f"TRUNCATE of {', '.join(named)} with CASCADE.",
-        why=f"It empties every table whose foreign keys lead here as well{more}; one that is "
-        "added later is emptied too. Readers and writers of all of them wait until the commit, "
-        "and no rollback script brings the rows back.",
-        safer=f"TRUNCATE {', '.join(map(dotted_name, hit))};",
-    )

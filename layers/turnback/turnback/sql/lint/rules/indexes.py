@@ -12,6 +12,7 @@ from turnback.sql.lint.work import slow_work
 from turnback.sql.lint.writing import concurrently, dotted_name, name, names
 from turnback.sql.tables import Constraint, Schema, Table
 from turnback.sql.tree import (
+    Node,
     commands,
     definition,
     index_columns,
@@ -115,12 +116,12 @@ def _concurrent(step: LintStep) -> Iterator[Finding]:
 
 def foreign_keys_without_index(step: LintStep, last: Schema) -> Iterator[Finding]:
     """TB301: judged by the schema after the last script, where the index may have been added."""
-    for node, table, found in _foreign_keys(step):
+    for node, table, found in foreign_keys(step):
         now = last.find(table.name)
         if now is None or not any(found.name == item.name for item in now.constraints):
             continue
         wanted = set(found.columns)
-        if any(wanted == set(key[: len(wanted)]) for key in now.leading()):
+        if any(wanted == set(key[: len(wanted)]) for key in now.leading(found.columns)):
             continue
         shown = ", ".join(found.columns)
         called = "_".join([table.name.rpartition(".")[2], *found.columns, "idx"])
@@ -137,7 +138,8 @@ def foreign_keys_without_index(step: LintStep, last: Schema) -> Iterator[Finding
         )
 
 
-def _foreign_keys(step: LintStep) -> Iterator[tuple[dict[str, int], Table, Constraint]]:
+def foreign_keys(step: LintStep) -> Iterator[tuple[Node, Table, Constraint]]:
+    """The foreign keys that a statement adds: the parser's node, the table and the key."""
     if step.kind not in ("CreateStmt", "AlterTableStmt"):
         return
     table = Table(table_name(step.tree["relation"]), "")
@@ -159,6 +161,11 @@ def _foreign_keys(step: LintStep) -> Iterator[tuple[dict[str, int], Table, Const
 def _reindex(step: LintStep) -> Iterator[Finding]:
     if step.tree["kind"] not in _REINDEXED or not step.statement.strong_outside:
         return
+    if step.tree["kind"] in ("REINDEX_OBJECT_INDEX", "REINDEX_OBJECT_TABLE"):
+        called = table_name(step.tree["relation"])
+        owner = step.schema.owner_of_index(called) or step.table(called)
+        if owner and not step.in_use(owner.name):
+            return
     yield step.finding(
         "TB102",
         "REINDEX without CONCURRENTLY.",

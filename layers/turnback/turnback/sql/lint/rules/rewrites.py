@@ -18,7 +18,7 @@ from turnback.sql.lint.writing import (
     type_sql,
 )
 from turnback.sql.tokens import tokens
-from turnback.sql.tree import inline_constraints, table_name, walk
+from turnback.sql.tree import commands, definition, inline_constraints, table_name, walk
 from turnback.sql.volatility import is_known, volatile_call
 
 # What may follow a default in the definition of a column.
@@ -41,6 +41,7 @@ def rewrite_rules(step: LintStep) -> Iterator[Finding]:
         yield from _rewritten(step)
     if step.kind != "AlterTableStmt":
         return
+    yield from _refused(step)
     for item in slow_work(step):
         match item.kind:
             case "type":
@@ -49,6 +50,34 @@ def rewrite_rules(step: LintStep) -> Iterator[Finding]:
                 yield _unique(step, item)
             case "default":
                 yield _default(step, item)
+
+
+def _refused(step: LintStep) -> Iterator[Finding]:
+    """A change of type that PostgreSQL refuses, since something else is made of the column."""
+    name_ = table_name(step.tree["relation"])
+    table = step.table(name_)
+    for command in commands(step.tree):
+        if command["subtype"] != "AT_AlterColumnType" or table is None:
+            continue
+        column = command["name"]
+        users = [f"the view {view.name}" for view in step.schema.readers(name_, column)]
+        users += [
+            f"the generated column {other.name}"
+            for other in table.columns.values()
+            if column in other.computed_from
+        ]
+        for kind, parts in (("trigger or rule", table.triggers), ("policy", table.policies)):
+            users += [f"the {kind} {key}" for key, names in parts.items() if column in names]
+        if users:
+            yield step.finding(
+                "TB106",
+                f"The type of {name_}.{column} cannot change: {users[0]} is made of it.",
+                why="PostgreSQL refuses to change the type of a column that a view, a rule, a "
+                "trigger's WHEN or OF, a policy or a generated column names (SQLSTATE 0A000).",
+                safer=f"-- in one file: drop {users[0]}, change the type, and make it again\n"
+                f"{step.statement.sql};",
+                at=definition(command)[1].get("location"),
+            )
 
 
 def _type(step: LintStep, item: SlowWork) -> Finding:

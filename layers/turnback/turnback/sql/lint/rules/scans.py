@@ -107,7 +107,11 @@ def _domain(step: LintStep) -> Iterator[Finding]:
     constraint = step.tree.get("def", {}).get("Constraint", {})
     if not constraint or constraint.get("skip_validation"):
         return
-    domain = dotted_name(dotted(step.tree["typeName"]))
+    plain = dotted(step.tree["typeName"])
+    columns = [column for table in step.schema.tables.values() for column in table.columns.values()]
+    if plain in step.schema.domains and plain not in {column.type.name for column in columns}:
+        return
+    domain = dotted_name(plain)
     called = name(constraint.get("conname", f"{domain.rpartition('.')[2]}_check"))
     start = step.statement.place(constraint.get("location", 0))
     test = "VALUE IS NOT NULL"

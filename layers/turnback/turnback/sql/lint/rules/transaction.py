@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from turnback.sql.lint.locked import locks
 from turnback.sql.lint.model import Finding
@@ -14,6 +14,10 @@ from turnback.sql.tree import (
     Node,
     constants,
     dotted,
+    relations,
+    strings,
+    table_name,
+    walk,
 )
 
 # Work that a rule of the 1xx group reports: once that is fixed, it is slow no more.
@@ -129,7 +133,7 @@ def _enum_values(found: Sequence[LintStep]) -> Iterator[Finding]:
     made = {dotted(step.tree["typeName"]) for step in found if step.kind == "CreateEnumStmt"}
     added: dict[str, tuple[LintStep, str]] = {}
     for step in found:
-        for value in _used(step, added.keys()):
+        for value in _used(step, added):
             before, enum = added.pop(value)
             yield step.finding(
                 "TB205",
@@ -144,11 +148,47 @@ def _enum_values(found: Sequence[LintStep]) -> Iterator[Finding]:
                 added[step.tree["newVal"]] = step, enum
 
 
-def _used(step: LintStep, values: object) -> list[str]:
+def _used(step: LintStep, values: Mapping[str, tuple[LintStep, str]]) -> list[str]:
+    """Of the values that were added, those that the statement says to a column of their enum."""
     if step.kind in ("CreateFunctionStmt", "DoStmt", "CommentStmt", "AlterEnumStmt"):
         return []
     tree: Node = step.tree
-    return sorted(constants(tree) & set(values))  # type: ignore[call-overload]
+    found = constants(tree) & values.keys()
+    return sorted(value for value in found if not _of_another_type(step, value, values[value][1]))
+
+
+def _of_another_type(step: LintStep, value: str, enum: str) -> bool:
+    """Whether each place of the value is known to be a column of another type."""
+    tables = [step.table(name) for name in relations({"statement": step.tree})]
+    columns = {
+        column.name: column.type.name
+        for table in tables
+        if table
+        for column in table.columns.values()
+    }
+    places = list(_places(step, value))
+    return bool(places) and all(columns.get(name, enum) != enum for name in places)
+
+
+def _places(step: LintStep, value: str) -> Iterator[str]:
+    """The columns that the value is given to, or compared with; empty for any other place."""
+    if step.kind == "InsertStmt":
+        table = step.table(table_name(step.tree["relation"]))
+        named = [item["ResTarget"]["name"] for item in step.tree.get("cols", ())]
+        named = named or list(table.columns if table else ())
+        rows = step.tree.get("selectStmt", {}).get("SelectStmt", {}).get("valuesLists", ())
+        for row in rows:
+            for name, item in zip(named, row["List"]["items"], strict=False):
+                if value in constants([item]):
+                    yield name
+        return
+    for kind, node in walk(step.tree):
+        if kind == "ResTarget" and value in constants([node.get("val")]):
+            yield node.get("name", "")
+        elif kind == "A_Expr" and value in constants([node.get("rexpr")]):
+            yield (strings(node.get("lexpr", {}).get("ColumnRef", {}).get("fields", ())) or [""])[
+                -1
+            ]
 
 
 def blocks(level: int) -> str:
