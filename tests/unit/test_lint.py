@@ -338,8 +338,7 @@ def test_a_bounded_change_is_none(where: str, look: Look) -> None:
 def test_the_batch_to_copy_keeps_the_condition_and_is_found_no_more(look: Look) -> None:
     sql = "UPDATE users SET city = '(where)' WHERE city IS NULL AND age > (SELECT 1 WHERE true)"
     [finding] = look(f"{sql};").findings
-    assert "SET city = '(where)'\nWHERE ctid" in finding.safer
-    assert "WHERE city IS NULL AND age > (SELECT 1 WHERE true)\n" in finding.safer
+    assert "SET city = '(where)' WHERE city IS NULL AND age > (SELECT" in finding.safer
     assert ids(look(finding.safer)) == []
 
 
@@ -451,7 +450,7 @@ def test_a_column_that_fills_itself_is_not_required(look: Look) -> None:
 def test_a_domain_that_must_not_be_null_is_checked_before(look: Look) -> None:
     [finding] = look("ALTER DOMAIN d ADD CONSTRAINT c NOT NULL;").findings
     assert finding.rule.id == "TB111"
-    assert "ADD CONSTRAINT c CHECK (VALUE IS NOT NULL) NOT VALID;" in finding.safer
+    assert "ADD CONSTRAINT c CHECK (value IS NOT NULL) NOT VALID;" in finding.safer
 
 
 def test_a_rename_that_no_query_can_see_is_not_reported(look: Look) -> None:
@@ -614,8 +613,8 @@ def test_what_there_is_to_copy_is_sql_with_quoted_names(look: Look) -> None:
         split(finding.safer)
     texts = " ".join(finding.safer for finding in report.findings)
     assert 'FOREIGN KEY ("User") REFERENCES users ON DELETE CASCADE NOT VALID' in texts
-    assert "CHECK ('(' < 'a' OR (\"group\" > 1)) NOT VALID" in texts
-    assert "SET DEFAULT left(md5(random()::text), 9);" in texts
+    assert "CHECK ('(' < 'a' OR \"group\" > 1) NOT VALID" in texts
+    assert 'SET DEFAULT "left"(md5(random()::text), 9);' in texts
 
 
 def test_a_rule_is_known_by_id_and_name() -> None:
@@ -628,7 +627,11 @@ def test_a_rule_is_known_by_id_and_name() -> None:
 
 
 def report_of(**changes: str) -> Report:
-    texts = {"message": "50% of a|b,\nat *_<x>_*", "why": "Long.", "safer": "SELECT 1;"} | changes
+    texts = {
+        "message": "50% of a|b,\nat *_<x>_*",
+        "why": "Long.",
+        "suggestion": "SELECT 1;",
+    } | changes
     finding = Finding(RULES["TB101"], "sql/0002_a.sql", 3, 7, 0, **texts)
     return Report(2, (finding,), (finding,))
 

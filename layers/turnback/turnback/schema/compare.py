@@ -25,8 +25,8 @@ from turnback.schema.model import (
     split,
     without_last,
 )
+from turnback.sql.deparse import without_places
 from turnback.sql.parser import SqlSyntaxError, parse_tree
-from turnback.sql.parts import without_places
 
 TEXTS = ("definition", "default", "generated stored", "generated virtual", "using", "check")
 _SEQUENCE_OPTIONS = (

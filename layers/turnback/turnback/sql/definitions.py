@@ -91,13 +91,22 @@ def constraint_of(node: Node, table: Table, column: str | None = None) -> Constr
         columns = (column,)
     else:
         columns = tuple(strings(node.get("fk_attrs" if kind == "foreign" else "keys", ())))
-    name = node.get("conname") or node.get("indexname") or _named(kind, table.name, columns)
+    named = (*columns, *strings(node.get("including", ())))
+    name = node.get("conname") or node.get("indexname") or _named(kind, table.name, named)
     target = table_name(node["pktable"]) if kind == "foreign" else ""
     validated = not node.get("skip_validation", False)
     on_delete = node.get("fk_del_action", "a")
     target_columns = tuple(strings(node.get("pk_attrs", ())))
     return Constraint(
-        name, kind, columns, validated, filled(node), target, on_delete, target_columns
+        name,
+        kind,
+        columns,
+        validated,
+        filled(node),
+        target,
+        on_delete,
+        target_columns,
+        node if kind == "check" else None,
     )
 
 
@@ -139,7 +148,7 @@ def index_name(tree: Node) -> str:
         return str(given)
     table: str = tree["relation"]["relname"]
     parts = []
-    for item in tree.get("indexParams", ()):
+    for item in [*tree.get("indexParams", ()), *tree.get("indexIncludingParams", ())]:
         element = item["IndexElem"]
         call = element.get("expr", {}).get("FuncCall")
         plain = strings(call["funcname"])[-1] if call else "expr"

@@ -60,6 +60,7 @@ class Constraint:
         target_columns: those it points at; empty for the primary key.
         on_delete: the parser's letter for what a foreign key does to its rows when theirs are
             deleted: ``a`` nothing, ``c`` delete, ``n`` set null, ``d`` set default.
+        node: the parser's node of a check.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Constraint:
     references: str = ""
     on_delete: str = "a"
     target_columns: tuple[str, ...] = ()
+    node: Mapping[str, object] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

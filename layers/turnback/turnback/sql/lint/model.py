@@ -5,8 +5,8 @@ The id of a rule is never given to another one: waivers name it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -45,6 +45,10 @@ class Rule:
         return f"docs/rules/{self.id}.md"
 
 
+# SQL to copy, or what writes it: that takes time, and not every caller prints it.
+Suggestion = str | Callable[[], str]
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What a rule found.
@@ -55,7 +59,7 @@ class Finding:
         offset: the same in characters from 0.
         message: what stands there, one sentence.
         why: what it blocks, and for how long.
-        safer: SQL to copy; may be empty.
+        suggestion: SQL to copy, or what writes it; may be empty.
         remark: whether it is a remark only, whatever the rule's level.
         severity: a level of its own, where it is not the rule's.
     """
@@ -67,9 +71,14 @@ class Finding:
     offset: int
     message: str
     why: str
-    safer: str = ""
+    suggestion: Suggestion = field(default="", compare=False)
     remark: bool = False
     severity: Severity | None = None
+
+    @property
+    def safer(self) -> str:
+        """SQL to copy, as migrations that each follow a comment; may be empty."""
+        return self.suggestion if isinstance(self.suggestion, str) else self.suggestion()
 
     @property
     def level(self) -> Severity:

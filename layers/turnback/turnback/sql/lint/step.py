@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from turnback.errors import TurnbackError
 from turnback.migrations.model import Script
 from turnback.sql.bulk import statements_of
-from turnback.sql.lint.model import RULES, Finding, Severity
+from turnback.sql.lint.model import RULES, Finding, Severity, Suggestion
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.replay import replay
 from turnback.sql.script import prepare, syntax_error
@@ -33,7 +33,7 @@ class ScriptContext:
     fresh: frozenset[str]
 
     def finding(
-        self, rule: str, offset: int, message: str, *, why: str, safer: str = ""
+        self, rule: str, offset: int, message: str, *, why: str, safer: Suggestion = ""
     ) -> Finding:
         """A finding at an offset in characters from 0."""
         line, column = self.script.position(offset)
@@ -84,7 +84,7 @@ class LintStep:
         message: str,
         *,
         why: str,
-        safer: str = "",
+        safer: Suggestion = "",
         at: int | None = None,
         severity: Severity | None = None,
     ) -> Finding:

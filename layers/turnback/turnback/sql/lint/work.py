@@ -153,6 +153,10 @@ def _is_there_or_empty(step: LintStep, table: str) -> bool:
 def _altered(step: LintStep) -> Iterator[SlowWork]:
     name = table_name(step.tree["relation"])
     table = step.table(name) or Table(name, "")
+    # What a statement drops, it drops first, wherever it says so (manual, ALTER TABLE, Notes).
+    gone = {c["name"] for c in commands(step.tree) if c["subtype"] == "AT_DropConstraint"}
+    kept = tuple(item for item in table.constraints if item.name not in gone)
+    table = replace(table, constraints=kept)
     # A check that an earlier subcommand of the same statement validates is of no help: PostgreSQL
     # reads the rows after all of them.
     for command in commands(step.tree):

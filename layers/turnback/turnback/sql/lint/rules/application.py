@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from turnback.sql.destroys import Loss
+from turnback.sql.lint import suggest
 from turnback.sql.lint.model import Finding, Severity
 from turnback.sql.lint.step import LintStep
-from turnback.sql.lint.writing import dotted_name, name, type_sql
+from turnback.sql.lint.writing import dotted_name, name
 from turnback.sql.tables import Schema
 from turnback.sql.tree import (
     Named,
@@ -367,15 +369,11 @@ def _column_renamed(step: LintStep, table: str) -> Finding:
     old, new = step.tree["subname"], step.tree["newname"]
     known = step.table(table)
     column = known.column(old) if known else None
-    shown = f" {type_sql(column.type)}" if column else " …"
     return step.finding(
         "TB402",
         f"{table}.{old} is renamed to {new}.",
         why=_why(f"{table}.{old}"),
-        safer=f"ALTER TABLE {dotted_name(table)} ADD COLUMN {name(new)}{shown};\n"
-        "-- a trigger that keeps both equal, then fill the old rows in batches\n"
-        "-- a later release, when nothing uses the old one any more\n"
-        f"ALTER TABLE {dotted_name(table)} DROP COLUMN {name(old)};",
+        safer=partial(suggest.renamed_column, step, old, new, column.type if column else None),
     )
 
 
@@ -390,9 +388,16 @@ def _relation_renamed(step: LintStep, old: str) -> Finding:
         "TB402",
         f"{old} is renamed to {new}.",
         why=_why(old),
-        safer=f"{step.statement.sql};\n"
-        "-- in the same file: the old name goes on working, for writes too\n"
-        f"CREATE VIEW {dotted_name(old)} AS SELECT * FROM {dotted_name(new)};\n"
-        "-- a later release, when nothing uses the old name any more\n"
-        f"DROP VIEW {dotted_name(old)};",
+        safer=suggest.files(
+            [
+                f"{step.statement.sql};",
+                "-- in the same file: the old name goes on working, for writes too",
+                f"CREATE VIEW {dotted_name(old)} AS SELECT * FROM {dotted_name(new)};",
+            ],
+            [
+                "-- a later release",
+                "-- turnback: waive TB401 because nothing uses the old name any more",
+                f"DROP VIEW {dotted_name(old)};",
+            ],
+        ),
     )

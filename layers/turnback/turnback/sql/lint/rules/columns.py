@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from turnback.sql.definitions import column_of, type_of
+from turnback.sql.lint import suggest
 from turnback.sql.lint.model import Finding
 from turnback.sql.lint.step import LintStep
-from turnback.sql.lint.writing import NEXT, dotted_name, name, type_sql
+from turnback.sql.lint.writing import dotted_name, name
 from turnback.sql.tree import Node, commands, definition, table_name
 
 _UNFILLS = {"AT_ColumnDefault": "DEFAULT", "AT_DropIdentity": "IDENTITY"}
@@ -70,17 +72,11 @@ def _json(step: LintStep, table: str, node: Node) -> Finding:
 
 def _required(step: LintStep, table: str, node: Node) -> Finding:
     column = column_of(node)
-    shown = f"ALTER TABLE {dotted_name(table)} ADD COLUMN {name(column.name)}"
-    check = name(f"{table.rpartition('.')[2]}_{column.name}_filled")
     return step.finding(
         "TB112",
         f"{table}.{column.name} is new and NOT NULL, and has no default.",
         why=f"It fails as soon as {table} has one row (SQLSTATE 23502). And where it does not "
         f"fail, the application that is running cannot insert into {table} until it is replaced.",
-        safer=f"{shown} {type_sql(column.type)};\n"
-        f"ALTER TABLE {dotted_name(table)} ADD CONSTRAINT {check} "
-        f"CHECK ({name(column.name)} IS NOT NULL) NOT VALID; -- once the application fills it\n"
-        f"{NEXT}: fill the old rows in batches, then\n"
-        f"ALTER TABLE {dotted_name(table)} VALIDATE CONSTRAINT {check};",
+        safer=partial(suggest.required, step, node),
         at=node["location"],
     )

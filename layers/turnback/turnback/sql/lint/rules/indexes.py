@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from functools import partial
 
-from turnback.sql.definitions import constraint_of, index_name
+from turnback.sql.definitions import constraint_of
+from turnback.sql.lint import suggest
 from turnback.sql.lint.model import Finding
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.work import slow_work
-from turnback.sql.lint.writing import concurrently, dotted_name, name, names
 from turnback.sql.tables import Constraint, Schema, Table
 from turnback.sql.tree import (
     Node,
     commands,
     definition,
-    index_columns,
     inline_constraints,
     table_name,
 )
 
 _REINDEXED = {
-    "REINDEX_OBJECT_INDEX": "INDEX",
-    "REINDEX_OBJECT_TABLE": "TABLE",
-    "REINDEX_OBJECT_SCHEMA": "SCHEMA",
-    "REINDEX_OBJECT_DATABASE": "DATABASE",
+    "REINDEX_OBJECT_INDEX",
+    "REINDEX_OBJECT_TABLE",
+    "REINDEX_OBJECT_SCHEMA",
+    "REINDEX_OBJECT_DATABASE",
 }
 
 
@@ -48,69 +47,30 @@ def _blocking(step: LintStep) -> Iterator[Finding]:
             f"CREATE INDEX on {item.table} without CONCURRENTLY.",
             why=f"Whoever writes to {item.table} waits until the index is built, which reads and "
             "sorts every row: minutes on a table of many gigabytes.",
-            safer=_concurrent_sql(step, item.table),
+            safer=partial(suggest.index, step),
         )
-
-
-def _concurrent_sql(step: LintStep, table: str) -> str:
-    known = step.table(table)
-    if known and known.partitioned:
-        return _by_partition(step, table)
-    sql = step.statement.sql
-    if not step.tree.get("idxname"):
-        called = name(index_name(step.tree))
-        sql = re.sub(r"\bindex\b", f"INDEX {called}", sql, count=1, flags=re.IGNORECASE)
-    sql = re.sub(r"\bif\s+not\s+exists\s+", "", sql, count=1, flags=re.IGNORECASE)
-    return "-- in a file of its own\n" + concurrently(sql, "INDEX")
-
-
-def _by_partition(step: LintStep, table: str) -> str:
-    """CONCURRENTLY is not for partitioned tables (manual, CREATE INDEX)."""
-    columns = tuple(index_columns(step.tree))
-    called = index_name(step.tree)
-    shown = ", ".join(name(column) for column in columns if column) or "…"
-    parent = dotted_name(table)
-    return (
-        f"CREATE INDEX {name(called)} ON ONLY {parent} ({shown});\n"
-        "-- for each partition, in a file of its own\n"
-        f"CREATE INDEX CONCURRENTLY {name('PARTITION_' + called)} ON {name('PARTITION')} "
-        f"({shown});\n"
-        "-- then, for each partition\n"
-        f"ALTER INDEX {name(called)} ATTACH PARTITION {name('PARTITION_' + called)};"
-    )
 
 
 def _concurrent(step: LintStep) -> Iterator[Finding]:
     table = table_name(step.tree["relation"])
     if step.tree.get("if_not_exists"):
-        sql = re.sub(
-            r"\bif\s+not\s+exists\s+", "", step.statement.sql, count=1, flags=re.IGNORECASE
-        )
         yield step.finding(
             "TB302",
             f"CREATE INDEX CONCURRENTLY IF NOT EXISTS on {table}.",
             why="A build that was interrupted leaves an invalid index, which exists: this "
             "statement then does nothing and succeeds, while every write keeps up an index that "
             "no query may use. turnback drops what its own interrupted builds left, and builds "
-            "it again.",
-            safer=sql + ";",
+            "again.",
+            safer=partial(suggest.index, step),
         )
     if not step.tree.get("idxname"):
-        called = index_name(step.tree)
-        sql = re.sub(
-            r"\bconcurrently\b",
-            f"CONCURRENTLY {name(called)}",
-            step.statement.sql,
-            count=1,
-            flags=re.IGNORECASE,
-        )
         yield step.finding(
             "TB303",
             f"CREATE INDEX CONCURRENTLY on {table} without a name.",
             why="A build that was interrupted leaves an invalid index. With no name in the file, "
             "the next try makes a second one beside it under another name, and the rollback "
             "script cannot know which to drop.",
-            safer=sql + ";",
+            safer=partial(suggest.index, step),
         )
 
 
@@ -124,16 +84,13 @@ def foreign_keys_without_index(step: LintStep, last: Schema) -> Iterator[Finding
         if any(wanted == set(key[: len(wanted)]) for key in now.leading(found.columns)):
             continue
         shown = ", ".join(found.columns)
-        called = "_".join([table.name.rpartition(".")[2], *found.columns, "idx"])
         yield step.finding(
             "TB301",
             f"No index on {table.name} ({shown}) serves the foreign key {found.name}.",
             why=f"Each DELETE of a row of {found.references}, and each change of its key, reads "
             f"all of {table.name} to find the rows that point at it, and holds its locks "
             "meanwhile, once for each deleted row.",
-            safer="-- in a file of its own\n"
-            f"CREATE INDEX CONCURRENTLY {name(called)} ON {dotted_name(table.name)} "
-            f"({names(found.columns)});",
+            safer=partial(suggest.index_of_columns, step, now, found.columns),
             at=node.get("location"),
         )
 
@@ -171,6 +128,5 @@ def _reindex(step: LintStep) -> Iterator[Finding]:
         "REINDEX without CONCURRENTLY.",
         why="Whoever writes to the table waits until its index is rebuilt, and so does every "
         "query that would use the index: minutes on a table of many gigabytes.",
-        safer="-- in a file of its own\n"
-        + concurrently(step.statement.sql, _REINDEXED[step.tree["kind"]]),
+        safer=partial(suggest.reindex, step),
     )

@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from turnback.sql.definitions import SERIALS, type_of
+from turnback.sql.lint import suggest
 from turnback.sql.lint.model import Finding
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.work import SlowWork, slow_work
-from turnback.sql.lint.writing import (
-    NEXT,
-    all_wait,
-    dotted_name,
-    name,
-    names,
-    new_column_type,
-    type_sql,
-)
-from turnback.sql.tokens import tokens
+from turnback.sql.lint.writing import all_wait, dotted_name, type_sql
 from turnback.sql.tree import commands, definition, inline_constraints, table_name, walk
 from turnback.sql.volatility import is_known, volatile_call
-
-# What may follow a default in the definition of a column.
-_AFTER_DEFAULT = (
-    "NOT",
-    "NULL",
-    "UNIQUE",
-    "PRIMARY",
-    "REFERENCES",
-    "CHECK",
-    "CONSTRAINT",
-    "COLLATE",
-    "GENERATED",
-)
 
 
 def rewrite_rules(step: LintStep) -> Iterator[Finding]:
@@ -82,12 +62,10 @@ def _refused(step: LintStep) -> Iterator[Finding]:
 
 def _type(step: LintStep, item: SlowWork) -> Finding:
     assert item.node
-    table, column = dotted_name(item.table), name(item.column)
     known = step.table(item.table)
     old = known.column(item.column) if known else None
     new = type_of(item.node["typeName"])
     was = f"from {type_sql(old.type)} " if old else ""
-    other = name(f"{item.column}_new")
     rewritten = item.does.startswith("rewrites")
     how_long = "minutes for a few gigabytes, with twice the disk"
     return step.finding(
@@ -96,33 +74,15 @@ def _type(step: LintStep, item: SlowWork) -> Finding:
         why=f"PostgreSQL {'rewrites every row and the indexes' if rewritten else item.does}, under "
         f"an AccessExclusiveLock. {all_wait(item.table)}: "
         f"{how_long if rewritten else 'seconds for each gigabyte'}.",
-        safer=f"ALTER TABLE {table} ADD COLUMN {other} {type_sql(new)};\n"
-        "-- a trigger that writes both columns, then fill the old rows in batches\n"
-        "-- a later release, when the application uses the new one\n"
-        f"ALTER TABLE {table} DROP COLUMN {column};",
+        safer=partial(suggest.changed_type, step, item, checks_only=not rewritten),
         at=item.at,
     )
 
 
 def _unique(step: LintStep, item: SlowWork) -> Finding:
     assert item.constraint and item.node
-    key, table = item.constraint, dotted_name(item.table)
+    key = item.constraint
     words = {"primary": "PRIMARY KEY", "unique": "UNIQUE"}.get(key.kind, "")
-    safer = ""
-    if words:
-        add = (
-            f"ALTER TABLE {table} ADD COLUMN {name(item.column)}"
-            f"{new_column_type(step, item.column)};\n{NEXT}, in a file of its own\n"
-            if item.column
-            else "-- in a file of its own\n"
-        )
-        safer = (
-            f"{add}CREATE UNIQUE INDEX CONCURRENTLY {name(key.name)} ON {table} "
-            f"({names(key.columns)});\n"
-            f"{NEXT}\n"
-            f"ALTER TABLE {table} ADD CONSTRAINT {name(key.name)} {words} "
-            f"USING INDEX {name(key.name)};"
-        )
     return step.finding(
         "TB107",
         f"The {words or 'exclusion'} constraint {key.name} of {item.table} builds its index "
@@ -135,7 +95,7 @@ def _unique(step: LintStep, item: SlowWork) -> Finding:
             else " PostgreSQL has no way to build the index of an exclusion constraint "
             "beforehand: choose a quiet hour, and waive the rule with that reason."
         ),
-        safer=safer,
+        safer=partial(suggest.unique, step, item),
         at=item.at,
     )
 
@@ -154,11 +114,6 @@ def _default(step: LintStep, item: SlowWork) -> Finding:
         what = f"filled by {called}()"
     else:
         what = "a stored generated column"
-    table, column = dotted_name(item.table), name(item.column)
-    then = "-- have a trigger write the value of new rows\n"
-    if called:
-        text = _default_text(step, default["location"])
-        then = f"ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT {text};\n"
     sure = not called or is_known(called) or called in step.schema.functions
     unless = "" if sure else f" (unless {called}() is STABLE or IMMUTABLE)"
     return step.finding(
@@ -167,22 +122,9 @@ def _default(step: LintStep, item: SlowWork) -> Finding:
         why=f"PostgreSQL rewrites every row of {item.table} under an AccessExclusiveLock. "
         f"{all_wait(item.table)}: minutes for a few gigabytes. A constant default, or "
         "none, touches no row.",
-        safer=f"ALTER TABLE {table} ADD COLUMN {column}{new_column_type(step, item.column)};\n"
-        f"{then}{NEXT}: fill the old rows in batches",
+        safer=partial(suggest.volatile_default, step, item),
         at=item.at,
     )
-
-
-def _default_text(step: LintStep, start: int) -> str:
-    """A default as it was written: from behind DEFAULT to the end of its statement or column."""
-    sql = step.context.script.sql[: step.statement.end]
-    begin, depth = step.statement.place(start) + len("DEFAULT"), 0
-    for token in tokens(sql, begin):
-        depth += (token.text in ("(", "[")) - (token.text in (")", "]"))
-        ends = token.text == "," or token.is_word(*_AFTER_DEFAULT)
-        if depth < 0 or (depth == 0 and ends):
-            return sql[begin : token.start].strip()
-    return sql[begin:].strip()
 
 
 def _rewritten(step: LintStep) -> Iterator[Finding]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from turnback.sql.lint import suggest
 from turnback.sql.lint.locked import locks
 from turnback.sql.lint.model import Finding
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.work import SlowWork, slow_work
-from turnback.sql.lint.writing import NEXT
 from turnback.sql.locks import ACCESS_EXCLUSIVE, SHARE_ROW
 from turnback.sql.tree import (
     Node,
@@ -65,7 +65,7 @@ def _lock_finding(
         why=f"When the lock on {table} is not granted within the lock timeout, the whole file "
         f"starts again, and the work of line {line} with it, each time for as long as it takes. "
         f"Once it is granted, {blocks(level)} of {table} wait for the commit.",
-        safer=f"{before.statement.sql};\n{NEXT}\n{step.statement.sql};",
+        safer=suggest.apart([[before], [step]]),
     )
 
 
@@ -94,7 +94,7 @@ def _slow_finding(
         why=f"The lock on {table} that line {_line(since)} took is held until the commit, so "
         f"{blocks(level)} of {table} wait for as long as this statement runs: its time grows "
         f"with {item.table}.",
-        safer=f"{since.statement.sql};\n{NEXT}\n{step.statement.sql};",
+        safer=suggest.apart([[since], [step]]),
     )
 
 
@@ -122,11 +122,20 @@ def _mixed(found: Sequence[LintStep]) -> Iterator[Finding]:
         f"{words} … cannot run in a transaction, and shares the file with statements that can.",
         why="The whole file runs statement by statement, each committed at once. When one fails, "
         "those before it remain, and somebody must find out how far it came.",
-        safer=";\n".join(step.statement.sql for step in inside)
-        + f";\n{NEXT}\n"
-        + ";\n".join(step.statement.sql for step in outside)
-        + ";",
+        safer=suggest.apart(_runs(found)),
     )
+
+
+def _runs(found: Sequence[LintStep]) -> list[list[LintStep]]:
+    """The statements in their order, those together that can share a transaction."""
+    runs: list[list[LintStep]] = []
+    for step in found:
+        alone = step.statement.outside_transaction
+        if runs and not alone and not runs[-1][0].statement.outside_transaction:
+            runs[-1].append(step)
+        else:
+            runs.append([step])
+    return runs
 
 
 def _enum_values(found: Sequence[LintStep]) -> Iterator[Finding]:
@@ -140,7 +149,7 @@ def _enum_values(found: Sequence[LintStep]) -> Iterator[Finding]:
                 f"'{value}' is used in the file that adds it to {enum}.",
                 why="PostgreSQL refuses to use a value of an enum in the transaction that added "
                 "it (SQLSTATE 55P04), so the migration fails and is rolled back.",
-                safer=f"{before.statement.sql};\n{NEXT}\n{step.statement.sql};",
+                safer=suggest.apart([[before], [step]]),
             )
         if step.kind == "AlterEnumStmt" and "oldVal" not in step.tree:
             enum = dotted(step.tree["typeName"])
