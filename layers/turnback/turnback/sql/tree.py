@@ -63,14 +63,16 @@ def joined(parts: list[str]) -> str:
 
 def walk(node: object) -> Iterator[tuple[str, Node]]:
     """Every node below, with its kind."""
-    if isinstance(node, list):
-        for item in node:
-            yield from walk(item)
-    elif isinstance(node, dict):
-        for key, value in node.items():
-            if isinstance(value, dict):
-                yield key, value
-            yield from walk(value)
+    # A loop, since a generator in a generator costs a call for each level of every node.
+    left: list[tuple[str, object]] = [("", node)]
+    while left:
+        kind, value = left.pop()
+        if isinstance(value, dict):
+            if kind:
+                yield kind, value
+            left.extend(reversed(value.items()))
+        elif isinstance(value, list):
+            left.extend([("", item) for item in reversed(value)])
 
 
 def column_refs(node: object) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from turnback.errors import TurnbackError
 from turnback.migrations.model import Script
@@ -44,11 +45,16 @@ class ScriptContext:
 
 @dataclass(frozen=True, slots=True)
 class LintStep:
-    """One statement, and the schema before it."""
+    """One statement, and the schema before it.
+
+    Attributes:
+        known: what was found out about it, for the next rule that asks.
+    """
 
     context: ScriptContext
     statement: Statement
     schema: Schema
+    known: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def kind(self) -> str:

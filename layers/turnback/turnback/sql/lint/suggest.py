@@ -212,7 +212,7 @@ def _foreign_by_partition(step: LintStep, node: Node, called: str) -> list[File]
         relation = {"relname": plain, "inh": True, "relpersistence": "p"}
         relation |= {"schemaname": schema} if schema else {}
         tree = {**step.tree, "relation": relation}
-        inner = replace(step, statement=replace(step.statement, tree=tree))
+        inner = replace(step, statement=replace(step.statement, tree=tree), known={})
         added.append(not_valid(inner, node, called))
         checked.append(validate(inner, called))
     whole = {**node, "conname": called}

@@ -61,9 +61,11 @@ class SlowWork:
 
 def slow_work(step: LintStep) -> Iterator[SlowWork]:
     """What the statement does to every row of tables that were there before."""
-    for item in _all(step):
-        if step.in_use(item.table):
-            yield item
+    # Several rules ask.
+    if "slow" not in step.known:
+        step.known["slow"] = [item for item in _all(step) if step.in_use(item.table)]
+    found: list[SlowWork] = step.known["slow"]
+    yield from found
 
 
 def _all(step: LintStep) -> Iterator[SlowWork]:
@@ -132,7 +134,7 @@ def _in_block(step: LintStep) -> Iterator[SlowWork]:
         except SqlSyntaxError:
             continue
         for statement in statements:
-            inner = replace(step, statement=statement)
+            inner = replace(step, statement=statement, known={})
             if inner.kind in ("InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"):
                 yield from _rows(inner)
 
