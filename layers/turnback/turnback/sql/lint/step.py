@@ -78,7 +78,7 @@ class LintStep:
     def alone(self) -> LintStep:
         """The step as it is where the other scripts of the release ran before."""
         context = replace(self.context, fresh=frozenset({self.context.script.path}))
-        return replace(self, context=context)
+        return replace(self, context=context, known={})
 
     def is_old(self, kind: str, name: str) -> bool:
         """Whether what is no table was there before; ``kind`` is the parser's word for it."""
