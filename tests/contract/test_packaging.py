@@ -176,7 +176,8 @@ def test_every_classifier_is_one_of_the_index(about: Message) -> None:
 
 
 # Module → the distribution that installs it, where their names differ.
-DISTRIBUTIONS = {"botocore": "boto3", "markupsafe": "jinja2"}
+# protobuf comes with postgast, which needs it.
+DISTRIBUTIONS = {"botocore": "boto3", "google": "postgast", "markupsafe": "jinja2"}
 # Of the demo, which runs in a checkout: it deploys template.yaml to a local AWS.
 ELSEWHERE = {"ministack", "yaml"}
 
