@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +31,13 @@ from turnback.migrations.artifact import open_artifact
 from turnback.migrations.checksums import scripts_of
 from turnback.migrations.discovery import load_project
 from turnback.migrations.model import Migration, Project
+from turnback.recovery.dumps.beside import copy_by_dump
 from turnback.recovery.dumps.schemas import dump_schemas
+from turnback.recovery.dumps.server import open_maintenance
 from turnback.recovery.endpoint import Endpoint
 from turnback.rehearsal import proof
-from turnback.rehearsal.impact import Size, describe, sizes
+from turnback.rehearsal.copy import Copies, Target, look_at, refuse_outside
+from turnback.rehearsal.impact import Size, describe, human_bytes, sizes
 from turnback.rehearsal.shadow import Shadow
 from turnback.rehearsal.surroundings import Surroundings, read_surroundings
 from turnback.rehearsal.verdict import UNPROVEN, Rehearsed, Verdict
@@ -44,12 +50,22 @@ from turnback.wording import capped, counted, listed
 _COLORS = {"exact": "green", "irreversible": "yellow", "column_order": "green", "names": "green"}
 _ANSWER_COLORS = {"yes": "green", "no": "red", "unknown": "yellow"}
 _SHOWN_DIFFERENCES = 20
+# A statement on a copy that takes so long is shown with its time.
+_SHOWN_MS = 50
 _PAGE = "docs/rehearsal.md"
 
 
 @click.command(epilog="Example: turnback rehearse --all")
 @click.argument("versions", nargs=-1, type=opt.Version())
 @click.option("--all", "everything", is_flag=True, help="Every migration, not only the pending.")
+@click.option(
+    "--on",
+    "place",
+    type=click.Choice(["shadow", "copy"]),
+    default="shadow",
+    show_default=True,
+    help="An empty shadow database, or a copy of the target beside it, with its rows.",
+)
 @opt.shadow_url
 @opt.database
 @opt.directory
@@ -61,6 +77,7 @@ def rehearse(
     *,
     versions: tuple[str, ...],
     everything: bool,
+    place: str,
     shadow_url: str | None,
     database_url: str | None,
     history_schema: str,
@@ -74,6 +91,9 @@ def rehearse(
     statement is traced: what it locks, rewrites and scans. With --database-url the sizes of that
     database's tables are shown as well; it is only read.
 
+    --on copy rehearses on a copy of that database, on its own server: what is pending, with all
+    rows and extensions; each duration is measured. The copy is dropped afterwards.
+
     \b
     exact         the schema is back as it was
     column_order  the same columns in another order
@@ -84,6 +104,9 @@ def rehearse(
     irreversible  there is no rollback script, and the header says why
     """
     project = load_project(directory)
+    on_copy = place == "copy"
+    if on_copy:
+        _refuse_without_target(database_url, shadow_url, everything=everything)
     if versions:
         chosen = project.choose(versions)
     elif everything or not (database_url or has_own_database(directory)):
@@ -97,11 +120,8 @@ def rehearse(
         annotated(Rehearsed(), project, folder_of(directory)).print(form, out)
         return 0
     began = time.monotonic()
-    surroundings = None
-    if database_url:
-        with open_engine(database_url, directory, history_schema, out) as engine:
-            surroundings = _surroundings(project, engine, database_url)
-    with _shadow(shadow_url, project, surroundings, out) as shadow:
+    reach = partial(open_engine, database_url, directory, history_schema, out)
+    with _ground(place, shadow_url, database_url, project, chosen, reach, out) as shadow:
         shown = _Progress(out, began)
         result = proof.rehearse(
             project,
@@ -111,7 +131,7 @@ def rehearse(
             listener=shown.verdict,
             progress=shown.event,
         )
-    if project.shadow:
+    if project.shadow and not on_copy:
         out.note(
             f"{seen(project.shadow.path)} ran first (SHA-256 {project.shadow.checksum[:12]}…)."
         )
@@ -126,10 +146,12 @@ def rehearse(
     if database_url and (tables := result.tables()):
         with open_engine(database_url, directory, history_schema, out) as engine:
             known = sizes(engine.connection, tables)
-    out.document |= result.to_dict()
+    out.document |= {**result.to_dict(), "on": place}
+    if isinstance(shadow, Copies):
+        out.document["copy"] = shadow.to_dict()
     out.document["sizes"] = {table: size.to_dict() for table, size in known.items()}
     for verdict in result.migrations:
-        _impact(verdict, known, out)
+        _impact(verdict, known, out, measured=on_copy)
     code = _close(result, began, out)
     annotated(result, project, folder_of(directory)).print(form, out)
     return code
@@ -221,6 +243,83 @@ def _surroundings(project: Project, engine: Engine, url: str) -> Surroundings:
     )
 
 
+def _to_copy(project: Project, chosen: Sequence[Migration], engine: Engine, url: str) -> Target:
+    """The target as it is copied; refuses what cannot be rehearsed on a copy."""
+    pending = _pending(project, engine)
+    waiting = {migration.version for migration in pending}
+    for migration in chosen:
+        if migration.version not in waiting:
+            raise ConfigurationError(
+                f"{migration.version} is applied to the target, and so to a copy of it",
+                hint="--on copy rehearses what is pending; leave it out for the others",
+            )
+    refuse_outside(one for one in pending if one.number <= chosen[-1].number)
+    applied = {one.version for one in project.migrations} - waiting
+    target = look_at(engine.connection, url, applied)
+    target.refuse_if_too_large()
+    return target
+
+
+def _refuse_without_target(
+    database_url: str | None, shadow_url: str | None, *, everything: bool
+) -> None:
+    # One of a variable or of turnback.toml is for the other rehearsals.
+    source = click.get_current_context().get_parameter_source("shadow_url")
+    two_places = bool(shadow_url) and source is click.core.ParameterSource.COMMANDLINE
+    if everything or two_places or not database_url:
+        raise ConfigurationError(
+            "--on copy rehearses what is pending on a copy of the target",
+            hint="name the target (--database-url), and leave out --all and --shadow-url",
+        )
+
+
+@contextlib.contextmanager
+def _ground(
+    place: str,
+    shadow_url: str | None,
+    database_url: str | None,
+    project: Project,
+    chosen: Sequence[Migration],
+    reach: Callable[[], AbstractContextManager[Engine]],
+    out: Output,
+) -> Iterator[Shadow]:
+    """What is rehearsed on: copies of the target, or a shadow with what it has of the target."""
+    surroundings = None
+    if database_url and place == "copy":
+        with reach() as engine:
+            target = _to_copy(project, chosen, engine, database_url)
+            settings = read_surroundings(engine.connection, (), lambda _: "")
+        with _copies(target, settings, out) as copies:
+            yield copies
+        return
+    if database_url:
+        with reach() as engine:
+            surroundings = _surroundings(project, engine, database_url)
+    with _shadow(shadow_url, project, surroundings, out) as shadow:
+        yield shadow
+
+
+@contextlib.contextmanager
+def _copies(target: Target, settings: Surroundings, out: Output) -> Iterator[Copies]:
+    """Copies of the target, on its own server."""
+    # Not on Windows.
+    from turnback.rehearsal.folder import locked_folder
+
+    endpoint = Endpoint.from_url(target.url)
+    with open_maintenance(endpoint, "turnback copy") as connection:
+        maintenance = connection.info.dbname
+    out.note(
+        f"Copying {target.name} on its own server: {human_bytes(target.bytes)} there, "
+        f"about {target.seconds:.0f} s if it has to be dumped"
+    )
+    with locked_folder("turnback-copy-", shutil.rmtree) as folder:
+
+        def restore(name: str) -> Sequence[str]:
+            return copy_by_dump(endpoint, name, target.bytes, folder)
+
+        yield Copies(target, maintenance, restore, settings, out.note)
+
+
 @contextlib.contextmanager
 def _shadow(
     url: str | None, project: Project, surroundings: Surroundings | None, out: Output
@@ -238,7 +337,7 @@ def _shadow(
     from turnback.rehearsal.containment import contained
     from turnback.rehearsal.rights import AUTHENTICATION
 
-    texts = (one.head for one in scripts_of(project))
+    texts = (one.code_head for one in scripts_of(project))
     wanted = set(surroundings.extensions if surroundings else ())
     if "pgcrypto" in wanted or any("pgcrypto" in text for text in texts):
         try:
@@ -300,8 +399,11 @@ class _Progress:
                 self._out.result(click.style(f"        {sql}", fg="cyan"))
 
 
-def _impact(verdict: Verdict, known: Mapping[str, Size], out: Output) -> None:
+def _impact(verdict: Verdict, known: Mapping[str, Size], out: Output, *, measured: bool) -> None:
     lines = [line for statement in verdict.statements for line in describe(statement, known)]
+    if measured:
+        slow = (one for one in verdict.statements if one.ms >= _SHOWN_MS)
+        lines += [f"{one.line}: {human_ms(int(one.ms))}, measured on the copy" for one in slow]
     if not lines and not verdict.loses_data and not verdict.kept:
         return
     out.result(f"\n{verdict.version} {verdict.name}")

@@ -65,6 +65,8 @@ class ShadowDatabase:
         self._left_out: set[str] = set()
         self.not_compared: set[str] = set()
         self._scripts = [script.code_head for script in scripts_of(project)]
+        # The migrations that it does not have from the beginning.
+        self.waiting = [m for m in project.migrations if m.version not in shadow.applied]
         self._stack = contextlib.ExitStack()
         self.engine: Engine = None  # type: ignore[assignment]
         # What may have changed since the rows were read: the tables that were written, and those
@@ -86,7 +88,7 @@ class ShadowDatabase:
     def _open(self) -> None:
         self._stack.close()
         url = self._stack.enter_context(self._shadow.database(self._scripts))
-        if script := self._project.shadow:
+        if (script := self._project.shadow) and not self._shadow.is_copy:
             with connect(url, application_name=APPLICATION, options=_OPTIONS) as session:
                 run_shadow_sql(session, script, self.superuser)
         engine = Engine(
@@ -158,7 +160,7 @@ class ShadowDatabase:
 
     def between(self, first: Migration, last: Migration) -> list[Migration]:
         """The migrations from one to another, both included."""
-        return [m for m in self._project.migrations if first.number <= m.number <= last.number]
+        return [m for m in self.waiting if first.number <= m.number <= last.number]
 
     def replay(self, migrations: Sequence[Migration]) -> None:
         """Apply migrations that are not judged.
@@ -192,7 +194,7 @@ class ShadowDatabase:
                 self.replay(
                     [
                         m
-                        for m in self._project.migrations
+                        for m in self.waiting
                         if m.number <= migration.number and m.version not in self._left_out
                     ]
                 )

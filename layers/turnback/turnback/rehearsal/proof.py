@@ -52,17 +52,20 @@ def rehearse(
     """
     for conflict in conflicts(chosen, history_schema):
         raise conflict
-    result = Rehearsed(shadow_sql=project.shadow.checksum if project.shadow else None)
+    shadow_sql = project.shadow.checksum if project.shadow and not shadow.is_copy else None
+    result = Rehearsed(shadow_sql=shadow_sql)
     database = ShadowDatabase(project, shadow, history_schema, progress)
     judge = Judge()
     with database:
-        database.replay([m for m in project.migrations if chosen and m.number < chosen[0].number])
+        database.replay([m for m in database.waiting if chosen and m.number < chosen[0].number])
         start = database.state() if chosen else None
         before = start
         wanted = {migration.number for migration in chosen}
         for migration in project.migrations:
             judge.learn(migration.forward)
             if before is None or not chosen[0].number <= migration.number <= chosen[-1].number:
+                continue
+            if migration.version in shadow.applied:
                 continue
             if migration.number not in wanted:
                 # Not chosen, but between chosen ones: applied, and not judged.

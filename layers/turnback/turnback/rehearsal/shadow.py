@@ -19,7 +19,6 @@ from turnback.rehearsal.surroundings import Surroundings, arrange
 from turnback.sql.quoting import identifier, literal
 
 PREFIX = "turnback_shadow_"
-_NAME = f"^{PREFIX}[0-9a-f]{{12}}$"
 _IN_USE = "55006"
 
 
@@ -30,6 +29,9 @@ class Shadow:
         server: address of any database of the server, by a user who may create databases.
 
     Attributes:
+        prefix: what the names of its databases begin with; 12 hexadecimal digits follow.
+        is_copy: whether they are copies of the target, and not empty.
+        applied: the versions that are applied there from the beginning.
         surroundings: what the database gets of the target; None where no target is known.
         left: roles and the like that a migration made and that could not be removed, and why.
         missing: what of the target the database could not get, and why.
@@ -37,8 +39,12 @@ class Shadow:
             made now; None where the role is the one of the address.
     """
 
+    prefix = PREFIX
+    is_copy = False
+
     def __init__(self, server: str) -> None:
         self._server = server
+        self.applied: frozenset[str] = frozenset()
         self._role: str | None = None
         self.surroundings: Surroundings | None = None
         self.left: list[str] = []
@@ -69,15 +75,16 @@ class Shadow:
         Raises:
             DatabaseUnreachable, DatabaseRefused: the server cannot be used for it.
         """
-        name = PREFIX + secrets.token_hex(6)
+        name = self.prefix + secrets.token_hex(6)
         with connect_for_own(self._server, application_name=APPLICATION) as admin:
             self._remove_leftovers(admin)
             # The lock says that the database is in use; it ends with this session, however that
             # ends.
             send(admin, f"SELECT pg_catalog.pg_advisory_lock({_key(name)})")
-            outside = Outside.record(admin, name, scripts, own=bool(self._role))
-            self._create(admin, name)
+            named = () if self.is_copy else scripts
+            outside = Outside.record(admin, name, named, own=bool(self._role))
             try:
+                self._create(admin, name)
                 mark = f"COMMENT ON DATABASE {identifier(name)} IS {literal(_mark(admin))}"
                 send(admin, mark)
                 url = conninfo.make_conninfo(self._server, dbname=name)
@@ -153,13 +160,17 @@ class Shadow:
             ) from error
 
     def _remove_leftovers(self, admin: Connection) -> None:
-        """Drop what killed rehearsals left: our name, our mark, our owner, and nobody in it."""
+        """Drop what killed rehearsals left: our name, our mark, our owner, and nobody in it.
+
+        A copy may have been left before it got the mark. The lock tells of all, because copies are
+        made from one database of a server.
+        """
         query = (
             "SELECT d.datname FROM pg_catalog.pg_database d "
-            f"WHERE d.datname ~ {literal(_NAME)} "
+            f"WHERE d.datname ~ {literal(f'^{self.prefix}[0-9a-f]{{12}}$')} "
             "AND d.datdba = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user) "
-            "AND pg_catalog.shobj_description(d.oid, 'pg_database') = "
-            f"{literal(_mark(admin))} AND NOT EXISTS "
+            f"AND ({self.is_copy} OR pg_catalog.shobj_description(d.oid, 'pg_database') = "
+            f"{literal(_mark(admin))}) AND NOT EXISTS "
             "(SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid "
             # The type of a session that this user may not see is NULL.
             "AND COALESCE(a.backend_type, 'client backend') = 'client backend')"
@@ -197,4 +208,4 @@ def _mark(admin: Connection) -> str:
 
 
 def _key(name: str) -> int:
-    return int(name.removeprefix(PREFIX), 16)
+    return int(name.rpartition("_")[2], 16)
