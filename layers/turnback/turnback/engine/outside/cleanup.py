@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from psycopg.rows import scalar_row, tuple_row
 
 from turnback.engine.look.indexes import indexes_of
+from turnback.engine.outside.partitioned_index import BY_PARTITION, PartitionedIndex, remove
 from turnback.engine.outside.partitions import (
     detach_pending,
     finish_detach,
@@ -41,7 +42,7 @@ def prepare_attempt(
     """
     if statement.kind == "ReindexStmt":
         return _REINDEXED
-    if statement.kind != "IndexStmt":
+    if statement.kind != "IndexStmt" or PartitionedIndex.of(connection, statement):
         return None
     table = relation_name(statement.tree["relation"])
     kept = []
@@ -87,6 +88,8 @@ def left_something(connection: Connection, statement: Statement) -> bool:
     """
     if connection.closed or connection.broken:
         return False
+    if index := PartitionedIndex.of(connection, statement):
+        return index.begun()
     if has_partition(statement):
         return bool(detach_pending(connection, statement))
     if statement.kind != "DropStmt" or not statement.tree.get("concurrent"):
@@ -116,7 +119,9 @@ def clean_up_before_rollback(
     """
     for note in notes:
         first, *known = note.split("\n")
-        if first == _REINDEXED:
+        if first.startswith(BY_PARTITION):
+            remove(connection, note, watch)
+        elif first == _REINDEXED:
             _drop_reindex_leftovers(connection, watch)
         elif first.startswith(_ON):
             _drop_invalid(connection, first.removeprefix(_ON), known, watch)

@@ -20,6 +20,12 @@ from turnback.engine.outside.cleanup import (
     prepare_attempt,
     was_completed,
 )
+from turnback.engine.outside.partitioned_index import (
+    BY_PARTITION,
+    PartitionedIndex,
+    plain_drop,
+    remove,
+)
 from turnback.engine.outside.partitions import finish_detach
 from turnback.engine.outside.undo import Skipped, Undo
 from turnback.engine.run.failure import (
@@ -45,6 +51,7 @@ from turnback.engine.session.message import (
 )
 from turnback.engine.session.query import OURSELVES, READ_ONLY_STATE
 from turnback.engine.session.read_only import refuse_read_only
+from turnback.engine.session.watch import send_cleanup
 from turnback.errors import MigrationFailed, MigrationIncomplete, TurnbackError
 from turnback.sql.locks import TableLock
 from turnback.sql.statements import Statement
@@ -53,6 +60,7 @@ from turnback.sql.statements import Statement
 _SESSION_KINDS = {"VariableSetStmt"}
 # They may commit in the middle.
 _COMMITTING = {"DoStmt", "CallStmt"}
+_AT_TOP_LEVEL = _COMMITTING | {"ReindexStmt", "ClusterStmt"}
 
 
 def run(
@@ -138,10 +146,11 @@ def changes_session(statement: Statement) -> bool:
 def runs_alone(step: Step, statement: Statement) -> bool:
     """Whether the statement may not share a message, which the server makes a transaction.
 
-    A block or a procedure that commits runs only at the top level (manual, 43.8).
+    A block or a procedure that commits runs only at the top level (manual, 43.8), and so do
+    REINDEX and CLUSTER of a partitioned table.
     """
     forced = step.runnable.script.directives.no_transaction
-    return statement.outside_transaction or (forced and statement.kind in _COMMITTING)
+    return statement.outside_transaction or (forced and statement.kind in _AT_TOP_LEVEL)
 
 
 def timeouts_alone(step: Step, statement: Statement, rung: str = "") -> list[str]:
@@ -267,12 +276,17 @@ class _Script:
         last = self.attempts.get(number)
         interrupted = last if last and last.interrupted else None
         note = interrupted.note if interrupted else None
+        if index := PartitionedIndex.of(connection, statement):
+            self._build_by_partition(index, statement, number, record)
+            return
+        plain = plain_drop(connection, statement)
         try:
-            if not runs_alone(self.step, statement):
+            if plain or not runs_alone(self.step, statement):
                 end = f"\n;{OURSELVES} {lock} {kept(self.session.recorder, record)}"
                 rung = self._rung(number, "SET LOCAL")
                 try:
-                    send(connection, f"{rung}{statement.sql}{end}", self.watch, statement.rows)
+                    sql = f"{rung}{plain or statement.sql}{end}"
+                    send(connection, sql, self.watch, statement.rows)
                 except ServerError as error:
                     if error.position is not None:
                         error.position -= len(rung)
@@ -300,7 +314,9 @@ class _Script:
         connection = self.session.connection
         record = self.session.recorder.statement(self.step, number, statement)
         lock = self.session.recorder.lock_assertion
-        alone = runs_alone(self.step, statement)
+        plain = plain_drop(connection, statement)
+        index = PartitionedIndex.of(connection, statement)
+        alone = runs_alone(self.step, statement) and not plain
         recorded = False
 
         def send_one(sql: str) -> None:
@@ -308,11 +324,14 @@ class _Script:
             # The parts of a statement have no records: a part that is undone is skipped when it is
             # tried again.
             whole = sql == statement.sql
-            if alone:
+            if index:
+                self._build_by_partition(index, statement, number, record)
+            elif alone:
                 self._send_alone(statement, number, note, record)
             else:
                 end = lock
                 if whole:
+                    sql = plain or sql
                     end = f"{OURSELVES} {lock} {kept(self.session.recorder, record)}"
                 send(connection, f"{sql}\n;{end}", self.watch, statement.rows)
             recorded = whole
@@ -356,6 +375,33 @@ class _Script:
         if interrupted and not same:
             clean_up(connection, statement, note, watch)
         return False
+
+    def _build_by_partition(
+        self, index: PartitionedIndex, statement: Statement, number: int, record: str
+    ) -> None:
+        """Build an index on a partitioned table; the record follows its last step."""
+        connection, recorder = self.session.connection, self.session.recorder
+        last = self.attempts.get(number)
+        begun = last if last and not last.done and not last.skipped else None
+        resumed = begun is not None and begun.checksum == statement.checksum
+        noted = begun.note if begun and begun.note and begun.note.startswith(BY_PARTITION) else None
+        if noted and not resumed:
+            remove(connection, noted, self.watch)
+        note = (resumed and noted) or index.note()
+        trying = recorder.trying(self.step, number, statement, note)
+        send(connection, f"{recorder.lock_assertion} {OURSELVES} {trying}")
+
+        def alone(sql: str) -> None:
+            send(connection, "; ".join(timeouts_alone(self.step, statement)))
+            try:
+                send_cleanup(connection, sql, self.watch)
+            except ServerError:
+                self.set_session(number)
+                raise
+            self.set_session(number)
+
+        index.build(note, alone, self.watch, resumed=resumed)
+        send(connection, f"{OURSELVES} {recorder.lock_assertion} {kept(recorder, record)}")
 
     def _send_alone(self, statement: Statement, number: int, note: str | None, record: str) -> None:
         """Send a statement at the top level of the session that the file has set up."""
