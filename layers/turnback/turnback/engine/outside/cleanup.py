@@ -75,6 +75,9 @@ def clean_up(
     """Drop the invalid index that a failed statement left, in the same session."""
     if connection.closed or connection.broken:
         return
+    if PartitionedIndex.of(connection, statement):
+        # What is built is kept, and an attempt that continues finds it.
+        return
     if statement.kind == "IndexStmt":
         _drop_new_invalid(connection, statement, note or "", watch)
     elif statement.kind == "ReindexStmt":
