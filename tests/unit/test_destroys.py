@@ -302,3 +302,23 @@ def test_what_a_statement_drops_may_have_rows(sql: str, names: list[str]) -> Non
 )
 def test_a_column_without_a_type_of_its_own_is_read(sql: str) -> None:
     assert judged(sql) == []
+
+
+def test_a_circle_of_tables_that_the_server_refuses_ends_the_reading() -> None:
+    made = "CREATE TABLE a (); CREATE TABLE b () INHERITS (a);"
+    circle = "ALTER TABLE a INHERIT b; DELETE FROM a; DROP TABLE a CASCADE;"
+    assert {loss.object for loss in judged(circle, made)} == {"a", "b"}
+    views = "CREATE VIEW v AS TABLE w; CREATE VIEW w AS TABLE v;"
+    assert judged("DELETE FROM v", views) == []
+
+
+def test_functions_that_all_call_each_other_may_destroy_anything() -> None:
+    # Twelve of them have a hundred million ways to be called in.
+    calls = " ".join(f"PERFORM f{number}();" for number in range(12))
+    made = "".join(
+        f"CREATE FUNCTION f{number}() RETURNS void LANGUAGE plpgsql AS 'BEGIN {calls} END';"
+        for number in range(12)
+    )
+    losses = judged("SELECT f0(); DELETE FROM t", made)
+    assert (Kind.TABLES, "unknown tables") in {(loss.kind, loss.object) for loss in losses}
+    assert (Kind.ROWS, "t") in {(loss.kind, loss.object) for loss in losses}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from turnback.sql.tokens import Token, tokens
 
@@ -53,9 +54,10 @@ class Embedded:
     branch: tuple[int, ...] = ()
 
 
-def embedded(body: str) -> Iterator[Embedded]:
+@lru_cache(maxsize=256)
+def embedded(body: str) -> tuple[Embedded, ...]:
     """What a PL/pgSQL body runs, in the order in which it is written."""
-    return _Body(body).read()
+    return tuple(_Body(body).read())
 
 
 class _Body:

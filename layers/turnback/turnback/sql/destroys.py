@@ -45,6 +45,8 @@ _WORDS = {
     Kind.PRIVILEGES: "privileges on {}, given to everybody",
     Kind.PROTECTIONS: "protection: {}",
 }
+# A statement is followed into so many calls of functions.
+_FOLLOWED = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,8 @@ class Judge:
         # Trigger → the events that fire it, as the parser's bits, and its function.
         self._triggers: dict[str, tuple[int, str]] = {}
         self._calling: list[str] = []
+        # The functions that a statement has been followed into.
+        self._followed: list[str] = []
         self._statements = StatementLosses(self._scope, names_of_own(history))
 
     def fork(self) -> Judge:
@@ -252,6 +256,12 @@ class Judge:
         where = f"{plain}()"
         if plain in self._calling:
             return
+        if not self._calling:
+            self._followed.clear()
+        if len(self._followed) >= _FOLLOWED:
+            # Functions and triggers that call each other have more ways than can be gone.
+            yield Found(Kind.TABLES, UNKNOWN, f"a call of {where}", Certainty.POSSIBLE)
+            return
         if not known:
             if plain in _WRITING_FUNCTIONS and schema in ("", "pg_catalog"):
                 yield replace(_WRITING_FUNCTIONS[plain], certainty=Certainty.POSSIBLE)
@@ -259,6 +269,7 @@ class Judge:
                 yield Found(Kind.ROWS, UNKNOWN, f"a call of {where}", Certainty.POSSIBLE)
             return
         self._calling.append(plain)
+        self._followed.append(plain)
         for function in known:
             # A call may be passed over: nothing may count on what it makes.
             for lost in self.fork()._function(function, path):

@@ -116,13 +116,9 @@ class StatementLosses:
                 yield from self._cascade(kind, item.name, origin)
 
     def _drop_table(self, name: str, origin: str) -> Iterator[Found]:
-        if not self._is_new_table(name):
-            yield Found(Kind.TABLES, self._scope.before(name), origin)
-        for child in self._children(name):
-            yield from self._drop_table(child, origin)
-
-    def _children(self, name: str) -> list[str]:
-        return list(self._scope.tables.heirs.get(name, ()))
+        for table in self._scope.with_heirs(name):
+            if not self._is_new_table(table):
+                yield Found(Kind.TABLES, self._scope.before(table), origin)
 
     def _cascade(self, kind: str, name: str, origin: str) -> Iterator[Found]:
         """What CASCADE drops besides: as far as the scripts tell, or perhaps."""

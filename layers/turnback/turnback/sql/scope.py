@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from turnback.sql.replay import moved, replay
 from turnback.sql.statements import Statement, json_value
@@ -112,15 +112,18 @@ class Scope:
 
         The table of a view; a table and those that inherit from it. Partitions are the table.
         """
-        if name in self._views:
-            return [table for below in self._views[name] for table in self.written(below)]
-        table = self.tables.find(name)
-        heirs = [] if table is None or table.partitioned else self._heirs(name)
-        return [name, *heirs]
 
-    def _heirs(self, name: str) -> list[str]:
-        below = self.tables.heirs.get(name, ())
-        return [found for child in below for found in [child, *self._heirs(child)]]
+        def below(relation: str) -> Iterable[str]:
+            table = self.tables.find(relation)
+            if relation in self._views or table is None or table.partitioned:
+                return self._views.get(relation, ())
+            return self.tables.heirs.get(relation, ())
+
+        return [found for found in _with_those_below(name, below) if found not in self._views]
+
+    def with_heirs(self, name: str) -> list[str]:
+        """A table, and those that inherit from it or are its partitions, at any depth."""
+        return _with_those_below(name, lambda table: self.tables.heirs.get(table, ()))
 
     def qualified(self, statement: Statement) -> Statement:
         """The statement with a schema at each name that means another one than ``public``."""
@@ -264,6 +267,18 @@ class Scope:
             for name, table in self.tables.tables.items()
             if name.startswith(prefix) or (schema == "public" and "." not in name)
         ]
+
+
+def _with_those_below(name: str, below: Callable[[str], Iterable[str]]) -> list[str]:
+    """A relation and all below it, each once: a script may ask for a circle, and be refused."""
+    found: dict[str, None] = {}
+    left = [name]
+    while left:
+        relation = left.pop()
+        if relation not in found:
+            found[relation] = None
+            left += reversed(list(below(relation)))
+    return list(found)
 
 
 def _moved(name: str, old: str, new: str) -> str:
