@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN = .venv/bin
 SAM = .turnback/sam
 TOOLS = .turnback/tools
+# Under the GPL: the judge of one slow test, and nothing else may import it.
+PGLAST = .turnback/pglast
 ASL_VALIDATOR = asl-validator@4.0.0
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
 	--no-header --python-version 3.11
@@ -71,7 +73,7 @@ package: setup $(TOOLS)/made
 	$(BIN)/python -m pytest tests/package
 
 # Each pins what it needs, as the SAM CLI its boto3, so they live apart.
-$(SAM)/made $(TOOLS)/made: .turnback/%/made: requirements/%.txt | setup
+$(SAM)/made $(TOOLS)/made $(PGLAST)/made: .turnback/%/made: requirements/%.txt | setup
 	@echo "Making .turnback/$* from $<"
 	@rm -rf .turnback/$*
 	@$(BIN)/uv venv --quiet --python $(BIN)/python .turnback/$*
@@ -112,6 +114,7 @@ requirements: setup  ## Compile the pinned requirements anew, to the newest vers
 	$(COMPILE) --upgrade requirements/local-aws.in -o requirements/local-aws.txt
 	$(COMPILE) --upgrade --no-strip-extras requirements/sam.in -o requirements/sam.txt
 	$(COMPILE) --upgrade requirements/tools.in -o requirements/tools.txt
+	$(COMPILE) --upgrade requirements/pglast.in -o requirements/pglast.txt
 	$(COMPILE) --upgrade layers/turnback/requirements.in -o layers/turnback/requirements.txt
 	$(COMPILE) --upgrade --no-deps layers/postgres/requirements.in \
 		-o layers/postgres/requirements.txt
@@ -120,7 +123,7 @@ requirements: setup  ## Compile the pinned requirements anew, to the newest vers
 	cp layers/postgres/contrib.txt layers/turnback/turnback/local/contrib.txt
 
 clean:  ## Remove all that is made again; the project's own database in .turnback stays
-	rm -rf .venv .aws-sam .turnback/layers .turnback/local-aws* .turnback/sam* .turnback/tools build dist \
+	rm -rf .venv .aws-sam .turnback/layers .turnback/regression .turnback/pglast .turnback/local-aws* .turnback/sam* .turnback/tools build dist \
 		.pytest_cache .mypy_cache .ruff_cache layers/turnback/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
