@@ -48,6 +48,32 @@ CREATE UNIQUE INDEX t_u ON t (a);
 CREATE TABLE p (id int) PARTITION BY LIST (id);
 CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);
 CREATE MATERIALIZED VIEW m AS SELECT id FROM u;
+CREATE INDEX p_id ON p (id);
+CREATE TABLE gen (a int, s int GENERATED ALWAYS AS (a) STORED,
+    v int GENERATED ALWAYS AS (a) VIRTUAL);
+CREATE TABLE w (id int, a int, b int NOT NULL, c int);
+CREATE UNIQUE INDEX w_id ON w (id);
+CREATE UNIQUE INDEX w_b ON w (b);
+CREATE UNIQUE INDEX w_c ON w (c);
+ALTER TABLE w ADD CONSTRAINT w_filled CHECK (c IS NOT NULL);
+ALTER TABLE w ADD CONSTRAINT w_loose CHECK (a > 0) NOT VALID;
+ALTER TABLE w ADD CONSTRAINT w_key FOREIGN KEY (a) REFERENCES u NOT ENFORCED;
+CREATE UNLOGGED TABLE ul (id int);
+CREATE DOMAIN checked AS int CHECK (VALUE > 0);
+CREATE DOMAIN inner_checked AS checked;
+CREATE DOMAIN random_default AS float DEFAULT random();
+CREATE DOMAIN filled AS int NOT NULL;
+CREATE DOMAIN plain AS int DEFAULT 5;
+CREATE TABLE uses (d plain);
+CREATE TABLE r (id int, a int) PARTITION BY RANGE (id);
+CREATE TABLE r_default PARTITION OF r DEFAULT;
+CREATE TABLE r_new (id int, a int);
+CREATE TABLE r_proven (id int NOT NULL, a int, CHECK (id >= 20 AND id < 30));
+CREATE TABLE q (id int) PARTITION BY RANGE (id);
+CREATE TABLE q_default PARTITION OF q DEFAULT;
+ALTER TABLE q_default ADD CHECK (NOT (id IS NOT NULL AND id >= 20 AND id < 30));
+CREATE TABLE e (id int) PARTITION BY LIST (id);
+CREATE TABLE e_new (id int);
 """
 STATEMENTS = [
     "ALTER TABLE t ADD x int",
@@ -66,6 +92,39 @@ STATEMENTS = [
     "ALTER TABLE t ADD x int DEFAULT (random() * 10)::int",
     "ALTER TABLE t ADD x text DEFAULT ('a' || now())",
     "ALTER TABLE t ADD x jsonb DEFAULT jsonb_build_object('a', 1)",
+    "ALTER TABLE t ADD x checked",
+    "ALTER TABLE t ADD x inner_checked DEFAULT 1",
+    "ALTER TABLE t ADD x checked[]",
+    "ALTER TABLE t ADD x random_default",
+    "ALTER TABLE t ADD x filled DEFAULT 1",
+    "ALTER TABLE t ADD x plain",
+    "ALTER TABLE t ADD x int NOT NULL GENERATED ALWAYS AS (a) VIRTUAL",
+    "ALTER TABLE gen ALTER s SET EXPRESSION AS (a + 1)",
+    "ALTER TABLE gen ALTER v SET EXPRESSION AS (a + 1)",
+    "ALTER TABLE gen ALTER v SET NOT NULL",
+    "ALTER TABLE w ADD PRIMARY KEY USING INDEX w_id",
+    "ALTER TABLE w ADD PRIMARY KEY USING INDEX w_b",
+    "ALTER TABLE w ADD PRIMARY KEY USING INDEX w_c",
+    "ALTER TABLE w ALTER CONSTRAINT w_key ENFORCED",
+    "ALTER TABLE w ADD CONSTRAINT x CHECK (id > 0) NOT VALID, VALIDATE CONSTRAINT x",
+    "ALTER TABLE w ADD x int, VALIDATE CONSTRAINT w_loose",
+    "ALTER TABLE w SET LOGGED",
+    "ALTER TABLE ul SET LOGGED",
+    "ALTER TABLE ul SET UNLOGGED",
+    "ALTER TABLE w SET ACCESS METHOD heap",
+    "ALTER TABLE w SET ACCESS METHOD DEFAULT",
+    "ALTER DOMAIN plain SET NOT NULL",
+    "ALTER DOMAIN plain ADD CHECK (VALUE > 0)",
+    "ALTER DOMAIN plain ADD CHECK (VALUE > 0) NOT VALID",
+    "ALTER DOMAIN checked ADD CHECK (VALUE > 1)",
+    "CREATE TABLE x PARTITION OF r FOR VALUES FROM (20) TO (30)",
+    "CREATE TABLE x PARTITION OF q FOR VALUES FROM (20) TO (30)",
+    "CREATE TABLE x PARTITION OF e FOR VALUES IN (1)",
+    "ALTER TABLE r ATTACH PARTITION r_new FOR VALUES FROM (20) TO (30)",
+    "ALTER TABLE r ATTACH PARTITION r_proven FOR VALUES FROM (20) TO (30)",
+    "ALTER TABLE e ATTACH PARTITION e_new FOR VALUES IN (1)",
+    "ALTER TABLE e ATTACH PARTITION e_new DEFAULT",
+    "ALTER TABLE r DETACH PARTITION r_default",
     "ALTER TABLE t DROP a",
     "ALTER TABLE t DROP fk",
     "ALTER TABLE t ALTER a SET NOT NULL",
@@ -250,7 +309,10 @@ SELECT c.conrelid::regclass::text, c.conname
 FROM pg_constraint c
 WHERE c.contype = 'f' AND c.conparentid = 0 AND NOT EXISTS (
     SELECT FROM pg_index i
-    WHERE i.indrelid = c.conrelid AND i.indisvalid AND i.indpred IS NULL
+    WHERE i.indrelid = c.conrelid AND i.indisvalid
+      -- NULL refers to nothing, so an index without it serves the foreign key as well.
+      AND coalesce(pg_get_expr(i.indpred, i.indrelid), '(a IS NOT NULL)')
+        ~ '^\\(\\w+ IS NOT NULL\\)$'
       AND (SELECT array_agg(k ORDER BY k)
            FROM unnest((i.indkey::int2[])[0:cardinality(c.conkey) - 1]) k)
         = (SELECT array_agg(k ORDER BY k) FROM unnest(c.conkey) k)

@@ -36,6 +36,13 @@ CREATE TABLE events (id bigint, at date NOT NULL, user_id bigint) PARTITION BY R
 CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
 CREATE TABLE events_2 PARTITION OF events FOR VALUES FROM ('2021-01-01') TO ('2022-01-01');
 ALTER TABLE orders ADD CONSTRAINT orders_total_there CHECK (total IS NOT NULL) NOT VALID;
+CREATE TABLE events_3 (id bigint, at date NOT NULL, user_id bigint);
+CREATE TABLE stays (id bigint, at date) PARTITION BY RANGE (at);
+CREATE TABLE stays_rest PARTITION OF stays DEFAULT;
+CREATE TABLE heap (id bigint, at date);
+CREATE UNIQUE INDEX heap_id ON heap (id);
+CREATE MATERIALIZED VIEW totals AS SELECT a, count(*) AS n FROM codes GROUP BY a;
+CREATE UNIQUE INDEX totals_a ON totals (a);
 CREATE TYPE tier AS ENUM ('low', 'high');
 """
 # More than one batch of a suggestion takes.
@@ -47,6 +54,9 @@ INSERT INTO links SELECT i, i, i FROM generate_series(1, 100) i;
 INSERT INTO plain SELECT i, 'p' FROM generate_series(1, 6000) i;
 INSERT INTO bills SELECT i, 5, 'new' FROM generate_series(1, 100) i;
 INSERT INTO events SELECT i, '2020-06-01', i FROM generate_series(1, 100) i;
+INSERT INTO events_3 SELECT i, '2022-06-01', i FROM generate_series(1, 100) i;
+INSERT INTO stays SELECT i, '2020-06-01' FROM generate_series(1, 100) i;
+INSERT INTO heap SELECT i FROM generate_series(1, 100) i;
 """
 APPLICATION = """
 INSERT INTO users (id, email, name, city, age) VALUES (%(n)s, 'new' || %(n)s, 'n', 'x', 3);
@@ -209,6 +219,40 @@ CASES = [
         "SELECT count(*) FROM orders WHERE id <= 6000",
         1,
         table="orders",
+    ),
+    Case(
+        "TB105",
+        "ALTER TABLE users ADD CONSTRAINT old CHECK (age > 0) NOT VALID, VALIDATE CONSTRAINT old",
+    ),
+    Case(
+        "TB105",
+        "ALTER TABLE events ATTACH PARTITION events_3 FOR VALUES FROM ('2022-01-01') TO"
+        " (date '2023-01-01')",
+        "events_3",
+    ),
+    Case(
+        "TB105",
+        "CREATE TABLE stays_1 PARTITION OF stays FOR VALUES FROM ('2022-01-01') TO ('2023-01-01')",
+        "stays_rest",
+    ),
+    Case("TB103", "ALTER TABLE heap ADD CONSTRAINT pk PRIMARY KEY USING INDEX heap_id", "heap"),
+    Case(
+        "TB103",
+        "ALTER TABLE heap ADD twice bigint NOT NULL GENERATED ALWAYS AS (id * 2) VIRTUAL",
+        "heap",
+    ),
+    Case("TB109", "REFRESH MATERIALIZED VIEW totals", "totals"),
+    Case(
+        "TB202",
+        "ALTER TABLE orders ADD note text, VALIDATE CONSTRAINT orders_total_there",
+        "orders",
+    ),
+    other(
+        "TB111",
+        "ALTER DOMAIN amount SET NOT NULL",
+        "SELECT convalidated FROM pg_constraint WHERE contypid = 'amount'::regtype",
+        True,
+        table="bills",
     ),
     Case("TB302", "CREATE INDEX CONCURRENTLY IF NOT EXISTS users_age_idx ON users (age)"),
     Case("TB303", "CREATE INDEX CONCURRENTLY ON users (age)"),

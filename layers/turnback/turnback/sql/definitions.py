@@ -70,6 +70,7 @@ def column_of(node: Node) -> Column:
         filled=written.name in SERIALS or bool(inner.keys() & _FILLED),
         computed_from=tuple(column_refs(inner.get("CONSTR_GENERATED", {}).get("raw_expr"))),
         collation=dotted(node.get("collClause", {}).get("collname", ())),
+        virtual=inner.get("CONSTR_GENERATED", {}).get("generated_kind") == "v",
     )
 
 

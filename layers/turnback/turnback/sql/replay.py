@@ -180,8 +180,19 @@ def _create(schema: Schema, tree: Node, born: str, needs: frozenset[Named] = fro
     parents = tuple(table_name(item["RangeVar"]) for item in tree.get("inhRelations", ()))
     if of := tree.get("ofTypename"):
         needs |= {Named("OBJECT_TYPE", dotted(of["names"]))}
-    default = bool(tree.get("partbound", {}).get("is_default"))
-    table = Table(name, born, "partspec" in tree, parents=parents, is_default=default, needs=needs)
+    table = Table(
+        name,
+        born,
+        "partspec" in tree,
+        parents=parents,
+        needs=needs,
+        partition_key=tuple(
+            item["PartitionElem"].get("name")
+            for item in tree.get("partspec", {}).get("partParams", ())
+        ),
+        is_default=bool(tree.get("partbound", {}).get("is_default")),
+        unlogged=tree["relation"].get("relpersistence") == "u",
+    )
     elements = tree.get("tableElts", ())
     for element in elements:
         if column := element.get("ColumnDef"):
@@ -249,6 +260,8 @@ def _altered(table: Table, command: Node) -> Table:
             return table if known else _with_column(table, node)
         case "AT_DropColumn":
             return _without_column(table, name)
+        case "AT_SetLogged" | "AT_SetUnLogged":
+            return replace(table, unlogged=command["subtype"] == "AT_SetUnLogged")
         case "AT_EnableRowSecurity" | "AT_DisableRowSecurity":
             return replace(table, row_security=command["subtype"] == "AT_EnableRowSecurity")
         case "AT_AddConstraint" if kind == "Constraint":

@@ -36,6 +36,7 @@ class Column:
     Attributes:
         filled: whether a default, an identity or an expression fills it.
         computed_from: the columns that a generated column's expression names.
+        virtual: whether it is computed when it is read, and not stored.
         collation: the one it is declared with, if any.
     """
 
@@ -45,6 +46,7 @@ class Column:
     filled: bool = False
     computed_from: tuple[str, ...] = ()
     collation: str = ""
+    virtual: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,9 @@ class Table:
         born: path of the script that made it.
         partitioned: whether its rows are in partitions.
         parents: the tables it inherits from, or is a partition of.
+        partition_key: the columns that partitions are chosen by; None for an expression.
         is_default: whether it is the default partition.
+        unlogged: whether it is UNLOGGED.
         needs: the type that it is of, its foreign server, and the functions of its triggers.
         triggers: by name, the columns that each one's OF and WHEN name.
         policies: by name, the columns that each one's expressions name.
@@ -128,7 +132,9 @@ class Table:
     triggers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     policies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     row_security: bool = False
+    partition_key: tuple[str | None, ...] = ()
     is_default: bool = False
+    unlogged: bool = False
     needs: frozenset[Named] = frozenset()
 
     def column(self, name: str) -> Column | None:
@@ -339,6 +345,12 @@ class Schema:
     def find(self, name: str) -> Table | None:
         """The table of this name, if a script made it."""
         return self.tables.get(name)
+
+    def with_type(self, name: str) -> Iterator[Table]:
+        """The tables with a column of this type or domain."""
+        for table in self.tables.values():
+            if any(column.type.name == name for column in table.columns.values()):
+                yield table
 
     def owner_of_index(self, name: str) -> Table | None:
         """The table that has an index or a key of this name."""

@@ -21,6 +21,7 @@ from turnback.sql.lint.rules.data import data_rules
 from turnback.sql.lint.rules.design import design_rules
 from turnback.sql.lint.rules.indexes import foreign_keys_without_index, index_rules
 from turnback.sql.lint.rules.names import name_rules
+from turnback.sql.lint.rules.partitions import partition_rules
 from turnback.sql.lint.rules.rewrites import rewrite_rules
 from turnback.sql.lint.rules.rollback import empty_rollback
 from turnback.sql.lint.rules.scans import scan_rules
@@ -111,6 +112,7 @@ def _in_script(found: Sequence[LintStep]) -> Iterator[Finding]:
         yield from index_rules(step)
         yield from scan_rules(step)
         yield from rewrite_rules(step)
+        yield from partition_rules(step)
         yield from data_rules(step)
         yield from column_rules(step)
         yield from name_rules(step)

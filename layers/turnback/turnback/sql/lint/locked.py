@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from turnback.sql.lint.step import LintStep
+from turnback.sql.lint.work import reads_rows
 from turnback.sql.locks import ACCESS_EXCLUSIVE, SHARE, SHARE_ROW, TableLock, locks_of
 from turnback.sql.tables import Constraint, Schema, Table
 from turnback.sql.tree import (
@@ -66,9 +67,9 @@ def _requests(step: LintStep) -> Locked:
             emptied = [name for lock in named for name in _with_heirs(schema, _name(lock))]
             for name in schema.truncated_with(emptied):
                 yield from ((one, ACCESS_EXCLUSIVE) for one in _with_heirs(schema, name))
-        case "AlterDomainStmt" if _reads_rows(tree):
+        case "AlterDomainStmt" if reads_rows(tree):
             domain = dotted(tree["typeName"])
-            yield from ((table.name, SHARE) for table in _with_type(schema, domain))
+            yield from ((table.name, SHARE) for table in schema.with_type(domain))
 
 
 def _finds_nothing(schema: Schema, step: LintStep) -> bool:
@@ -238,7 +239,8 @@ def _altered(schema: Schema, tree: Node) -> Locked:
                     yield from _pointing(schema, table.name, frozenset(item.columns))
             case "AT_AlterConstraint" if node.get("alterEnforceability"):
                 changed = (c for c in table.constraints if c.name == node["conname"])
-                yield from _targets(schema, changed)
+                level = SHARE_ROW if node.get("is_enforced") else ACCESS_EXCLUSIVE
+                yield from _targets(schema, changed, level)
 
 
 def _dropped(schema: Schema, tree: Node, *, cascade: bool) -> Locked:
@@ -255,7 +257,7 @@ def _dropped(schema: Schema, tree: Node, *, cascade: bool) -> Locked:
         elif what == "OBJECT_VIEW":
             yield from _materialized(schema, name)
         elif what in _TYPES:
-            yield from ((table.name, ACCESS_EXCLUSIVE) for table in _with_type(schema, name))
+            yield from ((table.name, ACCESS_EXCLUSIVE) for table in schema.with_type(name))
             yield from _of_type(schema, name)
         else:
             yield from _needing(schema, Named(what, name))
@@ -269,17 +271,3 @@ def _needing(schema: Schema, named: Named) -> Locked:
 
 def _of_type(schema: Schema, name: str) -> Locked:
     return _needing(schema, Named("OBJECT_TYPE", name))
-
-
-def _with_type(schema: Schema, name: str) -> Iterator[Table]:
-    for table in schema.tables.values():
-        if any(column.type.name == name for column in table.columns.values()):
-            yield table
-
-
-def _reads_rows(tree: Node) -> bool:
-    """Whether a change of a domain reads the rows of the columns that are of it."""
-    added = tree.get("def", {}).get("Constraint", {})
-    return tree["subtype"] in ("O", "V") or (
-        tree["subtype"] == "C" and not added.get("skip_validation")
-    )

@@ -176,8 +176,33 @@ def filled(step: LintStep, column: str) -> list[File]:
     return [[not_valid(step, node, called)], [validate(step, called)], [set_not_null, drop]]
 
 
-def not_null(step: LintStep, column: str) -> str:
-    return files(*filled(step, column))
+def not_null(step: LintStep, item: SlowWork) -> str:
+    """Of a column that is there, a new virtual one, or one of a primary key on an index."""
+    *before, last = filled(step, item.column)
+    if item.constraint:
+        last = [*last, f"{step.statement.sql};"]
+    elif item.node and "colname" in item.node:
+        before = [[add_column(step, item.node, "CONSTR_NOTNULL")], *before]
+    return files(*before, last)
+
+
+def on(step: LintStep, table: str) -> LintStep:
+    """The statement, with another table as its own."""
+    schema, _, plain = table.rpartition(".")
+    relation = {"relname": plain, "inh": True, "relpersistence": "p"}
+    relation |= {"schemaname": schema} if schema else {}
+    tree = {**step.tree, "relation": relation}
+    return replace(step, statement=replace(step.statement, tree=tree), known={})
+
+
+def partition(step: LintStep, item: SlowWork, test: Node) -> str:
+    """A CHECK that proves the bounds of a partition, before the statement that needs it."""
+    inner = on(step, item.table)
+    called = free_name(inner, item.table.rpartition(".")[2], "bounds")
+    node = {"contype": "CONSTR_CHECK", "raw_expr": test, "is_enforced": True}
+    drop = alter(inner, {"subtype": "AT_DropConstraint", "name": called})
+    add, proof = not_valid(inner, node, called), validate(inner, called)
+    return files([add], [proof], [f"{step.statement.sql};", drop])
 
 
 def foreign(step: LintStep, item: SlowWork) -> str:
@@ -207,12 +232,8 @@ def _foreign_by_partition(step: LintStep, node: Node, called: str) -> list[File]
     parent = table_name(step.tree["relation"])
     added: list[str] = []
     checked: list[str] = []
-    for partition in step.schema.heirs.get(parent, ()) or ("PARTITION",):
-        schema, _, plain = partition.rpartition(".")
-        relation = {"relname": plain, "inh": True, "relpersistence": "p"}
-        relation |= {"schemaname": schema} if schema else {}
-        tree = {**step.tree, "relation": relation}
-        inner = replace(step, statement=replace(step.statement, tree=tree), known={})
+    for heir in step.schema.heirs.get(parent, ()) or ("PARTITION",):
+        inner = on(step, heir)
         added.append(not_valid(inner, node, called))
         checked.append(validate(inner, called))
     whole = {**node, "conname": called}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from turnback.sql.blocks import embedded
@@ -14,6 +14,7 @@ from turnback.sql.definitions import (
     rewrites,
     type_of,
 )
+from turnback.sql.lint.batch import is_batch
 from turnback.sql.lint.step import LintStep
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.statements import split
@@ -40,8 +41,8 @@ class SlowWork:
 
     Attributes:
         kind: ``index``, ``not_null``, ``foreign``, ``check``, ``unique``, ``validate``, ``type``,
-            ``default``, ``rows`` (that are changed), ``copy``,
-            ``refresh``.
+            ``default``, ``rewrite``, ``partition``, ``domain``, ``rows`` (that are changed),
+            ``copy``, ``refresh``.
         table: whose rows.
         does: in words, as "builds an index on users".
         at: where, in the parser's bytes; None for the statement's beginning.
@@ -59,13 +60,28 @@ class SlowWork:
     constraint: Constraint | None = None
 
 
-def slow_work(step: LintStep) -> Iterator[SlowWork]:
-    """What the statement does to every row of tables that were there before."""
+def slow_work(step: LintStep, filled: Collection[str] = ()) -> Iterator[SlowWork]:
+    """What the statement does to every row of tables that were there before.
+
+    Args:
+        filled: tables that were not, and have rows by now.
+    """
     # Several rules ask.
     if "slow" not in step.known:
-        step.known["slow"] = [item for item in _all(step) if step.in_use(item.table)]
-    found: list[SlowWork] = step.known["slow"]
-    yield from found
+        step.known["slow"] = list(_all(step))
+    for item in step.known["slow"]:
+        if step.in_use(item.table) or item.table in filled:
+            yield item
+
+
+def filled_by(step: LintStep) -> str:
+    """The new table that the statement copies rows into; empty without one."""
+    tree = step.tree
+    if not any(item.kind in ("copy", "rows") for item in slow_work(step)):
+        return ""
+    into = tree.get("into") or tree.get("intoClause") or {"rel": tree.get("relation")}
+    table = table_name(into["rel"]) if into["rel"] else ""
+    return "" if step.in_use(table) else table
 
 
 def _all(step: LintStep) -> Iterator[SlowWork]:
@@ -75,18 +91,90 @@ def _all(step: LintStep) -> Iterator[SlowWork]:
             table = table_name(tree["relation"])
             if not _is_there_or_empty(step, table):
                 yield SlowWork("index", table, f"builds an index on {table}", node=tree)
-        case "AlterTableStmt" if tree.get("objtype", "OBJECT_TABLE") == "OBJECT_TABLE":
+        case "AlterTableStmt" if tree.get("objtype") == "OBJECT_INDEX":
+            yield from _index_moved(step)
+        case "AlterTableStmt" if tree.get("objtype", "OBJECT_TABLE") in _TABLES:
             yield from _altered(step)
-        case "DoStmt":
-            yield from _in_block(step)
-        case "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" | "CreateTableAsStmt":
-            yield from _rows(step)
-        case "SelectStmt" if "withClause" in tree or "intoClause" in tree:
-            yield from _rows(step)
+        case "AlterDomainStmt" if reads_rows(tree):
+            yield from _of_domain(step)
+        case "CreateStmt" if "partbound" in tree:
+            parent = table_name(tree["inhRelations"][0]["RangeVar"])
+            yield from _for_bounds(step, parent, tree["partbound"])
         case "RefreshMatViewStmt":
             table = table_name(tree["relation"])
             if not tree.get("skipData"):
                 yield SlowWork("refresh", table, f"recomputes {table}")
+        case _:
+            yield from _changes(step)
+
+
+def _changes(step: LintStep) -> Iterator[SlowWork]:
+    """What reads or writes the rows of tables that stay as they are."""
+    match step.kind:
+        case "AlterTableMoveAllStmt":
+            every = f"all that is in the tablespace {step.tree['orig_tablespacename']}"
+            yield SlowWork("rewrite", every, f"copies {every}")
+        case "DoStmt":
+            yield from _in_block(step)
+        case "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" | "CreateTableAsStmt":
+            yield from _rows(step)
+        case "SelectStmt" if "withClause" in step.tree or "intoClause" in step.tree:
+            yield from _rows(step)
+
+
+def _of_domain(step: LintStep) -> Iterator[SlowWork]:
+    domain = dotted(step.tree["typeName"])
+    for table in step.schema.with_type(domain):
+        does = f"reads every row of {table.name} for the domain {domain}"
+        yield SlowWork("domain", table.name, does)
+
+
+_TABLES = ("OBJECT_TABLE", "OBJECT_MATVIEW")
+
+
+def _index_moved(step: LintStep) -> Iterator[SlowWork]:
+    """An index that goes to another tablespace is copied under its lock; its parts are not."""
+    index = table_name(step.tree["relation"])
+    owner = step.schema.owner_of_index(index)
+    moves = any(command["subtype"] == "AT_SetTableSpace" for command in commands(step.tree))
+    if moves and not (owner and owner.partitioned):
+        yield SlowWork("rewrite", owner.name if owner else index, f"copies the index {index}")
+
+
+def reads_rows(tree: Node) -> bool:
+    """Whether a change of a domain reads the rows of the columns that are of it."""
+    added = tree.get("def", {}).get("Constraint", {})
+    return tree["subtype"] in ("O", "V") or (
+        tree["subtype"] == "C" and not added.get("skip_validation")
+    )
+
+
+def _for_bounds(step: LintStep, parent: str, bound: Node, child: str = "") -> Iterator[SlowWork]:
+    """What is read for a new partition's bounds: its own rows, and those of the default one.
+
+    A validated CHECK on the columns of the key is taken for the proof that PostgreSQL looks for.
+    """
+    table = step.table(parent)
+    others = [known for heir in step.schema.heirs.get(parent, ()) if (known := step.table(heir))]
+    if child and (others or not bound.get("is_default")) and not _proven(step, table, child):
+        does = f"reads every row of {child} for the bounds of the partition"
+        yield SlowWork("partition", child, does, bound.get("location"), bound)
+    for known in others:
+        if known.is_default and not _proven(step, table, known.name, default=True):
+            does = f"reads every row of {known.name} for those of the new partition"
+            yield SlowWork("partition", known.name, does, bound.get("location"), bound)
+
+
+def _proven(step: LintStep, parent: Table | None, child: str, *, default: bool = False) -> bool:
+    known, key = step.table(child), parent.partition_key if parent else ()
+    return (
+        known is not None
+        and any(
+            item.kind == "check" and item.validated and set(key) <= set(item.columns)
+            for item in known.constraints
+        )
+        and (default or all(column and known.never_null(column) for column in key))
+    )
 
 
 def _rows(step: LintStep) -> Iterator[SlowWork]:
@@ -159,43 +247,88 @@ def _altered(step: LintStep) -> Iterator[SlowWork]:
     gone = {c["name"] for c in commands(step.tree) if c["subtype"] == "AT_DropConstraint"}
     kept = tuple(item for item in table.constraints if item.name not in gone)
     table = replace(table, constraints=kept)
+    validated = {
+        command["name"]
+        for command in commands(step.tree)
+        if command["subtype"] == "AT_ValidateConstraint"
+    }
+    added = {definition(command)[1].get("conname") for command in commands(step.tree)}
     # A check that an earlier subcommand of the same statement validates is of no help: PostgreSQL
     # reads the rows after all of them.
     for command in commands(step.tree):
         kind, node = definition(command)
-        at = node.get("location")
         match command["subtype"]:
             case "AT_SetNotNull" if not table.never_null(command["name"]):
                 column = command["name"]
                 does = f"reads every row of {name} for NULL in {column}"
                 yield SlowWork("not_null", name, does, column=column)
-            case "AT_ValidateConstraint":
+            case "AT_ValidateConstraint" if command["name"] not in added:
                 does = f"reads every row of {name} for the constraint {command['name']}"
                 yield SlowWork("validate", name, does)
             case "AT_AddConstraint" if kind == "Constraint":
-                yield from _constraint(table, node)
+                yield from _constraint(table, node, validated)
+            case "AT_AlterConstraint" if node.get("alterEnforceability"):
+                yield from _enforced(table, node)
+            case "AT_AttachPartition":
+                yield from _for_bounds(step, name, node["bound"], table_name(node["name"]))
             case "AT_AddColumn" if kind == "ColumnDef":
                 yield from _column(step, table, node)
             case "AT_AlterColumnType" if kind == "ColumnDef":
-                column = command["name"]
-                known = table.column(column)
-                new, collation = (
-                    type_of(node["typeName"]),
-                    dotted(node.get("collClause", {}).get("collname", ())),
-                )
-                if rewrites(known.type if known else None, node, column):
-                    yield SlowWork("type", name, f"rewrites {name}", at, node, column)
-                elif known and table.depends_on(column, known.type, new, collation):
-                    does = f"reads every row of {name} for the checks and indexes on {column}"
-                    yield SlowWork("type", name, does, at, node, column)
-            case "AT_SetUnLogged" | "AT_SetLogged" | "AT_SetTableSpace" | "AT_SetAccessMethod":
+                yield from _retyped(table, command["name"], node)
+            case subtype if _rewrites(table, subtype, command.get("name", "")):
                 yield SlowWork("rewrite", name, f"rewrites {name}")
 
 
-def _constraint(table: Table, node: Node) -> Iterator[SlowWork]:
-    if node.get("skip_validation") or node.get("indexname"):
-        return
+def _retyped(table: Table, column: str, node: Node) -> Iterator[SlowWork]:
+    at, known, new = node.get("location"), table.column(column), type_of(node["typeName"])
+    collation = dotted(node.get("collClause", {}).get("collname", ()))
+    if rewrites(known.type if known else None, node, column):
+        yield SlowWork("type", table.name, f"rewrites {table.name}", at, node, column)
+    elif known and table.depends_on(column, known.type, new, collation):
+        does = f"reads every row of {table.name} for the checks and indexes on {column}"
+        yield SlowWork("type", table.name, does, at, node, column)
+
+
+def _rewrites(table: Table, subtype: str, name: str) -> bool:
+    """Whether this subcommand writes the table anew, as far as the scripts tell."""
+    match subtype:
+        case "AT_SetExpression":
+            column = table.column(name)
+            return not (column and column.virtual)
+        case "AT_SetLogged":
+            return table.unlogged or not table.born
+        case "AT_SetUnLogged":
+            return not table.unlogged
+        case "AT_SetTableSpace" | "AT_SetAccessMethod":
+            # PostgreSQL's own access method is the one that a table has unless it says another.
+            same = subtype == "AT_SetAccessMethod" and name in ("", "heap")
+            return not table.partitioned and not same
+    return False
+
+
+def _enforced(table: Table, node: Node) -> Iterator[SlowWork]:
+    for item in table.constraints:
+        if item.name == node["conname"] and item.references and node.get("is_enforced"):
+            does = f"looks up every row of {table.name} in {item.references}"
+            yield SlowWork("foreign", table.name, does, constraint=item)
+
+
+def _constraint(table: Table, node: Node, validated: Collection[str]) -> Iterator[SlowWork]:
+    """What a new constraint reads.
+
+    Args:
+        validated: those that the same statement validates.
+    """
     at, name = node.get("location"), table.name
+    if node.get("indexname"):
+        found = constraint_of(node, table)
+        for column in found.columns if found and found.kind == "primary" else ():
+            if not table.never_null(column):
+                does = f"reads every row of {name} for NULL in {column}"
+                yield SlowWork("not_null", name, does, at, column=column, constraint=found)
+        return
+    if node.get("skip_validation") and node.get("conname") not in validated:
+        return
     if node["contype"] == "CONSTR_NOTNULL":
         for column in strings(node.get("keys", ())):
             if not table.never_null(column):
@@ -221,11 +354,15 @@ def _column(step: LintStep, table: Table, node: Node) -> Iterator[SlowWork]:
     """A new column without a default is empty: a foreign key on it reads nothing, a check does."""
     inner = {item["contype"]: item for item in inline_constraints(node)}
     column, at = node["colname"], node.get("location")
-    stored = inner.get("CONSTR_GENERATED", {}).get("generated_kind") == "s"
+    kind = inner.get("CONSTR_GENERATED", {}).get("generated_kind")
     computed = volatile_call(inner.get("CONSTR_DEFAULT", {}).get("raw_expr"), step.schema)
     serial = type_of(node["typeName"]).name in SERIALS
-    if stored or serial or computed or "CONSTR_IDENTITY" in inner:
+    domain = judged_domain(step, node)
+    if kind == "s" or serial or computed or domain or "CONSTR_IDENTITY" in inner:
         yield SlowWork("default", table.name, f"rewrites {table.name}", at, node, column)
+    elif kind == "v" and "CONSTR_NOTNULL" in inner:
+        does = f"computes {column} of every row of {table.name}"
+        yield SlowWork("not_null", table.name, does, at, node, column)
     for kind, constraint in inner.items():
         found = constraint_of(constraint, table, column)
         if found is None or (kind == "CONSTR_FOREIGN" and "CONSTR_DEFAULT" not in inner):
@@ -240,87 +377,18 @@ def _column(step: LintStep, table: Table, node: Node) -> Iterator[SlowWork]:
         )
 
 
-# So many rows between two constants are no batch.
-_BATCH = 100_000
+def judged_domain(step: LintStep, column: Node) -> str:
+    """The domain of a new column whose default is volatile, or whose constraints see each value.
 
-
-def is_batch(tree: Node, table: Table | None) -> bool:
-    """Whether an UPDATE, a DELETE or a query is bounded, or finds no row.
-
-    By a LIMIT in a subquery that it chooses its rows from, by a range with both ends, by constants
-    for a whole unique key, by a small list of them, or by NULL in a column that has none.
-
-    Args:
-        table: the one whose rows it chooses, if a script made it.
+    Empty without one. Without a value, NOT NULL fails at once, which reads nothing.
     """
-    if _has_limit([tree.get(field) for field in ("fromClause", "usingClause", "withClause")]):
-        return True
-    where = tree.get("whereClause")
-    if where is None:
-        return False
-    equal, lower, upper = set[str](), set[str](), set[str]()
-    for part in _parts(where):
-        if "CurrentOfExpr" in part or _limited(part) or _finds_nothing(part, table):
-            return True
-        _note(part.get("A_Expr", {}), equal, lower, upper)
-    if lower & upper:
-        return True
-    keys = table.unique_keys() if table else ()
-    return any(set(key) <= equal for key in keys)
-
-
-def _limited(part: Node) -> bool:
-    """``x IN (SELECT … LIMIT n)``, ``x = ANY (ARRAY(SELECT … LIMIT n))``: never NOT IN."""
-    if "SubLink" in part:
-        return part["SubLink"]["subLinkType"] == "ANY_SUBLINK" and _has_limit(part)
-    expression = part.get("A_Expr", {})
-    return strings(expression.get("name", ()))[-1:] == ["="] and _has_limit(expression["rexpr"])
-
-
-def _has_limit(node: object) -> bool:
-    return any("limitCount" in inner for _, inner in walk({"node": node}))
-
-
-def _finds_nothing(part: Node, table: Table | None) -> bool:
-    test = part.get("NullTest", {})
-    column = strings(test.get("arg", {}).get("ColumnRef", {}).get("fields", ()))[-1:]
-    known = table.column(column[0]) if table and column else None
-    return bool(known and known.not_null and test.get("nulltesttype") == "IS_NULL")
-
-
-def _parts(where: Node) -> list[Node]:
-    """The conditions that AND joins."""
-    inner = where.get("BoolExpr", {})
-    if inner.get("boolop") == "AND_EXPR":
-        return [part for item in inner["args"] for part in _parts(item)]
-    return [where]
-
-
-def _note(expression: Node, equal: set[str], lower: set[str], upper: set[str]) -> None:
-    fields = expression.get("lexpr", {}).get("ColumnRef", {}).get("fields", ())
-    column = (strings(fields) or [""])[-1]
-    if not column or "ColumnRef" in expression.get("rexpr", {}):
-        return
-    operator = (strings(expression.get("name", ())) or [""])[-1]
-    match expression.get("kind"), operator:
-        case "AEXPR_BETWEEN" | "AEXPR_BETWEEN_SYM", _:
-            ends = [_integer(item) for item in expression["rexpr"]["List"]["items"]]
-            if None in ends or (ends[1] or 0) - (ends[0] or 0) <= _BATCH:
-                lower.add(column)
-                upper.add(column)
-        case "AEXPR_IN" | "AEXPR_OP" | "AEXPR_OP_ANY", "=":
-            if not any(kind == "SelectStmt" for kind, _ in walk(expression.get("rexpr"))):
-                equal.add(column)
-        case "AEXPR_OP", "<" | "<=":
-            upper.add(column)
-        case "AEXPR_OP", ">" | ">=":
-            lower.add(column)
-
-
-def _integer(node: Node) -> int | None:
-    """A constant number; None for anything else."""
-    constant = node.get("A_Const", {})
-    if "ival" in constant:
-        return int(constant["ival"].get("ival", 0))
-    value = constant.get("fval", {}).get("fval", "")
-    return int(value) if value.isdigit() else None
+    given = {item["contype"]: item.get("raw_expr") for item in inline_constraints(column)}
+    written = type_of(column["typeName"])
+    domain, default = step.schema.domains.get(written.name), given.get("CONSTR_DEFAULT")
+    while domain and not written.array:
+        default = default or domain.default
+        required = domain.not_null and default is not None
+        if domain.checked or required or volatile_call(domain.default, step.schema):
+            return written.name
+        domain = step.schema.domains.get(domain.type.name)
+    return ""

@@ -9,7 +9,7 @@ from turnback.sql.definitions import SERIALS, type_of
 from turnback.sql.lint import suggest
 from turnback.sql.lint.model import Finding
 from turnback.sql.lint.step import LintStep
-from turnback.sql.lint.work import SlowWork, slow_work
+from turnback.sql.lint.work import SlowWork, judged_domain, slow_work
 from turnback.sql.lint.writing import all_wait, dotted_name, type_sql
 from turnback.sql.tree import commands, definition, inline_constraints, table_name, walk
 from turnback.sql.volatility import is_known, volatile_call
@@ -19,6 +19,11 @@ def rewrite_rules(step: LintStep) -> Iterator[Finding]:
     """TB106 to TB109."""
     if step.kind in ("VacuumStmt", "ClusterStmt"):
         yield from _rewritten(step)
+    for item in slow_work(step):
+        if item.kind == "rewrite":
+            yield _anew(step, item)
+        elif item.kind == "refresh" and not step.tree.get("concurrent"):
+            yield _refreshed(step, item)
     if step.kind != "AlterTableStmt":
         return
     yield from _refused(step)
@@ -112,8 +117,11 @@ def _default(step: LintStep, item: SlowWork) -> Finding:
         what = f"a {written} column"
     elif called:
         what = f"filled by {called}()"
+    elif judged_domain(step, item.node):
+        what = f"of the domain {written}, which has constraints or a volatile default"
     else:
         what = "a stored generated column"
+    of_domain = bool(judged_domain(step, item.node)) and not called
     sure = not called or is_known(called) or called in step.schema.functions
     unless = "" if sure else f" (unless {called}() is STABLE or IMMUTABLE)"
     return step.finding(
@@ -121,9 +129,42 @@ def _default(step: LintStep, item: SlowWork) -> Finding:
         f"{item.table}.{item.column} is {what}: its values rewrite the table{unless}.",
         why=f"PostgreSQL rewrites every row of {item.table} under an AccessExclusiveLock. "
         f"{all_wait(item.table)}: minutes for a few gigabytes. A constant default, or "
-        "none, touches no row.",
-        safer=partial(suggest.volatile_default, step, item),
+        "none, touches no row."
+        + (
+            " A column of the domain's own type does not either, with the CHECK as a NOT VALID "
+            "constraint of the table."
+            if of_domain
+            else ""
+        ),
+        safer="" if of_domain else partial(suggest.volatile_default, step, item),
         at=item.at,
+    )
+
+
+def _anew(step: LintStep, item: SlowWork) -> Finding:
+    words = "ALTER INDEX" if step.tree.get("objtype") == "OBJECT_INDEX" else "ALTER TABLE"
+    return step.finding(
+        "TB109",
+        f"This {words} {item.does}.",
+        why=f"It is written anew under an AccessExclusiveLock. {all_wait(item.table)}: minutes for "
+        "a few gigabytes. There is no way to do it beside those who use it: choose a quiet hour, "
+        "and waive the rule with that reason. For another tablespace pg_repack locks only for an "
+        "instant, and a new index can be built there with CREATE INDEX CONCURRENTLY.",
+    )
+
+
+def _refreshed(step: LintStep, item: SlowWork) -> Finding:
+    view, known = dotted_name(item.table), step.table(item.table)
+    unique = known is not None and any(
+        index.unique and not index.is_special for index in known.indexes
+    )
+    return step.finding(
+        "TB109",
+        f"REFRESH MATERIALIZED VIEW of {item.table} without CONCURRENTLY.",
+        why=f"Its query runs under an AccessExclusiveLock. Whoever reads {item.table} waits until "
+        "it is done. With CONCURRENTLY nobody waits who reads; the view needs a UNIQUE index on "
+        "plain columns for it, and rows from an earlier REFRESH.",
+        safer=f"REFRESH MATERIALIZED VIEW CONCURRENTLY {view};" if unique else "",
     )
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from turnback.sql.lint import suggest
 from turnback.sql.lint.model import Finding
 from turnback.sql.lint.step import LintStep
-from turnback.sql.lint.work import SlowWork, slow_work
+from turnback.sql.lint.work import SlowWork, reads_rows, slow_work
 from turnback.sql.lint.writing import all_wait, dotted_name
 from turnback.sql.tree import dotted
 
@@ -24,26 +24,40 @@ def scan_rules(step: LintStep) -> Iterator[Finding]:
             case "not_null":
                 yield _not_null(step, item)
             case "foreign":
-                yield _foreign(step, item)
+                yield foreign_at_once(step, item)
             case "check":
                 yield _check(step, item)
 
 
 def _not_null(step: LintStep, item: SlowWork) -> Finding:
+    what = f"SET NOT NULL on {item.table}.{item.column}"
+    if item.constraint:
+        what = f"The primary key {item.constraint.name} makes {item.table}.{item.column} NOT NULL"
+    elif item.node:
+        what = f"The new column {item.table}.{item.column} is virtual and NOT NULL"
     return step.finding(
         "TB103",
-        f"SET NOT NULL on {item.table}.{item.column} without a validated CHECK.",
+        f"{what} without a validated CHECK.",
         why=f"PostgreSQL reads every row of {item.table} under an AccessExclusiveLock. "
         f"{all_wait(item.table)}: seconds for each gigabyte. A validated CHECK is proof "
         "enough, and validating it blocks nobody.",
-        safer=partial(suggest.not_null, step, item.column),
+        safer=partial(suggest.not_null, step, item),
         at=item.at,
     )
 
 
-def _foreign(step: LintStep, item: SlowWork) -> Finding:
+def foreign_at_once(step: LintStep, item: SlowWork) -> Finding:
+    """TB104."""
     assert item.constraint
     key = item.constraint
+    if item.node is None:
+        return step.finding(
+            "TB104",
+            f"The foreign key {key.name} of {item.table} validates at once.",
+            why=f"ENFORCED looks up every row of {item.table} in {key.references}; whoever writes "
+            "to either table waits meanwhile. Drop the constraint, add it again as NOT VALID, and "
+            "VALIDATE it in a later migration: that keeps no writer out.",
+        )
     return step.finding(
         "TB104",
         f"The foreign key {key.name} of {item.table} validates at once.",
@@ -69,7 +83,7 @@ def _check(step: LintStep, item: SlowWork) -> Finding:
 
 def _domain(step: LintStep) -> Iterator[Finding]:
     constraint = step.tree.get("def", {}).get("Constraint", {})
-    if not constraint or constraint.get("skip_validation"):
+    if step.tree["subtype"] not in ("C", "O") or not reads_rows(step.tree):
         return
     plain = dotted(step.tree["typeName"])
     columns = [column for table in step.schema.tables.values() for column in table.columns.values()]

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from turnback.sql.lint import suggest
 from turnback.sql.lint.locked import locks
 from turnback.sql.lint.model import Finding
+from turnback.sql.lint.rules.scans import foreign_at_once
 from turnback.sql.lint.step import LintStep
-from turnback.sql.lint.work import SlowWork, slow_work
+from turnback.sql.lint.work import SlowWork, filled_by, slow_work
 from turnback.sql.locks import ACCESS_EXCLUSIVE, SHARE_ROW
 from turnback.sql.tree import (
     Node,
+    commands,
     constants,
     dotted,
     relations,
@@ -21,18 +23,22 @@ from turnback.sql.tree import (
 )
 
 # Work that a rule of the 1xx group reports: once that is fixed, it is slow no more.
-_FOUND_ELSEWHERE = {"index", "not_null", "foreign", "check", "type", "unique", "default"}
+_FOUND_ELSEWHERE = {
+    *("index", "not_null", "foreign", "check", "type", "unique", "default"),
+    *("rewrite", "partition", "domain"),
+}
 _NO_CHANGE = ("VariableSetStmt", "SelectStmt")
 
 
 def transaction_rules(found: Sequence[LintStep]) -> Iterator[Finding]:
-    """TB201, TB202, TB204 and TB205, over all statements of a script."""
+    """TB201, TB202, TB204, TB205, and TB104 for a table that the same script fills."""
     if not found:
         return
     if found[0].context.in_transaction:
         yield from _strong_after_slow(found)
         yield from _slow_under_strong(found)
         yield from _enum_values(found)
+        yield from _keys_of_filled(found)
     else:
         yield from _mixed(found)
 
@@ -79,6 +85,10 @@ def _slow_under_strong(found: Sequence[LintStep]) -> Iterator[Finding]:
             table = max(strong, key=lambda name: held[name])
             yield _slow_finding(step, own[0], table, held[table], since[table])
         locked = locks(step)
+        for item in own:
+            level = locked.get(item.table, 0)
+            if item.kind == "validate" and level >= SHARE_ROW and item.table not in strong:
+                yield _own_finding(step, item, level)
         for table, level in locked.items():
             if level > held.get(table, 0):
                 since[table] = step
@@ -96,6 +106,31 @@ def _slow_finding(
         f"with {item.table}.",
         safer=suggest.apart([[since], [step]]),
     )
+
+
+def _own_finding(step: LintStep, item: SlowWork, level: int) -> Finding:
+    every = commands(step.tree)
+    last = [command for command in every if command["subtype"] == "AT_ValidateConstraint"]
+    first = [command for command in every if command not in last]
+    return step.finding(
+        "TB202",
+        f"This {item.does} under the lock of its other subcommands.",
+        why=f"ALTER TABLE takes the strongest lock that one of its subcommands needs, so "
+        f"{blocks(level)} of {item.table} wait while every row is read. Alone, VALIDATE keeps "
+        "nobody out.",
+        safer=suggest.files([suggest.alter(step, *first)], [suggest.alter(step, *last)]),
+    )
+
+
+def _keys_of_filled(found: Sequence[LintStep]) -> Iterator[Finding]:
+    """Foreign keys whose table is new, but has so many rows that its target is locked for long."""
+    filled = set[str]()
+    for step in found:
+        for item in slow_work(step, filled):
+            key = item.constraint
+            if item.table in filled and key and key.references and step.in_use(key.references):
+                yield foreign_at_once(step, item)
+        filled.add(filled_by(step))
 
 
 def _hold(held: dict[str, int], locked: dict[str, int]) -> None:
