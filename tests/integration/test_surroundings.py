@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,16 +14,16 @@ import psycopg
 import pytest
 from turnback.engine.session.connection import connect
 from turnback.engine.session.events import Options
-from turnback.errors import ConfigurationError, SnapshotFailed
+from turnback.errors import ConfigurationError, OutOfSpace, SnapshotFailed
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
-from turnback.migrations.checksums import scripts_of
+from turnback.migrations.checksums import rollbacks_of, scripts_of
 from turnback.migrations.discovery import load_project
 from turnback.recovery.dumps.schemas import dump_schemas
 from turnback.recovery.endpoint import Endpoint
 from turnback.rehearsal.proof import rehearse
 from turnback.rehearsal.rights import AUTHENTICATION
-from turnback.rehearsal.shadow import PREFIX, Shadow
+from turnback.rehearsal.shadow import PREFIX, Shadow, refuse_full_disk
 from turnback.rehearsal.surroundings import Surroundings, read_surroundings
 from turnback.rehearsal.verdict import Rehearsed
 
@@ -45,6 +47,7 @@ CREATE TABLE storage.buckets (id text PRIMARY KEY, owner uuid REFERENCES auth.us
 CREATE TABLE storage.objects (id uuid PRIMARY KEY, bucket text REFERENCES storage.buckets);
 ALTER TABLE storage.objects ENABLE ROW LEVEL SECURITY;
 CREATE POLICY all_of_it ON storage.objects TO service_role USING (true);
+GRANT USAGE ON SCHEMA auth, storage TO anon; GRANT SELECT ON storage.buckets TO anon;
 CREATE SCHEMA unnamed; CREATE TABLE unnamed.t ();
 """
 PROFILES = {
@@ -114,12 +117,29 @@ def shadow() -> Iterator[Shadow]:
         yield Shadow.on_throw_away(found.url())
 
 
+# What it takes away from the platform, and its rollback makes again.
+TAKES = {
+    "sql/0001_take.sql": "DROP POLICY all_of_it ON storage.objects;"
+    "ALTER TABLE auth.users DROP COLUMN factor; ALTER TABLE auth.users RENAME email TO mail;"
+    "DROP FUNCTION auth.uid(); REVOKE SELECT ON storage.buckets FROM anon;",
+    "rollback/0001_rollback.sql": "GRANT SELECT ON storage.buckets TO anon;"
+    "CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE AS "
+    "$$ SELECT nullif(current_setting('request.jwt.claim.sub', true), '')::uuid $$;"
+    "ALTER TABLE auth.users RENAME mail TO email;"
+    "ALTER TABLE auth.users ADD COLUMN factor auth.factor;"
+    "CREATE POLICY all_of_it ON storage.objects TO service_role USING (true);",
+}
+
+
 def surroundings(database: str, folder: Path) -> Surroundings:
     project = load_project(folder)
     with connect(database, application_name="test", options=Options()) as connection:
         scripts = (one.sql for one in scripts_of(project))
         return read_surroundings(
-            connection, scripts, partial(dump_schemas, Endpoint.from_url(database))
+            connection,
+            scripts,
+            partial(dump_schemas, Endpoint.from_url(database)),
+            rollbacks=rollbacks_of(project),
         )
 
 
@@ -203,6 +223,40 @@ def test_what_cannot_be_had_is_named(shadow: Shadow, project_factory: ProjectFac
     assert "setting TimeZone = Mars/Olympus" in said
 
 
+def test_an_extension_has_the_version_of_the_target_or_is_named(
+    database: str, shadow: Shadow, project_factory: ProjectFactory
+) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION citext VERSION '1.5'")
+    folder = project_factory(GRANT)
+    target = surroundings(database, folder)
+    assert target.versions == {"citext": "1.5"}
+    shadow.surroundings = replace(
+        target,
+        extensions={**target.extensions, "hstore": "public"},
+        versions={**target.versions, "hstore": "0.9"},
+    )
+    try:
+        with shadow.database() as made, psycopg.connect(made) as connection:
+            query = "SELECT extname, extversion FROM pg_extension ORDER BY 1"
+            found = dict(connection.execute(query).fetchall())
+    finally:
+        shadow.surroundings = None
+    assert found["citext"] == "1.5"
+    assert shadow.missing == [
+        f"extension hstore 0.9 of the target is version {found['hstore']} in the shadow database"
+    ]
+
+
+def test_without_room_for_the_shadow_nothing_is_started(
+    project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2**20))
+    with pytest.raises(OutOfSpace, match=r"the shadow database needs [0-9,]+ bytes in .*1,048,576"):
+        refuse_full_disk(load_project(project_factory(GRANT)))
+
+
 def test_on_a_server_of_ones_own_the_roles_are_removed_again(
     admin: psycopg.Connection, server: EmbeddedServer, project_factory: ProjectFactory
 ) -> None:
@@ -237,6 +291,21 @@ def test_migrations_find_the_schemas_of_a_platform_before_and_after_they_were_ap
     assert "unnamed" not in target.schemas
     found = rehearsed(folder, shadow, target)
     assert [(one.rollback, one.error) for one in found.migrations] == [("exact", None)] * 2
+    assert shadow.missing == []
+
+
+@pytest.mark.parametrize("applied", [False, True], ids=["before", "after"])
+def test_migrations_find_what_they_take_away_from_a_platform_before_and_after_they_were_applied(
+    supabase: str, shadow: Shadow, project_factory: ProjectFactory, applied: bool
+) -> None:
+    folder = project_factory(TAKES)
+    if applied:
+        assert turnback("up", url=supabase, folder=folder).code == 0
+    [found] = rehearsed(folder, shadow, surroundings(supabase, folder)).migrations
+    assert found.error is None
+    # A right that is gone from the target is not put back.
+    gone = ["table storage.buckets: grants to anon as usual ≠ SELECT"] if applied else []
+    assert [str(one) for one in found.differences] == gone
     assert shadow.missing == []
 
 

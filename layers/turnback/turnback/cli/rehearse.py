@@ -28,7 +28,7 @@ from turnback.engine import Engine
 from turnback.engine.session.events import Event, EventKind
 from turnback.errors import ConfigurationError, TurnbackError
 from turnback.migrations.artifact import open_artifact
-from turnback.migrations.checksums import scripts_of
+from turnback.migrations.checksums import rollbacks_of, scripts_of
 from turnback.migrations.discovery import load_project
 from turnback.migrations.model import Migration, Project
 from turnback.recovery.dumps.beside import copy_by_dump
@@ -38,7 +38,7 @@ from turnback.recovery.endpoint import Endpoint
 from turnback.rehearsal import proof
 from turnback.rehearsal.copy import Copies, Target, look_at, refuse_outside
 from turnback.rehearsal.impact import Size, describe, human_bytes, sizes
-from turnback.rehearsal.shadow import Shadow
+from turnback.rehearsal.shadow import Shadow, refuse_full_disk
 from turnback.rehearsal.surroundings import Surroundings, read_surroundings
 from turnback.rehearsal.verdict import UNPROVEN, Rehearsed, Verdict
 from turnback.runs import checklist as answers
@@ -239,6 +239,7 @@ def _surroundings(project: Project, engine: Engine, url: str) -> Surroundings:
         engine.connection,
         (one.code_head for one in scripts_of(project)),
         dump,
+        rollbacks=rollbacks_of(project),
         history_schema=engine.history.schema,
     )
 
@@ -344,6 +345,7 @@ def _shadow(
             fetch_contrib(out.note)
         except ConfigurationError as error:
             out.warn(f"{error.message}. The shadow database has a stand-in for it.")
+    refuse_full_disk(project)
     with (
         scratch("shadow") as folder,
         contained(),

@@ -124,6 +124,11 @@ def scripts_of(project: Project) -> Iterable[Script]:
             yield migration.verify
 
 
+def rollbacks_of(project: Project) -> list[str]:
+    """The beginnings of the rollback scripts, oldest first."""
+    return [one.rollback.code_head for one in project.migrations if one.rollback]
+
+
 def compare(project: Project) -> list[TurnbackError]:
     """Where the files and SHA256SUMS differ; empty when they agree."""
     if project.sums is None:

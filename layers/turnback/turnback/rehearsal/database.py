@@ -79,7 +79,12 @@ class ShadowDatabase:
         self.trials: Trials = None  # type: ignore[assignment]
 
     def __enter__(self) -> ShadowDatabase:
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            # Nobody else drops the database, which may be a copy with the rows of the target.
+            self._stack.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Self
 
@@ -12,7 +13,9 @@ from psycopg import conninfo
 from turnback.engine.session.connection import Connection, connect, connect_for_own
 from turnback.engine.session.events import Options
 from turnback.engine.session.message import ServerError, rows, send, server_trouble
-from turnback.errors import DatabaseRefused
+from turnback.errors import DatabaseRefused, OutOfSpace
+from turnback.migrations.checksums import scripts_of
+from turnback.migrations.model import Project
 from turnback.rehearsal.outside import Outside
 from turnback.rehearsal.rights import APPLICATION, ROLE, Superuser, limit_rights
 from turnback.rehearsal.surroundings import Surroundings, arrange
@@ -20,6 +23,8 @@ from turnback.sql.quoting import identifier, literal
 
 PREFIX = "turnback_shadow_"
 _IN_USE = "55006"
+# A server with one shadow database and its log. Rows take about as much again as in their script.
+_EMPTY_BYTES = 120 * 2**20
 
 
 class Shadow:
@@ -189,6 +194,18 @@ class Shadow:
             # Somebody has connected since the query; the next rehearsal tries again.
             if error.sqlstate != _IN_USE:
                 raise
+
+
+def refuse_full_disk(project: Project) -> None:
+    """Refuse a rehearsal on a throw-away server that the temporary folder has no room for.
+
+    It is the least that it takes: what migrations do with their rows may take more.
+
+    Raises:
+        OutOfSpace: names the folder, the need and what is free.
+    """
+    needed = _EMPTY_BYTES + sum(script.size for script in scripts_of(project))
+    OutOfSpace.refuse(tempfile.gettempdir(), needed, "the shadow database")
 
 
 def mark_in(oid: str) -> str:

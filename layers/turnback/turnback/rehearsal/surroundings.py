@@ -2,7 +2,7 @@
 
 Settings that change what a script means, and the roles, extensions and schemas that the scripts
 need and do not make: somebody else has made them on the target, such as the schema ``auth`` of
-Supabase. No password, no right, no row.
+Supabase, with the rights on them. No password, no row.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from turnback.errors import SnapshotFailed
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.quoting import NAME, identifier, literal, plain
 from turnback.sql.statements import Statement, split
-from turnback.sql.tree import made, table_name
+from turnback.sql.tree import joined, made, makes, object_parts, table_name, takes_away
 
 # What changes the reading of text is the same in each session of turnback (connection.READING).
 _SETTINGS = (
@@ -33,6 +33,7 @@ UNION ALL SELECT 'member', r.rolname, m.rolname FROM pg_catalog.pg_auth_members 
     JOIN pg_catalog.pg_roles r ON r.oid = a.roleid JOIN pg_catalog.pg_roles m ON m.oid = a.member
 UNION ALL SELECT 'extension', e.extname, n.nspname FROM pg_catalog.pg_extension e
     JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname <> 'plpgsql'
+UNION ALL SELECT 'version', extname, extversion FROM pg_catalog.pg_extension
 UNION ALL SELECT 'schema', nspname, NULL FROM pg_catalog.pg_namespace n
     WHERE nspname !~ '^pg_' AND nspname NOT IN ('public', 'information_schema')
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
@@ -48,6 +49,11 @@ _DYNAMIC_ROLE = re.compile(r"\bCREATE\s+(?:ROLE|USER|GROUP)\s*(?=%|')", re.IGNOR
 _DYNAMIC_SCHEMA = re.compile(r"\bCREATE\s+SCHEMA\s+(?:IF\s+NOT\s+EXISTS\s+)?(?=%|')", re.IGNORECASE)
 # What pg_dump writes for psql alone.
 _RESTRICT = re.compile(r"^\\(?:un)?restrict .*$", re.MULTILINE)
+# It is there, or what it changes is not.
+_FORGIVING = """BEGIN EXECUTE {}; EXCEPTION
+WHEN duplicate_object OR duplicate_column OR duplicate_table OR duplicate_function OR
+duplicate_schema OR undefined_object OR undefined_column OR undefined_table OR undefined_function
+THEN NULL; END"""
 _USER = re.compile(r'(?<![^\s,])"?\$user"?(?![^\s,])')
 
 
@@ -61,7 +67,8 @@ class Surroundings:
         members: pairs of them, a role and a member of it.
         extensions: name → schema, of those that no script creates.
         schemas: SQL of the schemas that a script names and none creates, without what the scripts
-            make in them.
+            make in them, and with what they take away from them.
+        versions: of those extensions.
         unread: what of the target could not be read, as sentences.
     """
 
@@ -71,6 +78,7 @@ class Surroundings:
     extensions: dict[str, str] = field(default_factory=dict)
     schemas: str = ""
     unread: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 def read_surroundings(
@@ -78,6 +86,7 @@ def read_surroundings(
     scripts: Iterable[str],
     dump: Callable[[Sequence[str]], str],
     *,
+    rollbacks: Iterable[str] = (),
     history_schema: str = "public",
 ) -> Surroundings:
     """Look at the target, and change nothing.
@@ -85,8 +94,9 @@ def read_surroundings(
     Args:
         connection: a session as the user who runs the migrations.
         scripts: their texts; of a very long one, its beginning.
-        dump: the SQL of schemas of the target, as pg_dump writes it without owners and rights;
-            raises SnapshotFailed.
+        dump: the SQL of schemas of the target, as pg_dump writes it without owners; raises
+            SnapshotFailed.
+        rollbacks: those of the texts that are rollback scripts.
         history_schema: where turnback's own tables are.
 
     Raises:
@@ -116,6 +126,13 @@ def read_surroundings(
         words = set(re.findall(r"[\w$]+", named.lower()))
         existing = {name for name, _ in kinds.get("role", ())} - made_roles
         roles = sorted(name for name in existing if _is_named(name, words, named))
+    undo = list(rollbacks)
+    forward = [one for one in texts if one not in set(undo)]
+    extensions = {
+        name: schema
+        for name, schema in kinds.get("extension", ())
+        if not creates & {("EXTENSION", name), ("SCHEMA", schema)}
+    }
     settings = dict(kinds.get("setting", ()))
     if "search_path" in settings:
         settings["search_path"] = _USER.sub(lambda _: identifier(user), settings["search_path"])
@@ -123,13 +140,10 @@ def read_surroundings(
         settings,
         tuple(roles),
         tuple(pair for pair in kinds.get("member", ()) if set(pair) <= set(roles)),
-        {
-            name: schema
-            for name, schema in kinds.get("extension", ())
-            if not creates & {("EXTENSION", name), ("SCHEMA", schema)}
-        },
-        _without(dumped, texts),
+        extensions,
+        _without(dumped, forward) + (_put_back(forward, undo, candidates) if dumped else ""),
         tuple(unread),
+        {name: number for name, number in kinds.get("version", ()) if name in extensions},
     )
 
 
@@ -181,9 +195,31 @@ def _without(dumped: str, scripts: Sequence[str]) -> str:
     return "".join(f"{sql};\n" for sql in kept)
 
 
+def _put_back(forward: Sequence[str], rollbacks: Sequence[str], schemas: set[str]) -> str:
+    """What scripts take away from the schemas of others, as the rollback scripts make it again.
+
+    On the target it may be gone already, and the scripts that take it away are run once more.
+    """
+    statements = [one for script in forward for one in _split(script)]
+    ours = {item.name for one in statements for item in made(one)}
+    taken = {name for one in statements for name in takes_away(one)} - ours
+    taken = {name for name in taken if name.partition(".")[0] in schemas}
+    return "".join(
+        f"DO {literal(_FORGIVING.format(literal(one.sql)))};\n"
+        for script in reversed(rollbacks)
+        for one in _split(script)
+        if makes(one) & taken
+    )
+
+
 def _is_of(statement: Statement, ours: set[str]) -> bool:
     """Whether a statement of a dump makes or changes one of these objects, or a part of one."""
     names = [item.name for item in made(statement)]
+    if statement.kind == "GrantStmt" and statement.tree["targtype"] == "ACL_TARGET_OBJECT":
+        names += [joined(object_parts(item)) for item in statement.tree["objects"]]
+    if statement.tree.get("name") == "session_authorization":
+        # Of a right that somebody else has given: the role of the migrations gives it.
+        return True
     if statement.kind in ("AlterTableStmt", "IndexStmt", "CreateTrigStmt"):
         names.append(table_name(statement.tree["relation"]))
     return any(name in ours or name.rpartition(".")[0] in ours for name in names)
@@ -227,10 +263,7 @@ def arrange(
         where = identifier(schema)
         if schema not in ("public", "pg_catalog"):
             _run(session, f"CREATE SCHEMA IF NOT EXISTS {where}", f"schema {schema}", missing)
-        create = f"CREATE EXTENSION IF NOT EXISTS {identifier(name)}"
-        # Where an extension must be in a certain schema, the server knows it better.
-        if not _run(session, f"{create} SCHEMA {where} CASCADE", "", []):
-            _run(session, f"{create} CASCADE", f"extension {name}", missing)
+        _create_extension(session, name, where, surroundings.versions.get(name), missing)
     # All at once; where something of it fails, the rest is kept.
     if surroundings.schemas and not _run(session, surroundings.schemas, "", []):
         for statement in _split(surroundings.schemas):
@@ -244,6 +277,26 @@ def arrange(
         )
         _run(session, sql, f"setting {name} = {value}", missing)
     return created, missing
+
+
+def _create_extension(
+    session: Connection, name: str, where: str, version: str | None, missing: list[str]
+) -> None:
+    create = f"CREATE EXTENSION IF NOT EXISTS {identifier(name)}"
+    wanted = f" VERSION {literal(version)}" if version else ""
+    # Where an extension must be in a certain schema, the server knows it better.
+    for options in (f" SCHEMA {where}{wanted}", wanted, f" SCHEMA {where}"):
+        if _run(session, f"{create}{options} CASCADE", "", []):
+            break
+    else:
+        if not _run(session, f"{create} CASCADE", f"extension {name}", missing):
+            return
+    query = f"SELECT extversion FROM pg_catalog.pg_extension WHERE extname = {literal(name)}"
+    [[here]] = rows(send(session, query)[0])
+    if version and here != version:
+        missing.append(
+            f"extension {name} {version} of the target is version {here} in the shadow database"
+        )
 
 
 def _run(session: Connection, sql: str, what: str, missing: list[str]) -> bool:

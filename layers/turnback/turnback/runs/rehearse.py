@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import time
 from collections.abc import Callable
@@ -36,11 +37,12 @@ def rehearse_release(
 
     Raises:
         RunCancelled: somebody cancelled the run.
+        OutOfSpace: there is no room for the shadow database.
         RollbackUnproven: the release cannot be rolled back, or does not run at all.
         DatabaseUnreachable: the shadow server does not start.
     """
     from turnback.rehearsal.proof import rehearse
-    from turnback.rehearsal.shadow import Shadow
+    from turnback.rehearsal.shadow import Shadow, refuse_full_disk
     from turnback.rehearsal.surroundings import Surroundings
 
     run.refuse_cancelled()
@@ -48,15 +50,17 @@ def rehearse_release(
     gc.set_threshold(100_000, 50, 1000)
     planned = set(run.records.planned())
     began = time.monotonic()
-    with run.artifact() as found, shadow_server() as server:
+    with run.artifact() as found, contextlib.ExitStack() as stack:
         project = found.artifact.project
+        refuse_full_disk(project)
+        server = stack.enter_context(shadow_server())
         chosen = [migration for migration in project.migrations if migration.version in planned]
         try:
             shadow = Shadow.on_throw_away(server)
             if target := run.records.plan().surroundings:
                 shadow.surroundings = Surroundings(
                     *(target.settings, target.roles, target.members, target.extensions),
-                    *(target.schemas, target.unread),
+                    *(target.schemas, target.unread, target.versions),
                 )
             result = rehearse(
                 project,

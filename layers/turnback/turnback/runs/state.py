@@ -447,6 +447,7 @@ class TargetSurroundings(Stated):
     history_schema: str = "public"
     schemas: str = ""
     unread: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

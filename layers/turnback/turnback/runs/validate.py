@@ -15,7 +15,7 @@ from turnback.errors import (
     RunnerBusy,
     UnknownVersion,
 )
-from turnback.migrations.checksums import scripts_of
+from turnback.migrations.checksums import rollbacks_of, scripts_of
 from turnback.migrations.model import Project
 from turnback.migrations.release import parse_release
 from turnback.runs.checklist import undocumented
@@ -199,11 +199,15 @@ def _surroundings(run: Run, project: Project, engine: Engine) -> TargetSurroundi
     scripts = (script.code_head for script in scripts_of(project))
     schema = engine.history.schema
     found = read_surroundings(
-        engine.connection, scripts, run.database.dump_schemas, history_schema=schema
+        engine.connection,
+        scripts,
+        run.database.dump_schemas,
+        rollbacks=rollbacks_of(project),
+        history_schema=schema,
     )
     return TargetSurroundings(
         *(found.settings, found.roles, found.members, found.extensions, schema),
-        *(found.schemas, found.unread),
+        *(found.schemas, found.unread, found.versions),
     )
 
 

@@ -1,4 +1,4 @@
-"""Some schemas of a database as SQL, without rows, owners and rights."""
+"""Some schemas of a database as SQL, without rows and owners."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def dump_schemas(endpoint: Endpoint, names: Sequence[str]) -> str:
         tempfile.TemporaryFile() as complaints,
         subprocess.Popen(
             [
-                *(program, "--schema-only", "--no-owner", "--no-privileges", "--no-password"),
+                *(program, "--schema-only", "--no-owner", "--no-password"),
                 # Nobody waits for this one on the target.
                 *("--encoding=UTF8", "--lock-wait-timeout=2s"),
                 *(f"--schema={identifier(name)}" for name in names),
