@@ -184,7 +184,7 @@ def _options_of(parameters: Mapping[str, object]) -> str:
 
 def lock_timeout_of(connection: Connection) -> int:
     """The lock timeout that a session began with, milliseconds; 0 is without limit."""
-    given = re.findall(r"\block_timeout=(\S+)", connection.info.get_parameters()["options"])
+    given = re.findall(r"\block_timeout=(\S+)", connection.pgconn.options.decode())
     if given and given[-1].isdecimal():
         return int(given[-1])
     [shown] = send(
