@@ -4,7 +4,8 @@ Both on an embedded server that never waits for the disk, in the same run, on th
 of the cratesio corpus. The other side compares nothing, traces nothing and explains nothing.
 
 And its growth: small migrations on its own server, twice as many each time; then 350 with 200
-broken rollbacks, of which half fail and half leave the table.
+broken rollbacks, of which half fail and half leave the table; then a release of 50 on top of 1,000
+that are applied.
 
     python bench/rehearse.py --size 40 --write
 """
@@ -57,8 +58,11 @@ def by_psql(project: Project, size: int, server: EmbeddedServer, name: str) -> f
     return time.perf_counter() - began
 
 
-def grown(folder: Path, size: int, broken: int = 0) -> tuple[float, float]:
-    """Wall-clock and CPU seconds of a whole rehearsal; the first ``broken`` rollbacks are wrong."""
+def grown(folder: Path, size: int, broken: int = 0, applied: int = 0) -> tuple[float, float]:
+    """Wall-clock and CPU seconds of a rehearsal, without the first ``applied`` migrations.
+
+    The first ``broken`` rollbacks are wrong.
+    """
     write_project(folder, size)
     for number in range(1, broken + 1):
         wrong = f"DROP TABLE item_{number}, nowhere;" if number % 2 else ""
@@ -67,27 +71,30 @@ def grown(folder: Path, size: int, broken: int = 0) -> tuple[float, float]:
     project = load_project(folder)
     write_sums(folder, {script.path: script.checksum for script in scripts_of(project)})
     # It ends with 3 where a rollback is wrong.
-    shell = [
-        "sh",
-        "-c",
-        '"$0" rehearse --all --dir "$1" || test $? = 3',
-        str(TURNBACK),
-        str(folder),
-    ]
-    done = run(shell)
+    chosen = [m.version for m in project.migrations[applied:]] if applied else ["--all"]
+    script = '"$0" rehearse --dir "$@" || test $? = 3'
+    done = run(["sh", "-c", script, str(TURNBACK), str(folder), *chosen])
     return done.seconds, done.cpu
 
 
 def growth(sizes: list[int]) -> str:
     """The table of growth."""
     rows, before = [], 0.0
-    for size, broken in [*((size, 0) for size in sizes), (350, 200)]:
+    whole = [(size, 0, 0) for size in sizes]
+    for size, broken, applied in [*whole, (350, 200, 0), (1050, 0, 1000)]:
         with scratch(f"rehearse{size}") as folder:
-            seconds, cpu = grown(folder / "migrations", size, broken)
-        ratio = f"{seconds / before:.2f}" if before and not broken else "–"
-        rows.append([f"{size:,}", str(broken), f"{seconds:.1f} s", f"{cpu:.1f} s", ratio])
-        before = seconds
-    columns = ["migrations", "broken rollbacks", "`turnback rehearse`", "CPU", "to the line before"]
+            seconds, cpu = grown(folder / "migrations", size, broken, applied)
+        ratio = f"{cpu / before:.2f}" if before and not (broken or applied) else "–"
+        what = f"{size - applied:,}{f' on top of {applied:,}' if applied else ''}"
+        rows.append([what, str(broken), f"{seconds:.1f} s", f"{cpu:.1f} s", ratio])
+        before = cpu
+    columns = [
+        "migrations",
+        "broken rollbacks",
+        "`turnback rehearse`",
+        "CPU",
+        "CPU to the line before",
+    ]
     return table(columns, rows)
 
 
@@ -95,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=60, help="how many migrations")
     parser.add_argument("--repeat", type=int, default=3, help="rounds")
-    parser.add_argument("--sizes", type=int, nargs="*", default=[50, 100, 200, 400])
+    parser.add_argument("--sizes", type=int, nargs="*", default=[50, 100, 200, 400, 1000])
     parser.add_argument("--write", action="store_true", help="put the table into bench/README.md")
     arguments = parser.parse_args()
     if not CORPUS.is_dir():
