@@ -36,7 +36,6 @@ def test_a_finding_says_where_what_why_and_what_to_write_instead(folder: Path) -
         "    Whoever writes to users waits until the index is built, which reads and sorts every "
         "row: minutes",
         "    on a table of many gigabytes.",
-        "        -- in a file of its own",
         "        CREATE INDEX CONCURRENTLY users_city_idx ON users (city);",
         f"    more: turnback explain TB101, or {TB101}",
         "1 error in 3 migrations.",
