@@ -231,6 +231,34 @@ def test_down_goes_back_to_the_version_asked_for_newest_first(
     ]
 
 
+@pytest.mark.parametrize(
+    ("back", "lost"),
+    [
+        ("DROP SCHEMA app CASCADE;", ["schema app of 0001", "table app.a of 0001"]),
+        ("DO $$BEGIN EXECUTE 'DROP TABLE app.b; DROP VIEW v'; END$$;", ["view public.v of 0001"]),
+        ("ALTER TABLE app.b DROP note; DROP TABLE app.b;", []),
+    ],
+)
+def test_down_names_what_a_rollback_has_dropped_of_the_migrations_before_it(
+    database: str, project_factory: ProjectFactory, back: str, lost: list[str]
+) -> None:
+    folder = project_factory(
+        {
+            "sql/0001_a.sql": "CREATE SCHEMA app; CREATE TABLE app.a (id serial PRIMARY KEY); "
+            "CREATE VIEW v AS SELECT 1 AS one;",
+            "rollback/0001_rollback.sql": "DROP SCHEMA app CASCADE; DROP VIEW v;",
+            "sql/0002_b.sql": "CREATE TABLE app.b (id int, note text);",
+            "rollback/0002_rollback.sql": back,
+        }
+    )
+    assert turnback("up", url=database, folder=folder).code == 0
+    answer = turnback("down", "--yes", "1", "--json", url=database, folder=folder)
+    assert [done["version"] for done in answer.document["rolled_back"]] == ["0002"]
+    said = (answer.document["error"] or {"message": ""})["message"].rpartition(": ")[2]
+    assert (answer.code, said) == (6 if lost else 0, ", ".join(lost))
+    assert turnback("down", "--yes", "0", url=database, folder=folder).code == (1 if lost else 0)
+
+
 def test_down_0_is_all_the_way_and_up_applies_everything_again(
     applied: Command, database: str
 ) -> None:

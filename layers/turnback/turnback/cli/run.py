@@ -183,6 +183,8 @@ def down(
     The rollback script of the folder is used; if it is gone, the one stored in the database when
     its migration was applied. It stops at the first that fails.
 
+    What the scripts have also dropped of migrations before them is named, with exit code 6.
+
     It asks first; without a terminal, and with --json, --yes is required.
     """
     if version is not None and number is not None:
@@ -205,8 +207,16 @@ def down(
         if not changes:
             return _print_script(engine, plan, out) if as_script else _show(engine, plan, out)
         _confirm(f"Roll back {_names(plan)}", plan, yes, out)
+        from turnback.schema.earlier import lost_with_rollback, schema_now
+
+        before = None if plan.empty else schema_now(engine)
         began = time.monotonic()
-        return _close(_run(engine, plan, out), "rolled back", began, out)
+        report = _run(engine, plan, out)
+        code = _close(report, "rolled back", began, out)
+        if code or before is None:
+            return code
+        lost_too = lost_with_rollback(engine, project, before)
+        return out.fail(lost_too) if lost_too else code
 
 
 @click.command(epilog="Example: turnback redo")
