@@ -14,7 +14,14 @@ import psycopg
 import pytest
 from turnback.engine.session import connection
 from turnback.engine.session.connect_errors import bundled_libpq
-from turnback.engine.session.connection import connect_for_own
+from turnback.engine.session.connection import (
+    connect,
+    connect_for_own,
+    describe,
+    describe_session,
+    lock_timeout_of,
+)
+from turnback.engine.session.events import Options
 from turnback.errors import (
     DatabaseNotReady,
     DatabaseRefused,
@@ -244,3 +251,15 @@ def test_a_server_newer_than_those_that_are_supported_is_used_with_a_warning(
     assert answer.code == 0
     assert "warning: the server is PostgreSQL 18" in answer.err
     assert "tested with 14 to 17" in answer.err
+
+
+def test_a_session_is_described_where_the_user_has_no_home(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    with connect(database, application_name="test", options=Options()) as session:
+        monkeypatch.setattr(Path, "home", nowhere)
+        assert describe_session(session) == describe(database)
+        assert lock_timeout_of(session) >= 0

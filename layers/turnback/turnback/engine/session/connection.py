@@ -280,7 +280,10 @@ def describe(target: str) -> str:
 
 def describe_session(connection: Connection) -> str:
     """As ``describe``, of an open session."""
-    return _describe(connection.info.get_parameters())
+    # Not by get_parameters of psycopg: it fails where the user has no home, as in Lambda.
+    server = connection.pgconn
+    named = {"host": server.host, "port": server.port, "dbname": server.db}
+    return _describe({name: found.decode() for name, found in named.items()})
 
 
 def _describe(parameters: Mapping[str, object]) -> str:
