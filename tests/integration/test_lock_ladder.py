@@ -198,6 +198,11 @@ LATER = [
     ("-- turnback: lock-timeout 3s\nALTER TABLE t1 ADD c int;", "3s"),
     ("SET lock_timeout = '4s'; ALTER TABLE t1 ADD d int;", "4s"),
     ("SET LOCAL lock_timeout = 5000; ALTER TABLE t1 ADD e int -- end\n;", "5s"),
+    ("SET LOCAL lock_timeout = 0; ALTER TABLE t1 ADD f int;", "0"),
+    ("SET \"LOCK_Timeout\" = '6s'; ALTER TABLE t1 ADD g int;", "6s"),
+    ("SET lock_timeout = '7s'; SET lock_timeout TO DEFAULT; ALTER TABLE t1 ADD h int;", "2s"),
+    ("SET lock_timeout = '8s'; RESET ALL; ALTER TABLE t1 ADD i int;", "2s"),
+    ("SET lock_timeout FROM CURRENT; ALTER TABLE t1 ADD j int;", "2s"),
 ]
 
 

@@ -11,7 +11,7 @@ from turnback.migrations.headers import read_directives
 from turnback.migrations.model import Script
 from turnback.sql.parser import SqlSyntaxError, parse_tree
 from turnback.sql.script import Runnable, prepare, syntax_error
-from turnback.sql.statements import split
+from turnback.sql.statements import json_value, split
 
 
 def script(sql: str) -> Script:
@@ -415,3 +415,17 @@ def test_words_about_copy_are_not_taken_for_one(sql: str) -> None:
         ready(sql)
     except InvalidMigration as error:
         assert "COPY" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("sql", "value"),
+    [
+        ("SET a.b = 0", 0),
+        ("SET a.b = ''", ""),
+        ("SET a.b = '0'", "0"),
+        ("SET a.b = 1", 1),
+    ],
+)
+def test_a_value_is_read_that_the_parser_leaves_out(sql: str, value: object) -> None:
+    (statement,) = split(sql)
+    assert json_value(statement.tree["args"][0]) == value

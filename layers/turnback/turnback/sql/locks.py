@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from turnback.sql.scope import Scope
 from turnback.sql.script import Runnable
-from turnback.sql.statements import Statement, is_option_on, json_value
+from turnback.sql.statements import Statement, is_option_on
 from turnback.sql.tree import Node, commands, definition, inline_constraints, object_parts, objects
 
 # PostgreSQL's own numbers of the modes (lockdefs.h): a higher one is stronger.
@@ -122,7 +122,8 @@ class FirstLock:
     Attributes:
         number: its place in the script, from 0.
         statement: the statement.
-        timeout: the lock timeout that the script itself has set before it, or None.
+        timeout: the statement by which the script itself has set the lock timeout before it, or
+            None.
     """
 
     number: int
@@ -154,8 +155,11 @@ def first_lock(runnable: Runnable) -> FirstLock | None:
             return FirstLock(number, statement, timeout)
         if statement.kind not in _HARMLESS:
             return None
-        if statement.tree.get("name") == "lock_timeout" and statement.tree.get("args"):
-            timeout = str(json_value(statement.tree["args"][0]))
+        setting, form = statement.tree.get("name", ""), statement.tree.get("kind")
+        if form == "VAR_RESET_ALL":
+            timeout = "RESET lock_timeout"
+        elif str(setting).lower() == "lock_timeout" and form != "VAR_SET_CURRENT":
+            timeout = statement.sql
     return None
 
 

@@ -174,13 +174,17 @@ def is_on(element: dict[str, Any] | None) -> bool:
     return str(text).lower() not in ("false", "off", "0")
 
 
+_LEFT_OUT: dict[str, object] = {"Integer": 0, "ival": 0, "String": "", "sval": ""}
+
+
 def json_value(node: dict[str, Any]) -> object:
     """The plain value inside a node that wraps one: ``{"String": {"sval": "x"}}`` → ``x``."""
     inner = next(iter(node.values()))
     if not isinstance(inner, dict):
         return inner
     if not inner:
-        return 0 if "Integer" in node else False
+        # Zero, the empty string and false are left out.
+        return _LEFT_OUT.get(next(iter(node)), False)
     return (
         json_value(inner)
         if isinstance(next(iter(inner.values())), dict)

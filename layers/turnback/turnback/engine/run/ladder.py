@@ -18,7 +18,6 @@ from turnback.engine.session.message import Connection, ServerError
 from turnback.engine.session.watch import ASK_EVERY_S, Blocker, blocked_text, blockers
 from turnback.sql.bulk import BulkStatements
 from turnback.sql.locks import TableLock, first_lock, locks_by_statement
-from turnback.sql.quoting import literal
 from turnback.sql.tree import joined
 
 LOWEST_MS = 10
@@ -141,9 +140,9 @@ class Attempt:
         statement = self._first.statement
         self._span = tuple(map(step.runnable.in_text, (statement.offset, statement.end)))
         directive = step.runnable.script.directives.lock_timeout_ms
-        after = self._first.timeout or str(ladder.top_ms if directive is None else directive)
+        after = ladder.top_ms if directive is None else directive
         self._before = f"SET LOCAL lock_timeout = {ladder.rung_ms}; "
-        self._behind = f"\n; SET LOCAL lock_timeout = {literal(after)}"
+        self._behind = f"\n; {self._first.timeout or f'SET LOCAL lock_timeout = {after}'}"
 
     @property
     def text(self) -> str:
