@@ -32,7 +32,7 @@ FILES = {
     "sql/0003_alone.sql": (
         "SET maintenance_work_mem = '32MB';\n"
         "CREATE INDEX CONCURRENTLY users_name ON users (name);\n"
-        "COPY users FROM stdin;\n3\tx\\\\n\n\\.\n"
+        "COPY users FROM stdin;\n3\tit's 9:PORT\\\\n\n\\.\n"
         "-- turnback is not asked here\n"
     ),
     "rollback/0003_rollback.sql": (

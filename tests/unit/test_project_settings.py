@@ -139,6 +139,8 @@ def test_a_variable_that_is_not_set_is_an_error_only_when_its_value_is_needed(
             "write TB101, for example",
         ),
         ('[database]\nurl = "a\n', "not valid TOML", 2, None),
+        (f"a = {'9' * 5000}", "not valid TOML", 1, None),
+        (f"a = {'[' * 5000}", "not valid TOML", 1, None),
         ('[layout]\nname = "turnbak"\n', "unknown layout 'turnbak'", 2, "mean 'turnback'?"),
         ('[layout]\nname = "oracle"\n', "unknown layout 'oracle'", 2, "possible: turnback"),
         ('[layout]\nnames = "turnback"\n', "unknown key 'names' in [layout]", 2, "'name'"),

@@ -114,7 +114,8 @@ class ProjectFile:
         text = decoded(data, FILE)
         try:
             sections = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:
+            # Not only TOMLDecodeError: a number of 5,000 digits, and 1,000 brackets.
             at = re.search(r"line (\d+), column (\d+)", str(error))
             raise ConfigurationError(
                 f"not valid TOML: {re.sub(r' [(]at .*[)]$', '', str(error))}",

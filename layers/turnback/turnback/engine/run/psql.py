@@ -27,6 +27,7 @@ from turnback.engine.session.connection import READING, lock_timeout_of
 from turnback.engine.session.query import CATALOG_ONLY, OURSELVES, refusal, scalar
 from turnback.errors import InvalidMigration, MigrationIncomplete
 from turnback.migrations.model import Script
+from turnback.migrations.psql import without_cuts
 from turnback.sql.quoting import literal
 from turnback.sql.tokens import Token, tokens
 
@@ -179,10 +180,12 @@ def _refuse(step: Step) -> None:
 
 def _refuse_variables(script: Script) -> None:
     """Refuse what psql takes for a variable, where the server reads a colon and a name."""
-    if not _VARIABLE.search(script.sql):
+    # psql leaves the rows of COPY as they are.
+    sql = without_cuts(script.sql)
+    if not _VARIABLE.search(sql):
         return
     before: list[Token] = []
-    for token in tokens(script.sql):
+    for token in tokens(sql):
         colons = [one for one in before if one.text == ":"]
         touching = before and before[-1].end == token.start
         single = len(colons) == 1 or (len(before) == 2 and before[0].end != before[1].start)
