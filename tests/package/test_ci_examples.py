@@ -93,7 +93,7 @@ class Runner:
         for file in files.values():
             file.write_text("")
         inputs = {name: str(given["default"]) for name, given in ACTION["inputs"].items() if given}
-        known = {**inputs, "event_name": "pull_request", **values}
+        known = {**inputs, "event_name": "pull_request", "base_ref": "main", **values}
 
         def value(found: re.Match[str]) -> str:
             return known[found[1].rpartition(".")[2]]
@@ -181,6 +181,18 @@ def test_the_action_lints_what_the_target_branch_does_not_have(
     # A number is given, or it is no pull request.
     assert "0002_city.sql" in runner.step("Lint", place, since="0001").stdout
     assert "0002_city.sql" in runner.step("Lint", place, event_name="push").stdout
+
+
+def test_the_action_refuses_a_version_below_those_of_the_target_branch(
+    runner: Runner, pull_request: Checkout
+) -> None:
+    place = pull_request(INDEX, base=GOOD | FULL)
+    done = runner.step("Check", place)
+    assert done.returncode == 3
+    [line] = done.stdout.splitlines()
+    assert line.startswith("::error file=migrations/sql/0002_city.sql,line=1,")
+    assert "version 0002 is below 0003, which origin/main has already" in line
+    assert runner.step("Check", place, event_name="push").returncode == 0
 
 
 def test_the_action_says_what_the_checkout_lacks(runner: Runner, pull_request: Checkout) -> None:

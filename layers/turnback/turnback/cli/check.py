@@ -11,7 +11,13 @@ from turnback.cli.annotations import Annotations, folder_of, format_option, form
 from turnback.cli.database import has_own_database, open_engine
 from turnback.cli.output import Output, reported
 from turnback.cli.snippet import located, snippet
-from turnback.errors import CheckFailed, ChecksumMismatch, ProjectNotFound, TurnbackError
+from turnback.errors import (
+    CheckFailed,
+    ChecksumMismatch,
+    DuplicateVersion,
+    ProjectNotFound,
+    TurnbackError,
+)
 from turnback.migrations.checksums import FILE, compare, scripts_of, write_sums
 from turnback.migrations.discovery import scan
 from turnback.migrations.model import Project
@@ -26,6 +32,12 @@ from turnback.wording import counted
 @click.option(
     "--fix", is_flag=True, help=f"Rewrite {FILE}; applied migrations must be as they were."
 )
+@click.option(
+    "--base",
+    metavar="REF",
+    type=opt.Given(),
+    help="Compare with a branch, such as origin/main: versions taken or passed there, edits.",
+)
 @opt.database
 @format_option
 @opt.as_json
@@ -35,6 +47,7 @@ def check(
     *,
     directory: Path,
     fix: bool,
+    base: str | None,
     form: str,
     database_url: str | None,
     history_schema: str,
@@ -43,7 +56,9 @@ def check(
     """Check the files: names, numbers, headers, pairs, SQL, checksums. For a pre-commit hook.
 
     Needs no database. With --fix, SHA256SUMS is rewritten; the database, if one is named or the
-    project has its own, is asked first, so that no file is changed that it has applied.
+    project has its own, is asked first, so that no file is changed that it has applied. With
+    --base, in a git repository, what this branch adds must be above what the base has, and what
+    the base has must be unchanged; turnback rebase renumbers.
     """
     project, findings = scan(directory)
     if not project.migrations and not findings:
@@ -51,6 +66,18 @@ def check(
             f"no migrations in {directory / 'sql'}",
             hint="write the first one: turnback generate NAME",
         )
+    notes = gaps(project)
+    if base:
+        # git is for those who ask for it: a hook runs check on each commit.
+        from turnback.migrations.merges import Branch
+
+        branch = Branch(directory, base, project.settings.ignore)
+        of_branch = branch.findings()
+        # Which of two must be renumbered is known now; their scripts are paired after that.
+        taken = {int(item.version or 0) for item in of_branch if isinstance(item, DuplicateVersion)}
+        findings = [item for item in findings if int(item.version or 0) not in taken]
+        findings += of_branch
+        notes += branch.notes()
     for migration in project.migrations:
         findings += check_migration(migration)
     findings += conflicts(project.migrations, history_schema)
@@ -60,7 +87,6 @@ def check(
         findings += _fix(project, directory, database_url, history_schema, out)
     elif all(finding.file != FILE for finding in findings):
         findings += compare(project)
-    notes = gaps(project)
     notes += [f"{path} is left out by [ignore] in {SETTINGS}" for path in project.ignored]
     for text in notes:
         out.note(f"note: {text}")

@@ -24,6 +24,7 @@ COMMANDS = {
     "init": ("turnback.cli.project", "Create the folders of a project."),
     "generate": ("turnback.cli.project", "Write the next numbered pair of files."),
     "check": ("turnback.cli.check", "Check files and checksums, without a database."),
+    "rebase": ("turnback.cli.rebase", "Renumber new migrations above those of another branch."),
     "lint": ("turnback.cli.lint", "Find what the migrations will block, and for how long."),
     "explain": ("turnback.cli.explain", "Print the page of a rule of lint, or of an error."),
     "package": ("turnback.cli.project", "Make the artifact of a release."),

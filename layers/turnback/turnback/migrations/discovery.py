@@ -18,9 +18,11 @@ from turnback.settings.project import FILE as SETTINGS
 from turnback.settings.project import ProjectFile
 from turnback.wording import counted, one_line
 
-_NAME = re.compile(r"^([0-9]{1,20})_(.+)\.sql$")
+NAME = re.compile(r"^([0-9]{1,20})_(.+)\.sql$")
 # What the shadow database of a rehearsal gets before the first migration.
 SHADOW = "shadow.sql"
+# What `turnback rebase` has prepared and not yet moved into place.
+PENDING_REBASE = ".turnback-rebase"
 # The columns of the history table: varchar(20) and varchar(255).
 _LONGEST_NAME = 255
 
@@ -60,6 +62,14 @@ def scan(folder: Path | Files) -> tuple[Project, list[TurnbackError]]:
         raise ProjectNotFound(
             f"{what} {files.path}",
             hint="name the folder with --dir, or make one here: turnback init",
+        )
+    if files.is_folder(PENDING_REBASE):
+        findings.append(
+            InvalidMigration(
+                "turnback rebase was interrupted",
+                file=PENDING_REBASE,
+                hint="finish it: turnback rebase",
+            )
         )
     forward = reading.folder("sql")
     rollback = _pick(reading.folder("rollback"), "rollback", forward, findings)
@@ -132,7 +142,7 @@ class _Reading:
             if not filename.lower().endswith(".sql"):
                 self._refuse_scripts_below(path)
                 continue
-            match = _NAME.match(filename)
+            match = NAME.match(filename)
             try:
                 if not match or len(match[2]) > _LONGEST_NAME:
                     raise InvalidMigration(

@@ -85,7 +85,7 @@ def new_migration(folder: Path, name: str, *, timestamp: bool = False) -> tuple[
     if findings:
         raise findings[0]
     now = datetime.now(UTC)
-    version = _next_version([m.version for m in project.migrations], now if timestamp else None)
+    version = next_version([m.version for m in project.migrations], now if timestamp else None)
     files = {
         f"sql/{version}_{slug}.sql": slug,
         f"rollback/{version}_rollback.sql": f"{slug} (rollback)",
@@ -101,7 +101,8 @@ def new_migration(folder: Path, name: str, *, timestamp: bool = False) -> tuple[
     return version, list(files)
 
 
-def _next_version(versions: list[str], now: datetime | None) -> str:
+def next_version(versions: list[str], now: datetime | None = None) -> str:
+    """The version after the last of these, in its form; the time if it is one, or one is given."""
     last = versions[-1] if versions else "0000"
     if now or len(last) == 14:
         stamp = f"{now or datetime.now(UTC):%Y%m%d%H%M%S}"
