@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -492,6 +493,46 @@ def test_check_fix_refuses_to_bless_an_applied_file_that_was_edited(
     assert "0002 is applied, and was edited since" in answer.out
     assert "turnback repair 0002 --accept-checksum" in answer.out
     assert (folder / "SHA256SUMS").read_bytes() == sums
+
+
+def test_rebase_does_not_renumber_what_the_database_has(
+    applied: Command, database: str, folder: Path
+) -> None:
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=test", "-c", "user.email=test@example.com")
+        subprocess.run(["git", *who, *arguments], cwd=folder.parent, check=True)
+
+    git("init", "--quiet", "--initial-branch=main")
+    git("add", ".")
+    git("commit", "--quiet", "--message=three")
+    git("switch", "--quiet", "--create=change")
+    mine = {
+        "sql/0004_mine.sql": "-- Version: 0004\n\nCREATE TABLE mine ();\n",
+        "rollback/0004_mine.sql": "DROP TABLE mine;\n",
+    }
+    add(folder, mine)
+    assert applied("check", "--fix").code == applied("up").code == 0
+    git("add", ".")
+    git("commit", "--quiet", "--message=mine")
+    git("switch", "--quiet", "main")
+    add(folder, table(4))
+    git("add", ".")
+    git("commit", "--quiet", "--message=theirs")
+    git("switch", "--quiet", "change")
+
+    before = fingerprint(database)
+    answer = applied("rebase", "--base", "main")
+    assert answer.code == 3
+    assert "0004 mine is applied to the database, and cannot be renumbered" in answer.err
+    assert "turnback down" in answer.err
+    assert {path: (folder / path).read_text() for path in mine} == mine
+    assert fingerprint(database) == before
+
+    assert applied("down", "--yes").code == applied("rebase", "--base", "main").code == 0
+    # Both run: the base's migration has the number, and this one the next.
+    git("merge", "--quiet", "--no-edit", "main")
+    assert applied("check", "--fix", "--base", "main").code == applied("up").code == 0
+    assert history(database)[-2:] == [("0004", "applied"), ("0005", "applied")]
 
 
 def test_check_fix_settles_a_merge_conflict_in_the_sums(folder: Path) -> None:

@@ -462,32 +462,6 @@ def test_a_rebase_that_is_killed_is_finished_by_the_next_and_nothing_runs_before
     assert not list(repository.folder.glob(".turnback*"))
 
 
-def test_a_migration_that_the_database_has_is_not_renumbered(
-    repository: Repository, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The engine is a stand-in: what it knows of the history is all that is asked."""
-    from contextlib import nullcontext
-    from types import SimpleNamespace
-
-    adds("0003_main")(repository)
-    repository.switch("change")
-    adds("0003_mine")(repository)
-    for name, applied, refused in (
-        ("main", True, False),
-        ("mine", False, False),
-        ("mine", True, True),
-    ):
-        entry = SimpleNamespace(number=3, name=name, applied=applied)
-        engine = SimpleNamespace(entries=lambda entry=entry: [entry])
-        monkeypatch.setattr(
-            "turnback.cli.rebase.open_engine", lambda *_, engine=engine: nullcontext(engine)
-        )
-        document = repository.rebase("--dry-run", "--database-url", "postgresql://host/app")
-        assert ("error" in document) == refused
-    assert document["error"]["type"] == "OutOfOrder"
-    assert "turnback down" in document["error"]["hint"]
-
-
 def test_a_name_that_another_file_has_is_refused(repository: Repository) -> None:
     adds("0003_main")(repository)
     repository.switch("change")

@@ -54,8 +54,8 @@ def parse_sums(text: str, *, path: str = FILE) -> dict[str, str]:
                 "unresolved merge conflict" if conflict else "not a checksum line",
                 file=path,
                 line=number,
-                hint="decide which migration comes first, renumber the other, then: "
-                "turnback check --fix"
+                hint="decide which migration comes first, renumber the other (turnback rebase), "
+                "then: turnback check --fix"
                 if conflict
                 else "rewrite it: turnback check --fix",
             )
