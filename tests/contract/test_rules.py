@@ -44,7 +44,7 @@ def files(rule: Rule, title: str) -> dict[str, str]:
 
 
 def findings(named: dict[str, str], write: ProjectFactory) -> list[Finding]:
-    return list(lint(load_project(write(named, sums=False))).findings)
+    return list(lint(load_project(write(named, sums=False)), server=17).findings)
 
 
 def test_every_page_is_of_a_rule_and_every_rule_has_its_page() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import psycopg
 import pytest
+from click.testing import CliRunner
+from turnback.cli.main import cli
 from turnback.migrations.discovery import load_project
 from turnback.migrations.model import Script
 from turnback.sql.lint.linter import lint
@@ -17,6 +20,7 @@ from turnback.sql.statements import split
 from turnback.sql.tables import Schema
 from turnback.sql.volatility import is_known, volatile_call
 
+from tests.conftest import ProjectFactory
 from tests.integration.test_corpora import corpus
 
 # The lock modes that keep somebody from his work, by the numbers that lint uses.
@@ -348,3 +352,150 @@ def test_every_function_of_the_server_is_known_and_volatile_where_the_server_say
         if not is_known(name) or bool(called) != volatile:
             wrong.append(name)
     assert wrong == []
+
+
+# Reads it all: what is in it cannot be dropped without CASCADE.
+NEEDED = """
+CREATE TABLE users (id bigint PRIMARY KEY, email varchar(20) NOT NULL, city text, age int);
+CREATE TABLE orders (id bigint PRIMARY KEY, user_id bigint, total int);
+CREATE DOMAIN label AS text;
+CREATE SEQUENCE ticket;
+CREATE SCHEMA shop;
+CREATE TABLE shop.carts (id bigint PRIMARY KEY, u bigint REFERENCES users);
+CREATE VIEW people AS SELECT id, city FROM users;
+CREATE VIEW few AS SELECT * FROM people WHERE id < 10;
+CREATE FUNCTION rank(n int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1';
+CREATE FUNCTION two(n int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1';
+CREATE FUNCTION two(n text) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1';
+CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER touched BEFORE UPDATE OF age ON users FOR EACH ROW EXECUTE FUNCTION touch();
+CREATE TABLE bills (
+    id bigint PRIMARY KEY DEFAULT nextval('ticket'), tag label, net int, worth int,
+    gross int GENERATED ALWAYS AS (net * 2) STORED, CHECK (two(worth) > 0)
+);
+CREATE INDEX bills_rank_idx ON bills (rank(worth));
+CREATE POLICY few ON bills USING (worth > (SELECT count(*) FROM orders));
+ALTER TABLE bills ENABLE ROW LEVEL SECURITY;
+"""
+REFUSED = [
+    ("ALTER TABLE users DROP city;", "view people"),
+    ("ALTER TABLE users DROP city CASCADE;", ""),
+    ("ALTER TABLE users DROP age;", "trigger or rule users.touched"),
+    ("ALTER TABLE users DROP id;", "view people"),
+    ("ALTER TABLE users DROP email;", ""),
+    ("ALTER TABLE bills DROP net;", "generated column bills.gross"),
+    ("ALTER TABLE bills DROP gross, DROP net;", ""),
+    ("ALTER TABLE bills DROP worth;", "policy bills.few"),
+    ("ALTER TABLE users DROP CONSTRAINT users_pkey;", "constraint shop.carts.carts_u_fkey"),
+    ("DROP VIEW people;", "view few"),
+    ("DROP VIEW people, few;", ""),
+    ("DROP VIEW few;\nDROP VIEW people;", ""),
+    ("DROP VIEW people CASCADE;\nALTER TABLE users DROP city;", ""),
+    ("DROP TABLE orders;", "policy bills.few"),
+    ("DROP TABLE bills;\nDROP TABLE orders;\nDROP SEQUENCE ticket;\nDROP DOMAIN label;", ""),
+    ("DROP TABLE users;", "view people"),
+    ("DROP TABLE users CASCADE;\nALTER TABLE shop.carts DROP u;", ""),
+    ("DROP SEQUENCE ticket;", "default of bills.id"),
+    ("DROP DOMAIN label;", "column bills.tag"),
+    ("DROP FUNCTION touch();", "trigger or rule users.touched"),
+    ("DROP TRIGGER touched ON users;\nDROP FUNCTION touch();", ""),
+    ("DROP FUNCTION rank(int);", "index bills_rank_idx"),
+    ("DROP FUNCTION two(text);", ""),
+    ("DROP INDEX users_pkey;", "constraint users.users_pkey"),
+    ("DROP SCHEMA shop;", "table shop.carts"),
+    ("ALTER TABLE users RENAME TO accounts;\nDROP TABLE accounts;", "view people"),
+    ("ALTER TABLE users RENAME city TO town;\nALTER TABLE users DROP town;", "view people"),
+    ("CREATE OR REPLACE VIEW people AS SELECT id FROM users;", "replaced"),
+    ("CREATE OR REPLACE VIEW people AS SELECT city, id FROM users;", "replaced"),
+    ("CREATE OR REPLACE VIEW people AS SELECT id, city, age FROM users;", ""),
+    ("CREATE OR REPLACE FUNCTION rank(n int) RETURNS text LANGUAGE sql AS 'SELECT 1';", "type"),
+    ("CREATE OR REPLACE FUNCTION rank(m int) RETURNS int LANGUAGE sql AS 'SELECT 1';", "name"),
+    ("CREATE OR REPLACE FUNCTION rank(m text) RETURNS int LANGUAGE sql AS 'SELECT 1';", ""),
+    ("UPDATE users SET age = 1, age = 2 WHERE id = 1;", "twice"),
+    ("INSERT INTO users (id, email, id) VALUES (1, '', 1);", "twice"),
+    ("CREATE TABLE z (id bigint PRIMARY KEY, id int);", "twice"),
+]
+
+
+def test_what_lint_calls_refused_is_what_the_server_refuses(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(NEEDED.encode())
+        for sql, said in REFUSED:
+            written = {"sql/0001_given.sql": NEEDED, "sql/0002_s.sql": sql}
+            report = lint(load_project(project_factory(written, sums=False)))
+            found = [item.message for item in report.findings if item.rule.id == "TB702"]
+            assert (said in found[0]) if said and found else found == [] and not said, sql
+            connection.execute("BEGIN")
+            with pytest.raises(psycopg.Error) if said else nullcontext():
+                connection.execute(sql.encode())
+            connection.execute("ROLLBACK")
+
+
+# Statements of each version, which need a table t (id int, v int) and a view of no columns.
+NEWER = {
+    15: [
+        "MERGE INTO t USING t s ON s.id = t.id WHEN MATCHED THEN DELETE",
+        "CREATE UNIQUE INDEX ON t (v) NULLS NOT DISTINCT",
+        "ALTER TABLE t ADD UNIQUE NULLS NOT DISTINCT (v)",
+        "CREATE VIEW w WITH (security_invoker) AS SELECT 1",
+        "ALTER TABLE t ADD FOREIGN KEY (id, v) REFERENCES k ON DELETE SET NULL (v)",
+        "ALTER TABLE t SET ACCESS METHOD heap",
+        "SELECT regexp_count('a', 'a')",
+    ],
+    16: [
+        "CREATE TABLE n (a text STORAGE external)",
+        "SELECT * FROM (SELECT 1)",
+        "SELECT JSON_ARRAY(1)",
+        "SELECT '{}' IS JSON",
+        "SELECT any_value(id) FROM t",
+    ],
+    17: [
+        "MERGE INTO t USING t s ON s.id = t.id WHEN MATCHED THEN DELETE RETURNING t.id",
+        "MERGE INTO t USING t s ON s.id = t.id WHEN NOT MATCHED BY SOURCE THEN DELETE",
+        "SELECT JSON_VALUE('{}', '$.a')",
+        "ALTER TABLE t ALTER g SET EXPRESSION AS (id + 2)",
+        "SELECT to_bin(3)",
+    ],
+    18: [
+        "ALTER TABLE t ADD x int GENERATED ALWAYS AS (id + 1) VIRTUAL",
+        "ALTER TABLE t ADD CONSTRAINT x NOT NULL v NOT VALID",
+        "ALTER TABLE t ADD CHECK (v > 0) NOT ENFORCED",
+        "CREATE TABLE n (a int CHECK (a > 0) NOT ENFORCED)",
+        "CREATE TABLE n (a int4range, at daterange, PRIMARY KEY (a, at WITHOUT OVERLAPS))",
+        "ALTER TABLE t ALTER CONSTRAINT t_own NOT ENFORCED",
+        "SELECT uuidv7()",
+    ],
+}
+
+
+def test_syntax_that_is_newer_than_a_server_is_refused_there(
+    server_of: Callable[[int], tuple[str, psycopg.Connection]], project_factory: ProjectFactory
+) -> None:
+    given = (
+        "CREATE TABLE k (id int, v int, PRIMARY KEY (id, v));\n"
+        "CREATE TABLE t (id int, v int, g int GENERATED ALWAYS AS (id + 1) STORED);\n"
+        "ALTER TABLE t ADD CONSTRAINT t_own FOREIGN KEY (id, v) REFERENCES k;"
+    )
+    every = [(version, sql) for version, listed in NEWER.items() for sql in listed]
+    for version, sql in every:
+        written = {"sql/0001_given.sql": given, "sql/0002_s.sql": sql}
+        project = load_project(project_factory(written, sums=False))
+        for server in (14, 15, 16, 17, 18):
+            found = [i for i in lint(project, server=server).findings if i.rule.id == "TB703"]
+            assert bool(found) == (server < version), (server, sql)
+    for server in (15, 18):
+        address, connection = server_of(server)
+        connection.execute("CREATE SCHEMA newer; SET search_path TO newer")
+        connection.execute(given.encode())
+        for version, sql in every:
+            connection.execute("BEGIN")
+            with pytest.raises(psycopg.Error) if server < version else nullcontext():
+                connection.execute(sql.encode())
+            connection.execute("ROLLBACK")
+        connection.execute("DROP SCHEMA newer CASCADE; RESET search_path")
+        written = {"sql/0001_s.sql": "SELECT uuidv7();"}
+        arguments = ["lint", "--dir", str(project_factory(written, sums=False))]
+        asked = CliRunner().invoke(cli, [*arguments, "--database-url", f"{address}/postgres"])
+        assert ("TB703" in asked.output) == (server < 18), asked.output

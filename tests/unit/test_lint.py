@@ -151,7 +151,7 @@ def test_a_table_that_the_same_file_makes_is_nobodys(sql: str, look: Look) -> No
 
 
 def test_if_not_exists_makes_no_new_table_of_one_that_is_there(look: Look) -> None:
-    assert ids(look(f"CREATE TABLE IF NOT EXISTS users (id int);\n{INDEX}")) == ["TB101"]
+    assert ids(look(f"CREATE TABLE IF NOT EXISTS users (id bigint);\n{INDEX}")) == ["TB101"]
 
 
 def test_with_since_a_table_of_the_release_is_new_to_all_of_it(look: Look) -> None:
@@ -779,3 +779,39 @@ def test_what_the_application_or_its_data_would_miss_is_found_and_nothing_else(
     here = {item.rule.id for item in report.findings if item.file == "sql/0004_s.sql"}
     # Of other rules, for the statements around the one that each case is about.
     assert here - ({"TB101", "TB202"} - set(found)) == set(found)
+
+
+@pytest.mark.parametrize(
+    ("sql", "differs"),
+    [
+        ("CREATE TABLE IF NOT EXISTS users (id bigint, nick text);", "nick is not in it"),
+        ("CREATE TABLE IF NOT EXISTS users (id bigint, city varchar);", "city is text"),
+        ("CREATE TABLE IF NOT EXISTS users (id bigint, city text);", ""),
+        ("ALTER TABLE users ADD IF NOT EXISTS age bigint;", "it is integer, not bigint"),
+        ("ALTER TABLE users ADD IF NOT EXISTS age int NOT NULL DEFAULT 1;", "is not NOT NULL"),
+        ("ALTER TABLE users ADD IF NOT EXISTS age int;", ""),
+        ("CREATE INDEX IF NOT EXISTS orders_user_id_idx ON orders (total);", "another one"),
+        ("CREATE INDEX IF NOT EXISTS orders_user_id_idx ON users (city);", "it is on orders"),
+        ("CREATE INDEX IF NOT EXISTS orders_user_id_idx ON orders (user_id);", ""),
+    ],
+)
+def test_if_not_exists_is_found_where_another_shape_is_there(
+    sql: str, differs: str, look: Look
+) -> None:
+    found = [item.message for item in look(sql).findings if item.rule.id == "TB701"]
+    assert (differs in found[0]) if differs else found == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("DROP VIEW people;\nCREATE VIEW people AS SELECT id FROM users;", "without city"),
+        ("DROP VIEW people;\nCREATE VIEW people AS SELECT city, id FROM users;", "another order"),
+        ("DROP VIEW people;\nCREATE VIEW people AS SELECT id, age, city FROM users;", ""),
+        ("DROP VIEW people;\nCREATE VIEW people (a, b) AS SELECT id, city FROM users;", "id, city"),
+    ],
+)
+def test_a_view_that_is_made_again_keeps_its_columns(sql: str, said: str, look: Look) -> None:
+    given = "CREATE VIEW people AS SELECT id, u.city FROM users u;"
+    found = [item.message for item in look(given, "SELECT 1;", sql).findings]
+    assert (said in found[0]) if said else found == []

@@ -388,6 +388,27 @@ def test_the_env_file_is_named_on_stderr_and_not_with_json(folder: Path) -> None
     assert run("config").stderr == "Read from .env: DATABASE_URL\n"
 
 
+def test_lint_knows_the_version_of_the_target_by_option_variable_or_file(
+    monkeypatch: pytest.MonkeyPatch, project_factory: ProjectFactory
+) -> None:
+    written = {"sql/0001_t.sql": "CREATE TABLE t (a int CHECK (a > 0) NOT ENFORCED);"}
+    at = project_factory(written, sums=False)
+    (at.parent / "turnback.toml").write_text('[lint]\npg-version = "15"\n')
+
+    def found(*arguments: str) -> bool:
+        return "TB703" in run("lint", "--dir", str(at), *arguments).output
+
+    assert found()
+    assert not found("--pg-version", "18")
+    monkeypatch.setenv("TURNBACK_PG_VERSION", "18.6")
+    assert not found()
+    assert found("--pg-version", "17.2")
+    with pytest.raises(click.UsageError, match="not a version of PostgreSQL"):
+        CliRunner().invoke(
+            cli, ["lint", "--pg-version", "newest"], standalone_mode=False, catch_exceptions=False
+        )
+
+
 def test_a_lint_rule_is_turned_off_with_a_reason(folder: Path) -> None:
     for name, text in (
         ("sql/0001_a.sql", "CREATE INDEX a ON b (c);\n"),

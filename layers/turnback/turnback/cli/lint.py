@@ -42,6 +42,20 @@ _HEAD = re.compile(r"^(\S+: )(error|warning|info)( TB\d+)( .*)$")
     help="Only the migrations after this version, as one release: its tables are new, and not in "
     "use yet. 0 is an empty database.",
 )
+@click.option(
+    "--pg-version",
+    type=opt.PgVersion(),
+    envvar="TURNBACK_PG_VERSION",
+    show_envvar=True,
+    help="The target's version of PostgreSQL: newer syntax is an error.",
+)
+# Another name than other commands': neither DATABASE_URL nor turnback.toml may make it connect.
+@click.option(
+    "--database-url",
+    "ask",
+    type=opt.Given(),
+    help="Ask this database for its version, in place of --pg-version.",
+)
 @format_option
 @click.option("--strict", is_flag=True, help="Remarks fail the check as well.")
 @opt.as_json
@@ -52,6 +66,8 @@ def lint(
     versions: tuple[str, ...],
     directory: Path,
     since: str | None,
+    pg_version: int | None,
+    ask: str | None,
     form: str,
     strict: bool,
     out: Output,
@@ -73,7 +89,8 @@ def lint(
                 file=FILE,
                 hint="see the rules: docs/rules/README.md",
             )
-    report = run(load_project(directory), versions, since=since).without(off)
+    server = _version_of(ask) if ask else pg_version
+    report = run(load_project(directory), versions, since=since, server=server).without(off)
     out.document |= document(report)
     if form == "human" and not out.as_json:
         for line in human(report):
@@ -82,6 +99,13 @@ def lint(
         annotated(report, folder_of(directory)).print(form, out)
         out.note(summary(report) + ".")
     return CheckFailed.exit_code if report.fails(strict=strict) else 0
+
+
+def _version_of(url: str) -> int:
+    from turnback.engine.session.connection import connect_for_own
+
+    with connect_for_own(url, application_name="turnback lint") as connection:
+        return connection.info.server_version // 10_000
 
 
 def _coloured(line: str) -> str:

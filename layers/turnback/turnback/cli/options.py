@@ -67,6 +67,20 @@ class Version(click.ParamType[str]):
         ]
 
 
+class PgVersion(click.ParamType[int]):
+    """A version of PostgreSQL, as its major number: ``15``, ``15.4``."""
+
+    name = "version"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"(\d{2})(\.\d+)?", str(value))
+        if not match:
+            self.fail(
+                f"'{value}' is not a version of PostgreSQL; write 15, for example", param, ctx
+            )
+        return int(match[1])
+
+
 class SchemaName(click.ParamType[str]):
     """The name of a schema, not longer than PostgreSQL keeps it."""
 

@@ -24,6 +24,7 @@ _PLACES = {
     "history-schema": ("history", "schema"),
     "shadow-url": ("rehearsal", "shadow-url"),
     "shadow-url-variable": ("rehearsal", "shadow-url-variable"),
+    "pg-version": ("lint", "pg-version"),
 }
 _ENVIRONMENT = {*_PLACES, "stack"}
 _SECTIONS: dict[str, set[str]] = {
@@ -40,6 +41,7 @@ _OPTIONS = {
     "history_schema": ("history-schema", None),
     "shadow_url": ("shadow-url", "shadow-url-variable"),
     "stack": ("stack", None),
+    "pg_version": ("pg-version", None),
 }
 # Where the files of a migration are; see docs/reference/files.md.
 _LAYOUTS = ("turnback",)

@@ -9,14 +9,17 @@ from turnback.sql.tables import (
     Domain,
     Function,
     Index,
+    Reads,
     Schema,
     Table,
     Type,
     View,
 )
 from turnback.sql.tree import (
+    Named,
     Node,
     column_refs,
+    constants,
     dotted,
     index_columns,
     inline_constraints,
@@ -71,7 +74,25 @@ def column_of(node: Node) -> Column:
         computed_from=tuple(column_refs(inner.get("CONSTR_GENERATED", {}).get("raw_expr"))),
         collation=dotted(node.get("collClause", {}).get("collname", ())),
         virtual=inner.get("CONSTR_GENERATED", {}).get("generated_kind") == "v",
+        needs=calls(list(inner.values())),
     )
+
+
+def calls(node: object) -> frozenset[Named]:
+    """The functions that an expression calls, the sequences it takes from, the types it names."""
+    found = set()
+    for kind, inner in walk({"node": node}):
+        if kind == "FuncCall":
+            found.add(Named("OBJECT_FUNCTION", called := dotted(inner["funcname"])))
+            if called == "nextval":
+                found |= {Named("OBJECT_SEQUENCE", _plain(text)) for text in constants(inner)}
+        elif kind == "TypeCast":
+            found.add(Named("OBJECT_TYPE", dotted(inner["typeName"]["names"])))
+    return frozenset(found)
+
+
+def _plain(text: str) -> str:
+    return text.replace('"', "").removeprefix("public.")
 
 
 def constraint_of(node: Node, table: Table, column: str | None = None) -> Constraint | None:
@@ -140,6 +161,7 @@ def index_of(tree: Node) -> Index:
         "whereClause" in tree,
         tuple(mentions),
         frozenset(tests if only else ()),
+        calls([tree.get("indexParams", []), where]),
     )
 
 
@@ -175,7 +197,23 @@ def function_of(tree: Node, before: Function | None) -> Function:
     returns = dotted(tree.get("returnType", {}).get("names", ()))
     definer = is_on(options.get("security"))
     is_trigger = returns in ("trigger", "event_trigger")
-    return Function(dotted(tree["funcname"]), volatile or replaced, is_trigger, definer)
+    arguments = tuple(
+        (node.get("name", ""), dotted(node["argType"]["names"]))
+        for node in (item["FunctionParameter"] for item in tree.get("parameters", ()))
+        if node.get("mode") not in ("FUNC_PARAM_OUT", "FUNC_PARAM_TABLE")
+    )
+    others = before is not None and (
+        before.overloaded or [one for _, one in before.arguments] != [one for _, one in arguments]
+    )
+    return Function(
+        dotted(tree["funcname"]),
+        volatile or replaced,
+        is_trigger,
+        definer,
+        arguments,
+        returns,
+        others,
+    )
 
 
 def domain_of(tree: Node) -> Domain:
@@ -192,32 +230,83 @@ def domain_of(tree: Node) -> Domain:
     )
 
 
-def view_of(name: str, query: Node, options: list[Node], schema: Schema) -> View:
-    """A view as what it reads.
+def view_of(name: str, tree: Node, schema: Schema) -> View:
+    """A ViewStmt, or the statement that makes a materialized view, as a view."""
+    query = tree["query"]
+    words = {item["DefElem"]["defname"]: item["DefElem"] for item in tree.get("options", ())}
+    columns = _columns_of(query.get("SelectStmt", {}), schema)
+    given = strings(tree.get("aliases", ()))
+    columns = (*given, *columns[len(given) :])
+    reads = reads_of(query, schema, {})
+    return View(name, reads, is_on(words.get("security_invoker")), columns, calls(query))
+
+
+def reads_of(node: object, schema: Schema, own: dict[str, str]) -> Reads:
+    """What a query or an expression reads.
 
     A column that is named without its table is one of every table read that has it, or may; ``*``
     is each column that there is now.
+
+    Args:
+        own: alias → the table that the expression belongs to.
     """
-    tables: dict[str, str] = {}
-    for kind, node in walk(query):
-        if kind == "RangeVar" or (kind == "relation" and "relname" in node):
-            alias = node.get("alias", {}).get("aliasname", node["relname"])
-            tables[alias] = table_name(node)
+    tables = dict(own)
+    for kind, inner in walk({"node": node}):
+        if kind == "RangeVar" or (kind == "relation" and "relname" in inner):
+            alias = inner.get("alias", {}).get("aliasname", inner["relname"])
+            tables[alias] = table_name(inner)
     reads = {(table, "") for table in tables.values()}
-    for kind, node in walk(query):
+    for kind, inner in walk({"node": node}):
         if kind != "ColumnRef":
             continue
-        parts = strings(node["fields"])
-        whole = any("A_Star" in part for part in node["fields"])
+        parts = strings(inner["fields"])
+        whole = any("A_Star" in part for part in inner["fields"])
         column = "" if whole or not parts else parts[-1]
         qualifier = parts[-1 if whole else -2] if len(parts) > (0 if whole else 1) else ""
         for alias, table in tables.items():
             if qualifier in ("", alias):
-                known = schema.find(table)
-                have = list(known.columns) if known else [column]
+                have = _known_columns(schema, table) or (column,)
                 reads |= {(table, c) for c in have if whole or c == column}
-    words = {item["DefElem"]["defname"]: item["DefElem"] for item in options}
-    return View(name, frozenset(reads), is_on(words.get("security_invoker")))
+    return frozenset(reads)
+
+
+def _known_columns(schema: Schema, name: str) -> tuple[str, ...]:
+    if view := schema.views.get(name):
+        return view.columns
+    table = schema.find(name)
+    return tuple(table.columns) if table else ()
+
+
+def _columns_of(select: Node, schema: Schema) -> tuple[str, ...]:
+    """The names of a query's columns, as PostgreSQL gives them; empty where one is unknown."""
+    while "larg" in select:
+        select = select["larg"]
+    found: list[str] = []
+    for item in select.get("targetList", ()):
+        target = item["ResTarget"]
+        value = target.get("val", {})
+        fields = value.get("ColumnRef", {}).get("fields", ())
+        if "name" in target:
+            found.append(target["name"])
+        elif any("A_Star" in part for part in fields):
+            sources = select.get("fromClause", ())
+            if len(fields) > 1 or len(sources) != 1 or "RangeVar" not in sources[0]:
+                return ()
+            inner = _known_columns(schema, table_name(sources[0]["RangeVar"]))
+            if not inner:
+                return ()
+            found += inner
+        else:
+            found.append(_shown(value))
+    return tuple(found) if "" not in found else ()
+
+
+def _shown(value: Node) -> str:
+    """The name of a column that gets none (FigureColname); empty where it is not plain."""
+    while "TypeCast" in value:
+        value = value["TypeCast"]["arg"]
+    names = strings(value.get("ColumnRef", {}).get("fields", ()))
+    return (names or strings(value.get("FuncCall", {}).get("funcname", ())) or [""])[-1]
 
 
 # A cast that changes no byte (pg_cast: binary coercible), so the table stays as it is.

@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from turnback.sql.definitions import (
+    calls,
     column_of,
     constraint_of,
     domain_of,
     function_of,
     index_of,
+    reads_of,
     type_of,
     view_of,
 )
+from turnback.sql.dependents import dependents
 from turnback.sql.statements import Statement, json_value
-from turnback.sql.tables import Column, Constraint, Schema, Table
+from turnback.sql.tables import Column, Constraint, Reads, Schema, Table
 from turnback.sql.tree import (
     Named,
     Node,
-    column_refs,
     commands,
     definition,
     dotted,
+    dropped,
     inline_constraints,
-    joined,
     made,
-    objects,
     strings,
     table_name,
 )
+
+_T = TypeVar("_T")
 
 
 def replay(schema: Schema, statement: Statement, born: str) -> Schema:
@@ -87,15 +91,14 @@ def _tables(schema: Schema, statement: Statement, born: str) -> Schema:
 
 def _view(schema: Schema, tree: Node) -> Schema:
     name = table_name(tree["view"])
-    view = view_of(name, tree["query"], tree.get("options", []), schema)
-    return replace(schema, views={**schema.views, name: view})
+    return replace(schema, views={**schema.views, name: view_of(name, tree, schema)})
 
 
 def _materialized(schema: Schema, tree: Node) -> Schema:
     if tree.get("objtype") != "OBJECT_MATVIEW":
         return schema
     name = table_name(tree["into"]["rel"])
-    return replace(schema, views={**schema.views, name: view_of(name, tree["query"], [], schema)})
+    return replace(schema, views={**schema.views, name: view_of(name, tree, schema)})
 
 
 def _function(schema: Schema, tree: Node) -> Schema:
@@ -139,9 +142,11 @@ def _policy(schema: Schema, tree: Node) -> Schema:
     table = schema.find(table_name(tree["table"]))
     if table is None:
         return schema
-    names = tuple(column_refs([tree.get("qual"), tree.get("with_check")]))
-    policies = {**table.policies, tree["policy_name"]: names}
-    return schema.with_table(replace(table, policies=policies))
+    name, both = tree["policy_name"], [tree.get("qual"), tree.get("with_check")]
+    own = {table.name.rpartition(".")[2]: table.name}
+    policies = {**table.policies, name: reads_of(both, schema, own)}
+    called = {**table.called, name: calls(both)}
+    return schema.with_table(replace(table, policies=policies, called=called))
 
 
 def _trigger(schema: Schema, tree: Node) -> Schema:
@@ -150,13 +155,15 @@ def _trigger(schema: Schema, tree: Node) -> Schema:
     if table is None:
         return schema
     texts = [tree.get(field) for field in ("whenClause", "whereClause", "actions")]
-    names = (*column_refs(texts), *strings(tree.get("columns", ())))
+    reads = reads_of(texts, schema, {"new": table.name, "old": table.name})
+    reads |= {(table.name, column) for column in strings(tree.get("columns", ()))}
     name = tree.get("trigname") or tree["rulename"]
-    called = {Named("OBJECT_FUNCTION", dotted(tree["funcname"]))} if "funcname" in tree else set()
+    called = calls(texts)
+    if "funcname" in tree:
+        called |= {Named("OBJECT_FUNCTION", dotted(tree["funcname"]))}
+    triggers = {**table.triggers, name: reads}
     return schema.with_table(
-        replace(
-            table, triggers={**table.triggers, name: names}, needs=table.needs | frozenset(called)
-        )
+        replace(table, triggers=triggers, called={**table.called, name: called})
     )
 
 
@@ -224,11 +231,23 @@ def _alter(schema: Schema, tree: Node) -> Schema:
     if table is None:
         return schema
     for command in commands(tree):
+        if command.get("behavior") == "DROP_CASCADE":
+            for user in list(dependents(schema, dropped_part(table.name, command))):
+                schema = _gone(schema, user, cascade=True)
+    table = schema.tables[table.name]
+    for command in commands(tree):
         table = _altered(table, command)
     schema = schema.with_table(table)
     for command in commands(tree):
         schema = _related(schema, table.name, command)
     return schema
+
+
+def dropped_part(table: str, command: Node) -> Named:
+    """The column or the constraint that DROP COLUMN or DROP CONSTRAINT drops."""
+    is_column = command["subtype"] == "AT_DropColumn"
+    kind = "OBJECT_COLUMN" if is_column else "OBJECT_TABCONSTRAINT"
+    return Named(kind, f"{table}.{command.get('name', '')}")
 
 
 def _related(schema: Schema, name: str, command: Node) -> Schema:
@@ -287,11 +306,11 @@ def _column_altered(column: Column, command: Node) -> Column:
     _, node = definition(command)
     match command["subtype"]:
         case "AT_ColumnDefault":
-            return replace(column, filled="def" in command)
+            return replace(column, filled="def" in command, needs=calls(node))
         case "AT_AddIdentity":
             return replace(column, filled=True)
         case "AT_DropExpression":
-            return replace(column, filled=False, computed_from=())
+            return replace(column, filled=False, computed_from=(), needs=frozenset())
         case "AT_DropIdentity":
             return replace(column, filled=False)
         case "AT_SetNotNull":
@@ -328,40 +347,67 @@ def _without_column(table: Table, name: str) -> Table:
 
 
 def _drop(schema: Schema, tree: Node) -> Schema:
-    for parts in objects(tree):
-        name = joined(parts)
-        kind = tree["removeType"]
-        if kind in ("OBJECT_VIEW", "OBJECT_MATVIEW"):
-            views = {key: view for key, view in schema.views.items() if key != name}
-            schema = replace(schema, views=views)
-        if kind in ("OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY"):
-            schema = _detached(schema, kind, parts)
-        elif kind == "OBJECT_FUNCTION":
-            functions = {key: item for key, item in schema.functions.items() if key != name}
-            schema = replace(schema, functions=functions)
-        elif kind in ("OBJECT_DOMAIN", "OBJECT_TYPE"):
-            domains = {key: domain for key, domain in schema.domains.items() if key != name}
-            schema = replace(schema, domains=domains)
-        elif kind in ("OBJECT_TABLE", "OBJECT_MATVIEW"):
-            schema = schema.without(name)
-        elif kind == "OBJECT_SCHEMA":
-            for inside in [key for key in schema.tables if key.startswith(f"{name}.")]:
-                schema = schema.without(inside)
-        elif kind == "OBJECT_INDEX" and (table := schema.owner_of_index(name)):
-            kept = tuple(index for index in table.indexes if index.name != parts[-1])
-            schema = schema.with_table(replace(table, indexes=kept))
+    cascade = tree.get("behavior") == "DROP_CASCADE"
+    for item in dropped(tree):
+        schema = _gone(schema, item, cascade=cascade)
     return schema
 
 
-def _detached(schema: Schema, kind: str, parts: list[str]) -> Schema:
-    table = schema.find(joined(parts[:-1]))
+def _gone(schema: Schema, item: Named, *, cascade: bool) -> Schema:
+    """The schema without an object, and with CASCADE without what is made of it."""
+    kind, name = item.kind, item.name
+    users = list(dependents(schema, item)) if cascade else []
+    owner, _, plain = name.rpartition(".")
+    match kind:
+        case "OBJECT_VIEW" | "OBJECT_MATVIEW":
+            schema = replace(schema, views=_without(schema.views, name)).without(name)
+        case "OBJECT_TRIGGER" | "OBJECT_RULE" | "OBJECT_POLICY":
+            schema = _detached(schema, kind, owner, plain)
+        case "OBJECT_FUNCTION" | "OBJECT_PROCEDURE" | "OBJECT_ROUTINE":
+            known = schema.functions.get(name)
+            if not (known and known.overloaded):
+                schema = replace(schema, functions=_without(schema.functions, name))
+        case "OBJECT_DOMAIN" | "OBJECT_TYPE" if name in schema.domains:
+            schema = replace(schema, domains=_without(schema.domains, name))
+        case "OBJECT_TABLE" | "OBJECT_FOREIGN_TABLE":
+            schema = schema.without(name)
+        case "OBJECT_SCHEMA":
+            for inside in [key for key in schema.tables if key.startswith(f"{name}.")]:
+                schema = schema.without(inside)
+        case "OBJECT_INDEX" if table := schema.owner_of_index(name):
+            kept = tuple(index for index in table.indexes if index.name != plain)
+            schema = schema.with_table(replace(table, indexes=kept))
+        case _ if table := schema.find(owner):
+            schema = schema.with_table(_without_part(table, kind, plain))
+    for user in users:
+        schema = _gone(schema, user, cascade=True)
+    return schema
+
+
+def _without_part(table: Table, kind: str, name: str) -> Table:
+    match kind:
+        case "OBJECT_COLUMN" | "OBJECT_TYPE":
+            return _without_column(table, name)
+        case "OBJECT_TABCONSTRAINT":
+            kept = tuple(item for item in table.constraints if item.name != name)
+            return replace(table, constraints=kept)
+        case "OBJECT_DEFAULT" if column := table.column(name):
+            return table.with_column(replace(column, filled=False, needs=frozenset()))
+    return table
+
+
+def _without(items: Mapping[str, _T], name: str) -> dict[str, _T]:
+    return {key: item for key, item in items.items() if key != name}
+
+
+def _detached(schema: Schema, kind: str, owner: str, name: str) -> Schema:
+    table = schema.find(owner)
     if table is None:
         return schema
+    table = replace(table, called=_without(table.called, name))
     if kind == "OBJECT_POLICY":
-        left = {key: names for key, names in table.policies.items() if key != parts[-1]}
-        return schema.with_table(replace(table, policies=left))
-    left = {key: names for key, names in table.triggers.items() if key != parts[-1]}
-    return schema.with_table(replace(table, triggers=left))
+        return schema.with_table(replace(table, policies=_without(table.policies, name)))
+    return schema.with_table(replace(table, triggers=_without(table.triggers, name)))
 
 
 def renamed(schema: Schema, tree: Node) -> Schema:
@@ -378,7 +424,7 @@ def renamed(schema: Schema, tree: Node) -> Schema:
         return schema
     name = table_name(tree["relation"])
     table = schema.find(name)
-    if kind == "OBJECT_TABLE":
+    if kind in ("OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW"):
         return moved(schema, name, table_name({**tree["relation"], "relname": new}))
     if table is None:
         return schema
@@ -386,9 +432,28 @@ def renamed(schema: Schema, tree: Node) -> Schema:
     if kind == "OBJECT_TABCONSTRAINT":
         constraints = tuple(replace(c, name=new) if c.name == old else c for c in table.constraints)
         return schema.with_table(replace(table, constraints=constraints))
-    return (
-        schema.with_table(_renamed_column(table, old, new)) if kind == "OBJECT_COLUMN" else schema
-    )
+    if kind != "OBJECT_COLUMN":
+        return schema
+    pairs = {(name, old): (name, new)}
+    schema = _reread(schema, lambda pair: pairs.get(pair, pair))
+    return schema.with_table(_renamed_column(schema.tables[name], old, new))
+
+
+def _reread(schema: Schema, change: Callable[[tuple[str, str]], tuple[str, str]]) -> Schema:
+    """The schema with other names for what views, triggers and policies read: these follow."""
+
+    def changed(items: Mapping[str, Reads]) -> dict[str, Reads]:
+        return {key: frozenset(map(change, reads)) for key, reads in items.items()}
+
+    views = {
+        key: replace(view, reads=frozenset(map(change, view.reads)))
+        for key, view in schema.views.items()
+    }
+    for table in list(schema.tables.values()):
+        if table.triggers or table.policies:
+            triggers, policies = changed(table.triggers), changed(table.policies)
+            schema = schema.with_table(replace(table, triggers=triggers, policies=policies))
+    return replace(schema, views=views)
 
 
 def _renamed_column(table: Table, old: str, new: str) -> Table:
@@ -413,7 +478,11 @@ def _renamed_column(table: Table, old: str, new: str) -> Table:
 
 
 def moved(schema: Schema, old: str, new: str) -> Schema:
-    """The schema with a table under another name."""
+    """The schema with a table, or a view, under another name."""
+    schema = _reread(schema, lambda pair: (new, pair[1]) if pair[0] == old else pair)
+    if view := schema.views.get(old):
+        views = {**_without(schema.views, old), new: replace(view, name=new)}
+        schema = replace(schema, views=views)
     table = schema.find(old)
     if table is None:
         return schema

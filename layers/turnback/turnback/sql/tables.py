@@ -16,6 +16,10 @@ from turnback.sql.tree import Named
 _ONE_ORDER = ({"text", "varchar"}, {"cidr", "inet"})
 
 
+# ``(table, column)`` of what is read; an empty column stands for the table alone.
+Reads = frozenset[tuple[str, str]]
+
+
 @dataclass(frozen=True, slots=True)
 class Type:
     """A column's type: its name, and the numbers in its parentheses."""
@@ -38,6 +42,7 @@ class Column:
         computed_from: the columns that a generated column's expression names.
         virtual: whether it is computed when it is read, and not stored.
         collation: the one it is declared with, if any.
+        needs: what its default or its expression calls.
     """
 
     name: str
@@ -47,6 +52,7 @@ class Column:
     computed_from: tuple[str, ...] = ()
     collation: str = ""
     virtual: bool = False
+    needs: frozenset[Named] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,7 @@ class Index:
         partial: whether it has a WHERE.
         mentions: the columns that its expressions and its WHERE name.
         where_filled: the columns of which its WHERE says that they are not null, and no more.
+        needs: what its expressions and its WHERE call.
     """
 
     name: str
@@ -93,6 +100,7 @@ class Index:
     partial: bool = False
     mentions: tuple[str, ...] = ()
     where_filled: frozenset[str] = frozenset()
+    needs: frozenset[Named] = frozenset()
 
     @property
     def is_special(self) -> bool:
@@ -116,9 +124,10 @@ class Table:
         partition_key: the columns that partitions are chosen by; None for an expression.
         is_default: whether it is the default partition.
         unlogged: whether it is UNLOGGED.
-        needs: the type that it is of, its foreign server, and the functions of its triggers.
-        triggers: by name, the columns that each one's OF and WHEN name.
-        policies: by name, the columns that each one's expressions name.
+        needs: the type that it is of, and its foreign server.
+        triggers: by name, what each one's OF and WHEN read; rules are among them.
+        policies: by name, what each one's expressions read.
+        called: by the name of a trigger, a rule or a policy, what it calls.
         row_security: whether row level security is enabled.
     """
 
@@ -129,8 +138,9 @@ class Table:
     constraints: tuple[Constraint, ...] = ()
     indexes: tuple[Index, ...] = ()
     parents: tuple[str, ...] = ()
-    triggers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    policies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    triggers: Mapping[str, Reads] = field(default_factory=dict)
+    policies: Mapping[str, Reads] = field(default_factory=dict)
+    called: Mapping[str, frozenset[Named]] = field(default_factory=dict)
     row_security: bool = False
     partition_key: tuple[str | None, ...] = ()
     is_default: bool = False
@@ -280,12 +290,18 @@ class Function:
         volatile: whether any of its name is VOLATILE, which is the default.
         is_trigger: whether only triggers call it.
         definer: whether it runs with its owner's rights (SECURITY DEFINER).
+        arguments: name and type of each that is passed to it.
+        returns: the type it gives back.
+        overloaded: whether there are others of its name.
     """
 
     name: str
     volatile: bool
     is_trigger: bool = False
     definer: bool = False
+    arguments: tuple[tuple[str, str], ...] = ()
+    returns: str = ""
+    overloaded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,13 +325,17 @@ class View:
     """A view, or a materialized view.
 
     Attributes:
-        reads: ``(table, column)`` of what it needs; an empty column stands for the table alone.
+        reads: the tables and columns that it needs.
         invoker: whether it reads with the rights of whoever asks it (``security_invoker``).
+        columns: its columns; empty where the scripts do not tell.
+        needs: what its query calls.
     """
 
     name: str
-    reads: frozenset[tuple[str, str]]
+    reads: Reads
     invoker: bool = False
+    columns: tuple[str, ...] = ()
+    needs: frozenset[Named] = frozenset()
 
 
 # The schema of temporary tables.

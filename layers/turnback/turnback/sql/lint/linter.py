@@ -21,7 +21,9 @@ from turnback.sql.lint.rules.data import data_rules
 from turnback.sql.lint.rules.design import design_rules
 from turnback.sql.lint.rules.indexes import foreign_keys_without_index, index_rules
 from turnback.sql.lint.rules.names import name_rules
+from turnback.sql.lint.rules.newer import newer_rules
 from turnback.sql.lint.rules.partitions import partition_rules
+from turnback.sql.lint.rules.refused import refused_rules
 from turnback.sql.lint.rules.rewrites import rewrite_rules
 from turnback.sql.lint.rules.rollback import empty_rollback
 from turnback.sql.lint.rules.scans import scan_rules
@@ -41,7 +43,13 @@ class _Reading:
     findings: list[Finding] = field(default_factory=list)
 
 
-def lint(project: Project, versions: Sequence[str] = (), *, since: str | None = None) -> Report:
+def lint(
+    project: Project,
+    versions: Sequence[str] = (),
+    *,
+    since: str | None = None,
+    server: int | None = None,
+) -> Report:
     """What the rules find.
 
     Every forward script is read, oldest first, so that the schema each one meets is known; the
@@ -51,6 +59,7 @@ def lint(project: Project, versions: Sequence[str] = (), *, since: str | None = 
         versions: look at these; all of them if empty.
         since: look at those after this version, as one release: a table that one of them makes
             is new to all of them. ``0`` is before the first.
+        server: the major version of the target's PostgreSQL, if it is known.
 
     Raises:
         UnknownVersion: no such migration.
@@ -85,6 +94,9 @@ def lint(project: Project, versions: Sequence[str] = (), *, since: str | None = 
             for step in reading.steps:
                 reading.findings += foreign_keys_without_index(step, schema)
                 reading.findings += security_rules(step, schema)
+    for reading in readings if server else ():
+        for step in reading.steps:
+            reading.findings += newer_rules(step, server or 0)
     report = _report(len(wanted), readings)
     known_ones = {*report.findings, *report.waived}
     return replace(report, on_new_tables=in_order(one for one in alone if one not in known_ones))
@@ -116,6 +128,7 @@ def _in_script(found: Sequence[LintStep]) -> Iterator[Finding]:
         yield from data_rules(step)
         yield from column_rules(step)
         yield from name_rules(step)
+        yield from refused_rules(step)
     yield from rename_rules(found)
     yield from transaction_rules(found)
 

@@ -265,7 +265,7 @@ def _dropped(schema: Schema, tree: Node, *, cascade: bool) -> Locked:
 
 def _needing(schema: Schema, named: Named) -> Locked:
     for table in schema.tables.values():
-        if named in table.needs:
+        if named in table.needs or any(named in called for called in table.called.values()):
             yield table.name, ACCESS_EXCLUSIVE
 
 

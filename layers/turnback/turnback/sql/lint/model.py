@@ -196,6 +196,10 @@ _ALL = (
     Rule("TB616", "row-security-off", _W, "row level security switched off"),
     Rule("TB617", "grant-to-public", _W, "a privilege given to everybody"),
     Rule("TB618", "password-in-sql", _W, "a password in a migration"),
+    # 7xx: what fails, or is not what it seems.
+    Rule("TB701", "other-shape", _W, "IF NOT EXISTS on what is there with another shape"),
+    Rule("TB702", "refused", _E, "a statement that PostgreSQL refuses"),
+    Rule("TB703", "newer-syntax", _E, "syntax that is newer than the target"),
     # 9xx: lint itself.
     Rule("TB901", "unreadable", _E, "a file that cannot be read", waivable=False),
     Rule("TB902", "unused-waiver", _W, "a waiver that switches nothing off", waivable=False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
+from turnback.sql.definitions import view_of
 from turnback.sql.destroys import Loss
 from turnback.sql.lint import suggest
 from turnback.sql.lint.model import Finding, Severity
@@ -81,6 +82,7 @@ def drop_rules(
     for step in found:
         for item in _dropped(step):
             if item in remade and item.kind not in _HOLDING:
+                yield from _made_otherwise(step, item, found)
                 continue
             said.add((step.statement.offset, item.name))
             yield _drop_finding(step, item, before, remade)
@@ -211,6 +213,38 @@ _BREAKS_WHY = {
     True: "INSERT … ON CONFLICT of the running application that counts on it fails (SQLSTATE "
     "42P10), and rows that are there twice keep it from being made again.",
 }
+
+
+def _made_otherwise(step: LintStep, item: Named, found: Sequence[LintStep]) -> Iterator[Finding]:
+    """A view that is dropped and made again without a column, or with them in another order."""
+    old = step.schema.views.get(item.name)
+    new = next(
+        (
+            view_of(item.name, other.tree, other.schema)
+            for other in found
+            if item in made(other.statement) and "query" in other.tree
+        ),
+        None,
+    )
+    if old is None or new is None or not (old.columns and new.columns):
+        return
+    kept = [column for column in new.columns if column in old.columns]
+    if lost := [column for column in old.columns if column not in kept]:
+        said = f"without {', '.join(lost)}"
+    elif kept != list(old.columns):
+        said = "with its columns in another order"
+    else:
+        return
+    yield step.finding(
+        "TB401",
+        f"The view {item.name} is made again {said}.",
+        why=_BREAKS_WHY[False]
+        if lost
+        else "SELECT * of the running application gets its values "
+        "in another order, from the commit until the last of its processes is replaced.",
+        safer=f"-- this release: new columns of {dotted_name(item.name)} at its end, and none less",
+        severity=Severity.WARNING,
+    )
 
 
 def _lines(step: LintStep) -> tuple[int, int]:

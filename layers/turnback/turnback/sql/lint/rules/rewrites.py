@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from turnback.sql.definitions import SERIALS, type_of
+from turnback.sql.dependents import readers, words
 from turnback.sql.lint import suggest
 from turnback.sql.lint.model import Finding
 from turnback.sql.lint.step import LintStep
@@ -45,21 +46,13 @@ def _refused(step: LintStep) -> Iterator[Finding]:
         if command["subtype"] != "AT_AlterColumnType" or table is None:
             continue
         column = command["name"]
-        users = [f"the view {view.name}" for view in step.schema.readers(name_, column)]
-        users += [
-            f"the generated column {other.name}"
-            for other in table.columns.values()
-            if column in other.computed_from
-        ]
-        for kind, parts in (("trigger or rule", table.triggers), ("policy", table.policies)):
-            users += [f"the {kind} {key}" for key, names in parts.items() if column in names]
-        if users:
+        if user := next(map(words, readers(step.schema, name_, column)), ""):
             yield step.finding(
                 "TB106",
-                f"The type of {name_}.{column} cannot change: {users[0]} is made of it.",
+                f"The type of {name_}.{column} cannot change: {user} is made of it.",
                 why="PostgreSQL refuses to change the type of a column that a view, a rule, a "
                 "trigger's WHEN or OF, a policy or a generated column names (SQLSTATE 0A000).",
-                safer=f"-- in one file: drop {users[0]}, change the type, and make it again\n"
+                safer=f"-- in one file: drop {user}, change the type, and make it again\n"
                 f"{step.statement.sql};",
                 at=definition(command)[1].get("location"),
             )

@@ -75,7 +75,7 @@ def _definer(step: LintStep) -> Iterator[Finding]:
 
 def _view(step: LintStep, last: Schema) -> Iterator[Finding]:
     called = table_name(step.tree["view"])
-    view = view_of(called, step.tree["query"], step.tree.get("options", []), last)
+    view = view_of(called, step.tree, last)
     if view.invoker:
         return
     for table in sorted({table for table, _ in view.reads}):
