@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from turnback.sql.definitions import calls
-from turnback.sql.tables import Schema
+from turnback.sql.tables import Schema, Table
 from turnback.sql.tree import Named
 
 _ROUTINES = {"OBJECT_FUNCTION", "OBJECT_PROCEDURE", "OBJECT_ROUTINE"}
@@ -72,7 +72,7 @@ def readers(schema: Schema, table: str, column: str) -> Iterator[Named]:
     for other in known.columns.values() if known else ():
         if column in other.computed_from:
             yield Named("OBJECT_COLUMN", f"{table}.{other.name}")
-    for owner in schema.tables.values():
+    for owner in _with_others(schema, table):
         for kind, parts in (("OBJECT_TRIGGER", owner.triggers), ("OBJECT_POLICY", owner.policies)):
             for name, reads in parts.items():
                 if (table, column) in reads:
@@ -82,9 +82,10 @@ def readers(schema: Schema, table: str, column: str) -> Iterator[Named]:
 def _of_relation(schema: Schema, name: str) -> Iterator[Named]:
     # Its own go with it.
     yield from (item for item in readers(schema, name, "") if _owner(item) != name)
-    for table in schema.tables.values():
-        if table.name != name and any(item.references == name for item in table.constraints):
-            yield from _pointing_from(schema, table.name, name)
+    for table in _with_others(schema, name):
+        for item in table.constraints:
+            if table.name != name and item.references == name:
+                yield Named("OBJECT_TABCONSTRAINT", f"{table.name}.{item.name}")
     parent = schema.find(name)
     for child in schema.heirs.get(name, ()):
         # Partitions go with their table.
@@ -92,21 +93,22 @@ def _of_relation(schema: Schema, name: str) -> Iterator[Named]:
             yield Named("OBJECT_TABLE", child)
 
 
+def _with_others(schema: Schema, name: str) -> Iterator[Table]:
+    """A table, and those whose foreign keys, triggers and policies name it."""
+    for one in (name, *schema.named_by.get(name, ())):
+        if table := schema.find(one):
+            yield table
+
+
 def _owner(item: Named) -> str:
     return item.name if item.kind == "OBJECT_VIEW" else item.name.rpartition(".")[0]
-
-
-def _pointing_from(schema: Schema, table: str, name: str) -> Iterator[Named]:
-    for item in schema.tables[table].constraints:
-        if item.references == name:
-            yield Named("OBJECT_TABCONSTRAINT", f"{table}.{item.name}")
 
 
 def _pointing(schema: Schema, name: str, columns: set[str]) -> Iterator[Named]:
     """The foreign keys that point at one of these columns of a table."""
     target = schema.find(name)
     primary = {c for item in _keys(schema, name, "primary") for c in item}
-    for table in schema.tables.values():
+    for table in _with_others(schema, name):
         for item in table.constraints:
             at = set(item.target_columns) or primary
             if target and item.references == name and at & columns:

@@ -147,6 +147,16 @@ class Table:
     unlogged: bool = False
     needs: frozenset[Named] = frozenset()
 
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The other tables that its foreign keys, triggers and policies name, each once."""
+        if not (self.constraints or self.triggers or self.policies):
+            return ()
+        found = [item.references for item in self.constraints if item.references]
+        for parts in (self.triggers, self.policies):
+            found += [table for reads in parts.values() for table, _ in reads]
+        return tuple(sorted({*found} - {self.name}))
+
     def column(self, name: str) -> Column | None:
         """The column of this name."""
         return self.columns.get(name)
@@ -350,6 +360,7 @@ class Schema:
         tables: by name.
         temporary: the names of those that end with their session.
         heirs: a table → those that inherit from it, or are its partitions.
+        named_by: a table → those whose foreign keys, triggers and policies name it.
         functions, domains, views: by name.
         born: of what is no table: path of the script that made it.
     """
@@ -357,6 +368,7 @@ class Schema:
     tables: Tables = field(default_factory=Tables)
     temporary: frozenset[str] = frozenset()
     heirs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    named_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     functions: Mapping[str, Function] = field(default_factory=dict)
     domains: Mapping[str, Domain] = field(default_factory=dict)
     views: Mapping[str, View] = field(default_factory=dict)
@@ -399,20 +411,26 @@ class Schema:
         if table.name.startswith(f"{TEMPORARY}."):
             temporary |= {table.name}
         before = self.find(table.name)
-        heirs = self._heirs(table.name, before.parents if before else (), table.parents)
-        return replace(self, tables=self.tables.put(table), temporary=temporary, heirs=heirs)
+        parents, others = (before.parents, before.others) if before else ((), ())
+        return replace(
+            self,
+            tables=self.tables.put(table),
+            temporary=temporary,
+            heirs=_indexed(self.heirs, table.name, parents, table.parents),
+            named_by=_indexed(self.named_by, table.name, others, table.others),
+        )
 
     def without(self, name: str) -> Schema:
         """Without the table of this name."""
         table = self.find(name)
         if table is None:
             return self
-        heirs = self._heirs(name, table.parents, ())
         return replace(
             self,
             tables=self.tables.remove(name),
             temporary=self.temporary - {name},
-            heirs=heirs,
+            heirs=_indexed(self.heirs, name, table.parents, ()),
+            named_by=_indexed(self.named_by, name, table.others, ()),
         )
 
     def readers(self, table: str, column: str = "") -> list[View]:
@@ -423,14 +441,19 @@ class Schema:
             if any(t == table and (not column or c == column) for t, c in view.reads)
         ]
 
-    def _heirs(
-        self, name: str, before: tuple[str, ...], after: tuple[str, ...]
-    ) -> Mapping[str, tuple[str, ...]]:
-        if before == after:
-            return self.heirs
-        heirs = dict(self.heirs)
-        for parent in before:
-            heirs[parent] = tuple(child for child in heirs.get(parent, ()) if child != name)
-        for parent in after:
-            heirs[parent] = (*heirs.get(parent, ()), name)
-        return heirs
+
+def _indexed(
+    known: Mapping[str, tuple[str, ...]],
+    name: str,
+    before: tuple[str, ...],
+    after: tuple[str, ...],
+) -> Mapping[str, tuple[str, ...]]:
+    """With a table under those of ``after``, and no more under those of ``before``."""
+    if before == after:
+        return known
+    changed = dict(known)
+    for other in before:
+        changed[other] = tuple(item for item in changed.get(other, ()) if item != name)
+    for other in after:
+        changed[other] = (*changed.get(other, ()), name)
+    return changed
