@@ -86,7 +86,8 @@ def readers(text: str) -> None:
                 locks_by_statement(prepare(each))
             except InvalidMigration:
                 continue
-    lint(project(forward, back))
+    for finding in lint(project(forward, back), server=14).findings:
+        _ = finding.safer
     list(conflicts([forward, back], "public"))
     judge = Judge()
     judge.fork().learn(forward.forward)
