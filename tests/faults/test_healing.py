@@ -64,7 +64,9 @@ KINDS = {
     # With the index of its TOAST table, which is in a schema of the system.
     "REINDEX TABLE CONCURRENTLY": Kind("REINDEX TABLE CONCURRENTLY t", WRITER),
     "DETACH PARTITION CONCURRENTLY": Kind(
-        "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY", "SELECT id FROM p"
+        # Of the parent alone: a reader of the partition is waited for before the statement.
+        "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY",
+        "LOCK TABLE ONLY p IN ACCESS SHARE MODE",
     ),
 }
 UNRECORDED = {

@@ -120,17 +120,23 @@ def test_a_staged_rollback_whose_process_is_killed_is_ended_by_the_next(
     database: str, project_factory: ProjectFactory, table: Table, way: str
 ) -> None:
     folder = project(project_factory, way)
+    said = folder.parent / "said.txt"
     before = half(database, folder)
     command = [PROGRAM, "down", "0001", "--yes", "--database-url", database, "--dir", folder]
     with table.row(f"half done, rollback {way}, kill -9", AS_IF), Eye(database) as eye:
         with transaction(database, "SELECT * FROM t"):
-            running = subprocess.Popen(
-                [*command, "--lock-timeout", "20s"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+            with said.open("w") as lines:
+                running = subprocess.Popen(
+                    [*command, "--lock-timeout", "20s"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=lines,
+                    stderr=lines,
+                )
+            # In the server, or before it sends what would wait there.
+            until(
+                lambda: bool(eye.waiting("t_body")) or "waits for its lock" in said.read_text(),
+                "the rollback waits for the reader",
             )
-            until(lambda: bool(eye.waiting("t_body")), "the rollback waits for the reader")
             running.kill()
             running.wait()
         back(database)
@@ -189,7 +195,9 @@ def test_a_partition_left_half_detached_is_attached_again(
     pending = "SELECT inhdetachpending FROM pg_inherits"
     with table.row("DETACH PARTITION fails half way", "it was attached again"):
         assert up(database, folder, target="0001").error is None
-        with transaction(database, "SELECT * FROM p"), Eye(database) as eye:
+        # Of the parent alone: a reader of the partition is waited for before the statement.
+        reader = transaction(database, "LOCK TABLE ONLY p IN ACCESS SHARE MODE")
+        with reader, Eye(database) as eye:
             running = subprocess.Popen(
                 [PROGRAM, "up", "--database-url", database, "--dir", folder],
                 stdout=subprocess.DEVNULL,

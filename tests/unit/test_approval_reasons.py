@@ -124,12 +124,12 @@ def test_no_rollback_script_is_a_reason(project_factory: ProjectFactory) -> None
 
 
 def test_a_waiver_of_a_rule_about_data_is_a_reason(project_factory: ProjectFactory) -> None:
-    waived = "-- turnback: waive TB401 because nobody reads it\nSELECT 1;\n"
+    waived = "-- turnback: waive TB501 because nobody reads it\nSELECT 1;\n"
     waived += "-- turnback: waive TB101 because it is small\nCREATE INDEX i ON users (seen);\n"
     files = {**BEFORE, "sql/0002_x.sql": waived, "rollback/0002_rollback.sql": "SELECT 1;\n"}
     project = load_project(project_factory(files))
     [reason] = reasons(project, plan_of(project).steps)
-    assert reason.startswith("sql/0002_x.sql:1 waives TB401")
+    assert reason.startswith("sql/0002_x.sql:1 waives TB501")
     assert reason.endswith("nobody reads it")
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LISTED = 100
 # Rules of lint whose findings are about lost data, or a rollback that does not exist.
 _DESTRUCTIVE = {"TB106", "TB110", "TB401", "TB501"}
+# Of these the judge of loss finds what they do: where the release made what it drops, nothing.
+_DROPS = {"TB110", "TB401"}
 
 
 def gate(
@@ -57,17 +59,18 @@ def reasons(project: Project | None, steps: Sequence[Step]) -> list[str]:
     losses = plan_losses(project, steps).by_run
     found = list(_turned_off(project, steps)) if project else []
     for step in steps:
-        found += [loss.with_place for loss in losses.get(step.version, ())]
-        found += _waived(step.runnable.script)
+        lost = losses.get(step.version, ())
+        found += [loss.with_place for loss in lost]
+        found += _waived(step.runnable.script, _DESTRUCTIVE if lost else _DESTRUCTIVE - _DROPS)
         if step.direction == "up":
             found += _one_way(step)
     return capped(found, LISTED)
 
 
-def _waived(script: Script) -> Iterator[str]:
+def _waived(script: Script, rules: set[str]) -> Iterator[str]:
     for waiver in script.directives.waivers:
         rule = known(waiver.rule)
-        if rule and rule.id in _DESTRUCTIVE:
+        if rule and rule.id in rules:
             yield f"{script.path}:{waiver.line} waives {rule.id} ({rule.title}): {waiver.reason}"
 
 
