@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -12,7 +12,7 @@ import pytest
 from turnback.engine import Event, Report
 
 from tests.conftest import ProjectFactory
-from tests.faults.arena import up
+from tests.faults.arena import PATIENT, up
 from tests.faults.table import Table
 from tests.faults.watching import Eye, execute, rows, transaction, value
 
@@ -64,9 +64,8 @@ KINDS = {
     # With the index of its TOAST table, which is in a schema of the system.
     "REINDEX TABLE CONCURRENTLY": Kind("REINDEX TABLE CONCURRENTLY t", WRITER),
     "DETACH PARTITION CONCURRENTLY": Kind(
-        # Of the parent alone: a reader of the partition is waited for before the statement.
         "ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY",
-        "LOCK TABLE ONLY p IN ACCESS SHARE MODE",
+        "SELECT id FROM p",
     ),
 }
 UNRECORDED = {
@@ -107,7 +106,9 @@ def interrupted(database: str, folder: Path, eye: Eye, kind: Kind, how: str) -> 
     assert up(database, folder, target="0001").error is None
     with ThreadPoolExecutor(1) as pool:
         with transaction(database, kind.waits_for, isolation=kind.isolation):
-            hurt = pool.submit(up, database, folder, "r-hurt")
+            # Without attempts it waits in the server, not before it sends the statement.
+            at_once = replace(PATIENT, lock_timeout_ms=60_000, lock_retry_s=0)
+            hurt = pool.submit(up, database, folder, "r-hurt", options=at_once)
             eye.end(kind.sql, how)
         return hurt.result()
 

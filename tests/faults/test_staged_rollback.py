@@ -195,11 +195,11 @@ def test_a_partition_left_half_detached_is_attached_again(
     pending = "SELECT inhdetachpending FROM pg_inherits"
     with table.row("DETACH PARTITION fails half way", "it was attached again"):
         assert up(database, folder, target="0001").error is None
-        # Of the parent alone: a reader of the partition is waited for before the statement.
-        reader = transaction(database, "LOCK TABLE ONLY p IN ACCESS SHARE MODE")
-        with reader, Eye(database) as eye:
+        # Without attempts it waits in the server, not before it sends the statement.
+        at_once = ["--lock-timeout", "60s", "--lock-retry-for", "0s"]
+        with transaction(database, "SELECT * FROM p"), Eye(database) as eye:
             running = subprocess.Popen(
-                [PROGRAM, "up", "--database-url", database, "--dir", folder],
+                [PROGRAM, "up", "--database-url", database, "--dir", folder, *at_once],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
