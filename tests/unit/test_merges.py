@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -460,6 +461,25 @@ def test_a_rebase_that_is_killed_is_finished_by_the_next_and_nothing_runs_before
     ]
     assert repository.found() == []
     assert not list(repository.folder.glob(".turnback*"))
+
+
+def test_a_hook_of_git_finds_the_same_in_a_second_working_tree(repository: Repository) -> None:
+    """git sets GIT_DIR for a hook there (githooks, "Description")."""
+    adds("0003_main")(repository)
+    place = repository.place.parent / "second"
+    repository.git("worktree", "add", "--quiet", str(place), "change")
+    hook = repository.place / ".git/hooks/pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    program = Path(sys.executable).with_name("turnback")
+    hook.write_text(f'#!/bin/sh\ntest -n "$GIT_DIR" && {program} check --base main >&2\n')
+    hook.chmod(0o755)
+    second = Repository(place)
+    second.add("0003", "mine")
+    turnback(second.folder, "check", "--fix")
+    second.git("add", "--all")
+    done = subprocess.run(["git", "commit", "--message=mine"], cwd=place, capture_output=True)
+    assert done.returncode == 1
+    assert b"version 0003 is taken on main, by sql/0003_main.sql" in done.stderr
 
 
 def test_a_name_that_another_file_has_is_refused(repository: Repository) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ from turnback.errors import ConfigurationError, ProjectNotFound
 
 # Where most repositories keep what is released, in the order of search.
 _USUAL = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
+# What git sets for a hook; with the first alone, it takes the current folder for the whole tree.
+_OF_HOOKS = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
 _FETCH = "in a CI job, fetch the whole history: fetch-depth: 0 for actions/checkout, GIT_DEPTH: 0"
 
 
@@ -121,6 +124,7 @@ class GitFolder:
         try:
             return subprocess.run(
                 command,
+                env={name: value for name, value in os.environ.items() if name not in _OF_HOOKS},
                 input=given,
                 capture_output=True,
                 encoding="utf-8",
