@@ -43,6 +43,8 @@ CREATE TABLE heap (id bigint, at date);
 CREATE UNIQUE INDEX heap_id ON heap (id);
 CREATE MATERIALIZED VIEW totals AS SELECT a, count(*) AS n FROM codes GROUP BY a;
 CREATE UNIQUE INDEX totals_a ON totals (a);
+CREATE DOMAIN label AS text NOT NULL;
+CREATE VIEW "Short" (who) AS SELECT name FROM users WHERE name <> E'it''s';
 CREATE TYPE tier AS ENUM ('low', 'high');
 """
 # More than one batch of a suggestion takes.
@@ -149,6 +151,13 @@ CASES = [
         6001,
         table="orders",
     ),
+    other(
+        "TB106",
+        "ALTER TABLE users ALTER COLUMN name TYPE varchar(90)",
+        "SELECT format_type(atttypid, atttypmod) FROM pg_attribute"
+        """ WHERE attrelid = '"Short"'::regclass AND attname = 'who'""",
+        "character varying(90)",
+    ),
     Case("TB107", "ALTER TABLE users ADD CONSTRAINT users_email_key UNIQUE (email)"),
     Case("TB107", "ALTER TABLE users ADD UNIQUE NULLS NOT DISTINCT (id, age) INCLUDE (city)"),
     Case("TB107", "ALTER TABLE users ADD CONSTRAINT d UNIQUE (email) DEFERRABLE"),
@@ -190,6 +199,12 @@ CASES = [
     other(
         "TB112",
         "ALTER TABLE users ADD COLUMN plan text NOT NULL",
+        "SELECT count(*) FILTER (WHERE plan = '') > 6000 FROM users",
+        True,
+    ),
+    other(
+        "TB112",
+        "ALTER TABLE users ADD COLUMN plan label",
         "SELECT count(*) FILTER (WHERE plan = '') > 6000 FROM users",
         True,
     ),

@@ -694,6 +694,7 @@ CREATE POLICY own ON secrets USING (owner = current_user);
         ("ALTER TABLE users ADD tag note;", ["TB108"]),
         ("ALTER TABLE users ALTER plan DROP DEFAULT;", ["TB112"]),
         ("ALTER TABLE users ALTER city DROP DEFAULT;", []),
+        ("ALTER TABLE users ALTER plan DROP DEFAULT, ALTER plan SET DEFAULT 'x';", []),
         ("ALTER TABLE users ADD data json;", ["TB404"]),
         ("ALTER TABLE users ENABLE ROW LEVEL SECURITY;", ["TB403"]),
         (

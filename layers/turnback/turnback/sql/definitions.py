@@ -238,7 +238,8 @@ def view_of(name: str, tree: Node, schema: Schema) -> View:
     given = strings(tree.get("aliases", ()))
     columns = (*given, *columns[len(given) :])
     reads = reads_of(query, schema, {})
-    return View(name, reads, is_on(words.get("security_invoker")), columns, calls(query))
+    invoker = is_on(words.get("security_invoker"))
+    return View(name, reads, invoker, columns, calls(query), tree if "view" in tree else None)
 
 
 def reads_of(node: object, schema: Schema, own: dict[str, str]) -> Reads:

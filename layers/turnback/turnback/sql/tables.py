@@ -339,6 +339,7 @@ class View:
         invoker: whether it reads with the rights of whoever asks it (``security_invoker``).
         columns: its columns; empty where the scripts do not tell.
         needs: what its query calls.
+        tree: the parser's node of CREATE VIEW; None of a materialized view.
     """
 
     name: str
@@ -346,6 +347,7 @@ class View:
     invoker: bool = False
     columns: tuple[str, ...] = ()
     needs: frozenset[Named] = frozenset()
+    tree: Mapping[str, object] | None = field(default=None, compare=False)
 
 
 # The schema of temporary tables.

@@ -11,12 +11,22 @@ from dataclasses import replace
 
 from turnback.sql.definitions import SERIALS, column_of, index_name
 from turnback.sql.deparse import deparse, expression
+from turnback.sql.dependents import words
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.work import SlowWork
 from turnback.sql.lint.writing import NEXT, dotted_name, name, type_sql
 from turnback.sql.statements import split
 from turnback.sql.tables import Table, Type
-from turnback.sql.tree import Node, dotted, inline_constraints, strings, table_name
+from turnback.sql.tree import (
+    Named,
+    Node,
+    commands,
+    definition,
+    dotted,
+    inline_constraints,
+    strings,
+    table_name,
+)
 
 File = Sequence[str]
 
@@ -369,6 +379,11 @@ def required(step: LintStep, node: Node) -> str:
     if value is None:
         text = add_column(step, node, "CONSTR_NOTNULL")
         return f"-- without NOT NULL, until the application fills it\n{text}"
+    if known and known.not_null:
+        # A column of a domain that judges its values is written row by row.
+        [plain] = split(f"ALTER TABLE t ADD COLUMN c {type_sql(type_)}")
+        _, base = definition(commands(plain.tree)[0])
+        node = {**node, "typeName": base["typeName"]}
     shown = add_column(step, node).removesuffix(";")
     return f"{shown} DEFAULT {value}; -- or another value that is right for the old rows"
 
@@ -400,6 +415,22 @@ def changed_type(step: LintStep, item: SlowWork, *, checks_only: bool) -> str:
     ]
     todo = f"{name(other)} IS NULL AND {name(item.column)} IS NOT NULL"
     return files(first, filling(step, name(other), value, todo), *not_null, last)
+
+
+def without_views(step: LintStep, users: Sequence[Named]) -> str:
+    """The statement between DROP VIEW and CREATE VIEW; in words where it is no plain view."""
+    views = [step.schema.views.get(user.name) for user in users if user.kind == "OBJECT_VIEW"]
+    trees = [view.tree for view in views if view and not step.schema.readers(view.name)]
+    if len(trees) < len(users) or None in trees:
+        listed = ", ".join(map(words, users))
+        return f"-- in one file: drop {listed}, change the type, and make it again"
+    return "\n".join(
+        [
+            *(f"DROP VIEW {dotted_name(user.name)};" for user in users),
+            f"{step.statement.sql};",
+            *(written("ViewStmt", {**dict(tree), "replace": False}) for tree in trees if tree),
+        ]
+    )
 
 
 def _type_text(node: Node) -> str:

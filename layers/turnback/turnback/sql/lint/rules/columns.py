@@ -46,6 +46,13 @@ def _no_longer_filled(step: LintStep, table: str, command: Node) -> Iterator[Fin
     column = known.column(command["name"]) if known else None
     if "def" in command or column is None or not (column.not_null and column.filled):
         return
+    if any(
+        other["subtype"] in ("AT_ColumnDefault", "AT_AddIdentity")
+        and other["name"] == column.name
+        and "def" in other
+        for other in commands(step.tree)
+    ):
+        return
     what = _UNFILLS[command["subtype"]]
     yield step.finding(
         "TB112",

@@ -46,14 +46,14 @@ def _refused(step: LintStep) -> Iterator[Finding]:
         if command["subtype"] != "AT_AlterColumnType" or table is None:
             continue
         column = command["name"]
-        if user := next(map(words, readers(step.schema, name_, column)), ""):
+        if users := list(readers(step.schema, name_, column)):
+            user = words(users[0])
             yield step.finding(
                 "TB106",
                 f"The type of {name_}.{column} cannot change: {user} is made of it.",
                 why="PostgreSQL refuses to change the type of a column that a view, a rule, a "
                 "trigger's WHEN or OF, a policy or a generated column names (SQLSTATE 0A000).",
-                safer=f"-- in one file: drop {user}, change the type, and make it again\n"
-                f"{step.statement.sql};",
+                safer=partial(suggest.without_views, step, users),
                 at=definition(command)[1].get("location"),
             )
 
