@@ -72,6 +72,14 @@ def test_what_is_not_there_is_answered_with_the_nearest(topic: str, near: str) -
         f"error: there is no rule and no error {topic}\n"
         f"  hint: did you mean {near}? turnback explain lists the rules\n"
     )
+    assert json.loads(explain(topic, "--json").stdout)["status"] == "refused"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes a stream by the shell")
+def test_a_page_for_a_closed_stdout_ends_in_silence() -> None:
+    command = ["sh", "-c", '"$0" explain TB901 >&-', PROGRAM]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def on_terminal(**variables: str) -> str:

@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 
 from turnback import __version__, errors
 from turnback.cli import options as opt
-from turnback.cli.output import Output, echo, reported
+from turnback.cli.output import Output, echo, is_terminal, reported
 from turnback.errors import ConfigurationError, TurnbackError
 from turnback.sql.lint.model import RULES, Rule, known
 
@@ -143,7 +143,7 @@ def _page(rule: Rule) -> str:
 
 def _show(text: str, page: str, out: Output) -> None:
     """Print Markdown: for people on a terminal, as it is in a pipe and without rich."""
-    if sys.stdout.isatty() and not out.as_json:
+    if is_terminal(sys.stdout) and not out.as_json:
         try:
             from rich.console import Console
             from rich.markdown import Markdown

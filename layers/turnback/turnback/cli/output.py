@@ -36,6 +36,8 @@ _OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EIO) if os.name == "posix" else (
 # The exit code of a command whose result could not be written, if it has no other.
 LOST_OUTPUT = ConfigurationError.exit_code
 
+# What a command may have filled in before the error came.
+_WITHOUT_ERROR = ("succeeded", "nothing_to_do", "ok")
 _STATUS_OF_EXIT = {1: "failed", 2: "refused", 3: "refused", 4: "busy", 5: "unreachable"}
 
 
@@ -72,7 +74,8 @@ def output_is_lost() -> bool:
     return bool(_lost)
 
 
-def _is_terminal(stream: IO[str] | None) -> bool:
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Whether people look at this stream; it is None where the caller has closed it."""
     return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
@@ -124,7 +127,7 @@ class Output:
 
         if not self._for_people:
             return NoStatus()
-        if _is_terminal(sys.stderr):
+        if is_terminal(sys.stderr):
             # rich comes with the extras.
             with contextlib.suppress(ModuleNotFoundError):
                 from turnback.cli.terminal_status import TerminalStatus
@@ -158,7 +161,8 @@ class Output:
 
     def fail(self, error: TurnbackError) -> int:
         """Print the error; returns the exit code."""
-        self.document.setdefault("status", _STATUS_OF_EXIT.get(error.exit_code, "needs_a_person"))
+        if self.document.get("status") in (None, *_WITHOUT_ERROR):
+            self.document["status"] = _STATUS_OF_EXIT.get(error.exit_code, "needs_a_person")
         self.document["error"] = error.to_dict()
         if isinstance(error, CheckFailed):
             self.document.setdefault("findings", [f.to_dict() for f in error.findings])

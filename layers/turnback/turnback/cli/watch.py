@@ -14,7 +14,7 @@ from turnback.aws.s3 import Bucket
 from turnback.aws.stepfunctions import StateMachine
 from turnback.cli import options as opt
 from turnback.cli.display import Lines
-from turnback.cli.output import INTERRUPTED, Output, human_ms, reported
+from turnback.cli.output import INTERRUPTED, Output, human_ms, is_terminal, reported
 from turnback.errors import AwsError, ConfigurationError
 from turnback.runs.announce import Known
 from turnback.runs.order import field_of
@@ -143,7 +143,7 @@ def watched(
 
 def _display(out: Output) -> Display:
     stream = sys.stderr if out.as_json else sys.stdout
-    if not stream.isatty():
+    if not is_terminal(stream):
         return Lines(out)
     # rich takes 60 ms to import.
     from rich.console import Console
