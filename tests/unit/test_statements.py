@@ -429,3 +429,8 @@ def test_words_about_copy_are_not_taken_for_one(sql: str) -> None:
 def test_a_value_is_read_that_the_parser_leaves_out(sql: str, value: object) -> None:
     (statement,) = split(sql)
     assert json_value(statement.tree["args"][0]) == value
+
+
+def test_what_is_nested_too_deeply_is_left_to_the_server() -> None:
+    rows = " UNION ALL ".join(f"SELECT {number}" for number in range(2000))
+    assert ready(f"INSERT INTO t {rows};").statements is None

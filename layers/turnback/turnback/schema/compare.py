@@ -185,11 +185,12 @@ def _of_views(expected: str, actual: str) -> Softness:
     """How much it matters that two queries differ; the order of columns comes from SELECT *."""
     try:
         trees = [parse_tree(text) for text in (expected, actual)]
-    except SqlSyntaxError:
-        return "hard"
-    queries = [without_places(tree[0]["stmt"].get("SelectStmt", {})) for tree in trees]
-    old, new = ([json.dumps(one) for one in query.pop("targetList", [])] for query in queries)
-    if queries[0] != queries[1] or sorted(old) != sorted(new):
+        queries = [without_places(tree[0]["stmt"].get("SelectStmt", {})) for tree in trees]
+        old, new = ([json.dumps(one) for one in query.pop("targetList", [])] for query in queries)
+        if queries[0] != queries[1] or sorted(old) != sorted(new):
+            return "hard"
+    except (SqlSyntaxError, RecursionError):
+        # It is not text that the parser knows, or is nested too deeply.
         return "hard"
     return "cosmetic" if old == new else "column_order"
 

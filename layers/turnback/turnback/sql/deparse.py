@@ -6,8 +6,10 @@ in the tree, and are lost.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.tree import Node
 
 
@@ -17,14 +19,23 @@ def deparse(kind: str, tree: Node) -> str:
     Args:
         kind: the parser's name of it, such as ``IndexStmt``.
         tree: the parser's node; places in it are not looked at.
+
+    Raises:
+        SqlSyntaxError: it is nested too deeply to be written.
     """
     # They bring protobuf, which nothing else needs and which takes 80 ms to import.
     import postgast
     from google.protobuf.json_format import ParseDict
     from postgast import pg_query_pb2
 
-    document = {"stmts": [{"stmt": {kind: without_places(tree)}}]}
-    text: str = postgast.deparse(ParseDict(document, pg_query_pb2.ParseResult()))
+    found = pg_query_pb2.ParseResult()
+    try:
+        document = {"stmts": [{"stmt": {kind: without_places(tree)}}]}
+        # Its own limit of 100 is less than 50 operands in a row have.
+        ParseDict(document, found, max_recursion_depth=sys.getrecursionlimit())
+    except RecursionError:
+        raise SqlSyntaxError("a statement is nested too deeply to be written", 0, "") from None
+    text: str = postgast.deparse(found)
     return text
 
 

@@ -88,5 +88,8 @@ def parse_tree(sql: str) -> list[dict[str, Any]]:
             raise SqlSyntaxError(error.message.decode("utf-8"), offset, sql[:offset])
         statements: list[dict[str, Any]] = json.loads(result.parse_tree)["stmts"]
         return statements
+    except RecursionError:
+        # Some 500 operands in a row, or 1,000 SELECTs of a UNION ALL: each is inside the next one.
+        raise SqlSyntaxError("a statement is nested too deeply to be read", 0, "") from None
     finally:
         library.pg_query_free_parse_result(result)

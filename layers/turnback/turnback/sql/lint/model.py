@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from turnback.sql.parser import SqlSyntaxError
+
 
 class Severity(StrEnum):
     """How much a finding matters; ``info`` alone does not fail a check."""
@@ -78,7 +80,11 @@ class Finding:
     @property
     def safer(self) -> str:
         """SQL to copy, as migrations that each follow a comment; may be empty."""
-        return self.suggestion if isinstance(self.suggestion, str) else self.suggestion()
+        try:
+            return self.suggestion if isinstance(self.suggestion, str) else self.suggestion()
+        except SqlSyntaxError:
+            # A statement that cannot be written anew.
+            return ""
 
     @property
     def level(self) -> Severity:

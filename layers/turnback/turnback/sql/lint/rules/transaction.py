@@ -118,7 +118,7 @@ def _own_finding(step: LintStep, item: SlowWork, level: int) -> Finding:
         why=f"ALTER TABLE takes the strongest lock that one of its subcommands needs, so "
         f"{blocks(level)} of {item.table} wait while every row is read. Alone, VALIDATE keeps "
         "nobody out.",
-        safer=suggest.files([suggest.alter(step, *first)], [suggest.alter(step, *last)]),
+        safer=lambda: suggest.files([suggest.alter(step, *first)], [suggest.alter(step, *last)]),
     )
 
 
