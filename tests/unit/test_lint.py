@@ -783,6 +783,29 @@ def test_what_the_application_or_its_data_would_miss_is_found_and_nothing_else(
 
 
 @pytest.mark.parametrize(
+    "sql",
+    [
+        # Where the session's time zone is UTC, which lint takes for granted.
+        "ALTER TABLE t ALTER at TYPE timestamptz;",
+        "ALTER TABLE t ALTER z TYPE timestamp;",
+        "ALTER TABLE t ADD v int GENERATED ALWAYS AS (a + 1) VIRTUAL;",
+        "ALTER TABLE t ALTER a SET NOT NULL;",
+        "ALTER TABLE t RENAME TO s;\nCREATE VIEW t AS TABLE s;",
+        "ALTER TABLE t ALTER x TYPE text;",
+        "ALTER TABLE t ALTER o TYPE int;",
+        "ALTER TABLE t ALTER b TYPE varbit USING b;",
+    ],
+)
+def test_what_the_server_does_at_once_is_not_reported(sql: str, look: Look) -> None:
+    given = (
+        "CREATE TABLE t (id bigint PRIMARY KEY, a int, at timestamp, z timestamptz, x xml, o oid,"
+        " b bit(4));\nALTER TABLE t ADD CONSTRAINT a_there NOT NULL a NOT VALID;\n"
+    )
+    validated = "ALTER TABLE t VALIDATE CONSTRAINT a_there;"
+    assert ids(look(given, validated, sql)) == []
+
+
+@pytest.mark.parametrize(
     ("sql", "differs"),
     [
         ("CREATE TABLE IF NOT EXISTS users (id bigint, nick text);", "nick is not in it"),
