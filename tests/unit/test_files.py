@@ -264,3 +264,24 @@ def test_a_file_name_with_a_character_that_nobody_sees_is_refused(
     [error] = scan(folder)[1]
     assert type(error) is InvalidMigration
     assert "a character that nobody sees" in error.message
+
+
+def test_a_rollback_script_is_kept_whose_migration_cannot_be_read_or_is_left_out(
+    project_factory: ProjectFactory,
+) -> None:
+    folder = project_factory(
+        {
+            "sql/0001_a.sql": "-- turnback: lock-timeout 0\nSELECT 1;\n",
+            "rollback/0001_rollback.sql": "SELECT 1;\n",
+            "sql/0002_b.sql": "SELECT 1;\n",
+            "verify/0002_verify.sql": "SELECT 1;\n",
+        },
+        sums=False,
+    )
+    (folder.parent / "turnback.toml").write_text('[ignore]\nfiles = ["sql/0002_b.sql"]\n')
+    unread, left_out = scan(folder)[1]
+    assert unread.file == "sql/0001_a.sql"
+    assert left_out.file == "verify/0002_verify.sql"
+    assert (
+        left_out.hint == "[ignore] in turnback.toml leaves out sql/0002_b.sql: add this file to it"
+    )

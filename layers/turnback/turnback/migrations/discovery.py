@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,8 +73,8 @@ def scan(folder: Path | Files) -> tuple[Project, list[TurnbackError]]:
             )
         )
     forward = reading.folder("sql")
-    rollback = _pick(reading.folder("rollback"), "rollback", forward, findings)
-    verify = _pick(reading.folder("verify"), "verify", forward, findings)
+    rollback = _pick(reading, "rollback", forward)
+    verify = _pick(reading, "verify", forward)
     migrations: dict[int, Migration] = {}
     for version, name, script in forward:
         number = int(version)
@@ -230,20 +231,37 @@ def _is_script(path: str) -> bool:
     return name.lower().endswith(".sql") and not name.startswith(".")
 
 
-def _pick(
-    found: _Found, kind: str, forward: _Found, findings: list[TurnbackError]
-) -> dict[int, Script]:
+def _forward(paths: Iterable[str | None]) -> dict[int, str]:
+    """The forward scripts among these files, by the number of their version."""
+    found = {}
+    for path in paths:
+        folder, _, filename = (path or "").partition("/")
+        if path and folder == "sql" and (match := NAME.match(filename)):
+            found[int(match[1])] = path
+    return found
+
+
+def _pick(reading: _Reading, kind: str, forward: _Found) -> dict[int, Script]:
     names = {int(version): name for version, name, _ in forward}
+    unread = _forward(finding.file for finding in reading.findings)
+    ignored = _forward(reading.ignored)
+    findings = reading.findings
     picked: dict[int, Script] = {}
-    for version, name, script in found:
+    for version, name, script in reading.folder(kind):
         number = int(version)
         if number not in names:
+            if number in unread:
+                # Its migration is there, and what is wrong with it is reported.
+                continue
+            hint = "rename it to its migration's version, or delete it"
+            if number in ignored:
+                hint = f"[ignore] in {SETTINGS} leaves out {ignored[number]}: add this file to it"
             findings.append(
                 InvalidMigration(
                     f"there is no migration {version} for this {kind} script",
                     file=script.path,
                     version=version,
-                    hint="rename it to its migration's version, or delete it",
+                    hint=hint,
                 )
             )
         elif name not in (kind, names[number]):
