@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from turnback.errors import UnknownVersion
 from turnback.migrations.model import Migration, Project, Script, Waiver
-from turnback.sql.destroys import Judge
+from turnback.sql.destroys import Judge, Loss
 from turnback.sql.lint.model import RULES, Finding, Report, Rule, in_order, known
 from turnback.sql.lint.rules.application import (
     Uses,
@@ -31,6 +31,7 @@ from turnback.sql.lint.rules.security import security_rules
 from turnback.sql.lint.rules.transaction import transaction_rules
 from turnback.sql.lint.step import LintStep, ScriptContext, steps
 from turnback.sql.tables import Schema
+from turnback.sql.tree import writes_rows
 
 
 @dataclass(slots=True)
@@ -71,13 +72,17 @@ def lint(
     readings: list[_Reading] = []
     alone: list[Finding] = []
     before: list[tuple[str, Uses]] = []
-    judge = Judge()
+    judge, unread = Judge(), list[Script]()
     for migration in project.migrations:
         forward, schema, unreadable = steps(migration.forward, schema, fresh=release)
         if migration.number in numbers:
             reading = _Reading(migration.forward, forward, unreadable is None)
             reading.findings += [unreadable] if unreadable else _in_script(forward)
-            losses = judge.fork().losses(migration.forward) if forward else []
+            losses: list[Loss] = []
+            if any(map(_may_drop_unseen, forward)):
+                while unread:
+                    judge.learn(unread.pop(0))
+                losses = judge.fork().losses(migration.forward)
             reading.findings += drop_rules(forward, losses, before)
             if since is not None and unreadable is None:
                 alone += _in_script([step.alone() for step in forward])
@@ -86,7 +91,7 @@ def lint(
         # With a release named, all of it stands together; without, the file right before does.
         before = before if since is not None and migration.number in numbers else []
         before = [*before, (migration.forward.path, uses(forward))]
-        judge.learn(migration.forward)
+        unread.append(migration.forward)
     for reading in readings:
         if reading.steps and not reading.steps[0].context.is_rollback:
             reading.findings += row_security_rules(reading.steps, schema)
@@ -100,6 +105,15 @@ def lint(
     report = _report(len(wanted), readings)
     known_ones = {*report.findings, *report.waived}
     return replace(report, on_new_tables=in_order(one for one in alone if one not in known_ones))
+
+
+def _may_drop_unseen(step: LintStep) -> bool:
+    """Whether the statement may drop what it does not name: the judge of loss takes its time."""
+    if step.kind in ("DoStmt", "CallStmt", "DropOwnedStmt", "ExecuteStmt"):
+        return True
+    return step.tree.get("behavior") == "DROP_CASCADE" or (
+        step.kind == "SelectStmt" and writes_rows(step.statement)
+    )
 
 
 def _wanted(project: Project, versions: Sequence[str], since: str | None) -> list[Migration]:

@@ -35,11 +35,14 @@ def locks(step: LintStep) -> dict[str, int]:
     A lock on an index counts as one on its table, whose readers and writers wait for it. Those of
     reading and of changing rows are left out: they keep no row but their own.
     """
-    strongest: dict[str, int] = {}
-    for table, level in _requests(step):
-        if step.in_use(table):
-            strongest[table] = max(level, strongest.get(table, 0))
-    return strongest
+    if "locks" not in step.known:
+        strongest: dict[str, int] = {}
+        for table, level in _requests(step):
+            if step.in_use(table):
+                strongest[table] = max(level, strongest.get(table, 0))
+        step.known["locks"] = strongest
+    found: dict[str, int] = step.known["locks"]
+    return found
 
 
 def _requests(step: LintStep) -> Locked:

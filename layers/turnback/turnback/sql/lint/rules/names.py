@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from turnback.sql.lint.model import Finding
@@ -11,12 +12,18 @@ from turnback.sql.tokens import tokens
 
 # NAMEDATALEN - 1 (manual, 4.1.1).
 _LONGEST_BYTES = 63
+# Where a name may have more: in ASCII, and where a letter has up to four bytes.
+_LONG = re.compile(r'[\w$]{64}|"[^"]{60}')
+_LONGER = re.compile(r'[\w$]{16}|"[^"]{15}')
 
 
 def name_rules(step: LintStep) -> Iterator[Finding]:
     """TB304."""
     # The names of settings are not cut off.
-    if len(step.statement.outline) <= _LONGEST_BYTES // 4 or step.kind == "VariableSetStmt":
+    outline = step.statement.outline
+    if step.kind == "VariableSetStmt" or not (_LONG if outline.isascii() else _LONGER).search(
+        outline
+    ):
         return
     for token in tokens(step.statement.outline):
         if token.kind not in ("word", "quoted"):
