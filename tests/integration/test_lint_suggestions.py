@@ -45,8 +45,9 @@ CREATE MATERIALIZED VIEW totals AS SELECT a, count(*) AS n FROM codes GROUP BY a
 CREATE UNIQUE INDEX totals_a ON totals (a);
 CREATE DOMAIN label AS text NOT NULL;
 CREATE VIEW "Short" (who) AS SELECT name FROM users WHERE name <> E'it''s';
+CREATE TABLE wide (id bigint PRIMARY KEY, %s int);
 CREATE TYPE tier AS ENUM ('low', 'high');
-"""
+""" % ("c" * 60)
 # More than one batch of a suggestion takes.
 ROWS = """
 INSERT INTO users SELECT i, 'e' || i, 'n', 'x', 3, i FROM generate_series(1, 6000) i;
@@ -269,6 +270,17 @@ CASES = [
         True,
         table="bills",
     ),
+    other(
+        "TB203",
+        "UPDATE users SET city = $$a'b$$ -- every one\nWHERE name <> E'\\''",
+        "SELECT count(*) FILTER (WHERE city = 'a''b') FROM users WHERE id BETWEEN 3 AND 6000",
+        5998,
+    ),
+    Case(
+        "TB107",
+        f"ALTER TABLE users ADD CONSTRAINT {'n' * 63} UNIQUE (email)",
+    ),
+    Case("TB103", f"ALTER TABLE wide ALTER COLUMN {'c' * 60} SET NOT NULL", "wide"),
     Case("TB302", "CREATE INDEX CONCURRENTLY IF NOT EXISTS users_age_idx ON users (age)"),
     Case("TB303", "CREATE INDEX CONCURRENTLY ON users (age)"),
     other(

@@ -11,7 +11,7 @@ from turnback.errors import UnknownVersion
 from turnback.migrations.discovery import load_project
 from turnback.sql.lint.linter import lint
 from turnback.sql.lint.model import RULES, Finding, Report, Severity, known
-from turnback.sql.lint.writing import dotted_name, name
+from turnback.sql.lint.writing import NEXT, dotted_name, name
 from turnback.sql.statements import split
 
 from tests.conftest import ProjectFactory
@@ -851,3 +851,26 @@ def test_a_long_condition_is_found_and_its_suggestion_left_out_where_it_cannot_b
     )
     assert (short.rule.id, long.rule.id) == ("TB105", "TB105")
     assert short.safer.count("1 + 1") and long.safer == ""
+
+
+def test_statements_that_must_be_apart_keep_their_order(look: Look) -> None:
+    report = look(
+        "ALTER TABLE users ADD n int;\nCREATE UNIQUE INDEX CONCURRENTLY c ON users (email);\n"
+        "ALTER TABLE users ADD CONSTRAINT c UNIQUE USING INDEX c;"
+    )
+    [finding] = [item for item in report.findings if item.rule.id == "TB204"]
+    assert finding.safer.splitlines() == [
+        "ALTER TABLE users ADD n int;",
+        NEXT,
+        "CREATE UNIQUE INDEX CONCURRENTLY c ON users (email);",
+        NEXT,
+        "ALTER TABLE users ADD CONSTRAINT c UNIQUE USING INDEX c;",
+    ]
+
+
+def test_a_materialized_view_is_renamed_as_one(look: Look) -> None:
+    made = "CREATE MATERIALIZED VIEW sums AS SELECT city FROM users;"
+    rename = "ALTER MATERIALIZED VIEW sums RENAME TO totals;"
+    [finding] = [item for item in look(made, rename).findings if item.rule.id == "TB402"]
+    assert finding.safer.startswith(f"{rename}\n")
+    assert "CREATE VIEW sums AS SELECT * FROM totals;" in finding.safer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from turnback.sql.lint import suggest
 from turnback.sql.lint.locked import locks
@@ -71,7 +72,7 @@ def _lock_finding(
         why=f"When the lock on {table} is not granted within the lock timeout, the whole file "
         f"starts again, and the work of line {line} with it, each time for as long as it takes. "
         f"Once it is granted, {blocks(level)} of {table} wait for the commit.",
-        safer=suggest.apart([[before], [step]]),
+        safer=partial(suggest.in_files_of_their_own, before, step),
     )
 
 
@@ -104,7 +105,7 @@ def _slow_finding(
         why=f"The lock on {table} that line {_line(since)} took is held until the commit, so "
         f"{blocks(level)} of {table} wait for as long as this statement runs: its time grows "
         f"with {item.table}.",
-        safer=suggest.apart([[since], [step]]),
+        safer=partial(suggest.in_files_of_their_own, since, step),
     )
 
 

@@ -20,7 +20,7 @@ from turnback.sql.lint.suggest.constraints import (
     unique,
 )
 from turnback.sql.lint.suggest.indexes import index, index_of_columns, reindex
-from turnback.sql.lint.suggest.rows import batches
+from turnback.sql.lint.suggest.rows import batches, in_files_of_their_own
 from turnback.sql.lint.writing import alter, apart, files
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "domain",
     "files",
     "foreign",
+    "in_files_of_their_own",
     "index",
     "index_of_columns",
     "not_null",

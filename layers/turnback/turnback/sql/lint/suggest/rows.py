@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from turnback.sql.deparse import deparse
 from turnback.sql.lint.step import LintStep
+from turnback.sql.lint.work import slow_work
 from turnback.sql.lint.writing import (
     OUTSIDE,
     File,
@@ -58,6 +59,20 @@ def batches(step: LintStep, table: str) -> str:
         return files(_by_key(dotted_name(table), key, step.kind, step.tree))
     shown = dotted_name(table)
     return files([OUTSIDE, f"-- by ranges of the key of {shown}, each a transaction of its own"])
+
+
+def in_files_of_their_own(*steps: LintStep) -> str:
+    """Statements in a file each; one that changes many rows goes through them by its key."""
+    texts: list[File] = []
+    for step in steps:
+        many = step.kind in ("UpdateStmt", "DeleteStmt") and any(
+            item.kind == "rows" for item in slow_work(step)
+        )
+        key = _key(step) if many else ""
+        table = dotted_name(table_name(step.tree["relation"])) if key else ""
+        plain = [f"{step.statement.sql};"]
+        texts.append(_by_key(table, key, step.kind, step.tree) if key else plain)
+    return files(*texts)
 
 
 def _key(step: LintStep) -> str:
