@@ -324,7 +324,7 @@ COPIED = {
     "a semicolon in an option": "COPY t FROM stdin (DELIMITER ';', NULL ''''); -- rows\n1;2\n\\.",
     "comments": "COPY t /* ; */ FROM -- stdin;\n  stdin;\nCOPY u FROM stdin;\n\\.\nSELECT 2;",
     "line ends": "SELECT 1;\r\nCOPY t FROM stdin;\r\n1\r\n\\.\r\nSELECT 2;\r\n",
-    "the beginning of an end": "COPY t FROM stdin;\n\\.x\nx\\.\n \\.\n\\.\nSELECT 2;",
+    "the beginning of an end": "COPY t FROM stdin (FORMAT csv);\n\\.x\nx\\.\n \\.\n\\.\nSELECT 2;",
     "a long row": f"COPY t FROM stdin;\n{'x' * 700}\n{'ü;' * 400}\n\\.\nSELECT 2;",
     "a function": "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $$\nCOPY t FROM stdin;\n1\n$$;",
     "a string": "SELECT '\nCOPY t FROM stdin;\n', 1;\nSELECT 2; -- COPY t FROM stdin;\nSELECT 3;",

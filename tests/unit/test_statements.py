@@ -386,6 +386,16 @@ def test_what_follows_a_copy_in_its_line_is_refused() -> None:
     assert (error.line, error.message) == (2, "something follows COPY … FROM stdin in its line")
 
 
+def test_a_row_that_ends_with_the_mark_of_the_end_is_refused_at_its_line() -> None:
+    """PostgreSQL 15 to 17 leave out the rows behind it, and say nothing."""
+    error = refusal("COPY t FROM stdin;\nx\na\\\\b\ny\\.\nz\n\\.\n")
+    assert (error.line, error.column) == (4, 1)
+    assert "leaves out all rows behind it" in error.message
+    for rows in ("y\\\\.\n", "y\\.b\n", ""):
+        assert ready(f"COPY t FROM stdin;\n{rows}\\.\n").rows
+    assert ready("COPY t FROM stdin (FORMAT csv);\ny\\.\nz\n\\.\n").rows
+
+
 def test_copy_of_binary_rows_is_refused() -> None:
     error = refusal("COPY t FROM stdin WITH (FORMAT binary);\nx\n\\.\n")
     assert "the binary format" in error.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -189,7 +190,40 @@ def _copies(script: Script, statement: Statement) -> InvalidMigration | None:
             "write its rows in the format text or csv",
         )
     fault = statement.rows[0].fault if statement.rows else NO_END
-    return _no_rows(script, statement.offset, fault) if fault else None
+    if fault:
+        return _no_rows(script, statement.offset, fault)
+    in_text = not any(
+        item["DefElem"]["defname"] == "format" and json_value(item["DefElem"]["arg"]) != "text"
+        for item in statement.tree.get("options", ())
+    )
+    line = _end_inside(statement.rows[0]) if in_text else None
+    if line is None:
+        return None
+    return _refused(
+        script,
+        statement.rows[0].line_start(line),
+        "this row of a COPY ends with \\., and PostgreSQL before 18 leaves out all rows behind it",
+        "write a backslash as two: \\\\.",
+    )
+
+
+_END_OF_LINE = re.compile(rb"(\\+)\.\r?\n")
+
+
+def _end_inside(rows: Rows) -> int | None:
+    """The line of the first row that ends with the mark of the end; None without one."""
+    lines, before = 1, b""
+    for block in rows:
+        data = before + block
+        if b"\\." in data:
+            for found in _END_OF_LINE.finditer(data):
+                if len(found[1]) % 2:
+                    return lines + data.count(b"\n", 0, found.start())
+        # A line that goes on in the next block; of a very long one, more than any mark has.
+        cut = max(data.rfind(b"\n") + 1, len(data) - 65536)
+        lines += data.count(b"\n", 0, cut)
+        before = data[cut:]
+    return None
 
 
 def _no_rows(script: Script, offset: int, fault: str) -> InvalidMigration:
