@@ -95,6 +95,10 @@ def test_the_safer_example_runs(rule: Rule, database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         for path in [*forward, *back]:
             run(connection, named[path])
+        invalid = connection.execute(
+            "SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid"
+        )
+        assert invalid.fetchall() == []
 
 
 def run(connection: psycopg.Connection, sql: str) -> None:

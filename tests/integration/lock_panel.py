@@ -11,6 +11,7 @@ from typing import Self
 
 import psycopg
 from turnback.local.programs import binaries, clean_environment
+from turnback.rehearsal.lock import STRONG
 
 SCHEMA = """
 CREATE SCHEMA other;
@@ -398,14 +399,6 @@ NEWER = """
 18 ALTER TABLE t ALTER CONSTRAINT t_fk_fkey NOT ENFORCED
 18 ALTER TABLE p ADD FOREIGN KEY (a) REFERENCES u NOT VALID
 """
-# What others may wait for, weakest first (manual, table 13.2).
-STRONG = (
-    "ShareUpdateExclusiveLock",
-    "ShareLock",
-    "ShareRowExclusiveLock",
-    "ExclusiveLock",
-    "AccessExclusiveLock",
-)
 FAILS = " -- fails"
 # The name of each relation that is not of the server itself. What holds the long values of a table,
 # and the index on it, has the name of the table, and its oid.

@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".turnback" / "regression"
 KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-SOURCE = f"deb-src [signed-by={KEYS}] http://deb.debian.org/debian bookworm main\n"
+_MIRROR = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
 # The inline rows of a COPY, and what only psql understands: its commands and its variables.
 _ROWS = re.compile(
     r"^copy [^;]*from stdin[^;]*;.*?^\\\.$", re.IGNORECASE | re.DOTALL | re.MULTILINE
@@ -71,7 +71,11 @@ def _download() -> None:
     shutil.rmtree(HOME, ignore_errors=True)
     for folder in ("lists/partial", "cache"):
         (HOME / folder).mkdir(parents=True)
-    (HOME / "sources.list").write_text(SOURCE)
+    # The source packages are where the packages of this machine come from.
+    found = subprocess.run(_MIRROR, check=True, capture_output=True, text=True).stdout.split()
+    mirror = next(one for one in found if one.rstrip("/").endswith("/debian"))
+    source = f"deb-src [signed-by={KEYS}] {mirror} bookworm main\n"
+    (HOME / "sources.list").write_text(source)
     apt = [
         *("apt-get", "--quiet", "-o", f"Dir::Etc::sourcelist={HOME}/sources.list"),
         *("-o", "Dir::Etc::sourceparts=-", "-o", f"Dir::State::lists={HOME}/lists"),

@@ -11,7 +11,7 @@ from turnback.engine.session.message import send
 from turnback.engine.session.watch import blockers
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.model import Script
-from turnback.rehearsal.lock import Lock
+from turnback.rehearsal.lock import STRONG, Lock
 from turnback.rehearsal.trace import Tracer
 from turnback.sql.lint.locked import locks
 from turnback.sql.lint.step import steps
@@ -20,7 +20,7 @@ from turnback.sql.script import prepare
 from turnback.sql.statements import split
 from turnback.sql.tables import Schema
 
-from tests.integration.lock_panel import SCHEMA, STRONG, Psql, statements
+from tests.integration.lock_panel import SCHEMA, Psql, statements
 from tests.other_servers import postgres
 
 # One of a kind of relation each, and what is followed by oid: its table or name is gone.

@@ -175,13 +175,14 @@ def test_the_gate_is_shut_by_a_reason_and_open_without(project_factory: ProjectF
         gate(ApprovalSettings(1))(project, plan_of(project))
 
 
+@pytest.mark.parametrize("off", ["TB110", "TB1xx"])
 def test_a_rule_of_lost_data_that_is_turned_off_is_a_reason_where_it_finds_something(
-    project_factory: ProjectFactory,
+    off: str, project_factory: ProjectFactory
 ) -> None:
     files = BEFORE | {"sql/0002_next.sql": "TRUNCATE edges CASCADE;\n"}
     folder = project_factory(files)
     (folder.parent / "turnback.toml").write_text(
-        '[lint.off]\nTB110 = "edges are made again"\nTB106 = "small"\nTB101 = "small"\n'
+        f'[lint.off]\nTB501 = "small"\nTB201 = "small"\n{off} = "edges are made again"\n'
     )
     project = load_project(folder)
     plan = plan_of(project)

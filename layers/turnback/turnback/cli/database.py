@@ -63,7 +63,7 @@ def has_own_database(directory: Path) -> bool:
 
 
 def ci_job() -> str | None:
-    """The variable that says that this is a CI job; None if it is none."""
+    """The variable of a CI job; None where this is not one."""
     found = (name for name in _CI if os.environ.get(name, "").lower() not in ("", "0", "false"))
     return next(found, None)
 

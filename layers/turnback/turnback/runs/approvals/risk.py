@@ -9,7 +9,7 @@ from turnback.engine.run.losses import plan_losses
 from turnback.migrations.model import Project, Script
 from turnback.settings.approvals import ApprovalSettings
 from turnback.settings.project import FILE
-from turnback.sql.lint.model import known
+from turnback.sql.lint.model import known, named
 from turnback.wording import capped
 
 if TYPE_CHECKING:
@@ -75,7 +75,12 @@ def _waived(script: Script, rules: set[str]) -> Iterator[str]:
 
 
 def _turned_off(project: Project, steps: Sequence[Step]) -> Iterator[str]:
-    off = {rule: why for rule, why in project.settings.lint_off.items() if rule in _DESTRUCTIVE}
+    off = {
+        rule.id: why
+        for given, why in project.settings.lint_off.items()
+        for rule in named(given)
+        if rule.id in _DESTRUCTIVE
+    }
     versions = [step.version for step in steps if step.direction == "up"]
     if not off or not versions:
         return

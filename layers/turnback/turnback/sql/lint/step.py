@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from turnback.errors import TurnbackError
@@ -101,7 +102,9 @@ class LintStep:
             severity: a level of its own, where it is not the rule's.
         """
         offset = self.statement.offset if at is None else self.statement.place(at)
-        found = self.context.finding(rule, offset, message, why=why, safer=safer)
+        # Printed for people and in the document: written once.
+        once = safer if isinstance(safer, str) else cache(safer)
+        found = self.context.finding(rule, offset, message, why=why, safer=once)
         return replace(found, severity=severity) if severity else found
 
 

@@ -174,8 +174,8 @@ def _everybody(step: LintStep, what: str, severity: Severity | None = None) -> F
     return step.finding(
         "TB617",
         f"{what} is granted to PUBLIC.",
-        why="PUBLIC is every role there is, and every one to come. A role of its own can be "
-        "taken back.",
+        why="PUBLIC is every role there is, and every one to come. What a role of the application "
+        "has can be revoked.",
         safer="-- to the role of the application",
         severity=severity,
     )
