@@ -18,7 +18,7 @@ from turnback.migrations.discovery import load_project
 from turnback.migrations.large import LargeScript, OpenFile
 from turnback.migrations.model import Script
 from turnback.migrations.text import position
-from turnback.sql import bulk
+from turnback.sql import bulk, bulk_reader
 from turnback.sql.bulk import BulkStatements, statements_of
 from turnback.sql.destroys import Judge
 from turnback.sql.parser import SqlSyntaxError
@@ -96,8 +96,9 @@ def read(tmp_path: Path) -> Reader:
 
 @pytest.fixture(params=[7, 30, 200, 100_000])
 def _sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "_PIECE_BYTES", request.param)
+    monkeypatch.setattr(bulk_reader, "_PIECE_BYTES", request.param)
     monkeypatch.setattr(bulk, "BLOCK_BYTES", request.param)
+    monkeypatch.setattr(bulk_reader, "BLOCK_BYTES", request.param)
     monkeypatch.setattr(large, "BLOCK_BYTES", request.param)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from turnback.cli.output import Output
-from turnback.cli.rehearse import _close
+from turnback.cli.rehearsed import close
 from turnback.errors import RollbackFailed, RollbackUnproven
 from turnback.recovery.dumps.store import FolderStore
 from turnback.rehearsal.verdict import Rehearsed, Verdict
@@ -71,7 +71,7 @@ def test_a_missing_rollback_is_refused_only_where_one_is_required() -> None:
 def test_the_last_line_of_a_rehearsal_says_what_was_found(
     migrations: list[Verdict], line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _close(Rehearsed(migrations, release="exact"), 0.0, Output("rehearse", as_json=False))
+    close(Rehearsed(migrations, release="exact"), 0.0, Output("rehearse", as_json=False))
     assert line in capsys.readouterr().out
 
 
