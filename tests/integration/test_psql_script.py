@@ -150,6 +150,20 @@ def test_what_psql_would_read_in_another_way_is_refused_with_its_place(
     assert "sql/0004_more.sql:1:20: psql takes :PORT for a variable of its own" in answer.err
 
 
+def test_an_index_that_only_a_run_can_build_is_refused_with_its_place(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE TABLE p (id int) PARTITION BY RANGE (id)")
+    files = {
+        "sql/0001_p.sql": "-- The table is there.\nCREATE INDEX CONCURRENTLY p_id ON p (id);",
+        "rollback/0001_rollback.sql": "DROP INDEX p_id;",
+    }
+    answer = turnback("up", "--sql", url=database, folder=project_factory(files))
+    assert (answer.code, answer.out) == (3, "")
+    assert "sql/0001_p.sql:2:1: PostgreSQL has no CONCURRENTLY for the index" in answer.err
+
+
 def test_a_script_is_all_that_is_printed(database: str, project_factory: ProjectFactory) -> None:
     for option in ("--json", "--dry-run"):
         answer = turnback("up", "--sql", option, url=database, folder=project_factory(FILES))

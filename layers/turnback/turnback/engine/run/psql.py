@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from turnback import __version__
+from turnback.engine.outside.partitioned_index import PartitionedIndex, plain_drop
 from turnback.engine.outside.run import (
     begin_message,
     changes_session,
@@ -24,6 +25,7 @@ from turnback.engine.run.record import Recorder
 from turnback.engine.run.session import Session
 from turnback.engine.run.transaction import RESET, preview
 from turnback.engine.session.connection import READING, lock_timeout_of
+from turnback.engine.session.message import Connection
 from turnback.engine.session.query import CATALOG_ONLY, OURSELVES, refusal, scalar
 from turnback.errors import InvalidMigration, MigrationIncomplete
 from turnback.migrations.model import Script
@@ -52,6 +54,7 @@ def script(session: Session, plan: Plan) -> Iterator[str]:
     """
     for step in plan.steps:
         _refuse(step)
+        _refuse_partitioned(session.connection, step)
     recorder = session.recorder
     applied = logged = 0
     there = session.history.exists()
@@ -176,6 +179,22 @@ def _refuse(step: Step) -> None:
                 hint=f"run it with turnback {step.direction}",
             )
         _refuse_variables(runnable.script)
+
+
+def _refuse_partitioned(connection: Connection, step: Step) -> None:
+    """Refuse what PostgreSQL refuses of a partitioned table, and a run does in steps of its own."""
+    for statement in (step.runnable.statements or ()) if step.runnable.one_by_one else ():
+        if PartitionedIndex.of(connection, statement) or plain_drop(connection, statement):
+            line, column = step.runnable.position(statement.offset)
+            raise InvalidMigration(
+                "PostgreSQL has no CONCURRENTLY for the index of a partitioned table; a run goes "
+                f"from partition to partition, and {_NO_RECORD} record that",
+                file=step.runnable.script.path,
+                line=line,
+                column=column,
+                version=step.version,
+                hint=f"run it with turnback {step.direction}",
+            )
 
 
 def _refuse_variables(script: Script) -> None:
