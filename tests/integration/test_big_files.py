@@ -13,7 +13,7 @@ from turnback.engine.session.events import RunControl
 from turnback.errors import ChecksumMismatch, MigrationFailed
 from turnback.migrations import large
 from turnback.migrations.discovery import load_project
-from turnback.sql import bulk
+from turnback.sql import bulk, bulk_reader
 
 from tests.conftest import ProjectFactory
 from tests.integration.test_engine import apply, engine_for, query
@@ -24,9 +24,9 @@ ROWS = "".join(f"INSERT INTO t VALUES ({n}, 'zwölf'), ({n + 1000}, 'b');\n" for
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(large, "LARGE_BYTES", 500)
-    for module in (large, bulk):
+    for module in (large, bulk, bulk_reader):
         monkeypatch.setattr(module, "BLOCK_BYTES", 300)
-    monkeypatch.setattr(bulk, "_PIECE_BYTES", 100)
+    monkeypatch.setattr(bulk_reader, "_PIECE_BYTES", 100)
 
 
 @pytest.fixture
