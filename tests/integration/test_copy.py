@@ -17,7 +17,7 @@ from turnback.migrations import large
 from turnback.migrations.discovery import load_project
 from turnback.rehearsal.proof import rehearse
 from turnback.rehearsal.shadow import Shadow
-from turnback.sql import bulk
+from turnback.sql import bulk, bulk_reader
 
 from tests.conftest import ProjectFactory
 from tests.dumps import EVERYTHING
@@ -60,7 +60,7 @@ def _sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(large, "LARGE_BYTES", 60)
         monkeypatch.setattr(large, "BLOCK_BYTES", 300)
         monkeypatch.setattr(bulk, "BLOCK_BYTES", 300)
-        monkeypatch.setattr(bulk, "_PIECE_BYTES", 100)
+        monkeypatch.setattr(bulk_reader, "_PIECE_BYTES", 100)
 
 
 @pytest.fixture
