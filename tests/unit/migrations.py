@@ -11,7 +11,12 @@ from turnback.migrations.model import Migration, Project, Script
 
 
 def script(path: str, sql: str) -> Script:
-    return Script(path, sql, digest(sql.encode()), read_directives(path, sql))
+    return Script(
+        path,
+        sql,
+        digest(sql.encode()),
+        read_directives(path, sql, rollback=path.startswith("rollback/")),
+    )
 
 
 def migration(

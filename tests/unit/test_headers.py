@@ -146,7 +146,7 @@ def test_the_tables_that_a_rollback_keeps_are_read() -> None:
         "-- turnback: keep users_backup because of its rows\n"
         '-- turnback: keep App."Old Users" because somebody may ask\nSELECT 1;\n'
     )
-    assert read_directives("rollback/0001_rollback.sql", text).keeps == (
+    assert read_directives("rollback/0001_rollback.sql", text, rollback=True).keeps == (
         Keep("public.users_backup", "of its rows"),
         Keep('app."Old Users"', "somebody may ask"),
     )
@@ -165,7 +165,7 @@ def test_the_tables_that_a_rollback_keeps_are_read() -> None:
 )
 def test_a_table_to_keep_has_one_name_and_a_reason(wrong: str) -> None:
     with pytest.raises(InvalidMigration) as caught:
-        read_directives("rollback/0001_rollback.sql", f"-- turnback: {wrong}\n")
+        read_directives("rollback/0001_rollback.sql", f"-- turnback: {wrong}\n", rollback=True)
     assert caught.value.hint == "write: -- turnback: keep TABLE because REASON"
 
 

@@ -142,7 +142,7 @@ def test_a_variable_that_is_not_set_is_an_error_only_when_its_value_is_needed(
         (f"a = {'9' * 5000}", "not valid TOML", 1, None),
         (f"a = {'[' * 5000}", "not valid TOML", 1, None),
         ('[layout]\nname = "turnbak"\n', "unknown layout 'turnbak'", 2, "mean 'turnback'?"),
-        ('[layout]\nname = "oracle"\n', "unknown layout 'oracle'", 2, "possible: turnback"),
+        ('[layout]\nname = "oracle"\n', "unknown layout 'oracle'", 2, "possible: "),
         ('[layout]\nnames = "turnback"\n', "unknown key 'names' in [layout]", 2, "'name'"),
         ('[ignore]\nfiles = "a"\n', "files is not a list of texts", 2, 'write files = ["…"]'),
         ('[ignore]\nobjects = ["a"]\n', "'a' names no schema", 2, '"SCHEMA.a" or "*.a"'),

@@ -18,10 +18,11 @@ from turnback.errors import (
     ProjectNotFound,
     TurnbackError,
 )
-from turnback.migrations.checksums import FILE, compare, scripts_of, write_sums
+from turnback.migrations.checksums import FILE, checksums_of, compare, write_sums
 from turnback.migrations.discovery import scan
 from turnback.migrations.model import Project
 from turnback.settings.project import FILE as SETTINGS
+from turnback.settings.project import OWN
 from turnback.sql.check import check_migration, gaps
 from turnback.sql.own_tables import conflicts
 from turnback.wording import counted
@@ -62,8 +63,9 @@ def check(
     """
     project, findings = scan(directory)
     if not project.migrations and not findings:
+        own = project.settings.layout == OWN
         raise ProjectNotFound(
-            f"no migrations in {directory / 'sql'}",
+            f"no migrations in {directory / 'sql' if own else directory}",
             hint="write the first one: turnback generate NAME",
         )
     notes = gaps(project)
@@ -131,7 +133,7 @@ def _fix(
             ]
     if blocked:
         return blocked
-    sums = {script.path: script.checksum for script in scripts_of(project)}
+    sums = checksums_of(project)
     if sums != project.sums:
         write_sums(directory, sums)
         out.note(f"{FILE} rewritten: {counted(len(sums), 'file')}.")

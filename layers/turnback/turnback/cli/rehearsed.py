@@ -94,7 +94,8 @@ def _place(error: TurnbackError | None, file: str, project: Project) -> dict[str
     """Where an error is; else the end of the file, to which something is to be added."""
     if error and error.file and error.line:
         return {"file": error.file, "line": error.line, "column": error.column or 1}
-    [script] = [script for script in scripts_of(project) if script.path == file]
+    # Of a file with both sections, the last is the rollback script.
+    [*_, script] = [script for script in scripts_of(project) if script.path == file]
     line, column = script.position(max(len(script.sql.rstrip()) - 1, 0))
     return {"file": file, "line": line, "column": column}
 

@@ -16,7 +16,7 @@ from turnback.wording import visible
 
 # In the context of a command: the folder of turnback.toml.
 SETTINGS_FOLDER = "turnback.settings-folder"
-_SCRIPT = re.compile(r"(?<![\w./-])(?:(?:sql|rollback|verify)/[\w.-]+\.sql|shadow\.sql)\b")
+_SCRIPT = re.compile(r"(?<![\w./-])[\w./-]+\.sql\b")
 # A longer line is cut around the place.
 _LONGEST = 100
 _TAB = "    "

@@ -11,7 +11,7 @@ from typing import Self
 from turnback.errors import DatabaseRefused
 from turnback.local.programs import binaries, clean_environment
 from turnback.local.server import EmbeddedServer
-from turnback.migrations.checksums import digest, scripts_of, write_sums
+from turnback.migrations.checksums import checksums_of, digest, write_sums
 from turnback.migrations.discovery import load_project
 
 GOALS = """\
@@ -91,7 +91,7 @@ def write_release(migrations: Path, folder: Path, *, complete: bool) -> NewRelea
     shutil.copytree(migrations, folder)
     project = load_project(folder)
     last = project.migrations[-1].version
-    sums = {script.path: script.checksum for script in scripts_of(project)}
+    sums = checksums_of(project)
     new = (
         ("study_goals", GOALS, "DROP TABLE study_goals;\n"),
         ("preferences_without_age", AGE, AGE_BACK + (INDEX_BACK if complete else "")),

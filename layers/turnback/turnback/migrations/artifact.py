@@ -16,7 +16,7 @@ from turnback.errors import (
     InvalidArtifact,
     TurnbackError,
 )
-from turnback.migrations.checksums import FILE, compare, digest, format_sums, scripts_of
+from turnback.migrations.checksums import FILE, checksums_of, compare, digest, format_sums
 from turnback.migrations.discovery import load_project
 from turnback.migrations.files import Files, Folder, ZippedFolder
 from turnback.migrations.model import Project
@@ -98,7 +98,7 @@ def pack(
             if settings is not None:
                 _add(archive, SETTINGS, settings)
             _add(archive, f"migrations/{FILE}", format_sums(project.sums or {}).encode())
-            for path in sorted(script.path for script in scripts_of(project)):
+            for path in sorted(checksums_of(project)):
                 _add(archive, f"migrations/{path}", files.read(path))
             # What would be refused when it is released is refused here.
             check_entries((entry.filename, entry) for entry in archive.infolist())
@@ -180,14 +180,18 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 def folders_of_migrations(names: Iterable[str]) -> list[str]:
     """The folders among these paths that have a folder ``sql``: the root, ``""``, or one below.
 
-    Where everything is in one folder, as in a repository that was downloaded, that counts as root.
+    Where none has, those with a ``SHA256SUMS``, as of another tool's layout. Where everything is
+    in one folder, as in a repository that was downloaded, that counts as root.
     """
     split = [name.split("/") for name in names]
-    found = {"" for path in split if len(path) > 1 and path[0] == "sql"}
-    found |= {path[0] for path in split if len(path) > 2 and path[1] == "sql"}
-    if not found and len({path[0] for path in split}) == 1:
-        found = {f"{path[0]}/{path[1]}" for path in split if len(path) > 3 and path[2] == "sql"}
-    return sorted(found)
+    one = len({path[0] for path in split}) == 1
+    with_sql = [path[: path.index("sql")] for path in split if "sql" in path[:-1]]
+    with_sums = [path[:-1] for path in split if path[-1] == FILE]
+    for found in (with_sql, with_sums):
+        for deepest in (1, 2 if one else 1):
+            if folders := {"/".join(path) for path in found if len(path) <= deepest}:
+                return sorted(folders)
+    return []
 
 
 def _find_migrations(opened: Zip) -> str:
@@ -196,7 +200,7 @@ def _find_migrations(opened: Zip) -> str:
         raise InvalidArtifact(
             f"several folders of migrations: {', '.join(found)}"
             if found
-            else "no folder 'sql' in the artifact",
+            else f"no folder 'sql' and no {FILE} in the artifact",
             hint="make artifacts with: turnback package --release 1.4.0",
         )
     return found[0]

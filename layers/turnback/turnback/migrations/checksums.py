@@ -106,10 +106,15 @@ def record_sums(
     if project.sums is None:
         return None
     chosen = Project(project.folder, tuple(migrations))
-    sums = {**project.sums, **{script.path: script.checksum for script in scripts_of(chosen)}}
+    sums = {**project.sums, **project.besides, **checksums_of(chosen)}
     if write and sums != dict(project.sums):
         write_sums(project.folder, sums)
     return sums
+
+
+def checksums_of(project: Project) -> dict[str, str]:
+    """The checksum of each file of the project, by its path."""
+    return {**project.besides, **{one.path: one.checksum for one in scripts_of(project)}}
 
 
 def scripts_of(project: Project) -> Iterable[Script]:
@@ -137,7 +142,7 @@ def compare(project: Project) -> list[TurnbackError]:
                 f"there is no {FILE}", file=FILE, hint="write it: turnback check --fix"
             )
         ]
-    actual = {script.path: script.checksum for script in scripts_of(project)}
+    actual = checksums_of(project)
     findings: list[TurnbackError] = []
     forms = {normalize("NFC", path): path for path in project.sums.keys() - actual.keys()}
     twins = {path: forms.pop(form) for path in actual if (form := normalize("NFC", path)) in forms}

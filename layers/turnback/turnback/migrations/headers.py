@@ -30,12 +30,13 @@ _OUTSIDE = re.compile(
 )
 
 
-def read_directives(path: str, text: str | Iterable[str]) -> Directives:
+def read_directives(path: str, text: str | Iterable[str], *, rollback: bool = False) -> Directives:
     """The directives of this file.
 
     Args:
         path: of the file, for an error.
         text: its text, whole or in parts of whole lines.
+        rollback: whether it is a rollback script.
 
     A waiver may stand anywhere, before the statement it is for; everything else belongs in the
     header, the comment lines before the first statement.
@@ -69,7 +70,7 @@ def read_directives(path: str, text: str | Iterable[str]) -> Directives:
                     hint="move it to the header, before the first statement",
                 )
             if word == "keep":
-                keeps.append(_keep(path, at, rest))
+                keeps.append(_keep(path, at, rest, rollback))
                 continue
             key, value = _read(path, at, word, rest.strip())
             if key in values:
@@ -130,9 +131,9 @@ def _duration(path: str, line: int, word: str, text: str) -> int:
     return milliseconds
 
 
-def _keep(path: str, line: int, rest: str) -> Keep:
+def _keep(path: str, line: int, rest: str, rollback: bool) -> Keep:
     table, reason = _because(path, line, "keep", rest)
-    if not path.startswith("rollback/"):
+    if not rollback:
         raise InvalidMigration(
             "'keep' is for the rollback script that leaves the table", file=path, line=line
         )

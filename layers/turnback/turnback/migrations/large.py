@@ -85,7 +85,7 @@ class LargeScript(Script):
     length: int
     reading: object
 
-    def __init__(self, path: str, file: FileText) -> None:
+    def __init__(self, path: str, file: FileText, *, rollback: bool = False) -> None:
         """Check the file as ``decode`` does. Raises as that and ``read_directives`` do."""
         mark = len(codecs.BOM_UTF8)
         skipped, checksum = 0, hashlib.sha256()
@@ -101,7 +101,7 @@ class LargeScript(Script):
                 yield data
 
         try:
-            directives = read_directives(path, _blocks(hashed()))
+            directives = read_directives(path, _blocks(hashed()), rollback=rollback)
         except (UnicodeDecodeError, _NoText):
             decode(path, b"".join(file.chunks()))
             raise InvalidMigration("the file is not text", file=path) from None

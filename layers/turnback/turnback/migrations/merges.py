@@ -18,10 +18,12 @@ from turnback.errors import (
     TurnbackError,
 )
 from turnback.migrations.checksums import FILE, digest, format_sums, parse_sums
-from turnback.migrations.discovery import NAME, PENDING_REBASE, SHADOW
+from turnback.migrations.discovery import PENDING_REBASE
 from turnback.migrations.git import GitFolder
 from turnback.migrations.headers import read_fields
-from turnback.migrations.scaffold import next_version
+from turnback.migrations.layouts.names import next_version
+from turnback.migrations.layouts.reading import SHADOW
+from turnback.migrations.layouts.turnback import NAME
 from turnback.settings.ignore import Ignore
 
 _KINDS = ("sql", "rollback", "verify")

@@ -109,13 +109,23 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A forward script with its version and name, its rollback script, its verify script."""
+    """A forward script with its version and name, its rollback script, its verify script.
+
+    Attributes:
+        write_rollback: what to do to give it a rollback script, as the layout has it.
+    """
 
     version: str
     name: str
     forward: Script
     rollback: Script | None = None
     verify: Script | None = None
+    write_rollback: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.write_rollback:
+            hint = f"write rollback/{self.version}_rollback.sql"
+            object.__setattr__(self, "write_rollback", hint)
 
     @property
     def number(self) -> int:
@@ -134,6 +144,7 @@ class Project:
         shadow: what a shadow database needs before the first migration; None where there is none.
         settings: what turnback.toml says.
         ignored: files below the folder that turnback.toml leaves out, and nothing else does.
+        besides: files that are no scripts, and that the layout is read from: path → checksum.
     """
 
     folder: Path
@@ -142,6 +153,7 @@ class Project:
     shadow: Script | None = None
     settings: ProjectFile = field(default_factory=ProjectFile)
     ignored: tuple[str, ...] = ()
+    besides: Mapping[str, str] = field(default_factory=dict)
     _by_number: Mapping[int, Migration] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

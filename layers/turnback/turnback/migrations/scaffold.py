@@ -7,16 +7,12 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-from turnback.errors import ConfigurationError, ProjectNotFound
-from turnback.migrations.checksums import FILE, digest, scripts_of, write_sums
+from turnback.errors import ConfigurationError
+from turnback.migrations.checksums import FILE, checksums_of, digest, write_sums
 from turnback.migrations.discovery import scan
+from turnback.migrations.layouts import layout
+from turnback.migrations.layouts.names import next_version
 
-_HEADER = """\
--- Migration: {name}
--- Version: {version}
--- Date: {date:%Y-%m-%d}
-
-"""
 # A checksum is of the file's bytes, which git changes on Windows unless it is kept from it.
 _ATTRIBUTES = f"*.sql -text\n{FILE} -text\n"
 _LONGEST_SLUG = 200
@@ -57,7 +53,7 @@ def make_folders(folder: Path) -> list[str]:
 
 
 def new_migration(folder: Path, name: str, *, timestamp: bool = False) -> tuple[str, list[str]]:
-    """Write the next forward script and its rollback script, and add them to ``SHA256SUMS``.
+    """Write the files of the next migration, and add them to ``SHA256SUMS``.
 
     Args:
         folder: the project's folder.
@@ -65,11 +61,11 @@ def new_migration(folder: Path, name: str, *, timestamp: bool = False) -> tuple[
         timestamp: whether the version is the time (UTC) as 14 digits.
 
     Returns:
-        The version, and the paths of the two files, relative to the folder.
+        The version, and the paths of its files, relative to the folder.
 
     Raises:
         ConfigurationError: the name has neither letters nor digits, or is too long.
-        ProjectNotFound: there is no folder ``sql``.
+        ProjectNotFound: there is no such folder, or it has no folder ``sql``.
         InvalidMigration, DuplicateVersion: the project has an error already.
     """
     slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
@@ -77,37 +73,22 @@ def new_migration(folder: Path, name: str, *, timestamp: bool = False) -> tuple[
         raise ConfigurationError(
             f"'{name}' gives no name for a file", hint="use letters and digits, such as add_users"
         )
-    if not (folder / "sql").is_dir():
-        raise ProjectNotFound(
-            f"no folder 'sql' in {folder}", hint="make the folders first: turnback init"
-        )
     project, findings = scan(folder)
     if findings:
         raise findings[0]
-    now = datetime.now(UTC)
-    version = next_version([m.version for m in project.migrations], now if timestamp else None)
-    files = {
-        f"sql/{version}_{slug}.sql": slug,
-        f"rollback/{version}_rollback.sql": f"{slug} (rollback)",
-    }
-    sums = dict(project.sums or {s.path: s.checksum for s in scripts_of(project)})
-    for path, title in files.items():
-        text = _HEADER.format(name=title, version=version, date=now)
+    used = layout(project.settings.layout)
+    versions = [migration.version for migration in project.migrations]
+    by_time = timestamp or (used.by_time and not versions)
+    version = next_version(versions, datetime.now(UTC) if by_time else None)
+    files = used.new(version, slug)
+    sums = dict(project.sums or checksums_of(project))
+    for path, text in files.items():
         (folder / path).parent.mkdir(exist_ok=True)
         with (folder / path).open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
         sums[path] = digest(text.encode())
     write_sums(folder, sums)
     return version, list(files)
-
-
-def next_version(versions: list[str], now: datetime | None = None) -> str:
-    """The version after the last of these, in its form; the time if it is one, or one is given."""
-    last = versions[-1] if versions else "0000"
-    if now or len(last) == 14:
-        stamp = f"{now or datetime.now(UTC):%Y%m%d%H%M%S}"
-        return stamp if int(stamp) > int(last) else str(int(last) + 1)
-    return str(int(last) + 1).zfill(max(len(last), 4))
 
 
 def source_of(folder: Path) -> dict[str, str]:

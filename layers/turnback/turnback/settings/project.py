@@ -44,7 +44,12 @@ _OPTIONS = {
     "pg_version": ("pg-version", None),
 }
 # Where the files of a migration are; see docs/reference/files.md.
-_LAYOUTS = ("turnback",)
+OWN = "turnback"
+LAYOUTS = (
+    OWN,
+    "dbmate",
+    "golang-migrate",
+)
 _RULE = re.compile(r"TB\d(\d\d|xx)")
 
 
@@ -143,7 +148,7 @@ class ProjectFile:
     @property
     def layout(self) -> str:
         """The name of the layout of the files."""
-        return str(self.sections.get("layout", {}).get("name", _LAYOUTS[0]))
+        return str(self.sections.get("layout", {}).get("name", OWN))
 
     @property
     def ignore(self) -> Ignore:
@@ -249,8 +254,8 @@ class ProjectFile:
                 self._check_keys(section, content, _SECTIONS[section])
             else:
                 raise self._unknown("section", section, [*_SECTIONS, "environments"])
-        if self.layout not in _LAYOUTS:
-            raise self._unknown("layout", self.layout, _LAYOUTS, at="layout.name")
+        if self.layout not in LAYOUTS:
+            raise self._unknown("layout", self.layout, LAYOUTS, at="layout.name")
         for rule, reason in self.lint_off.items():
             at = f"lint.off.{rule}"
             if not _RULE.fullmatch(rule):

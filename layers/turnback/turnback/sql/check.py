@@ -20,7 +20,7 @@ def check_migration(migration: Migration) -> list[TurnbackError]:
                 "there is no rollback script",
                 file=migration.forward.path,
                 version=migration.version,
-                hint=f"write rollback/{migration.version}_rollback.sql, or say in the header: "
+                hint=f"{migration.write_rollback}, or say in the header: "
                 "-- turnback: irreversible because REASON",
             )
         )
@@ -43,7 +43,7 @@ def _check_script(script: Script, migration: Migration) -> list[TurnbackError]:
             )
         )
     try:
-        refuse_other_formats(script, migration.version)
+        refuse_other_formats(script, migration.version, forward=script is migration.forward)
         runnable = prepare(script)
     except TurnbackError as finding:
         return [*findings, finding]

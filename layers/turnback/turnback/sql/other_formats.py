@@ -35,7 +35,7 @@ _FORMATS = (
 )
 
 
-def refuse_other_formats(script: Script, version: str) -> None:
+def refuse_other_formats(script: Script, version: str, *, forward: bool) -> None:
     """Refuse a file that has the other half of its migration in it, for the server would run both.
 
     A marker of the script's own half alone does no harm: it is a comment.
@@ -43,11 +43,11 @@ def refuse_other_formats(script: Script, version: str) -> None:
     Args:
         script: a forward, rollback or verify script.
         version: of its migration, for the hint.
+        forward: whether it is a forward script.
 
     Raises:
         InvalidMigration: the file is one of dbmate, goose, sql-migrate or node-pg-migrate.
     """
-    forward = script.path.startswith("sql/")
     markers = [other.down if forward else other.up for other in _FORMATS]
     # Every marker is a comment, and large files of rows have none.
     commented = (block for block in script.blocks() if "--" in block)
@@ -63,8 +63,8 @@ def refuse_other_formats(script: Script, version: str) -> None:
                 file=script.path,
                 line=line,
                 version=version,
-                hint="split it: what is under the 'up' marker goes to "
-                f"sql/{version}_name.sql, what is under the 'down' marker to "
+                hint="use the files as they are: turnback adopt; or split it: what is under the "
+                f"'up' marker goes to sql/{version}_name.sql, what is under the 'down' marker to "
                 f"rollback/{version}_rollback.sql; delete the markers",
             )
 

@@ -158,7 +158,7 @@ def step_up(migration: Migration) -> Step:
         InvalidMigration: its script or its verify script cannot be run.
     """
     for script in filter(None, (migration.forward, migration.verify)):
-        refuse_other_formats(script, migration.version)
+        refuse_other_formats(script, migration.version, forward=script is migration.forward)
     verify = prepare(migration.verify) if migration.verify else None
     if verify and (verify.one_by_one or (verify.needs_begin and verify.statements is not None)):
         raise InvalidMigration(
@@ -178,7 +178,7 @@ def step_down(migration: Migration) -> Step | None:
     """
     if migration.rollback is None:
         return None
-    refuse_other_formats(migration.rollback, migration.version)
+    refuse_other_formats(migration.rollback, migration.version, forward=False)
     return Step(migration, "down", prepare(migration.rollback))
 
 
@@ -329,7 +329,9 @@ def _rollback_step(
     if script is None and stored is not None:
         path = f"{stored.path} (stored)"
         checksum = digest(stored.sql.encode())
-        script = Script(path, stored.sql, checksum, read_directives(path, stored.sql))
+        script = Script(
+            path, stored.sql, checksum, read_directives(path, stored.sql, rollback=True)
+        )
     if script is None:
         reason = migration.forward.directives.irreversible if migration else None
         raise RollbackMissing(
@@ -468,7 +470,7 @@ def _need_reason(migration: Migration) -> None:
             f"{migration.version} has no rollback script",
             file=migration.forward.path,
             version=migration.version,
-            hint=f"write rollback/{migration.version}_rollback.sql, or say why it has none: "
+            hint=f"{migration.write_rollback}, or say why it has none: "
             "-- turnback: irreversible because REASON",
         )
 

@@ -16,6 +16,7 @@ from turnback.migrations.artifact import (
     open_artifact,
     pack,
 )
+from turnback.migrations.checksums import FILE as SUMS
 from turnback.migrations.zips import names_in
 from turnback.runs.pipeline.job import EXAMPLE, Job, Parameters, Source, artifact_key
 from turnback.store import ObjectStore
@@ -107,7 +108,8 @@ def _look(archive: Path, parameters: Parameters) -> tuple[str, bool]:
         )
         raise
     path = parameters.folder or _folder(names)
-    if not any(name.startswith(_inside(path, "sql/")) for name in names):
+    sums = _inside(path, SUMS) in names
+    if not sums and not any(name.startswith(_inside(path, "sql/")) for name in names):
         raise InvalidArtifact(
             f"there is no folder '{_inside(path, 'sql')}' in the source artifact", hint=WHERE
         )

@@ -1,0 +1,40 @@
+"""What layouts have in common: names of files, new versions, the header of a new file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from turnback.migrations.files import Files
+
+
+def header(title: str, version: str) -> str:
+    """The header of a new file."""
+    return (
+        f"-- Migration: {title}\n-- Version: {version}\n-- Date: {datetime.now(UTC):%Y-%m-%d}\n\n"
+    )
+
+
+def next_version(versions: Sequence[str], now: datetime | None = None) -> str:
+    """The version after the last of these, in its form; the time if it is one, or one is given."""
+    last = versions[-1] if versions else "0000"
+    if now or len(last) == 14:
+        stamp = f"{now or datetime.now(UTC):%Y%m%d%H%M%S}"
+        return stamp if int(stamp) > int(last) else str(int(last) + 1)
+    return str(int(last) + 1).zfill(max(len(last), 4))
+
+
+def listed(files: Files, name: re.Pattern[str], folder: str = "") -> Iterator[tuple[str, str]]:
+    """The files of a folder with such a name: path and text, for recognising them."""
+    try:
+        names = sorted(files.names(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for filename in names:
+        if name.fullmatch(filename):
+            path = f"{folder}/{filename}" if folder else filename
+            try:
+                yield path, files.read(path).decode("utf-8-sig", errors="replace")
+            except OSError:
+                continue

@@ -1,0 +1,159 @@
+"""turnback's own layout: forward, rollback and verify scripts in a folder each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from turnback.errors import DuplicateVersion, InvalidMigration
+from turnback.migrations.files import Files
+from turnback.migrations.layouts.layout import History
+from turnback.migrations.layouts.names import header
+from turnback.migrations.layouts.reading import Reading
+from turnback.migrations.model import Migration, Script
+from turnback.settings.project import FILE as SETTINGS
+from turnback.wording import counted
+
+NAME = re.compile(r"^([0-9]{1,20})_(.+)\.sql$")
+# The column of the history table: varchar(255).
+_LONGEST_NAME = 255
+
+_Found = list[tuple[str, str, Script]]
+
+
+class Own:
+    """See Layout."""
+
+    name = "turnback"
+    by_time = False
+    history: History | None = None
+
+    def recognise(self, files: Files) -> str | None:
+        """See Layout."""
+        return "there is a folder sql" if files.is_folder("sql") else None
+
+    def read(self, reading: Reading) -> list[Migration]:
+        """See Layout."""
+        forward = _folder(reading, "sql")
+        rollback = _pick(reading, "rollback", forward)
+        verify = _pick(reading, "verify", forward)
+        found = [
+            Migration(version, name, script, rollback.get(int(version)), verify.get(int(version)))
+            for version, name, script in forward
+        ]
+        return sorted(found, key=lambda migration: migration.number)
+
+    def new(self, version: str, slug: str) -> dict[str, str]:
+        """See Layout."""
+        return {
+            f"sql/{version}_{slug}.sql": header(slug, version),
+            f"rollback/{version}_rollback.sql": header(f"{slug} (rollback)", version),
+        }
+
+
+LAYOUT = Own()
+
+
+def _folder(reading: Reading, kind: str) -> _Found:
+    """The scripts of ``sql``, ``rollback`` or ``verify``."""
+    found: _Found = []
+    for filename in reading.names(kind):
+        path = f"{kind}/{filename}"
+        if not filename.lower().endswith(".sql"):
+            _refuse_scripts_below(reading, path)
+            continue
+        match = NAME.match(filename)
+        if not match or len(match[2]) > _LONGEST_NAME:
+            reading.findings.append(
+                InvalidMigration(
+                    "the file's name is not VERSION_name.sql",
+                    file=path,
+                    hint="VERSION is 1 to 20 digits, for example 0002_user_preferences.sql; "
+                    f"[ignore] in {SETTINGS} leaves files out",
+                )
+            )
+        elif script := reading.script(path, rollback=kind == "rollback"):
+            found.append((match[1], match[2], script))
+    return found
+
+
+def _refuse_scripts_below(reading: Reading, path: str) -> None:
+    """Subfolders are not read: a script in one would never run, and nobody would notice."""
+    if not reading.files.is_folder(path):
+        return
+    try:
+        below = sorted(filter(_is_script, reading.files.below(path)))
+    except OSError as exc:
+        reading.unreadable(path, exc)
+        return
+    below = [script for script in below if not reading.is_ignored(script)]
+    if below:
+        reading.findings.append(
+            InvalidMigration(
+                f"{counted(len(below), 'SQL file')} in a subfolder, which turnback does not read",
+                file=below[0],
+                hint=f"move the scripts of {path}/ to {path.partition('/')[0]}/ itself, move "
+                f"the folder elsewhere, or leave it out by [ignore] in {SETTINGS}",
+            )
+        )
+
+
+def _is_script(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return name.lower().endswith(".sql") and not name.startswith(".")
+
+
+def _forward(paths: Iterable[str | None]) -> dict[int, str]:
+    """The forward scripts among these files, by the number of their version."""
+    found = {}
+    for path in paths:
+        folder, _, filename = (path or "").partition("/")
+        if path and folder == "sql" and (match := NAME.match(filename)):
+            found[int(match[1])] = path
+    return found
+
+
+def _pick(reading: Reading, kind: str, forward: _Found) -> dict[int, Script]:
+    names = {int(version): name for version, name, _ in forward}
+    unread = _forward(finding.file for finding in reading.findings)
+    ignored = _forward(reading.ignored)
+    findings = reading.findings
+    picked: dict[int, Script] = {}
+    for version, name, script in _folder(reading, kind):
+        number = int(version)
+        if number not in names:
+            if number in unread:
+                # Its migration is there, and what is wrong with it is reported.
+                continue
+            hint = "rename it to its migration's version, or delete it"
+            if number in ignored:
+                hint = f"[ignore] in {SETTINGS} leaves out {ignored[number]}: add this file to it"
+            findings.append(
+                InvalidMigration(
+                    f"there is no migration {version} for this {kind} script",
+                    file=script.path,
+                    version=version,
+                    hint=hint,
+                )
+            )
+        elif name not in (kind, names[number]):
+            findings.append(
+                InvalidMigration(
+                    f"the name fits no migration: {version} is '{names[number]}'",
+                    file=script.path,
+                    version=version,
+                    hint=f"name it {kind}/{version}_{kind}.sql",
+                )
+            )
+        elif number in picked:
+            findings.append(
+                DuplicateVersion(
+                    f"version {version} has a {kind} script already: {picked[number].path}",
+                    file=script.path,
+                    version=version,
+                    hint="keep one of the two",
+                )
+            )
+        else:
+            picked[number] = script
+    return picked
