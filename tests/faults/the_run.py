@@ -47,7 +47,6 @@ _MIXED: list[str | tuple[str, str]] = [
     """,
     "ALTER TYPE mood ADD VALUE 'merry';",
     """
-    -- turnback: no-transaction
     ALTER TYPE mood ADD VALUE 'grave';
     INSERT INTO diary VALUES (2, 'grave');
     INSERT INTO ledger VALUES (8);

@@ -18,8 +18,9 @@ from tests.dumps import pg_dump_schema
 from tests.integration.command_line import history, query, tables, turnback
 
 FILES = {
-    "sql/0001_users.sql": "CREATE TABLE users (id int PRIMARY KEY, name text);\n-- the end",
-    "rollback/0001_rollback.sql": "DROP TABLE users;\n",
+    "sql/0001_users.sql": "CREATE TYPE mood AS ENUM ('old');\nCREATE TABLE moods (m mood);\n"
+    "CREATE TABLE users (id int PRIMARY KEY, name text);\n-- the end",
+    "rollback/0001_rollback.sql": "DROP TABLE users, moods;\nDROP TYPE mood;\n",
     "sql/0002_named.sql": (
         "-- turnback: lock-timeout 5s\n"
         "INSERT INTO users VALUES (1, 'ü '';'' :PORT'), (2, E'a\\\\b');\n"
@@ -40,6 +41,11 @@ FILES = {
     ),
     "sql/0004_more.sql": "BEGIN;\nSAVEPOINT a;\nALTER TABLE users ADD more int;\nCOMMIT;\n",
     "rollback/0004_rollback.sql": "ALTER TABLE users DROP more;\n",
+    "sql/0005_mood.sql": (
+        "SET work_mem = '8MB';\nALTER TYPE mood ADD VALUE 'new'; -- the end\n"
+        "COPY moods FROM stdin;\nnew\n\\.\nALTER TABLE moods ADD c text;"
+    ),
+    "rollback/0005_rollback.sql": "ALTER TABLE moods DROP c;\nDELETE FROM moods;\n",
 }
 # Everything but the ids, the times, who ran it, and what only a session can note before a build.
 HISTORY = (
@@ -106,7 +112,7 @@ def test_psql_leaves_what_up_and_down_leave(
     folder = project_factory(FILES)
     both(pair, folder, tmp_path, "up", "1")
     both(pair, folder, tmp_path, "up")
-    assert history(pair[1]) == [(f"000{n}", "applied") for n in (1, 2, 3, 4)]
+    assert history(pair[1]) == [(f"000{n}", "applied") for n in (1, 2, 3, 4, 5)]
     both(pair, folder, tmp_path, "down", "1")
 
 

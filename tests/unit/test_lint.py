@@ -298,6 +298,14 @@ def test_a_value_of_an_enum_is_used_too_soon_in_the_transaction_that_adds_it(
     assert ids(look(sql)) == ["TB205"] * count
 
 
+def test_a_value_that_is_used_too_soon_is_an_error_only_where_the_migration_fails(
+    look: Look,
+) -> None:
+    sql = "ALTER TYPE e ADD VALUE 'x';\nINSERT INTO users (id, kind) VALUES (1, 'x');"
+    assert [one.level for one in look(sql).findings] == ["warning"]
+    assert [one.level for one in look(f"{sql}\nSAVEPOINT s;").findings] == ["error"]
+
+
 # Data
 
 

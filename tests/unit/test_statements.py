@@ -329,6 +329,60 @@ def test_savepoints_need_a_begin_of_their_own() -> None:
     assert not ready("SELECT 1;").needs_begin
 
 
+_ADD = "ALTER TYPE e ADD VALUE 'x'"
+
+
+@pytest.mark.parametrize(
+    ("sql", "parts"),
+    [
+        (f"{_ADD}; SELECT 1; SELECT 'x'::e", [[_ADD], ["SELECT 1", "SELECT 'x'::e"]]),
+        (
+            f"SET a.b = 1; {_ADD}; SELECT 'x'",
+            [["SET a.b = 1", _ADD], ["SET a.b = 1", "SELECT 'x'"]],
+        ),
+        (
+            f"{_ADD}; SELECT 'x'; ALTER TYPE e ADD VALUE 'y'; SELECT 'y', 'x'",
+            [[_ADD], ["SELECT 'x'", "ALTER TYPE e ADD VALUE 'y'"], ["SELECT 'y', 'x'"]],
+        ),
+        (
+            f"{_ADD}; ALTER TYPE f ADD VALUE 'y'; SELECT 'y'",
+            [[_ADD, "ALTER TYPE f ADD VALUE 'y'"], ["SELECT 'y'"]],
+        ),
+    ],
+)
+def test_a_new_transaction_begins_behind_the_value_of_an_enum_that_is_used(
+    sql: str, parts: list[list[str]]
+) -> None:
+    runnable = ready(sql)
+    found = runnable.transactions()
+    assert [[one.sql for one in part.statements or ()] for part in found] == parts
+    # What is sent has everything at its place in the file, and nothing else.
+    for part, statements in zip(found, parts, strict=True):
+        assert [one.strip() for one in part.text.split(";") if one.strip()] == statements
+        assert len(part.text) == len(sql)
+        assert all(sql[one.offset :].startswith(one.sql) for one in part.statements or ())
+    # One that is continued has what is left.
+    assert [one.sql for one in runnable.transactions(len(parts[0]))[0].statements or ()] == parts[1]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"{_ADD}; SELECT 'y'",
+        f"{_ADD}; COMMENT ON TYPE e IS 'x'; ALTER TYPE e RENAME VALUE 'x' TO 'y'",
+        f"CREATE TYPE e AS ENUM ('a'); {_ADD}; SELECT 'x'",
+        f"{_ADD}; CREATE FUNCTION f() RETURNS e LANGUAGE plpgsql AS $$ BEGIN RETURN 'x'; END $$",
+        f"{_ADD}; SAVEPOINT s; SELECT 'x'",
+        f"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; {_ADD}; SELECT 'x'",
+        f"CREATE TEMP TABLE t (a int); {_ADD}; SELECT 'x'",
+        f"CREATE TEMP TABLE t AS SELECT 1; {_ADD}; SELECT 'x'",
+        f"PREPARE p AS SELECT 1; {_ADD}; SELECT 'x'",
+    ],
+)
+def test_a_file_that_uses_no_new_value_or_cannot_be_divided_is_one_transaction(sql: str) -> None:
+    assert ready(sql).in_one_transaction
+
+
 def test_savepoints_cannot_run_outside_a_transaction() -> None:
     error = refusal("SAVEPOINT s;\nVACUUM;")
     assert "savepoints" in error.message

@@ -372,7 +372,7 @@ def _show(engine: Engine, plan: Plan, out: Output) -> int:
     if plan.empty:
         out.result("Nothing to do.")
     for step, planned in zip(out.document["plan"], plan.steps, strict=True):
-        way = "" if step["in_transaction"] else ", statement by statement, outside a transaction"
+        way = "" if step["in_transaction"] else f", {_way(planned)}"
         if step.get("half_done"):
             way += "; half done: statements with nothing to undo are skipped"
         file = seen(step["file"])
@@ -423,9 +423,20 @@ def _done(report: Report) -> list[Done]:
     return report.applied or report.rolled_back
 
 
+def _way(step: Step) -> str:
+    if step.runnable.starts:
+        return f"in {len(step.runnable.transactions())} transactions"
+    return "statement by statement, outside a transaction"
+
+
 def _scripts(step: Step) -> Iterable[str]:
     """What the user wrote, and nothing of turnback's own."""
-    yield step.runnable.script.sql.rstrip()
+    if step.runnable.starts:
+        for number, part in enumerate(step.runnable.transactions(), 1):
+            yield f"-- transaction {number}"
+            yield part.written.strip()
+    else:
+        yield step.runnable.script.sql.rstrip()
     if step.verify:
         yield f"-- verify ({seen(step.verify.script.path)})"
         yield step.verify.script.sql.rstrip()

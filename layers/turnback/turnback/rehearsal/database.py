@@ -129,7 +129,7 @@ class ShadowDatabase:
         runnable = step.runnable
         return (
             bool(self.superuser)
-            and not runnable.one_by_one
+            and runnable.in_one_transaction
             and any(map(is_repeated, runnable.statements or ()))
         )
 
@@ -214,7 +214,7 @@ class ShadowDatabase:
         """The state after a forward script that failed: what its transaction has left."""
         self._left_out.add(migration.version)
         try:
-            outside = step_up(migration).runnable.one_by_one
+            outside = not step_up(migration).runnable.in_one_transaction
         except TurnbackError:
             # It was not even sent.
             return before
@@ -230,7 +230,7 @@ class ShadowDatabase:
         """
         step = step_up(migration)
         traces, error = apply_traced(self.engine, step, self.superuser, self.connection)
-        if step.runnable.one_by_one or step.runnable.statements is None:
+        if not step.runnable.in_one_transaction or step.runnable.statements is None:
             self._written = None
         elif not error:
             self._note_written()
@@ -304,7 +304,7 @@ class ShadowDatabase:
 
     def _run(self, step: Step) -> TurnbackError | None:
         """Send the engine's message, without its checks: nobody else uses this database."""
-        if step.runnable.one_by_one:
+        if not step.runnable.in_one_transaction:
             return self._run_all([step])
         if self._by_statement(step):
             connection = self.engine.connection

@@ -23,7 +23,7 @@ def run_shadow_sql(connection: Connection, script: Script, superuser: Superuser 
         InvalidMigration: it has psql commands or the like.
     """
     runnable = prepare(script)
-    alone = runnable.one_by_one
+    alone = not runnable.in_one_transaction
     offset = 0
     try:
         send(connection, "" if alone else "BEGIN")

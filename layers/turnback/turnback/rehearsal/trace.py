@@ -326,7 +326,7 @@ def apply_traced(
     then those that the manual names.
     """
     runnable = step.runnable
-    if runnable.one_by_one or runnable.statements is None:
+    if not runnable.in_one_transaction or runnable.statements is None:
         traces = outside(engine.connection, runnable)
         return traces, engine.run(Plan("up", (step,))).error
     tracer: Tracer | None = None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from turnback.errors import InvalidMigration
 from turnback.migrations.large import LargeScript
 from turnback.migrations.model import Script
 from turnback.migrations.psql import NO_END, SAME_LINE, Cut, cuts
-from turnback.sql.bulk import statements_of
+from turnback.sql.bulk import BulkStatements, statements_of
+from turnback.sql.enum_values import transaction_starts
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.statements import Rows, Statement, json_value
 from turnback.sql.tree import strings, walk
@@ -34,6 +36,8 @@ class Runnable:
             SET TRANSACTION as its first statement.
         peeled: where an outer BEGIN and COMMIT are, which are not sent: offsets, each from and to.
         cuts: what is for psql alone, and is not sent; of a large script, nothing.
+        starts: the indexes of the statements with which a second, third, … transaction begins,
+            because they use values of enums that the script adds.
     """
 
     script: Script
@@ -43,6 +47,41 @@ class Runnable:
     peeled: tuple[tuple[int, int], ...] = ()
     isolation: str | None = None
     cuts: Sequence[Cut] = ()
+    starts: tuple[int, ...] = ()
+
+    @property
+    def in_one_transaction(self) -> bool:
+        """Whether all of it is kept or nothing."""
+        return not (self.one_by_one or self.starts)
+
+    def transactions(self, done: int = 0) -> list[Runnable]:
+        """Its transactions, in order, as scripts with blanks in place of the rest.
+
+        Settings that an earlier one makes are made in each.
+
+        Args:
+            done: how many statements are done already, and left out.
+        """
+        statements = self.statements or ()
+        edges = [done, *(start for start in self.starts if start > done), len(statements)]
+        return [self._part(first, end) for first, end in itertools.pairwise(edges)]
+
+    def _part(self, first: int, end: int) -> Runnable:
+        statements = list(self.statements or ())
+        settings = [n for n in range(first) if statements[n].kind == "VariableSetStmt"]
+        numbers = [*settings, *range(first, end)]
+        offsets = [*(one.offset for one in statements), len(self.script.sql)]
+        # With a statement goes what is behind it: the semicolon, and the rows of a COPY.
+        kept = [(offsets[n], offsets[n + 1]) for n in numbers]
+        ends = [0, *(span[1] for span in kept)]
+        begins = [*(span[0] for span in kept), len(self.script.sql)]
+        return replace(
+            self,
+            statements=[statements[n] for n in numbers],
+            peeled=(*self.peeled, *zip(ends, begins, strict=True)),
+            cuts=[cut for cut in self.cuts if any(a <= cut.start < b for a, b in kept)],
+            starts=(),
+        )
 
     @property
     def text(self) -> str:
@@ -150,7 +189,9 @@ def prepare(script: Script) -> Runnable:
             "an isolation level in a file that runs outside a transaction",
             "remove the directive isolation",
         )
-    return Runnable(script, statements, outside, savepoints, peeled, isolation, found)
+    alone = outside or isolation or isinstance(statements, BulkStatements)
+    starts = () if alone else tuple(transaction_starts(statements))
+    return Runnable(script, statements, outside, savepoints, peeled, isolation, found, starts)
 
 
 def _isolation(statements: Sequence[Statement]) -> str | None:

@@ -83,15 +83,8 @@ def run(
             version=step.version,
             hint="turnback check says where its syntax is not understood",
         )
-    attempts = session.history.attempts(step.migration)
-    if step.direction == "up":
-        _refuse_half_undone(step, attempts["down"])
-    script = _Script(session, step, watch, attempts[step.direction], ladder, locks_of_each(step))
-    done = count_done(attempts[step.direction], statements)
-    if done:
-        text = f"{done} of {len(statements)} are done"
-        session.listener(Event(EventKind.RESUMED, step.version, step.name, text=text))
-    _begin(session, step)
+    attempts, done = begin(session, step, statements)
+    script = _Script(session, step, watch, attempts, ladder, locks_of_each(step))
     undo = script.begin_undo(done) if step.half else None
     script.set_session(done)
     changed = done
@@ -104,6 +97,32 @@ def run(
     elapsed = int((time.monotonic() - began) * 1000)
     _finish(session, step, elapsed)
     return elapsed
+
+
+def begin(
+    session: Session, step: Step, statements: Sequence[Statement]
+) -> tuple[Mapping[int, Attempt], int]:
+    """Record that a script begins which is not one transaction, or continues.
+
+    Returns:
+        The last attempt at each statement, by its number; and how many statements are done.
+
+    Raises:
+        MigrationIncomplete: its rollback has begun.
+        HistoryConflict: another run has done it.
+    """
+    attempts = session.history.attempts(step.migration)
+    if step.direction == "up":
+        _refuse_half_undone(step, attempts["down"])
+    done = count_done(attempts[step.direction], statements)
+    if done:
+        text = f"{done} of {len(statements)} are done"
+        session.listener(Event(EventKind.RESUMED, step.version, step.name, text=text))
+    try:
+        send(session.connection, begin_message(step, session.recorder))
+    except ServerError as error:
+        raise refused_by_us(step, error) or error from error
+    return attempts[step.direction], done
 
 
 def preview(step: Step, recorder: Recorder) -> list[str]:
@@ -136,6 +155,12 @@ def session_settings(step: Step, upto: int) -> list[str]:
         *(f"SET {setting}" for setting in header_settings(step.runnable.script)),
         *(statement.sql for statement in made if changes_session(statement)),
     ]
+
+
+def done_and_kept(count: int) -> str:
+    """What is said of the first statements of a script."""
+    first = f"statements 1 to {count} are" if count > 1 else "statement 1 is"
+    return f"{first} done and kept"
 
 
 def changes_session(statement: Statement) -> bool:
@@ -171,11 +196,6 @@ def timeouts_alone(step: Step, statement: Statement, rung: str = "") -> list[str
     if step.runnable.script.directives.statement_timeout_ms is None:
         settings.append("SET statement_timeout = 0")
     return settings
-
-
-def kept(recorder: Recorder, record: str) -> str:
-    """A record, where the script has not removed what was recorded before."""
-    return f"{recorder.history_there} {record}; {recorder.history_kept()}"
 
 
 def finish_message(step: Step, recorder: Recorder, elapsed_ms: int) -> tuple[str, str]:
@@ -282,7 +302,7 @@ class _Script:
         plain = plain_drop(connection, statement)
         try:
             if plain or not runs_alone(self.step, statement):
-                end = f"\n;{OURSELVES} {lock} {kept(self.session.recorder, record)}"
+                end = f"\n;{OURSELVES} {lock} {self.session.recorder.kept(record)}"
                 rung = self._rung(number, "SET LOCAL")
                 try:
                     sql = f"{rung}{plain or statement.sql}{end}"
@@ -332,7 +352,7 @@ class _Script:
                 end = lock
                 if whole:
                     sql = plain or sql
-                    end = f"{OURSELVES} {lock} {kept(self.session.recorder, record)}"
+                    end = f"{OURSELVES} {lock} {self.session.recorder.kept(record)}"
                 send(connection, f"{sql}\n;{end}", self.watch, statement.rows)
             recorded = whole
 
@@ -401,7 +421,7 @@ class _Script:
             self.set_session(number)
 
         index.build(note, alone, self.watch, resumed=resumed)
-        send(connection, f"{OURSELVES} {recorder.lock_assertion} {kept(recorder, record)}")
+        send(connection, f"{OURSELVES} {recorder.lock_assertion} {recorder.kept(record)}")
 
     def _send_alone(self, statement: Statement, number: int, note: str | None, record: str) -> None:
         """Send a statement at the top level of the session that the file has set up."""
@@ -433,9 +453,7 @@ class _Script:
                 f"again, and {again}: it continues there"
             )
         elif changed:
-            done = "statement 1 is done and kept"
-            if changed > 1:
-                done = f"statements 1 to {changed} are done and kept"
+            done = done_and_kept(changed)
             fix = "" if server_trouble(error.sqlstate) else f"fix statement {number} and "
             incomplete = f"{done}; {fix}{again} again: it continues there"
         elif left:
@@ -444,14 +462,6 @@ class _Script:
                 "continues there"
             )
         return point(self.step, error, offset, statement, incomplete=incomplete)
-
-
-def _begin(session: Session, step: Step) -> None:
-    """Record that a migration begins."""
-    try:
-        send(session.connection, begin_message(step, session.recorder))
-    except ServerError as error:
-        raise refused_by_us(step, error) or error from error
 
 
 def _refuse_half_undone(step: Step, undone: Mapping[int, Attempt]) -> None:

@@ -61,6 +61,8 @@ _HINTS = {
     "-- turnback: no-transaction",
     "2D000": "a procedure that commits cannot run in a transaction; say so in the header: "
     "-- turnback: no-transaction",
+    "55P04": "another transaction must add the value: move ALTER TYPE … ADD VALUE to a migration "
+    "of its own",
     "57014": "it was cancelled; give it more time: -- turnback: statement-timeout 10min",
 }
 
@@ -74,7 +76,12 @@ def needed_of_server(error: ServerError | TurnbackError) -> str | None:
 
 
 def explain(
-    step: Step, error: ServerError, *, sent_before: int, statements_before: int
+    step: Step,
+    error: ServerError,
+    *,
+    sent_before: int,
+    statements_before: int,
+    kept: str | None = None,
 ) -> TurnbackError:
     """The error for a script that failed in a transaction, of which nothing was kept.
 
@@ -83,9 +90,11 @@ def explain(
         error: the server's error.
         sent_before: characters of the message before the script's text.
         statements_before: statements of the message before the script's own.
+        kept: what transactions before this one have done of the script.
     """
     statement = _statement_at(step, error.index - statements_before)
-    found = point(step, error, _offset(step, error, sent_before, statement), statement)
+    offset = _offset(step, error, sent_before, statement)
+    found = point(step, error, offset, statement, incomplete=kept)
     syntax = syntax_error(step.runnable.script) if error.sqlstate == _SYNTAX_ERROR else None
     if syntax and step.runnable.statements is None:
         # A quote or comment that the file leaves open ends, for the server, in what follows it.

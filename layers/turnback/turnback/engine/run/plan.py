@@ -75,7 +75,7 @@ class Plan:
                     "name": step.name,
                     "file": step.runnable.script.path,
                     "checksum": step.runnable.script.checksum,
-                    "in_transaction": not step.runnable.one_by_one,
+                    "in_transaction": step.runnable.in_one_transaction,
                     **({"half_done": True} if step.half else {}),
                 }
                 for step in self.steps

@@ -9,12 +9,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from turnback import __version__
+from turnback.engine.outside import divided
 from turnback.engine.outside.partitioned_index import PartitionedIndex, plain_drop
 from turnback.engine.outside.run import (
     begin_message,
     changes_session,
     finish_message,
-    kept,
     rows_of,
     runs_alone,
     session_settings,
@@ -84,6 +84,10 @@ def script(session: Session, plan: Plan) -> Iterator[str]:
         yield f"\n\\echo '{verb} {step.version} {_plain(step.name)}'\n"
         if step.runnable.one_by_one:
             yield from (f"{text}\n" for text in _outside(step, recorder, sent))
+        elif step.runnable.starts:
+            yield f"BEGIN;\n{begin_message(step, recorder)};\nCOMMIT;\n"
+            for text in divided.preview(step, recorder):
+                yield f"BEGIN;\n{sent(text)}\n;\nCOMMIT;\n"
         else:
             yield f"{sent(_whole(step, recorder))}\n"
         recorder.count(step)
@@ -146,7 +150,7 @@ def _outside(step: Step, recorder: Recorder, sent: Callable[[str], str]) -> Iter
         if changes_session(statement):
             yield f"{statement.sql}\n;"
         elif not runs_alone(step, statement):
-            recorded = f"{OURSELVES} {recorder.lock_assertion} {kept(recorder, record)}"
+            recorded = f"{OURSELVES} {recorder.lock_assertion} {recorder.kept(record)}"
             yield f"BEGIN;\n{statement.sql}\n;\n{rows_of(statement)}{recorded};\nCOMMIT;"
         else:
             trying = recorder.trying(step, number, statement, None)

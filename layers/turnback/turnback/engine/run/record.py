@@ -105,6 +105,10 @@ class Recorder:
         )
         return f"SELECT CASE WHEN {kept} THEN 0 ELSE {refusal(HISTORY_REMOVED)} END"
 
+    def kept(self, *records: str) -> str:
+        """Records of statements, where the script has not removed what was recorded before."""
+        return f"{self.history_there} {'; '.join(records)}; {self.history_kept()}"
+
     def applied(self, migration: Migration, *, elapsed_ms: int | None = None) -> str:
         """SQL: this migration is applied; returns its milliseconds as ``turnback_ms``.
 

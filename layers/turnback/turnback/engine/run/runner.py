@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from turnback.engine.look.half_done import find_half_done
 from turnback.engine.look.history import History
-from turnback.engine.outside import run, undo
+from turnback.engine.outside import divided, run, undo
 from turnback.engine.run import transaction
 from turnback.engine.run.interrupt import settle
 from turnback.engine.run.ladder import LOOK_EVERY_S, Ladder, locks_beforehand
@@ -96,6 +96,8 @@ def preview(session: Session, step: Step) -> list[str]:
     """The exact messages that would run this step."""
     if step.runnable.one_by_one:
         return run.preview(step, session.recorder)
+    if step.runnable.starts:
+        return divided.preview(step, session.recorder)
     return [transaction.preview(step, session.recorder)]
 
 
@@ -340,8 +342,11 @@ class Runner:
         )
 
     def _try(self, step: Step, ladder: Ladder) -> int:
-        if step.runnable.one_by_one:
+        divides = bool(step.runnable.starts)
+        if step.runnable.one_by_one or (step.half and divides):
             return run.run(self._session, step, self._watch, ladder)
+        if divides:
+            return divided.run(self._session, step, self._watch, ladder)
         if step.half:
             return undo.run(self._session, step, step.half, self._watch)
         return transaction.run(self._session, step, self._watch, ladder)

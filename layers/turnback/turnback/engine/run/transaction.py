@@ -8,6 +8,7 @@ Nothing can come between the change and its record, because the server gets both
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from psycopg.pq import TransactionStatus
 from psycopg.pq.abc import PGresult
@@ -73,6 +74,7 @@ def run(
     ladder: Ladder | None = None,
     *,
     last: str = "",
+    part: Part | None = None,
 ) -> int:
     """Run one migration, and return the milliseconds it took in the server.
 
@@ -82,6 +84,7 @@ def run(
         watch: called while the server works.
         ladder: how long this attempt may wait for its first lock; None: as the session says.
         last: a statement that runs before the commit, and cannot fail.
+        part: where the step is one of several transactions of a migration.
 
     Raises:
         TurnbackError: it failed and nothing was kept; the class says how.
@@ -93,8 +96,8 @@ def run(
     attempt = Attempt(step, ladder)
     rows = [*step.runnable.rows, *(step.verify.rows if step.verify else ())]
     try:
-        text = _message(step, session.recorder, attempt.text, last)
-        took = _times(send(session.connection, text, watch, rows))[0]
+        text = _message(step, session.recorder, attempt.text, last, part)
+        times = _times(send(session.connection, text, watch, rows))
     except Detached:
         if session.connection.info.transaction_status == TransactionStatus.ACTIVE:
             raise
@@ -104,10 +107,27 @@ def run(
     except ServerError as error:
         end_transaction(session.connection)
         attempt.locate(error, len(prefix), count)
-        text = _message(step, session.recorder, step.runnable.text)
-        raise _failure(step, error, len(prefix), count, text) from error
+        text = _message(step, session.recorder, step.runnable.text, part=part)
+        kept = part.kept if part else None
+        raise _failure(step, error, len(prefix), count, text, kept) from error
+    if part and part.records:
+        return 0
     session.recorder.count(step)
-    return took
+    return times[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the transactions of a migration that needs several.
+
+    Attributes:
+        records: of its statements, where another part follows; the last one has the record of the
+            migration.
+        kept: what the parts before it have done, for the error if it fails; None before the first.
+    """
+
+    records: Sequence[str] = ()
+    kept: str | None = None
 
 
 class Unsent(Exception):
@@ -169,15 +189,22 @@ def _send_part(
         raise _failure(step, error, 0, 0, end) from error
 
 
-def preview(step: Step, recorder: Recorder) -> str:
+def preview(step: Step, recorder: Recorder, part: Part | None = None) -> str:
     """The message that runs this migration, with the rows of COPY where its file has them."""
-    return _message(step, recorder, step.runnable.written)
+    written = step.runnable.written
+    return _message(step, recorder, written.strip(" ") if part else written, part=part)
 
 
-def _message(step: Step, recorder: Recorder, text: str, last: str = "") -> str:
+def _message(
+    step: Step, recorder: Recorder, text: str, last: str = "", part: Part | None = None
+) -> str:
     prefix, _ = _prefix(step, recorder)
     end = f"; {last}" if last else ""
     end += "; COMMIT" if _begins(step) else ""
+    if part and part.records:
+        # As in _suffix.
+        records = recorder.kept(*part.records)
+        return f"{prefix}{text}\n;{DEFERRED} {OURSELVES} {records}{end}"
     return f"{prefix}{text}{_suffix(step, recorder)}{end}"
 
 
@@ -253,8 +280,8 @@ def fits_batch(step: Step) -> bool:
     Text that cannot be parsed may leave a comment open that the next one closes.
     """
     runnable = step.runnable
-    alone = runnable.one_by_one or runnable.isolation or runnable.rows or step.half
-    return not (alone or _unread(step) or _is_bulk(step))
+    alone = runnable.isolation or runnable.rows or step.half
+    return runnable.in_one_transaction and not (alone or _unread(step) or _is_bulk(step))
 
 
 def header_settings(script: Script) -> list[str]:
@@ -299,18 +326,25 @@ def end_transaction(connection: Connection) -> None:
 
 
 def _failure(
-    step: Step, error: ServerError, sent_before: int, statements_before: int, text: str
+    step: Step,
+    error: ServerError,
+    sent_before: int,
+    statements_before: int,
+    text: str,
+    kept: str | None = None,
 ) -> TurnbackError:
-    if refused := refused_by_us(step, error):
+    if refused := refused_by_us(step, error, kept):
         return refused
     if _unread(step) and error.ended:
         return _maybe_committed(step, error)
     statements = step.runnable.statements
     own = None if statements is None else error.index - statements_before - len(statements)
     if own is None or own < 0:
-        return explain(step, error, sent_before=sent_before, statements_before=statements_before)
+        return explain(
+            step, error, sent_before=sent_before, statements_before=statements_before, kept=kept
+        )
     if own == 0:
-        return point(step, error, None, None)
+        return point(step, error, None, None, incomplete=kept)
     if own == _RECORD and error.sqlstate in _OTHER_TABLE:
         return history_removed(step)
     if step.verify and own >= _SUFFIX_STATEMENTS:
@@ -320,12 +354,13 @@ def _failure(
             error,
             sent_before=text.rindex(step.verify.text),
             statements_before=error.index - own + _SUFFIX_STATEMENTS,
+            kept=kept,
         )
     return DatabaseRefused(
         f"the record of {step.version} cannot be written: {error}",
         sqlstate=error.sqlstate,
         version=step.version,
-        hint="nothing was kept; "
+        hint=f"{kept or 'nothing was kept'}; "
         + (server_trouble(error.sqlstate) or "check this user's rights on the history tables"),
     )
 

@@ -174,7 +174,7 @@ _ALL = (
     _lock("TB202", "slow-under-strong-lock", _E, "a slow statement under a strong lock"),
     _lock("TB203", "backfill-at-once", _W, "UPDATE or DELETE of a whole table in one statement"),
     _lock("TB204", "mixed-transaction", _W, "statements inside and outside a transaction"),
-    Rule("TB205", "enum-value-too-soon", _E, "an enum value used in the file that adds it"),
+    Rule("TB205", "enum-value-too-soon", _W, "an enum value used in the file that adds it"),
     # 3xx: indexes and names.
     Rule("TB301", "foreign-key-without-index", _W, "a foreign key whose columns have no index"),
     Rule("TB302", "index-if-not-exists", _W, "CREATE INDEX CONCURRENTLY IF NOT EXISTS"),

@@ -27,12 +27,15 @@ class ScriptContext:
         in_transaction: whether the script runs as one transaction.
         is_rollback: whether it is a rollback script.
         fresh: paths of the scripts whose tables are new, so the application does not use them yet.
+        divided: whether it runs as several transactions, because it uses values of enums that it
+            adds; the rules judge it as one.
     """
 
     script: Script
     in_transaction: bool
     is_rollback: bool
     fresh: frozenset[str]
+    divided: bool = False
 
     def finding(
         self, rule: str, offset: int, message: str, *, why: str, safer: Suggestion = ""
@@ -125,7 +128,9 @@ def steps(
     if runnable.statements is None:
         error_found = syntax_error(script)
         return (), schema, _unreadable(context, error_found) if error_found else None
-    context = ScriptContext(script, not runnable.one_by_one, is_rollback, context.fresh)
+    context = replace(
+        context, in_transaction=not runnable.one_by_one, divided=bool(runnable.starts)
+    )
     found = []
     for statement in runnable.statements:
         found.append(LintStep(context, statement, schema))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
+from turnback.sql.enum_values import added_value, used_values
 from turnback.sql.lint import suggest
 from turnback.sql.lint.locked import locks
-from turnback.sql.lint.model import Finding
+from turnback.sql.lint.model import Finding, Severity
 from turnback.sql.lint.rules.scans import foreign_at_once
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.work import SlowWork, filled_by, slow_work
 from turnback.sql.locks import ACCESS_EXCLUSIVE, SHARE_ROW
 from turnback.sql.tree import (
-    Node,
     commands,
     constants,
     dotted,
@@ -29,6 +29,13 @@ _FOUND_ELSEWHERE = {
     *("rewrite", "partition", "domain"),
 }
 _NO_CHANGE = ("VariableSetStmt", "SelectStmt")
+# What follows from a value that is used too soon: where the file is one transaction, and where it
+# is more than one.
+_ENUM_VALUE = (
+    "so the migration fails and is rolled back",
+    "so the file is applied in two transactions: when the second one fails, the first one is kept, "
+    "and the migration is half done",
+)
 
 
 def transaction_rules(found: Sequence[LintStep]) -> Iterator[Finding]:
@@ -184,21 +191,18 @@ def _enum_values(found: Sequence[LintStep]) -> Iterator[Finding]:
                 "TB205",
                 f"'{value}' is used in the file that adds it to {enum}.",
                 why="PostgreSQL refuses to use a value of an enum in the transaction that added "
-                "it (SQLSTATE 55P04), so the migration fails and is rolled back.",
+                f"it (SQLSTATE 55P04), {_ENUM_VALUE[step.context.divided]}.",
                 safer=suggest.apart([[before], [step]]),
+                severity=None if step.context.divided else Severity.ERROR,
             )
-        if step.kind == "AlterEnumStmt" and "oldVal" not in step.tree:
-            enum = dotted(step.tree["typeName"])
-            if enum not in made:
-                added[step.tree["newVal"]] = step, enum
+        new = added_value(step.statement)
+        if new is not None and (enum := dotted(step.tree["typeName"])) not in made:
+            added[new] = step, enum
 
 
 def _used(step: LintStep, values: Mapping[str, tuple[LintStep, str]]) -> list[str]:
     """Of the values that were added, those that the statement says to a column of their enum."""
-    if step.kind in ("CreateFunctionStmt", "DoStmt", "CommentStmt", "AlterEnumStmt"):
-        return []
-    tree: Node = step.tree
-    found = constants(tree) & values.keys()
+    found = used_values(step.statement, values)
     return sorted(value for value in found if not _of_another_type(step, value, values[value][1]))
 
 
