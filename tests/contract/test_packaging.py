@@ -107,6 +107,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_the_pages_of_the_rules(
     [
         "turnback/py.typed",
         "turnback/engine/schema_0001.sql",
+        "turnback/engine/schema_0002.sql",
         "turnback/aws/rds-global-bundle.pem",
         "turnback/schema/queries/1_schemas.sql",
         "turnback/rehearsal/stand_ins/pgcrypto.sql",

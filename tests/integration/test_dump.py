@@ -159,9 +159,9 @@ def test_the_record_and_the_tags_say_which_version_the_database_was_at(filled: s
         engine.history.create()
     with psycopg.connect(filled) as connection:
         connection.execute(
-            "INSERT INTO migrations (version, name, checksum, success, rolled_back_at) "
-            "VALUES ('0009', 'a', '', true, NULL), ('0010', 'b', '', true, NULL), "
-            "('0011', 'c', '', true, now()), ('0012', 'd', '', false, NULL)"
+            "INSERT INTO migrations (version, name, checksum, success, rolled_back_at, position) "
+            "VALUES ('0009', 'a', '', true, NULL, 1), ('0010', 'b', '', true, NULL, 2), "
+            "('0011', 'c', '', true, now(), 3), ('0012', 'd', '', false, NULL, 4)"
         )
     take(snapshots(filled, store))
     assert json.loads(store.objects[f"{KEY}.json"])["schema_version"] == "0010"

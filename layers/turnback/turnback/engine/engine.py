@@ -201,8 +201,8 @@ class Engine:
         return self.history.last_release() if self.history.exists() else None
 
     @own_statements()
-    def releases(self) -> dict[str, int]:
-        """Each release in the log, with the highest version, as a number, that it applied."""
+    def releases(self) -> dict[str, str]:
+        """Each release in the log, with the last version that it applied, in their order."""
         return self.history.releases() if self.history.exists() else {}
 
     @own_statements()

@@ -148,7 +148,7 @@ def _plan(
             _refuse_busy(run, engine)
         previous = engine.last_release()
         if back_to is not None:
-            floor = str(_floor(back_to, engine))
+            floor = _floor(back_to, engine)
             plan = engine.plan_down(Project(Path(), ()), target=floor)
         else:
             assert artifact is not None
@@ -276,8 +276,8 @@ def _decision(run: Run, planned: PlanRecord) -> str:
     return "dry_run" if run.order.dry_run else "go"
 
 
-def _floor(back_to: str, engine: Engine) -> int:
-    """The highest migration that a release up to this one applied: those above it are undone.
+def _floor(back_to: str, engine: Engine) -> str:
+    """The last migration that a release up to this one applied: those after it are undone.
 
     Raises:
         UnknownVersion: this release applied nothing here.
@@ -292,7 +292,7 @@ def _floor(back_to: str, engine: Engine) -> int:
             f"release {back_to} applied nothing to this database; known are {known_names}",
             hint="name the release whose schema you want back, as turnback runs shows them",
         )
-    return max(number for name, number in released.items() if known[name] <= wanted)
+    return [version for name, version in released.items() if known[name] <= wanted][-1]
 
 
 def _newer(artifact: Artifact, last: str | None, engine: Engine) -> str | None:

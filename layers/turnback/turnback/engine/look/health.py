@@ -82,7 +82,8 @@ def examine(
     entries = history.entries()
     applied = [entry for entry in entries if entry.applied]
     found = list(half_done(entries))
-    rows = sorted(map(_row, entries), key=lambda row: (row.at, int(row.version)), reverse=True)
+    # Sorting keeps the order of what has the same time.
+    rows = sorted(map(_row, reversed(entries)), key=lambda row: row.at, reverse=True)
     names = {entry.version: f"{entry.version} {one_line(entry.name)}" for entry in entries}
     halves = {half.version for half in found}
     # First what is in the database and should not be, then what failed and has left nothing.

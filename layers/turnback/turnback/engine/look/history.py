@@ -13,31 +13,42 @@ from psycopg.rows import class_row, scalar_row, tuple_row
 from turnback.engine.session.message import Connection, ServerError, rows, send, server_trouble
 from turnback.engine.session.query import (
     CATALOG_ONLY,
+    OURSELVES,
     READ_ONLY_STATE,
     execute,
     fetch,
+    in_schema,
     load,
     no_writes,
     query,
     refusal,
     scalar,
 )
-from turnback.errors import DatabaseRefused, HistoryConflict
+from turnback.errors import DatabaseRefused, HistoryConflict, LockTimeout, TurnbackError
 from turnback.migrations.model import Migration
 from turnback.sql.own_tables import ELSEWHERE
 from turnback.sql.quoting import identifier, literal
 
-FORMAT = 1
+FORMAT = 2
 _MARK = "turnback history, format "
 _LOG_MARK = "turnback: every attempt, append only"
+# How long the upgrade of a history may wait for whoever reads it, milliseconds.
+_UPGRADE_WAIT_MS = 2000
 _NO_SCHEMA = "3F000"
 # A relation, or a type, of the same name.
 _TAKEN = ("42P07", "42710")
+_LOCK_NOT_AVAILABLE = "55P03"
+# A view of the user's on ours; a view, a rule or a policy on a column whose type changes.
+_DEPENDED_ON = ("2BP01", "0A000")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A migration's row in the history."""
+    """A migration's row in the history.
+
+    Attributes:
+        kind: ``migration``, or ``adopted`` where another tool had applied it.
+    """
 
     version: str
     name: str
@@ -47,6 +58,7 @@ class Entry:
     success: bool
     error: str | None
     rolled_back_at: str | None
+    kind: str = "migration"
 
     @property
     def applied(self) -> bool:
@@ -113,7 +125,7 @@ class HistoryState:
     """What a run reads when it takes the lock.
 
     Attributes:
-        entries: all rows, oldest version first.
+        entries: all rows, in the order in which they were applied.
         detached: version → how often it was left to the server and ended without a record.
         logged: how many rows the log has.
     """
@@ -128,6 +140,7 @@ class History:
 
     Attributes:
         schema: the schema they are in.
+        format: of the tables that are there; 0 before it was asked, and where there are none.
         backend_pid: the server's own number for this session; 0 before it was asked.
         hidden: whether row-level security may hide rows of it from this user.
         unreadable: the reasons why reading it would run what somebody else has made.
@@ -138,6 +151,7 @@ class History:
         self._connection = connection
         self._known = False
         self._asked = False
+        self.format = 0
         self.backend_pid = 0
         self.hidden = False
         self.unreadable: list[str] = []
@@ -166,8 +180,12 @@ class History:
             self._known = self._is_ours(execute(self._connection, self._load("history_mark")))
         return self._known
 
+    def forget(self) -> None:
+        """Ask the server again whether there are tables, and of which format."""
+        self._known = False
+
     def read(self) -> list[Entry] | None:
-        """All rows, oldest version first; None where there are no tables. One round trip."""
+        """All rows, in the order of application; None without tables. One round trip."""
         if not self._known and not self._asked:
             self._asked = True
             mark = self._load("history_mark")
@@ -202,7 +220,8 @@ class History:
                 f"{self.schema}.migrations belongs to another tool",
                 hint=ELSEWHERE,
             )
-        if int(comment.removeprefix(_MARK)) > FORMAT:
+        self.format = int(comment.removeprefix(_MARK))
+        if self.format > FORMAT:
             raise HistoryConflict(
                 f"the history was written by a newer turnback ({comment})",
                 hint="upgrade turnback: pip install --upgrade turnback",
@@ -281,16 +300,58 @@ class History:
 
     def creation(self) -> str:
         """SQL that makes the tables and the view, and the schema if it does not exist."""
-        text = resources.files("turnback.engine").joinpath("schema_0001.sql").read_text("utf-8")
-        prefix = identifier(self.schema)
-        text = text.replace('"history_schema"', prefix).replace(
-            "'history_schema'", literal(self.schema)
-        )
+        text = self._from_format(0)
         found = f"SELECT FROM pg_catalog.pg_namespace WHERE nspname = {literal(self.schema)}"
         # IF NOT EXISTS asks for the right to create a schema, also where the schema exists.
         if self.schema != "public" and not rows(send(self._connection, found)[0]):
-            text = f"CREATE SCHEMA {prefix};\n{text}"
+            text = f"CREATE SCHEMA {identifier(self.schema)};\n{text}"
         return text
+
+    def upgrade(self) -> None:
+        """Bring the tables of an older turnback to this format, all or none; nobody else may run.
+
+        Raises:
+            LockTimeout: somebody reads them all the time.
+            HistoryConflict: something that is not turnback's depends on them.
+            DatabaseRefused: this user may not.
+        """
+        wait = f"SET LOCAL lock_timeout = {_UPGRADE_WAIT_MS};"
+        try:
+            send(self._connection, f"{OURSELVES} {CATALOG_ONLY} {wait}\n{self.upgrading()}")
+        except ServerError as error:
+            raise self._not_upgraded(error) from error
+        self.format = FORMAT
+
+    def upgrading(self) -> str:
+        """SQL that brings the tables to this format; empty where they have it."""
+        return self._from_format(self.format)
+
+    def _from_format(self, number: int) -> str:
+        folder = resources.files("turnback.engine")
+        files = [f"schema_{after:04}.sql" for after in range(number + 1, FORMAT + 1)]
+        texts = (folder.joinpath(name).read_text("utf-8") for name in files)
+        return "\n".join(in_schema(text, self.schema) for text in texts)
+
+    def _not_upgraded(self, error: ServerError) -> TurnbackError:
+        what = f"the history in {self.schema} cannot be brought to format {FORMAT}: {error}"
+        if error.sqlstate == READ_ONLY_STATE:
+            return no_writes("")
+        if error.sqlstate == _LOCK_NOT_AVAILABLE:
+            return LockTimeout(
+                what, sqlstate=error.sqlstate, hint="another session uses its tables: run it again"
+            )
+        if error.sqlstate in _DEPENDED_ON:
+            return HistoryConflict(
+                what,
+                sqlstate=error.sqlstate,
+                hint="drop what depends on it, run it again, and make that again",
+            )
+        return DatabaseRefused(
+            what,
+            sqlstate=error.sqlstate,
+            hint=server_trouble(error.sqlstate)
+            or "run turnback up once as the owner of its tables",
+        )
 
     def log_is_alone(self) -> bool:
         """Whether turnback's log is there without its table migrations."""
@@ -299,7 +360,7 @@ class History:
         return not self.found() and scalar(self._connection, sql, {"log": log}) == _LOG_MARK
 
     def entries(self) -> list[Entry]:
-        """All rows, oldest version first. The tables must exist.
+        """All rows, in the order in which they were applied. The tables must exist.
 
         Raises:
             HistoryConflict: row-level security may hide some of them.
@@ -328,7 +389,7 @@ class History:
         return {version: StoredScript(path, sql) for version, path, sql in found}
 
     def applied_by(self, run: str) -> list[str]:
-        """The versions that this run applied and that are still applied, oldest first."""
+        """The versions that this run applied and that are still applied, in that order."""
         return [version for (version,) in self._ask("applied_by_run", run=run)]
 
     def done_by(self, run: str, direction: str) -> dict[str, int]:
@@ -340,8 +401,8 @@ class History:
         found: str | None = scalar(self._connection, self._load("last_release"))
         return found
 
-    def releases(self) -> dict[str, int]:
-        """Release → the highest version, as a number, that it ever applied."""
+    def releases(self) -> dict[str, str]:
+        """Release → the last version that it ever applied, in the order of these versions."""
         return dict(self._ask("releases"))
 
     def contradictions(self) -> list[str]:

@@ -2,12 +2,12 @@
 -- and the history does not; or the history says applied and the log has no record of it.
 SELECT coalesce(l.version, m.version) AS version,
        l.version IS NOT NULL AS logged
-  FROM (SELECT DISTINCT ON (version) version, direction
+  FROM (SELECT DISTINCT ON (version) version, direction, id
           FROM "history_schema".migration_log
          WHERE outcome = 'done' AND statement IS NULL
          ORDER BY version, id DESC) l
-  FULL JOIN (SELECT version
+  FULL JOIN (SELECT version, applied_at
                FROM "history_schema".migrations
               WHERE success AND rolled_back_at IS NULL) m USING (version)
- WHERE (m.version IS NULL AND l.direction = 'up') OR l.version IS NULL
- ORDER BY coalesce(l.version, m.version)::numeric;
+ WHERE (m.version IS NULL AND l.direction IN ('up', 'adopt')) OR l.version IS NULL
+ ORDER BY l.id, m.applied_at;

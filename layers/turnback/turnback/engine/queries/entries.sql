@@ -1,4 +1,4 @@
--- All migrations in the history, oldest version first.
+-- All migrations in the history, in the order in which they were applied.
 SELECT version,
        name,
        checksum,
@@ -8,6 +8,7 @@ SELECT version,
        success,
        error,
        pg_catalog.to_char(rolled_back_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
-           AS rolled_back_at
-  FROM "history_schema".migrations
- ORDER BY version::numeric;
+           AS rolled_back_at,
+       row_kind AS kind
+  FROM "history_versions" v
+ ORDER BY place;

@@ -10,4 +10,4 @@ SELECT version,
          ORDER BY version, id DESC) l
  WHERE outcome IN ('started', 'detached')
     OR (direction = 'down' AND (outcome = 'failed' OR statement IS NOT NULL))
- ORDER BY version::numeric;
+ ORDER BY id;

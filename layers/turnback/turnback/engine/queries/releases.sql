@@ -1,5 +1,9 @@
--- Each release in the log, with the highest version that it ever applied.
-SELECT release, max(version::numeric)::bigint
-  FROM "history_schema".migration_log
- WHERE direction = 'up' AND outcome = 'done' AND statement IS NULL AND release IS NOT NULL
- GROUP BY release;
+-- Each release in the log, with the last of the versions that it ever applied, in their order.
+SELECT release, version
+  FROM (SELECT DISTINCT ON (l.release) l.release, version, v.place
+          FROM "history_schema".migration_log l
+          JOIN "history_versions" v USING (version)
+         WHERE l.direction = 'up' AND l.outcome = 'done' AND l.statement IS NULL
+           AND l.release IS NOT NULL
+         ORDER BY l.release, v.place DESC) r
+ ORDER BY place;

@@ -1,5 +1,5 @@
 -- The rows of migrations that ran outside a transaction, since each was last applied or rolled back
--- as a whole; newest version first, oldest row first.
+-- as a whole; the version that began last first, oldest row first.
 SELECT version,
        run_id AS run,
        statement,
@@ -15,4 +15,4 @@ SELECT version,
    AND NOT EXISTS (SELECT FROM "history_schema".migration_log w
                     WHERE w.version = l.version AND w.id >= l.id
                       AND w.outcome = 'done' AND w.statement IS NULL)
- ORDER BY version::numeric DESC, id;
+ ORDER BY min(id) OVER (PARTITION BY version) DESC, id;

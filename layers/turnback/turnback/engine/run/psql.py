@@ -116,7 +116,7 @@ def _plain(name: str) -> str:
 
 
 def _same_history(session: Session, *, there: bool) -> str:
-    """SQL that fails where the history is another one than now; makes it where there is none."""
+    """SQL that fails where the history is another one than now; makes or upgrades it."""
     migrations, log = session.recorder.migrations, session.recorder.log
     found = " AND ".join(
         f"pg_catalog.to_regclass({literal(table)}) IS {'NOT ' if there else ''}NULL"
@@ -132,7 +132,8 @@ def _same_history(session: Session, *, there: bool) -> str:
         f"FROM {migrations} AS m)))"
     )
     now = literal(scalar(session.connection, f"SELECT {state}"))
-    return f"{check}\nSELECT CASE WHEN {state} = {now} THEN 0 ELSE {refusal(_OTHER_HISTORY)} END;"
+    same = f"SELECT CASE WHEN {state} = {now} THEN 0 ELSE {refusal(_OTHER_HISTORY)} END;"
+    return f"{check}\n{same}\n{session.history.upgrading()}"
 
 
 def _whole(step: Step, recorder: Recorder) -> str:

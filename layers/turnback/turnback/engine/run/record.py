@@ -34,6 +34,11 @@ _ELAPSED = (
 )
 # Of the row "m" of migrations.
 _APPLIED = "(m.success AND m.rolled_back_at IS NULL)"
+# Of a row that is there already, for another attempt.
+ANEW = ", ".join(
+    f"{column} = excluded.{column}"
+    for column in ("name", "checksum", "kind", "position", "applied_at")
+)
 _REQUIRED_ROW = (
     f"SELECT coalesce((SELECT ms FROM recorded), {refusal(DONE_ALREADY)}) AS {TIME_COLUMN}"
 )
@@ -55,7 +60,7 @@ class Recorder:
     """Writes the records of one run; every name is qualified, so no search_path can divert it."""
 
     def __init__(self, schema: str, context: RunContext) -> None:
-        self.run = context.run
+        self.run, self.actor = context.run, context.actor
         self._context = context
         self.migrations = f"{identifier(schema)}.migrations"
         self.log = f"{identifier(schema)}.migration_log"
@@ -63,6 +68,11 @@ class Recorder:
         self.lock_assertion = lock.assertion(schema)
         # The first of every later migration in a message.
         self.go_on = lock.go_on(schema)
+        # The place of one more migration.
+        self.next_place = (
+            f"(SELECT coalesce(pg_catalog.max(p.position), 0::bigint) OPERATOR(pg_catalog.+) "
+            f"1::bigint FROM {self.migrations} AS p)"
+        )
         self._applied = 0
         self._logged_rows = 0
 
@@ -98,7 +108,8 @@ class Recorder:
         done = before + 1 if direction else 0
         applied = self._applied + (-done if direction == "down" else done)
         kept = (
-            f"(SELECT pg_catalog.count(*) FROM {self.migrations} AS m WHERE {_APPLIED}) "
+            f"(SELECT pg_catalog.count(*) FROM {self.migrations} AS m WHERE {_APPLIED} "
+            "AND m.kind OPERATOR(pg_catalog.<>) 'repeatable'::text) "
             f"OPERATOR(pg_catalog.>=) {applied} AND "
             f"(SELECT pg_catalog.count(*) FROM {self.log}) "
             f"OPERATOR(pg_catalog.>=) {self._logged_rows + before + 1}"
@@ -123,11 +134,10 @@ class Recorder:
         return (
             f"WITH logged AS ({self._logged(migration, 'up', 'done', took=took)}),\n"
             f"recorded AS (INSERT INTO {self.migrations} AS m "
-            "(version, name, checksum, execution_time, success) VALUES ("
+            "(version, name, checksum, position, execution_time, success) VALUES ("
             f"{literal(migration.version)}, {literal(migration.name)}, "
-            f"{literal(migration.forward.checksum)}, {took}, true) "
-            "ON CONFLICT (version) DO UPDATE SET name = excluded.name, "
-            "checksum = excluded.checksum, applied_at = excluded.applied_at, "
+            f"{literal(migration.forward.checksum)}, {self.next_place}, {took}, true) "
+            f"ON CONFLICT (version) DO UPDATE SET {ANEW}, "
             "execution_time = excluded.execution_time, success = true, error = NULL, "
             f"rolled_back_at = NULL WHERE NOT {_APPLIED} RETURNING execution_time AS ms)\n"
             f"{_REQUIRED_ROW}"
@@ -145,9 +155,9 @@ class Recorder:
         return (
             f"WITH logged AS ({self._logged(migration, 'down', 'done', took=took)}),\n"
             f"recorded AS (INSERT INTO {self.migrations} AS m "
-            "(version, name, checksum, success, rolled_back_at) VALUES ("
+            "(version, name, checksum, position, success, rolled_back_at) VALUES ("
             f"{literal(migration.version)}, {literal(migration.name)}, "
-            f"{literal(migration.forward.checksum)}, true, pg_catalog.now()) "
+            f"{literal(migration.forward.checksum)}, {self.next_place}, true, pg_catalog.now()) "
             "ON CONFLICT (version) DO UPDATE SET rolled_back_at = excluded.rolled_back_at, "
             f"success = true, error = NULL WHERE {'true' if half_done else _APPLIED} "
             f"RETURNING {took} AS ms)\n{_REQUIRED_ROW}"
@@ -214,11 +224,10 @@ class Recorder:
             return log
         return (
             f"WITH logged AS ({log})\nINSERT INTO {self.migrations} AS m "
-            "(version, name, checksum, success, error) VALUES ("
+            "(version, name, checksum, position, success, error) VALUES ("
             f"{literal(migration.version)}, {literal(migration.name)}, "
-            f"{literal(migration.forward.checksum)}, false, {literal(message)}) "
-            "ON CONFLICT (version) DO UPDATE SET name = excluded.name, "
-            "checksum = excluded.checksum, applied_at = excluded.applied_at, execution_time = 0, "
+            f"{literal(migration.forward.checksum)}, {self.next_place}, false, {literal(message)}) "
+            f"ON CONFLICT (version) DO UPDATE SET {ANEW}, execution_time = 0, "
             "success = false, error = excluded.error, rolled_back_at = NULL "
             f"WHERE NOT {_APPLIED}"
         )
@@ -250,7 +259,7 @@ class Recorder:
         logged = (
             f"INSERT INTO {self.log} (run_id, version, direction, outcome, error, actor) VALUES ("
             f"{literal(self._context.run)}, {literal(known.version)}, 'repair', 'done', "
-            f"{literal(f'{known.name}: {change}: {reason}')}, {literal(self._context.actor)})"
+            f"{literal(f'{known.name}: {change}: {reason}')}, {literal(self.actor)})"
         )
         return f"{sql}; {logged}", summary
 
@@ -308,7 +317,7 @@ class Recorder:
             "version": migration.version,
             "direction": direction,
             "outcome": outcome,
-            "actor": self._context.actor,
+            "actor": self.actor,
             "rollback_path": rollback.path if rollback else None,
             "rollback_sql": rollback.sql if rollback else None,
             **more,

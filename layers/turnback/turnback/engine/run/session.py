@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from psycopg.errors import Diagnostic
 
-from turnback.engine.look.history import History, HistoryState
+from turnback.engine.look.history import FORMAT, History, HistoryState
 from turnback.engine.run.record import Recorder
 from turnback.engine.session import lock
 from turnback.engine.session.connection import connect, refuse_pooler
@@ -88,13 +88,15 @@ class Session:
         return not (self.connection.closed or self.connection.broken)
 
     def lock(self) -> HistoryState:
-        """Lock; create the history if it does not exist; return its state, in the same message.
+        """Lock; create the history if it does not exist, or bring it to the
+        format of this turnback; return its state, in the same message.
 
         Raises:
             RunnerBusy: another run held the lock all the time.
             DatabaseNotReady: the server accepts no writes.
             DatabaseRefused: a pooler is between, or the history cannot be created.
             HistoryConflict: as ``History.exists`` does; or others than its owner can change it.
+            LockTimeout: a history of an older turnback is in use, and was not upgraded.
         """
         state = self.history.state_query() if self.history.exists() else ""
         self.history.require_trust()
@@ -107,13 +109,21 @@ class Session:
             listener=self.listener,
             then=state,
         )
-        if not state:
-            if not self.history.exists():
-                self.history.create()
+        if not state or self.history.format < FORMAT:
+            self._make_history()
             cursor = execute(self.connection, self.history.state_query())
         found = self.history.read_state(cursor)
         self.recorder.begin(sum(entry.applied for entry in found.entries), found.logged)
         return found
+
+    def _make_history(self) -> None:
+        # Another run may have made it, or upgraded it, before this one had the lock.
+        self.history.forget()
+        if not self.history.exists():
+            self.history.create()
+        elif self.history.format < FORMAT:
+            self.history.require_trust()
+            self.history.upgrade()
 
     def release_lock(self) -> None:
         """Release the lock."""

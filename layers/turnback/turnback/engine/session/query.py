@@ -188,12 +188,20 @@ def fetch(cursor: psycopg.Cursor[Any], into: RowFactory[T]) -> list[T]:
 def load(name: str, schema: str = "public") -> str:
     """The query of that name in ``engine/queries``, for a history in this schema.
 
-    In the files ``"history_schema"`` stands for the schema as an identifier, and
-    ``'history_schema'`` for its name as a literal.
+    In the files ``"history_schema"`` stands for the schema as an identifier, ``'history_schema'``
+    for its name as a literal, and ``"history_versions"`` for the query ``versions``.
     """
     file = resources.files("turnback.engine").joinpath("queries", f"{name}.sql")
-    text = file.read_text("utf-8").replace("'history_schema'", literal(schema))
-    return text.replace('"history_schema"', identifier(schema)).strip().removesuffix(";")
+    text = in_schema(file.read_text("utf-8"), schema).strip().removesuffix(";")
+    if '"history_versions"' in text:
+        text = text.replace('"history_versions"', f"({load('versions', schema)})")
+    return text
+
+
+def in_schema(sql: str, schema: str) -> str:
+    """SQL of ours with the schema of a history in it; see ``load``."""
+    sql = sql.replace("'history_schema'", literal(schema))
+    return sql.replace('"history_schema"', identifier(schema))
 
 
 @contextlib.contextmanager
