@@ -36,7 +36,47 @@ GOLANG_MIGRATE = {
     "000001_users.down.sql": "DROP TABLE users;\n",
     "000002_city.up.sql": "ALTER TABLE users ADD city text;\n",
 }
-PROJECTS = {"dbmate": DBMATE, "golang-migrate": GOLANG_MIGRATE}
+UP, DOWN = "CREATE TABLE a (id bigint);\n", "DROP TABLE a;\n"
+PROJECTS = {
+    "dbmate": DBMATE,
+    "golang-migrate": GOLANG_MIGRATE,
+    "goose": {
+        "00001_a.sql": f"-- +goose Up\n{UP}-- +goose Down\n{DOWN}",
+        "00002_b.sql": "-- +goose NO TRANSACTION\n-- +goose Up\n-- +goose StatementBegin\n"
+        "VACUUM a;\n-- +goose StatementEnd\n",
+    },
+    "sql-migrate": {
+        "1-a.sql": f"-- +migrate Up\n{UP}-- +migrate Down\n{DOWN}",
+        "10-c.sql": "-- +migrate Up notransaction\nVACUUM a;\n",
+        "2-b.sql": f"-- +migrate Up\n{UP}-- +migrate Down\n{DOWN}-- +migrate Up\nSELECT 1;\n",
+    },
+    "sqlx": {
+        "20240101000000_a.up.sql": UP,
+        "20240101000000_a.down.sql": DOWN,
+        "20240102000000_b.sql": "-- no-transaction\nVACUUM a;\n",
+    },
+    "diesel": {
+        "2024-01-01-000000_a/up.sql": UP,
+        "2024-01-01-000000_a/down.sql": DOWN,
+        "2024-01-02-000000_b/up.sql": "VACUUM a;\n",
+        "2024-01-02-000000_b/metadata.toml": "run_in_transaction = false\n",
+    },
+    "supabase": {
+        "20240101000000_a.sql": UP,
+        "rollback/20240101000000_a.sql": DOWN,
+        "20240102000000_b.sql": "-- pg-delta: transaction=false\nVACUUM a;\n",
+    },
+    "prisma": {
+        "migration_lock.toml": 'provider = "postgresql"\n',
+        "0_init/migration.sql": UP,
+        "0_init/down.sql": DOWN,
+        "20240102000000_b/migration.sql": UP,
+    },
+    "plain": {"0000_a.up.sql": UP, "0000_b.up.sql": UP, "0000_a.down.sql": DOWN},
+}
+
+# Their versions are names.
+NUMBERED = [name for name in PROJECTS if name not in ("sql-migrate", "plain")]
 
 
 def placed(name: str, folder: Path) -> Path:
@@ -77,7 +117,7 @@ def test_the_sections_of_a_file_keep_the_lines_and_the_checksum_of_the_file(
     [
         ("CREATE TABLE a ();\n", None, "there is no line '-- migrate:up'"),
         ("-- a\nSELECT 1;\n-- migrate:up\n", 2, "a statement precedes '-- migrate:up'"),
-        ("-- migrate:down\n-- migrate:up\n", 1, "'-- migrate:down' comes before '-- migrate:up'"),
+        ("-- migrate:down\n-- migrate:up\n", 1, "this section is not where it belongs"),
         ("-- migrate:up env:ROLE\n", 1, "the option 'env:ROLE' is not known"),
         ("-- migrate:up\nSELECT 1;\n-- migrate:down up:no\n", 3, "the option 'up:no' is not known"),
         ("-- turnback: nonsense\n-- migrate:up\n", 1, "unknown directive 'nonsense'"),
@@ -115,10 +155,11 @@ def test_files_of_a_tool_are_recognised_by_their_content(
 ) -> None:
     files = Folder(project_factory(PROJECTS[name]))
     assert name in [other.name for other in others() if other.recognise(files)]
-    assert not layout(name).recognise(Folder(project_factory({"20240101000000_a.sql": "x"})))
+    other = layout(name).recognise(Folder(project_factory({"20240101000000_a.sql": "x"})))
+    assert other is None or not other.certain
 
 
-@pytest.mark.parametrize("name", PROJECTS)
+@pytest.mark.parametrize("name", NUMBERED)
 def test_a_new_migration_is_written_in_the_layout_and_refused_until_it_has_statements(
     name: str, project_factory: ProjectFactory
 ) -> None:
@@ -135,7 +176,7 @@ def test_a_new_migration_is_written_in_the_layout_and_refused_until_it_has_state
     assert after.sums == checksums_of(after)
 
 
-@pytest.mark.parametrize("name", PROJECTS)
+@pytest.mark.parametrize("name", NUMBERED)
 def test_an_artifact_has_the_files_as_they_are_in_the_folder(
     name: str, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
@@ -147,3 +188,58 @@ def test_an_artifact_has_the_files_as_they_are_in_the_folder(
     assert opened.project.migrations == project.migrations
     for path in PROJECTS[name]:
         assert opened.files.read(path) == (folder / path).read_bytes()
+
+
+@pytest.mark.parametrize("name", NUMBERED)
+def test_what_runs_outside_a_transaction_is_known_from_the_tools_own_mark(
+    name: str, project_factory: ProjectFactory
+) -> None:
+    first, *others = read(name, project_factory(PROJECTS[name])).migrations
+    assert not first.forward.directives.no_transaction
+    outside = [one.forward.directives.no_transaction for one in others]
+    assert outside == [name not in ("golang-migrate", "prisma")]
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "text", "line", "message"),
+    [
+        ("goose", "1_a.sql", "-- +goose ENVSUBST ON\n-- +goose Up\n", 1, "'+goose ENVSUBST ON' is"),
+        ("goose", "1_a.sql", "-- +goose Up\n-- +goose down\n", 2, "'+goose down' is not obeyed"),
+        ("goose", "1_a.sql", "SELECT 1;\n-- +goose Up\n", 1, "a statement precedes"),
+        ("goose", "1_a.sql", "-- +goose Up\nSELECT 1;\n-- +goose Up\n", 3, "not where it belongs"),
+        ("goose", "1_a.sql", "-- +goose Up\n-- +goose StatementBegin\n", 2, "no line that ends"),
+        ("goose", "1_a.sql", "-- +goose Up\n-- +goose StatementEnd\n", 2, "no counterpart"),
+        ("goose", "1_a.sql", "SELECT 1;\n", None, "there is no line '-- +goose Up'"),
+        ("goose", "1_a.go", "package a\n", None, "this migration is Go code"),
+        ("sql-migrate", "1.sql", "-- +migrate Up fast\n", 1, "'+migrate Up fast' is not obeyed"),
+        ("sql-migrate", "1.sql", "a\n-- +migrate Up\n", 1, "a statement precedes"),
+        ("diesel", "1_a/up.sql", "", None, "the file is empty"),
+        ("diesel", "1_a/x.sql", "", None, "there is no up.sql in this folder"),
+        ("prisma", "migration_lock.toml", 'provider = "sqlite"\n', None, "are for sqlite"),
+        ("prisma", "1_a/x.sql", "", None, "there is no migration.sql in this folder"),
+        ("supabase", "rollback/1_a.sql", "", None, "no migration for this rollback script"),
+        ("golang-migrate", "1_a.down.sql", "", None, "no migration 1 for this rollback script"),
+    ],
+)
+def test_a_mark_that_is_not_obeyed_and_a_file_that_fits_nothing_are_refused(
+    name: str,
+    file: str,
+    text: str,
+    line: int | None,
+    message: str,
+    project_factory: ProjectFactory,
+) -> None:
+    found = refusal(name, project_factory({file: text}))
+    assert (found.file or "").rstrip("/") in (file, file.partition("/")[0])
+    assert found.line == line
+    assert message in found.message
+
+
+def test_diesel_takes_metadata_that_say_nothing_of_it_for_no_transaction(
+    project_factory: ProjectFactory,
+) -> None:
+    # The default of a field that is missing (serde), not that of a file that is missing.
+    files = {"1_a/up.sql": UP, "1_a/metadata.toml": "owner = 'us'\n"}
+    project = read("diesel", project_factory(files))
+    assert project.migrations[0].forward.directives.no_transaction
+    assert set(project.besides) == {"1_a/metadata.toml"}

@@ -83,7 +83,7 @@ def new_migration(folder: Path, name: str, *, timestamp: bool = False) -> tuple[
     files = used.new(version, slug)
     sums = dict(project.sums or checksums_of(project))
     for path, text in files.items():
-        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
         with (folder / path).open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
         sums[path] = digest(text.encode())

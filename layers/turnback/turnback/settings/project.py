@@ -49,6 +49,13 @@ LAYOUTS = (
     OWN,
     "dbmate",
     "golang-migrate",
+    "goose",
+    "sql-migrate",
+    "sqlx",
+    "diesel",
+    "supabase",
+    "prisma",
+    "plain",
 )
 _RULE = re.compile(r"TB\d(\d\d|xx)")
 

@@ -18,7 +18,9 @@ def header(title: str, version: str) -> str:
 
 def next_version(versions: Sequence[str], now: datetime | None = None) -> str:
     """The version after the last of these, in its form; the time if it is one, or one is given."""
-    last = versions[-1] if versions else "0000"
+    # A version may be a whole name, which begins with its number.
+    number = re.match("[0-9]+", versions[-1]) if versions else None
+    last = number[0] if number else "0000"
     if now or len(last) == 14:
         stamp = f"{now or datetime.now(UTC):%Y%m%d%H%M%S}"
         return stamp if int(stamp) > int(last) else str(int(last) + 1)

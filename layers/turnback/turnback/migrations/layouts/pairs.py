@@ -1,4 +1,4 @@
-"""Files in pairs, forward and rollback, side by side in one folder."""
+"""Forward and rollback scripts in files of their own: side by side, or in folders."""
 
 from __future__ import annotations
 
@@ -54,3 +54,88 @@ def read_pairs(reading: Reading, name: re.Pattern[str]) -> Iterator[Migration]:
             backward.get(version),
             write_rollback=write,
         )
+
+
+def read_with_folders(reading: Reading, name: re.Pattern[str]) -> Iterator[Migration]:
+    """The migrations of a folder with forward scripts only, in the order of their names.
+
+    Rollback and verify scripts are in folders of these names, each named as its forward script.
+
+    Args:
+        reading: the project.
+        name: of a file, with the groups ``version`` and ``name``.
+    """
+    beside = {kind: _scripts(reading, kind) for kind in ("rollback", "verify")}
+    for filename in reading.names(""):
+        match = name.fullmatch(filename)
+        found = {kind: scripts.pop(filename, None) for kind, scripts in beside.items()}
+        if match and (script := reading.script(filename)):
+            yield Migration(
+                match["version"],
+                match["name"],
+                script,
+                found["rollback"],
+                found["verify"],
+                write_rollback=f"write rollback/{filename}",
+            )
+    for kind, scripts in beside.items():
+        for path in (script.path for script in scripts.values() if script):
+            reading.findings.append(
+                InvalidMigration(
+                    f"there is no migration for this {kind} script",
+                    file=path,
+                    hint="name it as its forward script, or delete it",
+                )
+            )
+
+
+def _scripts(reading: Reading, kind: str) -> dict[str, Script | None]:
+    if not reading.files.is_folder(kind):
+        return {}
+    return {
+        filename: reading.script(f"{kind}/{filename}", rollback=kind == "rollback")
+        for filename in reading.names(kind)
+        if filename.lower().endswith(".sql")
+    }
+
+
+def read_folders(
+    reading: Reading, name: re.Pattern[str], forward: str, rollback: str
+) -> Iterator[Migration]:
+    """The migrations of a folder with a folder for each, in the order of their names.
+
+    Args:
+        reading: the project.
+        name: of a folder, with the groups ``version`` and ``name``, or ``whole``, which is both.
+        forward, rollback: the names of its files; a verify script is ``verify.sql``.
+    """
+    for folder in reading.names(""):
+        if not reading.files.is_folder(folder):
+            continue
+        inside = set(reading.names(folder))
+        match = name.fullmatch(folder)
+        if forward not in inside or match is None:
+            if any(filename.lower().endswith(".sql") for filename in inside):
+                reading.findings.append(
+                    InvalidMigration(
+                        f"there is no {forward} in this folder",
+                        file=folder,
+                        hint="write it, or leave the folder out by [ignore] in turnback.toml",
+                    )
+                )
+            continue
+        script = reading.script(f"{folder}/{forward}")
+        back = reading.script(f"{folder}/{rollback}", rollback=True) if rollback in inside else None
+        verify = reading.script(f"{folder}/{_VERIFY}") if _VERIFY in inside else None
+        if script:
+            yield Migration(
+                match["version"] or match["whole"],
+                match["name"] or match["whole"],
+                script,
+                back,
+                verify,
+                write_rollback=f"write {folder}/{rollback}",
+            )
+
+
+_VERIFY = "verify.sql"

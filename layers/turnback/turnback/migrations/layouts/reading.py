@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from turnback.errors import InvalidMigration, TurnbackError
@@ -22,6 +22,13 @@ SHADOW = "shadow.sql"
 
 
 _T = TypeVar("_T")
+
+
+def outside(script: Script) -> Script:
+    """The script, which was just read, as one that runs outside a transaction."""
+    directives = replace(script.directives, no_transaction=True)
+    object.__setattr__(script, "directives", directives)
+    return script
 
 
 @dataclass(slots=True)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
-from turnback.migrations.layouts.reading import Reading
+from turnback.errors import InvalidMigration
+from turnback.migrations.files import Files
+from turnback.migrations.layouts.layout import Evidence
+from turnback.migrations.layouts.names import header, listed
+from turnback.migrations.layouts.reading import Reading, outside
 from turnback.migrations.model import Migration, Script
 from turnback.migrations.psql import skip_comments
 
@@ -38,34 +42,136 @@ class Text:
     text: str
     checksum: str
 
+    def line(self, offset: int) -> int:
+        """The number of the line of an offset in characters, from 1."""
+        return self.text.count("\n", 0, offset) + 1
 
-def divided(reading: Reading, file: Text, found: Sections, down_marker: str) -> Migration | None:
-    """The migration of a file with two sections.
 
-    A section without a statement is no rollback script.
+Marks = Iterator[tuple[str, re.Match[str]]]
+
+
+def marked(file: Text, marks: Marks, up_line: str, *, once: bool = True) -> Sections:
+    """The sections of a file whose lines say where they begin.
 
     Args:
-        reading: the project.
         file: the file.
-        found: its sections.
-        down_marker: the line that begins the rollback, for a hint.
+        marks: each line of the tool: ``up`` or ``down``, with `` outside`` behind it where the
+            section runs outside a transaction; ``outside`` alone for both; ``begin`` and ``end`` of
+            a statement.
+        up_line: the line that begins the migration, for a message.
+        once: whether each section is there at most once, the migration first.
 
-    Returns:
-        None, and a finding, where a directive in it is wrong.
+    Raises:
+        InvalidMigration: the tool could not read it.
     """
-    forward = _script(reading, file, found.up, outside=found.up_outside)
-    if forward is None:
-        return None
-    rollback = None
-    if not is_blank(only(file.text, found.down)):
-        rollback = _script(reading, file, found.down, outside=found.down_outside, rollback=True)
-    return Migration(
-        file.version,
-        file.name,
-        forward,
-        rollback,
-        write_rollback=f"write it below '{down_marker}' in {file.path}",
-    )
+    parts: dict[str, list[Part]] = {"up": [], "down": []}
+    outside = {"up": False, "down": False}
+    section, start = "", 0
+    begun: re.Match[str] | None = None
+    for words, match in marks:
+        word, _, option = words.partition(" ")
+        if word == "outside":
+            outside = dict.fromkeys(outside, True)
+        elif word in parts:
+            if once and ((word == "up") == bool(section) or parts["down"] or section == "down"):
+                raise _error(file, match, "this section is not where it belongs", _ORDER)
+            if begun:
+                raise _error(file, begun, _NO_END, "add it where the statement ends")
+            if not section:
+                _refuse_statements_before(file, match, up_line)
+            parts[section or "up"].append((start, match.start()))
+            section, start = word, after_line(file.text, match.start())
+            outside[word] |= option == "outside"
+        elif word in ("begin", "end") and (not section or (word == "begin") == bool(begun)):
+            raise _error(file, match, "this line has no counterpart", "delete it, or add that")
+        elif word in ("begin", "end"):
+            begun = match if word == "begin" else None
+    if not section:
+        raise InvalidMigration(
+            f"there is no line '{up_line}'",
+            file=file.path,
+            hint="write it above the statements; the tool reads no file without it",
+        )
+    if begun:
+        raise _error(file, begun, _NO_END, "add it where the statement ends")
+    parts[section].append((start, len(file.text)))
+    return Sections(parts["up"], parts["down"], outside["up"], outside["down"])
+
+
+_NO_END = "this statement has no line that ends it"
+_ORDER = "a file has one section of the migration, and below it at most one of its rollback"
+
+
+def _refuse_statements_before(file: Text, first: re.Match[str], up_line: str) -> None:
+    for number, line in enumerate(file.text[: first.start()].split("\n"), 1):
+        if line.strip() and not line.lstrip().startswith("--"):
+            raise InvalidMigration(
+                f"a statement precedes '{up_line}'",
+                file=file.path,
+                line=number,
+                hint="move it below that line; the tool does not run it",
+            )
+
+
+def _error(file: Text, match: re.Match[str], message: str, hint: str) -> InvalidMigration:
+    return InvalidMigration(message, file=file.path, line=file.line(match.start()), hint=hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a tool divides its files.
+
+    Attributes:
+        name: of a file, with the groups ``version`` and ``name``.
+        marks: the lines in a file that are for the tool.
+        up_line, down_line: the lines that begin the sections, for messages.
+        once: whether each section is there at most once, the migration first.
+    """
+
+    name: re.Pattern[str]
+    marks: Callable[[Text], Marks]
+    up_line: str
+    down_line: str
+    once: bool = True
+
+
+def read_sections(reading: Reading, form: Format) -> Iterator[Migration]:
+    """The migrations of a folder whose files have two sections, in the order of their names.
+
+    A section without a statement is no rollback script.
+    """
+    for filename in reading.names(""):
+        match = form.name.fullmatch(filename)
+        if not match or (read := reading.text(filename)) is None:
+            continue
+        version = match["version"]
+        file = Text(filename, version, match["name"] or version, *read)
+        try:
+            found = marked(file, form.marks(file), form.up_line, once=form.once)
+        except InvalidMigration as finding:
+            reading.findings.append(finding)
+            continue
+        forward = _script(reading, file, found.up, runs_outside=found.up_outside)
+        rollback = None
+        if not is_blank(only(file.text, found.down)):
+            outside_too = found.down_outside
+            rollback = _script(reading, file, found.down, runs_outside=outside_too, rollback=True)
+        if forward:
+            hint = f"write it below '{form.down_line}' in {filename}"
+            yield Migration(version, file.name, forward, rollback, write_rollback=hint)
+
+
+def new_file(form: Format, path: str, version: str, slug: str) -> dict[str, str]:
+    """A new file with empty sections: path → text."""
+    return {path: f"{header(slug, version)}{form.up_line}\n\n\n{form.down_line}\n\n"}
+
+
+def recognise_mark(files: Files, form: Format, mark: re.Pattern[str]) -> Evidence | None:
+    """A line of the tool, in any of the files."""
+    for path, text in listed(files, form.name):
+        if match := mark.search(text):
+            return Evidence(f"{path} has a line '{match[0].strip()}'")
+    return None
 
 
 def _script(
@@ -73,14 +179,12 @@ def _script(
     file: Text,
     parts: Sequence[Part],
     *,
-    outside: bool,
+    runs_outside: bool,
     rollback: bool = False,
 ) -> Script | None:
     text = only(file.text, parts)
     script = reading.part(file.path, text, file.checksum, rollback=rollback)
-    if script is None or not outside:
-        return script
-    return replace(script, directives=replace(script.directives, no_transaction=True))
+    return outside(script) if script and runs_outside else script
 
 
 def only(text: str, parts: Sequence[Part]) -> str:
@@ -95,11 +199,6 @@ def only(text: str, parts: Sequence[Part]) -> str:
 def is_blank(sql: str) -> bool:
     """Whether a text has nothing but comments, and nothing in them for turnback."""
     return skip_comments(sql) == len(sql) and "turnback:" not in sql
-
-
-def line_of(text: str, match: re.Match[str]) -> int:
-    """The number of the line that a match begins in, from 1."""
-    return text.count("\n", 0, match.start()) + 1
 
 
 def after_line(text: str, at: int) -> int:

@@ -7,7 +7,10 @@ from collections.abc import Iterable
 
 from turnback.errors import DuplicateVersion, InvalidMigration
 from turnback.migrations.files import Files
-from turnback.migrations.layouts.layout import History
+from turnback.migrations.layouts.layout import (
+    Evidence,
+    Layout,
+)
 from turnback.migrations.layouts.names import header
 from turnback.migrations.layouts.reading import Reading
 from turnback.migrations.model import Migration, Script
@@ -21,37 +24,26 @@ _LONGEST_NAME = 255
 _Found = list[tuple[str, str, Script]]
 
 
-class Own:
-    """See Layout."""
-
-    name = "turnback"
-    by_time = False
-    history: History | None = None
-
-    def recognise(self, files: Files) -> str | None:
-        """See Layout."""
-        return "there is a folder sql" if files.is_folder("sql") else None
-
-    def read(self, reading: Reading) -> list[Migration]:
-        """See Layout."""
-        forward = _folder(reading, "sql")
-        rollback = _pick(reading, "rollback", forward)
-        verify = _pick(reading, "verify", forward)
-        found = [
-            Migration(version, name, script, rollback.get(int(version)), verify.get(int(version)))
-            for version, name, script in forward
-        ]
-        return sorted(found, key=lambda migration: migration.number)
-
-    def new(self, version: str, slug: str) -> dict[str, str]:
-        """See Layout."""
-        return {
-            f"sql/{version}_{slug}.sql": header(slug, version),
-            f"rollback/{version}_rollback.sql": header(f"{slug} (rollback)", version),
-        }
+def _recognise(files: Files) -> Evidence | None:
+    return Evidence("there is a folder sql") if files.is_folder("sql") else None
 
 
-LAYOUT = Own()
+def _read(reading: Reading) -> list[Migration]:
+    forward = _folder(reading, "sql")
+    rollback = _pick(reading, "rollback", forward)
+    verify = _pick(reading, "verify", forward)
+    found = [
+        Migration(version, name, script, rollback.get(int(version)), verify.get(int(version)))
+        for version, name, script in forward
+    ]
+    return sorted(found, key=lambda migration: migration.number)
+
+
+def _new(version: str, slug: str) -> dict[str, str]:
+    return {
+        f"sql/{version}_{slug}.sql": header(slug, version),
+        f"rollback/{version}_rollback.sql": header(f"{slug} (rollback)", version),
+    }
 
 
 def _folder(reading: Reading, kind: str) -> _Found:
@@ -157,3 +149,12 @@ def _pick(reading: Reading, kind: str, forward: _Found) -> dict[int, Script]:
         else:
             picked[number] = script
     return picked
+
+
+LAYOUT = Layout(
+    name="turnback",
+    recognise=_recognise,
+    read=_read,
+    new=_new,
+    by_time=False,
+)
