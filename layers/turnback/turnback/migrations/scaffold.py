@@ -10,7 +10,9 @@ from pathlib import Path
 from turnback.errors import ConfigurationError
 from turnback.migrations.checksums import FILE, checksums_of, digest, write_sums
 from turnback.migrations.discovery import scan
+from turnback.migrations.files import Folder
 from turnback.migrations.layouts import layout
+from turnback.migrations.layouts.layout import New
 from turnback.migrations.layouts.names import next_version
 
 # A checksum is of the file's bytes, which git changes on Windows unless it is kept from it.
@@ -80,15 +82,18 @@ def new_migration(folder: Path, name: str, *, timestamp: bool = False) -> tuple[
     versions = [migration.version for migration in project.migrations]
     by_time = timestamp or (used.by_time and not versions)
     version = next_version(versions, datetime.now(UTC) if by_time else None)
-    files = used.new(version, slug)
+    files = used.new(New(version, slug, project.migrations, Folder(folder)))
     sums = dict(project.sums or checksums_of(project))
     for path, text in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        with (folder / path).open("x", encoding="utf-8", newline="\n") as file:
+        # A list of the migrations is written anew.
+        mode = "w" if path in project.besides else "x"
+        with (folder / path).open(mode, encoding="utf-8", newline="\n") as file:
             file.write(text)
         sums[path] = digest(text.encode())
     write_sums(folder, sums)
-    return version, list(files)
+    [made] = [one for one in scan(folder)[0].migrations if one.forward.path in files]
+    return made.version, list(files)
 
 
 def source_of(folder: Path) -> dict[str, str]:

@@ -55,6 +55,10 @@ LAYOUTS = (
     "diesel",
     "supabase",
     "prisma",
+    "node-pg-migrate",
+    "graphile-migrate",
+    "drizzle",
+    "atlas",
     "plain",
 )
 _RULE = re.compile(r"TB\d(\d\d|xx)")

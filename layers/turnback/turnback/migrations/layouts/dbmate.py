@@ -15,6 +15,7 @@ from turnback.migrations.layouts.layout import (
     History,
     Kept,
     Layout,
+    New,
     Recorded,
 )
 from turnback.migrations.layouts.reading import Reading
@@ -78,8 +79,8 @@ def _read(reading: Reading) -> list[Migration]:
     return list(read_sections(reading, _FORM))
 
 
-def _new(version: str, slug: str) -> dict[str, str]:
-    return new_file(_FORM, f"{version}_{slug}.sql", version, slug)
+def _new(new: New) -> dict[str, str]:
+    return new_file(_FORM, f"{new.version}_{new.slug}.sql", new)
 
 
 LAYOUT = Layout(

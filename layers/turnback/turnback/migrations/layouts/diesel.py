@@ -18,6 +18,7 @@ from turnback.migrations.layouts.layout import (
     History,
     Kept,
     Layout,
+    New,
     Recorded,
 )
 from turnback.migrations.layouts.names import header
@@ -40,11 +41,11 @@ def _read(reading: Reading) -> list[Migration]:
     return sorted(_migrations(reading), key=lambda migration: migration.version)
 
 
-def _new(version: str, slug: str) -> dict[str, str]:
-    stamp = re.sub(r"(\d{4})(\d\d)(\d\d)(\d{6})", r"\1-\2-\3-\4", version)
+def _new(new: New) -> dict[str, str]:
+    stamp = re.sub(r"(\d{4})(\d\d)(\d\d)(\d{6})", r"\1-\2-\3-\4", new.version)
     return {
-        f"{stamp}_{slug}/{_FORWARD}": header(slug, version),
-        f"{stamp}_{slug}/{_ROLLBACK}": header(f"{slug} (rollback)", version),
+        f"{stamp}_{new.slug}/{_FORWARD}": header(new.slug, new.version),
+        f"{stamp}_{new.slug}/{_ROLLBACK}": header(f"{new.slug} (rollback)", new.version),
     }
 
 

@@ -16,6 +16,7 @@ from turnback.migrations.layouts.layout import (
     History,
     Kept,
     Layout,
+    New,
     Recorded,
     Row,
 )
@@ -95,8 +96,8 @@ def _read(reading: Reading) -> list[Migration]:
     return sorted(read_sections(reading, _FORM), key=lambda migration: migration.number)
 
 
-def _new(version: str, slug: str) -> dict[str, str]:
-    return new_file(_FORM, f"{version}_{slug}.sql", version, slug)
+def _new(new: New) -> dict[str, str]:
+    return new_file(_FORM, f"{new.version}_{new.slug}.sql", new)
 
 
 LAYOUT = Layout(

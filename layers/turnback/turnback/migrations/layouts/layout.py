@@ -167,6 +167,23 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class New:
+    """A migration to be written.
+
+    Attributes:
+        version: the number after the last one, in its form; a tool may have versions of its own.
+        slug: its name: letters, digits and underscores.
+        migrations: those that exist, in their order.
+        files: the project's files.
+    """
+
+    version: str
+    slug: str
+    migrations: Sequence[Migration]
+    files: Files
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """The files of one migration tool, and its history.
 
@@ -175,8 +192,7 @@ class Layout:
         recognise: what in the files shows that they are of this tool; None if nothing does.
         read: the migrations, in the order in which the tool runs them; what is wrong with a file
             is added to the findings of the Reading.
-        new: the files of a new migration, path → text, by its number and its name, which has
-            letters, digits and underscores.
+        new: the files of a new migration, path → text; among them what the tool lists them in.
         history: what the tool keeps in the database; None for files that belong to no tool.
         by_time: whether the tool numbers a first migration by the time.
     """
@@ -184,6 +200,6 @@ class Layout:
     name: str
     recognise: Callable[[Files], Evidence | None]
     read: Callable[[Reading], list[Migration]]
-    new: Callable[[str, str], dict[str, str]]
+    new: Callable[[New], dict[str, str]]
     history: History | None = None
     by_time: bool = True

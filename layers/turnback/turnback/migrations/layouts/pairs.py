@@ -56,7 +56,9 @@ def read_pairs(reading: Reading, name: re.Pattern[str]) -> Iterator[Migration]:
         )
 
 
-def read_with_folders(reading: Reading, name: re.Pattern[str]) -> Iterator[Migration]:
+def read_with_folders(
+    reading: Reading, name: re.Pattern[str], folder: str = ""
+) -> Iterator[Migration]:
     """The migrations of a folder with forward scripts only, in the order of their names.
 
     Rollback and verify scripts are in folders of these names, each named as its forward script.
@@ -64,15 +66,16 @@ def read_with_folders(reading: Reading, name: re.Pattern[str]) -> Iterator[Migra
     Args:
         reading: the project.
         name: of a file, with the groups ``version`` and ``name``.
+        folder: of the forward scripts, below that of the project.
     """
     beside = {kind: _scripts(reading, kind) for kind in ("rollback", "verify")}
-    for filename in reading.names(""):
+    for filename in reading.names(folder):
         match = name.fullmatch(filename)
         found = {kind: scripts.pop(filename, None) for kind, scripts in beside.items()}
-        if match and (script := reading.script(filename)):
+        if match and (script := reading.script(f"{folder}/{filename}" if folder else filename)):
             yield Migration(
                 match["version"],
-                match["name"],
+                match["name"] or match["version"],
                 script,
                 found["rollback"],
                 found["verify"],

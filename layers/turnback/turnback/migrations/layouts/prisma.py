@@ -17,6 +17,7 @@ from turnback.migrations.layouts.layout import (
     History,
     Kept,
     Layout,
+    New,
     Recorded,
 )
 from turnback.migrations.layouts.names import header
@@ -56,10 +57,10 @@ def _read(reading: Reading) -> list[Migration]:
     return list(read_folders(reading, _NAME, _FORWARD, _ROLLBACK))
 
 
-def _new(version: str, slug: str) -> dict[str, str]:
+def _new(new: New) -> dict[str, str]:
     return {
-        f"{version}_{slug}/{_FORWARD}": header(slug, version),
-        f"{version}_{slug}/{_ROLLBACK}": header(f"{slug} (rollback)", version),
+        f"{new.version}_{new.slug}/{_FORWARD}": header(new.slug, new.version),
+        f"{new.version}_{new.slug}/{_ROLLBACK}": header(f"{new.slug} (rollback)", new.version),
     }
 
 

@@ -144,7 +144,8 @@ class Reading:
         """Whether a file is left out, which is noted."""
         if not self.ignore.has_file(path):
             return False
-        self.ignored.append(path)
+        if path not in self.ignored:
+            self.ignored.append(path)
         return True
 
     def unreadable(self, path: str, error: OSError) -> None:

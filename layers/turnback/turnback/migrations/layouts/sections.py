@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from turnback.errors import InvalidMigration
 from turnback.migrations.files import Files
-from turnback.migrations.layouts.layout import Evidence
+from turnback.migrations.layouts.layout import Evidence, New
 from turnback.migrations.layouts.names import header, listed
 from turnback.migrations.layouts.reading import Reading, outside
 from turnback.migrations.model import Migration, Script
@@ -50,16 +50,8 @@ class Text:
 Marks = Iterator[tuple[str, re.Match[str]]]
 
 
-def marked(file: Text, marks: Marks, up_line: str, *, once: bool = True) -> Sections:
+def marked(file: Text, form: Format) -> Sections:
     """The sections of a file whose lines say where they begin.
-
-    Args:
-        file: the file.
-        marks: each line of the tool: ``up`` or ``down``, with `` outside`` behind it where the
-            section runs outside a transaction; ``outside`` alone for both; ``begin`` and ``end`` of
-            a statement.
-        up_line: the line that begins the migration, for a message.
-        once: whether each section is there at most once, the migration first.
 
     Raises:
         InvalidMigration: the tool could not read it.
@@ -68,17 +60,19 @@ def marked(file: Text, marks: Marks, up_line: str, *, once: bool = True) -> Sect
     outside = {"up": False, "down": False}
     section, start = "", 0
     begun: re.Match[str] | None = None
-    for words, match in marks:
+    for words, match in form.marks(file):
         word, _, option = words.partition(" ")
         if word == "outside":
             outside = dict.fromkeys(outside, True)
         elif word in parts:
-            if once and ((word == "up") == bool(section) or parts["down"] or section == "down"):
+            if form.once and (
+                (word == "up") == bool(section) or parts["down"] or section == "down"
+            ):
                 raise _error(file, match, "this section is not where it belongs", _ORDER)
             if begun:
                 raise _error(file, begun, _NO_END, "add it where the statement ends")
             if not section:
-                _refuse_statements_before(file, match, up_line)
+                _refuse_statements_before(file, match, form.up_line)
             parts[section or "up"].append((start, match.start()))
             section, start = word, after_line(file.text, match.start())
             outside[word] |= option == "outside"
@@ -86,9 +80,11 @@ def marked(file: Text, marks: Marks, up_line: str, *, once: bool = True) -> Sect
             raise _error(file, match, "this line has no counterpart", "delete it, or add that")
         elif word in ("begin", "end"):
             begun = match if word == "begin" else None
+    if not section and form.whole:
+        return Sections([(0, len(file.text))], [])
     if not section:
         raise InvalidMigration(
-            f"there is no line '{up_line}'",
+            f"there is no line '{form.up_line}'",
             file=file.path,
             hint="write it above the statements; the tool reads no file without it",
         )
@@ -123,9 +119,12 @@ class Format:
 
     Attributes:
         name: of a file, with the groups ``version`` and ``name``.
-        marks: the lines in a file that are for the tool.
+        marks: the lines in a file that are for the tool, each as ``up`` or ``down``, with
+            `` outside`` behind it where the section runs outside a transaction; ``outside`` alone
+            for both; ``begin`` and ``end`` of a statement.
         up_line, down_line: the lines that begin the sections, for messages.
         once: whether each section is there at most once, the migration first.
+        whole: whether a file without any of these lines is a migration.
     """
 
     name: re.Pattern[str]
@@ -133,6 +132,7 @@ class Format:
     up_line: str
     down_line: str
     once: bool = True
+    whole: bool = False
 
 
 def read_sections(reading: Reading, form: Format) -> Iterator[Migration]:
@@ -147,7 +147,7 @@ def read_sections(reading: Reading, form: Format) -> Iterator[Migration]:
         version = match["version"]
         file = Text(filename, version, match["name"] or version, *read)
         try:
-            found = marked(file, form.marks(file), form.up_line, once=form.once)
+            found = marked(file, form)
         except InvalidMigration as finding:
             reading.findings.append(finding)
             continue
@@ -161,9 +161,9 @@ def read_sections(reading: Reading, form: Format) -> Iterator[Migration]:
             yield Migration(version, file.name, forward, rollback, write_rollback=hint)
 
 
-def new_file(form: Format, path: str, version: str, slug: str) -> dict[str, str]:
+def new_file(form: Format, path: str, new: New) -> dict[str, str]:
     """A new file with empty sections: path → text."""
-    return {path: f"{header(slug, version)}{form.up_line}\n\n\n{form.down_line}\n\n"}
+    return {path: f"{header(new.slug, new.version)}{form.up_line}\n\n\n{form.down_line}\n\n"}
 
 
 def recognise_mark(files: Files, form: Format, mark: re.Pattern[str]) -> Evidence | None:

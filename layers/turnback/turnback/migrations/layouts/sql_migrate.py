@@ -17,6 +17,7 @@ from turnback.migrations.layouts.layout import (
     History,
     Kept,
     Layout,
+    New,
     Recorded,
 )
 from turnback.migrations.layouts.reading import Reading
@@ -79,8 +80,8 @@ def _read(reading: Reading) -> list[Migration]:
     return sorted(read_sections(reading, _FORM), key=_order)
 
 
-def _new(version: str, slug: str) -> dict[str, str]:
-    return new_file(_FORM, f"{version}-{slug}.sql", version, slug)
+def _new(new: New) -> dict[str, str]:
+    return new_file(_FORM, f"{new.version}-{new.slug}.sql", new)
 
 
 LAYOUT = Layout(

@@ -17,6 +17,7 @@ from turnback.migrations.layouts.layout import (
     History,
     Kept,
     Layout,
+    New,
     Recorded,
 )
 from turnback.migrations.layouts.names import header, listed
@@ -49,10 +50,10 @@ def _read(reading: Reading) -> list[Migration]:
     ]
 
 
-def _new(version: str, slug: str) -> dict[str, str]:
+def _new(new: New) -> dict[str, str]:
     return {
-        f"{version}_{slug}.up.sql": header(slug, version),
-        f"{version}_{slug}.down.sql": header(f"{slug} (rollback)", version),
+        f"{new.version}_{new.slug}.up.sql": header(new.slug, new.version),
+        f"{new.version}_{new.slug}.down.sql": header(f"{new.slug} (rollback)", new.version),
     }
 
 

@@ -18,6 +18,7 @@ from turnback.migrations.layouts.layout import (
     History,
     Kept,
     Layout,
+    New,
     Recorded,
 )
 from turnback.migrations.layouts.names import header, listed
@@ -52,10 +53,10 @@ def _read(reading: Reading) -> list[Migration]:
     ]
 
 
-def _new(version: str, slug: str) -> dict[str, str]:
+def _new(new: New) -> dict[str, str]:
     return {
-        f"{version}_{slug}.sql": header(slug, version),
-        f"rollback/{version}_{slug}.sql": header(f"{slug} (rollback)", version),
+        f"{new.version}_{new.slug}.sql": header(new.slug, new.version),
+        f"rollback/{new.version}_{new.slug}.sql": header(f"{new.slug} (rollback)", new.version),
     }
 
 

@@ -10,6 +10,7 @@ from turnback.migrations.files import Files
 from turnback.migrations.layouts.layout import (
     Evidence,
     Layout,
+    New,
 )
 from turnback.migrations.layouts.names import header
 from turnback.migrations.layouts.reading import Reading
@@ -39,10 +40,10 @@ def _read(reading: Reading) -> list[Migration]:
     return sorted(found, key=lambda migration: migration.number)
 
 
-def _new(version: str, slug: str) -> dict[str, str]:
+def _new(new: New) -> dict[str, str]:
     return {
-        f"sql/{version}_{slug}.sql": header(slug, version),
-        f"rollback/{version}_rollback.sql": header(f"{slug} (rollback)", version),
+        f"sql/{new.version}_{new.slug}.sql": header(new.slug, new.version),
+        f"rollback/{new.version}_rollback.sql": header(f"{new.slug} (rollback)", new.version),
     }
 
 
