@@ -22,6 +22,7 @@ from turnback.errors import ConfigurationError
 # `turnback --help`: `turnback status` must not pay for what `turnback demo` needs.
 COMMANDS = {
     "init": ("turnback.cli.project", "Create the folders of a project."),
+    "adopt": ("turnback.cli.adopt", "Take over the migrations of another tool."),
     "generate": ("turnback.cli.project", "Write the next numbered pair of files."),
     "check": ("turnback.cli.check", "Check files and checksums, without a database."),
     "rebase": ("turnback.cli.rebase", "Renumber new migrations above those of another branch."),

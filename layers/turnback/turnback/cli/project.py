@@ -11,6 +11,8 @@ from turnback.cli.output import Output, reported
 from turnback.errors import ConfigurationError
 from turnback.migrations.checksums import digest
 from turnback.migrations.discovery import load_project
+from turnback.migrations.files import Folder
+from turnback.migrations.layouts.recognition import recognise
 from turnback.migrations.scaffold import make_folders, new_migration, source_of
 from turnback.settings.project import FILE as SETTINGS
 from turnback.wording import counted, listed
@@ -24,6 +26,12 @@ _SHOWN = 3
 @reported
 def init(*, directory: Path, out: Output) -> None:
     """Make the folders of a project. What is there already is left as it is."""
+    if (found := recognise(Folder(directory))) and not (directory / "sql").is_dir():
+        raise ConfigurationError(
+            f"{directory} has migrations of another tool: {found[0].evidence.text}",
+            hint=f"use them as they are: turnback adopt --dir {directory}; or name another folder "
+            "with --dir",
+        )
     made = make_folders(directory)
     out.document |= {"status": "succeeded", "made": made}
     for path in made:

@@ -29,7 +29,7 @@ _PLACES = {
 _ENVIRONMENT = {*_PLACES, "stack"}
 _SECTIONS: dict[str, set[str]] = {
     "lint": {"off"},
-    "layout": {"name"},
+    "layout": {"name", "baseline"},
     "ignore": {"files", "schemas", "objects"},
 }
 for _section, _key in _PLACES.values():
