@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from turnback.migrations.discovery import load_project
 from turnback.rehearsal.rows import NOTE_WRITTEN, FollowedRows, written
+from turnback.schema.changed import report
 from turnback.schema.follow import FollowedSchema
 from turnback.schema.read import fingerprint
 
@@ -109,17 +110,22 @@ def differing(url: str, changes: list[str]) -> tuple[list[str], int]:
         psycopg.connect(url, autocommit=True) as changing,
         psycopg.connect(url, autocommit=True) as looking,
     ):
-        followed = FollowedSchema(looking)
+        followed, informed = FollowedSchema(looking), FollowedSchema(looking)
         before = followed.read()
+        informed.read()
         for sql in changes:
             # An earlier change of a walk may have made it impossible.
             with contextlib.suppress(psycopg.Error):
                 changing.execute(sql.encode())
-            now, whole = followed.read(), fingerprint(changing)
-            if now != whole or now.addresses != whole.addresses:
+            changing.execute(report(changing).encode())
+            now, short = followed.read(), informed.read(reported=True)
+            whole = fingerprint(changing)
+            if any(one != whole or one.addresses != whole.addresses for one in (now, short)):
                 wrong.append(sql)
             showed += now != before
             before = now
+        if followed.read_since_first() != before:
+            wrong.append("all that was new since the first look")
     return wrong, showed
 
 

@@ -14,7 +14,7 @@ from turnback.engine.run.plan import Plan, Step, step_down, step_up
 from turnback.engine.session import events
 from turnback.engine.session.connection import connect
 from turnback.engine.session.events import Options, RunContext
-from turnback.engine.session.message import Connection, ServerError, send
+from turnback.engine.session.message import Connection, ServerError, rows, send
 from turnback.errors import MigrationFailed, TurnbackError
 from turnback.migrations.checksums import scripts_of
 from turnback.migrations.model import Migration, Project
@@ -25,6 +25,7 @@ from turnback.rehearsal.shadow import Shadow
 from turnback.rehearsal.shadow_sql import run_shadow_sql
 from turnback.rehearsal.trace import StatementTrace, apply_traced, by_statement, run
 from turnback.rehearsal.trial import State, Trials
+from turnback.schema.changed import report
 from turnback.schema.follow import FollowedSchema
 from turnback.schema.model import Fingerprint
 
@@ -65,6 +66,9 @@ class ShadowDatabase:
         self._left_out: set[str] = set()
         self.not_compared: set[str] = set()
         self._scripts = [script.code_head for script in scripts_of(project)]
+        # Whether the server counts what is written, and reports it when it is asked to.
+        self._counts = False
+        self._other_sessions = False
         # The migrations that it does not have from the beginning.
         self.waiting = [m for m in project.migrations if m.version not in shadow.applied]
         self._stack = contextlib.ExitStack()
@@ -117,6 +121,7 @@ class ShadowDatabase:
         )
         self._rows = FollowedRows(self.connection, history_schema=self._history_schema)
         self._written = self._changed = None
+        self._counts = self._is_counted()
         self.trials = Trials(self.connection, self._schema)
 
     @property
@@ -132,6 +137,12 @@ class ShadowDatabase:
             and runnable.in_one_transaction
             and any(map(is_repeated, runnable.statements or ()))
         )
+
+    def _is_counted(self) -> bool:
+        if not report(self.engine.connection):
+            return False
+        [[setting]] = rows(send(self.engine.connection, "SHOW track_counts")[0])
+        return setting == "on" and not any("track_counts" in text for text in self._scripts)
 
     def stand_ins(self) -> list[str]:
         """The extensions that were used and are stand-ins."""
@@ -149,14 +160,20 @@ class ShadowDatabase:
 
     def schema(self) -> Fingerprint:
         """The schema as it is now."""
-        found = self._schema.read()
+        noted = self._written is not None and not self._other_sessions
+        found = self._schema.read(reported=self._counts and noted)
         changed = self._schema.changed
         self._changed = (
             None if self._changed is None or changed is None else self._changed | changed
         )
-        if any(extension in found.objects for extension in _OTHER_SESSIONS):
+        self._other_sessions = any(extension in found.objects for extension in _OTHER_SESSIONS)
+        if self._other_sessions:
             self._written = None
         return found
+
+    def last_schema(self) -> Fingerprint:
+        """The schema as it is now, from all that has changed in this database."""
+        return self._schema.read_since_first()
 
     def _note_written(self) -> None:
         """Note what the transaction that has just been committed may have written."""
@@ -269,6 +286,8 @@ class ShadowDatabase:
         The rest is compared as if there were none, and the next rollback can make them again.
         """
         kept = []
+        if migration.rollback and migration.rollback.directives.keeps:
+            self._written = None
         for keep in migration.rollback.directives.keeps if migration.rollback else ():
             if f"table {keep.table}" in before.schema.objects:
                 continue

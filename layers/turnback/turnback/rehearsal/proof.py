@@ -205,10 +205,10 @@ def _prove_release(
             result.release, result.release_error = "failed", error
             return
         database.drop_kept(migration, start)
-    now = database.state()
-    differences = compare(start.schema, now.schema, since=database.began)
+    now = database.last_schema()
+    differences = compare(start.schema, now, since=database.began)
     result.release_differences = settle(
-        database.connection, differences, start.schema.objects, now.schema.objects
+        database.connection, differences, start.schema.objects, now.objects
     )
     result.release = verdict(result.release_differences)
 

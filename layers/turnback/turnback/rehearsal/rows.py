@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from turnback.engine.session.message import Connection, rows, send
+from turnback.rehearsal.planned import of_oids
+from turnback.schema.changed import report
 from turnback.sql.own_tables import OWN_TABLES
 from turnback.sql.quoting import identifier, literal
 
@@ -33,8 +35,11 @@ _UNSETTLED = """EXISTS (SELECT FROM pg_catalog.pg_attribute a
 
 
 def written(connection: Connection) -> set[str]:
-    """The oids of what the last transaction of a session has locked, where it ran the note."""
-    query = f"SELECT pg_catalog.current_setting('{_WRITTEN}', true)"
+    """The oids of what the last transaction of a session has locked, where it ran the note.
+
+    The session reports its statistics with it, where the server can.
+    """
+    query = f"SELECT pg_catalog.current_setting('{_WRITTEN}', true); {report(connection)}"
     [[found]] = rows(send(connection, query)[0])
     return set(str(found or "").split())
 
@@ -103,7 +108,7 @@ class FollowedRows:
     def _find(self, asked: set[str] | None, changed: set[str]) -> dict[str, _Table]:
         """Those of the tables that exist and have a file that is not empty."""
         ours = ", ".join(literal(name) for name in OWN_TABLES)
-        some = "" if asked is None else f"AND c.oid = ANY ('{{{','.join(sorted(asked))}}}') "
+        some = "" if asked is None else "AND c.oid = ANY ($1) "
         query = (
             f"SELECT c.oid, n.nspname, c.relname, {_UNSETTLED} FROM pg_catalog.pg_class c "
             "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
@@ -113,7 +118,11 @@ class FollowedRows:
             f"AND NOT (n.nspname = {literal(self._history_schema)} AND c.relname IN ({ours}))"
         )
         found = {}
-        for oid, schema, name, unsettled in rows(send(self._connection, query)[0]):
+        if asked is None:
+            [answer] = send(self._connection, query)
+        else:
+            answer = of_oids(self._connection, query, asked)
+        for oid, schema, name, unsettled in rows(answer):
             place = f"{identifier(str(schema))}.{identifier(str(name))}"
             table = _Table(f"{schema}.{name}", place, unsettled == "t")
             known = self._tables.get(str(oid))

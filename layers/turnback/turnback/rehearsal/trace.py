@@ -21,8 +21,10 @@ from turnback.engine.session.query import relation_oids
 from turnback.errors import TurnbackError
 from turnback.migrations.large import LARGE_BYTES
 from turnback.rehearsal.lock import KINDS, STRONG, Lock
+from turnback.rehearsal.planned import of_oids
 from turnback.rehearsal.rights import Superuser
 from turnback.rehearsal.rows import NOTE_WRITTEN
+from turnback.schema.changed import report
 from turnback.sql.locks import SHARE_UPDATE, TableLock, locks_of
 from turnback.sql.quoting import joined as quoted
 from turnback.sql.scope import Scope
@@ -142,7 +144,7 @@ class Tracer:
     """Runs the statements of one migration in an open transaction, and reads the effects of each.
 
     Args:
-        connection: with a transaction open.
+        connection: with a transaction open, and ``report`` run before it.
         superuser: repeats what it may not run; None where nothing is repeated.
         others: another session; it sees the relations as they were before the migration.
     """
@@ -157,8 +159,8 @@ class Tracer:
         # What the migration makes itself is locked, written and scanned by nobody else.
         self._seen = set[str]()
         self._known = dict[str, _Relation]()
-        # They count from the session's last report on, not from the transaction's beginning.
-        for oid, scans, changes in _found(connection, _COUNTED):
+        # Where it does not report before the transaction, they count from its last report on.
+        for oid, scans, changes in () if report(connection) else _found(connection, _COUNTED):
             self._last.scans[oid], self._last.changes[oid] = int(scans), int(changes)
 
     def run(self, runnable: Runnable, statement: Statement) -> StatementTrace:
@@ -257,8 +259,12 @@ def _relations(
     connection: Connection, oids: Iterable[str] | None = None
 ) -> Iterator[tuple[str, _Relation, str]]:
     """The oid of each relation, or of these, the relation, and its file."""
-    some = "" if oids is None else f"AND c.oid = ANY ('{{{','.join(oids)}}}')"
-    for oid, name, kind, table, of, file in _found(connection, _RELATIONS + some):
+    if oids is None:
+        [answer] = send(connection, _RELATIONS)
+    else:
+        answer = of_oids(connection, f"{_RELATIONS}AND c.oid = ANY ($1)", oids)
+    found: list[tuple[Any, ...]] = list(rows(answer))
+    for oid, name, kind, table, of, file in found:
         shown = f"TOAST of {of}" if kind == "t" else name
         yield oid, _Relation(shown, KINDS[kind], table, of), file
 
@@ -340,6 +346,7 @@ def apply_traced(
         tracer = tracer or Tracer(engine.connection, superuser, others)
         traces.append(tracer.run(runnable, statement))
 
+    send(engine.connection, report(engine.connection))
     return traces, by_statement(engine, step, traced)
 
 

@@ -12,7 +12,8 @@ row belongs; every other column is an attribute of the object:
 - ``_options``: options of foreign data, which can be secrets.
 - ``_key``: the table, type or function by which the row is found again (``follow.py``). A line
   that ends in ``-- changed`` restricts the query to the keys in ``$1``.
-  A line ``-- only with`` above a query names the rows of the catalog without which it finds none.
+  A line ``-- only with`` above a query names the rows of the catalog without which it finds none;
+  a line ``-- keys of`` the catalogs that have the oids by which it knows its rows.
 - ``_note``, ``_text``: something to add to the object at this address.
 """
 
@@ -178,7 +179,9 @@ _OF_SCHEMA = re.compile(
 )
 
 _CHANGED_MARK = "  -- changed"
-_ONLY_WITH = "-- only with "
+_ONLY_WITH, _KEYS_OF = "-- only with ", "-- keys of "
+# The key of what has none.
+_NO_KEY = ""
 
 
 @cache
@@ -192,20 +195,20 @@ def queries(major: int, *, changed: bool = False) -> tuple[str, ...]:
     values = ", ".join(
         f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items()
     )
-    return (f"SELECT {values}", *(query for _, query in _parts(major, changed=changed)))
+    return (f"SELECT {values}", *(query for *_, query in _parts(major, changed=changed)))
 
 
 @cache
-def conditions(major: int) -> tuple[str | None, ...]:
+def conditions(major: int) -> tuple[tuple[str | None, tuple[str, ...]], ...]:
     """What each of the queries, but for the settings, has to find to have an answer.
 
-    The rows of one catalog, as they follow FROM; None where it always has one, or knows its rows
-    by a key.
+    The rows of one catalog, as they follow FROM, or None where it always has one; and the catalogs
+    of which it reads a key, if it knows its rows by one.
     """
-    return tuple(condition for condition, _ in _parts(major, changed=False))
+    return tuple((only_with, keys_of) for only_with, keys_of, _ in _parts(major, changed=False))
 
 
-def _parts(major: int, *, changed: bool) -> Iterator[tuple[str | None, str]]:
+def _parts(major: int, *, changed: bool) -> Iterator[tuple[str | None, tuple[str, ...], str]]:
     folder = resources.files("turnback.schema").joinpath("queries")
     files = sorted(
         (file for file in folder.iterdir() if file.name.endswith(".sql")),
@@ -213,14 +216,17 @@ def _parts(major: int, *, changed: bool) -> Iterator[tuple[str | None, str]]:
     )
     for file in files:
         lines = file.read_text(encoding="utf-8").splitlines()
-        lines = [line for line in lines if line[:2] != "--" or line.startswith(_ONLY_WITH)]
+        marks = (_ONLY_WITH, _KEYS_OF)
+        lines = [line for line in lines if line[:2] != "--" or line.startswith(marks)]
         text = "\n".join(_lines_for(major, lines, changed=changed))
         for part in text.split(";\n"):
             query = part.strip().removesuffix(";")
-            condition = None
+            only_with, keys_of = None, ""
+            if query.startswith(_KEYS_OF):
+                keys_of, _, query = query.removeprefix(_KEYS_OF).partition("\n")
             if query.startswith(_ONLY_WITH):
-                condition, _, query = query.removeprefix(_ONLY_WITH).partition("\n")
-            yield condition, query
+                only_with, _, query = query.removeprefix(_ONLY_WITH).partition("\n")
+            yield only_with, tuple(keys_of.split()), query
 
 
 def _lines_for(major: int, lines: Iterable[str], *, changed: bool) -> Iterator[str]:
@@ -284,6 +290,9 @@ class Reading:
     _places: dict[tuple[str | None, ...], tuple[str, str]] = field(default_factory=dict)
     # Names, declared relations and addresses by key.
     _by_key: dict[str, list[tuple[str, str | None, list[Address]]]] = field(default_factory=dict)
+    # Objects without an attribute, which are none; and those with notes, as they were without.
+    _bare: set[str] = field(default_factory=set)
+    _noted: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def read(self, names: list[str], found: Sequence[tuple[str | None, ...]]) -> None:
         """Take in one query's rows; the columns with an underscore come first."""
@@ -329,7 +338,7 @@ class Reading:
             owner = attributes.get("owner") or where.get("_owner")
             attributes |= granted(grants, where.get("_granted_by_default"), owner)
         name = where["_object"] or ""
-        self.objects[name] = attributes
+        self._put(name, attributes)
         address: Address = (where["_class"], where["_oid"], where.get("_sub") or "0")
         self._places[address] = (name, "")
         self.addresses[name] = address
@@ -338,21 +347,27 @@ class Reading:
             address = (where["_part_class"], where["_part_oid"], "0")
             self._places[address] = (name, f"{part} ")
             places.append(address)
-        if (key := where.get("_key")) is not None:
-            self._by_key.setdefault(key, []).append((name, declared, places))
+        key = where.get("_key") or _NO_KEY
+        self._by_key.setdefault(key, []).append((name, declared, places))
+
+    def _put(self, name: str, attributes: dict[str, str]) -> None:
+        self.objects[name] = attributes
+        if attributes:
+            self._bare.discard(name)
+        else:
+            self._bare.add(name)
 
     def _note(self, where: dict[str, str | None]) -> None:
         place = self._places.get((where["_class"], where["_oid"], where["_sub"]))
         if place is not None:
             name, words = place
+            known = self.objects[name]
+            self._noted.setdefault(name, known)
             # The attributes may be those of an earlier reading.
-            self.objects[name] = {
-                **self.objects[name],
-                words + (where["_note"] or ""): where["_text"] or "",
-            }
+            self._put(name, {**known, words + (where["_note"] or ""): where["_text"] or ""})
 
     def copy(self) -> Reading:
-        """One that reads on without a change of this one; what is read is shared."""
+        """One that changes without a change of this one; what is read is shared."""
         return Reading(
             self.history_schema,
             self.ignore,
@@ -362,18 +377,26 @@ class Reading:
             set(self._relations),
             dict(self._places),
             dict(self._by_key),
+            set(self._bare),
+            dict(self._noted),
         )
 
     def fingerprint(self) -> Fingerprint:
         """What was read."""
-        objects = {name: attributes for name, attributes in self.objects.items() if attributes}
-        return Fingerprint(objects, self.addresses)
+        objects = self.objects.copy()
+        for name in self._bare:
+            del objects[name]
+        return Fingerprint(objects, self.addresses.copy())
 
     def forget(self, keys: Iterable[str]) -> None:
-        """Leave out what was read by these keys."""
-        for key in keys:
+        """Leave out what was read by these keys, all notes, and what was read without a key."""
+        for name, attributes in self._noted.items():
+            self._put(name, attributes)
+        self._noted.clear()
+        for key in (_NO_KEY, *keys):
             for name, declared, places in self._by_key.pop(key, ()):
                 self.objects.pop(name, None)
+                self._bare.discard(name)
                 self.addresses.pop(name, None)
                 self._relations.discard(declared) if declared is not None else None
                 for place in places:

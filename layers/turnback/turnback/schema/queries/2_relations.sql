@@ -1,4 +1,5 @@
 -- Tables, views, materialized views and foreign tables.
+-- keys of pg_class
 SELECT c.tableoid AS _class,
        c.oid AS _oid,
        c.oid AS _key,

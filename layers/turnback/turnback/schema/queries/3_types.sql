@@ -1,4 +1,5 @@
 -- Types. Those of tables, arrays and multiranges come and go with what they belong to.
+-- keys of pg_type
 SELECT t.tableoid AS _class,
        t.oid AS _oid,
        t.oid AS _key,

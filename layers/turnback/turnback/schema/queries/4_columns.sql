@@ -1,5 +1,6 @@
 -- Columns, with their place among those that are left. What a view's columns are follows from
 -- its text. The NOT NULL constraints that PostgreSQL 18 has are part of their columns.
+-- keys of pg_class
 SELECT c.tableoid AS _class,
        c.oid AS _oid,
        a.attnum AS _sub,

@@ -1,4 +1,5 @@
 -- Constraints, of tables and of domains. An index that belongs to one is part of it.
+-- keys of pg_class pg_type
 SELECT con.tableoid AS _class,
        con.oid AS _oid,
        coalesce(nullif(con.conrelid, 0), con.contypid) AS _key,
@@ -44,6 +45,7 @@ SELECT con.tableoid AS _class,
                       AND e.classid = t.tableoid AND e.deptype = 'e');
 
 -- Indexes that belong to no constraint. The definition is without the name.
+-- keys of pg_class
 SELECT i.tableoid AS _class,
        i.oid AS _oid,
        x.indrelid AS _key,
@@ -79,6 +81,8 @@ SELECT i.tableoid AS _class,
 
 -- Triggers, without their name in the definition. Of a partition's copy of its parent's trigger
 -- the state is an attribute where it is another.
+-- keys of pg_class
+-- only with pg_trigger
 SELECT g.tableoid AS _class,
        g.oid AS _oid,
        g.tgrelid AS _key,
@@ -104,6 +108,8 @@ SELECT g.tableoid AS _class,
        ) AND (g.tgparentid = 0 OR g.tgenabled <> u.tgenabled);
 
 -- Rules, except the one that makes a view a view.
+-- keys of pg_class
+-- only with pg_rewrite WHERE oid >= 16384
 SELECT r.tableoid AS _class,
        r.oid AS _oid,
        r.ev_class AS _key,
@@ -120,6 +126,8 @@ SELECT r.tableoid AS _class,
 ;
 
 -- Policies of row security.
+-- keys of pg_class
+-- only with pg_policy
 SELECT p.tableoid AS _class,
        p.oid AS _oid,
        p.polrelid AS _key,
@@ -153,6 +161,7 @@ SELECT s.tableoid AS _class,
   JOIN pg_namespace n ON n.oid = s.stxnamespace;
 
 -- Sequences; what they have counted to is data.
+-- keys of pg_sequence
 SELECT c.tableoid AS _class,
        c.oid AS _oid,
        c.oid AS _key,

@@ -1,4 +1,5 @@
 -- Functions and procedures; those that a range type brings with it are part of the type.
+-- keys of pg_proc
 SELECT p.tableoid AS _class,
        p.oid AS _oid,
        p.oid AS _key,
@@ -19,6 +20,8 @@ SELECT p.tableoid AS _class,
    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = p.tableoid
                       AND e.objid = p.oid AND e.deptype IN ('e', 'i'));
 
+-- keys of pg_proc
+-- only with pg_aggregate WHERE aggfnoid::oid >= 16384
 SELECT p.tableoid AS _class,
        p.oid AS _oid,
        p.oid AS _key,

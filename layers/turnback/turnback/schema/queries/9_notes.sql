@@ -13,6 +13,7 @@ SELECT e.classid, e.objid, e.objsubid, 'depends on extension ' || quote_ident(x.
  WHERE e.refclassid = 'pg_extension'::regclass AND e.deptype = 'x';
 
 -- Grants on what belongs to the server or to an extension, where they were changed.
+-- keys of pg_proc
 SELECT p.tableoid AS _class,
        p.oid AS _oid,
        p.oid AS _key,
@@ -30,6 +31,7 @@ SELECT p.tableoid AS _class,
    AND (p.oid < 16384 OR EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass
                                     AND e.objid = p.oid AND e.deptype = 'e'));
 
+-- keys of pg_class
 SELECT c.tableoid AS _class,
        c.oid AS _oid,
        c.oid AS _key,
@@ -52,6 +54,7 @@ SELECT c.tableoid AS _class,
    AND (c.oid < 16384 OR EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass
                                     AND e.objid = c.oid AND e.deptype = 'e'));
 
+-- keys of pg_class
 SELECT c.tableoid AS _class,
        c.oid AS _oid,
        a.attnum AS _sub,
@@ -80,6 +83,7 @@ SELECT c.tableoid AS _class,
  WHERE a.attacl IS DISTINCT FROM i.initprivs
    AND c.relnamespace <> 'information_schema'::regnamespace;
 
+-- keys of pg_namespace pg_type
 SELECT o.class AS _class, o.oid AS _oid, o.oid AS _key, o.name AS _object, o.owner AS _owner,
        array_to_string(o.acl, E'\n') AS _grants,
        array_to_string(coalesce(i.initprivs, o.usual), E'\n') AS _granted_by_default
