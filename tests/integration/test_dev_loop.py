@@ -171,6 +171,18 @@ def test_redo_stops_where_the_rollback_fails(run: Command, folder: Path) -> None
     assert answer.document["applied"] == []
 
 
+def test_redo_stops_where_the_rollback_has_dropped_more_than_its_migration(
+    run: Command, folder: Path
+) -> None:
+    (folder / "rollback/0003_rollback.sql").write_text("DROP TABLE t3, t2;\n")
+    answer = run("redo", "--yes", "--json")
+    assert answer.code == 6
+    assert answer.document["error"]["type"] == "VerificationFailed"
+    assert "table public.t2 of 0002" in answer.document["error"]["message"]
+    assert [row["version"] for row in answer.document["rolled_back"]] == ["0003"]
+    assert answer.document["applied"] == []
+
+
 @pytest.mark.parametrize("untouched", ["sql", "rollback"])
 def test_an_untouched_file_of_generate_is_not_applied(
     run: Command, folder: Path, untouched: str

@@ -22,16 +22,24 @@ from turnback.engine.session.events import EventKind, Listener, RunControl
 from turnback.engine.session.watch import Blocker
 from turnback.errors import MigrationFailed, RunCancelled
 from turnback.migrations.discovery import load_project
-from turnback.sql.locks import locks_of
+from turnback.sql.locks import first_lock, locks_of
+from turnback.sql.script import prepare
 from turnback.sql.statements import split
 
 from tests.conftest import ProjectFactory
 from tests.integration.test_engine import apply, engine_for, one_table, query
+from tests.unit.migrations import script
 
 SETUP = (
     "CREATE TABLE t1 (id int PRIMARY KEY, v int, CONSTRAINT positive CHECK (v > 0));\n"
     "CREATE TABLE part (id int, year int) PARTITION BY LIST (year);\n"
     "CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1);\n"
+    "CREATE TABLE base (id int PRIMARY KEY, v int);\n"
+    "CREATE SCHEMA app; CREATE TABLE app.t (id int REFERENCES base);\n"
+    "CREATE VIEW v1 AS SELECT v FROM base; CREATE VIEW v2 AS SELECT * FROM v1;\n"
+    "CREATE DOMAIN age AS int; CREATE TABLE people (a age, b int);\n"
+    "CREATE FUNCTION f(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT 1';\n"
+    "CREATE TABLE called (a int CHECK (f(a) = 1));\n"
 )
 PATIENT = {"lock_timeout_ms": 2000, "lock_retry_s": 30.0}
 
@@ -121,6 +129,12 @@ TAKEN = [
     ("DROP INDEX t1_v;", "SELECT * FROM t1"),
     ("CREATE TABLE c (id int REFERENCES t1);", "INSERT INTO t1 VALUES (7, 7)"),
     ("CREATE TABLE part_2 PARTITION OF part FOR VALUES IN (2);", "SELECT * FROM part"),
+    ("ALTER TABLE base DROP COLUMN v CASCADE;", "SELECT * FROM v2"),
+    ("DROP FUNCTION f CASCADE;", "SELECT * FROM called"),
+    ("DROP DOMAIN age CASCADE;", "SELECT * FROM people"),
+    ("ALTER TABLE base DROP CONSTRAINT base_pkey CASCADE;", "SELECT * FROM app.t"),
+    ("DROP SCHEMA app CASCADE;", "SELECT * FROM app.t"),
+    ("DO 'BEGIN ALTER TABLE people ADD c int; END';", "SELECT * FROM people"),
 ]
 
 
@@ -170,7 +184,11 @@ def test_a_table_that_somebody_always_reads_is_changed_between_two_readers(
 def test_a_block_waits_once_and_is_not_tried_again_before_its_blocker_has_gone(
     database: str, project_factory: ProjectFactory
 ) -> None:
-    block = "-- turnback: lock-timeout 1s\nDO 'BEGIN ALTER TABLE t1 ADD a int; END';\n"
+    # What it does before would be repeated by each attempt.
+    block = (
+        "-- turnback: lock-timeout 1s\n"
+        "DO 'BEGIN UPDATE part SET id = 1; EXECUTE ''ALTER TABLE t1 ADD a int''; END';\n"
+    )
     folder = project_factory(with_setup(block))
     apply_to(database, folder, 1)
     texts: list[str] = []
@@ -285,6 +303,55 @@ def test_a_rollback_lets_nobody_wait_behind_it_either(
         with engine_for(database, listener=let_go, **PATIENT) as engine:
             assert engine.run(engine.plan_down(load_project(folder), target="0001")).error is None
     assert [text.partition(";")[0] for text in texts] == ["waits for its lock on t1"]
+
+
+HALF_DONE = ("", "-- turnback: no-transaction\n")
+
+
+@pytest.mark.parametrize("header", HALF_DONE)
+def test_the_rollback_of_what_is_half_done_lets_nobody_wait_behind_it_either(
+    database: str, project_factory: ProjectFactory, header: str
+) -> None:
+    forward = "-- turnback: no-transaction\nALTER TABLE t1 ADD a int;\nSELECT 1 / 0;\n"
+    back = f"{header}DO 'BEGIN IF true THEN ALTER TABLE t1 DROP a; END IF; END';\n"
+    folder = project_factory(with_setup(forward) | {"rollback/0002_rollback.sql": back})
+    assert apply(database, folder, **PATIENT).error is not None
+    texts: list[str] = []
+    with session_with(database, "SELECT * FROM t1") as reader:
+
+        def let_go(event: Event) -> None:
+            if event.kind is EventKind.RETRYING:
+                texts.append(event.text)
+                reader.rollback()
+
+        with engine_for(database, listener=let_go, lock_timeout_ms=0, lock_retry_s=30) as engine:
+            assert engine.run(engine.plan_down(load_project(folder), target="0001")).error is None
+    # Without the timeout of an attempt it would have waited for the reader without end.
+    [text] = texts
+    assert text.startswith("did not get its lock") and "lock timeout" in text
+
+
+BLOCKS = [
+    ("BEGIN ALTER TABLE t1 ADD a int; END", True),
+    ("BEGIN IF to_regclass('x') IS NULL THEN CREATE TABLE x (); DROP TABLE t1; END IF; END", True),
+    ("DECLARE n int; BEGIN SELECT count(*) INTO n FROM pg_class; DROP TABLE t1; END", True),
+    ("BEGIN DROP TABLE t1; EXCEPTION WHEN undefined_table THEN NULL; END", True),
+    ("BEGIN DROP TABLE t1; EXCEPTION WHEN OTHERS THEN NULL; END", False),
+    ("BEGIN DROP TABLE t1; DROP TABLE part; END", False),
+    ("BEGIN UPDATE part SET id = 1; DROP TABLE t1; END", False),
+    ("BEGIN DROP TABLE t1; UPDATE part SET id = 1; END", False),
+    ("BEGIN PERFORM fill(); DROP TABLE t1; END", False),
+    ("BEGIN PERFORM 1 FROM t1; DROP TABLE t1; END", False),
+    ("BEGIN EXECUTE 'DROP TABLE t1'; END", False),
+]
+
+
+def test_a_block_climbs_where_it_does_nothing_but_wait_for_one_lock() -> None:
+    found = [
+        first_lock(prepare(script("sql/0001_a.sql", f"DO $$ {body} $$;"))) is not None
+        for body, _ in BLOCKS
+    ]
+    assert found == [climbs for _, climbs in BLOCKS]
 
 
 def test_a_blocker_whose_state_this_user_may_not_see_is_named_without_it() -> None:

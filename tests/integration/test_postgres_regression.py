@@ -16,6 +16,8 @@ from turnback.errors import InvalidMigration
 from turnback.local.programs import binaries, clean_environment
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project
+from turnback.rehearsal.proof import rehearse
+from turnback.rehearsal.shadow import Shadow
 from turnback.sql.check import check_migration
 from turnback.sql.destroys import Judge
 from turnback.sql.lint.linter import lint
@@ -27,7 +29,8 @@ from turnback.sql.statements import split
 from tests.conftest import ProjectFactory
 from tests.integration.command_line import turnback
 from tests.integration.regression_suite import files, slices, valid_statements
-from tests.unit.migrations import migration, project, script
+from tests.unit import migrations
+from tests.unit.migrations import migration, script
 
 pytestmark = pytest.mark.slow
 # They make much, and need little that the suite's own preparation makes.
@@ -41,6 +44,26 @@ RUN = """
     truncate updatable_views update uuid with xml
 """.split()  # noqa: SIM905
 COMPARED = 40
+# The longest of them that a rehearsal must go through: of more than a thousand statements.
+REHEARSED = ["alter_table", "foreign_key"]
+# Everything of a file in the end: its schemas and roles.
+BACK = """
+DO $$
+DECLARE it record;
+BEGIN
+    FOR it IN SELECT nspname FROM pg_namespace
+        WHERE nspname !~ '^pg_|^turnback$|^information_schema$'
+    LOOP
+        EXECUTE format('DROP SCHEMA %I CASCADE', it.nspname);
+    END LOOP;
+    FOR it IN SELECT rolname FROM pg_roles WHERE rolname ~ '^regress' LOOP
+        EXECUTE format('DROP OWNED BY %1$I; DROP ROLE %1$I', it.rolname);
+    END LOOP;
+END $$;
+CREATE SCHEMA public AUTHORIZATION pg_database_owner;
+GRANT USAGE ON SCHEMA public TO PUBLIC;
+COMMENT ON SCHEMA public IS 'standard public schema';
+"""
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +109,7 @@ def readers(text: str) -> None:
                 locks_by_statement(prepare(each))
             except InvalidMigration:
                 continue
-    for finding in lint(project(forward, back), server=14).findings:
+    for finding in lint(migrations.project(forward, back), server=14).findings:
         _ = finding.safer
     list(conflicts([forward, back], "public"))
     judge = Judge()
@@ -161,6 +184,17 @@ def throw_away(admin: psycopg.Connection, server: EmbeddedServer) -> Iterator[st
             admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
 
 
+def all_kept(statements: list[str], admin: psycopg.Connection, server: EmbeddedServer) -> list[str]:
+    """The statements that run where nothing else of their file does."""
+    before = list[str]()
+    # Without those that failed, sequences are elsewhere, and others may fail.
+    while statements != before:
+        before = statements
+        with throw_away(admin, server) as url:
+            statements = kept(before, url)
+    return statements
+
+
 def test_up_leaves_what_psql_leaves(
     suite: dict[str, list[str]],
     server: EmbeddedServer,
@@ -170,12 +204,7 @@ def test_up_leaves_what_psql_leaves(
     different = []
     compared = 0
     for name in RUN:
-        statements, before = suite[name], list[str]()
-        # Without those that failed, sequences are elsewhere, and others may fail.
-        while statements != before:
-            before = statements
-            with throw_away(admin, server) as url:
-                statements = kept(before, url)
+        statements = all_kept(suite[name], admin, server)
         if len(statements) < 10:
             continue
         text = ";\n".join(statements) + ";\n"
@@ -198,3 +227,25 @@ def test_up_leaves_what_psql_leaves(
         compared += 1
     assert different == []
     assert compared >= COMPARED
+
+
+@pytest.mark.parametrize("name", REHEARSED)
+def test_a_rehearsal_goes_through_a_file_of_a_thousand_statements(
+    name: str,
+    suite: dict[str, list[str]],
+    server: EmbeddedServer,
+    admin: psycopg.Connection,
+    project_factory: ProjectFactory,
+) -> None:
+    # A savepoint runs no deferred trigger, and a DROP in the same transaction fails before them.
+    checked = [text for one in suite[name] for text in (one, "SET CONSTRAINTS ALL IMMEDIATE")]
+    statements = all_kept(checked, admin, server)
+    assert len(statements) > 1000
+    folder = project_factory(
+        {"sql/0001_file.sql": ";\n".join(statements) + ";\n", "rollback/0001_rollback.sql": BACK}
+    )
+    project = load_project(folder)
+    shadow = Shadow(server.url())
+    [verdict] = rehearse(project, project.migrations, shadow, history_schema="turnback").migrations
+    assert (verdict.rollback, verdict.error) == ("exact", None)
+    assert len(verdict.statements) == len(statements)

@@ -30,6 +30,7 @@ from turnback.errors import (
     MigrationIncomplete,
     MigrationMissing,
     OutOfOrder,
+    TurnbackError,
 )
 from turnback.migrations.checksums import compare, record_sums
 from turnback.migrations.discovery import load_project
@@ -207,15 +208,9 @@ def down(
         if not changes:
             return _print_script(engine, plan, out) if as_script else _show(engine, plan, out)
         _confirm(f"Roll back {_names(plan)}", plan, yes, out)
-        from turnback.schema.earlier import lost_with_rollback, schema_now
-
-        before = None if plan.empty else schema_now(engine)
         began = time.monotonic()
-        report = _run(engine, plan, out)
+        report, lost_too = _run_down(engine, project, plan, out)
         code = _close(report, "rolled back", began, out)
-        if code or before is None:
-            return code
-        lost_too = lost_with_rollback(engine, project, before)
         return out.fail(lost_too) if lost_too else code
 
 
@@ -242,7 +237,8 @@ def redo(
     """Roll back the last migration, or the last N, and apply the same again.
 
     For a migration that you are still writing: its file may have been edited since it was applied.
-    Data in what it drops is lost. Nothing is applied if the rollback fails.
+    Data in what it drops is lost. Nothing is applied if the rollback fails, or if it has also
+    dropped what migrations before it have made: that is named, with exit code 6.
 
     It asks first; without a terminal, and with --json, --yes is required.
     """
@@ -257,12 +253,26 @@ def redo(
         _refuse_impossible_redo(engine, project, plan)
         _confirm(f"Roll back and apply again {_names(plan)}", plan, yes, out)
         began = time.monotonic()
-        report = _run(engine, plan, out)
-        if report.error or report.interruption or plan.empty:
-            return _close(report, "rolled back", began, out)
+        report, lost_too = _run_down(engine, project, plan, out)
+        if report.error or report.interruption or plan.empty or lost_too:
+            code = _close(report, "rolled back", began, out)
+            return out.fail(lost_too) if lost_too else code
         again = engine.plan_up(project, target=max((s.version for s in plan.steps), key=int))
         _record_sums(project, again, database_url)
         return _close(_run(engine, again, out), "applied again", began, out)
+
+
+def _run_down(
+    engine: Engine, project: Project, plan: Plan, out: Output
+) -> tuple[Report, TurnbackError | None]:
+    """Run a rollback; its report, and the error that names what it has dropped of others."""
+    from turnback.schema.earlier import lost_with_rollback, schema_now
+
+    before = None if plan.empty else schema_now(engine)
+    report = _run(engine, plan, out)
+    if before is None or report.error or report.interruption or report.running:
+        return report, None
+    return report, lost_with_rollback(engine, project, before)
 
 
 def _before_last(engine: Engine, project: Project, number: int | None) -> str:

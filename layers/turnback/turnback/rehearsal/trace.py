@@ -17,7 +17,7 @@ from turnback.engine.run import transaction
 from turnback.engine.run.failure import offset_in, point
 from turnback.engine.run.plan import Plan, Step
 from turnback.engine.session.message import Connection, ServerError, rows, send
-from turnback.engine.session.query import relation_oids
+from turnback.engine.session.query import object_oids
 from turnback.errors import TurnbackError
 from turnback.migrations.large import LARGE_BYTES
 from turnback.rehearsal.lock import KINDS, STRONG, Lock
@@ -281,7 +281,7 @@ def outside(connection: Connection, runnable: Runnable) -> list[StatementTrace]:
     for statement in runnable.statements or ():
         asked = locks_of(scope.qualified(statement))
         scope.after(statement, runnable.script.path)
-        oids = relation_oids(connection, [quoted(lock.parts) for lock in asked])
+        oids = object_oids(connection, [quoted(lock.parts) for lock in asked])
         locked = {
             (reached, STRONG[lock.level - SHARE_UPDATE])
             for lock, oid in zip(asked, oids, strict=True)

@@ -302,15 +302,8 @@ class _Script:
         plain = plain_drop(connection, statement)
         try:
             if plain or not runs_alone(self.step, statement):
-                end = f"\n;{OURSELVES} {lock} {self.session.recorder.kept(record)}"
-                rung = self._rung(number, "SET LOCAL")
-                try:
-                    sql = f"{rung}{plain or statement.sql}{end}"
-                    send(connection, sql, self.watch, statement.rows)
-                except ServerError as error:
-                    if error.position is not None:
-                        error.position -= len(rung)
-                    raise
+                end = f"{OURSELVES} {lock} {self.session.recorder.kept(record)}"
+                self._send_together(plain or statement.sql, end, statement, number)
             elif self._is_completed(statement, interrupted):
                 event = Event(
                     EventKind.RECOGNISED, self.step.version, self.step.name, text=statement.sql
@@ -353,7 +346,7 @@ class _Script:
                 if whole:
                     sql = plain or sql
                     end = f"{OURSELVES} {lock} {self.session.recorder.kept(record)}"
-                send(connection, f"{sql}\n;{end}", self.watch, statement.rows)
+                self._send_together(sql, end, statement, number)
             recorded = whole
 
         note = prepare_attempt(connection, statement, self.watch) if alone else None
@@ -368,6 +361,17 @@ class _Script:
             record = skipped
         if not recorded:
             send(connection, f"{OURSELVES} {record}")
+
+    def _send_together(self, sql: str, end: str, statement: Statement, number: int) -> None:
+        """Send a statement, or a part of it, and what belongs into its transaction."""
+        rung = self._rung(number, "SET LOCAL")
+        try:
+            sql = f"{rung}{sql}\n;{end}"
+            send(self.session.connection, sql, self.watch, statement.rows)
+        except ServerError as error:
+            if error.position is not None:
+                error.position -= len(rung)
+            raise
 
     def _locks(self, number: int) -> list[TableLock]:
         """The locks that a statement asks for, where they are known."""

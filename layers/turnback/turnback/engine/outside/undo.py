@@ -28,6 +28,7 @@ from turnback.engine.outside.decide import (
 from turnback.engine.outside.partitions import is_attached
 from turnback.engine.run import transaction
 from turnback.engine.run.failure import offset_in, point, require_plain_reading
+from turnback.engine.run.ladder import Attempt, Ladder
 from turnback.engine.run.plan import Step
 from turnback.engine.run.record import NOTE_BEGINNING
 from turnback.engine.run.session import Session
@@ -46,7 +47,13 @@ _PLANNED = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "SelectStmt"}
 _LONGEST_STATEMENT = 2000
 
 
-def run(session: Session, step: Step, half: HalfDone, watch: Watcher | None = None) -> int:
+def run(
+    session: Session,
+    step: Step,
+    half: HalfDone,
+    watch: Watcher | None = None,
+    ladder: Ladder | None = None,
+) -> int:
     """Run the rollback script of a half done migration, and return the milliseconds it took.
 
     Raises:
@@ -57,7 +64,8 @@ def run(session: Session, step: Step, half: HalfDone, watch: Watcher | None = No
     statements = step.runnable.statements
     if statements is None:
         # What cannot be parsed cannot be divided: all of it, or nothing.
-        return transaction.run(session, step, watch)
+        return transaction.run(session, step, watch, ladder)
+    attempt = Attempt(step, ladder)
     undo = Undo(session, step, half)
     try:
         undo.check_beforehand()
@@ -67,7 +75,8 @@ def run(session: Session, step: Step, half: HalfDone, watch: Watcher | None = No
             f"BEGIN; {transaction.settings(step, session.recorder)}{NOTE_BEGINNING}",
         )
         for number, statement in enumerate(statements, 1):
-            _run_in_savepoint(undo, statement, number, watch)
+            with attempt.around(session.connection, statement):
+                _run_in_savepoint(undo, statement, number, watch)
         return transaction.finish(session, step, undo.records_of_skipped())
     except (ServerError, TurnbackError) as error:
         if session.usable:

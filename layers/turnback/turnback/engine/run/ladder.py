@@ -9,15 +9,17 @@ before it.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from turnback.engine.run.plan import Step
-from turnback.engine.session.message import Connection, ServerError
+from turnback.engine.session.message import Connection, ServerError, send
 from turnback.engine.session.watch import ASK_EVERY_S, Blocker, blocked_text, blockers
 from turnback.sql.bulk import BulkStatements
 from turnback.sql.locks import TableLock, first_lock, locks_by_statement
+from turnback.sql.statements import Statement
 from turnback.sql.tree import joined
 
 LOWEST_MS = 10
@@ -143,6 +145,16 @@ class Attempt:
         after = ladder.top_ms if directive is None else directive
         self._before = f"SET LOCAL lock_timeout = {ladder.rung_ms}; "
         self._behind = f"\n; {self._first.timeout or f'SET LOCAL lock_timeout = {after}'}"
+
+    @contextlib.contextmanager
+    def around(self, connection: Connection, statement: Statement) -> Iterator[None]:
+        """Where statements are sent one by one, the timeout of the one that waits first."""
+        first = self._first is not None and self._first.statement is statement
+        if first:
+            send(connection, self._before)
+        yield
+        if first:
+            send(connection, self._behind)
 
     @property
     def text(self) -> str:

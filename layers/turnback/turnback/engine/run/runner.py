@@ -348,7 +348,7 @@ class Runner:
         if divides:
             return divided.run(self._session, step, self._watch, ladder)
         if step.half:
-            return undo.run(self._session, step, step.half, self._watch)
+            return undo.run(self._session, step, step.half, self._watch, ladder)
         return transaction.run(self._session, step, self._watch, ladder)
 
     def _check_detached(self, step: Step) -> None:

@@ -125,14 +125,19 @@ def relation_oid(connection: Connection, name: str) -> int | None:
     return found
 
 
-def relation_oids(connection: Connection, names: Sequence[str]) -> list[int | None]:
+def object_oids(
+    connection: Connection, names: Sequence[str], what: str = "class"
+) -> list[int | None]:
     """The oid of each relation, as the search_path says that the session began with.
+
+    Args:
+        what: ``class``, or ``type`` for types.
 
     Raises as ``query`` does.
     """
     sql = (
         "SET LOCAL search_path TO DEFAULT; "
-        "SELECT pg_catalog.to_regclass(name)::pg_catalog.oid "
+        f"SELECT pg_catalog.to_reg{what}(name)::pg_catalog.oid "
         "FROM pg_catalog.unnest(%(names)s::pg_catalog.text[]) WITH ORDINALITY AS n (name, place) "
         "ORDER BY place"
     )

@@ -9,17 +9,28 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 
 from turnback.engine.session.message import Connection, ServerError, Watcher, send
-from turnback.engine.session.query import load, query, relation_oids
+from turnback.engine.session.query import load, object_oids, query
 from turnback.errors import TurnbackError
-from turnback.sql.locks import TableLock
+from turnback.sql.locks import ACCESS_EXCLUSIVE, TableLock
 from turnback.sql.quoting import joined as quoted
 
 EVERY_S = 0.25
 # Who cancels waits so long at most; each look is a request to S3.
 ASK_EVERY_S = 1.0
+# What is dropped: the parser's words, and those of queries/cascade.sql; others are relations.
+_KINDS = {
+    "OBJECT_SCHEMA": "schema",
+    "OBJECT_EXTENSION": "extension",
+    "OBJECT_TYPE": "type",
+    "OBJECT_DOMAIN": "type",
+    "OBJECT_FUNCTION": "function",
+    "OBJECT_PROCEDURE": "function",
+    "OBJECT_ROUTINE": "function",
+    "OBJECT_AGGREGATE": "function",
+}
 
 
 class Detached(Exception):
@@ -121,17 +132,38 @@ def blockers(
 
     Raises as ``query`` does.
     """
-    names = [quoted(lock.parts) for lock in locks]
-    found = relation_oids(connection, names) if locks else []
-    known = [(oid, lock) for oid, lock in zip(found, locks, strict=True) if oid is not None]
+    named = [lock for lock in locks if lock.reach != "cascade"]
+    found = object_oids(connection, [quoted(lock.parts) for lock in named]) if named else []
+    known = [(oid, lock) for oid, lock in zip(found, named, strict=True) if oid is not None]
+    dropped = [lock for lock in locks if lock.reach == "cascade"]
+    cascade = _dropped_by_cascade(connection, dropped) if dropped else []
     params = {
         "pid": pid,
-        "oids": [oid for oid, _ in known],
-        "levels": [lock.level for _, lock in known],
-        "reach": [lock.reach for _, lock in known],
+        "oids": [*(oid for oid, _ in known), *cascade],
+        "levels": [*(lock.level for _, lock in known), *(ACCESS_EXCLUSIVE for _ in cascade)],
+        "reach": [*(lock.reach for _, lock in known), *("" for _ in cascade)],
         "transactions": list(transactions),
     }
     return query(connection, load("blockers"), class_row(Blocker), params)
+
+
+def _dropped_by_cascade(connection: Connection, dropped: Sequence[TableLock]) -> list[int]:
+    """The oids of the relations that are locked when these are dropped with CASCADE."""
+    kinds = [_KINDS.get(one.kind, "relation") for one in dropped]
+    names = [quoted(one.parts) for one in dropped]
+    relations = object_oids(connection, names)
+    types = object_oids(connection, names, "type") if "type" in kinds else relations
+    params = {
+        "kinds": kinds,
+        "oids": [
+            of_type if kind == "type" else relation
+            for kind, relation, of_type in zip(kinds, relations, types, strict=True)
+        ],
+        "schemas": [one.parts[-2] if len(one.parts) > 1 else "" for one in dropped],
+        "names": [one.parts[-1] for one in dropped],
+        "members": [one.member for one in dropped],
+    }
+    return query(connection, load("cascade"), scalar_row, params)
 
 
 def command_progress(connection: Connection, pid: int) -> CommandProgress | None:
