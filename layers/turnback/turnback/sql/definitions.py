@@ -66,6 +66,7 @@ def column_of(node: Node) -> Column:
     real = Type(_SAME.get(written.name, written.name), written.numbers, written.array)
     inner = {item["contype"]: item for item in inline_constraints(node)}
     not_null = written.name in SERIALS or bool(inner.keys() & _NOT_NULL)
+    expressions = [item for item in inner.values() if "raw_expr" in item]
     return Column(
         node["colname"],
         real,
@@ -74,7 +75,7 @@ def column_of(node: Node) -> Column:
         computed_from=tuple(column_refs(inner.get("CONSTR_GENERATED", {}).get("raw_expr"))),
         collation=dotted(node.get("collClause", {}).get("collname", ())),
         virtual=inner.get("CONSTR_GENERATED", {}).get("generated_kind") == "v",
-        needs=calls(list(inner.values())),
+        needs=calls(expressions) if expressions else frozenset(),
     )
 
 

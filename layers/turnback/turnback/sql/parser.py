@@ -35,7 +35,9 @@ class SqlSyntaxError(Exception):
         self.before = before
 
 
-class _Error(ctypes.Structure):
+class PgQueryError(ctypes.Structure):
+    """The library's own report of an error."""
+
     _fields_ = (
         ("message", ctypes.c_char_p),
         ("funcname", ctypes.c_char_p),
@@ -50,24 +52,29 @@ class _ParseResult(ctypes.Structure):
     _fields_ = (
         ("parse_tree", ctypes.c_char_p),
         ("stderr_buffer", ctypes.c_char_p),
-        ("error", ctypes.POINTER(_Error)),
+        ("error", ctypes.POINTER(PgQueryError)),
     )
 
 
-@cache
-def _library() -> ctypes.CDLL:
+def beside_library(name: str) -> Path:
+    """The path of a file that is installed with libpg_query."""
     spec = importlib.util.find_spec("postgast")
     if spec is None or spec.origin is None:
         raise ConfigurationError(
             "the SQL parser is not installed", hint="install it: pip install postgast"
         )
-    path = Path(spec.origin).with_name(_NAMES.get(sys.platform, "libpg_query.so"))
-    library = ctypes.CDLL(str(path))
-    library.pg_query_parse.argtypes = [ctypes.c_char_p]
-    library.pg_query_parse.restype = _ParseResult
-    library.pg_query_free_parse_result.argtypes = [_ParseResult]
-    library.pg_query_free_parse_result.restype = None
-    return library
+    return Path(spec.origin).with_name(name)
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """libpg_query."""
+    found = ctypes.CDLL(str(beside_library(_NAMES.get(sys.platform, "libpg_query.so"))))
+    found.pg_query_parse.argtypes = [ctypes.c_char_p]
+    found.pg_query_parse.restype = _ParseResult
+    found.pg_query_free_parse_result.argtypes = [_ParseResult]
+    found.pg_query_free_parse_result.restype = None
+    return found
 
 
 def parse_tree(sql: str) -> list[dict[str, Any]]:
@@ -79,8 +86,7 @@ def parse_tree(sql: str) -> list[dict[str, Any]]:
     Raises:
         SqlSyntaxError: with the offset in characters.
     """
-    library = _library()
-    result = library.pg_query_parse(sql.encode("utf-8"))
+    result = library().pg_query_parse(sql.encode("utf-8"))
     try:
         if result.error:
             error = result.error.contents
@@ -92,4 +98,4 @@ def parse_tree(sql: str) -> list[dict[str, Any]]:
         # Some 500 operands in a row, or 1,000 SELECTs of a UNION ALL: each is inside the next one.
         raise SqlSyntaxError("a statement is nested too deeply to be read", 0, "") from None
     finally:
-        library.pg_query_free_parse_result(result)
+        library().pg_query_free_parse_result(result)

@@ -201,9 +201,10 @@ def _create(schema: Schema, tree: Node, born: str, needs: frozenset[Named] = fro
         unlogged=tree["relation"].get("relpersistence") == "u",
     )
     elements = tree.get("tableElts", ())
-    for element in elements:
-        if column := element.get("ColumnDef"):
-            table = _with_column(table, column)
+    nodes = [element["ColumnDef"] for element in elements if "ColumnDef" in element]
+    table = replace(table, columns={node["colname"]: column_of(node) for node in nodes})
+    for node in nodes:
+        table = _with_constraints(table, node)
     for element in elements:
         if "Constraint" in element and (found := constraint_of(element["Constraint"], table)):
             table = table.with_constraint(found)
@@ -218,7 +219,11 @@ def _made(schema: Schema, relation: Node, if_not_exists: bool, born: str) -> Sch
 
 
 def _with_column(table: Table, node: Node) -> Table:
-    table = table.with_column(column_of(node))
+    return _with_constraints(table.with_column(column_of(node)), node)
+
+
+def _with_constraints(table: Table, node: Node) -> Table:
+    """With the constraints that are written with a column."""
     for inner in inline_constraints(node):
         if found := constraint_of(inner, table, node["colname"]):
             # A new column is empty, so its constraints need no second look.
@@ -449,10 +454,11 @@ def _reread(schema: Schema, change: Callable[[tuple[str, str]], tuple[str, str]]
         key: replace(view, reads=frozenset(map(change, view.reads)))
         for key, view in schema.views.items()
     }
-    for table in list(schema.tables.values()):
+    for table in schema.tables.values():
         if table.triggers or table.policies:
             triggers, policies = changed(table.triggers), changed(table.policies)
-            schema = schema.with_table(replace(table, triggers=triggers, policies=policies))
+            if (triggers, policies) != (table.triggers, table.policies):
+                schema = schema.with_table(replace(table, triggers=triggers, policies=policies))
     return replace(schema, views=views)
 
 

@@ -17,7 +17,10 @@ Node = dict[str, Any]
 
 def table_name(relation: Node) -> str:
     """``schema.table`` of a RangeVar, without ``public``."""
-    return joined([relation.get("schemaname", "public"), relation["relname"]])
+    name: str = relation["relname"]
+    if "schemaname" not in relation and "." not in name:
+        return name
+    return joined([relation.get("schemaname", "public"), name])
 
 
 def dotted(items: Iterable[Node]) -> str:

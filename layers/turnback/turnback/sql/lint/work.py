@@ -60,7 +60,7 @@ class SlowWork:
     constraint: Constraint | None = None
 
 
-def slow_work(step: LintStep, filled: Collection[str] = ()) -> Iterator[SlowWork]:
+def slow_work(step: LintStep, filled: Collection[str] = ()) -> list[SlowWork]:
     """What the statement does to every row of tables that were there before.
 
     Args:
@@ -69,9 +69,8 @@ def slow_work(step: LintStep, filled: Collection[str] = ()) -> Iterator[SlowWork
     # Several rules ask.
     if "slow" not in step.known:
         step.known["slow"] = list(_all(step))
-    for item in step.known["slow"]:
-        if step.in_use(item.table) or item.table in filled:
-            yield item
+    every: list[SlowWork] = step.known["slow"]
+    return [item for item in every if step.in_use(item.table) or item.table in filled]
 
 
 def filled_by(step: LintStep) -> str:
@@ -244,18 +243,18 @@ def _altered(step: LintStep) -> Iterator[SlowWork]:
     name = table_name(step.tree["relation"])
     table = step.table(name) or Table(name, "")
     # What a statement drops, it drops first, wherever it says so (manual, ALTER TABLE, Notes).
-    gone = {c["name"] for c in commands(step.tree) if c["subtype"] == "AT_DropConstraint"}
-    kept = tuple(item for item in table.constraints if item.name not in gone)
-    table = replace(table, constraints=kept)
+    every = commands(step.tree)
+    gone = {command["name"] for command in every if command["subtype"] == "AT_DropConstraint"}
+    if gone:
+        kept = tuple(item for item in table.constraints if item.name not in gone)
+        table = replace(table, constraints=kept)
     validated = {
-        command["name"]
-        for command in commands(step.tree)
-        if command["subtype"] == "AT_ValidateConstraint"
+        command["name"] for command in every if command["subtype"] == "AT_ValidateConstraint"
     }
-    added = {definition(command)[1].get("conname") for command in commands(step.tree)}
+    added = {definition(command)[1].get("conname") for command in every}
     # A check that an earlier subcommand of the same statement validates is of no help: PostgreSQL
     # reads the rows after all of them.
-    for command in commands(step.tree):
+    for command in every:
         kind, node = definition(command)
         match command["subtype"]:
             case "AT_SetNotNull" if not table.never_null(command["name"]):

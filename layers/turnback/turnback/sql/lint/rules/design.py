@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from turnback.sql.definitions import column_of, index_of
+from turnback.sql.definitions import index_of, type_of
 from turnback.sql.lint.model import Finding
 from turnback.sql.lint.rules.indexes import foreign_keys
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.writing import dotted_name, type_sql
 from turnback.sql.statements import json_value
 from turnback.sql.tables import TEMPORARY, Index, Schema, Table
-from turnback.sql.tree import Node, commands, dropped, strings, table_name, walk
+from turnback.sql.tree import Node, commands, dropped, strings, table_name
 
 # Their values are oids of this database: pg_upgrade refuses such columns (manual, pg_upgrade).
 _REG = {
@@ -34,13 +34,21 @@ def design_rules(found: Sequence[LintStep], last: Schema) -> Iterator[Finding]:
         last: the schema after the last script.
     """
     for number, step in enumerate(found):
-        yield from _types_differ(step, last)
-        yield from _no_primary_key(step, last)
-        yield from _reg_columns(step)
-        yield from _index_gap(step, found[number + 1 :])
-        yield from _triggers_off(step, found[number + 1 :])
-        if step.kind == "AlterSystemStmt":
-            yield _server_setting(step)
+        match step.kind:
+            case "CreateStmt":
+                yield from _types_differ(step, last)
+                yield from _no_primary_key(step, last)
+                yield from _reg_columns(step)
+            case "AlterTableStmt":
+                yield from _types_differ(step, last)
+                yield from _reg_columns(step)
+                yield from _triggers_off(step, found[number + 1 :])
+            case "DropStmt":
+                yield from _index_gap(step, found[number + 1 :])
+            case "VariableSetStmt":
+                yield from _replica_role(step)
+            case "AlterSystemStmt":
+                yield _server_setting(step)
 
 
 def _types_differ(step: LintStep, last: Schema) -> Iterator[Finding]:
@@ -71,7 +79,7 @@ def _primary(table: Table) -> list[str]:
 
 
 def _no_primary_key(step: LintStep, last: Schema) -> Iterator[Finding]:
-    if step.kind != "CreateStmt" or {"inhRelations", "ofTypename"} & step.tree.keys():
+    if {"inhRelations", "ofTypename"} & step.tree.keys():
         return
     table = table_name(step.tree["relation"])
     known = last.find(table)
@@ -90,15 +98,12 @@ def _no_primary_key(step: LintStep, last: Schema) -> Iterator[Finding]:
 
 
 def _reg_columns(step: LintStep) -> Iterator[Finding]:
-    if step.kind not in ("CreateStmt", "AlterTableStmt"):
-        return
-    for kind, node in walk(step.tree):
-        if kind != "ColumnDef" or "colname" not in node:
-            continue
-        if column_of(node).type.name in _REG:
+    for node in _columns(step):
+        type_ = type_of(node["typeName"]).name if "typeName" in node else ""
+        if type_ in _REG:
             yield step.finding(
                 "TB603",
-                f"{node['colname']} is of the type {column_of(node).type.name}.",
+                f"{node['colname']} is of the type {type_}.",
                 why="Its values are numbers of this one database, and pg_upgrade refuses to "
                 "upgrade a cluster with such a column (manual, pg_upgrade). text keeps the name.",
                 safer=f"-- {node['colname']} text",
@@ -106,8 +111,16 @@ def _reg_columns(step: LintStep) -> Iterator[Finding]:
             )
 
 
+def _columns(step: LintStep) -> Iterator[Node]:
+    """The columns that a statement makes."""
+    nodes = [*step.tree.get("tableElts", ()), *(c.get("def", {}) for c in commands(step.tree))]
+    for node in nodes:
+        if column := node.get("ColumnDef"):
+            yield column
+
+
 def _index_gap(step: LintStep, later: Sequence[LintStep]) -> Iterator[Finding]:
-    if step.kind != "DropStmt" or step.tree["removeType"] != "OBJECT_INDEX":
+    if step.tree["removeType"] != "OBJECT_INDEX":
         return
     for item in dropped(step.tree):
         plain = item.name.rpartition(".")[2]
@@ -140,25 +153,28 @@ _OFF = {
 }
 
 
-def _triggers_off(step: LintStep, later: Sequence[LintStep]) -> Iterator[Finding]:
-    why = (
-        "Rows are written meanwhile that no foreign key and no trigger has seen, and nothing "
-        "looks at them again: the database keeps what its own rules forbid."
-    )
-    if step.kind == "VariableSetStmt" and step.tree.get("name") == "session_replication_role":
+_OFF_WHY = (
+    "Rows are written meanwhile that no foreign key and no trigger has seen, and nothing looks at "
+    "them again: the database keeps what its own rules forbid."
+)
+
+
+def _replica_role(step: LintStep) -> Iterator[Finding]:
+    if step.tree.get("name") == "session_replication_role":
         values = [json_value(item) for item in step.tree.get("args", ())]
         if values == ["replica"]:
             said = "session_replication_role switches triggers and foreign keys off."
-            yield step.finding("TB605", said, why=why)
-    if step.kind != "AlterTableStmt":
-        return
+            yield step.finding("TB605", said, why=_OFF_WHY)
+
+
+def _triggers_off(step: LintStep, later: Sequence[LintStep]) -> Iterator[Finding]:
     table = table_name(step.tree["relation"])
     for command in commands(step.tree) if step.in_use(table) else ():
         wanted = _OFF.get(command["subtype"])
         if wanted and not any(_enables(other, table, wanted, command) for other in later):
             shown = command.get("name", "all triggers")
             yield step.finding(
-                "TB605", f"{shown} of {table} is switched off, and stays so.", why=why
+                "TB605", f"{shown} of {table} is switched off, and stays so.", why=_OFF_WHY
             )
 
 

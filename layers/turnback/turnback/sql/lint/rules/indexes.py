@@ -95,10 +95,18 @@ def foreign_keys_without_index(step: LintStep, last: Schema) -> Iterator[Finding
         )
 
 
-def foreign_keys(step: LintStep) -> Iterator[tuple[Node, Table, Constraint]]:
+def foreign_keys(step: LintStep) -> list[tuple[Node, Table, Constraint]]:
     """The foreign keys that a statement adds: the parser's node, the table and the key."""
     if step.kind not in ("CreateStmt", "AlterTableStmt"):
-        return
+        return []
+    # Several rules ask.
+    if "foreign_keys" not in step.known:
+        step.known["foreign_keys"] = list(_foreign_keys(step))
+    found: list[tuple[Node, Table, Constraint]] = step.known["foreign_keys"]
+    return found
+
+
+def _foreign_keys(step: LintStep) -> Iterator[tuple[Node, Table, Constraint]]:
     table = Table(table_name(step.tree["relation"]), "")
     elements = list(step.tree.get("tableElts", ()))
     for command in commands(step.tree) if step.kind == "AlterTableStmt" else ():

@@ -13,8 +13,8 @@ from turnback.sql.tokens import tokens
 # NAMEDATALEN - 1 (manual, 4.1.1).
 _LONGEST_BYTES = 63
 # Where a name may have more: in ASCII, and where a letter has up to four bytes.
-_LONG = re.compile(r'[\w$]{64}|"[^"]{60}')
-_LONGER = re.compile(r'[\w$]{16}|"[^"]{15}')
+_LONG = re.compile(r'\b[\w$]{64}|"[^"]{60}')
+_LONGER = re.compile(r'\b[\w$]{16}|"[^"]{15}')
 
 
 def name_rules(step: LintStep) -> Iterator[Finding]:

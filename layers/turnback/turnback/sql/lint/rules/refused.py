@@ -118,12 +118,14 @@ def _refused(step: LintStep) -> Refusals:
 
 
 def _twice(step: LintStep) -> Refusals:
-    lists = [
-        (node.get(field, ()), "ResTarget")
-        for kind, node in [(step.kind, step.tree), *walk(step.tree)]
-        for field in _LISTS.get(kind, ())
-    ]
-    if step.kind == "CreateStmt":
+    lists = []
+    if step.kind in _WITH_LISTS:
+        lists = [
+            (node.get(field, ()), "ResTarget")
+            for kind, node in [(step.kind, step.tree), *walk(step.tree)]
+            for field in _LISTS.get(kind, ())
+        ]
+    elif step.kind == "CreateStmt":
         lists.append((step.tree.get("tableElts", ()), "ColumnDef"))
     for items, kind in lists:
         if name := _repeated(items, kind):
@@ -140,6 +142,11 @@ _LISTS = {
     "UpdateStmt": ("targetList",),
     "onConflictClause": ("targetList",),
     "MergeWhenClause": ("targetList",),
+}
+# The statements that have such nodes, themselves or below.
+_WITH_LISTS = {
+    *("InsertStmt", "UpdateStmt", "MergeStmt", "DeleteStmt", "SelectStmt", "ExplainStmt"),
+    *("PrepareStmt", "CopyStmt", "RuleStmt", "CreateFunctionStmt"),
 }
 
 

@@ -43,10 +43,11 @@ def transaction_rules(found: Sequence[LintStep]) -> Iterator[Finding]:
     if not found:
         return
     if found[0].context.in_transaction:
-        yield from _strong_after_slow(found)
-        yield from _slow_under_strong(found)
         yield from _enum_values(found)
-        yield from _keys_of_filled(found)
+        if any(map(slow_work, found)):
+            yield from _strong_after_slow(found)
+            yield from _slow_under_strong(found)
+            yield from _keys_of_filled(found)
     else:
         yield from _mixed(found)
 
@@ -55,7 +56,7 @@ def _strong_after_slow(found: Sequence[LintStep]) -> Iterator[Finding]:
     slow: tuple[LintStep, SlowWork] | None = None
     held: dict[str, int] = {}
     for step in found:
-        locked, own = locks(step), list(slow_work(step))
+        locked, own = locks(step), slow_work(step)
         found_elsewhere = any(item.kind in _FOUND_ELSEWHERE for item in own)
         if slow and not found_elsewhere:
             for table, level in locked.items():
@@ -202,7 +203,7 @@ def _enum_values(found: Sequence[LintStep]) -> Iterator[Finding]:
 
 def _used(step: LintStep, values: Mapping[str, tuple[LintStep, str]]) -> list[str]:
     """Of the values that were added, those that the statement says to a column of their enum."""
-    found = used_values(step.statement, values)
+    found = used_values(step.statement, values) if values else ()
     return sorted(value for value in found if not _of_another_type(step, value, values[value][1]))
 
 
