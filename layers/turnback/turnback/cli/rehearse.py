@@ -35,7 +35,8 @@ from turnback.recovery.endpoint import Endpoint
 from turnback.rehearsal import proof
 from turnback.rehearsal.copy import Copies, Target, look_at, refuse_outside
 from turnback.rehearsal.impact import Size, human_bytes, sizes
-from turnback.rehearsal.shadow import Shadow, refuse_full_disk
+from turnback.rehearsal.shadow import Shadow
+from turnback.rehearsal.stored import Chosen
 from turnback.rehearsal.surroundings import Surroundings, read_surroundings
 from turnback.rehearsal.verdict import Rehearsed
 from turnback.runs import checklist as answers
@@ -44,6 +45,12 @@ from turnback.settings.project import FILE
 from turnback.wording import listed
 
 _ANSWER_COLORS = {"yes": "green", "no": "red", "unknown": "yellow"}
+_no_stored_state = click.option(
+    "--no-stored-state",
+    "anew",
+    is_flag=True,
+    help="Apply every migration before the chosen ones again, and store nothing.",
+)
 
 
 @click.command(epilog="Example: turnback rehearse --all")
@@ -58,6 +65,7 @@ _ANSWER_COLORS = {"yes": "green", "no": "red", "unknown": "yellow"}
     help="An empty shadow database, or a copy of the target beside it, with its rows.",
 )
 @opt.shadow_url
+@_no_stored_state
 @opt.database
 @opt.directory
 @format_option
@@ -70,6 +78,7 @@ def rehearse(
     everything: bool,
     place: str,
     shadow_url: str | None,
+    anew: bool,
     database_url: str | None,
     history_schema: str,
     directory: Path,
@@ -112,7 +121,8 @@ def rehearse(
         return 0
     began = time.monotonic()
     reach = partial(open_engine, database_url, directory, history_schema, out)
-    with _ground(place, shadow_url, database_url, project, chosen, reach, out) as shadow:
+    rehearsed = Chosen(project, chosen, history_schema)
+    with _ground(place, shadow_url, database_url, rehearsed, reach, out, anew=anew) as shadow:
         shown = Progress(out, began)
         result = proof.rehearse(
             project,
@@ -166,18 +176,18 @@ def _surroundings(project: Project, engine: Engine, url: str) -> Surroundings:
     )
 
 
-def _to_copy(project: Project, chosen: Sequence[Migration], engine: Engine, url: str) -> Target:
+def _to_copy(chosen: Chosen, engine: Engine, url: str) -> Target:
     """The target as it is copied; refuses what cannot be rehearsed on a copy."""
-    pending = _pending(project, engine)
+    pending = _pending(chosen.project, engine)
     waiting = {migration.version for migration in pending}
-    for migration in chosen:
+    for migration in chosen.migrations:
         if migration.version not in waiting:
             raise ConfigurationError(
                 f"{migration.version} is applied to the target, and so to a copy of it",
                 hint="--on copy rehearses what is pending; leave it out for the others",
             )
-    refuse_outside(one for one in pending if one.number <= chosen[-1].number)
-    applied = {one.version for one in project.migrations} - waiting
+    refuse_outside(one for one in pending if one.number <= chosen.migrations[-1].number)
+    applied = {one.version for one in chosen.project.migrations} - waiting
     target = look_at(engine.connection, url, applied)
     target.refuse_if_too_large()
     return target
@@ -201,24 +211,25 @@ def _ground(
     place: str,
     shadow_url: str | None,
     database_url: str | None,
-    project: Project,
-    chosen: Sequence[Migration],
+    chosen: Chosen,
     reach: Callable[[], AbstractContextManager[Engine]],
     out: Output,
+    *,
+    anew: bool,
 ) -> Iterator[Shadow]:
     """What is rehearsed on: copies of the target, or a shadow with what it has of the target."""
     surroundings = None
     if database_url and place == "copy":
         with reach() as engine:
-            target = _to_copy(project, chosen, engine, database_url)
+            target = _to_copy(chosen, engine, database_url)
             settings = read_surroundings(engine.connection, (), lambda _: "")
         with _copies(target, settings, out) as copies:
             yield copies
         return
     if database_url:
         with reach() as engine:
-            surroundings = _surroundings(project, engine, database_url)
-    with _shadow(shadow_url, project, surroundings, out) as shadow:
+            surroundings = _surroundings(chosen.project, engine, database_url)
+    with _shadow(shadow_url, chosen, surroundings, out, anew=anew) as shadow:
         yield shadow
 
 
@@ -245,7 +256,12 @@ def _copies(target: Target, settings: Surroundings, out: Output) -> Iterator[Cop
 
 @contextlib.contextmanager
 def _shadow(
-    url: str | None, project: Project, surroundings: Surroundings | None, out: Output
+    url: str | None,
+    chosen: Chosen,
+    surroundings: Surroundings | None,
+    out: Output,
+    *,
+    anew: bool,
 ) -> Iterator[Shadow]:
     """The shadow on the server of this address; without one, on a throw-away server."""
     if url:
@@ -254,30 +270,9 @@ def _shadow(
         yield shadow
         return
     # Not on Windows, and not needed with a server of the user's own.
-    from turnback.local.contrib import fetch_contrib
-    from turnback.local.scratch import POSTGRES, scratch
-    from turnback.local.server import EmbeddedServer
-    from turnback.rehearsal.containment import contained
-    from turnback.rehearsal.rights import AUTHENTICATION
+    from turnback.local.shadow import throw_away
 
-    texts = (one.code_head for one in scripts_of(project))
-    wanted = set(surroundings.extensions if surroundings else ())
-    if "pgcrypto" in wanted or any("pgcrypto" in text for text in texts):
-        try:
-            fetch_contrib(out.note)
-        except ConfigurationError as error:
-            out.warn(f"{error.message}. The shadow database has a stand-in for it.")
-    refuse_full_disk(project)
-    with (
-        scratch("shadow") as folder,
-        contained(),
-        EmbeddedServer.start(
-            folder / POSTGRES, fast=True, authentication=AUTHENTICATION, say=out.note
-        ) as server,
-    ):
-        out.note("The shadow database is on a throw-away embedded Postgres.")
-        shadow = Shadow.on_throw_away(server.url())
-        shadow.surroundings = surroundings
+    with throw_away(chosen, surroundings, store=not anew, note=out.note, warn=out.warn) as shadow:
         yield shadow
 
 
@@ -285,6 +280,7 @@ def _shadow(
 @click.argument("artifact", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @opt.environment_options
 @opt.shadow_url
+@_no_stored_state
 @opt.database
 @opt.as_json
 @reported
@@ -292,6 +288,7 @@ def checklist(
     *,
     artifact: Path,
     shadow_url: str | None,
+    anew: bool,
     database_url: str | None,
     history_schema: str,
     out: Output,
@@ -314,7 +311,8 @@ def checklist(
         out.document |= {"status": "nothing_to_do", "checklist": []}
         out.result(f"Nothing of release {opened.release} is pending.")
         return 0
-    with _shadow(shadow_url, project, surroundings, out) as shadow:
+    rehearsed = Chosen(project, chosen, history_schema)
+    with _shadow(shadow_url, rehearsed, surroundings, out, anew=anew) as shadow:
         result = proof.rehearse(project, chosen, shadow, history_schema=history_schema)
     rehearsal = RehearsalRecord.from_state(result.to_dict())
     known = answers.Evidence(opened.source, answers.undocumented(chosen), rehearsal)

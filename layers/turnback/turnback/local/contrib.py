@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from turnback.errors import ConfigurationError
+from turnback.local.cache import cache_folder
 
 REQUIREMENTS = Path(__file__).with_name("contrib.txt")
 # Any that the wheel is for: nothing of it runs in Python.
@@ -85,13 +86,8 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def _place() -> Path:
-    try:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:
-        # A user without a name, as in some containers.
-        home = Path(tempfile.gettempdir())
     pinned = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
-    return home / "turnback" / f"contrib-{pinned}"
+    return cache_folder() / f"contrib-{pinned}"
 
 
 def _install(folder: Path) -> None:

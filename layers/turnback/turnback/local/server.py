@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -60,6 +60,7 @@ class EmbeddedServer:
         self.socket_dir = running.socket_dir
         self._tcp = tcp
         self._fast = fast
+        self._authentication: str | None = None
         self._process = process
 
     @classmethod
@@ -102,7 +103,9 @@ class EmbeddedServer:
             if running is None:
                 try:
                     more = _hba_file(data_dir, authentication) if authentication else {}
-                    return cls._spawn(data_dir, account, more, tcp=tcp, fast=fast)
+                    found = cls._spawn(data_dir, account, more, tcp=tcp, fast=fast)
+                    found._authentication = authentication
+                    return found
                 except _InUse:
                     running = None
             # A server that is stopping, or that a killed command left starting.
@@ -183,7 +186,24 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """Stop the server and wait for it; does nothing if it has stopped already."""
-        how = signal.SIGQUIT if self._fast else signal.SIGINT
+        self._stop(signal.SIGQUIT if self._fast else signal.SIGINT)
+
+    @contextlib.contextmanager
+    def at_rest(self) -> Iterator[Path]:
+        """Stop it in order for the block, which gets its data directory, and start it again.
+
+        Its address may be another one then.
+        """
+        self._stop(signal.SIGINT)
+        try:
+            yield self.data_dir
+        finally:
+            again = type(self).start(
+                self.data_dir, tcp=self._tcp, fast=self._fast, authentication=self._authentication
+            )
+            vars(self).update(vars(again))
+
+    def _stop(self, how: signal.Signals) -> None:
         if self._process:
             self._process.send_signal(how)
             try:
@@ -278,6 +298,8 @@ UNSAFE = {
     "full_page_writes": "off",
     "max_locks_per_transaction": "1024",
     "autovacuum": "off",
+    # What is recycled would only make a copy of the data directory larger.
+    "wal_recycle": "off",
 }
 
 

@@ -21,7 +21,7 @@ from turnback.migrations.model import Migration, Project
 from turnback.rehearsal.extensions import stand_ins
 from turnback.rehearsal.rights import APPLICATION, LIMITS, Superuser, is_repeated
 from turnback.rehearsal.rows import NOTE_WRITTEN, FollowedRows, written
-from turnback.rehearsal.shadow import Shadow
+from turnback.rehearsal.shadow import Parked, Shadow
 from turnback.rehearsal.shadow_sql import run_shadow_sql
 from turnback.rehearsal.trace import StatementTrace, apply_traced, by_statement, run
 from turnback.rehearsal.trial import State, Trials
@@ -62,6 +62,8 @@ class ShadowDatabase:
         self._shadow = shadow
         self._history_schema = history_schema
         self._listener = listener
+        # The versions that the shadow database was parked with.
+        self._parked: tuple[str, ...] = ()
         self.began = datetime.now(UTC)
         self._left_out: set[str] = set()
         self.not_compared: set[str] = set()
@@ -96,8 +98,11 @@ class ShadowDatabase:
 
     def _open(self) -> None:
         self._stack.close()
+        parked = self._shadow.parked
         url = self._stack.enter_context(self._shadow.database(self._scripts))
-        if (script := self._project.shadow) and not self._shadow.is_copy:
+        if parked:
+            self._parked, self.began = parked.versions, parked.began
+        elif (script := self._project.shadow) and not self._shadow.is_copy:
             with connect(url, application_name=APPLICATION, options=_OPTIONS) as session:
                 run_shadow_sql(session, script, self.superuser)
         engine = Engine(
@@ -184,6 +189,14 @@ class ShadowDatabase:
         """The migrations from one to another, both included."""
         return [m for m in self.waiting if first.number <= m.number <= last.number]
 
+    def build(self, migrations: Iterable[Migration]) -> None:
+        """Apply those of the first migrations that the database was not parked with.
+
+        Raises:
+            MigrationFailed: one does not run.
+        """
+        self.replay([one for one in migrations if one.version not in self._parked])
+
     def replay(self, migrations: Sequence[Migration]) -> None:
         """Apply migrations that are not judged.
 
@@ -204,6 +217,10 @@ class ShadowDatabase:
 
     def _run_alone(self, steps: Iterable[Step]) -> TurnbackError | None:
         return next(filter(None, map(self._run, steps)), None)
+
+    def park(self, applied: Iterable[Migration]) -> Parked:
+        """Keep the shadow database, with these migrations, for the next who opens one."""
+        return self._shadow.park((migration.version for migration in applied), self.began)
 
     def recreate_at(self, migration: Migration) -> State:
         """Make a new shadow database at this version, and read its state.

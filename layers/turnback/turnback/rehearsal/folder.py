@@ -9,9 +9,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from turnback.errors import ConfigurationError
 
 
 @contextlib.contextmanager
@@ -29,6 +32,19 @@ def locked_folder(prefix: str, remove: Callable[[Path], None]) -> Iterator[Path]
     finally:
         remove(folder)
         os.close(lock)
+
+
+def refuse_others(folder: Path) -> None:
+    """Refuse a folder that is somebody else's, or that others can write to.
+
+    Raises:
+        ConfigurationError: names it.
+    """
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise ConfigurationError(
+            f"others can write to {folder}", hint="remove it, or set TMPDIR to another folder"
+        )
 
 
 def _new(prefix: str) -> tuple[Path, int]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -19,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from turnback.engine.session.message import Connection, ServerError, rows, send
-from turnback.errors import ConfigurationError
 from turnback.sql.quoting import identifier, literal
 
 _NAME = r'"(?:[^"]|"")+"|[\w$]+'
@@ -243,11 +241,10 @@ def _file(database: str) -> Path:
         folder = Path(tempfile.gettempdir()) / "turnback-shadows"
         folder.mkdir(exist_ok=True)
         return folder / f"{database}.json"
+    # Not on Windows.
+    from turnback.rehearsal.folder import refuse_others
+
     folder = Path(tempfile.gettempdir()) / f"turnback-shadows-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
-        raise ConfigurationError(
-            f"others can write to {folder}", hint="remove it, or set TMPDIR to another folder"
-        )
+    refuse_others(folder)
     return folder / f"{database}.json"

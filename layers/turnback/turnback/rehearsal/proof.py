@@ -53,11 +53,11 @@ def rehearse(
     for conflict in conflicts(chosen, history_schema):
         raise conflict
     shadow_sql = project.shadow.checksum if project.shadow and not shadow.is_copy else None
-    result = Rehearsed(shadow_sql=shadow_sql)
+    result = Rehearsed(shadow_sql=shadow_sql, stored_state=shadow.stored)
     database = ShadowDatabase(project, shadow, history_schema, progress)
     judge = Judge()
     with database:
-        database.replay([m for m in database.waiting if chosen and m.number < chosen[0].number])
+        database.build([m for m in database.waiting if chosen and m.number < chosen[0].number])
         start = database.state() if chosen else None
         before = start
         wanted = {migration.number for migration in chosen}

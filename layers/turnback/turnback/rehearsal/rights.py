@@ -59,15 +59,27 @@ _ROLES = (
 )
 # The first superuser of a server cannot lose that right, so another role gets its name: scripts
 # made by pg_dump give everything to ``postgres``.
+_FIRST, _LIMITED = "turnback_bootstrap", "turnback_limited"
 _LIMIT = f"""
-ALTER ROLE {ROLE} RENAME TO turnback_bootstrap;
+ALTER ROLE {ROLE} RENAME TO {_FIRST};
 CREATE ROLE {ROLE} LOGIN CREATEDB CREATEROLE REPLICATION BYPASSRLS;
 ALTER ROLE {ROLE} SET createrole_self_grant = 'set, inherit';
 GRANT {_ROLES} TO {ROLE} WITH ADMIN OPTION;
 GRANT SET ON PARAMETER {_SETTINGS} TO {ROLE};
 """
+# A server that is started again is entered as it was at first. What the migrations have set for
+# their role does not apply to who enters then.
+_RESTORE = f"""
+ALTER ROLE {ROLE} RENAME TO {_LIMITED};
+ALTER ROLE {_FIRST} RENAME TO {ROLE};
+ALTER ROLE {ADMIN} PASSWORD NULL;
+"""
+_LIMIT_AGAIN = f"""
+ALTER ROLE {ROLE} RENAME TO {_FIRST};
+ALTER ROLE {_LIMITED} RENAME TO {ROLE};
+"""
 _FUNCTION = f"""
-CREATE FUNCTION pg_catalog.turnback_superuser() RETURNS void LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION pg_catalog.turnback_superuser() RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
     IF NOT EXISTS (
@@ -85,24 +97,35 @@ _BEFORE = "SELECT pg_catalog.turnback_superuser(); SET LOCAL event_triggers = of
 _AFTER = f"; SET LOCAL event_triggers = on; ALTER ROLE {ROLE} NOSUPERUSER"
 
 
-def limit_rights(server: str) -> str:
+def limit_rights(server: str, *, again: bool = False) -> str:
     """Make ``postgres`` of a throw-away server a role that is no superuser.
 
     Args:
         server: its address as ``postgres``, the first superuser. It must know no other role, and
             let nobody in but by ``AUTHENTICATION``.
+        again: whether the rights on it were limited, and restored by ``restore_rights``.
 
     Returns:
         The address of a superuser, with its password.
     """
     password = secrets.token_hex(24)
-    create = f"CREATE ROLE {ADMIN} SUPERUSER LOGIN PASSWORD {literal(password)}"
+    make = "ALTER" if again else "CREATE"
+    sql = f"{make} ROLE {ADMIN} SUPERUSER LOGIN PASSWORD {literal(password)}"
     with connect_for_own(server, application_name=APPLICATION) as session:
-        send(session, f"SET scram_iterations = 1; {create}")
+        send(session, f"SET scram_iterations = 1; {sql}")
     admin = conninfo.make_conninfo(server, user=ADMIN, password=password)
     with connect_for_own(admin, application_name=APPLICATION) as session:
-        send(session, _LIMIT)
+        send(session, _LIMIT_AGAIN if again else _LIMIT)
     return admin
+
+
+def restore_rights(admin: Connection) -> None:
+    """Make ``postgres`` the first superuser again, before the server is stopped.
+
+    Args:
+        admin: a session of the superuser; none can be begun after it.
+    """
+    send(admin, _RESTORE)
 
 
 def is_repeated(statement: Statement) -> bool:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator
-from typing import Self
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 from psycopg import conninfo
 
@@ -17,7 +21,7 @@ from turnback.errors import DatabaseRefused, OutOfSpace
 from turnback.migrations.checksums import scripts_of
 from turnback.migrations.model import Project
 from turnback.rehearsal.outside import Outside
-from turnback.rehearsal.rights import APPLICATION, ROLE, Superuser, limit_rights
+from turnback.rehearsal.rights import APPLICATION, ROLE, Superuser, limit_rights, restore_rights
 from turnback.rehearsal.surroundings import Surroundings, arrange
 from turnback.sql.quoting import identifier, literal
 
@@ -25,6 +29,63 @@ PREFIX = "turnback_shadow_"
 _IN_USE = "55006"
 # A server with one shadow database and its log. Rows take about as much again as in their script.
 _EMPTY_BYTES = 120 * 2**20
+# What works by itself as soon as a server starts, or waits for somebody to go on.
+_BY_ITSELF = """
+SELECT 1 FROM pg_catalog.pg_subscription UNION ALL SELECT 1 FROM pg_catalog.pg_prepared_xacts
+"""
+
+
+class ThrowAway(Protocol):
+    """A server that nobody else uses."""
+
+    def url(self) -> str:
+        """Its address as ``postgres``."""
+
+    def at_rest(self) -> AbstractContextManager[Path]:
+        """Stop it in order for the block, which gets its data directory, and start it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A shadow database that nobody uses, for the next one who needs one.
+
+    Attributes:
+        database: its name.
+        versions: the migrations that are applied there.
+        began: when they began.
+        created: what the scripts create outside of it by name; see Outside.
+        before: what existed outside of it before it was made.
+        missing: what of the target it could not get, and why.
+    """
+
+    database: str
+    versions: tuple[str, ...]
+    began: datetime
+    created: tuple[tuple[str, ...], ...]
+    before: tuple[tuple[str, ...], ...]
+    missing: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "database": self.database,
+            "versions": self.versions,
+            "began": self.began.isoformat(),
+            "created": self.created,
+            "before": self.before,
+            "missing": self.missing,
+        }
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Parked:
+        """Of the document that to_dict has made."""
+        return cls(
+            found["database"],
+            tuple(found["versions"]),
+            datetime.fromisoformat(found["began"]),
+            tuple(map(tuple, found["created"])),
+            tuple(map(tuple, found["before"])),
+            tuple(found["missing"]),
+        )
 
 
 class Shadow:
@@ -42,6 +103,8 @@ class Shadow:
         missing: what of the target the database could not get, and why.
         superuser: repeats what the role of the migrations may not run, in the database that is
             made now; None where the role is the one of the address.
+        parked: what database() takes up in place of a new and empty one; it then becomes None.
+        stored: the version and the time of the stored state that it begins with.
     """
 
     prefix = PREFIX
@@ -55,24 +118,32 @@ class Shadow:
         self.left: list[str] = []
         self.missing: list[str] = []
         self.superuser: Superuser | None = None
+        self.parked: Parked | None = None
+        self.stored: dict[str, str] | None = None
+        self._outside: Outside | None = None
 
     @classmethod
-    def on_throw_away(cls, server: str) -> Self:
+    def on_throw_away(cls, server: str, stored: Parked | None = None) -> Self:
         """On a server that nobody else uses, where migrations get limited rights; see rights.
 
         Args:
             server: its address as ``postgres``, the first superuser.
+            stored: what its data directory was stored with, if it is a stored one.
 
         Raises:
             DatabaseUnreachable: it does not answer.
         """
-        found = cls(limit_rights(server))
+        found = cls(limit_rights(server, again=stored is not None))
         found._role = ROLE
+        if stored:
+            found.parked = stored
+            began = stored.began.isoformat(timespec="seconds")
+            found.stored = {"version": stored.versions[-1], "stored_at": began}
         return found
 
     @contextlib.contextmanager
     def database(self, scripts: Iterable[str] = ()) -> Iterator[str]:
-        """The address of a new and empty database, dropped at the end.
+        """The address of a new and empty database, or of the parked one; dropped at the end.
 
         Args:
             scripts: what will run there; roles and the like that they make are removed as well.
@@ -80,28 +151,71 @@ class Shadow:
         Raises:
             DatabaseUnreachable, DatabaseRefused: the server cannot be used for it.
         """
-        name = self.prefix + secrets.token_hex(6)
+        parked, self.parked = self.parked, None
+        name = parked.database if parked else self.prefix + secrets.token_hex(6)
         with connect_for_own(self._server, application_name=APPLICATION) as admin:
-            self._remove_leftovers(admin)
+            if not parked:
+                self._remove_leftovers(admin)
             # The lock says that the database is in use; it ends with this session, however that
             # ends.
             send(admin, f"SELECT pg_catalog.pg_advisory_lock({_key(name)})")
             named = () if self.is_copy else scripts
-            outside = Outside.record(admin, name, named, own=bool(self._role))
+            self._outside = outside = Outside.record(admin, name, named, own=bool(self._role))
             try:
-                self._create(admin, name)
-                mark = f"COMMENT ON DATABASE {identifier(name)} IS {literal(_mark(admin))}"
-                send(admin, mark)
-                url = conninfo.make_conninfo(self._server, dbname=name)
+                if parked:
+                    outside.created, outside.before = list(parked.created), set(parked.before)
+                    self.missing = list(parked.missing)
+                else:
+                    self._create(admin, name)
+                    mark = f"COMMENT ON DATABASE {identifier(name)} IS {literal(_mark(admin))}"
+                    send(admin, mark)
                 if self._role:
+                    url = conninfo.make_conninfo(self._server, dbname=name)
                     self.superuser = Superuser(admin, url)
-                if self.surroundings:
+                if self.surroundings and not parked:
                     outside.created += self._arrange(name, self.surroundings)
                     outside.write()
                 yield self._of_migrations(name)
             finally:
                 self.superuser = None
-                self._drop(admin, outside)
+                if not self.parked:
+                    self._drop(admin, outside)
+
+    def park(self, versions: Iterable[str], began: datetime) -> Parked:
+        """Keep the database that is in use for the next use, in place of dropping it.
+
+        Args:
+            versions: the migrations that are applied there.
+            began: when they began.
+        """
+        assert self._outside is not None
+        self.parked = Parked(
+            self._outside.database,
+            tuple(versions),
+            began,
+            tuple(self._outside.created),
+            tuple(sorted(self._outside.before)),
+            tuple(self.missing),
+        )
+        return self.parked
+
+    @contextlib.contextmanager
+    def at_rest(self, server: ThrowAway) -> Iterator[Path | None]:
+        """Stop the throw-away server for the block, while no shadow database is in use.
+
+        The block gets its data directory; None, and the server runs on, where something there works
+        by itself as soon as a server starts.
+        """
+        with connect_for_own(self._server, application_name=APPLICATION) as admin:
+            rests = not list(rows(send(admin, _BY_ITSELF)[0]))
+            if rests:
+                restore_rights(admin)
+        if not rests:
+            yield None
+            return
+        with server.at_rest() as data:
+            yield data
+        self._server = limit_rights(server.url(), again=True)
 
     def _arrange(self, database: str, surroundings: Surroundings) -> list[tuple[str, ...]]:
         url = self._of_migrations(database)

@@ -90,6 +90,8 @@ class Rehearsed:
         release_error: what failed on the way.
         shadow_sql: SHA-256 of the ``shadow.sql`` that ran before the first migration; None where
             the project has none.
+        stored_state: the version and the time of the stored state that the shadow database began
+            with; None where all migrations before the chosen ones were applied.
         not_compared: the objects that [ignore] in turnback.toml leaves out of the comparison.
         stand_ins: the extensions that the shadow has a stand-in for. What they compute was not
             proven.
@@ -100,6 +102,7 @@ class Rehearsed:
     release_differences: list[Difference] = field(default_factory=list)
     release_error: TurnbackError | None = None
     shadow_sql: str | None = None
+    stored_state: dict[str, str] | None = None
     not_compared: list[str] = field(default_factory=list)
     stand_ins: list[str] = field(default_factory=list)
 
@@ -125,6 +128,7 @@ class Rehearsed:
         return {
             "status": "proven" if self.proven else "unproven",
             "shadow_sql": self.shadow_sql,
+            "stored_state": self.stored_state,
             "not_compared": self.not_compared,
             "stand_ins": self.stand_ins,
             "migrations": [verdict.to_dict() for verdict in self.migrations],
