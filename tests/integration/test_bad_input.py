@@ -487,9 +487,15 @@ def test_a_version_that_does_not_exist_is_refused(applied: Callable[..., Answer]
         "there is no migration 2",
         "turnback status",
     )
-    answer = applied(FIRST | THIRD, "down", "--yes", "first")
+    refused(
+        applied(FIRST | THIRD, "down", "--yes", "first"),
+        2,
+        "there is no migration first",
+        "turnback status",
+    )
+    answer = applied(FIRST | THIRD, "down", "--yes", "two\nlines")
     assert (answer.code, answer.out) == (2, "")
-    assert "is not a version; write digits" in answer.err
+    assert "'two\\nlines' is not a version" in answer.err
 
 
 SECRET = "s3cret-word"

@@ -55,7 +55,7 @@ def test_the_note_at_the_beginning_is_read_back() -> None:
         effects=EFFECTS,
         rollback=StoredScript("rollback/0002.sql", "DROP TABLE a"),
     )
-    assert half.number == 2
+    assert half.key == "2"
 
 
 def test_a_migration_that_was_only_begun_has_changed_nothing() -> None:

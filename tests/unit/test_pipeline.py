@@ -372,7 +372,7 @@ def test_a_run_that_waits_for_a_person_says_how_to_answer(state: str) -> None:
         ({"direction": "up", "migrations": []}, "migrate", "0002", "nothing to do"),
         ({"direction": "up", "migrations": ["0003"]}, "rehearse", "0002", "nothing was changed"),
         ({"direction": "down", "migrations": ["0002"]}, "migrate", "0001", "1 migration done"),
-        ({"direction": "up", "migrations": ["0010", "0009"]}, "migrate", "0010", "2 migrations"),
+        ({"direction": "up", "migrations": ["0009", "0010"]}, "migrate", "0010", "2 migrations"),
     ],
 )
 def test_a_run_that_succeeded_gives_its_variables(

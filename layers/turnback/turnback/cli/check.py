@@ -21,6 +21,7 @@ from turnback.errors import (
 from turnback.migrations.checksums import FILE, checksums_of, compare, write_sums
 from turnback.migrations.discovery import scan
 from turnback.migrations.model import Project
+from turnback.migrations.versions import key
 from turnback.settings.project import FILE as SETTINGS
 from turnback.settings.project import OWN
 from turnback.sql.check import check_migration, gaps
@@ -76,8 +77,9 @@ def check(
         branch = Branch(directory, base, project.settings.ignore)
         of_branch = branch.findings()
         # Which of two must be renumbered is known now; their scripts are paired after that.
-        taken = {int(item.version or 0) for item in of_branch if isinstance(item, DuplicateVersion)}
-        findings = [item for item in findings if int(item.version or 0) not in taken]
+        twice = (item for item in of_branch if isinstance(item, DuplicateVersion))
+        taken = {key(item.version or "") for item in twice}
+        findings = [item for item in findings if key(item.version or "") not in taken]
         findings += of_branch
         notes += branch.notes()
     for migration in project.migrations:

@@ -18,8 +18,10 @@ from click.shell_completion import CompletionItem
 from turnback.cli.output import SettingsError, set_verbose
 from turnback.cli.snippet import SETTINGS_FOLDER
 from turnback.errors import ConfigurationError
+from turnback.migrations.versions import LONGEST
 from turnback.settings.env_file import EnvFile, read_env_file
 from turnback.settings.project import ProjectFile, Setting
+from turnback.wording import one_line
 
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
@@ -41,14 +43,15 @@ class Duration(click.ParamType[float]):
 
 
 class Version(click.ParamType[str]):
-    """A migration's version: digits."""
+    """A migration's version, as its file or the history has it."""
 
     name = "version"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not re.fullmatch(r"[0-9]{1,20}", str(value)):
-            self.fail(f"'{value}' is not a version; write digits, for example 0004", param, ctx)
-        return str(value)
+        text = str(value)
+        if not 0 < len(text) <= LONGEST or one_line(text) != text or text != text.strip():
+            self.fail(f"'{one_line(text[:60])}' is not a version", param, ctx)
+        return text
 
     def shell_complete(
         self,

@@ -19,6 +19,7 @@ from turnback.migrations.merges import (
     finish_rebase,
     renumber,
 )
+from turnback.migrations.versions import key
 from turnback.wording import counted
 
 
@@ -62,7 +63,7 @@ def rebase(
         with open_engine(database_url, directory, history_schema, out) as engine:
             _refuse_applied(
                 renumbered,
-                {(entry.number, entry.name) for entry in engine.entries() if entry.applied},
+                {(entry.key, entry.name) for entry in engine.entries() if entry.applied},
             )
     written = [] if dry_run else renumber(directory, renumbered, ignore)
     out.document |= {
@@ -90,10 +91,10 @@ def rebase(
         )
 
 
-def _refuse_applied(renumbered: Sequence[Renumbering], applied: set[tuple[int, str]]) -> None:
+def _refuse_applied(renumbered: Sequence[Renumbering], applied: set[tuple[str, str]]) -> None:
     """Raises OutOfOrder if the database has one of them."""
     for one in renumbered:
-        if (int(one.old), one.name) in applied:
+        if (key(one.old), one.name) in applied:
             raise OutOfOrder(
                 f"{one.old} {one.name} is applied to the database, and cannot be renumbered",
                 file=next(iter(one.files)),

@@ -159,8 +159,7 @@ def rehearse(
 
 
 def _pending(project: Project, engine: Engine) -> list[Migration]:
-    waiting = {int(item.version) for item in engine.status(project) if item.pending}
-    return [migration for migration in project.migrations if migration.number in waiting]
+    return project.choose([item.version for item in engine.status(project) if item.pending])
 
 
 def _surroundings(project: Project, engine: Engine, url: str) -> Surroundings:
@@ -186,7 +185,7 @@ def _to_copy(chosen: Chosen, engine: Engine, url: str) -> Target:
                 f"{migration.version} is applied to the target, and so to a copy of it",
                 hint="--on copy rehearses what is pending; leave it out for the others",
             )
-    refuse_outside(one for one in pending if one.number <= chosen.migrations[-1].number)
+    refuse_outside(pending[: pending.index(chosen.migrations[-1]) + 1])
     applied = {one.version for one in chosen.project.migrations} - waiting
     target = look_at(engine.connection, url, applied)
     target.refuse_if_too_large()

@@ -34,7 +34,8 @@ from turnback.errors import (
 )
 from turnback.migrations.checksums import compare, record_sums
 from turnback.migrations.discovery import load_project
-from turnback.migrations.model import Project
+from turnback.migrations.model import Migration, Project
+from turnback.migrations.versions import BEFORE_FIRST, key
 from turnback.wording import counted, listed
 
 _SHOWN_FILES = 3
@@ -257,7 +258,7 @@ def redo(
         if report.error or report.interruption or plan.empty or lost_too:
             code = _close(report, "rolled back", began, out)
             return out.fail(lost_too) if lost_too else code
-        again = engine.plan_up(project, target=max((s.version for s in plan.steps), key=int))
+        again = engine.plan_up(project, target=_last(project, plan).version)
         _record_sums(project, again, database_url)
         return _close(_run(engine, again, out), "applied again", began, out)
 
@@ -280,9 +281,13 @@ def _before_last(engine: Engine, project: Project, number: int | None) -> str:
     return version_before_last(engine.status(project), half_done, number or 1)
 
 
+def _last(project: Project, plan: Plan) -> Migration:
+    """The last of the plan's migrations in the project's order."""
+    return project.choose([step.version for step in plan.steps])[-1]
+
+
 def _refuse_impossible_redo(engine: Engine, project: Project, plan: Plan) -> None:
     """What could not be applied again is not rolled back."""
-    chosen = {int(step.version) for step in plan.steps}
     for step in plan.steps:
         if project.find(step.version) is None:
             raise MigrationMissing(
@@ -290,13 +295,10 @@ def _refuse_impossible_redo(engine: Engine, project: Project, plan: Plan) -> Non
                 version=step.version,
                 hint=f"roll it back only: turnback down {step.version}",
             )
+    chosen = {step.migration.key for step in plan.steps}
+    before = {one.key for one in project.before(_last(project, plan).version)} if chosen else set()
     for item in engine.status(project):
-        if (
-            item.pending
-            and chosen
-            and int(item.version) < max(chosen)
-            and int(item.version) not in chosen
-        ):
+        if item.pending and key(item.version) in before - chosen:
             raise OutOfOrder(
                 f"{item.version} is pending, and older than what would be applied again",
                 version=item.version,
@@ -332,8 +334,9 @@ def _add_rollback_hint(project: Project, plan: Plan, error: MigrationIncomplete)
     # What turnback cannot read has no record of its halves, so there is nothing it could undo.
     if any(s.version == error.version and s.runnable.statements is None for s in plan.steps):
         return
-    before = [m.version for m in project.migrations if m.number < migration.number]
-    back = f"turnback down {before[-1] if before else 0} undoes what was done"
+    before = project.before(migration.version)
+    last = before[-1].version if before else BEFORE_FIRST
+    back = f"turnback down {last} undoes what was done"
     error.hint = f"{error.hint}; or {back}" if error.hint else back
 
 

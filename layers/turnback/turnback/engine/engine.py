@@ -21,6 +21,7 @@ from turnback.engine.session.query import CATALOG_ONLY, own_statements
 from turnback.engine.session.read_only import Replica, refuse_read_only, replica
 from turnback.errors import TurnbackError, UnknownVersion, VerificationFailed
 from turnback.migrations.model import Project
+from turnback.migrations.versions import key
 from turnback.sql.script import prepare
 
 if TYPE_CHECKING:
@@ -139,8 +140,8 @@ class Engine:
         entries = self.entries()
         self.history.require_trust()
         # Scripts that are in the folder need not be read from the server.
-        here = {m.number for m in project.migrations if m.rollback}
-        stored = self._stored([entry for entry in entries if entry.number not in here])
+        here = {m.key for m in project.migrations if m.rollback}
+        stored = self._stored([entry for entry in entries if entry.key not in here])
         half_done = self.half_done(entries)
         return plan_down(
             project, entries, stored, target=target, half_done=half_done, edited=edited
@@ -166,7 +167,7 @@ class Engine:
 
     @own_statements()
     def half_done(self, entries: list[Entry] | None = None) -> list[HalfDone]:
-        """What was begun outside a transaction and has not finished, newest first.
+        """What was begun outside a transaction and has not finished, what began last first.
 
         Args:
             entries: the history's rows, where they are known.
@@ -296,7 +297,7 @@ class Engine:
         """
         entries = self.session.lock().entries
         migration = project.find(version)
-        entry = next((e for e in entries if e.number == int(version)), None)
+        entry = next((e for e in entries if e.key == key(version)), None)
         if migration is None and entry is None:
             raise UnknownVersion(
                 f"neither files nor history know {version}", hint="turnback status shows every one"

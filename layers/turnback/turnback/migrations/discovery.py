@@ -85,9 +85,9 @@ def read(files: Files, settings: ProjectFile) -> tuple[Project, list[TurnbackErr
 
 def _unique(reading: Reading, found: list[Migration]) -> Iterator[Migration]:
     """The migrations without those whose version another one has, which are refused."""
-    taken: dict[int, str] = {}
+    taken: dict[str, str] = {}
     for migration in found:
-        path = taken.setdefault(migration.number, migration.forward.path)
+        path = taken.setdefault(migration.key, migration.forward.path)
         if path == migration.forward.path:
             yield migration
             continue

@@ -11,6 +11,7 @@ from pathlib import Path
 from turnback.errors import UnknownVersion
 from turnback.migrations.psql import without_cuts
 from turnback.migrations.text import line_ends
+from turnback.migrations.versions import key
 from turnback.settings.project import ProjectFile
 
 
@@ -128,18 +129,23 @@ class Migration:
             object.__setattr__(self, "write_rollback", hint)
 
     @property
+    def key(self) -> str:
+        """What the version is compared by."""
+        return key(self.version)
+
+    @property
     def number(self) -> int:
-        """The version as it is compared: as a number."""
+        """The version as a number, for layouts in which every version is one."""
         return int(self.version)
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """All migrations of a folder, oldest first.
+    """All migrations of a folder, in the order in which they are applied.
 
     Attributes:
         folder: where they are.
-        migrations: oldest first.
+        migrations: in the order of their layout.
         sums: what SHA256SUMS says; None where there is no such file.
         shadow: what a shadow database needs before the first migration; None where there is none.
         settings: what turnback.toml says.
@@ -154,19 +160,28 @@ class Project:
     settings: ProjectFile = field(default_factory=ProjectFile)
     ignored: tuple[str, ...] = ()
     besides: Mapping[str, str] = field(default_factory=dict)
-    _by_number: Mapping[int, Migration] = field(init=False, repr=False, compare=False)
+    _places: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # The first of a number, where a number is there twice.
-        by_number = {migration.number: migration for migration in reversed(self.migrations)}
-        object.__setattr__(self, "_by_number", by_number)
+        # The first of a version, where a version is there twice.
+        numbered = reversed(list(enumerate(self.migrations)))
+        object.__setattr__(self, "_places", {one.key: place for place, one in numbered})
+
+    def place(self, version: str) -> int | None:
+        """The place of this version in ``migrations``, from 0; None if it does not exist."""
+        return self._places.get(key(version))
 
     def find(self, version: str) -> Migration | None:
-        """The migration of this version, compared as a number; None if it does not exist."""
-        return self._by_number.get(int(version))
+        """The migration of this version; None if it does not exist."""
+        place = self.place(version)
+        return None if place is None else self.migrations[place]
+
+    def before(self, version: str) -> Sequence[Migration]:
+        """The migrations before this version, which exists."""
+        return self.migrations[: self._places[key(version)]]
 
     def choose(self, versions: Sequence[str]) -> list[Migration]:
-        """The migrations of these versions, oldest first.
+        """The migrations of these versions, in the project's order.
 
         Raises:
             UnknownVersion: one of them does not exist.
@@ -178,5 +193,5 @@ class Project:
                     version=version,
                     hint="turnback status shows every migration",
                 )
-        numbers = {int(version) for version in versions}
-        return [migration for migration in self.migrations if migration.number in numbers]
+        places = {self._places[key(version)] for version in versions}
+        return [self.migrations[place] for place in sorted(places)]

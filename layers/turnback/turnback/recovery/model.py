@@ -20,6 +20,16 @@ STACK_TAG = "turnback-stack"
 # A version as tags have it: no history there, and nobody could ask the database.
 NO_HISTORY = "none"
 UNKNOWN = "unknown"
+# What the value of a tag may have: the narrowest of RDS and S3 (their pages on tagging).
+_IN_TAGS = re.compile(r"[A-Za-z0-9 _.:/=+@-]{1,256}")
+_NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9_.:/=+@-]+")
+
+
+def version_tag(version: str) -> str:
+    """A version as the value of a tag: itself, or a beginning of it with the SHA-256 of all."""
+    if _IN_TAGS.fullmatch(version):
+        return version
+    return f"{_NOT_IN_TAGS.sub('-', version)[:180]} {sha256(version.encode()).hexdigest()}"
 
 
 class SnapshotState(StrEnum):

@@ -71,8 +71,6 @@ class ShadowDatabase:
         # Whether the server counts what is written, and reports it when it is asked to.
         self._counts = False
         self._other_sessions = False
-        # The migrations that it does not have from the beginning.
-        self.waiting = [m for m in project.migrations if m.version not in shadow.applied]
         self._stack = contextlib.ExitStack()
         self.engine: Engine = None  # type: ignore[assignment]
         # What may have changed since the rows were read: the tables that were written, and those
@@ -186,8 +184,16 @@ class ShadowDatabase:
             self._written |= written(self.engine.connection)
 
     def between(self, first: Migration, last: Migration) -> list[Migration]:
-        """The migrations from one to another, both included."""
-        return [m for m in self.waiting if first.number <= m.number <= last.number]
+        """The migrations from one to another, both included, without those that it began with."""
+        before = len(self._project.before(first.version))
+        return self._without_known([*self._project.before(last.version)[before:], last])
+
+    def before(self, migration: Migration) -> list[Migration]:
+        """Those before this one that it does not have from the beginning."""
+        return self._without_known(self._project.before(migration.version))
+
+    def _without_known(self, migrations: Iterable[Migration]) -> list[Migration]:
+        return [one for one in migrations if one.version not in self._shadow.applied]
 
     def build(self, migrations: Iterable[Migration]) -> None:
         """Apply those of the first migrations that the database was not parked with.
@@ -233,8 +239,8 @@ class ShadowDatabase:
                 self.replay(
                     [
                         m
-                        for m in self.waiting
-                        if m.number <= migration.number and m.version not in self._left_out
+                        for m in [*self.before(migration), migration]
+                        if m.version not in self._left_out
                     ]
                 )
             except MigrationFailed as error:

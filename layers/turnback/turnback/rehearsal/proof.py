@@ -57,17 +57,17 @@ def rehearse(
     database = ShadowDatabase(project, shadow, history_schema, progress)
     judge = Judge()
     with database:
-        database.build([m for m in database.waiting if chosen and m.number < chosen[0].number])
+        if chosen:
+            database.build(database.before(chosen[0]))
         start = database.state() if chosen else None
         before = start
-        wanted = {migration.number for migration in chosen}
+        wanted = {migration.key for migration in chosen}
+        applied = {one.key for one in database.between(chosen[0], chosen[-1])} if chosen else set()
         for migration in project.migrations:
             judge.learn(migration.forward)
-            if before is None or not chosen[0].number <= migration.number <= chosen[-1].number:
+            if before is None or migration.key not in applied:
                 continue
-            if migration.version in shadow.applied:
-                continue
-            if migration.number not in wanted:
+            if migration.key not in wanted:
                 # Not chosen, but between chosen ones: applied, and not judged.
                 database.replay([migration])
                 before = database.state()

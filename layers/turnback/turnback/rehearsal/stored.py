@@ -80,10 +80,9 @@ class Chosen:
     history_schema: str
 
     @cached_property
-    def before(self) -> list[Migration]:
+    def before(self) -> Sequence[Migration]:
         """The migrations before those to prove."""
-        first = self.migrations[0].number if self.migrations else 0
-        return [one for one in self.project.migrations if one.number < first]
+        return self.project.before(self.migrations[0].version) if self.migrations else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,8 @@ def _refuse_other_base(engine: Engine, planned: PlanRecord) -> None:
     now = applied(engine)
     if now == planned.history:
         return
-    changed = sorted({version for version, *_ in set(now) ^ set(planned.history)}, key=int)
+    different = set(now) ^ set(planned.history)
+    changed = list(dict.fromkeys(row[0] for row in (*planned.history, *now) if row in different))
     raise BaseChanged(
         f"others have applied or rolled back {', '.join(capped(changed, _LISTED))} since the run "
         "was planned; it has changed nothing",

@@ -6,7 +6,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from turnback.errors import SnapshotFailed
-from turnback.recovery.model import CREATED_BY, STACK_TAG, SnapshotState, SnapshotTaker
+from turnback.recovery.model import (
+    CREATED_BY,
+    NO_HISTORY,
+    STACK_TAG,
+    SnapshotState,
+    SnapshotTaker,
+    version_tag,
+)
 from turnback.runs.run import Run, next_poll
 from turnback.runs.state import RetentionReport, RunSnapshot
 from turnback.settings import SnapshotSettings
@@ -43,7 +50,7 @@ def take_snapshot(
     tags = {
         "run": records.run,
         "release": run.release or "",
-        "schema_version": history[-1][0] if history else "none",
+        "schema_version": version_tag(history[-1][0]) if history else NO_HISTORY,
         "target": run.order.target,
         "created-by": CREATED_BY,
         **({STACK_TAG: settings.stack} if settings.stack else {}),

@@ -303,11 +303,11 @@ def _newer(artifact: Artifact, last: str | None, engine: Engine) -> str | None:
     """
     if last is None or parse_release(artifact.release) >= parse_release(last):
         return None
-    done = {entry.number: entry.checksum for entry in engine.entries() if entry.applied}
+    done = {entry.key: entry.checksum for entry in engine.entries() if entry.applied}
     for migration in artifact.project.migrations:
-        if done.get(migration.number) == migration.forward.checksum:
+        if done.get(migration.key) == migration.forward.checksum:
             continue
-        lacks = "another file of that number" if migration.number in done else "not in it"
+        lacks = "another file of that version" if migration.key in done else "not in it"
         raise ReleaseTooOld(
             f"release {artifact.release} is lower than {last}, which was applied last, and brings "
             f"{migration.version} ({migration.name}), which is {lacks}",

@@ -40,8 +40,8 @@ def lost_with_rollback(
     after = schema_now(engine)
     if after is None:
         return None
-    applied = {entry.number for entry in engine.entries() if entry.applied}
-    earlier = [one for one in project.migrations if one.number in applied]
+    applied = {entry.key for entry in engine.entries() if entry.applied}
+    earlier = [one for one in project.migrations if one.key in applied]
     lost = [f"{printed(thing)} of {by}" for thing, by in dropped(before, after, earlier)]
     if not lost:
         return None

@@ -7,6 +7,7 @@ import itertools
 from turnback.errors import InvalidMigration, RollbackMissing, TurnbackError
 from turnback.migrations.headers import read_fields
 from turnback.migrations.model import Migration, Project, Script
+from turnback.migrations.versions import jump, key
 from turnback.sql.other_formats import refuse_other_formats
 from turnback.sql.script import prepare, syntax_error
 
@@ -33,7 +34,7 @@ def check_migration(migration: Migration) -> list[TurnbackError]:
 def _check_script(script: Script, migration: Migration) -> list[TurnbackError]:
     findings: list[TurnbackError] = []
     version, line = read_fields(script.head).get("version", (migration.version, 1))
-    if not version.isdecimal() or int(version) != migration.number:
+    if key(version) != migration.key:
         findings.append(
             InvalidMigration(
                 f"the header says version {version}, the name says {migration.version}",
@@ -54,9 +55,5 @@ def _check_script(script: Script, migration: Migration) -> list[TurnbackError]:
 
 def gaps(project: Project) -> list[str]:
     """Where versions are left out, as remarks; versions that are times have gaps by nature."""
-    numbers = [migration.number for migration in project.migrations]
-    return [
-        f"the numbers jump from {before} to {after}"
-        for before, after in itertools.pairwise(numbers)
-        if after - before > 1 and after < 10**7
-    ]
+    versions = [migration.version for migration in project.migrations]
+    return list(filter(None, itertools.starmap(jump, itertools.pairwise(versions))))

@@ -15,6 +15,7 @@ from psycopg.rows import class_row
 from turnback.engine.look.history import Entry, StoredScript
 from turnback.engine.session.message import Connection
 from turnback.engine.session.query import load, query
+from turnback.migrations.versions import key
 from turnback.sql.statements import Statement
 from turnback.sql.tree import makes, writes_rows
 
@@ -72,9 +73,9 @@ class HalfDone:
     notes: tuple[str, ...] = ()
 
     @property
-    def number(self) -> int:
-        """The version as a number."""
-        return int(self.version)
+    def key(self) -> str:
+        """What the version is compared by."""
+        return key(self.version)
 
     def made(self) -> frozenset[str]:
         """The names that the statements make which are done."""
@@ -111,7 +112,7 @@ class LogRow:
 def find_half_done(
     connection: Connection, schema: str, entries: Iterable[Entry] = ()
 ) -> list[HalfDone]:
-    """Every migration that is half done, newest version first. The history must exist.
+    """Every migration that is half done, the one that began last first. The history must exist.
 
     Args:
         connection: the session.

@@ -26,6 +26,7 @@ from turnback.engine.session.query import (
 )
 from turnback.errors import DatabaseRefused, HistoryConflict, LockTimeout, TurnbackError
 from turnback.migrations.model import Migration
+from turnback.migrations.versions import key
 from turnback.sql.own_tables import ELSEWHERE
 from turnback.sql.quoting import identifier, literal
 
@@ -73,9 +74,9 @@ class Entry:
         return "applied" if self.success else "failed"
 
     @property
-    def number(self) -> int:
-        """The version as a number."""
-        return int(self.version)
+    def key(self) -> str:
+        """What the version is compared by."""
+        return key(self.version)
 
 
 @dataclass(frozen=True, slots=True)

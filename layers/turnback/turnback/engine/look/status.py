@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from bisect import bisect
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from turnback.engine.look.history import Entry
 from turnback.migrations.model import Migration, Project
+from turnback.migrations.versions import number
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +46,61 @@ class MigrationStatus:
 
 
 def statuses(project: Project, entries: Iterable[Entry]) -> list[MigrationStatus]:
-    """The status of each migration, oldest version first."""
-    by_number = {entry.number: entry for entry in entries}
-    found = {
-        migration.number: _of_file(migration, by_number.pop(migration.number, None))
-        for migration in project.migrations
-    }
-    for number, entry in by_number.items():
-        if entry.applied:
-            found[number] = MigrationStatus(
-                entry.version,
-                entry.name,
-                "missing",
-                entry.applied_at,
-                entry.execution_ms,
-                entry.checksum,
+    """The status of each migration, in the order of ``in_order``."""
+    rows = list(entries)
+    by_key = {entry.key: entry for entry in rows}
+    found = []
+    for one in in_order(project, rows):
+        if isinstance(one, Migration):
+            found.append(_of_file(one, by_key.get(one.key)))
+        elif one.applied:
+            found.append(
+                MigrationStatus(
+                    one.version,
+                    one.name,
+                    "missing",
+                    one.applied_at,
+                    one.execution_ms,
+                    one.checksum,
+                )
             )
-    return [found[number] for number in sorted(found)]
+    return found
+
+
+def in_order(project: Project, entries: Iterable[Entry]) -> Iterator[Migration | Entry]:
+    """The project's migrations in its order, and the history's rows that have no file.
+
+    Where all versions are numbers, a row without a file has its place among them; otherwise it
+    comes behind all that was applied before it.
+
+    Args:
+        project: the files.
+        entries: the history's rows, in the order in which they were applied.
+    """
+    numbers = _numbers(project)
+    behind: dict[int, list[Entry]] = {}
+    last = -1
+    for entry in entries:
+        place = project.place(entry.version)
+        if place is None:
+            own = number(entry.version)
+            before = bisect(numbers, own) - 1 if numbers and own is not None else last
+            behind.setdefault(before, []).append(entry)
+        elif entry.applied:
+            last = max(last, place)
+    for rows in behind.values() if numbers else ():
+        rows.sort(key=lambda entry: number(entry.version) or 0)
+    yield from behind.get(-1, ())
+    for place, migration in enumerate(project.migrations):
+        yield migration
+        yield from behind.get(place, ())
+
+
+def _numbers(project: Project) -> list[int]:
+    """The versions of a project that has them in the order of their numbers; empty for others."""
+    found = [number(migration.version) for migration in project.migrations]
+    known = [one for one in found if one is not None]
+    return known if len(known) == len(found) and known == sorted(known) else []
 
 
 def _of_file(migration: Migration, entry: Entry | None) -> MigrationStatus:
@@ -80,7 +120,7 @@ def version_before_last(
     """The newest version that remains when the last migrations are rolled back.
 
     Args:
-        found: the status of each migration, oldest version first.
+        found: the status of each migration, in order.
         half_done: versions that are half done, which count as applied.
         count: how many are rolled back.
 

@@ -14,10 +14,11 @@ from turnback.engine.run.session import Session
 from turnback.engine.session.message import send
 from turnback.engine.session.query import CATALOG_ONLY, OURSELVES, own_statements
 from turnback.errors import HistoryConflict, InvalidMigration
+from turnback.migrations.versions import LONGEST
 from turnback.sql.quoting import literal
 
 # The columns of the history.
-_LONGEST = {"version": 1000, "name": 255, "checksum": 64}
+_LONGEST = {"version": LONGEST, "name": 255, "checksum": 64}
 _REPAIR = "turnback status shows what it has"
 
 

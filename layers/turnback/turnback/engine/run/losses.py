@@ -48,10 +48,10 @@ def plan_losses(
     down = bool(steps) and steps[0].direction == "down"
     found = PlanLosses()
     migrations = project.migrations if project else ()
-    last = max((m.number for m in migrations if m.version in planned), default=0)
+    last = max((n for n, m in enumerate(migrations) if m.version in planned), default=0)
     # What ran before comes first, also where the run is out of order; what comes later does not.
-    for migration in migrations:
-        if down or (migration.version not in planned and migration.number < last):
+    for place, migration in enumerate(migrations):
+        if down or (migration.version not in planned and place < last):
             judge.learn(migration.forward)
     for migration in () if down else migrations:
         if migration.version in planned and (lost := judge.losses(migration.forward)):

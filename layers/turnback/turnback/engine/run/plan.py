@@ -9,7 +9,7 @@ from typing import Any
 
 from turnback.engine.look.half_done import HalfDone, ScriptEffects
 from turnback.engine.look.history import Entry, StoredScript
-from turnback.engine.look.status import MigrationStatus, statuses
+from turnback.engine.look.status import MigrationStatus, in_order, statuses
 from turnback.errors import (
     ChecksumMismatch,
     HistoryConflict,
@@ -23,6 +23,7 @@ from turnback.errors import (
 from turnback.migrations.checksums import differs_in_line_ends, digest
 from turnback.migrations.headers import is_template, read_directives
 from turnback.migrations.model import Migration, Project, Script
+from turnback.migrations.versions import BEFORE_FIRST, jump, key
 from turnback.sql.other_formats import refuse_other_formats
 from turnback.sql.own_tables import conflicts
 from turnback.sql.script import Runnable, prepare, syntax_error
@@ -101,26 +102,26 @@ def plan_up(
             a table that turnback keeps its history in.
         ChecksumMismatch: an applied file was edited.
         MigrationMissing: an applied file is gone.
-        OutOfOrder: a pending migration is older than an applied one.
+        OutOfOrder: a pending migration comes before an applied one.
         RollbackMissing: a pending migration has no rollback script and no reason for that.
         InvalidMigration: a pending file cannot be run.
     """
     entries = list(entries)
     _refuse_other_names(project, [entry for entry in entries if entry.applied])
     found = statuses(project, entries)
-    recorded = {entry.number: entry.checksum for entry in entries}
-    _refuse_drift(project, found, recorded)
-    limit = _number_of(project, target)
-    applied = {int(item.version): item.version for item in found if item.status == "applied"}
-    newest = max(applied, default=-1)
-    pending = {int(item.version) for item in found if item.pending}
+    _refuse_drift(project, found, {entry.key: entry.checksum for entry in entries})
+    # Every row that is applied has a file now, so these are the project's migrations.
+    newest = max((n for n, item in enumerate(found) if item.status == "applied"), default=-1)
+    limit = len(found) if target is None else project.place(target)
+    if limit is None:
+        raise _unknown(str(target))
     steps = []
-    for migration in project.migrations:
-        if migration.number not in pending or (limit is not None and migration.number > limit):
+    for place, (migration, item) in enumerate(zip(project.migrations, found, strict=True)):
+        if not item.pending or place > limit:
             continue
-        if migration.number < newest and not out_of_order:
+        if place < newest and not out_of_order:
             raise OutOfOrder(
-                f"{migration.version} is pending, but {applied[newest]} is applied already",
+                f"{migration.version} is pending, but {found[newest].version} is applied already",
                 file=migration.forward.path,
                 version=migration.version,
                 hint="give it a higher number, or run it anyway: --out-of-order",
@@ -211,12 +212,17 @@ def plan_down(
         RollbackMissing: one of them has no rollback script.
         InvalidMigration: a rollback script cannot be run.
     """
+    places = {one.key: place for place, one in enumerate(in_order(project, entries))}
     # 0 is before the first, even where the first has the number 0.
-    if int(target) != 0:
-        _number_of(project, target, {entry.number for entry in entries})
-    limit = int(target) or -1
-    halves = [half for half in half_done if half.number > limit]
-    applied = [entry for entry in entries if entry.applied and entry.number > limit]
+    limit = -1 if key(target) == BEFORE_FIRST else places.get(key(target))
+    if limit is None:
+        raise _unknown(target)
+    # What has neither a file nor a row was begun last.
+    halves = [half for half in half_done if places.get(half.key, len(places)) > limit]
+    applied = sorted(
+        (entry for entry in entries if entry.applied and places[entry.key] > limit),
+        key=lambda entry: places[entry.key],
+    )
     _refuse_other_project(project, [entry for entry in entries if entry.applied])
     if not edited:
         _refuse_edited(project, applied)
@@ -232,7 +238,7 @@ def plan_down_stored(
     """These migrations, newest first, by the rollback scripts stored in the database.
 
     Args:
-        entries: the migrations to roll back, oldest first.
+        entries: the migrations to roll back, in the order in which they were applied.
         stored: version → rollback script.
         half_done: what is half done, which comes before all others.
         project: the files that they were applied from, where these can be trusted more. Then
@@ -273,16 +279,16 @@ def remaining(plan: Plan, entries: Iterable[Entry], half_done: Iterable[HalfDone
     Raises:
         ChecksumMismatch: another run applied a migration from another file.
     """
-    by_number = {entry.number: entry for entry in entries}
-    halves = {half.number: half for half in half_done}
+    by_key = {entry.key: entry for entry in entries}
+    halves = {half.key: half for half in half_done}
     left = []
     for step in plan.steps:
         if step.half:
-            if half := halves.get(step.migration.number):
+            if half := halves.get(step.migration.key):
                 effects = half.effects or step.half.effects
                 left.append(replace(step, half=replace(half, effects=effects)))
             continue
-        entry = by_number.get(step.migration.number)
+        entry = by_key.get(step.migration.key)
         if entry and entry.applied and plan.direction == "up":
             if entry.checksum != step.migration.forward.checksum:
                 raise ChecksumMismatch(
@@ -347,7 +353,7 @@ def _rollback_step(
 
 
 def refuse_other_name(migration: Migration, entry: Entry) -> None:
-    """Refuse a row that has neither the name nor the checksum of the file with its number.
+    """Refuse a row that has neither the name nor the checksum of the file with its version.
 
     Raises:
         HistoryConflict: it is a migration of another project.
@@ -419,7 +425,7 @@ def _edited(migration: Migration, checksum: str, hint: str) -> ChecksumMismatch:
 
 
 def _refuse_drift(
-    project: Project, found: Iterable[MigrationStatus], recorded: Mapping[int, str]
+    project: Project, found: Iterable[MigrationStatus], recorded: Mapping[str, str]
 ) -> None:
     problems: list[TurnbackError] = []
     for version, name, status in ((item.version, item.name, item.status) for item in found):
@@ -429,7 +435,7 @@ def _refuse_drift(
             problems.append(
                 _edited(
                     migration,
-                    recorded[migration.number],
+                    recorded[migration.key],
                     "undo the edit and write a new migration; or, if the file is right: "
                     f"turnback repair {version} --accept-checksum --because REASON",
                 )
@@ -450,18 +456,8 @@ def _refuse_drift(
         raise first
 
 
-def _number_of(project: Project, target: str | None, also: set[int] | None = None) -> int | None:
-    """The version as a number; None for no target.
-
-    Raises:
-        UnknownVersion: neither the project nor ``also`` has it.
-    """
-    if target is None:
-        return None
-    known = {migration.number for migration in project.migrations} | (also or set())
-    if int(target) not in known:
-        raise UnknownVersion(f"there is no migration {target}", hint=_MORE, version=target)
-    return int(target)
+def _unknown(target: str) -> UnknownVersion:
+    return UnknownVersion(f"there is no migration {target}", hint=_MORE, version=target)
 
 
 def _need_reason(migration: Migration) -> None:
@@ -476,11 +472,9 @@ def _need_reason(migration: Migration) -> None:
 
 
 def _notes(project: Project, steps: list[Step]) -> list[str]:
-    numbers = [migration.number for migration in project.migrations]
-    planned = {step.migration.number for step in steps}
+    planned = {step.version for step in steps}
     return [
-        f"the numbers jump from {before} to {after}"
-        for before, after in itertools.pairwise(numbers)
-        # Timestamps are never consecutive.
-        if after - before > 1 and after in planned and after < 10**7
+        remark
+        for before, after in itertools.pairwise(project.migrations)
+        if after.version in planned and (remark := jump(before.version, after.version))
     ]

@@ -37,7 +37,7 @@ from turnback.recovery.dumps.programs import (
 from turnback.recovery.dumps.proof import prove
 from turnback.recovery.dumps.server import read_properties
 from turnback.recovery.endpoint import Endpoint
-from turnback.recovery.model import Snapshot, SnapshotState
+from turnback.recovery.model import Snapshot, SnapshotState, version_tag
 from turnback.store import Store
 
 DUMP_LIMIT_MEGABYTES = 5000
@@ -128,7 +128,8 @@ class DumpSnapshots:
         if known is not None:
             return known
         with self.source() as source:
-            schema = {"schema_version": source.schema_version} if source.schema_version else {}
+            version = source.schema_version
+            schema = {"schema_version": version_tag(version)} if version else {}
             size, written, encrypted = self._dump(source, key, {**tags, **schema}, report)
         entries, read = self._read_back(key)
         if written != read:

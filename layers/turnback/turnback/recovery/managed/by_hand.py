@@ -47,6 +47,7 @@ from turnback.recovery.model import (
     SnapshotEntry,
     SnapshotState,
     snapshot_identifier,
+    version_tag,
     version_text,
 )
 
@@ -417,7 +418,8 @@ class ManagedRestore:
             endpoint = access.reach(place)
             found = version_of(endpoint, access.history_schema)
             if version:
-                expect_version(endpoint, None if version == NO_HISTORY else version, found)
+                expected = None if version == NO_HISTORY else version
+                expect_version(endpoint, expected, version_tag(found) if found else None)
             if not reported:
                 reported = True
                 self._report(f"{endpoint.address} answers, at version {found or 'none'}")
@@ -464,7 +466,8 @@ def _known_contents(
             schema = access.history_schema
             version = last_applied(connection, schema)
             release = History(connection, schema).last_release() if version else None
-            return version or NO_HISTORY, release or "none", counters(connection)
+            tag = version_tag(version) if version else NO_HISTORY
+            return tag, release or "none", counters(connection)
     except (DatabaseUnreachable, DatabaseRefused) as error:
         report(f"note: {error.message}; version and release are not noted on the snapshot")
         return None

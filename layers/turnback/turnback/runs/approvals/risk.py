@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from turnback.engine.run.losses import plan_losses
 from turnback.migrations.model import Project, Script
+from turnback.migrations.versions import BEFORE_FIRST
 from turnback.settings.approvals import ApprovalSettings
 from turnback.settings.project import FILE
 from turnback.sql.lint.model import known, named
@@ -86,8 +87,9 @@ def _turned_off(project: Project, steps: Sequence[Step]) -> Iterator[str]:
         return
     from turnback.sql.lint.linter import lint
 
-    earlier = [m.version for m in project.migrations if m.number < int(versions[0])]
-    for one in lint(project, versions, since=earlier[-1] if earlier else "0").findings:
+    earlier = project.before(versions[0])
+    since = earlier[-1].version if earlier else BEFORE_FIRST
+    for one in lint(project, versions, since=since).findings:
         if one.rule.id in off:
             yield (
                 f"{one.file}:{one.line} {one.rule.id} ({one.rule.title}) is turned off in {FILE}: "

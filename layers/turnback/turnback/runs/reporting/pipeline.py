@@ -226,4 +226,4 @@ def _schema_version(plan: PlanRecord, *, dry_run: bool) -> str:
         after = [version for version in before if version not in touched]
     else:
         after = before + touched
-    return max(after, key=int, default="0")
+    return after[-1] if after else "0"

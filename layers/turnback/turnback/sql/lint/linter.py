@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from turnback.errors import UnknownVersion
 from turnback.migrations.model import Migration, Project, Script, Waiver
+from turnback.migrations.versions import BEFORE_FIRST, key
 from turnback.sql.destroys import Judge, Loss
 from turnback.sql.lint.model import RULES, Finding, Report, Rule, in_order, known
 from turnback.sql.lint.rules.application import (
@@ -67,7 +68,7 @@ def lint(
     """
     wanted = _wanted(project, versions, since)
     release = frozenset(m.forward.path for m in wanted) if since is not None else frozenset[str]()
-    numbers = {migration.number for migration in wanted}
+    keys = {migration.key for migration in wanted}
     schema = Schema()
     readings: list[_Reading] = []
     alone: list[Finding] = []
@@ -75,7 +76,7 @@ def lint(
     judge, unread = Judge(), list[Script]()
     for migration in project.migrations:
         forward, schema, unreadable = steps(migration.forward, schema, fresh=release)
-        if migration.number in numbers:
+        if migration.key in keys:
             reading = _Reading(migration.forward, forward, unreadable is None)
             reading.findings += [unreadable] if unreadable else _in_script(forward)
             losses: list[Loss] = []
@@ -89,7 +90,7 @@ def lint(
             readings.append(reading)
             readings += _rollback_script(migration, forward, schema, release)
         # With a release named, all of it stands together; without, the file right before does.
-        before = before if since is not None and migration.number in numbers else []
+        before = before if since is not None and migration.key in keys else []
         before = [*before, (migration.forward.path, uses(forward))]
         unread.append(migration.forward)
     for reading in readings:
@@ -117,20 +118,17 @@ def _may_drop_unseen(step: LintStep) -> bool:
 
 
 def _wanted(project: Project, versions: Sequence[str], since: str | None) -> list[Migration]:
-    for version in [*versions, *([since] if since is not None else [])]:
-        if project.find(version) is None and not (version == since and int(version) == 0):
+    first = since is not None and key(since) == BEFORE_FIRST
+    for version in [*versions, *([since] if since is not None and not first else [])]:
+        if project.find(version) is None:
             raise UnknownVersion(
                 f"there is no migration {version}",
                 version=version,
                 hint="the versions there are: turnback check, or the names of the files in sql/",
             )
-    chosen = {int(version) for version in versions}
-    return [
-        migration
-        for migration in project.migrations
-        if (not chosen or migration.number in chosen)
-        and (since is None or migration.number > int(since))
-    ]
+    chosen = {key(version) for version in versions}
+    after = 0 if since is None or first else len(project.before(since)) + 1
+    return [one for one in project.migrations[after:] if not chosen or one.key in chosen]
 
 
 def _in_script(found: Sequence[LintStep]) -> Iterator[Finding]:
