@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from dataclasses import dataclass
@@ -64,6 +65,15 @@ def names_in(pattern: str, text: str) -> list[str]:
     """What a pattern finds in the words of a tool, as the names are written here."""
     found = re.findall(pattern, text, re.MULTILINE) if pattern else []
     return [name.replace("-", "_").replace(" ", "_") for name in found]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file below a folder, but for those that turnback writes."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in ("SHA256SUMS", "turnback.toml")
+    }
 
 
 ALL = [

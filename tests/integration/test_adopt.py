@@ -6,32 +6,20 @@ tests/fixtures/adopt.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
-from turnback.migrations.layouts import others
 
+from tests.adopted import ALL, NAMES, digests, names_in
 from tests.integration.terminal import turnback as run
 
-FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "adopt"
-# Where in the fixture's project the migrations are.
-FOLDERS = {
-    "dbmate": "db/migrations",
-    "prisma": "prisma/migrations",
-    "supabase": "supabase/migrations",
-    "flyway": "sql",
-    "drizzle": "drizzle",
-}
-APPLIED = [f"2026010509000{number}" for number in range(1, 6)]
-PENDING = "20260105090006"
-LAYOUTS = [other.name for other in others() if (FIXTURES / other.name).is_dir()]
-KEEPS_CHECKSUMS = {"prisma", "sqlx", "supabase"}
+KEEPS_CHECKSUMS = {"atlas", "drizzle", "graphile-migrate", "prisma", "sqlx", "supabase"}
+# Their tools have no rollbacks.
+FORWARD_ONLY = {"atlas", "drizzle", "graphile-migrate", "prisma", "supabase"}
+TOOLS = {fixture.tool: fixture for fixture in ALL}
 
 Adopted = Callable[[str], tuple[Path, str]]
 
@@ -41,30 +29,15 @@ def adopted(database: str, tmp_path: Path) -> Adopted:
     """A copy of a tool's project, with the database on which the tool ran; nothing adopted yet."""
 
     def make(name: str) -> tuple[Path, str]:
-        project = tmp_path / "project"
-        shutil.copytree(FIXTURES / name / "project", project)
+        folder = TOOLS[name].copy(tmp_path, settings=False)
         with psycopg.connect(database, autocommit=True) as connection:
-            connection.execute((FIXTURES / name / "database.sql").read_bytes())
-        return project / FOLDERS.get(name, "migrations"), database
+            connection.execute((TOOLS[name].path / "database.sql").read_bytes())
+        return folder, database
 
     return make
 
 
-def digests(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name not in ("SHA256SUMS", "turnback.toml")
-    }
-
-
-def first(version: str) -> str:
-    """The number that a version begins with."""
-    found = re.match("[0-9]+", version)
-    return found[0] if found else version
-
-
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", TOOLS)
 def test_a_project_is_taken_over_as_its_tool_left_it_and_goes_on_from_there(
     name: str, adopted: Adopted
 ) -> None:
@@ -77,27 +50,25 @@ def test_a_project_is_taken_over_as_its_tool_left_it_and_goes_on_from_there(
     assert done.document["layout"] == name
     assert done.document["applied"] == 5
     assert done.document["compared"] == (5 if name in KEEPS_CHECKSUMS else 0)
-    assert [first(version) for version in done.document["pending"]] == [PENDING]
-    rows = json.loads(run("status", *place, "--json").out)["migrations"]
-    assert [(first(row["version"]), row["status"]) for row in rows] == [
-        *((version, "applied") for version in APPLIED),
-        (PENDING, "pending"),
+    rows = run("status", *place, "--json").document["migrations"]
+    assert [(row["name"].replace("-", "_"), row["status"]) for row in rows] == [
+        *((one, "applied") for one in NAMES[:-1]),
+        (NAMES[-1], "pending"),
     ]
+    fixture = TOOLS[name]
+    assert names_in(fixture.applied, fixture.status()) in ([], NAMES[:-1])
+    assert names_in(fixture.pending, fixture.status()) in ([], NAMES[-1:])
     again = run("adopt", *place, "--json")
     assert (again.code, again.document["status"]) == (0, "nothing_to_do")
     # From now on the rules of turnback apply: a new migration needs a rollback script.
-    assert run("check", "--dir", str(folder)).code == (0 if _has_rollbacks(name) else 3)
-    forward = [] if _has_rollbacks(name) else ["--allow-missing-rollback"]
+    assert run("check", "--dir", str(folder)).code == (0 if name not in FORWARD_ONLY else 3)
+    forward = [] if name not in FORWARD_ONLY else ["--allow-missing-rollback"]
     assert run("up", *place, *forward).code == 0
     assert digests(folder) == before
-    if _has_rollbacks(name):
+    if name not in FORWARD_ONLY:
         assert run("down", *place, "--yes").code == 0
-        rows = json.loads(run("status", *place, "--json").out)["migrations"]
+        rows = run("status", *place, "--json").document["migrations"]
         assert rows[-1]["status"] == "rolled_back"
-
-
-def _has_rollbacks(name: str) -> bool:
-    return name not in ("supabase", "prisma")
 
 
 @pytest.mark.parametrize("name", sorted(KEEPS_CHECKSUMS))
@@ -106,11 +77,10 @@ def test_a_file_with_one_byte_edited_is_named_and_nothing_is_taken_over(
 ) -> None:
     folder, url = adopted(name)
     [edited] = [
-        path
-        for path in folder.rglob("*.sql")
-        if "0004_notes" in str(path) and "down" not in path.name
+        path for path in folder.rglob("*.sql") if "notes" in str(path) and "down" not in path.name
     ]
-    edited.write_bytes(edited.read_bytes().replace(b"note", b"nota", 1))
+    before, _, behind = edited.read_bytes().rpartition(b"note")
+    edited.write_bytes(before + b"nota" + behind)
     place = ["--dir", str(folder), "--database-url", url]
     done = run("adopt", *place, "--json")
     assert done.code == 3, done.out
@@ -222,7 +192,7 @@ def test_converted_files_are_the_same_migrations_with_a_map(
     done = run("adopt", *place, "--convert", str(new), "--json")
     assert done.code == 0, done.err
     place = ["--dir", str(new), "--database-url", url]
-    rows = json.loads(run("status", *place, "--json").out)["migrations"]
+    rows = run("status", *place, "--json").document["migrations"]
     assert [row["status"] for row in rows] == ["applied"] * 5 + ["pending"]
     assert run("check", "--dir", str(new)).code == 0
     assert run("up", *place).code == 0

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.adopted import digests
 from tests.integration.command_line import fingerprint, history, query, turnback
 
 pytestmark = pytest.mark.slow
@@ -134,3 +135,42 @@ def test_gitness_goes_back_to_its_first_broken_rollback(database: str) -> None:
     taken_back = [done["version"] for done in answer.document["rolled_back"]]
     assert taken_back == [item["seq"] for item in reversed(known) if item["seq"] > broken["seq"]]
     assert history(database)[known.index(broken)] == (broken["seq"], "applied")
+
+
+def upstream(name: str, into: Path) -> Path:
+    """The files of a corpus with the names and the folders that they have in their project."""
+    folder, _ = corpus(name)
+    for one in json.loads((folder / "map.json").read_text()):
+        for here, there in (("up", "up_src"), ("down", "down_src")):
+            if one[here]:
+                path = into / Path(one[there]).relative_to(_ROOTS[name])
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes((folder / one[here]).read_bytes())
+        if one["notx_up"]:
+            # The corpus has the mark, not the file.
+            (path.parent / "metadata.toml").write_text("run_in_transaction = false\n")
+    return into
+
+
+_ROOTS = {"cratesio": "migrations", "gitness": "app/store/database/migrate/postgres"}
+
+
+@pytest.mark.parametrize(("name", "layout"), [("cratesio", "diesel")])
+def test_a_corpus_is_adopted_in_the_layout_of_its_project_and_rehearsed_without_a_change(
+    name: str, layout: str, tmp_path: Path, database: str
+) -> None:
+    own, _ = corpus(name)
+    folder = upstream(name, tmp_path / "migrations")
+    before = digests(folder)
+    adopted = turnback("adopt", "--layout", layout, "--json", url=database, folder=folder)
+    assert adopted.code == 0, adopted.err
+    # The tool has applied nothing to this database: all of it is rehearsed. What the same files
+    # are found to be in turnback's own layout, bench/rehearsal_accuracy.py judges.
+    found, expected = (
+        turnback("rehearse", "--json", url=database, folder=one).document["migrations"]
+        for one in (folder, own)
+    )
+    assert [(one["name"], one["rollback"]) for one in found] == [
+        (one["name"], one["rollback"]) for one in expected
+    ]
+    assert digests(folder) == before

@@ -23,6 +23,7 @@ from turnback.errors import ConfigurationError
 COMMANDS = {
     "init": ("turnback.cli.project", "Create the folders of a project."),
     "adopt": ("turnback.cli.adopt", "Take over the migrations of another tool."),
+    "leave": ("turnback.cli.leave", "Write the migrations as files of another tool."),
     "generate": ("turnback.cli.project", "Write the next numbered pair of files."),
     "check": ("turnback.cli.check", "Check files and checksums, without a database."),
     "rebase": ("turnback.cli.rebase", "Renumber new migrations above those of another branch."),
