@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ from turnback.engine.session.connection import NEWEST_MAJOR, OLDEST_MAJOR
 from turnback.local.programs import binaries
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
+from turnback.rehearsal.folder import MEMORY, has_room
 
 from tests.other_servers import postgres
 
@@ -27,7 +27,6 @@ ProjectFactory = Callable[..., Path]
 TEMPLATE = "turnback_template"
 # The major version of the embedded server.
 EMBEDDED = 18
-MEMORY = Path("/dev/shm")
 # Far more than two of the targets of `make test` write at a time.
 _FILES_BYTES = 4 << 30
 
@@ -37,32 +36,13 @@ def pytest_configure() -> None:
 
     Before anything reads them.
     """
-    if "TMPDIR" not in os.environ and has_room(MEMORY):
+    if "TMPDIR" not in os.environ and has_room(MEMORY, _FILES_BYTES):
         os.environ["TMPDIR"] = str(MEMORY)
         tempfile.tempdir = None
     settings = ("DATABASE_URL", "CI", "CODEBUILD_BUILD_ID", "JENKINS_URL", "TF_BUILD")
     for name in list(os.environ):
         if name in settings or name.startswith(("TURNBACK_", "PG", "AWS_")):
             del os.environ[name]
-
-
-def has_room(folder: Path) -> bool:
-    """Whether a folder is in memory, may have programs, and has room for all that tests write.
-
-    A database is 300 files, which a file system in memory makes, and removes, in a third of the
-    time of a disk: that is a third of the processor's time in these tests.
-    """
-    try:
-        found = os.statvfs(folder)
-        left = re.search(r"^MemAvailable: *(\d+) kB", Path("/proc/meminfo").read_text(), re.M)
-    except OSError:
-        return False
-    return (
-        not found.f_flag & os.ST_NOEXEC
-        and found.f_bavail * found.f_frsize > _FILES_BYTES
-        and left is not None
-        and int(left[1]) * 1024 > 2 * _FILES_BYTES
-    )
 
 
 def pytest_report_header() -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project
 from turnback.rehearsal.extensions import FOLDER
+from turnback.rehearsal.folder import MEMORY
 from turnback.rehearsal.proof import rehearse
 from turnback.rehearsal.rights import AUTHENTICATION
 from turnback.rehearsal.server import shadow_server
@@ -223,12 +226,17 @@ def test_the_modifier_of_a_geometry_is_compared_and_suggested(
 
 
 def test_the_command_names_a_stand_in_and_a_server_of_ones_own_has_none(
-    server: EmbeddedServer, project_factory: ProjectFactory
+    server: EmbeddedServer, project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forward, rollback = USES["pg_cron"]
     folder = project_factory({"sql/0001_a.sql": forward, "rollback/0001_rollback.sql": rollback})
+    # Without a folder named for it the server is in memory, where there is room.
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
     answer = turnback("rehearse", "--all", folder=folder)
     assert answer.code == 0
+    has_memory = os.path.ismount(MEMORY) and shutil.disk_usage(MEMORY).free > 2 << 30
+    assert (f"in memory ({MEMORY})" in answer.err) == has_memory
     assert "pg_cron: a stand-in; what it computes was not proven" in answer.out
     document = json.loads(turnback("rehearse", "--all", "--json", folder=folder).out)
     assert document["stand_ins"] == ["pg_cron"]

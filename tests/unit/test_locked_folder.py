@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from turnback.rehearsal.folder import locked_folder
+from turnback.local.shadow import in_memory
+from turnback.rehearsal.folder import MEMORY, has_room, locked_folder
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +52,16 @@ def test_a_folder_that_another_takes_before_it_is_locked_is_made_again(
         assert folder.is_dir()
         another_begins()
         assert folder.is_dir()
+
+
+def test_memory_is_used_where_it_has_the_room_and_nobody_names_another_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert not has_room(MEMORY, 1 << 60)
+    assert not has_room(MEMORY / "nowhere", 0)
+    monkeypatch.setattr("turnback.local.shadow.has_room", lambda *_: True)
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
+    assert in_memory(1) == MEMORY
+    monkeypatch.setenv("TMPDIR", "/var/tmp")
+    assert in_memory(1) is None

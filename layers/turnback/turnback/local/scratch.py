@@ -21,15 +21,16 @@ POSTGRES = "postgres/data"
 
 
 @contextlib.contextmanager
-def scratch(kind: str) -> Iterator[Path]:
+def scratch(kind: str, place: Path | None = None) -> Iterator[Path]:
     """A new folder; at the end, its processes are ended and it is removed.
 
     Folders that killed runs of the same kind left are removed first.
 
     Args:
         kind: a word that is part of the folder's name.
+        place: the folder that it is in; that of temporary files if not given.
     """
-    with locked_folder(f"turnback-{kind}-", _remove) as folder:
+    with locked_folder(f"turnback-{kind}-", _remove, place) as folder:
         # As root, Postgres runs as another account, which must be able to enter.
         folder.chmod(0o711)
         yield folder

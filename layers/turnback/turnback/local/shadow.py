@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from turnback.errors import ConfigurationError
 from turnback.local.cache import FolderStates, cache_folder
@@ -13,8 +15,9 @@ from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.checksums import scripts_of
 from turnback.rehearsal.containment import contained
+from turnback.rehearsal.folder import MEMORY, has_room
 from turnback.rehearsal.rights import AUTHENTICATION
-from turnback.rehearsal.shadow import Shadow, refuse_full_disk
+from turnback.rehearsal.shadow import Shadow, needed_bytes, refuse_full_disk
 from turnback.rehearsal.stored import Chosen, Stored, build_of
 from turnback.rehearsal.surroundings import Surroundings
 
@@ -49,7 +52,9 @@ def throw_away(
             fetch_contrib(note)
         except ConfigurationError as error:
             warn(f"{error.message}. The shadow database has a stand-in for it.")
-    refuse_full_disk(chosen.project)
+    memory = in_memory(needed_bytes(chosen.project))
+    if not memory:
+        refuse_full_disk(chosen.project)
     account = server_account(note)
     stored = Stored(
         FolderStates(cache_folder() / "states") if store else None,
@@ -59,15 +64,26 @@ def throw_away(
         (account.uid, account.gid) if account else None,
         note,
     )
-    with scratch("shadow") as folder, contained():
+    with scratch("shadow", memory) as folder, contained():
         parked = stored.unpack(folder / POSTGRES)
         with EmbeddedServer.start(
             folder / POSTGRES, fast=True, authentication=AUTHENTICATION
         ) as server:
-            note("The shadow database is on a throw-away embedded Postgres.")
+            where = f", in memory ({memory})" if memory else ""
+            note(f"The shadow database is on a throw-away embedded Postgres{where}.")
             shadow = Shadow.on_throw_away(server.url(), parked)
             shadow.surroundings = surroundings
             stored.build_up(shadow, server)
             if shadow.stored:
                 note(f"It begins with the stored state of version {shadow.stored['version']}.")
             yield shadow
+
+
+def in_memory(needed: int) -> Path | None:
+    """The folder in memory for a server of so many bytes; None if a variable names another one.
+
+    Rows that migrations make themselves may take much more, so there has to be ten times the room.
+    """
+    if any(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")):
+        return None
+    return MEMORY if has_room(MEMORY, 10 * needed) else None

@@ -27,8 +27,8 @@ REFUSED = "42501"
 LIMITS: dict[str | None, str] = {
     REFUSED: "on the shadow database migrations run with the rights of a master user of RDS, who "
     "is no superuser; if the target gives them more, rehearse on a server of yours (--shadow-url)",
-    "53100": "the disk of the shadow database is full, which is that of the temporary folder: "
-    "name another one (TMPDIR), or rehearse on a server of yours (--shadow-url)",
+    "53100": "the disk of the shadow database is full, which is that of the temporary folder "
+    "or in memory: name a larger folder (TMPDIR), or rehearse on a server of yours (--shadow-url)",
 }
 # The lock that only our own session takes: while it holds it, ``postgres`` can be superuser.
 _KEY = 0x7475726E6261636B

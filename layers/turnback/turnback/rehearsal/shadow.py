@@ -310,16 +310,18 @@ class Shadow:
                 raise
 
 
+def needed_bytes(project: Project) -> int:
+    """The least that a throw-away server takes: what migrations do with rows may take more."""
+    return _EMPTY_BYTES + sum(script.size for script in scripts_of(project))
+
+
 def refuse_full_disk(project: Project) -> None:
     """Refuse a rehearsal on a throw-away server that the temporary folder has no room for.
-
-    It is the least that it takes: what migrations do with their rows may take more.
 
     Raises:
         OutOfSpace: names the folder, the need and what is free.
     """
-    needed = _EMPTY_BYTES + sum(script.size for script in scripts_of(project))
-    OutOfSpace.refuse(tempfile.gettempdir(), needed, "the shadow database")
+    OutOfSpace.refuse(tempfile.gettempdir(), needed_bytes(project), "the shadow database")
 
 
 def mark_in(oid: str) -> str:
