@@ -57,7 +57,7 @@ def test_a_time_that_is_none_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["lock_timeout 2s", "lock-timout 2s", "backfill t", "", "Irreversible because x"]
+    "line", ["lock_timeout 2s", "lock-timout 2s", "backfil t", "", "Irreversible because x"]
 )
 def test_an_unknown_directive_is_refused_and_the_known_ones_are_named(line: str) -> None:
     error = refusal(f"-- Migration: a\n-- turnback: {line}\n")
@@ -216,3 +216,42 @@ def test_a_line_of_copied_rows_is_no_directive_and_its_quotes_open_nothing() -> 
     assert read(rows + waiver) == Directives(waivers=(Waiver("TB101", "it is small", 5),))
     found = read_directives("sql/0001_a.sql", blocks)
     assert found == Directives(waivers=(Waiver("TB101", "it is small", 6),))
+
+
+@pytest.mark.parametrize(
+    ("options", "table", "key"),
+    [
+        ("table=users key=id", ("users",), ("id",)),
+        ("table=app.Users key=ID,tenant parallel=16", ("app", "users"), ("id", "tenant")),
+        (
+            'key="Id ""Nr""",b table="my.app"."Users, old"',
+            ("my.app", "Users, old"),
+            ('Id "Nr"', "b"),
+        ),
+    ],
+)
+def test_a_backfill_names_its_table_and_its_key_as_sql_does(
+    options: str, table: tuple[str, ...], key: tuple[str, ...]
+) -> None:
+    found = read_directives("sql/0001_a.sql", f"-- turnback: backfill {options}\nUPDATE x").backfill
+    assert found and (found.table, found.key) == (table, key)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("", "needs table="),
+        ("table=users", "needs key="),
+        ("table=users key=id,", "key= needs the columns of a unique index, not 'id,'"),
+        ("table=a.b.c key=id", "table= needs a table, not 'a.b.c'"),
+        ("table=t key=id parallel=17", "parallel= needs a number from 1 to 16"),
+        ("table=t key=id vacuum=1", "vacuum= needs a size"),
+        ("table=t key=id sweep=maybe", "sweep= needs yes or no"),
+        ("table=t key=id key=b", "has key= twice"),
+        ("table=t key=id speed=9", "has no option speed=: it has table, key, alias"),
+        ('table="t key=id', "cannot be read from"),
+    ],
+)
+def test_a_backfill_that_is_not_clear_is_refused(options: str, said: str) -> None:
+    error = refusal(f"-- Migration: a\n-- turnback: backfill {options}\n")
+    assert said in error.message and error.line == 2

@@ -41,6 +41,7 @@ COMMANDS = {
     "up": ("turnback.cli.run", "Apply the pending migrations."),
     "down": ("turnback.cli.run", "Roll back the last migration, or several."),
     "redo": ("turnback.cli.run", "Roll back the last migration and apply it again."),
+    "backfill": ("turnback.cli.backfill", "Show, pause, speed up or give up backfills."),
     "release": ("turnback.cli.release", "Release an artifact to the database of a stack."),
     "runs": ("turnback.cli.runs", "Show the runs of a stack, newest first."),
     "resume": ("turnback.cli.runs", "Let the runs go on that wait for a person."),

@@ -25,6 +25,7 @@ from turnback.migrations.versions import key
 from turnback.sql.script import prepare
 
 if TYPE_CHECKING:
+    from turnback.engine.backfill.records import Range
     from turnback.engine.look.health import Health
 
 
@@ -306,6 +307,23 @@ class Engine:
         send(self.connection, f"{CATALOG_ONLY} {sql}")
         self.session.release_lock()
         return summary
+
+    @own_statements()
+    def backfills(self) -> list[Range]:
+        """Every range of every backfill that was begun. Writes nothing."""
+        from turnback.engine.backfill.records import Records
+
+        return Records(self.history.schema).read(self.connection) if self.history.exists() else []
+
+    @own_statements()
+    def steer(self, change: str) -> None:
+        """Change the records of a backfill, as ``Records`` says; what runs sees it soon.
+
+        Raises:
+            HistoryConflict: others than its owner can change the history.
+        """
+        self.history.require_trust()
+        send(self.connection, f"{CATALOG_ONLY} {change}")
 
     def _stored(self, entries: list[Entry]) -> dict[str, StoredScript]:
         return self.history.stored_rollbacks([e.version for e in entries if e.applied])

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 
 from turnback.errors import InvalidMigration
-from turnback.migrations.model import Directives, Keep, Script, Waiver
+from turnback.migrations.backfill import read_backfill
+from turnback.migrations.model import Backfill, Directives, Keep, Script, Waiver
 from turnback.migrations.psql import directive_cuts, is_quoted, skip_comments, without_cuts
 
 _DIRECTIVE = re.compile(r"^[ \t]*--[ \t]*turnback:[ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
@@ -16,7 +17,10 @@ _UNITS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
 # PostgreSQL keeps both timeouts in a signed 32-bit number of milliseconds (manual, 19.11.1).
 _LONGEST_MS = 2**31 - 1
 _LONGEST_TEMPLATE = 1000
-KNOWN = "lock-timeout, statement-timeout, no-transaction, isolation, waive, irreversible, keep"
+KNOWN = (
+    "lock-timeout, statement-timeout, no-transaction, isolation, backfill, waive, irreversible, "
+    "keep"
+)
 ISOLATION_LEVELS = ("read committed", "repeatable read", "serializable")
 _NAME = r'[A-Za-z_][\w$]*|"(?:[^"]|"")+"'
 _TABLE = re.compile(rf"(?:({_NAME})\.)?({_NAME})")
@@ -44,7 +48,7 @@ def read_directives(path: str, text: str | Iterable[str], *, rollback: bool = Fa
     Raises:
         InvalidMigration: an unknown directive, a bad value, no reason, or outside the header.
     """
-    values: dict[str, int | bool | str] = {}
+    values: dict[str, int | bool | str | Backfill] = {}
     waivers: list[Waiver] = []
     keeps: list[Keep] = []
     line, in_header, in_rows = 1, True, False
@@ -92,8 +96,10 @@ def read_fields(sql: str) -> dict[str, tuple[str, int]]:
     return fields
 
 
-def _read(path: str, line: int, word: str, rest: str) -> tuple[str, int | bool | str]:
+def _read(path: str, line: int, word: str, rest: str) -> tuple[str, int | bool | str | Backfill]:
     match word:
+        case "backfill":
+            return word, read_backfill(path, line, rest)
         case "lock-timeout" | "statement-timeout":
             return word.replace("-", "_") + "_ms", _duration(path, line, word, rest)
         case "no-transaction" if not rest:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from turnback.errors import UnknownVersion
-from turnback.migrations.psql import without_cuts
+from turnback.migrations.psql import Cut, unquoted, without_cuts
 from turnback.migrations.text import line_ends
 from turnback.migrations.versions import key
 from turnback.settings.project import ProjectFile
@@ -37,6 +37,33 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class Backfill:
+    """A statement that is run over ranges of a table's keys, one range at a time.
+
+    Attributes:
+        table: the parts of its name.
+        key: the columns of a unique index.
+        alias: what the statement calls the table; None for what its text says.
+        parallel: how many ranges are worked on at the same time.
+        vacuum: after how many bytes of new row versions the table is vacuumed; None for never.
+        sweep: whether the whole table is gone through again, until there is nothing to change.
+        line: of the directive.
+    """
+
+    table: tuple[str, ...]
+    key: tuple[str, ...]
+    alias: str | None = None
+    parallel: int = 1
+    vacuum: int | None = None
+    sweep: bool = False
+    line: int = 1
+
+
+# Stands in a backfill's statement for the range of keys.
+BATCH = "{batch}"
+
+
+@dataclass(frozen=True, slots=True)
 class Directives:
     """What the ``-- turnback:`` lines of a file's header ask for; times in milliseconds."""
 
@@ -45,6 +72,7 @@ class Directives:
     no_transaction: bool = False
     isolation: str | None = None
     irreversible: str | None = None
+    backfill: Backfill | None = None
     waivers: tuple[Waiver, ...] = ()
     keeps: tuple[Keep, ...] = ()
 
@@ -81,13 +109,28 @@ class Script:
 
     @property
     def code(self) -> str:
-        """The text with blanks in place of rows of COPY, and of what else is only for psql."""
-        return without_cuts(self.sql)
+        """The text as SQL: with blanks in place of rows of COPY, and of what else is for psql.
+
+        Of a backfill, with ``(true)`` in place of its range: as if it took all rows at once.
+        """
+        return self.as_sql(self.sql)
 
     @property
     def code_head(self) -> str:
         """The beginning of ``code``, as long as ``head``."""
-        return without_cuts(self.head)
+        return self.as_sql(self.head)
+
+    def as_sql(self, text: str, found: list[Cut] | None = None) -> str:
+        """A part of the text as SQL: see ``code``.
+
+        Args:
+            text: from the beginning of the text.
+            found: its ``cuts``, where they are known.
+        """
+        text = without_cuts(text, found)
+        for at in unquoted(text, BATCH) if self.directives.backfill else ():
+            text = f"{text[:at]}( true){text[at + len(BATCH) :]}"
+        return text
 
     def line_start(self, line: int) -> int:
         """The offset, in characters, at which a line begins that the text has; lines from 1."""

@@ -182,6 +182,19 @@ def is_quoted(text: str, offset: int) -> bool:
     return False
 
 
+def unquoted(text: str, word: str) -> list[int]:
+    """Where a word is that is not in a string, a name or a comment."""
+    found, at = list[int](), text.find(word)
+    start = 0
+    while at >= 0:
+        while (part := _QUOTES.search(text, start)) and part.start() < at:
+            start = _quoted_end(text, part)
+        if start <= at:
+            found.append(at)
+        at = text.find(word, max(at + len(word), start))
+    return found
+
+
 def _quoted_end(text: str, found: re.Match[str]) -> int:
     """Where a comment, a string or a name ends that begins with this match."""
     if found["block"]:

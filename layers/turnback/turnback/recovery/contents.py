@@ -29,7 +29,8 @@ SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
           FROM pg_catalog.pg_stat_all_tables
          WHERE schemaname NOT LIKE 'pg\\_%' AND schemaname <> 'information_schema'
            -- The history's own rows are not a loss: they describe the run that is undone.
-           AND NOT (relname IN ('migrations', 'migration_log') AND to_regclass(
+           AND NOT (relname IN ('migrations', 'migration_log', 'migration_backfills')
+                    AND to_regclass(
                     pg_catalog.quote_ident(schemaname) || '.migration_health') IS NOT NULL)), '{}'),
        (SELECT oid::bigint FROM pg_catalog.pg_database
          WHERE datname = pg_catalog.current_database())

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from turnback.errors import ConfigurationError
+from turnback.settings import pace
 from turnback.settings.environment import Environment
 from turnback.settings.ignore import NOTHING, Ignore
 
@@ -31,6 +32,7 @@ _SECTIONS: dict[str, set[str]] = {
     "lint": {"off"},
     "layout": {"name", "baseline"},
     "ignore": {"files", "schemas", "objects"},
+    "backfill": set(pace.KEYS),
 }
 for _section, _key in _PLACES.values():
     _SECTIONS.setdefault(_section, set()).add(_key)
@@ -169,6 +171,11 @@ class ProjectFile:
             return NOTHING
         return Ignore(*(tuple(section.get(key, ())) for key in ("files", "schemas", "objects")))
 
+    @property
+    def pace(self) -> pace.Pace:
+        """How fast backfills go."""
+        return pace.Pace.of(self.sections.get("backfill", {}))
+
     def settings(self, environment: str | None, variables: Environment) -> dict[str, Setting]:
         """The settings by the name of their option: ``database_url``, ``history_schema``, ….
 
@@ -267,6 +274,13 @@ class ProjectFile:
                 raise self._unknown("section", section, [*_SECTIONS, "environments"])
         if self.layout not in LAYOUTS:
             raise self._unknown("layout", self.layout, LAYOUTS, at="layout.name")
+        try:
+            _ = self.pace
+        except ValueError as error:
+            key, form = error.args
+            raise self._error(
+                f"backfill.{key}", f"{key} has a wrong value", f"write {form}"
+            ) from error
         for rule, reason in self.lint_off.items():
             at = f"lint.off.{rule}"
             if not _RULE.fullmatch(rule):
@@ -288,7 +302,7 @@ class ProjectFile:
                 self._check_table(at, value)
             elif path == "ignore":
                 self._check_patterns(at, key, value)
-            elif not isinstance(value, str) or not value.strip():
+            elif path != "backfill" and (not isinstance(value, str) or not value.strip()):
                 raise self._error(at, f"{key} is not a text", f'write {key} = "…"')
         for key in ("url", "shadow-url"):
             if key in content and f"{key}-variable" in content:

@@ -9,7 +9,7 @@ from typing import overload
 from turnback.errors import ChecksumMismatch
 from turnback.migrations.large import BLOCK_BYTES, LargeScript
 from turnback.migrations.model import Script
-from turnback.migrations.psql import cuts, without_cuts
+from turnback.migrations.psql import cuts
 from turnback.sql.bulk_reader import Piece, Places, Reader, Shape
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.statements import Rows, Statement, split, with_rows
@@ -26,7 +26,7 @@ def statements_of(script: Script) -> Sequence[Statement]:
     """
     if not isinstance(script, LargeScript):
         for_psql = cuts(script.sql)
-        return with_rows(split(without_cuts(script.sql, for_psql)), script, for_psql)
+        return with_rows(split(script.as_sql(script.sql, for_psql)), script, for_psql)
     if script.reading is None:
         table = Places()
         found: BulkStatements | SqlSyntaxError

@@ -11,6 +11,7 @@ from turnback.errors import InvalidMigration
 from turnback.migrations.large import LargeScript
 from turnback.migrations.model import Script
 from turnback.migrations.psql import NO_END, SAME_LINE, Cut, cuts
+from turnback.sql.backfill import RangedStatement, read_ranged
 from turnback.sql.bulk import BulkStatements, statements_of
 from turnback.sql.enum_values import transaction_starts
 from turnback.sql.parser import SqlSyntaxError
@@ -38,6 +39,7 @@ class Runnable:
         cuts: what is for psql alone, and is not sent; of a large script, nothing.
         starts: the indexes of the statements with which a second, third, … transaction begins,
             because they use values of enums that the script adds.
+        ranged: the statement of a backfill, which is run over ranges of keys.
     """
 
     script: Script
@@ -48,6 +50,7 @@ class Runnable:
     isolation: str | None = None
     cuts: Sequence[Cut] = ()
     starts: tuple[int, ...] = ()
+    ranged: RangedStatement | None = None
 
     @property
     def in_one_transaction(self) -> bool:
@@ -146,9 +149,12 @@ def prepare(script: Script) -> Runnable:
         statements = statements_of(script)
     except SqlSyntaxError as error:
         _explain(script, error)
+        if script.directives.backfill:
+            raise syntax_error(script) or error from error
         level = script.directives.isolation
         return Runnable(script, None, needs_begin=True, isolation=level, cuts=found)
-    outside = script.directives.no_transaction
+    ranged = read_ranged(script, statements) if script.directives.backfill else None
+    outside = script.directives.no_transaction or ranged is not None
     control = list[tuple[int, Statement]]()
     copies = unlocks = None
     # In one pass, because a large script reads its statements anew in each.
@@ -164,34 +170,33 @@ def prepare(script: Script) -> Runnable:
     if ends:
         _refuse_transactions(script, ends, len(statements) - 1)
     savepoints = len(control) > len(ends)
-    if outside and savepoints:
-        raise _refused(
-            script,
-            0,
-            "savepoints in a file that runs outside a transaction",
-            "put them in a file of their own",
-        )
-    if outside and ends:
-        raise _refused(
-            script,
-            0,
-            "BEGIN … COMMIT around a statement that cannot run in a transaction",
-            "remove BEGIN and COMMIT",
-        )
+    if outside:
+        _refuse_inside(script, savepoints=savepoints, surrounded=bool(ends))
     if ends:
         statements = statements[1:-1]
     peeled = tuple((statement.offset, statement.end) for _, statement in ends)
     isolation = script.directives.isolation or _isolation(statements)
-    if outside and script.directives.isolation:
-        raise _refused(
-            script,
-            0,
-            "an isolation level in a file that runs outside a transaction",
-            "remove the directive isolation",
-        )
     alone = outside or isolation or isinstance(statements, BulkStatements)
     starts = () if alone else tuple(transaction_starts(statements))
-    return Runnable(script, statements, outside, savepoints, peeled, isolation, found, starts)
+    return Runnable(
+        script, statements, outside, savepoints, peeled, isolation, found, starts, ranged
+    )
+
+
+def _refuse_inside(script: Script, *, savepoints: bool, surrounded: bool) -> None:
+    """Refuse what only a transaction has, in a script that runs outside of one."""
+    message = hint = None
+    if savepoints:
+        message = "savepoints in a file that runs outside a transaction"
+        hint = "put them in a file of their own"
+    elif surrounded:
+        message = "BEGIN … COMMIT around a statement that cannot run in a transaction"
+        hint = "remove BEGIN and COMMIT"
+    elif script.directives.isolation:
+        message = "an isolation level in a file that runs outside a transaction"
+        hint = "remove the directive isolation"
+    if message and hint:
+        raise _refused(script, 0, message, hint)
 
 
 def _isolation(statements: Sequence[Statement]) -> str | None:

@@ -127,6 +127,8 @@ def begin(
 
 def preview(step: Step, recorder: Recorder) -> list[str]:
     """The messages that run this migration, one a statement with its record."""
+    if ranged := step.runnable.ranged:
+        return [f"-- Range after range of {ranged.table}, each with its record:\n{ranged.text}"]
     return [
         f"{statement.sql};\n{rows_of(statement)}{recorder.statement(step, number, statement)};"
         for number, statement in enumerate(step.runnable.statements or (), 1)

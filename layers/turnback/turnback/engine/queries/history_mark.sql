@@ -7,7 +7,8 @@ WITH history AS (
     SELECT c.oid, c.relname, c.relkind, c.relowner, c.relacl, c.relrowsecurity
       FROM pg_catalog.pg_class c
       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-     WHERE n.nspname = 'history_schema' AND c.relname IN ('migrations', 'migration_log')),
+     WHERE n.nspname = 'history_schema'
+       AND c.relname IN ('migrations', 'migration_log', 'migration_backfills')),
 grants AS (
     SELECT h.relname, h.relowner, a.grantee, a.privilege_type
       FROM history h, aclexplode(h.relacl) a

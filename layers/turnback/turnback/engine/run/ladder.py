@@ -41,6 +41,7 @@ class Ladder:
         meanwhile: called once a second while they are in the way; raises to stop waiting.
 
     Attributes:
+        meanwhile: as given.
         rung_ms: how long the next attempt waits for its first lock, milliseconds.
         blocked_by: who was in the way of the last attempt.
     """
@@ -57,7 +58,7 @@ class Ladder:
         self._connection = connection
         self.top_ms = top_ms
         self._say = say
-        self._meanwhile = meanwhile
+        self.meanwhile = meanwhile
         began = time.monotonic()
         self.deadline = began + retry_s if top_ms or not retry_s else math.inf
         self._gentle_until = began + min(_GENTLE_S, retry_s / 2)
@@ -112,7 +113,7 @@ class Ladder:
                 said |= now
                 self._say(f"waits{_lock_on(locks)}{blocked_text(found)}")
             if time.monotonic() >= asks_at:
-                self._meanwhile()
+                self.meanwhile()
                 asks_at = time.monotonic() + ASK_EVERY_S
             time.sleep(LOOK_EVERY_S)
         self.blocked_by = ()

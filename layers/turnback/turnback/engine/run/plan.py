@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from turnback.engine.look.half_done import HalfDone, ScriptEffects
@@ -24,6 +24,7 @@ from turnback.migrations.checksums import differs_in_line_ends, digest
 from turnback.migrations.headers import is_template, read_directives
 from turnback.migrations.model import Migration, Project, Script
 from turnback.migrations.versions import BEFORE_FIRST, jump, key
+from turnback.settings.pace import Pace
 from turnback.sql.other_formats import refuse_other_formats
 from turnback.sql.own_tables import conflicts
 from turnback.sql.script import Runnable, prepare, syntax_error
@@ -56,11 +57,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps of a run, in order, and notes about them."""
+    """The steps of a run, in order, and notes about them; and how fast its backfills go."""
 
     direction: str
     steps: tuple[Step, ...]
     notes: tuple[str, ...] = ()
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def empty(self) -> bool:
@@ -138,7 +140,7 @@ def plan_up(
         steps.append(step_up(migration))
     for conflict in conflicts((step.migration for step in steps), history_schema):
         raise conflict
-    return Plan("up", tuple(steps), tuple(_notes(project, steps)))
+    return Plan("up", tuple(steps), tuple(_notes(project, steps)), project.settings.pace)
 
 
 def _refuse_template(script: Script, version: str) -> None:
@@ -313,7 +315,8 @@ def _downwards(
         _rollback_step(project, entry, stored.get(entry.version))
         for entry in reversed(list(entries))
     ]
-    return Plan("down", tuple(steps))
+    pace = project.settings.pace if project else Pace()
+    return Plan("down", tuple(steps), pace=pace)
 
 
 def _step_of_half(project: Project | None, half: HalfDone) -> Step:

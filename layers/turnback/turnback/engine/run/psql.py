@@ -183,6 +183,15 @@ def _refuse(step: Step) -> None:
                 version=step.version,
                 hint=f"run it with turnback {step.direction}",
             )
+        if runnable.ranged:
+            raise InvalidMigration(
+                "the batches of a backfill follow the time that they take, and a script for psql "
+                "has no clock",
+                file=runnable.script.path,
+                line=runnable.ranged.options.line,
+                version=step.version,
+                hint=f"run it with turnback {step.direction}",
+            )
         _refuse_variables(runnable.script)
 
 

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from turnback.engine.backfill import run as backfill
 from turnback.engine.look.half_done import find_half_done
 from turnback.engine.look.history import History
 from turnback.engine.outside import divided, run, undo
@@ -33,6 +34,7 @@ from turnback.errors import (
     RunnerBusy,
     TurnbackError,
 )
+from turnback.settings.pace import Pace
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 8.0
@@ -64,7 +66,7 @@ def run_plan(session: Session, plan: Plan | Callable[[], Plan], control: RunCont
             report.remaining = [step.version for step in steps]
             if steps:
                 control.before_first_change()
-            runner = Runner(session, control, steps, state.detached)
+            runner = Runner(session, control, steps, state.detached, plan.pace)
             for step, took in runner.run():
                 report.add(plan.direction, Done(step.version, step.name, took))
             session.release_lock()
@@ -121,6 +123,7 @@ class Runner:
         control: what steers the run.
         steps: the steps, in order.
         detached: version → how often its statement was left running and ended without a record.
+        pace: how fast a backfill goes.
 
     Attributes:
         under_way: the steps of the message that was sent last.
@@ -132,8 +135,10 @@ class Runner:
         control: RunControl,
         steps: Sequence[Step],
         detached: Mapping[str, int],
+        pace: Pace,
     ) -> None:
         self._session = session
+        self._pace = pace
         self._control = control
         self._steps = steps
         self._detached = detached
@@ -342,6 +347,8 @@ class Runner:
         )
 
     def _try(self, step: Step, ladder: Ladder) -> int:
+        if step.runnable.ranged:
+            return backfill.run(self._session, step, self._pace, ladder.meanwhile)
         divides = bool(step.runnable.starts)
         if step.runnable.one_by_one or (step.half and divides):
             return run.run(self._session, step, self._watch, ladder)

@@ -44,6 +44,7 @@ class Session:
         options: timeouts and modes.
         listener: hears the events.
         open_monitor: opens a second session, to watch the first.
+        open_worker: opens a session that works for the first one.
     """
 
     connection: Connection
@@ -52,6 +53,7 @@ class Session:
     options: Options
     listener: Listener
     open_monitor: Callable[[], Connection]
+    open_worker: Callable[[], Connection]
 
     @classmethod
     def open(
@@ -80,6 +82,7 @@ class Session:
             options,
             listener,
             functools.partial(open_session, lock.application_of(context.run, lock.MONITOR), looks),
+            functools.partial(open_session, name),
         )
 
     @property

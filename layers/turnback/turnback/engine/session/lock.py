@@ -161,6 +161,18 @@ def assertion(schema: str) -> str:
     )
 
 
+def held_by(schema: str, pid: int) -> str:
+    """A statement that fails unless a session has the lock, which is another one of this run."""
+    key = lock_key(schema)
+    return (
+        "SELECT CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype "
+        f"OPERATOR(pg_catalog.=) 'advisory' AND granted AND pid OPERATOR(pg_catalog.=) {pid} "
+        f"AND classid OPERATOR(pg_catalog.=) {(key >> 32) & 0xFFFFFFFF}::pg_catalog.oid "
+        f"AND objid OPERATOR(pg_catalog.=) {key & 0xFFFFFFFF}::pg_catalog.oid) "
+        f"THEN 1 ELSE {refusal(LOCK_LOST)} END;"
+    )
+
+
 def wait_until_free(connection: Connection, schema: str, *, wait_s: float) -> Holder | None:
     """Wait for a run that works on the database; returns who still does, None where nobody does.
 

@@ -1,0 +1,128 @@
+"""The statement of a backfill, and the same for one range of keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from turnback.errors import InvalidMigration
+from turnback.migrations.large import LargeScript
+from turnback.migrations.model import BATCH, Backfill, Script
+from turnback.migrations.psql import unquoted
+from turnback.sql.quoting import identifier, joined
+from turnback.sql.statements import Statement
+from turnback.sql.tree import walk
+
+_KINDS = {"UpdateStmt": "UPDATE", "DeleteStmt": "DELETE", "InsertStmt": "INSERT"}
+# The node of the clause that a statement may not have, by its name in the tree.
+_RETURNING = ("returningList", "returningClause")
+
+
+@dataclass(frozen=True, slots=True)
+class RangedStatement:
+    """An UPDATE, DELETE or INSERT … SELECT that is run over ranges of a table's keys.
+
+    Attributes:
+        options: what the directive asks for.
+        statement: the statement as it is in the file.
+        text: its text, with ``{batch}`` where the range belongs.
+        alias: what it calls the table, quoted.
+    """
+
+    options: Backfill
+    statement: Statement
+    text: str
+    alias: str
+
+    @property
+    def table(self) -> str:
+        """The table's name, quoted."""
+        return joined(self.options.table)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the key, as the statement can name them."""
+        return [f"{self.alias}.{identifier(column)}" for column in self.options.key]
+
+    def over(self, condition: str) -> str:
+        """The statement, with a condition in place of each ``{batch}``."""
+        parts, at = list[str](), 0
+        for place in unquoted(self.text, BATCH):
+            parts += [self.text[at:place], "(", condition, ")"]
+            at = place + len(BATCH)
+        return "".join([*parts, self.text[at:]])
+
+    def place(self, offset: int, condition: str) -> int:
+        """Where in the file a character of ``over(condition)`` is."""
+        for at in unquoted(self.text, BATCH):
+            if offset <= at:
+                break
+            longer = len(condition) + len("()") - len(BATCH)
+            offset = max(at, offset - longer)
+        return self.statement.offset + min(offset, len(self.text))
+
+
+def read_ranged(script: Script, statements: Sequence[Statement]) -> RangedStatement:
+    """The statement of a backfill.
+
+    Raises:
+        InvalidMigration: the file is not one statement with ``{batch}`` that changes rows, or does
+            not say which of its tables the directive means.
+    """
+    options = script.directives.backfill
+    assert options is not None
+
+    def refused(message: str, hint: str, offset: int | None = None) -> InvalidMigration:
+        line, column = (options.line, 1) if offset is None else script.position(offset)
+        return InvalidMigration(message, file=script.path, line=line, column=column, hint=hint)
+
+    if isinstance(script, LargeScript) or len(statements) != 1:
+        raise refused(
+            "a backfill is one statement, in a file of its own",
+            "move the other statements to migrations before and after it",
+            statements[1].offset if len(statements) > 1 else None,
+        )
+    statement = statements[0]
+    text = script.sql[statement.offset : statement.end]
+    if statement.kind not in _KINDS:
+        raise refused(
+            "a backfill is an UPDATE, a DELETE or an INSERT … SELECT",
+            "write one of these, with {batch} in its WHERE",
+            statement.offset,
+        )
+    if not unquoted(text, BATCH):
+        raise refused(
+            "the statement of a backfill has no {batch}",
+            "write {batch} in its WHERE, where the range of keys belongs: WHERE … AND {batch}",
+            statement.offset,
+        )
+    if any(statement.tree.get(clause) for clause in _RETURNING):
+        raise refused(
+            "the statement of a backfill returns rows, which nobody reads",
+            "remove RETURNING",
+            statement.offset,
+        )
+    alias = options.alias or _alias(statement, options)
+    if alias is None:
+        raise refused(
+            f"the statement does not say once what it calls {'.'.join(options.table)}",
+            "say in the directive which one the range is of: alias=u",
+            statement.offset,
+        )
+    return RangedStatement(options, statement, text, identifier(alias))
+
+
+def _alias(statement: Statement, options: Backfill) -> str | None:
+    """What the statement calls the table of the directive; None unless it does so once."""
+    found = set[str]()
+    into = statement.tree.get("relation") if statement.kind == "InsertStmt" else None
+    for kind, node in walk(statement.tree):
+        # Only names of relations are RangeVars; a column's table is in its ColumnRef.
+        is_relation = kind == "RangeVar" or (kind == "relation" and "relname" in node)
+        if not is_relation or node is into or node["relname"] != options.table[-1]:
+            continue
+        schema = node.get("schemaname")
+        if schema and len(options.table) > 1 and schema != options.table[0]:
+            continue
+        found.add(node.get("alias", {}).get("aliasname") or node["relname"])
+    return found.pop() if len(found) == 1 else None
