@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,10 @@ class Fixture:
         folder: where the migrations are in the project.
         applied, pending: what finds the names of the migrations in ``status.txt``; empty where
             the tool does not list them.
-        outside: whether the tool can run a migration outside a transaction.
+        outside: whether the files say that a migration runs outside a transaction.
+        rollbacks: whether the tool has rollback scripts.
+        compared: whether the tool keeps what its files can be compared with.
+        names: of the migrations, in order.
     """
 
     tool: str
@@ -32,6 +36,9 @@ class Fixture:
     applied: str = ""
     pending: str = ""
     outside: bool = True
+    rollbacks: bool = True
+    compared: bool = False
+    names: Sequence[str] = tuple(NAMES)
 
     def __str__(self) -> str:
         return self.tool
@@ -55,16 +62,46 @@ class Fixture:
         """
         project = into / "project"
         shutil.copytree(self.path / "project", project)
-        folder = project / self.folder
+        folder = (project / self.folder).resolve()
         if settings:
             (folder.parent / SETTINGS).write_text(f'[layout]\nname = "{self.tool}"\n')
         return folder
 
+    def said(self, pattern: str, text: str) -> list[str]:
+        """The names that a pattern finds in what the tool said; some tools say only numbers."""
+        found = re.findall(pattern, text, re.MULTILINE) if pattern else []
+        named = dict(enumerate(NAMES, 1))
+        return [
+            named.get(int(name[-2:]), name) if name.isdecimal() else plain(name) for name in found
+        ]
 
-def names_in(pattern: str, text: str) -> list[str]:
-    """What a pattern finds in the words of a tool, as the names are written here."""
-    found = re.findall(pattern, text, re.MULTILINE) if pattern else []
-    return [name.replace("-", "_").replace(" ", "_") for name in found]
+    def write(self, folder: Path, files: Sequence[str], up: str, down: str) -> None:
+        """Write statements into the files of a new migration, as a person would."""
+        for path in map(folder.joinpath, files):
+            if path.suffix != ".sql":
+                continue
+            text = path.read_text()
+            if self.tool == "liquibase":
+                text += f"{up}\n--rollback {down}\n"
+            elif mark := _SECTIONS.search(text):
+                text = f"{text[: mark.end()]}{up}\n{text[mark.end() :]}{down}\n"
+            else:
+                name = path.relative_to(folder).as_posix()
+                sql = down if _ROLLBACK.search(name) else up
+                text = (
+                    text.replace("BEGIN;\n", f"BEGIN;\n{sql}\n") if "BEGIN;" in text else text + sql
+                )
+            path.write_text(text)
+
+
+# The line under which the migration begins, in files that have its rollback at their end.
+_SECTIONS = re.compile(r"^-- (?:migrate:up|\+goose Up|\+migrate Up|Up Migration)\n", re.MULTILINE)
+_ROLLBACK = re.compile(r"^(?:rollback|revert)/|[./](?:down|rollback)\.sql$|^U[0-9]")
+
+
+def plain(name: str) -> str:
+    """A name as it is in NAMES: tools write it with other marks between the words."""
+    return name.replace("-", "_").replace(" ", "_")
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -77,15 +114,62 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 ALL = [
-    Fixture("atlas"),
+    Fixture(
+        "atlas",
+        applied=r"^applied (\d+)$",
+        pending=r"^pending (\d+)$",
+        rollbacks=False,
+        compared=True,
+    ),
     Fixture("dbmate", "db/migrations", r"^\[X\] \d+_(\w+)\.sql", r"^\[ \] \d+_(\w+)\.sql"),
     Fixture("diesel"),
-    Fixture("drizzle", "drizzle", outside=False),
+    Fixture(
+        "drizzle",
+        "drizzle",
+        r"^applied \d+_(\w+)$",
+        r"^pending \d+_(\w+)$",
+        outside=False,
+        rollbacks=False,
+        compared=True,
+    ),
+    Fixture("flyway", "sql", compared=True),
     Fixture("golang-migrate", outside=False),
     Fixture("goose"),
-    Fixture("graphile-migrate"),
+    Fixture("graphile-migrate", pending=r"^  (\d+)\.sql$", rollbacks=False, compared=True),
+    Fixture("liquibase", "changelog", pending=r"^ +changelog/\d+-\S+::(\w+)::ada$", compared=True),
     Fixture("node-pg-migrate", pending=r"^> - \d+_(\S+)", outside=False),
-    Fixture("prisma", "prisma/migrations", pending=r"^\d{14}_(\w+)$", outside=False),
-    Fixture("sqlx", applied=r"^\d+/installed (.+)$", pending=r"^\d+/pending (.+)$"),
-    Fixture("supabase", "supabase/migrations", outside=False),
+    Fixture(
+        "prisma",
+        "prisma/migrations",
+        pending=r"^\d{14}_(\w+)$",
+        outside=False,
+        rollbacks=False,
+        compared=True,
+    ),
+    Fixture(
+        "sql-migrate",
+        applied=r"^\| \d+-(\w+)\.sql +\| \d{4}-",
+        pending=r"^\| \d+-(\w+)\.sql +\| no ",
+    ),
+    Fixture(
+        "sqitch",
+        ".",
+        r"^#   (\w+) +- ",
+        r"^  \* (\w+)$",
+        outside=False,
+        compared=True,
+        names=[*NAMES[:-1], "active_accounts", "archived"],
+    ),
+    Fixture("sqlx", applied=r"^\d+/installed (.+)$", pending=r"^\d+/pending (.+)$", compared=True),
+    Fixture(
+        "supabase",
+        "supabase/migrations",
+        r"^ +`\d+` +\| `(\d+)`",
+        r"^ +`(\d+)` +\| ` `",
+        outside=False,
+        rollbacks=False,
+        compared=True,
+    ),
+    Fixture("yoyo", applied=r"^A +\d+\.(\S+)", pending=r"^U +\d+\.(\S+)"),
 ]
+BY_TOOL = {fixture.tool: fixture for fixture in ALL}

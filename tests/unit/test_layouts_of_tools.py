@@ -18,7 +18,7 @@ from turnback.migrations.files import Folder
 from turnback.migrations.layouts import layout
 from turnback.migrations.scaffold import new_migration
 
-from tests.adopted import ALL, NAMES, Fixture
+from tests.adopted import ALL, BY_TOOL, Fixture
 
 each = pytest.mark.parametrize("fixture", ALL, ids=str)
 
@@ -27,9 +27,9 @@ each = pytest.mark.parametrize("fixture", ALL, ids=str)
 def test_the_migrations_are_read_in_the_order_of_the_tool(fixture: Fixture, tmp_path: Path) -> None:
     folder = fixture.copy(tmp_path)
     found = load_project(folder).migrations
-    assert [one.name.replace("-", "_") for one in found] == NAMES
+    assert [one.name.replace("-", "_") for one in found] == list(fixture.names)
     outside = [one.forward.directives.no_transaction for one in found]
-    assert outside == [fixture.outside and name == "email_index" for name in NAMES]
+    assert outside == [fixture.outside and name == "email_index" for name in fixture.names]
     known = layout(fixture.tool).recognise(Folder(folder))
     assert known is not None
 
@@ -54,7 +54,7 @@ def test_a_new_migration_is_in_the_form_of_the_tool_and_the_artifact_has_it(
 
 def findings(tool: str, folder: Path, path: str, old: str, new: str) -> list[TurnbackError]:
     """What is found in a file of a fixture that has other text."""
-    [fixture] = [one for one in ALL if one.tool == tool]
+    fixture = BY_TOOL[tool]
     file = fixture.copy(folder) / path
     text = file.read_text()
     assert old in text
@@ -62,6 +62,7 @@ def findings(tool: str, folder: Path, path: str, old: str, new: str) -> list[Tur
     return scan(folder / "project" / fixture.folder)[1]
 
 
+AUDIT = "002-audit.sql"
 GRAPHILE = "committed/000002-audit.sql"
 
 
@@ -105,6 +106,47 @@ GRAPHILE = "committed/000002-audit.sql"
             1,
             "the directive 'atlas:txtar ' is not obeyed",
         ),
+        (
+            "flyway",
+            "V1_2__audit.sql",
+            "'; '",
+            "'${prefix}'",
+            5,
+            "turnback does not fill in the placeholder ${prefix}",
+        ),
+        (
+            "flyway",
+            "V1_3__email_index.sql.conf",
+            "executeInTransaction=false",
+            "\nshouldExecute=${x}",
+            2,
+            "the setting 'shouldExecute=${x}' is not obeyed",
+        ),
+        ("yoyo", "0002.audit.sql", "0001.accounts", "0001.gone", None, "0001.gone, which is not"),
+        ("yoyo", "0001.accounts.sql", "\n\n", "\n-- depends: 0002.audit\n\n", None, "on itself"),
+        ("yoyo", "0003.email-index.sql", "l: false", "l: maybe", None, "'transactional: maybe'"),
+        ("liquibase", AUDIT, "splitStatements:false", "runOnChange:true", 3, "'runonchange:true'"),
+        ("liquibase", AUDIT, "splitStatements:false", "context:test", 3, "'context:test'"),
+        (
+            "liquibase",
+            AUDIT,
+            "--comment",
+            "--preconditions onFail:HALT\n--",
+            4,
+            "'--preconditions'",
+        ),
+        ("liquibase", AUDIT, "'; '", "'${mark}'", 9, "turnback does not fill in properties"),
+        (
+            "liquibase",
+            AUDIT,
+            "DROP TRIGGER note_change ON",
+            "changeSetId:1 changeSetAuthor:a",
+            16,
+            "names another changeset",
+        ),
+        ("sqitch", "sqitch.plan", "2026-", "26-", 5, "this line of the plan cannot be read"),
+        ("sqitch", "sqitch.plan", "email_index [", "phone [", 7, "there is no deploy/phone.sql"),
+        ("sqitch", "sqitch.plan", "\n@v1", "\n#", 11, "active_accounts is in the plan twice"),
     ],
 )
 def test_what_the_tool_or_turnback_does_not_obey_is_refused_with_its_line(
@@ -116,7 +158,7 @@ def test_what_the_tool_or_turnback_does_not_obey_is_refused_with_its_line(
 
 
 def test_a_file_that_the_journal_of_drizzle_does_not_list_is_refused(tmp_path: Path) -> None:
-    [fixture] = [one for one in ALL if one.tool == "drizzle"]
+    fixture = BY_TOOL["drizzle"]
     folder = fixture.copy(tmp_path)
     (folder / "0009_more.sql").write_text("SELECT 1;\n")
     [found] = scan(folder)[1]
@@ -124,7 +166,7 @@ def test_a_file_that_the_journal_of_drizzle_does_not_list_is_refused(tmp_path: P
 
 
 def test_the_delimiter_of_atlas_becomes_a_semicolon_on_the_same_line(tmp_path: Path) -> None:
-    [fixture] = [one for one in ALL if one.tool == "atlas"]
+    fixture = BY_TOOL["atlas"]
     folder = fixture.copy(tmp_path)
     text = "-- atlas:delimiter \\n\\n\\n\n\nSELECT 1 -- one\n\n\nSELECT '\n\n\n'\n"
     (folder / "20270101000000_cut.sql").write_text(text)
@@ -134,7 +176,7 @@ def test_the_delimiter_of_atlas_becomes_a_semicolon_on_the_same_line(tmp_path: P
 
 
 def test_a_new_migration_has_the_sums_that_atlas_itself_would_write(tmp_path: Path) -> None:
-    [fixture] = [one for one in ALL if one.tool == "atlas"]
+    fixture = BY_TOOL["atlas"]
     folder = fixture.copy(tmp_path)
     before = (folder / "atlas.sum").read_text().splitlines()
     new_migration(folder, "Add city")
@@ -143,3 +185,101 @@ def test_a_new_migration_has_the_sums_that_atlas_itself_would_write(tmp_path: Pa
     assert after[1:-1] == before[1:]
     names = b"".join(line.replace(" h1:", "").encode() for line in before[1:])
     assert before[0] == f"h1:{base64.b64encode(hashlib.sha256(names).digest()).decode()}"
+
+
+def copied(tool: str, tmp_path: Path) -> Path:
+    return BY_TOOL[tool].copy(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tool", "path", "what"),
+    [
+        ("flyway", "more/R__views.sql", "a repeatable migration of Flyway"),
+        ("flyway", "B2__all.sql", "a baseline migration of Flyway"),
+        ("flyway", "afterMigrate.sql", "a callback of Flyway"),
+        ("flyway", "U9__gone.sql", "there is no migration 9"),
+        ("node-pg-migrate", "1767603600009_more.ts", "this migration is JavaScript"),
+        ("yoyo", "0009.more.py", "this file of yoyo is Python"),
+        ("yoyo", "post-apply.sql", "this file of yoyo is a hook"),
+        ("liquibase", "more.xml", "changesets that are not SQL"),
+    ],
+)
+def test_a_file_that_the_tool_would_run_and_turnback_does_not_is_refused(
+    tool: str, path: str, what: str, tmp_path: Path
+) -> None:
+    folder = copied(tool, tmp_path)
+    (folder / path).parent.mkdir(exist_ok=True)
+    (folder / path).write_text("<databaseChangeLog><changeSet/></databaseChangeLog>")
+    [found] = scan(folder)[1]
+    assert what in str(found) and found.file == path
+
+
+def test_versions_of_flyway_are_compared_by_their_parts_in_all_folders(tmp_path: Path) -> None:
+    folder = copied("flyway", tmp_path)
+    (folder / "v1").mkdir()
+    for version in ("1.10", "1.2.1", "01_9"):
+        (folder / "v1" / f"V{version}__more.sql").write_text("SELECT 1;\n")
+    versions = [one.version for one in load_project(folder).migrations]
+    assert versions == ["1.1", "1.2", "1.2.1", "1.3", "1.4", "1.5", "1.6", "01.9", "1.10"]
+
+
+def test_changesets_of_one_file_are_migrations_with_checksums_of_their_own(tmp_path: Path) -> None:
+    folder = copied("liquibase", tmp_path)
+    text = (
+        "--liquibase formatted sql\n"
+        "--changeset ada:one dbms:postgresql\nSELECT 1;\n--rollback SELECT\n--rollback 2;\n"
+        "--changeset ada:two dbms:mysql\nSELECT 3;\n"
+        '--changeset "A B":"th ree" endDelimiter://\nSELECT 4//\n--rollback not required\n'
+        "--changeset ada:four\nSELECT 5;\n/* liquibase rollback\nSELECT 6;\n*/\n"
+    )
+    (folder / "900.sql").write_text(text)
+    one, three, four = load_project(folder).migrations[-3:]
+    assert [m.version for m in (one, three, four)] == [
+        "ada:one:900.sql",
+        "A B:th ree:900.sql",
+        "ada:four:900.sql",
+    ]
+    assert one.rollback is not None and four.rollback is not None
+    assert one.rollback.sql.split("\n") == ["", "", "", " " * 11 + "SELECT", " " * 11 + "2;"]
+    assert one.forward.position(one.forward.sql.index("SELECT")) == (3, 1)
+    assert three.rollback is None and three.forward.directives.irreversible is not None
+    assert three.forward.sql.strip() == "SELECT 4;"
+    assert four.rollback.position(four.rollback.sql.index("SELECT")) == (14, 1)
+    assert len({m.forward.checksum for m in (one, three, four)}) == 3
+    sums = checksums_of(load_project(folder))
+    # The judge: sha256sum, which reads whole files.
+    assert sums["900.sql"] == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_the_changelog_of_liquibase_gives_the_order(tmp_path: Path) -> None:
+    folder = copied("liquibase", tmp_path)
+    names = ["002-audit.sql", "001-accounts.sql"]
+    lines = "".join(f"  - include:\n      file: changelog/{name}\n" for name in names)
+    (folder / "master.yaml").write_text(f"databaseChangeLog:\n{lines}")
+    found = [one.forward.path for one in load_project(folder).migrations]
+    assert found[:3] == [*names, "003-email_index.sql"]
+
+
+def test_yoyo_runs_what_a_migration_depends_on_first(tmp_path: Path) -> None:
+    folder = copied("yoyo", tmp_path)
+    (folder / "0000.first.sql").write_text("-- depends: 0009.last 0001.accounts\nSELECT 1;\n")
+    (folder / "0009.last.sql").write_text("SELECT 1;\n")
+    found = [one.version for one in load_project(folder).migrations]
+    # The judge: `yoyo list` of yoyo-migrations 9.0.0, of the same files.
+    assert found[:2] == ["0001.accounts", "0002.audit"]
+    assert found[-2:] == ["0009.last", "0000.first"]
+
+
+def test_a_reworked_change_of_sqitch_is_a_migration_for_each_of_its_scripts(tmp_path: Path) -> None:
+    found = {one.version: one for one in load_project(copied("sqitch", tmp_path)).migrations}
+    first, second = found["active_accounts"], found["active_accounts#2"]
+    assert first.forward.path == "deploy/active_accounts@v1.sql"
+    assert second.forward.path == "deploy/active_accounts.sql"
+    # BEGIN and ROLLBACK around a verify script say what turnback does anyway.
+    assert first.verify is not None and first.verify.sql.split() == [
+        "--",
+        "Verify",
+        "active_accounts",
+        "SELECT",
+        "1;",
+    ]

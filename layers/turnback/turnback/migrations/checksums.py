@@ -106,7 +106,7 @@ def record_sums(
     if project.sums is None:
         return None
     chosen = Project(project.folder, tuple(migrations))
-    sums = {**project.sums, **project.besides, **checksums_of(chosen)}
+    sums = {**project.sums, **checksums_of(chosen), **project.besides}
     if write and sums != dict(project.sums):
         write_sums(project.folder, sums)
     return sums
@@ -114,7 +114,8 @@ def record_sums(
 
 def checksums_of(project: Project) -> dict[str, str]:
     """The checksum of each file of the project, by its path."""
-    return {**project.besides, **{one.path: one.checksum for one in scripts_of(project)}}
+    # A file of several migrations is among those besides: the checksum of each is of its part.
+    return {**{one.path: one.checksum for one in scripts_of(project)}, **project.besides}
 
 
 def scripts_of(project: Project) -> Iterable[Script]:

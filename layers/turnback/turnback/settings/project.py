@@ -61,6 +61,10 @@ LAYOUTS = (
     "graphile-migrate",
     "drizzle",
     "atlas",
+    "flyway",
+    "yoyo",
+    "liquibase",
+    "sqitch",
     "plain",
 )
 _RULE = re.compile(r"TB\d(\d\d|xx)")

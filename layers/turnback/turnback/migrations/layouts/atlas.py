@@ -30,8 +30,8 @@ from turnback.migrations.layouts.layout import (
 from turnback.migrations.layouts.names import header
 from turnback.migrations.layouts.pairs import read_with_folders
 from turnback.migrations.layouts.reading import Reading, outside
+from turnback.migrations.layouts.sections import with_semicolons
 from turnback.migrations.model import Migration
-from turnback.migrations.psql import is_quoted
 
 _SUMS = "atlas.sum"
 _NAME = re.compile(r"(?P<version>[^_]+?)(?:_(?P<name>.*))?\.sql")
@@ -75,7 +75,7 @@ def _with_directives(migration: Migration) -> Migration:
         elif name == "delimiter" and value and not isinstance(script, LargeScript):
             delimiter = value.replace(r"\n", "\n").replace(r"\r", "\r").replace(r"\t", "\t")
             sql = script.sql
-            body = _cut(sql[found.end() :], delimiter)
+            body = with_semicolons(sql[found.end() :], delimiter)
             script = replace(script, sql=sql[: found.end()] + body)
         elif name not in _HARMLESS:
             raise InvalidMigration(
@@ -86,18 +86,6 @@ def _with_directives(migration: Migration) -> Migration:
                 "in turnback.toml",
             )
     return replace(migration, forward=script)
-
-
-def _cut(sql: str, delimiter: str) -> str:
-    """The text with semicolons in place of a delimiter, each line with its number."""
-    found, at = [], 0
-    while (next_one := sql.find(delimiter, at)) >= 0:
-        end = next_one + len(delimiter)
-        # In the line of the statement, which may end with a comment.
-        cut = "\n;" + "\n" * (delimiter.count("\n") - 1) if "\n" in delimiter else ";"
-        found += [sql[at:next_one], delimiter if is_quoted(sql, next_one) else cut]
-        at = end
-    return "".join([*found, sql[at:]])
 
 
 def _new(new: New) -> dict[str, str]:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from turnback.errors import ConfigurationError
-from turnback.migrations.checksums import digest, write_sums
+from turnback.migrations.checksums import checksums_of, digest, write_sums
 from turnback.migrations.files import Files
 from turnback.migrations.headers import read_directives
 from turnback.migrations.layouts.turnback import NAME
@@ -94,6 +94,7 @@ def convert(project: Project, files: Files) -> Converted:
     contents: dict[str, bytes] = {}
     moves = []
     versions = {}
+    sums = checksums_of(project)
     for migration, version in _numbered(project):
         name = re.sub(r"[/\\\s]+", "_", migration.name) or "migration"
         paths = {
@@ -103,7 +104,7 @@ def convert(project: Project, files: Files) -> Converted:
         }
         for path, script in paths.items():
             if script:
-                contents[path], lines = _contents(script, path, files)
+                contents[path], lines = _contents(script, path, files, sums)
                 moves.append(Move(migration.version, script.path, path, lines))
         versions[migration.version] = version, f"sql/{version}_{name}.sql"
     return Converted(contents, tuple(moves), versions)
@@ -118,11 +119,13 @@ def _numbered(project: Project) -> Iterator[tuple[Migration, str]]:
     return zip(project.migrations, versions, strict=True)
 
 
-def _contents(script: Script, path: str, files: Files) -> tuple[bytes, int]:
+def _contents(
+    script: Script, path: str, files: Files, sums: Mapping[str, str]
+) -> tuple[bytes, int]:
     """A script as a file of its own, and how many lines before it are cut off."""
     data = files.read(script.path)
     cut = 0
-    if digest(data) != script.checksum:
+    if digest(data) != sums[script.path]:
         raise ConfigurationError("it was changed meanwhile", file=script.path, hint="run it again")
     whole = "".join(script.blocks())
     if data.decode("utf-8-sig") != whole:

@@ -53,7 +53,7 @@ def _parts(text: str) -> tuple[dict[str, str], str]:
 
 def _hash(previous: str, body: str) -> str:
     text = f"{previous}\n{body}".strip(_BLANKS) + "\n"
-    return f"sha1:{hashlib.sha1(text.encode()).hexdigest()}"
+    return f"sha1:{hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()}"
 
 
 def _recognise(files: Files) -> Evidence | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -40,3 +41,16 @@ def listed(files: Files, name: re.Pattern[str], folder: str = "") -> Iterator[tu
                 yield path, files.read(path).decode("utf-8-sig", errors="replace")
             except OSError:
                 continue
+
+
+def author() -> tuple[str, str]:
+    """Who writes a new migration, as git knows them: name and address."""
+    found = []
+    for key, default in (("user.name", "turnback"), ("user.email", "turnback@localhost")):
+        try:
+            command = ["git", "config", key]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
+            found.append(done.stdout.strip() or default)
+        except (OSError, subprocess.TimeoutExpired):
+            found.append(default)
+    return found[0], found[1]

@@ -15,8 +15,8 @@ def read_pairs(reading: Reading, name: re.Pattern[str]) -> Iterator[Migration]:
 
     Args:
         reading: the project.
-        name: of a file, with the groups ``version``, ``name`` and ``kind``, which is ``up`` or
-            ``down``; a file without a kind is a forward script.
+        name: of a file, with the groups ``version``, ``name`` and ``kind``, which is ``up``, or the
+            word of a rollback script; a file without a kind is a forward script.
     """
     forward: dict[str, tuple[re.Match[str], Script]] = {}
     backward: dict[str, Script] = {}
@@ -25,7 +25,7 @@ def read_pairs(reading: Reading, name: re.Pattern[str]) -> Iterator[Migration]:
         match = name.fullmatch(filename)
         if not match:
             continue
-        down = match["kind"] == "down"
+        down = match["kind"] not in ("up", "", None)
         script = reading.script(filename, rollback=down)
         if script is None:
             unread.add(match["version"])

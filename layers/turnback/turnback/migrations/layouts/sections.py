@@ -12,7 +12,7 @@ from turnback.migrations.layouts.layout import Evidence, New
 from turnback.migrations.layouts.names import header, listed
 from turnback.migrations.layouts.reading import Reading, outside
 from turnback.migrations.model import Migration, Script
-from turnback.migrations.psql import skip_comments
+from turnback.migrations.psql import is_quoted, skip_comments
 
 Part = tuple[int, int]
 
@@ -204,3 +204,15 @@ def is_blank(sql: str) -> bool:
 def after_line(text: str, at: int) -> int:
     """Where the next line begins."""
     return text.find("\n", at) + 1 or len(text)
+
+
+def with_semicolons(sql: str, delimiter: str) -> str:
+    """The text with semicolons in place of a delimiter, each line with its number."""
+    found, at = [], 0
+    while (next_one := sql.find(delimiter, at)) >= 0:
+        end = next_one + len(delimiter)
+        # In the line of the statement, which may end with a comment.
+        cut = "\n;" + "\n" * (delimiter.count("\n") - 1) if "\n" in delimiter else ";"
+        found += [sql[at:next_one], delimiter if is_quoted(sql, next_one) else cut]
+        at = end
+    return "".join([*found, sql[at:]])

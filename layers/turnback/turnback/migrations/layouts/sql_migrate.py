@@ -8,6 +8,7 @@ A migration's version is the name of its file, as in the tool's table.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from turnback.errors import InvalidMigration
 from turnback.migrations.files import Files
@@ -81,7 +82,8 @@ def _read(reading: Reading) -> list[Migration]:
 
 
 def _new(new: New) -> dict[str, str]:
-    return new_file(_FORM, f"{new.version}-{new.slug}.sql", new)
+    version = f"{new.version}-{new.slug}"
+    return new_file(_FORM, f"{version}.sql", replace(new, version=version))
 
 
 LAYOUT = Layout(
