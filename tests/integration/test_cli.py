@@ -187,6 +187,7 @@ def test_status_tells_each_migration_by_one_of_six_words(
             "applied_at",
             "execution_ms",
             "checksum",
+            "kind",
         }
         assert re.fullmatch(r"[0-9a-f]{64}", item["checksum"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", found[0]["applied_at"])

@@ -90,4 +90,5 @@ def test_a_status_has_what_the_history_says_and_the_checksum_of_the_file() -> No
         "applied_at": "2026-11-01T10:00:00.000Z",
         "execution_ms": 12,
         "checksum": ONE.forward.checksum,
+        "kind": "migration",
     }

@@ -83,7 +83,7 @@ def check(
         findings += of_branch
         notes += branch.notes()
     for migration in project.migrations:
-        findings += check_migration(migration)
+        findings += check_migration(migration, baseline=project.in_baseline(migration.version))
     findings += conflicts(project.migrations, history_schema)
     if fix:
         # Writing the sums anew fixes what is wrong with them.

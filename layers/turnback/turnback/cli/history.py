@@ -65,6 +65,8 @@ def status(
         line = f"  {word} {f'{item.version} {one_line(item.name)}':<{width}}"
         if item.applied_at:
             line += f"  {item.applied_at[:19].replace('T', ' ')}  {human_ms(item.execution_ms)}"
+        if item.kind == "adopted":
+            line += "  adopted"
         out.result(line.rstrip())
         if item.status == "failed" and item.error:
             out.result(f"              {seen(item.error.splitlines()[0])}")

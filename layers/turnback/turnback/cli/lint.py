@@ -75,7 +75,7 @@ def lint(
     """Say what the migrations will block, for how long, and what to write instead.
 
     Needs no database: every script is read, oldest first, so that lint knows which tables are
-    new. VERSION names the migrations to look at; without one, all of them. A rule is
+    new. VERSION names the migrations to look at; without one, all after the baseline. A rule is
     switched off for a statement by the line before it: -- turnback: waive RULE because REASON
     """
     off = project_settings(click.get_current_context()).file.lint_off

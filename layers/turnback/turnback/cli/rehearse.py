@@ -42,7 +42,7 @@ from turnback.rehearsal.verdict import Rehearsed
 from turnback.runs import checklist as answers
 from turnback.runs.state import RehearsalRecord
 from turnback.settings.project import FILE
-from turnback.wording import listed
+from turnback.wording import counted, listed
 
 _ANSWER_COLORS = {"yes": "green", "no": "red", "unknown": "yellow"}
 _no_stored_state = click.option(
@@ -107,20 +107,20 @@ def rehearse(
     on_copy = place == "copy"
     if on_copy:
         _refuse_without_target(database_url, shadow_url, everything=everything)
-    if versions:
-        chosen = project.choose(versions)
-    elif everything or not (database_url or has_own_database(directory)):
-        chosen = list(project.migrations)
-    else:
-        with open_engine(database_url, directory, history_schema, out) as engine:
-            chosen = _pending(project, engine)
+    reach = partial(open_engine, database_url, directory, history_schema, out)
+    asks = not everything and (database_url or has_own_database(directory))
+    out.document["baseline"] = project.settings.baseline
+    chosen = (
+        project.choose(versions)
+        if versions
+        else _after_baseline(project, reach if asks else None, out)
+    )
     if not chosen:
         out.document |= {"status": "nothing_to_do", "migrations": []}
         out.result("Nothing is pending. To rehearse every migration: turnback rehearse --all")
         annotated(Rehearsed(), project, folder_of(directory)).print(form, out)
         return 0
     began = time.monotonic()
-    reach = partial(open_engine, database_url, directory, history_schema, out)
     rehearsed = Chosen(project, chosen, history_schema)
     with _ground(place, shadow_url, database_url, rehearsed, reach, out, anew=anew) as shadow:
         shown = Progress(out, began)
@@ -156,6 +156,21 @@ def rehearse(
     code = close(result, began, out)
     annotated(result, project, folder_of(directory)).print(form, out)
     return code
+
+
+def _after_baseline(
+    project: Project, reach: Callable[[], AbstractContextManager[Engine]] | None, out: Output
+) -> list[Migration]:
+    """What comes after the baseline: what is pending in a database, or without one all of it."""
+    chosen: Sequence[Migration] = project.migrations
+    if reach:
+        with reach() as engine:
+            chosen = _pending(project, engine)
+    found = [one for one in chosen if not project.in_baseline(one.version)]
+    if found and project.baseline:
+        number = counted(project.baseline, "migration")
+        out.note(f"The baseline runs first, and is not proven: {number}.")
+    return found
 
 
 def _pending(project: Project, engine: Engine) -> list[Migration]:

@@ -80,6 +80,8 @@ def read(files: Files, settings: ProjectFile) -> tuple[Project, list[TurnbackErr
         tuple(reading.ignored),
         reading.besides,
     )
+    if settings.baseline is not None and not project.baseline:
+        reading.findings.append(settings.no_baseline())
     return project, reading.findings
 
 

@@ -194,6 +194,8 @@ class Project:
         settings: what turnback.toml says.
         ignored: files below the folder that turnback.toml leaves out, and nothing else does.
         besides: files that are no scripts, and that the layout is read from: path → checksum.
+        baseline: how many of the first migrations were applied before turnback was used: they need
+            no rollback script, and are not rolled back.
     """
 
     folder: Path
@@ -203,12 +205,16 @@ class Project:
     settings: ProjectFile = field(default_factory=ProjectFile)
     ignored: tuple[str, ...] = ()
     besides: Mapping[str, str] = field(default_factory=dict)
+    baseline: int = field(init=False, default=0, compare=False)
     _places: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # The first of a version, where a version is there twice.
         numbered = reversed(list(enumerate(self.migrations)))
         object.__setattr__(self, "_places", {one.key: place for place, one in numbered})
+        if self.settings.baseline is not None:
+            last = self.place(self.settings.baseline)
+            object.__setattr__(self, "baseline", 0 if last is None else last + 1)
 
     def place(self, version: str) -> int | None:
         """The place of this version in ``migrations``, from 0; None if it does not exist."""
@@ -222,6 +228,10 @@ class Project:
     def before(self, version: str) -> Sequence[Migration]:
         """The migrations before this version, which exists."""
         return self.migrations[: self._places[key(version)]]
+
+    def in_baseline(self, version: str) -> bool:
+        """Whether this version was applied before turnback was used."""
+        return self._places.get(key(version), len(self.migrations)) < self.baseline
 
     def choose(self, versions: Sequence[str]) -> list[Migration]:
         """The migrations of these versions, in the project's order.

@@ -54,7 +54,7 @@ def rehearse_release(
         project = found.artifact.project
         refuse_full_disk(project)
         server = stack.enter_context(shadow_server())
-        chosen = [migration for migration in project.migrations if migration.version in planned]
+        chosen = [one for one in project.migrations[project.baseline :] if one.version in planned]
         try:
             shadow = Shadow.on_throw_away(server)
             if target := run.records.plan().surroundings:

@@ -168,6 +168,20 @@ class ProjectFile:
         return str(self.sections.get("layout", {}).get("name", OWN))
 
     @property
+    def baseline(self) -> str | None:
+        """The last version that was applied before turnback was used; None without a baseline."""
+        found: str | None = self.sections.get("layout", {}).get("baseline")
+        return found
+
+    def no_baseline(self) -> ConfigurationError:
+        """The error for a baseline that no file has."""
+        return self._error(
+            "layout.baseline",
+            f"there is no migration {self.baseline}, which is to be the end of the baseline",
+            "write the version of a migration, as turnback check shows them",
+        )
+
+    @property
     def ignore(self) -> Ignore:
         """What is left out."""
         section = self.sections.get("ignore", {})

@@ -12,10 +12,16 @@ from turnback.sql.other_formats import refuse_other_formats
 from turnback.sql.script import prepare, syntax_error
 
 
-def check_migration(migration: Migration) -> list[TurnbackError]:
-    """What is wrong with the scripts of a migration: a missing rollback, the header, the SQL."""
+def check_migration(migration: Migration, *, baseline: bool = False) -> list[TurnbackError]:
+    """What is wrong with the scripts of a migration: a missing rollback, the header, the SQL.
+
+    Args:
+        migration: the migration.
+        baseline: whether it is of the baseline, and needs no rollback script.
+    """
     findings: list[TurnbackError] = []
-    if migration.rollback is None and migration.forward.directives.irreversible is None:
+    reason = baseline or migration.forward.directives.irreversible
+    if migration.rollback is None and not reason:
         findings.append(
             RollbackMissing(
                 "there is no rollback script",

@@ -30,17 +30,25 @@ class HealthRow:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What ``health`` shows; ``problems`` is empty in a healthy database."""
+    """What ``health`` shows; ``problems`` is empty in a healthy database.
+
+    Attributes:
+        schema_version: the migration that was applied last.
+        release: the release that was applied last.
+        baseline: the last of the migrations that another tool had applied.
+    """
 
     server_version: str
     schema_version: str | None
     release: str | None
+    baseline: str | None = None
     newest: list[HealthRow] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def summary(self) -> str:
         """Version and release in half a line."""
         at = f"at {self.schema_version}" if self.schema_version else "no migration applied"
+        at += f", baseline {self.baseline}" if self.baseline else ""
         return f"{at}, release {self.release}" if self.release else at
 
     def to_dict(self) -> dict[str, Any]:
@@ -48,6 +56,7 @@ class Health:
             "server_version": self.server_version,
             "schema_version": self.schema_version,
             "release": self.release,
+            "baseline": self.baseline,
             "problems": self.problems,
         }
 
@@ -107,6 +116,7 @@ def examine(
         server_version=version,
         schema_version=applied[-1].version if applied else None,
         release=history.last_release(),
+        baseline=next((one.version for one in reversed(applied) if one.kind == "adopted"), None),
         newest=rows,
         problems=problems,
     )

@@ -19,6 +19,7 @@ class MigrationStatus:
     Attributes:
         status: ``pending``, ``applied``, ``failed``, ``rolled_back``, ``missing`` (its file is
             gone) or ``changed`` (its file differs from what was applied).
+        kind: ``migration``, or ``adopted`` where another tool has applied it.
     """
 
     version: str
@@ -28,6 +29,7 @@ class MigrationStatus:
     execution_ms: int | None
     checksum: str
     error: str | None = None
+    kind: str = "migration"
 
     @property
     def pending(self) -> bool:
@@ -42,6 +44,7 @@ class MigrationStatus:
             "applied_at": self.applied_at,
             "execution_ms": self.execution_ms,
             "checksum": self.checksum,
+            "kind": self.kind,
         }
 
 
@@ -62,6 +65,7 @@ def statuses(project: Project, entries: Iterable[Entry]) -> list[MigrationStatus
                     one.applied_at,
                     one.execution_ms,
                     one.checksum,
+                    kind=one.kind,
                 )
             )
     return found
@@ -110,7 +114,14 @@ def _of_file(migration: Migration, entry: Entry | None) -> MigrationStatus:
     changed = entry.applied and entry.checksum != checksum
     status = "changed" if changed else entry.status
     return MigrationStatus(
-        version, name, status, entry.applied_at, entry.execution_ms, checksum, entry.error
+        version,
+        name,
+        status,
+        entry.applied_at,
+        entry.execution_ms,
+        checksum,
+        entry.error,
+        entry.kind,
     )
 
 

@@ -135,7 +135,7 @@ def plan_up(
             rollback = step_down(migration)
             if rollback and rollback.runnable.statements is None:
                 raise syntax_error(migration.rollback) or AssertionError
-        elif rollback_required:
+        elif rollback_required and not project.in_baseline(migration.version):
             _need_reason(migration)
         steps.append(step_up(migration))
     for conflict in conflicts((step.migration for step in steps), history_schema):
@@ -211,7 +211,7 @@ def plan_down(
         HistoryConflict: the database is another project's.
         ChecksumMismatch: a file was edited after it was applied.
         UnknownVersion: ``target`` is not the version of a migration.
-        RollbackMissing: one of them has no rollback script.
+        RollbackMissing: one of them has no rollback script, or belongs to the baseline.
         InvalidMigration: a rollback script cannot be run.
     """
     places = {one.key: place for place, one in enumerate(in_order(project, entries))}
@@ -226,6 +226,7 @@ def plan_down(
         key=lambda entry: places[entry.key],
     )
     _refuse_other_project(project, [entry for entry in entries if entry.applied])
+    _refuse_baseline(project, applied)
     if not edited:
         _refuse_edited(project, applied)
     return _downwards(project, applied, stored, halves)
@@ -395,6 +396,20 @@ def _refuse_other_project(project: Project, applied: Sequence[Entry]) -> None:
             version=newest.version,
             hint="the database is another project's, or the folder is: check DATABASE_URL and "
             "--dir; if the files are gone, restore them from version control",
+        )
+
+
+def _refuse_baseline(project: Project, applied: Iterable[Entry]) -> None:
+    """What was applied before turnback was used has no rollback that was ever proven."""
+    known = [one for one in applied if one.kind == "adopted" or project.in_baseline(one.version)]
+    if known:
+        version = known[-1].version
+        raise RollbackMissing(
+            f"{version} belongs to the baseline, which is not rolled back",
+            version=version,
+            hint=f"turnback down {version} rolls back what came after it; to go further, restore a "
+            "snapshot, or undo it by hand and record that: "
+            f"turnback repair {version} --rolled-back --because REASON",
         )
 
 

@@ -58,7 +58,7 @@ def lint(
     findings are those of the migrations asked for, both directions.
 
     Args:
-        versions: look at these; all of them if empty.
+        versions: look at these; all of them after the baseline if empty.
         since: look at those after this version, as one release: a table that one of them makes
             is new to all of them. ``0`` is before the first.
         server: the major version of the target's PostgreSQL, if it is known.
@@ -127,7 +127,10 @@ def _wanted(project: Project, versions: Sequence[str], since: str | None) -> lis
                 hint="the versions there are: turnback check, or the names of the files in sql/",
             )
     chosen = {key(version) for version in versions}
-    after = 0 if since is None or first else len(project.before(since)) + 1
+    # The rules are for what comes after the baseline, unless somebody asks for it.
+    after = 0 if versions or first else project.baseline
+    if since is not None and not first:
+        after = len(project.before(since)) + 1
     return [one for one in project.migrations[after:] if not chosen or one.key in chosen]
 
 
