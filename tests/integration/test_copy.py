@@ -10,7 +10,12 @@ import psycopg
 import pytest
 from turnback.engine import Engine, RunContext
 from turnback.engine.session.events import RunControl
-from turnback.errors import DatabaseUnreachable, MigrationFailed, MigrationIncomplete
+from turnback.errors import (
+    DatabaseUnreachable,
+    InvalidMigration,
+    MigrationFailed,
+    MigrationIncomplete,
+)
 from turnback.local.programs import binaries, clean_environment
 from turnback.local.server import EmbeddedServer
 from turnback.migrations import large
@@ -84,6 +89,17 @@ def dump(url: str) -> str:
 
 def project(factory: ProjectFactory, sql: str, back: str = "DROP TABLE t;") -> Path:
     return factory({"sql/0001_t.sql": sql, "rollback/0001_rollback.sql": back})
+
+
+def test_rows_of_csv_end_in_a_quoted_value_where_psql_ends_them(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    sql = f'{MAKE}COPY t FROM stdin WITH (FORMAT csv);\n1,"x\n\\.\ny"\n\\.\n'
+    with pytest.raises(subprocess.CalledProcessError):
+        run_psql(database, sql)
+    with pytest.raises(InvalidMigration, match="rows of this COPY end here, in a quoted") as caught:
+        apply(database, project(project_factory, sql))
+    assert (caught.value.line, caught.value.column) == (4, 1)
 
 
 def nothing_is_kept(url: str) -> bool:

@@ -20,7 +20,7 @@ from turnback.engine import Event
 from turnback.engine.run.ladder import LOWEST_MS, Ladder
 from turnback.engine.session.events import EventKind, Listener, RunControl
 from turnback.engine.session.watch import Blocker
-from turnback.errors import MigrationFailed, RunCancelled
+from turnback.errors import MigrationFailed, MigrationIncomplete, RunCancelled
 from turnback.migrations.discovery import load_project
 from turnback.sql.locks import first_lock, locks_of
 from turnback.sql.script import prepare
@@ -243,6 +243,16 @@ PLACES = [
     ("CREATE TABLE a ();\nALTER TABLE t1 ADD a int; SELECT 'é'; SELECT 1 / 0;\n", (2, 39)),
     ("SELECT nosuch;\nALTER TABLE t1 ADD a int;\n", (1, 8)),
     ("-- turnback: no-transaction\nALTER TABLE t1 ADD a nosuch;\n", (2, 22)),
+    ("SELECT 'é'; DO $a$\nBEGIN\n  PERFORM 1;\n\tRAISE 'x';\nEND $a$;\n", (4, 2)),
+    ("DO 'BEGIN ALTER TABLE t1 ADD a int;\n ASSERT ''x'' = ''y'';\nEND';\n", (2, 2)),
+    (
+        "-- turnback: no-transaction\n"
+        "DO $$BEGIN PERFORM 1;\n DECLARE a int = 1/0;\nBEGIN END; END$$",
+        (3, 2),
+    ),
+    ("DO E'BEGIN\\nRAISE \\'x\\'; END';\n", (1, 1)),
+    ("DO $$BEGIN NULL;\n EXECUTE 'DO $a$BEGIN RAISE $b$x$b$; END$a$'; END$$;\n", (2, 2)),
+    ("DO $$BEGIN\n FOO BAR;\nEND$$;\n", (2, 2)),
 ]
 
 
@@ -252,7 +262,7 @@ def test_an_error_points_into_the_file_whatever_was_sent_around_it(
     found = []
     for sql, _ in PLACES:
         error = apply(database, project_factory(with_setup(sql)), **PATIENT, batch=False).error
-        assert isinstance(error, MigrationFailed)
+        assert isinstance(error, MigrationFailed | MigrationIncomplete)
         found.append((error.line, error.column))
     assert found == [place for _, place in PLACES]
 

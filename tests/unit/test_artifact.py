@@ -640,6 +640,20 @@ def test_a_damaged_zip_is_refused_whatever_it_is_compressed_with(
     assert InvalidArtifact in kinds
 
 
+def test_a_dictionary_of_lzma_that_takes_more_memory_than_a_file_is_refused(
+    tmp_path: Path,
+) -> None:
+    path = written(tmp_path / "x.zip", entries(), zipfile.ZIP_LZMA)
+    data = bytearray(path.read_bytes())
+    at = data.find(b"0001_users.sql") + len("0001_users.sql")
+    # After the version, the length and the first property: four gigabytes less one.
+    data[at + 5 : at + 9] = bytes([0xFF] * 4)
+    path.write_bytes(data)
+    error = refusal(path)
+    assert error.message == "its LZMA dictionary takes 4,294,967,295 bytes; at most 67,108,864"
+    assert error.file == "migrations/sql/0001_users.sql"
+
+
 def test_the_refusal_of_damaged_data_names_the_file(tmp_path: Path) -> None:
     path = written(tmp_path / "x.zip", entries(), zipfile.ZIP_BZIP2)
     data = bytearray(path.read_bytes())

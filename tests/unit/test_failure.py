@@ -64,6 +64,20 @@ def test_the_first_and_the_last_character_are_in_the_script() -> None:
     assert (end.line, end.column) == (4, 1)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "PL/pgSQL function inline_code_block line 3 at RAISE",
+        "fonction PL/pgSQL inline_code_block, ligne 3 à RAISE",
+        "PL/pgSQL関数inline_code_blockの3行目 - RAISE",
+    ],
+)
+def test_an_error_in_a_block_is_at_the_line_that_the_server_names(said: str) -> None:
+    step = step_up(migration("0002", "SELECT 1; DO $$\nBEGIN\n  RAISE 'x';\nEND $$;\n"))
+    error = failed(step, index=1, context=f"PL/pgSQL function f() line 7 at RAISE\n{said}")
+    assert (error.line, error.column) == (3, 3)
+
+
 @pytest.mark.parametrize("index", [-1, 3])
 def test_an_error_outside_the_script_has_no_place(index: int) -> None:
     error = failed(index=index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,35 @@ def test_a_folder_that_is_no_file_is_refused(project_factory: ProjectFactory) ->
     with pytest.raises(InvalidMigration, match="cannot be read") as caught:
         load_project(folder)
     assert caught.value.file == "sql/0001_a.sql"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files")
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("sql/0001_a.sql", "rollback/0001_rollback.sql", "verify/0001_verify.sql", "shadow.sql"),
+        "../turnback.toml",
+    ],
+)
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(
+    project_factory: ProjectFactory, name: str
+) -> None:
+    folder = project_factory({"sql/0001_a.sql": "SELECT 1;\n"})
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(TurnbackError, match="it is a pipe or a device") as caught:
+        load_project(folder)
+    assert caught.value.file == name.removeprefix("../")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files")
+def test_a_pipe_in_place_of_the_sums_is_refused(project_factory: ProjectFactory) -> None:
+    folder = project_factory({"sql/0001_a.sql": ""}, sums=False)
+    os.mkfifo(folder / "SHA256SUMS")
+    # As a folder of that name is.
+    with pytest.raises(OSError, match=r"it is a pipe or a device.*SHA256SUMS"):
+        load_project(folder)
 
 
 def test_a_project_without_sums_says_so(project_factory: ProjectFactory) -> None:

@@ -335,6 +335,7 @@ _ADD = "ALTER TYPE e ADD VALUE 'x'"
 @pytest.mark.parametrize(
     ("sql", "parts"),
     [
+        (f"{_ADD}; SELECT enum_range(NULL::e)", [[_ADD], ["SELECT enum_range(NULL::e)"]]),
         (f"{_ADD}; SELECT 1; SELECT 'x'::e", [[_ADD], ["SELECT 1", "SELECT 'x'::e"]]),
         (
             f"SET a.b = 1; {_ADD}; SELECT 'x'",
@@ -371,6 +372,9 @@ def test_a_new_transaction_begins_behind_the_value_of_an_enum_that_is_used(
         f"{_ADD}; SELECT 'y'",
         f"{_ADD}; COMMENT ON TYPE e IS 'x'; ALTER TYPE e RENAME VALUE 'x' TO 'y'",
         f"CREATE TYPE e AS ENUM ('a'); {_ADD}; SELECT 'x'",
+        f"CREATE TYPE d AS ENUM ('a'); ALTER TYPE d RENAME TO e; {_ADD}; SELECT 'x'",
+        "CREATE TYPE e AS ENUM ('a'); ALTER TYPE e SET SCHEMA s; "
+        "ALTER TYPE s.e ADD VALUE 'x'; SELECT 'x'",
         f"{_ADD}; CREATE FUNCTION f() RETURNS e LANGUAGE plpgsql AS $$ BEGIN RETURN 'x'; END $$",
         f"{_ADD}; SAVEPOINT s; SELECT 'x'",
         f"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; {_ADD}; SELECT 'x'",

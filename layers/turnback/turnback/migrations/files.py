@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from turnback.errors import OutOfSpace
 from turnback.migrations import large
 from turnback.settings.project import FILE as SETTINGS
-from turnback.settings.project import bytes_of
+from turnback.settings.project import bytes_of, open_regular
 
 if TYPE_CHECKING:
     # Most projects are in a folder, and zipfile takes 3 ms to import.
@@ -74,7 +74,8 @@ class Folder:
 
     def read(self, path: str) -> bytes:
         """See Files."""
-        return (self.path / path).read_bytes()
+        with open_regular(self.path / path) as opened:
+            return opened.read()
 
     def settings(self) -> bytes | None:
         """See Files."""
@@ -83,7 +84,7 @@ class Folder:
     def open(self, path: str) -> bytes | large.FileText:
         """See Files."""
         # One descriptor and one read for most files: a project has thousands.
-        with (self.path / path).open("rb") as opened:
+        with open_regular(self.path / path) as opened:
             # A read makes room for all that it asks for.
             data = opened.read(min(_MOST_BYTES, large.LARGE_BYTES))
             if len(data) == _MOST_BYTES:

@@ -38,6 +38,10 @@ _END_64_LOCATOR_BYTES = 20
 _END_64 = struct.Struct("<4s28xQQ8x")
 _END_64_BEFORE = _END_64.size + _END_64_LOCATOR_BYTES
 _LONGEST_COMMENT = 0xFFFF
+# Of the header before a file's data: where the lengths of the name and of the extra field are that
+# end it (4.3.7); and of LZMA's own, the size of the dictionary (5.8.8).
+_NAME_LENGTHS = 26
+_LZMA = struct.Struct("<5xI")
 _MAKE = "make artifacts with: turnback package --release 1.4.0"
 
 
@@ -65,6 +69,7 @@ class Zip:
         Raises:
             InvalidArtifact: it is not a zip, is damaged, or has an unsafe entry.
         """
+        self._archive = archive
         inside = None if below is None else below.rstrip("/") + "/"
         with _sound():
             with archive.open("rb") as file:
@@ -96,9 +101,24 @@ class Zip:
         """
         # zipfile stops reading at the size the entry declares and then checks the CRC, so an entry
         # that lies about its size cannot grow past what was checked.
-        with _sound(_name_of(entry)), self._zip.open(entry) as source:
+        name = _name_of(entry)
+        with _sound(name):
+            if entry.compress_type == zipfile.ZIP_LZMA:
+                self._check_dictionary(entry, name)
+        with _sound(name), self._zip.open(entry) as source:
             while chunk := source.read(_CHUNK):
                 yield chunk
+
+    def _check_dictionary(self, entry: ZipEntry, name: str) -> None:
+        """Refuse an LZMA dictionary larger than any file: it takes its memory before it reads."""
+        with self._archive.open("rb") as file:
+            file.seek(entry.header_offset + _NAME_LENGTHS)
+            file.seek(sum(struct.unpack("<HH", file.read(4))), os.SEEK_CUR)
+            (size,) = _LZMA.unpack(file.read(_LZMA.size))
+        if size > MAX_FILE_BYTES:
+            raise InvalidArtifact(
+                f"its LZMA dictionary takes {size:,} bytes; at most {MAX_FILE_BYTES:,}", file=name
+            )
 
 
 def names_in(archive: Path) -> set[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import codecs
 import difflib
+import errno
 import hashlib
 import re
+import stat
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from turnback.errors import ConfigurationError
 from turnback.settings import pace
@@ -397,6 +399,19 @@ def _pruned(sections: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """A file, to be read from its beginning.
+
+    Raises:
+        OSError: also where it is a pipe or a device, on which a reader could wait without end.
+    """
+    # Looked at first, as opening a pipe waits for somebody who writes to it.
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, and no regular file", str(path))
+    return path.open("rb")
+
+
 def bytes_of(path: Path) -> bytes | None:
     """The bytes of a file; None without the file.
 
@@ -404,7 +419,8 @@ def bytes_of(path: Path) -> bytes | None:
         ConfigurationError: it cannot be read.
     """
     try:
-        return path.read_bytes()
+        with open_regular(path) as opened:
+            return opened.read()
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from turnback.sql.statements import Statement
 from turnback.sql.tokens import Token, tokens
 
 # The first words of the SQL statements that PL/pgSQL passes on to the server.
@@ -58,6 +59,27 @@ class Embedded:
 def embedded(body: str) -> tuple[Embedded, ...]:
     """What a PL/pgSQL body runs, in the order in which it is written."""
     return tuple(_Body(body).read())
+
+
+def line_of_block(block: Statement, line: int) -> int:
+    """Where a line of a DO block begins in its script, behind blanks, in characters.
+
+    Args:
+        block: the statement.
+        line: counted from 1, which is the line with the opening quote, as PL/pgSQL counts.
+    """
+    body = next(
+        item["DefElem"] for item in block.tree["args"] if item["DefElem"]["defname"] == "as"
+    )
+    at = block.place(body.get("location", 0)) - block.offset
+    if line == 1 or block.sql.startswith(("e", "E"), at):
+        # The line ends of an escape string may be written as \\n.
+        return block.offset
+    for _ in range(line - 1):
+        at = block.sql.find("\n", at) + 1
+        if not at:
+            return block.offset
+    return block.offset + at + len(block.sql[at:]) - len(block.sql[at:].lstrip())
 
 
 class _Body:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from turnback.sql.statements import Statement, json_value
-from turnback.sql.tree import constants, dotted
+from turnback.sql.tree import Node, constants, object_parts, strings, walk
 
 # A comment is text, and renaming a value is no use of it.
 _NO_USE = ("CommentStmt", "SecLabelStmt", "AlterEnumStmt")
+_READ_ALL = ("enum_first", "enum_last", "enum_range")
 # What they make is gone with the session, which may not be there for the second transaction.
 _OF_SESSION = ("PrepareStmt", "DeclareCursorStmt", "ListenStmt")
 
@@ -41,6 +42,11 @@ def used_values(statement: Statement, values: Collection[str]) -> set[str]:
         if not language or str(language[0]).lower() == "sql":
             return _in_text(statement.sql, values)
         return constants(statement.tree.get("parameters")) & set(values)
+    if any(
+        kind == "FuncCall" and strings(node["funcname"])[-1] in _READ_ALL
+        for kind, node in walk(statement.tree)
+    ):
+        return set(values)
     found = constants(statement.tree) & set(values)
     for block in (block for rows in statement.rows for block in rows):
         found |= {value for value in values if value.encode() in block}
@@ -60,18 +66,27 @@ def transaction_starts(statements: Sequence[Statement]) -> list[int]:
     for index, statement in enumerate(statements):
         if statement.kind == "TransactionStmt":
             return []
+        tree = statement.tree
         if statement.kind == "CreateEnumStmt":
-            made.add(dotted(statement.tree["typeName"]))
+            made.add(_own_name(tree["typeName"]))
+        elif tree.get("renameType") == "OBJECT_TYPE" and object_parts(tree["object"])[-1] in made:
+            # It is new by its new name as well.
+            made.add(tree["newname"])
         elif used_values(statement, added):
             if any(map(_lasts_with_session, statements[: behind + 1])):
                 return []
             starts.append(behind)
             added.clear()
         value = added_value(statement)
-        if value is not None and dotted(statement.tree["typeName"]) not in made:
+        if value is not None and _own_name(tree["typeName"]) not in made:
             added.add(value)
             behind = index + 1
     return starts
+
+
+def _own_name(parts: Sequence[Node]) -> str:
+    # The schema of a new type may be another one by now.
+    return strings(parts)[-1]
 
 
 def _in_text(sql: str, values: Collection[str]) -> set[str]:

@@ -148,7 +148,7 @@ def prepare(script: Script) -> Runnable:
     try:
         statements = statements_of(script)
     except SqlSyntaxError as error:
-        _explain(script, error)
+        _explain(script, error, found)
         if script.directives.backfill:
             raise syntax_error(script) or error from error
         level = script.directives.isolation
@@ -334,8 +334,17 @@ def _refuse_transactions(script: Script, ends: Sequence[tuple[int, Statement]], 
     )
 
 
-def _explain(script: Script, error: SqlSyntaxError) -> None:
+def _explain(script: Script, error: SqlSyntaxError, found: Sequence[Cut]) -> None:
     """Say kindly what only psql understands; anything else is the server's to refuse."""
+    # psql of every version ends the rows there; PostgreSQL 18 does not where it reads a file.
+    for cut in found:
+        if cut.rows is not None and cut.end <= error.offset and _ends_in_quotes(script, cut):
+            raise _refused(
+                script,
+                cut.rows,
+                "the rows of this COPY end here, in a quoted value, as they do in psql",
+                "write this row in the format text, where a backslash is two: \\\\.",
+            ) from error
     line = _rest_of_line(script, error.offset)
     if line.startswith("\\"):
         command = line.split(None, 1)[0]
@@ -347,6 +356,11 @@ def _explain(script: Script, error: SqlSyntaxError) -> None:
             if command == "\\copy"
             else "remove it: the server does not know psql's commands",
         )
+
+
+def _ends_in_quotes(script: Script, cut: Cut) -> bool:
+    statement = script.sql[cut.copy : cut.start].lower()
+    return "csv" in statement and script.sql[cut.start : cut.rows].count('"') % 2 == 1
 
 
 def _rest_of_line(script: Script, offset: int) -> str:

@@ -25,6 +25,7 @@ from turnback.errors import (
     RunnerBusy,
     TurnbackError,
 )
+from turnback.sql.blocks import line_of_block
 from turnback.sql.script import syntax_error
 from turnback.sql.statements import Statement
 
@@ -56,6 +57,7 @@ _LONGEST_STATEMENT = 2000
 _BIG = 1_000_000
 # What the server says of a line of COPY, in the languages of its messages whose order is this one.
 _LINE_OF_COPY = re.compile(r"^COPY .*?, \w+ (\d+)(?:[:,]|$)", re.MULTILINE)
+_LINE_OF_BLOCK = re.compile(r"inline_code_block\D*?(\d+)")
 _HINTS = {
     "25001": "if the statement cannot run in a transaction, say so in the header: "
     "-- turnback: no-transaction",
@@ -243,12 +245,16 @@ def offset_in(statement: Statement, error: ServerError, before: int = 0) -> int:
     """
     if error.position is not None and before < error.position <= before + len(statement.sql) + 1:
         return statement.offset + error.position - 1 - before
-    return _in_rows(statement, error)
+    return _inside(statement, error)
 
 
-def _in_rows(statement: Statement, error: ServerError) -> int:
-    """Where the line of a COPY's rows is that the server names; else where the statement begins."""
-    line = _LINE_OF_COPY.search(error.context or "") if statement.rows else None
+def _inside(statement: Statement, error: ServerError) -> int:
+    """Where the line is that the server names, of a COPY's rows or of a block; else the start."""
+    context = error.context or ""
+    if statement.kind == "DoStmt" and (lines := _LINE_OF_BLOCK.findall(context)):
+        # The block is the outermost of what calls what.
+        return line_of_block(statement, int(lines[-1]))
+    line = _LINE_OF_COPY.search(context) if statement.rows else None
     return statement.rows[0].line_start(int(line[1])) if line else statement.offset
 
 
@@ -259,4 +265,4 @@ def _offset(
         offset = step.runnable.in_file(error.position - 1 - sent_before)
         if 0 <= offset <= step.runnable.script.size:
             return offset
-    return _in_rows(statement, error) if statement else None
+    return _inside(statement, error) if statement else None
