@@ -67,7 +67,7 @@ def backup(
     """
     out.document |= {"run": new_run(), "database": None, "snapshot": None, "error": None}
     where = Where(directory, database_url, stack, into)
-    with _open_backup(where, target, history_schema, out) as taking:
+    with open_backup(where, target, history_schema, out) as taking:
         if dry_run:
             plan = taking.plan()
             out.document |= {"status": "dry_run", "snapshot": dict(plan.document)}
@@ -127,9 +127,14 @@ def snapshots(*, directory: Path, place: str | None, stack: str | None, out: Out
 
 
 @contextlib.contextmanager
-def _open_backup(
+def open_backup(
     where: Where, target: str | None, history_schema: str, out: Output
 ) -> Iterator[Backup]:
+    """What takes a snapshot of the database, for the run of the document.
+
+    Raises:
+        ConfigurationError: there is no such stack, or it has another target.
+    """
     run = str(out.document["run"])
     managed = None if where.place else managed_database(where)
     if managed:

@@ -43,6 +43,7 @@ def config(ctx: click.Context, /, *, out: Output, **values: str | Path | None) -
         "file": str(path) if path else None,
         "environment": settings.environment,
         "environments": settings.file.environments,
+        "policy": settings.policy.environment if settings.policy else None,
         "settings": rows,
         "lint_off": rules,
         "layout": settings.file.layout,
@@ -57,6 +58,8 @@ def config(ctx: click.Context, /, *, out: Output, **values: str | Path | None) -
     for what, patterns in asdict(settings.file.ignore).items():
         if patterns:
             out.result(f"  ignored {what}: {', '.join(patterns)}")
+    if settings.policy:
+        out.result(f"policy: {settings.policy.environment} (environment {settings.environment})")
     if settings.file.environments:
         out.result(f"environments: {', '.join(settings.file.environments)}")
 

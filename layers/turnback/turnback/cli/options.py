@@ -20,6 +20,7 @@ from turnback.cli.snippet import SETTINGS_FOLDER
 from turnback.errors import ConfigurationError
 from turnback.migrations.versions import LONGEST
 from turnback.settings.env_file import EnvFile, read_env_file
+from turnback.settings.environment import Policy
 from turnback.settings.project import ProjectFile, Setting
 from turnback.wording import one_line
 
@@ -140,7 +141,7 @@ class ProjectSettings:
 
     Attributes:
         file: turnback.toml.
-        environment: the name given with --env.
+        environment: the name given with --env, or by the variable of [environment].
         found: the settings by the name of their option.
         env_file: .env.
         from_env_file: the variables that it has set.
@@ -151,6 +152,13 @@ class ProjectSettings:
     found: dict[str, Setting]
     env_file: EnvFile
     from_env_file: set[str]
+
+    @property
+    def policy(self) -> Policy | None:
+        """What the environment requires before its database is changed; None without one."""
+        if self.environment is None:
+            return None
+        return Policy.read({"ENVIRONMENT": self.file.policy(self.environment)})
 
     def source(self, ctx: click.Context, param: click.Parameter) -> str:
         """Where the value of an option comes from: ``option``, ``DATABASE_URL in .env:2``, …."""
@@ -225,10 +233,14 @@ def _read_settings(ctx: click.Context, given: Mapping[str, Any]) -> None:
     os.environ.update({name: env_file.values[name] for name in added})
     ctx.meta[SETTINGS_FOLDER] = folder
     file = ProjectFile.read(folder)
-    environment = given["env"] or None
-    found = file.settings(environment, os.environ)
+    named = file.environment_in(os.environ)
+    environment = given["env"] or named
+    # The variable may be one of another program: it need not have a section.
+    has_section = given["env"] or named in file.environments
+    found = file.settings(environment if has_section else None, os.environ)
     if environment:
-        _refuse_two_databases(found, environment, added)
+        source = "--env" if given["env"] else "the environment"
+        _refuse_two_databases(found, f"{source} {environment}", added)
     ctx.meta[_META] = ProjectSettings(file, environment, found, env_file, added)
     read = {param.envvar for param in ctx.command.params}
     read |= {setting.variable for setting in found.values()}
@@ -253,8 +265,8 @@ def _refuse_two_databases(
             del os.environ[variable]
         else:
             raise ConfigurationError(
-                f"--env {environment} and the variable {variable} name two different things",
-                hint=f"unset {variable}, or leave --env out",
+                f"{environment} and the variable {variable} name two different things",
+                hint=f"unset {variable}, or choose no environment",
             )
 
 

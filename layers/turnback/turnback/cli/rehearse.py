@@ -122,7 +122,7 @@ def rehearse(
         return 0
     began = time.monotonic()
     rehearsed = Chosen(project, chosen, history_schema)
-    with _ground(place, shadow_url, database_url, rehearsed, reach, out, anew=anew) as shadow:
+    with ground(place, shadow_url, database_url, rehearsed, reach, out, anew=anew) as shadow:
         shown = Progress(out, began)
         result = proof.rehearse(
             project,
@@ -221,7 +221,7 @@ def _refuse_without_target(
 
 
 @contextlib.contextmanager
-def _ground(
+def ground(
     place: str,
     shadow_url: str | None,
     database_url: str | None,

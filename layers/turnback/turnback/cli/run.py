@@ -20,6 +20,7 @@ from turnback.cli.output import (
     may_ask,
     reported,
 )
+from turnback.cli.policy import Requirements, allow_destroy
 from turnback.cli.snippet import located, seen
 from turnback.engine import Done, Engine, Interrupted, Options, Plan, Report, Step
 from turnback.engine.look.status import version_before_last
@@ -75,6 +76,7 @@ _number = click.option(
     is_flag=True,
     help="Apply again on each save; the last one is rolled back first if it was edited.",
 )
+@allow_destroy
 @opt.never_asks
 @opt.lock_options
 @opt.as_json
@@ -90,6 +92,7 @@ def up(
     out_of_order: bool,
     allow_missing_rollback: bool,
     watch: bool,
+    allowed: tuple[str, ...],
     lock_timeout: float | None,
     lock_retry_for: float,
     wait: float,
@@ -104,7 +107,11 @@ def up(
     options = _options(lock_timeout, lock_retry_for, wait)
     _refuse_two_forms(dry_run, as_script, out)
     changes = not (dry_run or as_script)
+    required = Requirements(directory, database_url, history_schema, allowed, out)
+    if allow_missing_rollback and changes:
+        required.refuse_missing_rollback()
     if watch:
+        required.refuse_repeating("--watch")
         if version or not changes or out_of_order or allow_missing_rollback or out.as_json:
             raise ConfigurationError("--watch cannot be combined with these", hint="use it alone")
         if database_url and not may_ask(out.as_json):
@@ -139,6 +146,7 @@ def up(
         _warn_of_checksums(project, out)
         if not changes:
             return _print_script(engine, plan, out) if as_script else _show(engine, plan, out)
+        required.meet(engine, project, plan)
         began = time.monotonic()
         report = _run(engine, plan, out)
         if isinstance(report.error, MigrationIncomplete):
@@ -157,6 +165,7 @@ def up(
     help="Print the plan and its SQL, with -v what turnback adds as well; change nothing.",
 )
 @_as_script
+@allow_destroy
 @opt.yes
 @opt.lock_options
 @opt.as_json
@@ -170,6 +179,7 @@ def down(
     directory: Path,
     dry_run: bool,
     as_script: bool,
+    allowed: tuple[str, ...],
     yes: bool,
     lock_timeout: float | None,
     lock_retry_for: float,
@@ -209,6 +219,9 @@ def down(
         if not changes:
             return _print_script(engine, plan, out) if as_script else _show(engine, plan, out)
         _confirm(f"Roll back {_names(plan)}", plan, yes, out)
+        Requirements(directory, database_url, history_schema, allowed, out).meet(
+            engine, project, plan
+        )
         began = time.monotonic()
         report, lost_too = _run_down(engine, project, plan, out)
         code = _close(report, "rolled back", began, out)
@@ -246,6 +259,7 @@ def redo(
     out.document |= {"run": None, "database": None, "rolled_back": [], "applied": [], "error": None}
     project = load_project(directory)
     options = _options(lock_timeout, lock_retry_for, wait)
+    Requirements(directory, database_url, history_schema, (), out).refuse_repeating("redo")
     with open_engine(
         database_url, directory, history_schema, out, options=options, writes=True
     ) as engine:

@@ -12,6 +12,11 @@ from turnback.errors import ConfigurationError
 
 Environment = Mapping[str, str]
 ENVIRONMENTS = ("development", "staging", "production")
+# Other names that environments have; one that is not here either is taken for production.
+_ALSO = {
+    "development": ("dev", "local", "test", "testing", "ci"),
+    "staging": ("stage", "preprod", "uat"),
+}
 TLS_MODES = ("verify-full", "require", "disable")
 # CodePipeline waits 24 hours for a Lambda action (its user guide, "Quotas"). Half an hour before
 # that, turnback answers the job itself, and can say what is going on.
@@ -61,6 +66,12 @@ def whole(environment: Environment, name: str, default: int, *, least: int = 0) 
             hint="correct the stack's parameter and deploy again",
         )
     return int(value)
+
+
+def policy_of(name: str) -> str:
+    """The policy of an environment that does not say which: the strictest where the name is new."""
+    known = [policy for policy in ENVIRONMENTS if name in (policy, *_ALSO.get(policy, ()))]
+    return known[0] if known else "production"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from turnback.errors import ConfigurationError
 from turnback.settings import pace
-from turnback.settings.environment import Environment
+from turnback.settings.environment import ENVIRONMENTS, Environment, policy_of
 from turnback.settings.ignore import NOTHING, Ignore
 
 FILE = "turnback.toml"
@@ -29,8 +29,9 @@ _PLACES = {
     "shadow-url-variable": ("rehearsal", "shadow-url-variable"),
     "pg-version": ("lint", "pg-version"),
 }
-_ENVIRONMENT = {*_PLACES, "stack"}
+_ENVIRONMENT = {*_PLACES, "stack", "policy"}
 _SECTIONS: dict[str, set[str]] = {
+    "environment": {"variable"},
     "lint": {"off"},
     "layout": {"name", "baseline"},
     "ignore": {"files", "schemas", "objects"},
@@ -209,6 +210,9 @@ class ProjectFile:
         chosen: Mapping[str, Any] = {}
         if environment is not None:
             known = self.sections.get("environments", {})
+            if not known and environment in ENVIRONMENTS:
+                # A project with one address: the name is that of a policy only.
+                known = {environment: {}}
             if environment not in known:
                 near = difflib.get_close_matches(environment, known, n=1)
                 raise ConfigurationError(
@@ -225,6 +229,16 @@ class ProjectFile:
             if setting:
                 found[option] = setting
         return found
+
+    def environment_in(self, variables: Environment) -> str | None:
+        """The environment that the variable of [environment] names; None where it is not set."""
+        variable = self.sections.get("environment", {}).get("variable")
+        return variables.get(variable, "").strip() or None if variable else None
+
+    def policy(self, environment: str) -> str:
+        """What is required before a database of this environment is changed, by its name."""
+        keys = self.sections.get("environments", {}).get(environment, {})
+        return str(keys.get("policy") or policy_of(environment))
 
     def history_schema(self, stack: str) -> Setting | None:
         """The schema of the history on AWS; None where the file names none.
@@ -288,6 +302,9 @@ class ProjectFile:
                 self._check_table(section, content)
                 for name, keys in content.items():
                     self._check_keys(f"environments.{name}", keys, _ENVIRONMENT)
+                    if keys.get("policy", ENVIRONMENTS[0]) not in ENVIRONMENTS:
+                        at = f"environments.{name}.policy"
+                        raise self._unknown("policy", keys["policy"], ENVIRONMENTS, at=at)
             elif section in _SECTIONS:
                 self._check_keys(section, content, _SECTIONS[section])
             else:

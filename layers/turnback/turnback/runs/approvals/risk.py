@@ -57,15 +57,24 @@ def reasons(project: Project | None, steps: Sequence[Step]) -> list[str]:
             here.
         steps: the plan's steps, all of one direction.
     """
+    every = reasons_by_version(project, steps).values()
+    return capped([reason for own in every for reason in own], LISTED)
+
+
+def reasons_by_version(project: Project | None, steps: Sequence[Step]) -> dict[str, list[str]]:
+    """The same for each step."""
     losses = plan_losses(project, steps).by_run
-    found = list(_turned_off(project, steps)) if project else []
+    off = list(_turned_off(project, steps)) if project else []
+    found = {}
     for step in steps:
         lost = losses.get(step.version, ())
-        found += [loss.with_place for loss in lost]
-        found += _waived(step.runnable.script, _DESTRUCTIVE if lost else _DESTRUCTIVE - _DROPS)
+        own = [text for file, text in off if file == step.runnable.script.path]
+        own += [loss.with_place for loss in lost]
+        own += _waived(step.runnable.script, _DESTRUCTIVE if lost else _DESTRUCTIVE - _DROPS)
         if step.direction == "up":
-            found += _one_way(step)
-    return capped(found, LISTED)
+            own += _one_way(step)
+        found[step.version] = own
+    return found
 
 
 def _waived(script: Script, rules: set[str]) -> Iterator[str]:
@@ -75,7 +84,7 @@ def _waived(script: Script, rules: set[str]) -> Iterator[str]:
             yield f"{script.path}:{waiver.line} waives {rule.id} ({rule.title}): {waiver.reason}"
 
 
-def _turned_off(project: Project, steps: Sequence[Step]) -> Iterator[str]:
+def _turned_off(project: Project, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
     off = {
         rule.id: why
         for given, why in project.settings.lint_off.items()
@@ -92,8 +101,9 @@ def _turned_off(project: Project, steps: Sequence[Step]) -> Iterator[str]:
     for one in lint(project, versions, since=since).findings:
         if one.rule.id in off:
             yield (
+                one.file,
                 f"{one.file}:{one.line} {one.rule.id} ({one.rule.title}) is turned off in {FILE}: "
-                f"{off[one.rule.id]}"
+                f"{off[one.rule.id]}",
             )
 
 
