@@ -16,6 +16,7 @@ from turnback.migrations.checksums import checksums_of, compare, write_sums
 from turnback.migrations.discovery import load_project, scan
 from turnback.migrations.files import Folder
 from turnback.migrations.layouts import layout
+from turnback.migrations.layouts.layout import Recorded
 from turnback.migrations.scaffold import new_migration
 
 from tests.adopted import ALL, BY_TOOL, Fixture
@@ -251,6 +252,99 @@ def test_changesets_of_one_file_are_migrations_with_checksums_of_their_own(tmp_p
     assert sums["900.sql"] == hashlib.sha256(text.encode()).hexdigest()
 
 
+CHANGESETS = """\
+--liquibase formatted sql
+
+--changeset ada:one
+--comment hello
+-- a plain comment
+CREATE TABLE one (id int); -- behind
+/* block
+   comment */
+CREATE TABLE one_b (t text DEFAULT 'x -- y');
+--rollback DROP TABLE one;
+--rollback DROP TABLE one_b;
+
+-- between
+
+--changeset ada:two stripComments:false splitStatements:false
+CREATE TABLE two (id int);
+-- keep
+--rollback empty
+
+--changeset "A B":"th ree" endDelimiter://
+CREATE TABLE three (id int)//
+CREATE TABLE three_b (id int)//
+/* liquibase rollback
+DROP TABLE three;
+DROP TABLE three_b;
+*/
+
+-- changeset ada:four dbms:postgresql,h2 runInTransaction:false
+-- comment: spaced
+CREATE INDEX CONCURRENTLY four ON one (id);
+-- rollback DROP INDEX four;
+--changeset ada:five
+--validCheckSum: ANY
+CREATE TABLE five (id int)
+;
+
+
+
+--changeset ada:six endDelimiter:\\nGO
+CREATE TABLE six (id int)
+GO
+CREATE TABLE six_b (id int)
+GO
+--rollback not required
+--changeset ada:seven dbms:mysql
+CREATE TABLE seven (id int);
+--changeset ada:eight
+CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1;';
+--rollback DROP FUNCTION f();
+--not a directive
+SELECT 'ünïcode;';
+"""
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_the_checksum_of_a_changeset_is_that_of_liquibase(line_end: str, tmp_path: Path) -> None:
+    folder = copied("liquibase", tmp_path)
+    (folder / "900.sql").write_bytes(CHANGESETS.replace("\n", line_end).encode())
+    migrations = load_project(folder).migrations
+    # The judge: what Liquibase 4.28 recorded of this file, with either line end.
+    recorded = {
+        ("ada", "one"): "9:8986cf334e6d87d8cda8e6bba7735e91",
+        ("ada", "two"): "9:39d241ef5bdad65927c4d1d3de934344",
+        ("A B", "th ree"): "9:c6f265b287da281c9fab0bb0c008117f",
+        ("ada", "four"): "9:c34a3b6a15ac8819770eb1f71e28cce4",
+        ("ada", "five"): "9:25624fe7dced45c2290086692087ba94",
+        ("ada", "six"): "9:b5bbb658ea08e6135672422a2293d78d",
+        ("ada", "eight"): "9:6cedfeae8fdc342ac21e313a042c4bf1",
+    }
+    rows = [
+        {
+            "author": author,
+            "id": name,
+            "filename": "db/900.sql",
+            "md5sum": md5,
+            "dateexecuted": None,
+        }
+        for (author, name), md5 in recorded.items()
+    ]
+    history = layout("liquibase").history
+    assert history is not None
+    applied = history.read(Recorded(rows, migrations, Folder(folder))).applied
+    assert [one.version for one in applied] == [
+        one.version for one in migrations if one.forward.path == "900.sql"
+    ]
+    # Where --validCheckSum says that any will do, it is not compared with another.
+    assert all(one.same for one in applied)
+    rows = [{**row, "md5sum": "9:" + "0" * 32} for row in rows]
+    edited = history.read(Recorded(rows, migrations, Folder(folder))).applied
+    assert [one.name for one in edited if one.same] == ["five"]
+
+
 def test_the_changelog_of_liquibase_gives_the_order(tmp_path: Path) -> None:
     folder = copied("liquibase", tmp_path)
     names = ["002-audit.sql", "001-accounts.sql"]
@@ -265,7 +359,7 @@ def test_yoyo_runs_what_a_migration_depends_on_first(tmp_path: Path) -> None:
     (folder / "0000.first.sql").write_text("-- depends: 0009.last 0001.accounts\nSELECT 1;\n")
     (folder / "0009.last.sql").write_text("SELECT 1;\n")
     found = [one.version for one in load_project(folder).migrations]
-    # The judge: `yoyo list` of yoyo-migrations 9.0.0, of the same files.
+    # The judge: the order in which yoyo-migrations 9.0.0 applies the same files.
     assert found[:2] == ["0001.accounts", "0002.audit"]
     assert found[-2:] == ["0009.last", "0000.first"]
 

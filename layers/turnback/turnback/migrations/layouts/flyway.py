@@ -101,15 +101,11 @@ def _read(reading: Reading) -> list[Migration]:
 
 
 def _files(reading: Reading) -> Iterator[_File]:
-    try:
-        paths = sorted(reading.files.below(""))
-    except OSError as exc:
-        reading.unreadable("", exc)
-        return
+    paths = reading.below("")
     for path in paths:
         match = _NAME.fullmatch(path.rpartition("/")[2])
         wanted = match or _CALLBACK.fullmatch(path.rpartition("/")[2])
-        if not wanted or reading.is_ignored(path):
+        if not wanted:
             continue
         try:
             if match is None or match["kind"] not in ("V", "U"):

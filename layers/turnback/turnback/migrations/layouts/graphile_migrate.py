@@ -28,15 +28,16 @@ from turnback.migrations.layouts.names import header, listed
 from turnback.migrations.layouts.pairs import read_with_folders
 from turnback.migrations.layouts.reading import Reading, outside
 from turnback.migrations.model import Migration
-from turnback.migrations.psql import is_quoted
+from turnback.migrations.psql import unquoted
 from turnback.migrations.text import decode
 
 _FOLDER = "committed"
 _NAME = re.compile(r"(?P<version>[0-9]{1,20})(?:-(?P<name>[-_a-zA-Z0-9]*))?\.sql")
 _HEADER = re.compile(r"--! ([A-Z][a-zA-Z0-9_]*)(?::([^\r\n]*))?\n")
 _OUTSIDE = re.compile(r"--!\s*no-transaction\b")
-_PLACEHOLDER = re.compile(r"(?<!:):(?:DATABASE_NAME|DATABASE_OWNER|[A-Z][A-Z0-9_]*)\b")
-_BUILT_IN = (":DATABASE_NAME", ":DATABASE_OWNER")
+_PLACEHOLDER = re.compile(r"(?<!:):[A-Z][A-Z0-9_]*\b")
+# Not in a line that is a comment.
+_BUILT_IN = re.compile(r"^(?![ \t]*--).*?(:DATABASE_(?:NAME|OWNER))\b", re.MULTILINE)
 # What JavaScript's trim() removes.
 _BLANKS = "\t\n\v\f\r \xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
 _BLANKS += "\u2028\u2029\u202f\u205f\u3000\ufeff"
@@ -102,16 +103,17 @@ def _checked(reading: Reading) -> Iterator[Migration]:
 
 def _refuse_placeholders(reading: Reading, migration: Migration) -> None:
     script = migration.forward
-    for match in _PLACEHOLDER.finditer(script.sql):
-        # The tool's own are filled in everywhere; which others there are, .gmrc says.
-        start = script.sql.rfind("\n", 0, match.start()) + 1
-        in_comment = script.sql[start : match.start()].lstrip().startswith("--")
-        if in_comment or (match[0] not in _BUILT_IN and is_quoted(script.sql, match.start())):
-            continue
-        line, column = script.position(match.start())
+    # Which there are, .gmrc says; in a string only the tool's own can be told from text.
+    own = _BUILT_IN.search(script.sql)
+    words = sorted(set(_PLACEHOLDER.findall(script.sql)))
+    places = [own.start(1)] if own else [at for word in words for at in unquoted(script.sql, word)]
+    places = [at for at in places if script.sql[at - 1 : at] != ":"]
+    if places:
+        match = _PLACEHOLDER.match(script.sql, min(places))
+        line, column = script.position(min(places))
         reading.findings.append(
             InvalidMigration(
-                f"turnback does not fill in the placeholder {match[0]}",
+                f"turnback does not fill in the placeholder {match[0] if match else ''}",
                 file=script.path,
                 line=line,
                 column=column,
@@ -119,7 +121,6 @@ def _refuse_placeholders(reading: Reading, migration: Migration) -> None:
                 "'--! AllowInvalidHash'",
             )
         )
-        return
 
 
 def _new(new: New) -> dict[str, str]:

@@ -92,6 +92,10 @@ class _File:
     logical: str
     changesets: Sequence[_Changeset]
 
+    def version(self, changeset: _Changeset) -> str:
+        """What the migration of a changeset has as its version."""
+        return f"{changeset.author}:{changeset.id}:{self.path}"
+
 
 def _parse(path: str, text: str) -> _File:
     """The changesets of a file.
@@ -181,15 +185,10 @@ def _recognise(files: Files) -> Evidence | None:
 
 def _read(reading: Reading) -> list[Migration]:
     """In the order of the changelog, or of the paths of the files."""
-    try:
-        paths = sorted(reading.files.below(""))
-    except OSError as exc:
-        reading.unreadable("", exc)
-        return []
-    wanted = [path for path in paths if not path.startswith(".") and not reading.is_ignored(path)]
-    scripts = [path for path in wanted if path.lower().endswith(".sql")]
+    paths = reading.below("")
+    scripts = [path for path in paths if path.lower().endswith(".sql")]
     found: list[Migration] = []
-    for path in _included(reading, wanted, scripts):
+    for path in _included(reading, paths, scripts):
         read = reading.text(path)
         if read is None or not _FIRST.match(read[0]):
             continue
@@ -275,7 +274,7 @@ def _migrations(reading: Reading, file: _File) -> Iterator[Migration]:
         if forward is None:
             continue
         yield Migration(
-            f"{changeset.author}:{changeset.id}:{file.path}",
+            file.version(changeset),
             changeset.id,
             forward,
             rollback,
@@ -293,7 +292,9 @@ def _script(
     rollback: bool = False,
 ) -> Script | None:
     """The lines as a script, each with the number that it has in the file."""
-    text = "\n".join(lines.get(number, "") for number in range(max(lines, default=0) + 1))
+    first = min(lines, default=0)
+    own = (lines.get(number, "") for number in range(first, max(lines, default=0) + 1))
+    text = "\n" * first + "\n".join(own)
     delimiter = changeset.said.get("enddelimiter", ";")
     if delimiter != ";" and not rollback:
         text = with_semicolons(text, delimiter.replace(r"\n", "\n"))
@@ -319,16 +320,16 @@ def _new(new: New) -> dict[str, str]:
 
 def _applied(kept: Recorded) -> Kept:
     """What is applied, compared with the checksums of version 9."""
-    parsed: dict[str, _File] = {}
+    parsed: dict[str, tuple[_File, dict[str, _Changeset]]] = {}
     changesets: dict[tuple[str, str], list[tuple[Migration, _File, _Changeset]]] = {}
     for migration in kept.migrations:
         path = migration.forward.path
         if path not in parsed:
-            parsed[path] = _parse(path, decode(path, kept.files.read(path)))
-        for one in parsed[path].changesets:
-            if migration.version == f"{one.author}:{one.id}:{path}":
-                key = one.author, one.id
-                changesets.setdefault(key, []).append((migration, parsed[path], one))
+            file = _parse(path, decode(path, kept.files.read(path)))
+            parsed[path] = file, {file.version(one): one for one in file.changesets}
+        file, by_version = parsed[path]
+        one = by_version[migration.version]
+        changesets.setdefault((one.author, one.id), []).append((migration, file, one))
     applied = []
     for row in kept.rows:
         fitting = [

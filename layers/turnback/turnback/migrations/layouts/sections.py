@@ -12,7 +12,7 @@ from turnback.migrations.layouts.layout import Evidence, New
 from turnback.migrations.layouts.names import header, listed
 from turnback.migrations.layouts.reading import Reading, outside
 from turnback.migrations.model import Migration, Script
-from turnback.migrations.psql import is_quoted, skip_comments
+from turnback.migrations.psql import skip_comments, unquoted
 
 Part = tuple[int, int]
 
@@ -208,11 +208,10 @@ def after_line(text: str, at: int) -> int:
 
 def with_semicolons(sql: str, delimiter: str) -> str:
     """The text with semicolons in place of a delimiter, each line with its number."""
-    found, at = [], 0
-    while (next_one := sql.find(delimiter, at)) >= 0:
-        end = next_one + len(delimiter)
-        # In the line of the statement, which may end with a comment.
-        cut = "\n;" + "\n" * (delimiter.count("\n") - 1) if "\n" in delimiter else ";"
-        found += [sql[at:next_one], delimiter if is_quoted(sql, next_one) else cut]
-        at = end
-    return "".join([*found, sql[at:]])
+    # In the line of the statement, which may end with a comment.
+    cut = "\n;" + "\n" * (delimiter.count("\n") - 1) if "\n" in delimiter else ";"
+    found, start = [], 0
+    for at in unquoted(sql, delimiter):
+        found += [sql[start:at], cut]
+        start = at + len(delimiter)
+    return "".join([*found, sql[start:]])
