@@ -155,7 +155,7 @@ def upstream(name: str, into: Path) -> Path:
 _ROOTS = {"cratesio": "migrations", "gitness": "app/store/database/migrate/postgres"}
 
 
-@pytest.mark.parametrize(("name", "layout"), [("cratesio", "diesel")])
+@pytest.mark.parametrize(("name", "layout"), [("cratesio", "diesel"), ("gitness", "plain")])
 def test_a_corpus_is_adopted_in_the_layout_of_its_project_and_rehearsed_without_a_change(
     name: str, layout: str, tmp_path: Path, database: str
 ) -> None:

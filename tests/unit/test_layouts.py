@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from turnback.errors import TurnbackError
+from turnback.errors import ConfigurationError, TurnbackError
 from turnback.migrations.artifact import open_artifact, pack
 from turnback.migrations.checksums import checksums_of, digest, write_sums
 from turnback.migrations.discovery import load_project, scan
 from turnback.migrations.files import Folder
+from turnback.migrations.headers import is_template
 from turnback.migrations.layouts import layout, others
+from turnback.migrations.merges import Branch
 from turnback.migrations.model import Project
 from turnback.migrations.scaffold import new_migration
 from turnback.settings.project import FILE as SETTINGS
@@ -74,9 +76,6 @@ PROJECTS = {
     },
     "plain": {"0000_a.up.sql": UP, "0000_b.up.sql": UP, "0000_a.down.sql": DOWN},
 }
-
-# Their versions are names.
-NUMBERED = [name for name in PROJECTS if name not in ("sql-migrate", "plain")]
 
 
 def placed(name: str, folder: Path) -> Path:
@@ -159,7 +158,7 @@ def test_files_of_a_tool_are_recognised_by_their_content(
     assert other is None or not other.certain
 
 
-@pytest.mark.parametrize("name", NUMBERED)
+@pytest.mark.parametrize("name", PROJECTS)
 def test_a_new_migration_is_written_in_the_layout_and_refused_until_it_has_statements(
     name: str, project_factory: ProjectFactory
 ) -> None:
@@ -174,9 +173,10 @@ def test_a_new_migration_is_written_in_the_layout_and_refused_until_it_has_state
     assert after.migrations[-1].name == "add_city"
     assert set(files) == checksums_of(after).keys() - checksums_of(before).keys()
     assert after.sums == checksums_of(after)
+    assert is_template(after.migrations[-1].forward)
 
 
-@pytest.mark.parametrize("name", NUMBERED)
+@pytest.mark.parametrize("name", PROJECTS)
 def test_an_artifact_has_the_files_as_they_are_in_the_folder(
     name: str, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
@@ -190,14 +190,14 @@ def test_an_artifact_has_the_files_as_they_are_in_the_folder(
         assert opened.files.read(path) == (folder / path).read_bytes()
 
 
-@pytest.mark.parametrize("name", NUMBERED)
+@pytest.mark.parametrize("name", PROJECTS)
 def test_what_runs_outside_a_transaction_is_known_from_the_tools_own_mark(
     name: str, project_factory: ProjectFactory
 ) -> None:
     first, *others = read(name, project_factory(PROJECTS[name])).migrations
     assert not first.forward.directives.no_transaction
-    outside = [one.forward.directives.no_transaction for one in others]
-    assert outside == [name not in ("golang-migrate", "prisma")]
+    marked = [one.version for one in others if one.forward.directives.no_transaction]
+    assert len(marked) == (name not in ("golang-migrate", "prisma", "plain"))
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_what_runs_outside_a_transaction_is_known_from_the_tools_own_mark(
         ("prisma", "migration_lock.toml", 'provider = "sqlite"\n', None, "are for sqlite"),
         ("prisma", "1_a/x.sql", "", None, "there is no migration.sql in this folder"),
         ("supabase", "rollback/1_a.sql", "", None, "no migration for this rollback script"),
-        ("golang-migrate", "1_a.down.sql", "", None, "no migration 1 for this rollback script"),
+        ("golang-migrate", "1_a.down.sql", "", None, "no migration for this rollback script"),
     ],
 )
 def test_a_mark_that_is_not_obeyed_and_a_file_that_fits_nothing_are_refused(
@@ -243,3 +243,46 @@ def test_diesel_takes_metadata_that_say_nothing_of_it_for_no_transaction(
     project = read("diesel", project_factory(files))
     assert project.migrations[0].forward.directives.no_transaction
     assert set(project.besides) == {"1_a/metadata.toml"}
+
+
+def test_the_versions_of_some_tools_are_names_in_the_order_of_their_numbers(
+    project_factory: ProjectFactory,
+) -> None:
+    found = read("sql-migrate", project_factory(PROJECTS["sql-migrate"])).migrations
+    assert [one.version for one in found] == ["1-a", "2-b", "10-c"]
+    files = {f"{name}.up.sql": UP for name in ("9_b", "10_a", "9_a")}
+    plain = read("plain", project_factory(files)).migrations
+    assert [(one.version, one.name) for one in plain] == [("9_a", "a"), ("9_b", "b"), ("10_a", "a")]
+
+
+@pytest.mark.parametrize(
+    "verify", ["verify/20240101000000_users.sql", "verify/20240101000000_verify.sql"]
+)
+def test_a_verify_script_is_in_a_folder_of_its_own(
+    verify: str, project_factory: ProjectFactory
+) -> None:
+    found = read("dbmate", project_factory({**DBMATE, verify: "SELECT 1;\n"})).migrations
+    assert [one.verify and one.verify.path for one in found] == [verify, None]
+    left = project_factory({**DBMATE, "verify/3_a.sql": "SELECT 1;\n"})
+    assert refusal("dbmate", left).file == "verify/3_a.sql"
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "message"),
+    [
+        ("golang-migrate", ["1_a.up.sql", "01_b.up.sql"], "version 1 is taken by 01_b.up.sql"),
+        ("sqlx", ["1_a.sql", "1_a.down.sql", "1_b.down.sql"], "version 1 has a rollback script"),
+        ("supabase", ["1_a.sql", "1_b.sql"], "version 1 is taken by 1_a.sql"),
+        ("diesel", ["1-0_a/up.sql", "10_b/up.sql"], "version 10 is taken by 1-0_a/up.sql"),
+    ],
+)
+def test_a_version_that_is_there_twice_is_refused_as_the_tool_does(
+    name: str, files: list[str], message: str, project_factory: ProjectFactory
+) -> None:
+    assert message in refusal(name, project_factory(dict.fromkeys(files, UP))).message
+
+
+def test_branches_are_compared_in_the_own_layout_only(project_factory: ProjectFactory) -> None:
+    folder = placed("dbmate", project_factory(DBMATE))
+    with pytest.raises(ConfigurationError, match="own layout only; this is dbmate's"):
+        Branch(folder, "main", load_project(folder).settings)

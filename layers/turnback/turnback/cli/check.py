@@ -74,7 +74,7 @@ def check(
         # git is for those who ask for it: a hook runs check on each commit.
         from turnback.migrations.merges import Branch
 
-        branch = Branch(directory, base, project.settings.ignore)
+        branch = Branch(directory, base, project.settings)
         of_branch = branch.findings()
         # Which of two must be renumbered is known now; their scripts are paired after that.
         twice = (item for item in of_branch if isinstance(item, DuplicateVersion))

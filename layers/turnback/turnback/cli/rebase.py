@@ -57,7 +57,7 @@ def rebase(
         if finding.file == PENDING_REBASE:
             raise finding
     ignore = project.settings.ignore
-    branch = Branch(directory, base, ignore)
+    branch = Branch(directory, base, project.settings)
     renumbered = branch.renumbered()
     if renumbered and (database_url or has_own_database(directory)):
         with open_engine(database_url, directory, history_schema, out) as engine:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from turnback.errors import DuplicateVersion, InvalidMigration, ProjectNotFound, TurnbackError
 from turnback.migrations.files import Files, Folder
 from turnback.migrations.layouts import layout
+from turnback.migrations.layouts.pairs import with_verify
 from turnback.migrations.layouts.reading import Reading
 from turnback.migrations.model import Migration, Project
 from turnback.settings.project import FILE as SETTINGS
@@ -68,7 +69,10 @@ def read(files: Files, settings: ProjectFile) -> tuple[Project, list[TurnbackErr
                 hint="finish it: turnback rebase",
             )
         )
-    migrations = tuple(_unique(reading, layout(settings.layout).read(reading)))
+    found: Iterable[Migration] = layout(settings.layout).read(reading)
+    if settings.layout != OWN:
+        found = with_verify(reading, found)
+    migrations = tuple(_unique(reading, found))
     shadow = reading.shadow()
     sums = reading.sums()
     project = Project(
@@ -85,7 +89,7 @@ def read(files: Files, settings: ProjectFile) -> tuple[Project, list[TurnbackErr
     return project, reading.findings
 
 
-def _unique(reading: Reading, found: list[Migration]) -> Iterator[Migration]:
+def _unique(reading: Reading, found: Iterable[Migration]) -> Iterator[Migration]:
     """The migrations without those whose version another one has, which are refused."""
     taken: dict[str, str] = {}
     for migration in found:

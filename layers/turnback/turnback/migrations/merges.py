@@ -11,6 +11,7 @@ from pathlib import Path
 
 from turnback.errors import (
     ChecksumMismatch,
+    ConfigurationError,
     DuplicateVersion,
     InvalidMigration,
     MigrationMissing,
@@ -25,6 +26,7 @@ from turnback.migrations.layouts.names import next_version
 from turnback.migrations.layouts.reading import SHADOW
 from turnback.migrations.layouts.turnback import NAME
 from turnback.settings.ignore import Ignore
+from turnback.settings.project import OWN, ProjectFile
 
 _KINDS = ("sql", "rollback", "verify")
 # The header of a file is in its first bytes.
@@ -77,17 +79,25 @@ class Branch:
         base: the name of the base.
     """
 
-    def __init__(self, folder: Path, base: str | None, ignore: Ignore) -> None:
+    def __init__(self, folder: Path, base: str | None, settings: ProjectFile) -> None:
         """Read both.
 
         Args:
             folder: the project's folder, in a checkout.
             base: a branch or a commit, such as ``origin/main``; None for the main one of origin.
-            ignore: files that are left out, on both sides.
+            settings: what turnback.toml says; files that it leaves out are so on both sides.
 
         Raises:
-            ConfigurationError: no repository, no git, no such branch, or too shallow a clone.
+            ConfigurationError: no repository, no git, no such branch, or too shallow a clone; or
+                the files are in the layout of another tool.
         """
+        if settings.layout != OWN:
+            raise ConfigurationError(
+                f"branches are compared in turnback's own layout only; this is {settings.layout}'s",
+                hint="number new migrations by the time, which no two branches share; or: "
+                "turnback adopt --convert DIR",
+            )
+        ignore = settings.ignore
         self._git = GitFolder(folder)
         self._place = f"{folder.as_posix()}/"
         self.base = base or self._git.usual_base()

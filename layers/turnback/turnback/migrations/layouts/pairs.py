@@ -3,56 +3,68 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
-from turnback.errors import InvalidMigration
+from turnback.errors import DuplicateVersion, InvalidMigration
 from turnback.migrations.layouts.reading import Reading
 from turnback.migrations.model import Migration, Script
+from turnback.migrations.versions import key
 
 
-def read_pairs(reading: Reading, name: re.Pattern[str]) -> Iterator[Migration]:
+def read_pairs(
+    reading: Reading, name: re.Pattern[str], word: str = "down"
+) -> Iterator[Migration]:
     """The migrations of a folder whose files are in pairs, in the order of their names.
 
     Args:
         reading: the project.
         name: of a file, with the groups ``version``, ``name`` and ``kind``, which is ``up``, or the
             word of a rollback script; a file without a kind is a forward script.
+        word: that word.
     """
-    forward: dict[str, tuple[re.Match[str], Script]] = {}
+    forward: list[tuple[re.Match[str], Script]] = []
     backward: dict[str, Script] = {}
     unread: set[str] = set()
     for filename in reading.names(""):
         match = name.fullmatch(filename)
         if not match:
             continue
-        down = match["kind"] not in ("up", "", None)
+        version, down = key(match["version"]), match["kind"] == word
         script = reading.script(filename, rollback=down)
         if script is None:
-            unread.add(match["version"])
-        elif down:
-            backward[match["version"]] = script
-        else:
-            forward[filename] = match, script
-    versions = {match["version"] for match, _ in forward.values()}
-    for version, script in backward.items():
-        if version not in versions | unread:
+            unread.add(version)
+        elif not down:
+            forward.append((match, script))
+        elif version in backward:
             reading.findings.append(
-                InvalidMigration(
-                    f"there is no migration {version} for this rollback script",
-                    file=script.path,
-                    version=version,
-                    hint="rename it to its migration's version, or delete it",
+                DuplicateVersion(
+                    f"version {match['version']} has a rollback script already: "
+                    f"{backward[version].path}",
+                    file=filename,
+                    version=match["version"],
+                    hint="keep one of the two",
                 )
             )
-    for match, script in forward.values():
-        version = match["version"]
-        write = f"write {script.path.replace('.up.', '.down.')}"
+        else:
+            backward[version] = script
+    for match, script in forward:
+        version = key(match["version"])
+        other = re.sub(r"(?:\.up)?(\.[^.]*)$", rf".{word}\1", script.path)
         yield Migration(
-            version,
+            match["version"],
             match["name"],
             script,
             backward.get(version),
-            write_rollback=write,
+            write_rollback=f"write {other}",
+        )
+    for version in backward.keys() - unread - {key(match["version"]) for match, _ in forward}:
+        reading.findings.append(
+            InvalidMigration(
+                "there is no migration for this rollback script",
+                file=backward[version].path,
+                hint="rename it to its migration's version, or delete it",
+            )
         )
 
 
@@ -61,35 +73,55 @@ def read_with_folders(
 ) -> Iterator[Migration]:
     """The migrations of a folder with forward scripts only, in the order of their names.
 
-    Rollback and verify scripts are in folders of these names, each named as its forward script.
+    Rollback scripts are in a folder ``rollback``, each named as its forward script.
 
     Args:
         reading: the project.
         name: of a file, with the groups ``version`` and ``name``.
         folder: of the forward scripts, below that of the project.
     """
-    beside = {kind: _scripts(reading, kind) for kind in ("rollback", "verify")}
+    backward = _scripts(reading, "rollback")
     for filename in reading.names(folder):
         match = name.fullmatch(filename)
-        found = {kind: scripts.pop(filename, None) for kind, scripts in beside.items()}
+        rollback = backward.pop(filename, None)
         if match and (script := reading.script(f"{folder}/{filename}" if folder else filename)):
             yield Migration(
                 match["version"],
                 match["name"] or match["version"],
                 script,
-                found["rollback"],
-                found["verify"],
+                rollback,
                 write_rollback=f"write rollback/{filename}",
             )
-    for kind, scripts in beside.items():
-        for path in (script.path for script in scripts.values() if script):
-            reading.findings.append(
-                InvalidMigration(
-                    f"there is no migration for this {kind} script",
-                    file=path,
-                    hint="name it as its forward script, or delete it",
-                )
+    _refuse_left(reading, "rollback", backward)
+
+
+def with_verify(reading: Reading, found: Iterable[Migration]) -> Iterator[Migration]:
+    """The migrations with their verify scripts, which no other tool has, from a folder ``verify``.
+
+    Each is named as its forward script, without a word for the direction, or by the version.
+    """
+    scripts = _scripts(reading, "verify")
+    for one in found:
+        names = (f"{_stem(one.forward.path)}.sql", f"{one.version}_verify.sql")
+        verify = next((script for name in names if (script := scripts.pop(name, None))), None)
+        yield replace(one, verify=verify) if verify else one
+    _refuse_left(reading, "verify", scripts)
+
+
+def _stem(path: str) -> str:
+    name = path.rpartition("/")[2]
+    return re.sub(r"(?i)(?:[._-]up)?\.[^.]*$", "", name)
+
+
+def _refuse_left(reading: Reading, kind: str, scripts: Mapping[str, Script | None]) -> None:
+    for path in (script.path for script in scripts.values() if script):
+        reading.findings.append(
+            InvalidMigration(
+                f"there is no migration for this {kind} script",
+                file=path,
+                hint="name it as its forward script, or delete it",
             )
+        )
 
 
 def _scripts(reading: Reading, kind: str) -> dict[str, Script | None]:

@@ -72,7 +72,7 @@ def _read(reading: Reading) -> list[Migration]:
             )
     found = {}
     needs = {}
-    for one in read_pairs(reading, _NAME):
+    for one in read_pairs(reading, _NAME, "rollback"):
         said = _directives(one.forward.head)
         wanted = said.get("transactional", "true").lower()
         if wanted not in ("true", "false"):
