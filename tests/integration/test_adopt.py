@@ -222,6 +222,18 @@ def test_of_two_histories_both_are_shown_and_one_is_chosen(adopted: Adopted) -> 
     }
 
 
+def test_the_next_database_of_a_project_keeps_the_later_baseline(adopted: Adopted) -> None:
+    folder, url = adopted("dbmate")
+    place = ["--dir", str(folder), "--database-url", url]
+    assert run("adopt", *place).code == 0
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DELETE FROM schema_migrations WHERE version = '20260105090005'")
+    done = run("adopt", *place, "--history-schema", "staging", "--json")
+    assert (done.code, done.document["applied"]) == (0, 4)
+    assert done.document["baseline"] == "20260105090005"
+    assert done.document["written"] == []
+
+
 def test_init_in_a_folder_of_another_tool_names_adopt(adopted: Adopted) -> None:
     folder, _ = adopted("goose")
     done = run("init", "--dir", str(folder))

@@ -137,7 +137,8 @@ def _show_found(found: Sequence[Recognised], recorded: Sequence[OtherHistory], o
         "histories": [{"layout": one.layout.name, "table": one.name} for one in recorded],
     }
     for one in found:
-        out.note(f"The files can be of {one.layout.name}: {one.evidence.text}.")
+        can = "are" if one.evidence.certain else "can be"
+        out.note(f"The files {can} of {one.layout.name}: {one.evidence.text}.")
     for history in recorded:
         out.note(f"The database has a history of {history.layout.name}: {history.name}.")
 

@@ -32,7 +32,8 @@ def read_in(files: Files, layout: Layout, settings: ProjectFile) -> Project:
         InvalidMigration, DuplicateVersion: the first thing that is wrong with its files.
         ProjectNotFound: it has no migrations of that layout.
     """
-    sections = {**settings.sections, "layout": {"name": layout.name}}
+    chosen = {**settings.sections.get("layout", {}), "name": layout.name}
+    sections = {**settings.sections, "layout": chosen}
     project, findings = read(files, replace(settings, sections=sections))
     if findings:
         first = findings[0]
@@ -74,9 +75,15 @@ class Adopting:
 
     @property
     def baseline(self) -> Migration | None:
-        """The last migration that needs no rollback script; without a database, the last file."""
+        """The last migration that needs no rollback script; without a database, the last file.
+
+        What turnback.toml names already remains, where that is later: the project was adopted on a
+        database that had more.
+        """
         known = self.applied if self.asked else self.project.migrations
-        return known[-1] if known else None
+        place = (self.project.place(known[-1].version) or 0) if known else -1
+        last = max(place, self.project.baseline - 1)
+        return self.project.migrations[last] if last >= 0 else None
 
     def problems(self, *, accept_differences: bool) -> list[TurnbackError]:
         """Why it is not adopted."""

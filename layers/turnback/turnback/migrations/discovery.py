@@ -69,8 +69,9 @@ def read(files: Files, settings: ProjectFile) -> tuple[Project, list[TurnbackErr
                 hint="finish it: turnback rebase",
             )
         )
-    found: Iterable[Migration] = layout(settings.layout).read(reading)
-    if settings.layout != OWN:
+    used = layout(settings.layout)
+    found: Iterable[Migration] = used.read(reading)
+    if not used.has_verify:
         found = with_verify(reading, found)
     migrations = tuple(_unique(reading, found))
     shadow = reading.shadow()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from turnback.errors import ConfigurationError, InvalidMigration
+from turnback.migrations.layouts import flyway
 from turnback.migrations.model import Migration, Script
 
-_FLYWAY_LINES = re.compile(r"\r\n|\r|\n")
 _FLYWAY_CONF = "executeInTransaction=false\n"
 _DBMATE_MARK = re.compile(r"^--\s*migrate:(?:up|down)\b", re.MULTILINE)
 
@@ -133,20 +132,6 @@ def _flyway(migration: Migration, version: str) -> dict[str, str]:
     return files
 
 
-def flyway_checksum(text: str) -> int:
-    """Flyway's checksum of a script: CRC-32 of its lines without their ends, as a signed integer.
-
-    Source: ChecksumCalculator of github.com/flyway/flyway.
-    """
-    found = 0
-    lines = _FLYWAY_LINES.split(text.removeprefix("\ufeff"))
-    if lines and not lines[-1]:
-        lines.pop()
-    for line in lines:
-        found = zlib.crc32(line.encode(), found)
-    return found - 2**32 if found >= 2**31 else found
-
-
 def _dbmate_rows(applied: Sequence[Leaving]) -> list[dict[str, str | int | None]]:
     return [{"version": one.version} for one in applied]
 
@@ -163,7 +148,7 @@ def _flyway_rows(applied: Sequence[Leaving]) -> list[dict[str, str | int | None]
             "description": one.migration.name.replace("_", " "),
             "type": "SQL",
             "script": next(iter(one.files)),
-            "checksum": flyway_checksum(next(iter(one.files.values()))),
+            "checksum": flyway.checksum(next(iter(one.files.values())).encode()),
             "installed_by": "turnback",
             "installed_on": one.applied_at,
             "execution_time": one.execution_ms,

@@ -99,6 +99,7 @@ LAYOUT = Layout(
     recognise=_recognise,
     read=_read,
     new=_new,
+    has_verify=True,
     # ``__diesel_schema_migrations(version, run_on)``.
     history=History(
         columns={"version": "character varying", "run_on": "timestamp without time zone"},

@@ -195,6 +195,7 @@ class Layout:
         new: the files of a new migration, path → text; among them what the tool lists them in.
         history: what the tool keeps in the database; None for files that belong to no tool.
         by_time: whether the tool numbers a first migration by the time.
+        has_verify: whether ``read`` finds the verify scripts; others are in a folder ``verify``.
     """
 
     name: str
@@ -203,3 +204,4 @@ class Layout:
     new: Callable[[New], dict[str, str]]
     history: History | None = None
     by_time: bool = True
+    has_verify: bool = False

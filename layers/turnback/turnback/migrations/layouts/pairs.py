@@ -12,9 +12,7 @@ from turnback.migrations.model import Migration, Script
 from turnback.migrations.versions import key
 
 
-def read_pairs(
-    reading: Reading, name: re.Pattern[str], word: str = "down"
-) -> Iterator[Migration]:
+def read_pairs(reading: Reading, name: re.Pattern[str], word: str = "down") -> Iterator[Migration]:
     """The migrations of a folder whose files are in pairs, in the order of their names.
 
     Args:

@@ -110,6 +110,7 @@ LAYOUT = Layout(
     recognise=_recognise,
     read=_read,
     new=_new,
+    has_verify=True,
     # ``_prisma_migrations``: a row for each attempt, with the SHA-256 of the file.
     history=History(
         columns=dict.fromkeys(

@@ -276,6 +276,7 @@ LAYOUT = Layout(
     recognise=_recognise,
     read=_read,
     new=_new,
+    has_verify=True,
     # ``sqitch.changes``: with a hash of the deploy script.
     history=History(
         columns=dict.fromkeys(

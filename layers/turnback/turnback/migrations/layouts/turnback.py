@@ -157,5 +157,6 @@ LAYOUT = Layout(
     recognise=_recognise,
     read=_read,
     new=_new,
+    has_verify=True,
     by_time=False,
 )

@@ -83,9 +83,7 @@ def _read(reading: Reading) -> list[Migration]:
                 one, forward=outside(one.forward), rollback=rollback and outside(rollback)
             )
         name = _NUMBER.sub("", one.version, count=1) or one.version
-        found[one.version] = replace(
-            one, name=name, write_rollback=f"write {one.version}.rollback.sql"
-        )
+        found[one.version] = replace(one, name=name)
         needs[one.version] = said.get("depends", "").split()
     for version, wanted_ones in needs.items():
         for gone in (one for one in wanted_ones if one not in found):
