@@ -56,42 +56,46 @@ def status(
         out.result("No backfill has been run on this database.")
 
 
-@backfill.command(epilog="Example: turnback backfill pause 0012")
-@click.argument("version", type=opt.Version())
-@_options
-def pause(
-    *,
-    version: str,
-    database_url: str | None,
-    history_schema: str,
-    directory: Path,
-    out: Output,
-) -> None:
-    """Stop a backfill after the batch that is under way; it keeps its place."""
-    with open_engine(database_url, directory, history_schema, out) as engine:
-        records = _unfinished(engine, version)
-        engine.steer(records.set_state("paused"))
-    out.document["status"] = "succeeded"
-    out.result(f"{version} is paused. Go on: turnback backfill resume {version}")
+def _steering(name: str, state: str, about: str, said: str) -> None:
+    """A command that gives a backfill another state; ``said`` is what it prints."""
+
+    @backfill.command(name, help=about, epilog=f"Example: turnback backfill {name} 0012")
+    @click.argument("version", type=opt.Version())
+    @_options
+    def command(
+        *,
+        version: str,
+        database_url: str | None,
+        history_schema: str,
+        directory: Path,
+        out: Output,
+    ) -> None:
+        with open_engine(database_url, directory, history_schema, out) as engine:
+            records = _unfinished(engine, version)
+            engine.steer(records.set_state(state))
+        out.document["status"] = "succeeded"
+        out.result(said.format(version=version, direction=records.direction))
 
 
-@backfill.command(epilog="Example: turnback backfill resume 0012")
-@click.argument("version", type=opt.Version())
-@_options
-def resume(
-    *,
-    version: str,
-    database_url: str | None,
-    history_schema: str,
-    directory: Path,
-    out: Output,
-) -> None:
-    """Let a paused backfill go on: the next turnback up, or down, continues it."""
-    with open_engine(database_url, directory, history_schema, out) as engine:
-        records = _unfinished(engine, version)
-        engine.steer(records.set_state("running"))
-    out.document["status"] = "succeeded"
-    out.result(f"{version} may go on. Continue it: turnback {records.direction}")
+_steering(
+    "pause",
+    "paused",
+    "Stop a backfill after the batch that is under way; it keeps its place.",
+    "{version} is paused. Go on: turnback backfill resume {version}",
+)
+_steering(
+    "resume",
+    "running",
+    "Let a paused backfill go on: the next turnback up, or down, continues it.",
+    "{version} may go on. Continue it: turnback {direction}",
+)
+_steering(
+    "cancel",
+    "cancelled",
+    "Give a backfill up; the rows that it has changed stay so. turnback down runs its rollback "
+    "script; turnback up begins it anew.",
+    "{version} is given up. Undo what it has done: turnback down",
+)
 
 
 @backfill.command(epilog="Example: turnback backfill speed 0012 --target 50ms --pause 1s")
@@ -118,28 +122,6 @@ def speed(
         engine.steer(records.set_speed(*milliseconds))
     out.document["status"] = "succeeded"
     out.result(f"{version}: the next batch is so.")
-
-
-@backfill.command(epilog="Example: turnback backfill cancel 0012")
-@click.argument("version", type=opt.Version())
-@_options
-def cancel(
-    *,
-    version: str,
-    database_url: str | None,
-    history_schema: str,
-    directory: Path,
-    out: Output,
-) -> None:
-    """Give a backfill up; the rows that it has changed stay so.
-
-    turnback down runs its rollback script; turnback up begins it anew.
-    """
-    with open_engine(database_url, directory, history_schema, out) as engine:
-        records = _unfinished(engine, version)
-        engine.steer(records.set_state("cancelled"))
-    out.document["status"] = "succeeded"
-    out.result(f"{version} is given up. Undo what it has done: turnback down")
 
 
 def _find(engine: Engine, version: str | None) -> list[list[Range]]:
