@@ -199,6 +199,30 @@ def test_a_table_that_the_rollback_keeps_is_no_difference(
     assert found.migrations[1].kept == (reason if word == "exact" else [])
 
 
+FILL = "-- turnback: backfill table=t key=id\nUPDATE t SET a = {} WHERE {{batch}};"
+
+
+@pytest.mark.parametrize(
+    ("back", "proven", "kept"),
+    [
+        (FILL.format("NULL"), True, []),
+        (FILL.format("7"), False, []),
+        ("-- turnback: keep-rows because 0001 drops t\n", True, ["the rows: 0001 drops t"]),
+    ],
+)
+def test_a_backfill_is_proven_on_rows_or_says_why_they_stay(
+    judged: Judge, back: str, proven: bool, kept: list[str]
+) -> None:
+    table = "CREATE TABLE t (id int PRIMARY KEY, a int); INSERT INTO t VALUES (1), (2);"
+    _, fill = judged((table, "DROP TABLE t;"), (FILL.format("id"), back)).migrations
+    assert (fill.forward, fill.rollback, fill.proven, fill.kept) == (
+        "applied",
+        "exact",
+        proven,
+        kept,
+    )
+
+
 def test_the_trace_names_a_table_as_others_know_it(judged: Judge) -> None:
     base = ("CREATE TABLE notes (a int); INSERT INTO notes VALUES (1);", "DROP TABLE notes;")
     renamed = (

@@ -255,3 +255,10 @@ def test_a_backfill_names_its_table_and_its_key_as_sql_does(
 def test_a_backfill_that_is_not_clear_is_refused(options: str, said: str) -> None:
     error = refusal(f"-- Migration: a\n-- turnback: backfill {options}\n")
     assert said in error.message and error.line == 2
+
+
+def test_why_rows_stay_changed_is_read_in_a_rollback_script_alone() -> None:
+    text = "-- turnback: keep-rows because 0001 drops the column\n"
+    found = read_directives("rollback/0002_rollback.sql", text, rollback=True)
+    assert found.keep_rows == "0001 drops the column"
+    assert "for the rollback script" in refusal(f"-- Migration: a\n{text}").message

@@ -19,7 +19,7 @@ _LONGEST_MS = 2**31 - 1
 _LONGEST_TEMPLATE = 1000
 KNOWN = (
     "lock-timeout, statement-timeout, no-transaction, isolation, backfill, waive, irreversible, "
-    "keep"
+    "keep, keep-rows"
 )
 ISOLATION_LEVELS = ("read committed", "repeatable read", "serializable")
 _NAME = r'[A-Za-z_][\w$]*|"(?:[^"]|"")+"'
@@ -73,8 +73,12 @@ def read_directives(path: str, text: str | Iterable[str], *, rollback: bool = Fa
                     line=at,
                     hint="move it to the header, before the first statement",
                 )
+            if word in ("keep", "keep-rows") and not rollback:
+                raise InvalidMigration(
+                    f"'{word}' is for the rollback script that leaves them", file=path, line=at
+                )
             if word == "keep":
-                keeps.append(_keep(path, at, rest, rollback))
+                keeps.append(_keep(path, at, rest))
                 continue
             key, value = _read(path, at, word, rest.strip())
             if key in values:
@@ -117,8 +121,8 @@ def _read(path: str, line: int, word: str, rest: str) -> tuple[str, int | bool |
                 line=line,
                 hint=f"the levels are {', '.join(ISOLATION_LEVELS)}",
             )
-        case "irreversible":
-            return "irreversible", _because(path, line, word, " " + rest)[1]
+        case "irreversible" | "keep-rows":
+            return word.replace("-", "_"), _because(path, line, word, " " + rest)[1]
     raise InvalidMigration(
         f"unknown directive '{word}'", file=path, line=line, hint=f"known directives: {KNOWN}"
     )
@@ -137,12 +141,8 @@ def _duration(path: str, line: int, word: str, text: str) -> int:
     return milliseconds
 
 
-def _keep(path: str, line: int, rest: str, rollback: bool) -> Keep:
+def _keep(path: str, line: int, rest: str) -> Keep:
     table, reason = _because(path, line, "keep", rest)
-    if not rollback:
-        raise InvalidMigration(
-            "'keep' is for the rollback script that leaves the table", file=path, line=line
-        )
     name = _TABLE.fullmatch(table)
     if name is None:
         raise InvalidMigration(

@@ -65,7 +65,11 @@ BATCH = "{batch}"
 
 @dataclass(frozen=True, slots=True)
 class Directives:
-    """What the ``-- turnback:`` lines of a file's header ask for; times in milliseconds."""
+    """What the ``-- turnback:`` lines of a file's header ask for; times in milliseconds.
+
+    Attributes:
+        keep_rows: of a rollback script: why rows stay as its migration has changed them.
+    """
 
     lock_timeout_ms: int | None = None
     statement_timeout_ms: int | None = None
@@ -73,6 +77,7 @@ class Directives:
     isolation: str | None = None
     irreversible: str | None = None
     backfill: Backfill | None = None
+    keep_rows: str | None = None
     waivers: tuple[Waiver, ...] = ()
     keeps: tuple[Keep, ...] = ()
 

@@ -147,7 +147,10 @@ def _roll_back(
         database.connection, differences, before.schema.objects, now.schema.objects
     )
     found.rollback = verdict(found.differences)
-    found.rows = changed_rows(before.rows, now.rows)
+    if keep_rows := migration.rollback and migration.rollback.directives.keep_rows:
+        found.kept.append(f"the rows: {keep_rows}")
+    else:
+        found.rows = changed_rows(before.rows, now.rows)
     found.loses_data += _narrowed(applied.schema.objects, now.schema.objects)
     found.suggestions = database.trials.suggestions(found.differences, before, now)
     return True

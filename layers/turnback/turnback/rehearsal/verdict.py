@@ -27,7 +27,7 @@ class Verdict:
         suggestions: SQL to add to the rollback script, where it follows from a difference.
         rows: rows that the rollback should have restored.
         loses_data: data that the rollback destroys.
-        kept: the tables that the rollback leaves, as its header says, and why.
+        kept: the tables, and the rows, that the rollback leaves, as its header says, and why.
         statements: what each statement of the forward script locks, rewrites and scans.
         error: what failed.
     """
