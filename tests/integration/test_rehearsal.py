@@ -87,6 +87,47 @@ def test_a_rollback_that_does_not_run_is_failed_and_the_next_migration_is_still_
     assert (error.file, error.line) == ("rollback/0002_rollback.sql", 1)
 
 
+UNRUNNABLE = {
+    **USERS,
+    # As one message, outside of a transaction, and not sent at all.
+    "sql/0002_by_hand.sql": "CREATE TABLE kept_out (id int);\nALTER TABLE by_hand ADD x int;\n",
+    "sql/0003_index.sql": "CREATE INDEX CONCURRENTLY nothing ON nowhere (id);\n",
+    "sql/0004_psql.sql": "\\gexec\n",
+    "sql/0005_plain.sql": "CREATE TABLE plain (id int);\n",
+    "sql/0006_between.sql": "ALTER TABLE by_hand ADD y int;\n",
+    "rollback/0006_rollback.sql": "ALTER TABLE by_hand DROP y;\n",
+    "sql/0007_last.sql": "ALTER TABLE plain ADD z int;\n",
+    "rollback/0007_rollback.sql": "ALTER TABLE plain DROP z;\n",
+}
+UNRUNNABLE["rollback/0005_rollback.sql"] = "DROP TABLE plain;\n"
+
+
+def test_what_does_not_run_before_and_between_the_chosen_ones_is_left_out_and_named(
+    project_factory: ProjectFactory, server: EmbeddedServer
+) -> None:
+    folder = project_factory(UNRUNNABLE)
+    options = ("rehearse", "0005", "0007", "--shadow-url", server.url())
+    answer = turnback(*options, "--json", folder=folder)
+    found = answer.document
+    # The target has what was left out: nothing is proven of it.
+    assert (answer.code, found["status"]) == (3, "unproven")
+    assert [(one["version"], one["rollback"], one["reapply"]) for one in found["migrations"]] == [
+        ("0005", "exact", "exact"),
+        ("0007", "exact", "exact"),
+    ]
+    assert found["release"]["rollback"] == "exact"
+    left_out = {one["version"]: one for one in found["not_applied"]}
+    assert sorted(left_out) == ["0002", "0003", "0004", "0006"]
+    assert left_out["0002"]["line"] == 2
+    assert left_out["0004"]["type"] == "InvalidMigration"
+
+    said = turnback(*options, folder=folder)
+    assert "0002 was not chosen, cannot be applied, and was left out:" in said.out
+    assert "4 before them cannot be applied" in said.out
+    annotated = turnback(*options, "--format", "github", folder=folder).out
+    assert "sql/0002_by_hand.sql,line=2" in annotated
+
+
 def test_a_missing_rollback_is_missing_and_one_with_a_reason_irreversible(
     project_factory: ProjectFactory, shadow: Shadow
 ) -> None:

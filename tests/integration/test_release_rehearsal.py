@@ -264,6 +264,10 @@ def test_a_shadow_that_cannot_be_built_refuses_the_release(
     assert (error["file"], error["line"]) == ("sql/0003_name.sql", 1)
     assert "the shadow cannot be built" in error["message"]
     assert "Rehearse" in error["hint"]
+    # What could be judged is in the record.
+    found = stack.record(run.messages[0]["run"], "rehearsal")
+    assert [(one["version"], one["rollback"]) for one in found["migrations"]] == [("0004", "exact")]
+    assert [one["version"] for one in found["not_applied"]] == ["0003"]
     assert "edges" not in tables(database)
 
 

@@ -158,6 +158,7 @@ def test_the_document_of_a_release_says_whether_it_is_proven_and_what_is_not() -
         "status": "unproven",
         "shadow_sql": None,
         "stored_state": None,
+        "not_applied": [],
         "not_compared": [],
         "stand_ins": [],
         "migrations": [verdict().to_dict()],

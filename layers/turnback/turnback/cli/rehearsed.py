@@ -39,7 +39,8 @@ def annotated(result: Rehearsed, project: Project, folder: str) -> Annotations:
         folder: of the project, from the root of the repository.
     """
     wrong = [verdict for verdict in result.migrations if not verdict.proven]
-    found = [_annotation(verdict, project) for verdict in wrong]
+    found = [_not_applied(error, project) for error in result.not_applied]
+    found += [_annotation(verdict, project) for verdict in wrong]
     if not found and not result.proven and result.migrations:
         last = result.migrations[-1]
         parts = [str(one) for one in (result.release_error, *result.release_differences) if one]
@@ -59,6 +60,21 @@ def annotated(result: Rehearsed, project: Project, folder: str) -> Annotations:
     number = counted(len(result.migrations), "migration")
     summary = f"{number} proven" if result.proven else f"{len(wrong)} of {number} not proven"
     return Annotations("rehearse", summary, folder, found)
+
+
+def _not_applied(error: TurnbackError, project: Project) -> Annotation:
+    migration = project.find(error.version or "")
+    return Annotation(
+        level="error",
+        rule="rollback",
+        name="not applied",
+        title=f"{error.version}, which is before what is rehearsed",
+        **_place(error, migration.forward.path if migration else "", project),
+        message=f"{error.version} cannot be applied, and was left out.",
+        why=str(error),
+        sql="",
+        page=_PAGE,
+    )
 
 
 def _annotation(verdict: Verdict, project: Project) -> Annotation:
@@ -163,6 +179,10 @@ def close(result: Rehearsed, began: float, out: Output) -> int:
     """Show the end of a rehearsal; returns the exit code."""
     took = human_ms(int((time.monotonic() - began) * 1000))
     number = counted(len(result.migrations), "migration")
+    for error in result.not_applied:
+        out.result(f"\n{error.version} was not chosen, cannot be applied, and was left out:")
+        for text in (located(error), *snippet(error)):
+            out.result(f"      {text}")
     if result.release_error:
         out.result(f"\nAll of them as one release: {located(result.release_error)}")
     hard = [one for one in result.release_differences if one.softness != "cosmetic"]
@@ -198,4 +218,6 @@ def _faults(result: Rehearsed) -> list[str]:
         found.append(f"{failed} cannot be applied")
     if wrong:
         found.append(f"{wrong} cannot be rolled back as written")
+    if result.not_applied:
+        found.append(f"{len(result.not_applied)} before them cannot be applied")
     return found or ["all of them together cannot be rolled back as written"]

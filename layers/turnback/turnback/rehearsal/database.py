@@ -184,9 +184,13 @@ class ShadowDatabase:
             self._written |= written(self.engine.connection)
 
     def between(self, first: Migration, last: Migration) -> list[Migration]:
-        """The migrations from one to another, both included, without those that it began with."""
+        """The migrations from one to another, both included, without those that it began with.
+
+        Nor those that do not run.
+        """
         before = len(self._project.before(first.version))
-        return self._without_known([*self._project.before(last.version)[before:], last])
+        found = self._without_known([*self._project.before(last.version)[before:], last])
+        return [one for one in found if one.version not in self._left_out]
 
     def before(self, migration: Migration) -> list[Migration]:
         """Those before this one that it does not have from the beginning."""
@@ -195,13 +199,30 @@ class ShadowDatabase:
     def _without_known(self, migrations: Iterable[Migration]) -> list[Migration]:
         return [one for one in migrations if one.version not in self._shadow.applied]
 
-    def build(self, migrations: Iterable[Migration]) -> None:
-        """Apply those of the first migrations that the database was not parked with.
+    def build(self, migrations: Iterable[Migration]) -> list[TurnbackError]:
+        """Apply migrations that are not judged, but those that the database was parked with.
 
-        Raises:
-            MigrationFailed: one does not run.
+        Returns:
+            The errors of those that do not run; what follows runs without them.
         """
-        self.replay([one for one in migrations if one.version not in self._parked])
+        errors: list[TurnbackError] = []
+        steps: list[Step] = []
+        for migration in migrations:
+            if migration.version not in self._parked:
+                try:
+                    steps.append(step_up(migration))
+                except TurnbackError as error:
+                    error.version = migration.version
+                    self._left_out.add(migration.version)
+                    errors.append(error)
+        while failed := self._apply(steps):
+            versions = [step.version for step in steps]
+            if failed.version not in versions:
+                raise failed
+            self._left_out.add(failed.version)
+            errors.append(failed)
+            steps = steps[versions.index(failed.version) + 1 :]
+        return errors
 
     def replay(self, migrations: Sequence[Migration]) -> None:
         """Apply migrations that are not judged.
@@ -209,12 +230,17 @@ class ShadowDatabase:
         Raises:
             MigrationFailed: one does not run.
         """
-        steps = [step_up(migration) for migration in migrations]
+        if error := self._apply([step_up(migration) for migration in migrations]):
+            error.message = f"the shadow cannot be built: {error.message}"
+            raise error
+
+    def _apply(self, steps: Sequence[Step]) -> TurnbackError | None:
+        """The error of the first one that does not run; those after it are not applied."""
         for alone, group in itertools.groupby(steps, self._by_statement):
             if error := (self._run_alone if alone else self._run_all)(group):
                 self.advise(error)
-                error.message = f"the shadow cannot be built: {error.message}"
-                raise error
+                return error
+        return None
 
     def _run_all(self, steps: Iterable[Step]) -> TurnbackError | None:
         self._written = None

@@ -37,7 +37,8 @@ def rehearse(
     """Prove the rollbacks of these migrations, each on its own and all of them as a release.
 
     Args:
-        project: all migrations, from the first; those before the first chosen one are replayed.
+        project: all migrations, from the first; those before the first chosen one are applied,
+            and left out where they do not run.
         chosen: the migrations to prove, oldest first.
         shadow: makes the shadow database.
         history_schema: where turnback's own tables are, on the target as here.
@@ -46,7 +47,6 @@ def rehearse(
 
     Raises:
         HistoryConflict: one to prove has a table of the name of one of turnback's own.
-        MigrationFailed: a migration before the chosen ones does not run on an empty database.
         ConfigurationError, InvalidMigration: the project's shadow.sql does not run.
         DatabaseUnreachable, DatabaseRefused: the shadow cannot be used.
     """
@@ -58,7 +58,7 @@ def rehearse(
     judge = Judge()
     with database:
         if chosen:
-            database.build(database.before(chosen[0]))
+            result.not_applied += database.build(database.before(chosen[0]))
         start = database.state() if chosen else None
         before = start
         wanted = {migration.key for migration in chosen}
@@ -69,7 +69,7 @@ def rehearse(
                 continue
             if migration.key not in wanted:
                 # Not chosen, but between chosen ones: applied, and not judged.
-                database.replay([migration])
+                result.not_applied += database.build([migration])
                 before = database.state()
                 continue
             found = Verdict(

@@ -21,7 +21,7 @@ from typing import Protocol
 
 from turnback import __version__
 from turnback.engine.session import events
-from turnback.errors import MigrationFailed, TurnbackError
+from turnback.errors import TurnbackError
 from turnback.migrations.model import Migration, Project, Script
 from turnback.rehearsal.cluster import UnusableArchive, pack, unpack
 from turnback.rehearsal.database import ShadowDatabase
@@ -147,16 +147,14 @@ class Stored:
         if not self.chosen.before:
             return
         began = time.monotonic()
-        try:
-            with ShadowDatabase(
-                self.chosen.project, shadow, self.chosen.history_schema, events.silent
-            ) as database:
-                database.build(self.chosen.before)
-                parked = database.park(self.chosen.before)
-        except MigrationFailed:
-            # The rehearsal meets it again, and reports it.
-            shadow.stored = None
-            return
+        with ShadowDatabase(
+            self.chosen.project, shadow, self.chosen.history_schema, events.silent
+        ) as database:
+            if database.build(self.chosen.before):
+                # The rehearsal meets it again, and reports it.
+                shadow.stored = None
+                return
+            parked = database.park(self.chosen.before)
         if self.states and time.monotonic() - began >= SLOW_S:
             with shadow.at_rest(server) as data:
                 if data:

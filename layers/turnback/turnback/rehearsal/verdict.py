@@ -92,6 +92,8 @@ class Rehearsed:
             the project has none.
         stored_state: the version and the time of the stored state that the shadow database began
             with; None where all migrations before the chosen ones were applied.
+        not_applied: why migrations that were not chosen do not run. The others were judged without
+            them, which proves nothing of a target that has them.
         not_compared: the objects that [ignore] in turnback.toml leaves out of the comparison.
         stand_ins: the extensions that the shadow has a stand-in for. What they compute was not
             proven.
@@ -103,14 +105,15 @@ class Rehearsed:
     release_error: TurnbackError | None = None
     shadow_sql: str | None = None
     stored_state: dict[str, str] | None = None
+    not_applied: list[TurnbackError] = field(default_factory=list)
     not_compared: list[str] = field(default_factory=list)
     stand_ins: list[str] = field(default_factory=list)
 
     @property
     def proven(self) -> bool:
-        """Whether every migration is proven, and the release as a whole can be rolled back."""
+        """Whether every migration is proven, on all before it, and so is the release as a whole."""
         each = all(verdict.proven for verdict in self.migrations)
-        return each and self.release not in UNPROVEN
+        return each and self.release not in UNPROVEN and not self.not_applied
 
     def tables(self) -> set[str]:
         """The tables that a statement locks, itself or an index of them, or rewrites."""
@@ -129,6 +132,9 @@ class Rehearsed:
             "status": "proven" if self.proven else "unproven",
             "shadow_sql": self.shadow_sql,
             "stored_state": self.stored_state,
+            "not_applied": [
+                {"version": error.version, **error.to_dict()} for error in self.not_applied
+            ],
             "not_compared": self.not_compared,
             "stand_ins": self.stand_ins,
             "migrations": [verdict.to_dict() for verdict in self.migrations],

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from turnback.errors import MigrationFailed, RollbackUnproven
+from turnback.errors import RollbackUnproven, TurnbackError
 from turnback.runs.run import Run
 from turnback.runs.state import RunRehearsal
 from turnback.settings import Policy
@@ -55,21 +55,18 @@ def rehearse_release(
         refuse_full_disk(project)
         server = stack.enter_context(shadow_server())
         chosen = [one for one in project.migrations[project.baseline :] if one.version in planned]
-        try:
-            shadow = Shadow.on_throw_away(server)
-            if target := run.records.plan().surroundings:
-                shadow.surroundings = Surroundings(
-                    *(target.settings, target.roles, target.members, target.extensions),
-                    *(target.schemas, target.unread, target.versions),
-                )
-            result = rehearse(
-                project,
-                chosen,
-                shadow,
-                history_schema=target.history_schema if target else "public",
+        shadow = Shadow.on_throw_away(server)
+        if target := run.records.plan().surroundings:
+            shadow.surroundings = Surroundings(
+                *(target.settings, target.roles, target.members, target.extensions),
+                *(target.schemas, target.unread, target.versions),
             )
-        except MigrationFailed as error:
-            raise _not_rehearsable(error) from error
+        result = rehearse(
+            project,
+            chosen,
+            shadow,
+            history_schema=target.history_schema if target else "public",
+        )
     sha256 = run.records.write_rehearsal(
         {
             "version": 1,
@@ -98,6 +95,8 @@ def refuse_unproven(result: Rehearsed, policy: Policy) -> None:
     Raises:
         RollbackUnproven: names the first migration, and what differs.
     """
+    for error in result.not_applied:
+        raise _not_rehearsable(error) from error
     for verdict in result.migrations:
         missing = verdict.forward == "applied" and verdict.rollback == "missing"
         if not verdict.proven and not (missing and not policy.rollback_required):
@@ -120,9 +119,9 @@ def refuse_unproven(result: Rehearsed, policy: Policy) -> None:
         )
 
 
-def _not_rehearsable(error: MigrationFailed) -> RollbackUnproven:
+def _not_rehearsable(error: TurnbackError) -> RollbackUnproven:
     return RollbackUnproven(
-        error.message,
+        f"the shadow cannot be built: {error.message}",
         file=error.file,
         line=error.line,
         column=error.column,
