@@ -43,7 +43,8 @@ CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE
     AS $$ SELECT nullif(current_setting('request.jwt.claim.sub', true), '')::uuid $$;
 INSERT INTO auth.users (email) VALUES ('somebody@example.com');
 CREATE SCHEMA storage;
-CREATE TABLE storage.buckets (id text PRIMARY KEY, owner uuid REFERENCES auth.users);
+CREATE TABLE storage.buckets (
+    id text PRIMARY KEY, owner uuid REFERENCES auth.users, size int NOT NULL);
 CREATE TABLE storage.objects (id uuid PRIMARY KEY, bucket text REFERENCES storage.buckets);
 ALTER TABLE storage.objects ENABLE ROW LEVEL SECURITY;
 CREATE POLICY all_of_it ON storage.objects TO service_role USING (true);
@@ -131,15 +132,18 @@ TAKES = {
 }
 
 
-def surroundings(database: str, folder: Path) -> Surroundings:
+def surroundings(database: str, folder: Path, *, applied: bool = False) -> Surroundings:
+    """What a target has for these migrations, of which all are applied there, or none."""
     project = load_project(folder)
     with connect(database, application_name="test", options=Options()) as connection:
         scripts = (one.sql for one in scripts_of(project))
+        rollbacks = rollbacks_of(project.migrations)
         return read_surroundings(
             connection,
             scripts,
             partial(dump_schemas, Endpoint.from_url(database)),
-            rollbacks=rollbacks_of(project),
+            rollbacks=rollbacks,
+            applied=rollbacks if applied else (),
         )
 
 
@@ -286,7 +290,7 @@ def test_migrations_find_the_schemas_of_a_platform_before_and_after_they_were_ap
     folder = project_factory(PROFILES)
     if applied:
         assert turnback("up", url=supabase, folder=folder).code == 0
-    target = surroundings(supabase, folder)
+    target = surroundings(supabase, folder, applied=applied)
     assert "somebody@example.com" not in target.schemas
     assert "unnamed" not in target.schemas
     found = rehearsed(folder, shadow, target)
@@ -294,35 +298,74 @@ def test_migrations_find_the_schemas_of_a_platform_before_and_after_they_were_ap
     assert shadow.missing == []
 
 
+# What it alters of the platform; some of it cannot be done twice.
+ALTERS = {
+    "sql/0001_alter.sql": "ALTER TABLE auth.users ALTER email TYPE text, ALTER email SET NOT NULL;"
+    "ALTER TABLE storage.buckets ALTER size ADD GENERATED ALWAYS AS IDENTITY;"
+    "ALTER TABLE storage.objects DISABLE ROW LEVEL SECURITY;"
+    "ALTER POLICY all_of_it ON storage.objects USING (false);"
+    "CREATE OR REPLACE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE AS 'SELECT NULL::uuid';"
+    "ALTER FUNCTION auth.uid() COST 7; COMMENT ON TABLE auth.users IS 'ours';"
+    "ALTER TYPE auth.factor RENAME VALUE 'totp' TO 'code';"
+    "GRANT UPDATE ON auth.users TO authenticated; REVOKE USAGE ON SCHEMA storage FROM anon;",
+    "rollback/0001_rollback.sql": "GRANT USAGE ON SCHEMA storage TO anon;"
+    "REVOKE UPDATE ON auth.users FROM authenticated;"
+    "ALTER TYPE auth.factor RENAME VALUE 'code' TO 'totp';"
+    "COMMENT ON TABLE auth.users IS NULL; ALTER FUNCTION auth.uid() COST 100;"
+    "CREATE OR REPLACE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE AS "
+    "$$ SELECT nullif(current_setting('request.jwt.claim.sub', true), '')::uuid $$;"
+    "ALTER POLICY all_of_it ON storage.objects USING (true);"
+    "ALTER TABLE storage.objects ENABLE ROW LEVEL SECURITY;"
+    "ALTER TABLE storage.buckets ALTER size DROP IDENTITY;"
+    "ALTER TABLE auth.users ALTER email TYPE extensions.citext, ALTER email DROP NOT NULL;",
+    "sql/0002_again.sql": "ALTER TABLE auth.users ALTER email TYPE varchar(99);",
+    "rollback/0002_rollback.sql": "ALTER TABLE auth.users ALTER email TYPE text;",
+}
+
+
 @pytest.mark.parametrize("applied", [False, True], ids=["before", "after"])
-def test_migrations_find_what_they_take_away_from_a_platform_before_and_after_they_were_applied(
-    supabase: str, shadow: Shadow, project_factory: ProjectFactory, applied: bool
+@pytest.mark.parametrize("files", [TAKES, ALTERS], ids=["takes", "alters"])
+def test_migrations_find_what_they_take_from_a_platform_as_it_was_before_they_were_applied(
+    supabase: str,
+    shadow: Shadow,
+    project_factory: ProjectFactory,
+    files: dict[str, str],
+    applied: bool,
 ) -> None:
-    folder = project_factory(TAKES)
+    # pg_dump is the judge.
+    before = schemas(supabase)
+    folder = project_factory(files)
     if applied:
         assert turnback("up", url=supabase, folder=folder).code == 0
-    [found] = rehearsed(folder, shadow, surroundings(supabase, folder)).migrations
-    assert found.error is None
-    # A right that is gone from the target is not put back.
-    gone = ["table storage.buckets: grants to anon as usual ≠ SELECT"] if applied else []
-    assert [str(one) for one in found.differences] == gone
+        assert schemas(supabase) != before
+    target = surroundings(supabase, folder, applied=applied)
+    for found in rehearsed(folder, shadow, target).migrations:
+        assert (found.rollback, found.reapply, found.error) == ("exact", "exact", None), (
+            found.differences
+        )
+    shadow.surroundings = target
+    try:
+        with shadow.database() as made:
+            assert sorted(schemas(made).splitlines()) == sorted(before.splitlines())
+    finally:
+        shadow.surroundings = None
     assert shadow.missing == []
+
+
+def schemas(url: str) -> str:
+    """What pg_dump writes of the platform, without its version and a random word."""
+    text = dump_schemas(Endpoint.from_url(url), ["auth", "storage"]).partition("SET ")[2]
+    return text.rpartition("\\unrestrict")[0]
 
 
 def test_the_schemas_of_the_shadow_are_those_of_the_target(
     supabase: str, shadow: Shadow, project_factory: ProjectFactory
 ) -> None:
-    def schemas(url: str) -> str:
-        return dump_schemas(Endpoint.from_url(url), ["auth", "storage"]).partition("SET ")[2]
-
-    # pg_dump is the judge; its first lines have the version of the server and a random word.
+    # pg_dump is the judge.
     shadow.surroundings = surroundings(supabase, project_factory(PROFILES))
     try:
         with shadow.database() as made:
-            assert (
-                schemas(made).rpartition("\\unrestrict")[0]
-                == (schemas(supabase).rpartition("\\unrestrict")[0])
-            )
+            assert schemas(made) == schemas(supabase)
     finally:
         shadow.surroundings = None
 

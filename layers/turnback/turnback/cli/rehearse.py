@@ -181,11 +181,13 @@ def _surroundings(project: Project, engine: Engine, url: str) -> Surroundings:
     def dump(names: Sequence[str]) -> str:
         return dump_schemas(Endpoint.from_url(url), names)
 
+    waiting = _pending(project, engine)
     return read_surroundings(
         engine.connection,
         (one.code_head for one in scripts_of(project)),
         dump,
-        rollbacks=rollbacks_of(project),
+        rollbacks=rollbacks_of(project.migrations),
+        applied=rollbacks_of(one for one in project.migrations if one not in waiting),
         history_schema=engine.history.schema,
     )
 

@@ -130,9 +130,9 @@ def scripts_of(project: Project) -> Iterable[Script]:
             yield migration.verify
 
 
-def rollbacks_of(project: Project) -> list[str]:
-    """The beginnings of the rollback scripts, oldest first."""
-    return [one.rollback.code_head for one in project.migrations if one.rollback]
+def rollbacks_of(migrations: Iterable[Migration]) -> list[str]:
+    """The beginnings of the rollback scripts, in the same order."""
+    return [one.rollback.code_head for one in migrations if one.rollback]
 
 
 def compare(project: Project) -> list[TurnbackError]:

@@ -17,7 +17,15 @@ from turnback.errors import SnapshotFailed
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.quoting import NAME, identifier, literal, plain
 from turnback.sql.statements import Statement, split
-from turnback.sql.tree import joined, made, makes, object_parts, table_name, takes_away
+from turnback.sql.tree import (
+    changed,
+    joined,
+    made,
+    makes,
+    object_parts,
+    table_name,
+    takes_away,
+)
 
 # What changes the reading of text is the same in each session of turnback (connection.READING).
 _SETTINGS = (
@@ -67,7 +75,7 @@ class Surroundings:
         members: pairs of them, a role and a member of it.
         extensions: name → schema, of those that no script creates.
         schemas: SQL of the schemas that a script names and none creates, without what the scripts
-            make in them, and with what they take away from them.
+            make in them, and as they were before the migrations that are applied.
         versions: of those extensions.
         unread: what of the target could not be read, as sentences.
     """
@@ -87,6 +95,7 @@ def read_surroundings(
     dump: Callable[[Sequence[str]], str],
     *,
     rollbacks: Iterable[str] = (),
+    applied: Iterable[str] = (),
     history_schema: str = "public",
 ) -> Surroundings:
     """Look at the target, and change nothing.
@@ -97,6 +106,7 @@ def read_surroundings(
         dump: the SQL of schemas of the target, as pg_dump writes it without owners; raises
             SnapshotFailed.
         rollbacks: those of the texts that are rollback scripts.
+        applied: those of them whose migrations are applied there, oldest first.
         history_schema: where turnback's own tables are.
 
     Raises:
@@ -141,7 +151,7 @@ def read_surroundings(
         tuple(roles),
         tuple(pair for pair in kinds.get("member", ()) if set(pair) <= set(roles)),
         extensions,
-        _without(dumped, forward) + (_put_back(forward, undo, candidates) if dumped else ""),
+        _before(dumped, forward, undo, applied, candidates) if dumped else "",
         tuple(unread),
         {name: number for name, number in kinds.get("version", ()) if name in extensions},
     )
@@ -173,43 +183,54 @@ def _qualifiers(text: str, candidates: set[str]) -> set[str]:
     return candidates & {plain(first or second) for first, second in found}
 
 
-def _without(dumped: str, scripts: Sequence[str]) -> str:
-    """The SQL of schemas, without what the scripts themselves have made in them."""
-    if not dumped:
-        return ""
-    made_here = [item for script in scripts for one in _split(script) for item in made(one)]
-    ours = {item.name for item in made_here}
+def _before(
+    dumped: str,
+    forward: Iterable[str],
+    rollbacks: Iterable[str],
+    applied: Iterable[str],
+    schemas: set[str],
+) -> str:
+    """The SQL of schemas of others, as they were before the migrations that are applied.
+
+    What the forward scripts make there is left out. What applied ones have altered, dropped or
+    renamed is undone by their rollback scripts, newest first; so they find it as they did.
+    """
+    theirs, doing = _split(dumped), [one for script in forward for one in _split(script)]
+    made_here = [item for one in doing for item in made(one)]
+    ours = {item.name for item in made_here} - _replaced(doing, rollbacks)
     kept: list[str] = []
-    for statement in _split(dumped):
+    for statement in theirs:
         if statement.kind == "CreateSchemaStmt":
             kept.append(f"CREATE SCHEMA IF NOT EXISTS {identifier(statement.tree['schemaname'])}")
         elif not _is_of(statement, ours):
             kept.append(statement.sql)
     # A column is part of the statement that makes its table.
-    tables = {item.name for one in _split(dumped) for item in made(one)} - ours
+    tables = {item.name for one in theirs for item in made(one)} - ours
     for item in made_here:
         table, _, column = item.name.rpartition(".")
         if item.kind == "OBJECT_COLUMN" and table in tables:
             place = ".".join(map(identifier, table.split(".")))
             kept.append(f"ALTER TABLE {place} DROP COLUMN IF EXISTS {identifier(column)} CASCADE")
+    kept += [
+        f"DO {literal(_FORGIVING.format(literal(one.sql)))}"
+        for script in reversed([*applied])
+        for one in _split(script)
+        if any(name.partition(".")[0] in schemas for name in changed(one)) and not _is_of(one, ours)
+    ]
     return "".join(f"{sql};\n" for sql in kept)
 
 
-def _put_back(forward: Sequence[str], rollbacks: Sequence[str], schemas: set[str]) -> str:
-    """What scripts take away from the schemas of others, as the rollback scripts make it again.
+def _replaced(forward: Iterable[Statement], rollbacks: Iterable[str]) -> set[str]:
+    """What CREATE OR REPLACE in a forward script has not made.
 
-    On the target it may be gone already, and the scripts that take it away are run once more.
+    The rollback scripts make it as well, as it was before, and none drops it.
     """
-    statements = [one for script in forward for one in _split(script)]
-    ours = {item.name for one in statements for item in made(one)}
-    taken = {name for one in statements for name in takes_away(one)} - ours
-    taken = {name for name in taken if name.partition(".")[0] in schemas}
-    return "".join(
-        f"DO {literal(_FORGIVING.format(literal(one.sql)))};\n"
-        for script in reversed(rollbacks)
-        for one in _split(script)
-        if makes(one) & taken
-    )
+    replaced = {name for one in forward if one.tree.get("replace") for name in makes(one)}
+    if not replaced:
+        return replaced
+    undoing = [one for script in rollbacks for one in _split(script)]
+    restored = {name for one in undoing for name in makes(one)}
+    return replaced & restored - {name for one in undoing for name in takes_away(one)}
 
 
 def _is_of(statement: Statement, ours: set[str]) -> bool:
@@ -267,7 +288,10 @@ def arrange(
     # All at once; where something of it fails, the rest is kept.
     if surroundings.schemas and not _run(session, surroundings.schemas, "", []):
         for statement in _split(surroundings.schemas):
-            _run(session, statement.sql, f"{statement.sql.partition('(')[0].strip()!r}", missing)
+            what = f"{statement.sql.partition('(')[0].strip()!r}"
+            if statement.kind == "DoStmt":
+                what = "what was there before an applied migration"
+            _run(session, statement.sql, what, missing)
         send(session, "RESET ALL")
     for name, value in surroundings.settings.items():
         # From the session's value, so that a list such as a search_path is a list again.

@@ -161,7 +161,9 @@ def _plan(
         losses = plan_losses(project, plan.steps, history_schema=engine.history.schema)
         history = applied(engine)
         surroundings = (
-            _surroundings(run, project, engine) if project and _must_rehearse(run) else None
+            _surroundings(run, project, engine, history)
+            if project and _must_rehearse(run)
+            else None
         )
     planned = plan.to_dict()
     record = PlanRecord(
@@ -193,16 +195,20 @@ def _plan(
     return record, plan, project
 
 
-def _surroundings(run: Run, project: Project, engine: Engine) -> TargetSurroundings:
+def _surroundings(
+    run: Run, project: Project, engine: Engine, history: tuple[tuple[str, ...], ...]
+) -> TargetSurroundings:
     from turnback.rehearsal.surroundings import read_surroundings
 
     scripts = (script.code_head for script in scripts_of(project))
     schema = engine.history.schema
+    versions = {version for version, *_ in history}
     found = read_surroundings(
         engine.connection,
         scripts,
         run.database.dump_schemas,
-        rollbacks=rollbacks_of(project),
+        rollbacks=rollbacks_of(project.migrations),
+        applied=rollbacks_of(one for one in project.migrations if one.version in versions),
         history_schema=schema,
     )
     return TargetSurroundings(

@@ -153,6 +153,7 @@ _PARTS_RENAMED = {
     "OBJECT_RULE",
     "OBJECT_ATTRIBUTE",
 }
+_OF_ONE_OBJECT = ("CommentStmt", "AlterOwnerStmt", "AlterObjectSchemaStmt")
 _WRITERS = {
     "InsertStmt",
     "UpdateStmt",
@@ -194,6 +195,22 @@ def takes_away(statement: Statement) -> list[str]:
                 for command in commands(tree)
             ]
     return []
+
+
+def changed(statement: Statement) -> list[str]:
+    """The objects that this statement makes, changes, drops, or gives rights on."""
+    tree = statement.tree
+    found = [*makes(statement), *takes_away(statement)]
+    found += [table_name(tree[key]) for key in ("relation", "table", "sequence") if tree.get(key)]
+    if isinstance(tree.get("typeName"), list):
+        found.append(dotted(tree["typeName"]))
+    if statement.kind == "GrantStmt":
+        found += [joined(object_parts(item)) for item in tree.get("objects", ())]
+    elif "func" in tree:
+        found.append(dotted(tree["func"]["objname"]))
+    elif statement.kind in _OF_ONE_OBJECT and "object" in tree:
+        found.append(joined(object_parts(tree["object"])))
+    return [name for name in found if name]
 
 
 def dropped(drop: Node) -> list[Named]:
