@@ -5,10 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 from turnback.engine import Engine, RunContext
-from turnback.engine.session.connection import connect, refuse_pooler
-from turnback.engine.session.events import Options
 from turnback.engine.session.lock import lock_key
-from turnback.errors import DatabaseRefused
 
 from tests.integration.command_line import turnback
 
@@ -85,28 +82,6 @@ def test_terminate_idle_spares_runs_of_turnback(database: str) -> None:
         assert answer.document["terminated"] == [other.info.backend_pid]
         assert ours.execute("SELECT 2").fetchone() == (2,)
         other.close()
-
-
-def test_a_session_whose_number_is_not_the_servers_is_a_pooler(database: str) -> None:
-    with connect(database, application_name="a test", options=Options()) as connection:
-        refuse_pooler(connection, connection.info.backend_pid)
-        with pytest.raises(DatabaseRefused, match="pooler"):
-            refuse_pooler(connection, connection.info.backend_pid + 1)
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "app.proxy-c1abc.eu-west-1.rds.amazonaws.com",
-        "aws-0-eu-west-1.pooler.supabase.com",
-        "ep-cool-1-pooler.eu-central-1.aws.neon.tech",
-    ],
-)
-def test_a_known_pooler_is_refused_before_a_connection_is_tried(host: str) -> None:
-    with pytest.raises(DatabaseRefused) as refused:
-        connect(f"postgresql://u@{host}/app", application_name="a test", options=Options())
-    assert refused.value.hint is not None
-    assert "direct endpoint" in refused.value.hint
 
 
 @pytest.mark.parametrize("command", ["status", "up --dry-run", "health", "locks"])

@@ -20,7 +20,7 @@ from turnback.engine.outside.run import begin_message, finish_message
 from turnback.engine.run.failure import point, refused_by_us
 from turnback.engine.run.plan import Step
 from turnback.engine.run.session import Session
-from turnback.engine.run.transaction import RESET, header_settings
+from turnback.engine.run.transaction import header_settings
 from turnback.engine.session import lock
 from turnback.engine.session.events import Event, EventKind
 from turnback.engine.session.message import Connection, ServerError, send
@@ -204,7 +204,10 @@ class _Backfill:
         lock_held: str,
         between: Callable[[Connection], None],
     ) -> None:
-        settings = [RESET, *(f"SET {one};" for one in header_settings(self.step.runnable.script))]
+        settings = [
+            self.session.recorder.reset,
+            *(f"SET {one};" for one in header_settings(self.step.runnable.script)),
+        ]
         send(connection, " ".join(settings))
         Worker(self._job, connection, part, lock_held, between).run()
 
@@ -267,7 +270,9 @@ class _Backfill:
         """Record that rows were changed, so that the rollback script undoes it."""
         step, recorder = self.step, self.session.recorder
         if step.direction == "up" and self.session.usable:
-            send(self.session.connection, f"{RESET} {recorder.left(step, 1, error.message)}")
+            send(
+                self.session.connection, f"{recorder.reset} {recorder.left(step, 1, error.message)}"
+            )
 
     def finish(self) -> int:
         """Verify and record the whole migration."""
@@ -277,7 +282,7 @@ class _Backfill:
         before = f"{OURSELVES} {recorder.lock_assertion} {self.records.done()};"
         ran = f"the rows of {step.version} were changed, and that was kept"
         try:
-            send(self.session.connection, f"{RESET} {before} {prefix}{verify}")
+            send(self.session.connection, f"{recorder.reset} {before} {prefix}{verify}")
         except ServerError as error:
             if refused := refused_by_us(step, error, ran):
                 raise refused from error

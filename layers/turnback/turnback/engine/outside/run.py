@@ -39,7 +39,7 @@ from turnback.engine.run.ladder import Ladder, locks_of_each
 from turnback.engine.run.plan import Step
 from turnback.engine.run.record import Recorder
 from turnback.engine.run.session import Session
-from turnback.engine.run.transaction import RESET, header_settings
+from turnback.engine.run.transaction import header_settings
 from turnback.engine.session.disclosure import public
 from turnback.engine.session.events import Event, EventKind
 from turnback.engine.session.message import (
@@ -149,11 +149,11 @@ def begin_message(step: Step, recorder: Recorder) -> str:
     return message
 
 
-def session_settings(step: Step, upto: int) -> list[str]:
+def session_settings(step: Step, upto: int, reset: str) -> list[str]:
     """What gives the session the settings that the file has made by its statement ``upto``."""
     made = (step.runnable.statements or ())[:upto]
     return [
-        RESET,
+        reset,
         *(f"SET {setting}" for setting in header_settings(step.runnable.script)),
         *(statement.sql for statement in made if changes_session(statement)),
     ]
@@ -204,7 +204,7 @@ def finish_message(step: Step, recorder: Recorder, elapsed_ms: int) -> tuple[str
     """SQL: the whole migration is done, and the verify script behind it, which may be empty."""
     done = recorder.done(step, elapsed_ms=elapsed_ms)
     prefix = (
-        f"{RESET} {recorder.lock_assertion} {recorder.history_there} {done}; "
+        f"{recorder.reset} {recorder.lock_assertion} {recorder.history_there} {done}; "
         f"{recorder.history_kept(step.direction)};"
     )
     if step.verify is None:
@@ -260,7 +260,7 @@ class _Script:
 
     def set_session(self, upto: int) -> None:
         """Give the session the settings that the file has made by its statement ``upto``."""
-        for setting in session_settings(self.step, upto):
+        for setting in session_settings(self.step, upto, self.session.recorder.reset):
             send(self.session.connection, setting)
 
     def send_setting(self, statement: Statement, number: int, changed: int) -> None:
@@ -288,7 +288,7 @@ class _Script:
             left = self._commits(statement) or left_something(connection, statement)
             if left and step.direction == "up":
                 said = public(error, written_source(step, statement))
-                send(connection, f"{RESET} {recorder.left(step, number, said)}")
+                send(connection, f"{recorder.reset} {recorder.left(step, number, said)}")
             raise self._failure(error, statement, number, changed, left=left) from error
 
     def _apply(self, statement: Statement, number: int) -> None:

@@ -23,9 +23,10 @@ from turnback.engine.outside.run import (
 from turnback.engine.run.plan import Plan, Step
 from turnback.engine.run.record import Recorder
 from turnback.engine.run.session import Session
-from turnback.engine.run.transaction import RESET, preview
+from turnback.engine.run.transaction import preview
 from turnback.engine.session.connection import READING, lock_timeout_of
 from turnback.engine.session.message import Connection
+from turnback.engine.session.pooler import RESET
 from turnback.engine.session.query import CATALOG_ONLY, OURSELVES, refusal, scalar
 from turnback.errors import InvalidMigration, MigrationIncomplete
 from turnback.migrations.model import Script
@@ -145,7 +146,7 @@ def _whole(step: Step, recorder: Recorder) -> str:
 def _outside(step: Step, recorder: Recorder, sent: Callable[[str], str]) -> Iterator[str]:
     """A migration outside a transaction: each statement with its record."""
     yield f"BEGIN;\n{begin_message(step, recorder)};\nCOMMIT;"
-    yield sent(_lines(session_settings(step, 0)))
+    yield sent(_lines(session_settings(step, 0, RESET)))
     for number, statement in enumerate(step.runnable.statements or (), 1):
         record = recorder.statement(step, number, statement)
         if changes_session(statement):
@@ -158,7 +159,7 @@ def _outside(step: Step, recorder: Recorder, sent: Callable[[str], str]) -> Iter
             yield f"BEGIN;\n{recorder.lock_assertion} {OURSELVES} {trying};\nCOMMIT;"
             yield _lines([*timeouts_alone(step, statement), f"{statement.sql}\n"])
             yield _lines(["RESET SESSION AUTHORIZATION", "RESET ROLE", record])
-            yield sent(_lines(session_settings(step, number)))
+            yield sent(_lines(session_settings(step, number, RESET)))
     yield sent(f"BEGIN;\n{''.join(finish_message(step, recorder, 0))}\n;\nCOMMIT;")
 
 

@@ -57,9 +57,16 @@ SAME_TRANSACTION = (
 
 
 class Recorder:
-    """Writes the records of one run; every name is qualified, so no search_path can divert it."""
+    """Writes the records of one run; every name is qualified, so no search_path can divert it.
 
-    def __init__(self, schema: str, context: RunContext) -> None:
+    Args:
+        schema: of the history.
+        context: of the run.
+        reset: undoes what a script has left behind in the session.
+    """
+
+    def __init__(self, schema: str, context: RunContext, reset: str) -> None:
+        self.reset = reset
         self.run, self.actor = context.run, context.actor
         self._context = context
         self.migrations = f"{identifier(schema)}.migrations"

@@ -151,7 +151,7 @@ class Runner:
         self._reported = set[str]()
         self._watch = Watch(
             session.open_monitor,
-            session.connection.info.backend_pid,
+            session.history.backend_pid or session.connection.info.backend_pid,
             first_look_s=min(0.3, (self._lock_timeout_ms or LOCK_TIMEOUT_MS) / 3000),
             tell=self._progress,
             leave=lambda: not control.keep_going(),
@@ -402,11 +402,10 @@ class Runner:
     def _record_failure(self, step: Step, error: TurnbackError) -> None:
         if not self._session.usable:
             return
-        record = self._session.recorder.failed(
-            step.migration, step.direction, str(error), error.sqlstate
-        )
+        recorder = self._session.recorder
+        record = recorder.failed(step.migration, step.direction, str(error), error.sqlstate)
         try:
-            send(self._session.connection, f"{transaction.RESET} {record}")
+            send(self._session.connection, f"{recorder.reset} {record}")
         except (ServerError, TurnbackError) as exc:
             error.hint = f"{error.hint}; the failure could not be recorded: {exc}"
 

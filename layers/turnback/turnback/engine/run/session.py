@@ -11,9 +11,10 @@ from psycopg.errors import Diagnostic
 from turnback.engine.look.history import FORMAT, History, HistoryState
 from turnback.engine.run.record import Recorder
 from turnback.engine.session import lock
-from turnback.engine.session.connection import connect, refuse_pooler
+from turnback.engine.session.connection import connect, describe_session
 from turnback.engine.session.events import Event, EventKind, Listener, Options, RunContext
 from turnback.engine.session.message import Connection, ServerError
+from turnback.engine.session.pooler import refuse_pooler, reset_of
 from turnback.engine.session.query import execute
 from turnback.engine.session.read_only import refuse_read_only
 
@@ -78,7 +79,7 @@ class Session:
         return cls(
             connection,
             History(connection, history_schema),
-            Recorder(history_schema, context),
+            Recorder(history_schema, context, reset_of(connection)),
             options,
             listener,
             functools.partial(open_session, lock.application_of(context.run, lock.MONITOR), looks),
@@ -104,7 +105,7 @@ class Session:
         state = self.history.state_query() if self.history.exists() else ""
         self.history.require_trust()
         refuse_read_only(self.connection)
-        refuse_pooler(self.connection, self.history.backend_pid)
+        refuse_pooler(self.connection, self.history.backend_pid, describe_session(self.connection))
         cursor = lock.acquire(
             self.connection,
             self.history.schema,

@@ -48,13 +48,6 @@ from turnback.errors import DatabaseRefused, MigrationIncomplete, TurnbackError
 from turnback.migrations.model import Script
 from turnback.sql.bulk import BulkStatements, Message
 
-# What a script may leave behind in its session, undone before the next one. RESET ALL goes back
-# to the settings of the startup packet, which are turnback's (connection.py).
-RESET = (
-    "RESET ALL; RESET SESSION AUTHORIZATION; RESET ROLE; DEALLOCATE ALL; CLOSE ALL; UNLISTEN *; "
-    "DISCARD TEMP;"
-)
-_RESET_STATEMENTS = RESET.count(";")
 # What the script deferred fails here, where it is known to be the script's and not the record's.
 DEFERRED = "SET CONSTRAINTS ALL IMMEDIATE;"
 # Those three; one that looks for the history, the record, another look, and SET LOCAL
@@ -302,8 +295,8 @@ def _prefix(step: Step, recorder: Recorder) -> tuple[str, int]:
         # Before any query: the script's own SET TRANSACTION then only says it again.
         begin.append(f"SET TRANSACTION ISOLATION LEVEL {level};")
     note = [NOTE_TRANSACTION] if _unread(step) else []
-    before = [*begin, RESET, recorder.lock_assertion, *note, *settings]
-    return " ".join(before) + "\n", _RESET_STATEMENTS + len(before) - 1
+    before = [*begin, recorder.reset, recorder.lock_assertion, *note, *settings]
+    return " ".join(before) + "\n", recorder.reset.count(";") + len(before) - 1
 
 
 def _unread(step: Step) -> bool:

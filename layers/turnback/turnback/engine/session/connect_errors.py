@@ -34,6 +34,14 @@ DIRECT = (
     "the instance's or the cluster's own endpoint, on Supabase db.PROJECT.supabase.co"
 )
 _NETWORK = "check host and port, the network (security group, VPN), and that it is up"
+_SUPABASE = re.compile(r"db\.([^.]+)\.supabase\.co")
+# A name that has no address of a kind that this machine uses; an address of another kind.
+_NO_ROUTE = re.compile(
+    "could not translate host name|Network is unreachable|No route to host|"
+    "Cannot assign requested address"
+)
+# What libpq says after a name: (2a05:d018::1), port 5432.
+_TO_IPV6 = re.compile(r"\([0-9a-f:.]*:[0-9a-f:.]*\), port")
 _LOGIN = "check user, password and database name in the address"
 _LOOK_AGAIN_S = 10.0
 _WAITS: dict[int, int] = {
@@ -138,7 +146,11 @@ def explain(
             hint="correct it in the address, or in the variable that sets it (PGSSLMODE, …)",
         )
     if "unsupported startup parameter" in text:
-        return DatabaseRefused(f"{where} is a connection pooler: {text}", hint=DIRECT)
+        # Ours are left out for a pooler.
+        return DatabaseRefused(
+            f"{where} is a connection pooler: {text}",
+            hint=f"leave the options out of the address (PGOPTIONS as well); or {DIRECT}",
+        )
     if _SERVER_SAYS.search(whole):
         return _refused(exc, parameters, address, f"{where} refuses the connection: {text}")
     if "no password supplied" in text:
@@ -151,7 +163,28 @@ def explain(
         if re.search(pattern, text):
             said = text.partition("\n")[0]
             return DatabaseRefused(f"{where} cannot be used: {what} ({said})", hint=hint)
-    return DatabaseUnreachable(f"{where} does not answer: {text}", hint=_NETWORK)
+    return DatabaseUnreachable(
+        f"{where} does not answer: {text}", hint=_network_hint(whole, str(parameters.get("host")))
+    )
+
+
+def _network_hint(text: str, host: str) -> str:
+    """What to do about a server that cannot be reached.
+
+    Args:
+        text: what libpq says, with each address that it has tried.
+        host: the name in the address.
+    """
+    project = _SUPABASE.fullmatch(host)
+    if project and _NO_ROUTE.search(text):
+        return (
+            f"{host} has an IPv6 address only, unless the project has the IPv4 add-on, and there "
+            "is no way to it from here. Use the session pooler, which has IPv4: user "
+            f"postgres.{project[1]}, port 5432 of the host that the project shows under Connect"
+        )
+    if _TO_IPV6.search(text) and _NO_ROUTE.search(text):
+        return f"the address of {host} is IPv6, and there is no way to it from here; {_NETWORK}"
+    return _NETWORK
 
 
 def _refused(

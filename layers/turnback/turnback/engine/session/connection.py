@@ -12,15 +12,16 @@ from psycopg import conninfo, pq
 from turnback.engine.session.connect_errors import DIRECT, explain
 from turnback.engine.session.events import LOCK_TIMEOUT_MS, Options
 from turnback.engine.session.message import send, value
+from turnback.engine.session.pooler import (
+    connect_through,
+    is_pooler,
+    refuse_in_transaction_mode,
+    takes_no_options,
+)
 from turnback.errors import ConfigurationError, DatabaseRefused
 
 Connection = psycopg.Connection[tuple[object, ...]]
 CONNECT_TIMEOUT_S = 10
-_POOLERS = (
-    (re.compile(r"\.proxy-[^.]+\.[^.]+\.rds\.amazonaws\.com"), "RDS Proxy"),
-    (re.compile(r"\.pooler\.supabase\.com$"), "Supabase's pooler"),
-    (re.compile(r"-pooler\.[^.]+\..*neon\.tech$"), "Neon's pooler"),
-)
 # How the server reads text. With another value than our parser assumes, a string that a check has
 # seen could be a statement for the server.
 READING = {
@@ -87,7 +88,7 @@ def _open(
         DatabaseRefused: for example a wrong password, no such database, TLS, a pooler.
     """
     parameters = read_address(target)
-    _refuse_known_poolers(parameters)
+    refuse_in_transaction_mode(parameters)
     theirs = _options_of(parameters)
     given = {name.replace("-", "_").lower() for name in _SETTING.findall(theirs)}
     settings: dict[str, int | str] = {
@@ -115,29 +116,46 @@ def _open(
     for name in _FOR_THIS_SESSION:
         if name in given and not chosen[name]:
             del settings[name]
-    ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
-    parameters["options"] = f"{theirs} {ours}".strip()
+    parameters["options"] = theirs
     parameters.setdefault("connect_timeout", str(CONNECT_TIMEOUT_S))
     # Longer names are cut by the server, with a notice (NAMEDATALEN is 64).
     parameters["application_name"] = application_name[:63]
     parameters["client_encoding"] = "UTF8"
     for name in _VARIABLES:
         os.environ.pop(name, None)
-    connection = _connect(parameters)
+    return _connect(parameters, settings, detachable=options.detachable)
+
+
+def _connect(
+    parameters: Mapping[str, str | int | None],
+    settings: Mapping[str, int | str],
+    *,
+    detachable: bool,
+) -> Connection:
+    """A session with these settings as its defaults."""
+    where = _describe(parameters)
+    ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    address = conninfo.make_conninfo(
+        "", **{**parameters, "options": f"{parameters['options']} {ours}".strip()}
+    )
+    pooled = is_pooler(parameters)
+    if not pooled:
+        try:
+            connection = psycopg.connect(address, autocommit=True, prepare_threshold=None)
+        except psycopg.OperationalError as exc:
+            pooled = takes_no_options(exc)
+            if not pooled:
+                raise explain(exc, parameters, address, where) from exc
+    if pooled:
+        if detachable:
+            # It ends the statement of a client that leaves, and a function has to.
+            raise DatabaseRefused(f"{where} is a connection pooler", hint=DIRECT)
+        return connect_through(parameters, settings, where)
     if _has_transaction_timeout(connection):
         # As a startup option too, so that RESET ALL returns to it; an older server refuses it.
         connection.close()
-        parameters["options"] = f"{parameters['options']} -c transaction_timeout=0"
-        connection = _connect(parameters)
+        return _connect(parameters, {**settings, "transaction_timeout": 0}, detachable=detachable)
     return connection
-
-
-def _connect(parameters: Mapping[str, str | int | None]) -> Connection:
-    address = conninfo.make_conninfo("", **parameters)
-    try:
-        return psycopg.connect(address, autocommit=True, prepare_threshold=None)
-    except psycopg.OperationalError as exc:
-        raise explain(exc, parameters, address, _describe(parameters)) from exc
 
 
 def untested(connection: Connection) -> str | None:
@@ -241,30 +259,6 @@ def _unreadable(what: str, *, encode: bool = True) -> ConfigurationError:
         f"the database's address {what}",
         hint=f"{password}the form is postgresql://user:password@host:5432/database",
     )
-
-
-def refuse_pooler(connection: Connection, server_pid: int) -> None:
-    """Refuse a session that goes through a pooler.
-
-    A pooler reports a process number of its own when the session begins, which differs from the
-    server's.
-
-    Args:
-        connection: the session.
-        server_pid: what pg_backend_pid() says in it.
-
-    Raises:
-        DatabaseRefused: the two numbers differ.
-    """
-    if connection.info.backend_pid != server_pid:
-        raise DatabaseRefused(f"{describe_session(connection)} is a connection pooler", hint=DIRECT)
-
-
-def _refuse_known_poolers(parameters: Mapping[str, object]) -> None:
-    host = str(parameters.get("host") or "")
-    for mark, name in _POOLERS:
-        if mark.search(host):
-            raise DatabaseRefused(f"{host} is {name}, a connection pooler", hint=DIRECT)
 
 
 def describe(target: str) -> str:
