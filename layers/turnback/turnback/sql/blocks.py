@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from turnback.sql.statements import Statement
+from turnback.sql.parser import SqlSyntaxError
+from turnback.sql.statements import Statement, split
 from turnback.sql.tokens import Token, tokens
+from turnback.sql.tree import text_options
 
 # The first words of the SQL statements that PL/pgSQL passes on to the server.
 _COMMANDS = """
@@ -41,8 +43,9 @@ class Embedded:
     """A part of a body that the server is asked to run.
 
     Attributes:
-        kind: ``sql`` (a statement), ``dynamic`` (the expression of an EXECUTE) or ``call`` (the
-            name of a function in an expression).
+        kind: ``sql`` (a statement), ``dynamic`` (the expression of an EXECUTE), ``call`` (the
+            name of a function in an expression) or ``condition`` (one with a query in it, as a
+            SELECT).
         text: the statement without INTO and its targets; the expression; or the name.
         offset: where it begins in the body, in characters from 0.
         branch: the branches, loops and handlers it is in, by numbers of their own; empty for what
@@ -82,6 +85,45 @@ def line_of_block(block: Statement, line: int) -> int:
     return block.offset + at + len(block.sql[at:]) - len(block.sql[at:].lstrip())
 
 
+def body_of(statement: Statement) -> tuple[str, int]:
+    """The body of a DO block in PL/pgSQL, and its offset in the script; empty without one."""
+    options = text_options(statement.tree.get("args", ())) if statement.kind == "DoStmt" else {}
+    if options.get("language", "plpgsql") != "plpgsql":
+        return "", 0
+    body = options.get("as", "")
+    return body, statement.offset + max(statement.sql.find(body), 0)
+
+
+def statements_in(body: str, offset: int = 0) -> Iterator[tuple[Embedded, Statement]]:
+    """The statements of a PL/pgSQL body, and those that it executes as a text.
+
+    What cannot be read, and what is put together when it runs, is left out.
+
+    Args:
+        offset: of the body in its script.
+    """
+    for part in embedded(body):
+        text = part.text if part.kind in ("sql", "condition") else None
+        if part.kind == "dynamic":
+            text = literal_of(part.text)
+        try:
+            for statement in split(text) if text else ():
+                yield part, replace(statement, offset=offset + part.offset + statement.offset)
+        except SqlSyntaxError:
+            continue
+
+
+def literal_of(expression: str) -> str | None:
+    """The text of an expression that is one string; None if it is anything else."""
+    try:
+        [statement] = split(f"SELECT {expression}")
+        [target] = statement.tree["targetList"]
+    except (SqlSyntaxError, ValueError, KeyError):
+        return None
+    value = target["ResTarget"]["val"].get("A_Const", {}).get("sval")
+    return str(value.get("sval", "")) if value is not None else None
+
+
 class _Body:
     """A body, read from its first token to its last."""
 
@@ -105,6 +147,8 @@ class _Body:
                 self._opens(first)
                 end = self._find(self._at + 1, "THEN", "LOOP")
                 yield from self._calls(self._at + 1, end)
+                if any(self._is_word(place, "SELECT") for place in range(self._at + 1, end)):
+                    yield self._part("condition", f"SELECT {self._text(self._at + 1, end)}", first)
                 self._at = end + 1
             elif first.is_word("FOR", "FOREACH"):
                 yield from self._loop()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from turnback.sql.statements import is_on, json_value
 from turnback.sql.tables import (
     Column,
@@ -25,6 +27,7 @@ from turnback.sql.tree import (
     inline_constraints,
     strings,
     table_name,
+    text_options,
     walk,
 )
 
@@ -71,12 +74,21 @@ def column_of(node: Node) -> Column:
         node["colname"],
         real,
         not_null,
-        filled=written.name in SERIALS or bool(inner.keys() & _FILLED),
+        filled=written.name in SERIALS
+        or any(kind in _FILLED and not is_null(item) for kind, item in inner.items()),
         computed_from=tuple(column_refs(inner.get("CONSTR_GENERATED", {}).get("raw_expr"))),
         collation=dotted(node.get("collClause", {}).get("collname", ())),
         virtual=inner.get("CONSTR_GENERATED", {}).get("generated_kind") == "v",
         needs=calls(expressions) if expressions else frozenset(),
     )
+
+
+def is_null(node: Node) -> bool:
+    """Whether this is DEFAULT NULL, or the value NULL: the same as no default."""
+    value = node.get("raw_expr", node)
+    while "TypeCast" in value:
+        value = value["TypeCast"]["arg"]
+    return bool(value.get("A_Const", {}).get("isnull"))
 
 
 def calls(node: object) -> frozenset[Named]:
@@ -192,6 +204,7 @@ def _named(kind: str, table: str, columns: tuple[str, ...]) -> str:
 def function_of(tree: Node, before: Function | None) -> Function:
     """A CreateFunctionStmt as a function; one of the same name makes no volatile one steady."""
     options = {item["DefElem"]["defname"]: item["DefElem"] for item in tree.get("options", ())}
+    texts = text_options(tree.get("options", ()))
     word = options.get("volatility", {}).get("arg", {"String": {"sval": "volatile"}})
     volatile = json_value(word) == "volatile"
     replaced = before is not None and before.volatile and not tree.get("replace")
@@ -214,6 +227,7 @@ def function_of(tree: Node, before: Function | None) -> Function:
         arguments,
         returns,
         others,
+        texts.get("as", "") if texts.get("language") in ("sql", "plpgsql") else "",
     )
 
 
@@ -347,17 +361,29 @@ _WIDER = {
 }
 
 
-def rewrites(old: Type | None, column: Node, name: str) -> bool:
+def rewrites(old: Type | None, column: Node, name: str, domains: Mapping[str, Domain]) -> bool:
     """Whether the change rewrites the table, as far as the scripts tell; unknown means yes.
 
     Args:
         old: the type so far, if a script tells it.
         column: the parser's ColumnDef in ALTER COLUMN … TYPE.
         name: the column's name.
+        domains: by name. One without constraints is as good as the type that it is of.
     """
     new = type_of(column["typeName"])
     if not _only_casts(column.get("raw_default"), new, name):
         return True
+    while old and old.name in domains and old != new and not old.array:
+        old = domains[old.name].type
+    while new.name in domains and old != new and not new.array:
+        domain = domains[new.name]
+        if domain.checked or domain.not_null:
+            return True
+        new = domain.type
+    return _changes_bytes(old, new)
+
+
+def _changes_bytes(old: Type | None, new: Type) -> bool:
     if old is None:
         return True
     if old == new:

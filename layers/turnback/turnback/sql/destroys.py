@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from turnback.migrations.model import Script
-from turnback.sql.blocks import Embedded, embedded
+from turnback.sql.blocks import Embedded, embedded, literal_of
 from turnback.sql.bulk import statements_of
 from turnback.sql.losses import RUNS_QUERIES, Certainty, Found, Kind, StatementLosses
 from turnback.sql.own_tables import names_of_own
@@ -204,9 +204,11 @@ class Judge:
             name = part.text if '"' in part.text else part.text.lower()
             yield from self._call(name, path)
             return
+        if part.kind == "condition":
+            return
         text = part.text
         if part.kind == "dynamic":
-            literal = _literal(text)
+            literal = literal_of(text)
             if literal is None:
                 yield Found(_kind_of(text), UNKNOWN, "EXECUTE", Certainty.POSSIBLE)
                 return
@@ -320,17 +322,6 @@ def _function(statement: Statement) -> _Function:
     ]
     language = options.get("language", "sql")
     return _Function(language, options.get("as", ""), tuple(found))
-
-
-def _literal(expression: str) -> str | None:
-    """The text of an expression that is one string; None if it is anything else."""
-    try:
-        [statement] = split(f"SELECT {expression}")
-        [target] = statement.tree["targetList"]
-    except (SqlSyntaxError, ValueError, KeyError):
-        return None
-    value = target["ResTarget"]["val"].get("A_Const", {}).get("sval")
-    return str(value.get("sval", "")) if value is not None else None
 
 
 # TRIGGER_TYPE_INSERT, _DELETE, _UPDATE and _TRUNCATE of PostgreSQL's pg_trigger.h.

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 
 from turnback.errors import HistoryConflict
 from turnback.migrations.model import Migration
-from turnback.sql.blocks import embedded
+from turnback.sql.blocks import body_of, statements_in
 from turnback.sql.bulk import statements_of
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.scope import Scope
-from turnback.sql.statements import Statement, split
-from turnback.sql.tree import dropped, joined, made, makes, target, targets, text_options
+from turnback.sql.statements import Statement
+from turnback.sql.tree import dropped, joined, made, makes, target, targets
 
 OWN_TABLES = ("migrations", "migration_log", "migration_health", "migration_backfills")
 ELSEWHERE = (
@@ -93,12 +93,8 @@ def _with_embedded(statement: Statement) -> Iterator[Statement]:
     if statement.kind != "DoStmt":
         yield statement
         return
-    for part in embedded(text_options(statement.tree.get("args", ())).get("as", "")):
-        if part.kind == "sql":
-            try:
-                yield from split(part.text)
-            except SqlSyntaxError:
-                continue
+    for _, inner in statements_in(*body_of(statement)):
+        yield inner
 
 
 def _changed(statement: Statement) -> set[str]:

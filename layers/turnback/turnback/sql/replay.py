@@ -13,6 +13,7 @@ from turnback.sql.definitions import (
     domain_of,
     function_of,
     index_of,
+    is_null,
     reads_of,
     type_of,
     view_of,
@@ -69,7 +70,7 @@ def _tables(schema: Schema, statement: Statement, born: str) -> Schema:
         case "SelectStmt" if "intoClause" in tree:
             return _made(schema, tree["intoClause"]["rel"], False, born)
         case "AlterTableStmt":
-            return _alter(schema, tree)
+            return _alter(schema, tree, born)
         case "IndexStmt":
             table = schema.find(table_name(tree["relation"]))
             if table is None:
@@ -218,10 +219,6 @@ def _made(schema: Schema, relation: Node, if_not_exists: bool, born: str) -> Sch
     return schema.with_table(Table(name, born))
 
 
-def _with_column(table: Table, node: Node) -> Table:
-    return _with_constraints(table.with_column(column_of(node)), node)
-
-
 def _with_constraints(table: Table, node: Node) -> Table:
     """With the constraints that are written with a column."""
     for inner in inline_constraints(node):
@@ -231,7 +228,7 @@ def _with_constraints(table: Table, node: Node) -> Table:
     return table
 
 
-def _alter(schema: Schema, tree: Node) -> Schema:
+def _alter(schema: Schema, tree: Node, born: str) -> Schema:
     table = schema.find(table_name(tree["relation"]))
     if table is None:
         return schema
@@ -241,7 +238,7 @@ def _alter(schema: Schema, tree: Node) -> Schema:
                 schema = _gone(schema, user, cascade=True)
     table = schema.tables[table.name]
     for command in commands(tree):
-        table = _altered(table, command)
+        table = _altered(table, command, born)
     schema = schema.with_table(table)
     for command in commands(tree):
         schema = _related(schema, table.name, command)
@@ -274,14 +271,17 @@ def _related(schema: Schema, name: str, command: Node) -> Schema:
     return schema.with_table(replace(child, parents=parents, is_default=default))
 
 
-def _altered(table: Table, command: Node) -> Table:
+def _altered(table: Table, command: Node, born: str) -> Table:
     kind, node = definition(command)
     name = command.get("name", "")
     column = table.column(name)
     match command["subtype"]:
         case "AT_AddColumn" if kind == "ColumnDef":
             known = command.get("missing_ok") and table.column(node["colname"])
-            return table if known else _with_column(table, node)
+            if known:
+                return table
+            added = table.with_column(replace(column_of(node), born=born))
+            return _with_constraints(added, node)
         case "AT_DropColumn":
             return _without_column(table, name)
         case "AT_SetLogged" | "AT_SetUnLogged":
@@ -311,7 +311,8 @@ def _column_altered(column: Column, command: Node) -> Column:
     _, node = definition(command)
     match command["subtype"]:
         case "AT_ColumnDefault":
-            return replace(column, filled="def" in command, needs=calls(node))
+            value = command.get("def", {})
+            return replace(column, filled=bool(value) and not is_null(value), needs=calls(value))
         case "AT_AddIdentity":
             return replace(column, filled=True)
         case "AT_DropExpression":

@@ -45,6 +45,7 @@ class Column:
         virtual: whether it is computed when it is read, and not stored.
         collation: the one it is declared with, if any.
         needs: what its default or its expression calls.
+        born: path of the script that added it to its table; empty if the table's own did.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Column:
     collation: str = ""
     virtual: bool = False
     needs: frozenset[Named] = frozenset()
+    born: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +338,7 @@ class Function:
         arguments: name and type of each that is passed to it.
         returns: the type it gives back.
         overloaded: whether there are others of its name.
+        body: its text, in SQL or PL/pgSQL.
     """
 
     name: str
@@ -345,6 +348,7 @@ class Function:
     arguments: tuple[tuple[str, str], ...] = ()
     returns: str = ""
     overloaded: bool = False
+    body: str = ""
 
 
 @dataclass(frozen=True, slots=True)

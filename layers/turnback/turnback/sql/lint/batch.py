@@ -1,37 +1,112 @@
-"""Whether a change of rows is bounded: a batch, and not the whole table."""
+"""Whether a change of rows, or a query, is bounded: a batch, and not the whole table."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from turnback.sql.lint.step import Block
 from turnback.sql.tables import Table
 from turnback.sql.tree import Node, strings, walk
 
-# So many rows between two constants are no batch.
-_BATCH = 100_000
+# So many rows, or days, between two constants are no batch.
+_BATCH, _BATCH_DAYS = 100_000, 31
 
 
-def is_batch(tree: Node, table: Table | None) -> bool:
+@dataclass(slots=True)
+class _Bounds:
+    """What the conditions of a WHERE say of each column.
+
+    Attributes:
+        equal: those that are compared with one value, or with a few.
+        lower, upper: the ends of a range; None where it is no constant.
+    """
+
+    table: Table | None
+    block: Block | None
+    equal: set[str] = field(default_factory=set)
+    lower: dict[str, Node | None] = field(default_factory=dict)
+    upper: dict[str, Node | None] = field(default_factory=dict)
+
+    def has_narrow_range(self) -> bool:
+        loops = self.block is not None and self.block.loops
+        return any(
+            _is_narrow(self.lower[column], self.upper[column], variables=not loops)
+            for column in self.lower.keys() & self.upper.keys()
+        )
+
+
+def is_batch(tree: Node, table: Table | None, block: Block | None = None) -> bool:
     """Whether an UPDATE, a DELETE or a query is bounded, or finds no row.
 
     By a LIMIT in a subquery that it chooses its rows from, by a range with both ends, by constants
-    for a whole unique key, by a small list of them, or by NULL in a column that has none.
+    for a whole unique key, by a small list of them, or by NULL in a column that has none. In a loop
+    neither a LIMIT nor a variable bounds what all rounds find together.
 
     Args:
         table: the one whose rows it chooses, if a script made it.
+        block: what it is in.
     """
-    if _has_limit([tree.get(field) for field in ("fromClause", "usingClause", "withClause")]):
+    loops = block is not None and block.loops
+    if not loops and _has_limit([tree.get(f) for f in ("fromClause", "usingClause", "withClause")]):
         return True
     where = tree.get("whereClause")
     if where is None:
         return False
-    equal, lower, upper = set[str](), set[str](), set[str]()
+    bounds = _Bounds(table, block)
     for part in _parts(where):
-        if "CurrentOfExpr" in part or _limited(part) or _finds_nothing(part, table):
+        if "CurrentOfExpr" in part or _finds_nothing(part, table) or (not loops and _limited(part)):
             return True
-        _note(part.get("A_Expr", {}), equal, lower, upper)
-    if lower & upper:
-        return True
+        _note(part.get("A_Expr", {}), bounds)
     keys = table.unique_keys() if table else ()
-    return any(set(key) <= equal for key in keys)
+    return bounds.has_narrow_range() or any(set(key) <= bounds.equal for key in keys)
+
+
+def by_index(tree: Node, table: Table | None) -> bool:
+    """Whether an index finds the rows of a query, or its one minimum or maximum."""
+    leading = {key[0] for key in table.leading() if key} if table else set()
+    where = tree.get("whereClause")
+    if where is not None:
+        bounds = _Bounds(table, None)
+        for part in _parts(where):
+            _note(part.get("A_Expr", {}), bounds)
+        return bool(bounds.equal & leading)
+    values = [item["ResTarget"]["val"].get("FuncCall", {}) for item in tree.get("targetList", ())]
+    return bool(values) and all(
+        strings(call.get("funcname", ()))[-1:] in (["min"], ["max"])
+        and _column(call.get("args", [{}])[0]) in leading
+        for call in values
+    )
+
+
+def says_as_much(test: Any, lower: Node, upper: Node) -> bool:
+    """Whether a test may leave nothing outside a range of constants, of one column.
+
+    It does not where it is one range of such constants that is wider, or has an end too few.
+
+    Args:
+        test: an expression of the parser.
+        lower: the first value of the range.
+        upper: the first one above it.
+    """
+    bounds = _Bounds(None, None)
+    for part in _parts(test):
+        if "NullTest" not in part and "A_Expr" not in part:
+            return True
+        _note(part.get("A_Expr", {}), bounds)
+    if bounds.equal or len({*bounds.lower, *bounds.upper}) != 1:
+        return True
+    [column] = {*bounds.lower, *bounds.upper}
+    ends = ((bounds.lower.get(column), lower, 1), (bounds.upper.get(column), upper, -1))
+    for found, wanted, sign in ends:
+        if found is None:
+            return False
+        for read in (_integer, _day):
+            one, other = read(found), read(wanted)
+            if one is not None and other is not None and sign * (one - other) < 0:
+                return False
+    return True
 
 
 def _limited(part: Node) -> bool:
@@ -47,9 +122,11 @@ def _has_limit(node: object) -> bool:
 
 
 def _finds_nothing(part: Node, table: Table | None) -> bool:
+    constant = part.get("A_Const", {})
+    if "boolval" in constant and not constant["boolval"].get("boolval"):
+        return True
     test = part.get("NullTest", {})
-    column = strings(test.get("arg", {}).get("ColumnRef", {}).get("fields", ()))[-1:]
-    known = table.column(column[0]) if table and column else None
+    known = table.column(_column(test.get("arg", {}))) if table else None
     return bool(known and known.not_null and test.get("nulltesttype") == "IS_NULL")
 
 
@@ -61,31 +138,71 @@ def _parts(where: Node) -> list[Node]:
     return [where]
 
 
-def _note(expression: Node, equal: set[str], lower: set[str], upper: set[str]) -> None:
-    fields = expression.get("lexpr", {}).get("ColumnRef", {}).get("fields", ())
-    column = (strings(fields) or [""])[-1]
-    if not column or "ColumnRef" in expression.get("rexpr", {}):
+def _column(node: Node) -> str:
+    return (strings(node.get("ColumnRef", {}).get("fields", ())) or [""])[-1]
+
+
+def _note(expression: Node, bounds: _Bounds) -> None:
+    column, value = _column(expression.get("lexpr", {})), expression.get("rexpr", {})
+    if not column or ("ColumnRef" in value and not _is_variable(value, bounds)):
         return
     operator = (strings(expression.get("name", ())) or [""])[-1]
     match expression.get("kind"), operator:
         case "AEXPR_BETWEEN" | "AEXPR_BETWEEN_SYM", _:
-            ends = [_integer(item) for item in expression["rexpr"]["List"]["items"]]
-            if None in ends or (ends[1] or 0) - (ends[0] or 0) <= _BATCH:
-                lower.add(column)
-                upper.add(column)
+            bounds.lower[column], bounds.upper[column] = value["List"]["items"]
         case "AEXPR_IN" | "AEXPR_OP" | "AEXPR_OP_ANY", "=":
-            if not any(kind == "SelectStmt" for kind, _ in walk(expression.get("rexpr"))):
-                equal.add(column)
+            if not any(kind == "SelectStmt" for kind, _ in walk(value)):
+                bounds.equal.add(column)
         case "AEXPR_OP", "<" | "<=":
-            upper.add(column)
+            bounds.upper[column] = value
         case "AEXPR_OP", ">" | ">=":
-            lower.add(column)
+            bounds.lower[column] = value
+
+
+def _is_variable(value: Node, bounds: _Bounds) -> bool:
+    """Whether a name is that of a variable, with one value, and not of a column."""
+    fields = value["ColumnRef"]["fields"]
+    block, table = bounds.block, bounds.table
+    if block is None or block.loops or table is None or len(fields) > 1:
+        return False
+    return table.column(_column(value)) is None
+
+
+def _is_narrow(lower: Node | None, upper: Node | None, *, variables: bool) -> bool:
+    """Whether a range is one of a batch.
+
+    Args:
+        variables: whether one is whose ends are no constants.
+    """
+    ends = [_integer(end or {}) for end in (lower, upper)]
+    if ends[0] is not None and ends[1] is not None:
+        return ends[1] - ends[0] <= _BATCH
+    days = [_day(end or {}) for end in (lower, upper)]
+    if days[0] is not None and days[1] is not None:
+        return days[1] - days[0] <= _BATCH_DAYS
+    return variables
+
+
+def _constant(node: Node) -> Node:
+    while "TypeCast" in node:
+        node = node["TypeCast"]["arg"]
+    found: Node = node.get("A_Const", {})
+    return found
 
 
 def _integer(node: Node) -> int | None:
     """A constant number; None for anything else."""
-    constant = node.get("A_Const", {})
+    constant = _constant(node)
     if "ival" in constant:
         return int(constant["ival"].get("ival", 0))
     value = constant.get("fval", {}).get("fval", "")
     return int(value) if value.isdigit() else None
+
+
+def _day(node: Node) -> int | None:
+    """The number of a constant day, or of the day of a time."""
+    try:
+        text = _constant(node).get("sval", {}).get("sval", "")
+        return date.fromisoformat(text[:10]).toordinal()
+    except ValueError:
+        return None

@@ -136,14 +136,16 @@ def _wanted(project: Project, versions: Sequence[str], since: str | None) -> lis
 
 def _in_script(found: Sequence[LintStep]) -> Iterator[Finding]:
     for step in found:
-        yield from index_rules(step)
-        yield from scan_rules(step)
-        yield from rewrite_rules(step)
-        yield from partition_rules(step)
-        yield from data_rules(step)
-        yield from column_rules(step)
         yield from name_rules(step)
         yield from refused_rules(step)
+        # A block is judged by the statements in it.
+        for one in step.inside or (step,):
+            yield from index_rules(one)
+            yield from scan_rules(one)
+            yield from rewrite_rules(one)
+            yield from partition_rules(one)
+            yield from data_rules(one)
+            yield from column_rules(one)
     yield from rename_rules(found)
     yield from transaction_rules(found)
 

@@ -8,6 +8,7 @@ made: children, partitions, what foreign keys point at, what goes with CASCADE. 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.work import reads_rows
@@ -37,7 +38,8 @@ def locks(step: LintStep) -> dict[str, int]:
     """
     if "locks" not in step.known:
         strongest: dict[str, int] = {}
-        for table, level in _requests(step):
+        requests = [_requests(one) for one in step.inside or (step,)]
+        for table, level in chain.from_iterable(requests):
             if step.in_use(table):
                 strongest[table] = max(level, strongest.get(table, 0))
         step.known["locks"] = strongest

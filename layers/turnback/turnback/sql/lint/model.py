@@ -184,7 +184,7 @@ _ALL = (
     Rule("TB401", "drops-what-was-used", _E, "a drop of what has rows, or is in use"),
     Rule("TB402", "rename-breaks-application", _E, "a new name for what queries name"),
     Rule("TB403", "hides-rows", _E, "row level security without a policy"),
-    Rule("TB404", "json-column", _W, "a new column of the type json"),
+    Rule("TB404", "json-column", _W, "a new column of a type without equality"),
     # 5xx: the rollback.
     Rule("TB501", "empty-rollback", _E, "an empty rollback script behind a real change"),
     # 6xx: design and security; they are switched off as one: TB6xx in [lint.off].

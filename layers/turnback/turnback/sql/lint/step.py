@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 from turnback.errors import TurnbackError
+from turnback.migrations.large import LargeScript
 from turnback.migrations.model import Script
+from turnback.sql.blocks import body_of, statements_in
 from turnback.sql.bulk import statements_of
 from turnback.sql.lint.model import RULES, Finding, Severity, Suggestion
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.replay import replay
+from turnback.sql.scope import Scope
 from turnback.sql.script import prepare, syntax_error
 from turnback.sql.statements import Statement
 from turnback.sql.tables import Schema, Table
-from turnback.sql.tree import Named, Node
+from turnback.sql.tokens import tokens
+from turnback.sql.tree import Named, Node, made
 
 
 @dataclass(frozen=True)
@@ -48,17 +53,32 @@ class ScriptContext:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """What a body does with a statement in it.
+
+    Attributes:
+        commits: whether it commits as it goes: each part is a transaction of its own.
+        loops: whether the statement is in a loop, or may be.
+    """
+
+    commits: bool
+    loops: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LintStep:
     """One statement, and the schema before it.
 
     Attributes:
         known: what was found out about it, for the next rule that asks.
+        block: the DO block or the function that it is in; None outside of one.
     """
 
     context: ScriptContext
     statement: Statement
     schema: Schema
     known: dict[str, Any] = field(default_factory=dict, compare=False)
+    block: Block | None = None
 
     @property
     def kind(self) -> str:
@@ -74,6 +94,25 @@ class LintStep:
         """The table of this name, if a script made it."""
         return self.schema.find(name)
 
+    @property
+    def inside(self) -> list[LintStep]:
+        """The statements of a DO block, each with the schema that it finds; empty of all others."""
+        if self.kind != "DoStmt":
+            return []
+        if "inside" not in self.known:
+            self.known["inside"] = list(self.in_body(*body_of(self.statement)))
+        found: list[LintStep] = self.known["inside"]
+        return found
+
+    def in_body(self, body: str, offset: int = 0) -> Iterator[LintStep]:
+        """The statements of a PL/pgSQL body that this statement runs."""
+        words = {token.text.upper() for token in tokens(body) if token.kind == "word"}
+        schema = self.schema
+        for part, statement in statements_in(body, offset):
+            block = Block("COMMIT" in words, bool(part.branch) and "LOOP" in words)
+            yield replace(self, statement=statement, schema=schema, known={}, block=block)
+            schema = replay(schema, statement, self.context.script.path)
+
     def in_use(self, name: str) -> bool:
         """Whether the table was there before: the application reads and writes it meanwhile."""
         table = self.schema.find(name)
@@ -83,6 +122,12 @@ class LintStep:
         """The step as it is where the other scripts of the release ran before."""
         context = replace(self.context, fresh=frozenset({self.context.script.path}))
         return replace(self, context=context, known={})
+
+    def column_in_use(self, table: str, column: str) -> bool:
+        """Whether the column was there before, and its table."""
+        known = self.table(table)
+        made = known.column(column) if known else None
+        return self.in_use(table) and (made is None or made.born not in self.context.fresh)
 
     def is_old(self, kind: str, name: str) -> bool:
         """Whether what is no table was there before; ``kind`` is the parser's word for it."""
@@ -132,10 +177,38 @@ def steps(
         context, in_transaction=not runnable.one_by_one, divided=bool(runnable.starts)
     )
     found = []
+    scope = _scope(script, schema)
     for statement in runnable.statements:
-        found.append(LintStep(context, statement, schema))
-        schema = replay(schema, statement, script.path)
+        if scope:
+            statement = scope.qualified(statement)
+        step = LintStep(context, statement, schema)
+        found.append(step)
+        if scope:
+            scope.after(statement, script.path)
+            schema = scope.tables
+        else:
+            schema = replay(schema, statement, script.path)
+        for inner in step.inside:
+            # What it drops or renames is perhaps in a branch that does not run.
+            if made(inner.statement):
+                schema = replay(schema, inner.statement, script.path)
+        if scope:
+            scope.tables = schema
+    for name in schema.temporary:
+        schema = schema.without(name)
     return found, schema, None
+
+
+_NAMES_ELSEWHERE = re.compile(r"search_path|\btemp", re.IGNORECASE)
+
+
+def _scope(script: Script, schema: Schema) -> Scope | None:
+    """What finds the schema of each name, where a script has others than ``public``."""
+    if isinstance(script, LargeScript) or not _NAMES_ELSEWHERE.search(script.sql):
+        return None
+    scope = Scope()
+    scope.tables = schema
+    return scope
 
 
 def _replayed(schema: Schema, script: Script) -> Schema:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from turnback.sql.blocks import embedded
 from turnback.sql.definitions import (
     SERIALS,
     constraint_of,
-    filled,
     index_name,
     rewrites,
     type_of,
 )
-from turnback.sql.lint.batch import is_batch
+from turnback.sql.lint.batch import by_index, is_batch, says_as_much
 from turnback.sql.lint.step import LintStep
-from turnback.sql.parser import SqlSyntaxError
-from turnback.sql.statements import split
 from turnback.sql.tables import Constraint, Table
-from turnback.sql.tokens import tokens
 from turnback.sql.tree import (
     Node,
     commands,
@@ -29,7 +24,6 @@ from turnback.sql.tree import (
     relations,
     strings,
     table_name,
-    text_options,
     walk,
 )
 from turnback.sql.volatility import volatile_call
@@ -42,7 +36,7 @@ class SlowWork:
     Attributes:
         kind: ``index``, ``not_null``, ``foreign``, ``check``, ``unique``, ``validate``, ``type``,
             ``default``, ``rewrite``, ``partition``, ``domain``, ``rows`` (that are changed),
-            ``copy``, ``refresh``.
+            ``copy``, ``read``, ``refresh``.
         table: whose rows.
         does: in words, as "builds an index on users".
         at: where, in the parser's bytes; None for the statement's beginning.
@@ -120,8 +114,13 @@ def _changes(step: LintStep) -> Iterator[SlowWork]:
             yield from _in_block(step)
         case "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" | "CreateTableAsStmt":
             yield from _rows(step)
-        case "SelectStmt" if "withClause" in step.tree or "intoClause" in step.tree:
+        case "SelectStmt":
             yield from _rows(step)
+            if "intoClause" not in step.tree:
+                yield from _reads(step)
+            yield from _called(step)
+        case "CallStmt":
+            yield from _called(step)
 
 
 def _of_domain(step: LintStep) -> Iterator[SlowWork]:
@@ -152,39 +151,58 @@ def reads_rows(tree: Node) -> bool:
 
 
 def _for_bounds(step: LintStep, parent: str, bound: Node, child: str = "") -> Iterator[SlowWork]:
-    """What is read for a new partition's bounds: its own rows, and those of the default one.
-
-    A validated CHECK on the columns of the key is taken for the proof that PostgreSQL looks for.
-    """
+    """What is read for a new partition's bounds: its own rows, and those of the default one."""
     table = step.table(parent)
     others = [known for heir in step.schema.heirs.get(parent, ()) if (known := step.table(heir))]
-    if child and (others or not bound.get("is_default")) and not _proven(step, table, child):
+    proven = child and _proven(step, table, child, bound)
+    if child and (others or not bound.get("is_default")) and not proven:
         does = f"reads every row of {child} for the bounds of the partition"
         yield SlowWork("partition", child, does, bound.get("location"), bound)
     for known in others:
-        if known.is_default and not _proven(step, table, known.name, default=True):
+        if known.is_default and not _proven(step, table, known.name):
             does = f"reads every row of {known.name} for those of the new partition"
             yield SlowWork("partition", known.name, does, bound.get("location"), bound)
 
 
-def _proven(step: LintStep, parent: Table | None, child: str, *, default: bool = False) -> bool:
+def _proven(step: LintStep, parent: Table | None, child: str, bound: Node | None = None) -> bool:
+    """Whether a validated CHECK on the columns of the key says as much as the bounds.
+
+    Args:
+        bound: the bounds; None for the default partition's, which are taken for proven.
+    """
     known, key = step.table(child), parent.partition_key if parent else ()
-    return (
-        known is not None
-        and any(
-            item.kind == "check" and item.validated and set(key) <= set(item.columns)
-            for item in known.constraints
-        )
-        and (default or all(column and known.never_null(column) for column in key))
-    )
+    if known is None:
+        return False
+    checks = [
+        item
+        for item in known.constraints
+        if item.kind == "check" and item.validated and set(key) <= set(item.columns)
+    ]
+    if bound is None:
+        return bool(checks)
+    filled = all(column and known.never_null(column) for column in key)
+    return filled and any(_implies(item.node, bound) for item in checks)
+
+
+def _implies(check: Mapping[str, object] | None, bound: Node) -> bool:
+    """Whether a CHECK may say as much as the bounds of a range on one column.
+
+    Two ranges of constants are compared; of anything else that is assumed.
+    """
+    lower, upper = bound.get("lowerdatums", ()), bound.get("upperdatums", ())
+    if check is None or len(lower) != 1 or len(upper) != 1:
+        return True
+    return says_as_much(dict(check).get("raw_expr"), lower[0], upper[0])
 
 
 def _rows(step: LintStep) -> Iterator[SlowWork]:
     """What the statement, and those in its WITH, change or copy."""
+    if step.block and step.block.commits:
+        return
     for kind, node in [(step.kind, step.tree), *walk(step.tree)]:
         if kind in ("UpdateStmt", "DeleteStmt"):
             table = table_name(node["relation"])
-            if not is_batch(node, step.table(table)):
+            if not is_batch(node, step.table(table), step.block):
                 verb = "updates" if kind == "UpdateStmt" else "deletes"
                 yield SlowWork("rows", table, f"{verb} rows of {table}")
         elif kind == "MergeStmt":
@@ -195,7 +213,8 @@ def _rows(step: LintStep) -> Iterator[SlowWork]:
     source = query.get("SelectStmt", {}) if query else into
     for node in _branches(source or {}):
         for table in relations(node.get("fromClause", []))[:1]:
-            bounded = is_batch(node, step.table(table)) or "limitCount" in (source or {})
+            bounded = is_batch(node, step.table(table), step.block)
+            bounded = bounded or "limitCount" in (source or {})
             updates = step.tree.get("onConflictClause", {}).get("action") == "ONCONFLICT_UPDATE"
             if step.in_use(table) and not bounded:
                 target = table_name(step.tree["relation"]) if updates else ""
@@ -214,24 +233,36 @@ def _branches(select: Node) -> Iterator[Node]:
 
 
 def _in_block(step: LintStep) -> Iterator[SlowWork]:
-    """What the statements of a DO block do; those that no batch bounds."""
-    options = text_options(step.tree.get("args", ()))
-    for part in embedded(options.get("as", "")):
-        if part.kind != "sql" or _commits(options.get("as", "")):
-            continue
-        try:
-            statements = split(part.text)
-        except SqlSyntaxError:
-            continue
-        for statement in statements:
-            inner = replace(step, statement=statement, known={})
-            if inner.kind in ("InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"):
-                yield from _rows(inner)
+    """What the statements of a DO block do; of those that change rows, what no batch bounds."""
+    for inner in step.inside:
+        yield from _all(inner)
 
 
-def _commits(body: str) -> bool:
-    """Whether a block commits as it goes: each part is a transaction of its own."""
-    return any(token.is_word("COMMIT") for token in tokens(body))
+def _called(step: LintStep) -> Iterator[SlowWork]:
+    """What the functions do to rows that the statement calls, as far as the scripts tell."""
+    for kind, node in walk(step.tree):
+        if kind in ("FuncCall", "funccall"):
+            known = step.schema.functions.get(dotted(node["funcname"]))
+            for inner in step.in_body(known.body) if known and not step.block else ():
+                yield from _changes(inner)
+
+
+def _reads(step: LintStep) -> Iterator[SlowWork]:
+    """What a query reads whole, of the tables that the scripts know."""
+    exists = {
+        id(node["subselect"]["SelectStmt"])
+        for kind, node in walk(step.tree)
+        if kind == "SubLink" and node["subLinkType"] == "EXISTS_SUBLINK"
+    }
+    for kind, node in [(step.kind, step.tree), *walk(step.tree)]:
+        if kind != "SelectStmt" or "limitCount" in node:
+            continue
+        any_row = id(node) in exists and "whereClause" not in node
+        for name in relations(node.get("fromClause", []))[:1]:
+            table = step.table(name)
+            bounded = is_batch(node, table, step.block) or by_index(node, table)
+            if table and not (any_row or bounded):
+                yield SlowWork("read", name, f"reads the rows of {name}")
 
 
 def _is_there_or_empty(step: LintStep, table: str) -> bool:
@@ -276,15 +307,15 @@ def _altered(step: LintStep) -> Iterator[SlowWork]:
             case "AT_AddColumn" if kind == "ColumnDef":
                 yield from _column(step, table, node)
             case "AT_AlterColumnType" if kind == "ColumnDef":
-                yield from _retyped(table, command["name"], node)
+                yield from _retyped(step, table, command["name"], node)
             case subtype if _rewrites(table, subtype, command.get("name", "")):
                 yield SlowWork("rewrite", name, f"rewrites {name}")
 
 
-def _retyped(table: Table, column: str, node: Node) -> Iterator[SlowWork]:
+def _retyped(step: LintStep, table: Table, column: str, node: Node) -> Iterator[SlowWork]:
     at, known, new = node.get("location"), table.column(column), type_of(node["typeName"])
     collation = dotted(node.get("collClause", {}).get("collname", ()))
-    if rewrites(known.type if known else None, node, column):
+    if rewrites(known.type if known else None, node, column, step.schema.domains):
         yield SlowWork("type", table.name, f"rewrites {table.name}", at, node, column)
     elif known and table.depends_on(column, known.type, new, collation):
         does = f"reads every row of {table.name} for the checks and indexes on {column}"
@@ -344,10 +375,8 @@ def _constraint(table: Table, node: Node, validated: Collection[str]) -> Iterato
         does = f"looks up every row of {name} in {found.references}"
         yield SlowWork("foreign", name, does, at, node, constraint=found)
     elif found.kind == "check":
-        proven = bool(filled(node)) and all(map(table.never_null, found.columns))
-        if not proven:
-            does = f"reads every row of {name} for a check"
-            yield SlowWork("check", name, does, at, node, constraint=found)
+        does = f"reads every row of {name} for a check"
+        yield SlowWork("check", name, does, at, node, constraint=found)
     else:
         yield SlowWork("unique", name, f"builds an index on {name}", at, node, constraint=found)
 

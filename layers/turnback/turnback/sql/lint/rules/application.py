@@ -11,9 +11,10 @@ from turnback.sql.lint import suggest
 from turnback.sql.lint.model import Finding, Severity
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.writing import dotted_name, name
-from turnback.sql.tables import Schema
+from turnback.sql.tables import Schema, Table
 from turnback.sql.tree import (
     Named,
+    Node,
     commands,
     definition,
     dotted,
@@ -87,6 +88,7 @@ def drop_rules(
             said.add((step.statement.offset, item.name))
             yield _drop_finding(step, item, before, remade)
         yield from _truncated(step)
+        yield from _emptied(step)
     for loss in losses:
         at = next((s for s in found if _lines(s)[0] <= loss.line <= _lines(s)[1]), None)
         if at is None or not loss.origin.startswith("DROP") or not loss.is_data:
@@ -139,17 +141,7 @@ def _dropped(step: LintStep) -> Iterator[Named]:
                 if item.kind in _NAMED and _is_missed(step, item):
                     yield item
         case "AlterTableStmt" if tree.get("objtype", "OBJECT_TABLE") != "OBJECT_TYPE":
-            table = table_name(tree["relation"])
-            known = step.table(table)
-            for command in commands(tree) if step.in_use(table) else ():
-                name = f"{table}.{command.get('name', '')}"
-                if command["subtype"] == "AT_DropColumn":
-                    yield Named("OBJECT_COLUMN", name)
-                elif command["subtype"] == "AT_DropConstraint" and any(
-                    item.name == command["name"] and item.kind in ("primary", "unique")
-                    for item in (known.constraints if known else ())
-                ):
-                    yield Named("OBJECT_TABCONSTRAINT", name)
+            yield from _parts_dropped(step, table_name(tree["relation"]))
         case "AlterTableStmt":
             type_ = table_name(tree["relation"])
             for command in commands(tree) if step.is_old("OBJECT_TYPE", type_) else ():
@@ -157,6 +149,27 @@ def _dropped(step: LintStep) -> Iterator[Named]:
                     yield Named("OBJECT_COLUMN", f"{type_}.{command['name']}")
         case "DropdbStmt":
             yield Named("OBJECT_DATABASE", tree["dbname"])
+
+
+def _parts_dropped(step: LintStep, table: str) -> Iterator[Named]:
+    known = step.table(table)
+    for command in commands(step.tree) if step.in_use(table) else ():
+        name = f"{table}.{command.get('name', '')}"
+        if command["subtype"] == "AT_DropColumn":
+            if step.column_in_use(table, command["name"]) and not _is_skipped(known, command):
+                yield Named("OBJECT_COLUMN", name)
+        elif command["subtype"] == "AT_DropConstraint" and any(
+            item.name == command["name"] and item.kind in ("primary", "unique")
+            for item in (known.constraints if known else ())
+        ):
+            yield Named("OBJECT_TABCONSTRAINT", name)
+
+
+def _is_skipped(table: Table | None, command: Node) -> bool:
+    """Whether IF EXISTS finds no such column."""
+    if table is None or not table.columns or table.parents:
+        return False
+    return bool(command.get("missing_ok")) and command["name"] not in table.columns
 
 
 def _is_missed(step: LintStep, item: Named) -> bool:
@@ -175,6 +188,9 @@ def _is_missed(step: LintStep, item: Named) -> bool:
         case "OBJECT_FUNCTION" | "OBJECT_ROUTINE":
             known = step.schema.functions.get(item.name)
             return step.is_old(item.kind, item.name) and not (known and known.is_trigger)
+        case "OBJECT_SCHEMA" if step.tree.get("behavior") != "DROP_CASCADE":
+            # PostgreSQL drops no more than an empty one.
+            return False
     return step.is_old(item.kind, item.name)
 
 
@@ -279,8 +295,22 @@ def _truncated(step: LintStep) -> Iterator[Finding]:
     )
 
 
+def _emptied(step: LintStep) -> Iterator[Finding]:
+    if step.kind != "RefreshMatViewStmt" or not step.tree.get("skipData"):
+        return
+    view = table_name(step.tree["relation"])
+    if step.in_use(view):
+        yield step.finding(
+            "TB401",
+            f"REFRESH … WITH NO DATA empties the materialized view {view}.",
+            why="Every query of it fails (SQLSTATE 55000) until the next REFRESH.",
+            safer=f"REFRESH MATERIALIZED VIEW CONCURRENTLY {dotted_name(view)};",
+        )
+
+
 def rename_rules(found: Sequence[LintStep]) -> Iterator[Finding]:
     """TB402: a new name for what queries name; indexes and constraints may be renamed."""
+    found = [one for step in found for one in step.inside or (step,)]
     for number, step in enumerate(found):
         if step.context.is_rollback:
             continue
@@ -293,7 +323,11 @@ def rename_rules(found: Sequence[LintStep]) -> Iterator[Finding]:
             yield from _other_renamed(step, kind)
         elif "relation" in step.tree and step.in_use(old := table_name(step.tree["relation"])):
             if kind == "OBJECT_COLUMN":
-                yield _column_renamed(step, old)
+                if step.column_in_use(old, step.tree["subname"]):
+                    yield _column_renamed(step, old)
+            elif step.table(old) is None and step.schema.owner_of_index(old):
+                # ALTER TABLE renames an index as well.
+                continue
             elif kind in _QUERIED and not _stays(found[number + 1 :], old):
                 yield _relation_renamed(step, old)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from turnback.sql.definitions import column_of, type_of
+from turnback.sql.definitions import column_of, is_null, type_of
 from turnback.sql.lint import suggest
 from turnback.sql.lint.model import Finding
 from turnback.sql.lint.step import LintStep
-from turnback.sql.lint.writing import dotted_name, name
+from turnback.sql.lint.writing import dotted_name, name, type_sql
 from turnback.sql.tree import Node, commands, definition, table_name
 
 _UNFILLS = {"AT_ColumnDefault": "DEFAULT", "AT_DropIdentity": "IDENTITY"}
@@ -27,8 +27,8 @@ def column_rules(step: LintStep) -> Iterator[Finding]:
         if command["subtype"] == "AT_AddColumn" and kind == "ColumnDef":
             if _is_required(step, node):
                 yield _required(step, table, node)
-            if type_of(node["typeName"]).name == "json" and not step.context.is_rollback:
-                yield _json(step, table, node)
+            if _without_equality(step, node) and not step.context.is_rollback:
+                yield _no_equality(step, table, node)
         elif command["subtype"] in _UNFILLS and not step.context.is_rollback:
             yield from _no_longer_filled(step, table, command)
 
@@ -44,12 +44,14 @@ def _is_required(step: LintStep, node: Node) -> bool:
 def _no_longer_filled(step: LintStep, table: str, command: Node) -> Iterator[Finding]:
     known = step.table(table)
     column = known.column(command["name"]) if known else None
-    if "def" in command or column is None or not (column.not_null and column.filled):
+    filled = "def" in command and not is_null(command["def"])
+    if filled or column is None or not (column.not_null and column.filled):
         return
     if any(
         other["subtype"] in ("AT_ColumnDefault", "AT_AddIdentity")
         and other["name"] == column.name
         and "def" in other
+        and not is_null(other["def"])
         for other in commands(step.tree)
     ):
         return
@@ -66,13 +68,28 @@ def _no_longer_filled(step: LintStep, table: str, command: Node) -> Iterator[Fin
     )
 
 
-def _json(step: LintStep, table: str, node: Node) -> Finding:
+# Those without an operator class that DISTINCT could use (pg_opclass).
+_NO_EQUALITY = {"json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle"}
+
+
+def _without_equality(step: LintStep, node: Node) -> bool:
+    type_ = type_of(node["typeName"]).name
+    while domain := step.schema.domains.get(type_):
+        type_ = domain.type.name
+    return type_ in _NO_EQUALITY
+
+
+def _no_equality(step: LintStep, table: str, node: Node) -> Finding:
+    written = type_of(node["typeName"])
+    plain = written.name == "json" and not written.array
+    column = f"{name(node['colname'])} jsonb"
     return step.finding(
         "TB404",
-        f"{table}.{node['colname']} is of the type json.",
-        why="json has no equality: SELECT DISTINCT, GROUP BY and UNION over all columns of "
-        f"{table} fail as soon as the column is there (SQLSTATE 42883). jsonb has one.",
-        safer=f"ALTER TABLE {dotted_name(table)} ADD COLUMN {name(node['colname'])} jsonb;",
+        f"{table}.{node['colname']} is of the type {type_sql(written)}.",
+        why=f"{type_sql(written)} has no equality: SELECT DISTINCT, GROUP BY and UNION over all "
+        f"columns of {table} fail as soon as the column is there (SQLSTATE 42883)."
+        + (" jsonb has one." if plain else ""),
+        safer=f"ALTER TABLE {dotted_name(table)} ADD COLUMN {column};" if plain else "",
         at=node["location"],
     )
 

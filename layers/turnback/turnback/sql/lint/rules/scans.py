@@ -83,14 +83,14 @@ def _check(step: LintStep, item: SlowWork) -> Finding:
 
 def _domain(step: LintStep) -> Iterator[Finding]:
     constraint = step.tree.get("def", {}).get("Constraint", {})
-    if step.tree["subtype"] not in ("C", "O") or not reads_rows(step.tree):
+    if not reads_rows(step.tree):
         return
     plain = dotted(step.tree["typeName"])
     columns = [column for table in step.schema.tables.values() for column in table.columns.values()]
     if plain in step.schema.domains and plain not in {column.type.name for column in columns}:
         return
     domain = dotted_name(plain)
-    called = constraint.get("conname", f"{plain.rpartition('.')[2]}_check")
+    called = step.tree.get("name") or constraint.get("conname", f"{plain.rpartition('.')[2]}_check")
     yield step.finding(
         "TB111",
         f"The constraint {called} of the domain {domain} validates at once.",

@@ -63,6 +63,8 @@ def _strong_after_slow(found: Sequence[LintStep]) -> Iterator[Finding]:
                 if level >= SHARE_ROW and level > held.get(table, 0):
                     yield _lock_finding(step, table, level, slow)
                     return
+        # What is read alone costs nothing but time when it is done again.
+        own = [item for item in own if item.kind != "read"]
         if own and slow is None:
             slow = step, own[0]
         _hold(held, locked)
