@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from turnback.sql.statements import is_on, json_value
 from turnback.sql.tables import (
@@ -154,9 +154,12 @@ def _filled(expression: Node) -> list[str]:
     if test := expression.get("NullTest"):
         names = strings(test["arg"].get("ColumnRef", {}).get("fields", ()))
         return names[-1:] if test["nulltesttype"] == "IS_NOT_NULL" else []
-    conjunction = expression.get("BoolExpr", {})
-    if conjunction.get("boolop") == "AND_EXPR":
-        return [name for part in conjunction["args"] for name in _filled(part)]
+    parts = expression.get("BoolExpr", {})
+    if parts.get("boolop") == "AND_EXPR":
+        return [name for part in parts["args"] for name in _filled(part)]
+    test = parts.get("args", [{}])[0].get("NullTest", {})
+    if parts.get("boolop") == "NOT_EXPR" and test.get("nulltesttype") == "IS_NULL":
+        return _filled({"NullTest": {**test, "nulltesttype": "IS_NOT_NULL"}})
     return []
 
 
@@ -228,6 +231,16 @@ def function_of(tree: Node, before: Function | None) -> Function:
         returns,
         others,
         texts.get("as", "") if texts.get("language") in ("sql", "plpgsql") else "",
+        sets_search_path(tree.get("options", ())),
+    )
+
+
+def sets_search_path(options: Iterable[Node]) -> bool:
+    """Whether a function gets a search_path of its own, by CREATE or ALTER FUNCTION."""
+    return any(
+        item["DefElem"]["defname"] == "set"
+        and item["DefElem"]["arg"].get("VariableSetStmt", {}).get("name") == "search_path"
+        for item in options
     )
 
 

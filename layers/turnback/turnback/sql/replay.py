@@ -15,6 +15,7 @@ from turnback.sql.definitions import (
     index_of,
     is_null,
     reads_of,
+    sets_search_path,
     type_of,
     view_of,
 )
@@ -110,6 +111,9 @@ def _function(schema: Schema, tree: Node) -> Schema:
 
 def _function_altered(schema: Schema, tree: Node) -> Schema:
     name = dotted(tree["func"]["objname"])
+    if name in schema.functions and sets_search_path(tree.get("actions", ())):
+        pinned = replace(schema.functions[name], pinned=True)
+        return replace(schema, functions={**schema.functions, name: pinned})
     for item in tree.get("actions", ()):
         if item["DefElem"]["defname"] == "volatility" and name in schema.functions:
             volatile = json_value(item["DefElem"]["arg"]) == "volatile"

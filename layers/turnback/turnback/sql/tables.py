@@ -339,6 +339,7 @@ class Function:
         returns: the type it gives back.
         overloaded: whether there are others of its name.
         body: its text, in SQL or PL/pgSQL.
+        pinned: whether it has a search_path of its own.
     """
 
     name: str
@@ -349,6 +350,7 @@ class Function:
     returns: str = ""
     overloaded: bool = False
     body: str = ""
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from turnback.sql.tables import Table
 from turnback.sql.tree import Node, strings, walk
 
 # So many rows, or days, between two constants are no batch.
-_BATCH, _BATCH_DAYS = 100_000, 31
+_BATCH, _BATCH_DAYS = 10_000, 31
 
 
 @dataclass(slots=True)
@@ -20,14 +20,21 @@ class _Bounds:
 
     Attributes:
         equal: those that are compared with one value, or with a few.
-        lower, upper: the ends of a range; None where it is no constant.
+        lower, upper: the ends of a range.
+        values: the constants that it is compared with, as texts.
     """
 
     table: Table | None
     block: Block | None
     equal: set[str] = field(default_factory=set)
-    lower: dict[str, Node | None] = field(default_factory=dict)
-    upper: dict[str, Node | None] = field(default_factory=dict)
+    lower: dict[str, Node] = field(default_factory=dict)
+    upper: dict[str, Node] = field(default_factory=dict)
+    values: dict[str, set[str]] = field(default_factory=dict)
+
+    def ends_early(self, column: str | None) -> bool:
+        """Whether a key is below a small number: keys are counted from 1."""
+        end = _integer(self.upper.get(column or "") or {})
+        return end is not None and end <= _BATCH
 
     def has_narrow_range(self) -> bool:
         loops = self.block is not None and self.block.loops
@@ -49,7 +56,8 @@ def is_batch(tree: Node, table: Table | None, block: Block | None = None) -> boo
         block: what it is in.
     """
     loops = block is not None and block.loops
-    if not loops and _has_limit([tree.get(f) for f in ("fromClause", "usingClause", "withClause")]):
+    sources = [tree.get(field) for field in ("fromClause", "usingClause", "withClause")]
+    if not loops and (_has_limit(sources) or _has_values(sources)):
         return True
     where = tree.get("whereClause")
     if where is None:
@@ -59,8 +67,12 @@ def is_batch(tree: Node, table: Table | None, block: Block | None = None) -> boo
         if "CurrentOfExpr" in part or _finds_nothing(part, table) or (not loops and _limited(part)):
             return True
         _note(part.get("A_Expr", {}), bounds)
-    keys = table.unique_keys() if table else ()
-    return bounds.has_narrow_range() or any(set(key) <= bounds.equal for key in keys)
+    keys = list(table.unique_keys()) if table else []
+    return (
+        bounds.has_narrow_range()
+        or any(set(key) <= bounds.equal for key in keys)
+        or any(len(key) == 1 and bounds.ends_early(key[0]) for key in keys)
+    )
 
 
 def by_index(tree: Node, table: Table | None) -> bool:
@@ -80,33 +92,62 @@ def by_index(tree: Node, table: Table | None) -> bool:
     )
 
 
-def says_as_much(test: Any, lower: Node, upper: Node) -> bool:
-    """Whether a test may leave nothing outside a range of constants, of one column.
+def says_as_much(test: Any, bound: Node) -> bool:
+    """Whether a test may leave nothing outside the bounds of a partition.
 
-    It does not where it is one range of such constants that is wider, or has an end too few.
+    It does not where both are constants of one column, and a value of the one is outside the
+    other. Of anything else it is assumed.
 
     Args:
         test: an expression of the parser.
-        lower: the first value of the range.
-        upper: the first one above it.
+        bound: the parser's node of the bounds.
     """
     bounds = _Bounds(None, None)
     for part in _parts(test):
         if "NullTest" not in part and "A_Expr" not in part:
             return True
         _note(part.get("A_Expr", {}), bounds)
-    if bounds.equal or len({*bounds.lower, *bounds.upper}) != 1:
+    columns = {*bounds.equal, *bounds.lower, *bounds.upper}
+    if len(columns) != 1:
         return True
-    [column] = {*bounds.lower, *bounds.upper}
-    ends = ((bounds.lower.get(column), lower, 1), (bounds.upper.get(column), upper, -1))
-    for found, wanted, sign in ends:
-        if found is None:
-            return False
-        for read in (_integer, _day):
-            one, other = read(found), read(wanted)
-            if one is not None and other is not None and sign * (one - other) < 0:
-                return False
+    [column] = columns
+    if listed := bound.get("listdatums"):
+        values = bounds.values.get(column)
+        return values is None or values <= set(map(_text, listed))
+    lower, upper = bound.get("lowerdatums", ()), bound.get("upperdatums", ())
+    if bounds.equal or len(lower) != 1 or len(upper) != 1:
+        return True
+    return _at_least(bounds.lower.get(column), lower[0], 1) and _at_least(
+        bounds.upper.get(column), upper[0], -1
+    )
+
+
+def _at_least(found: Node | None, wanted: Node, sign: int) -> bool:
+    if found is None:
+        return False
+    for read in (_integer, _day):
+        one, other = read(found), read(wanted)
+        if one is not None and other is not None:
+            return sign * (one - other) >= 0
     return True
+
+
+def is_small_source(merge: Node) -> bool:
+    """Whether a MERGE takes a few rows only, from VALUES or with a LIMIT, and changes no others."""
+    by_source = any(
+        clause["MergeWhenClause"].get("matchKind") == "MERGE_WHEN_NOT_MATCHED_BY_SOURCE"
+        for clause in merge.get("mergeWhenClauses", ())
+    )
+    source = merge.get("sourceRelation")
+    return not by_source and (_has_limit(source) or _has_values(source))
+
+
+def _has_values(node: object) -> bool:
+    """Whether a subquery in FROM is a list of rows."""
+    return any(
+        kind == "RangeSubselect" and "valuesLists" in inner["subquery"].get("SelectStmt", {})
+        for kind, inner in walk({"node": node})
+    )
 
 
 def _limited(part: Node) -> bool:
@@ -151,8 +192,12 @@ def _note(expression: Node, bounds: _Bounds) -> None:
         case "AEXPR_BETWEEN" | "AEXPR_BETWEEN_SYM", _:
             bounds.lower[column], bounds.upper[column] = value["List"]["items"]
         case "AEXPR_IN" | "AEXPR_OP" | "AEXPR_OP_ANY", "=":
-            if not any(kind == "SelectStmt" for kind, _ in walk(value)):
+            one = value.get("SubLink", {}).get("subLinkType") == "EXPR_SUBLINK"
+            if one or not any(kind == "SelectStmt" for kind, _ in walk(value)):
                 bounds.equal.add(column)
+                items = value["List"]["items"] if "List" in value else [value]
+                if all(map(_constant, items)):
+                    bounds.values[column] = set(map(_text, items))
         case "AEXPR_OP", "<" | "<=":
             bounds.upper[column] = value
         case "AEXPR_OP", ">" | ">=":
@@ -187,7 +232,11 @@ def _constant(node: Node) -> Node:
     while "TypeCast" in node:
         node = node["TypeCast"]["arg"]
     found: Node = node.get("A_Const", {})
-    return found
+    return {key: value for key, value in found.items() if key != "location"}
+
+
+def _text(node: Node) -> str:
+    return str(_constant(node))
 
 
 def _integer(node: Node) -> int | None:

@@ -21,7 +21,7 @@ from turnback.sql.script import prepare, syntax_error
 from turnback.sql.statements import Statement
 from turnback.sql.tables import Schema, Table
 from turnback.sql.tokens import tokens
-from turnback.sql.tree import Named, Node, made
+from turnback.sql.tree import Named, Node
 
 
 @dataclass(frozen=True)
@@ -189,9 +189,7 @@ def steps(
         else:
             schema = replay(schema, statement, script.path)
         for inner in step.inside:
-            # What it drops or renames is perhaps in a branch that does not run.
-            if made(inner.statement):
-                schema = replay(schema, inner.statement, script.path)
+            schema = replay(schema, inner.statement, script.path)
         if scope:
             scope.tables = schema
     for name in schema.temporary:

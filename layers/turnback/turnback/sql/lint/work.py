@@ -12,7 +12,7 @@ from turnback.sql.definitions import (
     rewrites,
     type_of,
 )
-from turnback.sql.lint.batch import by_index, is_batch, says_as_much
+from turnback.sql.lint.batch import by_index, is_batch, is_small_source, says_as_much
 from turnback.sql.lint.step import LintStep
 from turnback.sql.tables import Constraint, Table
 from turnback.sql.tree import (
@@ -185,14 +185,9 @@ def _proven(step: LintStep, parent: Table | None, child: str, bound: Node | None
 
 
 def _implies(check: Mapping[str, object] | None, bound: Node) -> bool:
-    """Whether a CHECK may say as much as the bounds of a range on one column.
-
-    Two ranges of constants are compared; of anything else that is assumed.
-    """
-    lower, upper = bound.get("lowerdatums", ()), bound.get("upperdatums", ())
-    if check is None or len(lower) != 1 or len(upper) != 1:
-        return True
-    return says_as_much(dict(check).get("raw_expr"), lower[0], upper[0])
+    """Whether a CHECK may say as much as the bounds."""
+    test = dict(check or {}).get("raw_expr")
+    return test is None or says_as_much(test, bound)
 
 
 def _rows(step: LintStep) -> Iterator[SlowWork]:
@@ -202,12 +197,15 @@ def _rows(step: LintStep) -> Iterator[SlowWork]:
     for kind, node in [(step.kind, step.tree), *walk(step.tree)]:
         if kind in ("UpdateStmt", "DeleteStmt"):
             table = table_name(node["relation"])
-            if not is_batch(node, step.table(table), step.block):
+            if not is_batch(node, _rows_of(step, table), step.block):
                 verb = "updates" if kind == "UpdateStmt" else "deletes"
                 yield SlowWork("rows", table, f"{verb} rows of {table}")
         elif kind == "MergeStmt":
             table = table_name(node["relation"])
-            yield SlowWork("rows", table, f"merges into {table}")
+            if not is_small_source(node):
+                yield SlowWork("rows", table, f"merges into {table}")
+    if step.tree.get("into", {}).get("skipData"):
+        return
     query = step.tree.get("selectStmt") or step.tree.get("query")
     into = step.tree if step.kind == "SelectStmt" and "intoClause" in step.tree else None
     source = query.get("SelectStmt", {}) if query else into
@@ -221,6 +219,13 @@ def _rows(step: LintStep) -> Iterator[SlowWork]:
                 written = f", and updates those of {target}" if updates else ""
                 kind = "rows" if updates else "copy"
                 yield SlowWork(kind, table, f"copies the rows of {table}{written}")
+
+
+def _rows_of(step: LintStep, name: str) -> Table | None:
+    """The table in which a change of a table or of a view with one table ends up."""
+    view = step.schema.views.get(name)
+    tables = {table for table, _ in view.reads} if view else {name}
+    return step.table(tables.pop()) if len(tables) == 1 else None
 
 
 def _branches(select: Node) -> Iterator[Node]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from turnback.sql.definitions import view_of
+from turnback.sql.definitions import function_of, view_of
 from turnback.sql.destroys import Loss
 from turnback.sql.lint import suggest
 from turnback.sql.lint.model import Finding, Severity
@@ -233,6 +233,8 @@ _BREAKS_WHY = {
 
 def _made_otherwise(step: LintStep, item: Named, found: Sequence[LintStep]) -> Iterator[Finding]:
     """A view that is dropped and made again without a column, or with them in another order."""
+    if item.kind == "OBJECT_FUNCTION":
+        yield from _function_made_otherwise(step, item, found)
     old = step.schema.views.get(item.name)
     new = next(
         (
@@ -261,6 +263,29 @@ def _made_otherwise(step: LintStep, item: Named, found: Sequence[LintStep]) -> I
         safer=f"-- this release: new columns of {dotted_name(item.name)} at its end, and none less",
         severity=Severity.WARNING,
     )
+
+
+def _function_made_otherwise(
+    step: LintStep, item: Named, found: Sequence[LintStep]
+) -> Iterator[Finding]:
+    known = step.schema.functions.get(item.name)
+    if known is None or known.overloaded:
+        return
+    wanted = [kind for _, kind in known.arguments]
+    made_anew = [
+        function_of(other.tree, None)
+        for other in found
+        if other.kind == "CreateFunctionStmt" and item in made(other.statement)
+    ]
+    if not any([kind for _, kind in one.arguments] == wanted for one in made_anew):
+        yield step.finding(
+            "TB401",
+            f"The function {item.name} is made again with other arguments.",
+            why=_BREAKS_WHY[False],
+            safer="-- this release: the new function beside the old one\n"
+            "-- a later release: DROP FUNCTION of the old one",
+            severity=Severity.WARNING,
+        )
 
 
 def _lines(step: LintStep) -> tuple[int, int]:
@@ -311,6 +336,8 @@ def _emptied(step: LintStep) -> Iterator[Finding]:
 def rename_rules(found: Sequence[LintStep]) -> Iterator[Finding]:
     """TB402: a new name for what queries name; indexes and constraints may be renamed."""
     found = [one for step in found for one in step.inside or (step,)]
+    # The running application knows nothing by a name that this script gives.
+    given = set[str]()
     for number, step in enumerate(found):
         if step.context.is_rollback:
             continue
@@ -318,18 +345,31 @@ def rename_rules(found: Sequence[LintStep]) -> Iterator[Finding]:
             yield from _value_renamed(step)
         if step.kind not in ("RenameStmt", "AlterObjectSchemaStmt"):
             continue
+        if "relation" in step.tree and step.tree.get("renameType") in _QUERIED:
+            given.add(table_name({**step.tree["relation"], "relname": step.tree["newname"]}))
         kind = step.tree.get("renameType", step.tree.get("objectType", ""))
         if kind in _OTHERS_NAMED:
             yield from _other_renamed(step, kind)
         elif "relation" in step.tree and step.in_use(old := table_name(step.tree["relation"])):
             if kind == "OBJECT_COLUMN":
-                if step.column_in_use(old, step.tree["subname"]):
+                if old not in given and step.column_in_use(old, step.tree["subname"]):
                     yield _column_renamed(step, old)
             elif step.table(old) is None and step.schema.owner_of_index(old):
                 # ALTER TABLE renames an index as well.
                 continue
-            elif kind in _QUERIED and not _stays(found[number + 1 :], old):
+            elif (
+                kind in _QUERIED
+                and not _is_partition(step, old)
+                and not _stays(found[number + 1 :], old)
+            ):
                 yield _relation_renamed(step, old)
+
+
+def _is_partition(step: LintStep, name: str) -> bool:
+    """Whether queries name its partitioned table in its place."""
+    table = step.table(name)
+    parents = map(step.table, table.parents) if table else ()
+    return any(parent and parent.partitioned for parent in parents)
 
 
 def _stays(later: Sequence[LintStep], name: str) -> bool:

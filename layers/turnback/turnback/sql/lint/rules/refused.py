@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from turnback.sql.definitions import column_of, function_of, index_of, view_of
+from turnback.sql.definitions import column_of, function_of, index_of, is_null, view_of
 from turnback.sql.dependents import dependents, words
 from turnback.sql.lint.model import Finding
 from turnback.sql.lint.step import LintStep
@@ -101,11 +101,18 @@ Refusals = Iterator[tuple[str, str]]
 def _refused(step: LintStep) -> Refusals:
     tree = step.tree
     yield from _twice(step)
+    yield from _impossible_values(step)
     match step.kind:
+        case "CreateStmt" if not tree.get("if_not_exists"):
+            if step.table(name := table_name(tree["relation"])):
+                yield f"The table {name} exists already.", _EXISTS
+        case "RenameStmt" if tree["renameType"] == "OBJECT_COLUMN" and "relation" in tree:
+            yield from _only_the_parent(step, tree["relation"])
         case "DropStmt" if tree.get("behavior") != "DROP_CASCADE":
             yield from _needed(step, dropped(tree))
         case "AlterTableStmt" if tree.get("objtype") == "OBJECT_TABLE":
             table, gone = table_name(tree["relation"]), list[Named]()
+            yield from _cannot_be_altered(step, table)
             for command in commands(tree):
                 if command["subtype"] in ("AT_DropColumn", "AT_DropConstraint"):
                     gone.append(dropped_part(table, command))
@@ -115,6 +122,61 @@ def _refused(step: LintStep) -> Refusals:
             yield from _other_columns(step)
         case "CreateFunctionStmt" if tree.get("replace"):
             yield from _other_function(step)
+
+
+_EXISTS = "PostgreSQL refuses it (SQLSTATE 42P07 or 42701): the migration fails."
+
+
+def _cannot_be_altered(step: LintStep, name: str) -> Refusals:
+    """A column that is there, a child that must not differ, a constraint of another kind."""
+    table = step.table(name)
+    gone = {c["name"] for c in commands(step.tree) if c["subtype"] == "AT_DropColumn"}
+    for command in commands(step.tree) if table else ():
+        _, node = definition(command)
+        subtype, column = command["subtype"], node.get("colname", "")
+        added = subtype == "AT_AddColumn" and not command.get("missing_ok")
+        if added and column not in gone and table and table.column(column):
+            yield f"The column {name}.{column} exists already.", _EXISTS
+        inherited = subtype == "AT_AddConstraint" and node.get("contype") == "CONSTR_CHECK"
+        if subtype in _TO_CHILDREN or (inherited and not node.get("is_no_inherit")):
+            yield from _only_the_parent(step, step.tree["relation"])
+        if subtype == "AT_AlterConstraint" and table and not node.get("alterInheritability"):
+            for item in table.constraints:
+                if item.name == node["conname"] and item.kind != "foreign":
+                    yield (
+                        f"{item.name} is no foreign key.",
+                        "ALTER CONSTRAINT changes foreign keys only (SQLSTATE 42809).",
+                    )
+
+
+_TO_CHILDREN = ("AT_AddColumn", "AT_AlterColumnType")
+
+
+def _only_the_parent(step: LintStep, relation: Node) -> Refusals:
+    name = table_name(relation)
+    if not relation.get("inh") and step.schema.heirs.get(name):
+        yield (
+            f"ONLY leaves out the tables that inherit from {name}.",
+            "PostgreSQL refuses that: they have the same columns and constraints (SQLSTATE "
+            "42P16). Leave ONLY out.",
+        )
+
+
+def _impossible_values(step: LintStep) -> Refusals:
+    """NULL in a column that is NOT NULL, and a value for one that is computed."""
+    if step.kind != "UpdateStmt":
+        return
+    table = step.table(table_name(step.tree["relation"]))
+    for item in step.tree["targetList"]:
+        target = item["ResTarget"]
+        column = table.column(target["name"]) if table and "indirection" not in target else None
+        if column is None or "val" not in target or "SetToDefault" in target["val"]:
+            continue
+        if column.computed_from:
+            why = "PostgreSQL computes it, and refuses any value but DEFAULT (SQLSTATE 428C9)."
+            yield f"{column.name} is a generated column.", why
+        elif column.not_null and is_null(target["val"]):
+            yield f"{column.name} is NOT NULL.", "The first row fails (SQLSTATE 23502)."
 
 
 def _twice(step: LintStep) -> Refusals:

@@ -33,7 +33,7 @@ def security_rules(step: LintStep, last: Schema) -> Iterator[Finding]:
     tree = step.tree
     match step.kind:
         case "CreateFunctionStmt":
-            yield from _definer(step)
+            yield from _definer(step, last)
         case "ViewStmt":
             yield from _view(step, last)
         case "CreatePolicyStmt" | "AlterPolicyStmt":
@@ -53,15 +53,10 @@ def security_rules(step: LintStep, last: Schema) -> Iterator[Finding]:
                 yield _secret(step)
 
 
-def _definer(step: LintStep) -> Iterator[Finding]:
-    options = [item["DefElem"] for item in step.tree.get("options", ())]
-    pinned = any(
-        item["defname"] == "set"
-        and item["arg"].get("VariableSetStmt", {}).get("name") == "search_path"
-        for item in options
-    )
+def _definer(step: LintStep, last: Schema) -> Iterator[Finding]:
     function = function_of(step.tree, None)
-    if function.definer and not pinned:
+    now = last.functions.get(function.name)
+    if function.definer and not function.pinned and not (now and now.pinned):
         yield step.finding(
             "TB611",
             f"{function.name} is SECURITY DEFINER, without a search_path of its own.",
