@@ -28,11 +28,14 @@ def rewrite_rules(step: LintStep) -> Iterator[Finding]:
     if step.kind != "AlterTableStmt":
         return
     yield from _refused(step)
-    for item in slow_work(step):
+    every = slow_work(step)
+    # The rewrite builds the index of such a column as well.
+    rewritten = {item.column for item in every if item.kind == "default"}
+    for item in every:
         match item.kind:
             case "type":
                 yield _type(step, item)
-            case "unique":
+            case "unique" if not (item.column and item.column in rewritten):
                 yield _unique(step, item)
             case "default":
                 yield _default(step, item)

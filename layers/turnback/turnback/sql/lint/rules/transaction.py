@@ -61,7 +61,7 @@ def _strong_after_slow(found: Sequence[LintStep]) -> Iterator[Finding]:
         if slow and not found_elsewhere:
             for table, level in locked.items():
                 if level >= SHARE_ROW and level > held.get(table, 0):
-                    yield _lock_finding(step, table, level, slow)
+                    yield _lock_finding(found, step, table, level, slow)
                     return
         # What is read alone costs nothing but time when it is done again.
         own = [item for item in own if item.kind != "read"]
@@ -71,7 +71,11 @@ def _strong_after_slow(found: Sequence[LintStep]) -> Iterator[Finding]:
 
 
 def _lock_finding(
-    step: LintStep, table: str, level: int, slow: tuple[LintStep, SlowWork]
+    found: Sequence[LintStep],
+    step: LintStep,
+    table: str,
+    level: int,
+    slow: tuple[LintStep, SlowWork],
 ) -> Finding:
     before, item = slow
     line = _line(before)
@@ -82,7 +86,7 @@ def _lock_finding(
         why=f"When the lock on {table} is not granted within the lock timeout, the whole file "
         f"starts again, and the work of line {line} with it, each time for as long as it takes. "
         f"Once it is granted, {blocks(level)} of {table} wait for the commit.",
-        safer=partial(suggest.in_files_of_their_own, before, step),
+        safer=partial(suggest.in_files_of_their_own, found),
     )
 
 
@@ -93,8 +97,7 @@ def _slow_under_strong(found: Sequence[LintStep]) -> Iterator[Finding]:
         strong = [table for table, level in held.items() if level >= SHARE_ROW]
         own = [item for item in slow_work(step) if item.kind not in _FOUND_ELSEWHERE]
         if strong and own:
-            table = max(strong, key=lambda name: held[name])
-            yield _slow_finding(step, own[0], table, held[table], since[table])
+            yield _slow_finding(found, step, own[0], held, since)
         locked = locks(step)
         for item in own:
             level = locked.get(item.table, 0)
@@ -107,15 +110,21 @@ def _slow_under_strong(found: Sequence[LintStep]) -> Iterator[Finding]:
 
 
 def _slow_finding(
-    step: LintStep, item: SlowWork, table: str, level: int, since: LintStep
+    found: Sequence[LintStep],
+    step: LintStep,
+    item: SlowWork,
+    held: Mapping[str, int],
+    taken: Mapping[str, LintStep],
 ) -> Finding:
+    table = max(held, key=lambda name: held[name])
+    level, since = held[table], taken[table]
     return step.finding(
         "TB202",
         f"This {item.does} while line {_line(since)} keeps {table} locked.",
         why=f"The lock on {table} that line {_line(since)} took is held until the commit, so "
         f"{blocks(level)} of {table} wait for as long as this statement runs: its time grows "
         f"with {item.table}.",
-        safer=partial(suggest.in_files_of_their_own, since, step),
+        safer=partial(suggest.in_files_of_their_own, found),
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from turnback.sql.definitions import SERIALS, column_of
 from turnback.sql.deparse import expression
 from turnback.sql.dependents import words
 from turnback.sql.lint.step import LintStep
-from turnback.sql.lint.suggest.constraints import KEYS, filled
+from turnback.sql.lint.suggest.constraints import KEYS, filled, unique_files
 from turnback.sql.lint.suggest.rows import filling
 from turnback.sql.lint.work import SlowWork
 from turnback.sql.lint.writing import (
@@ -256,4 +257,18 @@ def volatile_default(step: LintStep, item: SlowWork) -> str:
             add_column(step, node, *drop),
             f"ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT {value};",
         ]
-    return files(first, filling(step, column, value, f"{column} IS NULL"), *not_null)
+    keys = [
+        unique_files(replace(step, schema=step.schema.with_table(made)), item.column, key)
+        for key in inner.values()
+        if key["contype"] in ("CONSTR_PRIMARY", "CONSTR_UNIQUE")
+        and (made := _with_plain_column(step, item))
+    ]
+    filled_in = filling(step, column, value, f"{column} IS NULL")
+    return files(first, filled_in, *not_null, *(file for key in keys for file in key))
+
+
+def _with_plain_column(step: LintStep, item: SlowWork) -> Table:
+    """The table as the first files leave it: the column is there, and is filled."""
+    assert item.node
+    table = step.table(item.table) or Table(item.table, "")
+    return table.with_column(replace(column_of(item.node), not_null=True))

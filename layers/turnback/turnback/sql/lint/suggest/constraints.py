@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from turnback.sql.definitions import constraint_of
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.work import SlowWork
 from turnback.sql.lint.writing import (
@@ -19,6 +20,7 @@ from turnback.sql.lint.writing import (
     validate,
     written,
 )
+from turnback.sql.tables import Constraint, Table
 from turnback.sql.tree import (
     Node,
     strings,
@@ -121,9 +123,20 @@ def unique(step: LintStep, item: SlowWork) -> str:
     first: list[File] = []
     if item.column:
         first = [[add_column(step, column_def(step, item.column), *KEYS)]]
-    table = step.table(item.table)
-    plain = item.table.rpartition(".")[2]
     columns = [item.column] if item.column else list(key.columns)
+    return files(*first, *_index_then_key(step, columns, key, node))
+
+
+def unique_files(step: LintStep, column: str, node: Node) -> list[File]:
+    """The files that make a column that is there UNIQUE or the PRIMARY KEY."""
+    table = step.table(table_name(step.tree["relation"])) or Table("", "")
+    key = constraint_of(node, table, column)
+    return _index_then_key(step, [column], key, node) if key else []
+
+
+def _index_then_key(step: LintStep, columns: list[str], key: Constraint, node: Node) -> list[File]:
+    table = step.table(table_name(step.tree["relation"]))
+    plain = table_name(step.tree["relation"]).rpartition(".")[2]
     nullable = [c for c in columns if key.kind == "primary" and not (table and table.never_null(c))]
     proofs = [file for column in nullable for file in filled(step, column)]
     called = node.get("conname") or key.name
@@ -160,7 +173,7 @@ def unique(step: LintStep, item: SlowWork) -> str:
     last = alter(step, *dropped, {"subtype": "AT_AddConstraint", "def": {"Constraint": using}})
     waiver = "-- turnback: waive TB401 because the new key takes its place"
     marks = [waiver] if dropped else []
-    return files(*first, *proofs, [written("IndexStmt", made)], [*marks, last])
+    return [*proofs, [written("IndexStmt", made)], [*marks, last]]
 
 
 KEYS = ("CONSTR_UNIQUE", "CONSTR_PRIMARY", *_ATTRIBUTES)

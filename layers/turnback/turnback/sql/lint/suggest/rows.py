@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from turnback.sql.deparse import deparse
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.work import slow_work
@@ -31,7 +33,7 @@ def filling(step: LintStep, column: str, value: str, todo: str) -> File:
     table = dotted_name(table_name(step.tree["relation"]))
     text = f"UPDATE {table} SET {column} = {value} WHERE {todo}"
     [update] = split(text)
-    if key := _key(step):
+    if key := _key(step, step.tree["relation"]):
         return _by_key(table, key, update.kind, update.tree)
     # A row whose value is NULL would be to do for ever.
     return [
@@ -51,53 +53,107 @@ def filling(step: LintStep, column: str, value: str, todo: str) -> File:
 
 
 def batches(step: LintStep, table: str) -> str:
-    """An UPDATE or a DELETE by ranges of the key, each a transaction of its own.
+    """An UPDATE, a DELETE or a MERGE by ranges of a key, each a transaction of its own.
 
     Where no key is known, what tells the rows that are still to do is the author's to say.
     """
-    if step.kind in ("UpdateStmt", "DeleteStmt") and (key := _key(step)):
-        return files(_by_key(dotted_name(table), key, step.kind, step.tree))
+    if file := _in_batches(step):
+        return files(file)
     shown = dotted_name(table)
     return files([OUTSIDE, f"-- by ranges of the key of {shown}, each a transaction of its own"])
 
 
-def in_files_of_their_own(*steps: LintStep) -> str:
-    """Statements in a file each; one that changes many rows goes through them by its key."""
-    texts: list[File] = []
-    for step in steps:
-        many = step.kind in ("UpdateStmt", "DeleteStmt") and any(
-            item.kind == "rows" for item in slow_work(step)
-        )
-        key = _key(step) if many else ""
-        table = dotted_name(table_name(step.tree["relation"])) if key else ""
-        plain = [f"{step.statement.sql};"]
-        texts.append(_by_key(table, key, step.kind, step.tree) if key else plain)
+def in_files_of_their_own(found: Sequence[LintStep]) -> str:
+    """The statements of a script, in their order, what takes long in a file of its own.
+
+    One that changes many rows goes through them by a key.
+    """
+    texts: list[list[str]] = [[]]
+    for step in found:
+        if any(item.kind in _LONG for item in slow_work(step)):
+            texts += [_alone(step), []]
+        else:
+            texts[-1].append(f"{step.statement.sql};")
     return files(*texts)
 
 
-def _key(step: LintStep) -> str:
-    """The column of a key of the table that is never NULL; empty if no script makes one."""
-    table = step.table(table_name(step.tree["relation"]))
+_LONG = ("rows", "copy", "read", "refresh", "validate")
+
+
+def _alone(step: LintStep) -> list[str]:
+    if step.kind == "RefreshMatViewStmt":
+        waiver = "-- turnback: waive TB109 because it runs when nobody reads the view"
+        return [waiver, f"{step.statement.sql};"]
+    inner = [_in_batches(one) for one in step.inside or (step,)]
+    if not all(inner):
+        return [f"{step.statement.sql};"]
+    # Each has the directive; a file has it once.
+    return [OUTSIDE, *(line for lines in inner for line in lines[1:])]
+
+
+def _in_batches(step: LintStep) -> list[str]:
+    """A statement that changes many rows, through a key; empty where none is known."""
+    if not any(item.kind == "rows" for item in slow_work(step)):
+        return []
+    if step.kind in ("UpdateStmt", "DeleteStmt") and (key := _key(step, step.tree["relation"])):
+        table = dotted_name(table_name(step.tree["relation"]))
+        return _by_key(table, key, step.kind, step.tree)
+    if step.kind == "MergeStmt":
+        return _merged_by_key(step)
+    return []
+
+
+def _merged_by_key(step: LintStep) -> list[str]:
+    """A MERGE with a part of its source at a time; none if it looks for what the source lacks."""
+    tree = step.tree
+    source = tree["sourceRelation"].get("RangeVar", {})
+    key = _key(step, source) if source else ""
+    kinds = {item["MergeWhenClause"].get("matchKind") for item in tree["mergeWhenClauses"]}
+    if not key or "MERGE_WHEN_NOT_MATCHED_BY_SOURCE" in kinds:
+        return []
+    alias = source.get("alias", {"aliasname": source["relname"]})
+    plain = {name: value for name, value in source.items() if name != "alias"}
+    star: Node = {"ResTarget": {"val": {"ColumnRef": {"fields": [{"A_Star": {}}]}}}}
+    part = {
+        "targetList": [star],
+        "fromClause": [{"RangeVar": plain}],
+        "whereClause": _within(reference(key)),
+        "limitOption": "LIMIT_OPTION_DEFAULT",
+        "op": "SETOP_NONE",
+    }
+    subselect = {"subquery": {"SelectStmt": part}, "alias": alias}
+    bounded = {**tree, "sourceRelation": {"RangeSubselect": subselect}}
+    return _loop(dotted_name(table_name(source)), key, deparse("MergeStmt", bounded))
+
+
+def _key(step: LintStep, relation: Node) -> str:
+    """The column of a key of a table that is never NULL; empty if no script makes one."""
+    table = step.table(table_name(relation))
     for key in table.unique_keys() if table and "withClause" not in step.tree else ():
         if len(key) == 1 and key[0] and table and table.never_null(key[0]):
             return key[0]
     return ""
 
 
-def _by_key(table: str, key: str, kind: str, tree: Node) -> File:
-    relation = tree["relation"]
-    alias = relation.get("alias", {}).get("aliasname") or relation["relname"]
+def _within(column: Node) -> Node:
+    """``column BETWEEN first_key AND last_key``."""
     ends = [reference(end) for end in ("first_key", "last_key")]
-    within = {
+    return {
         "A_Expr": {
             "kind": "AEXPR_BETWEEN",
             "name": [{"String": {"sval": "BETWEEN"}}],
-            "lexpr": {
-                "ColumnRef": {"fields": [{"String": {"sval": alias}}, {"String": {"sval": key}}]}
-            },
+            "lexpr": column,
             "rexpr": {"List": {"items": ends}},
         }
     }
+
+
+def _by_key(table: str, key: str, kind: str, tree: Node) -> list[str]:
+    relation = tree["relation"]
+    alias = relation.get("alias", {}).get("aliasname") or relation["relname"]
+    within = _within(
+        {"ColumnRef": {"fields": [{"String": {"sval": alias}}, {"String": {"sval": key}}]}}
+    )
     given = tree.get("whereClause")
     both = given.get("BoolExpr", {}) if given else {}
     args = both["args"] if both.get("boolop") == "AND_EXPR" else [given]
@@ -105,6 +161,11 @@ def _by_key(table: str, key: str, kind: str, tree: Node) -> File:
     bounded = {**tree, "whereClause": where}
     bounded.pop("returningList", None)
     bounded.pop("returningClause", None)
+    return _loop(table, key, deparse(kind, bounded))
+
+
+def _loop(table: str, key: str, statement: str) -> list[str]:
+    """A block that goes through a table by its key, and commits after each part."""
     column = name(key)
     return [
         OUTSIDE,
@@ -120,7 +181,7 @@ def _by_key(table: str, key: str, kind: str, tree: Node) -> File:
         f"            ORDER BY {column} LIMIT {_BATCH}) AS batch",
         f"        ORDER BY batch.{column} DESC LIMIT 1;",
         "        last_key := coalesce(last_key, first_key);",
-        f"        {deparse(kind, bounded)};",
+        f"        {statement};",
         "        COMMIT;",
         f"        SELECT {column} INTO first_key FROM {table} WHERE {column} > last_key",
         f"        ORDER BY {column} LIMIT 1;",
