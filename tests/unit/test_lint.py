@@ -871,7 +871,7 @@ def test_a_new_key_column_is_one_finding(look: Look) -> None:
     report = look("ALTER TABLE users ADD COLUMN n bigserial PRIMARY KEY;")
     [finding] = report.findings
     assert finding.rule.id == "TB108"
-    assert "ADD CONSTRAINT users_pkey PRIMARY KEY USING INDEX users_pkey" in finding.safer
+    assert "ADD CONSTRAINT users_n_key PRIMARY KEY USING INDEX users_n_key" in finding.safer
 
 
 def test_statements_that_must_be_apart_keep_their_order(look: Look) -> None:
