@@ -2045,7 +2045,7 @@ ALTER TABLE users FORCE ROW LEVEL SECURITY;
 CREATE POLICY p ON users USING (true); ALTER TABLE users ENABLE ROW LEVEL SECURITY;
 -- [up]
 ALTER TABLE users DISABLE ROW LEVEL SECURITY;
--- case: sec-alter-system | fail | 15
+-- case: sec-alter-system | design by hand | 15
 -- [up]
 ALTER SYSTEM SET work_mem = '8MB';
 -- case: sec-password | security by hand | 15
