@@ -31,7 +31,6 @@ from turnback.sql.lint.rules.scans import scan_rules
 from turnback.sql.lint.rules.security import security_rules
 from turnback.sql.lint.rules.transaction import transaction_rules
 from turnback.sql.lint.step import LintStep, ScriptContext, steps
-from turnback.sql.lint.writing import NEXT
 from turnback.sql.tables import Schema
 from turnback.sql.tree import writes_rows
 
@@ -179,43 +178,19 @@ def _report(migrations: int, readings: Iterable[_Reading]) -> Report:
     return Report(migrations, in_order(left), in_order(waived))
 
 
-# Of two that say the same of one statement, the first is left.
-_SAME = (("TB202", "TB203"), ("TB104", "TB301"))
-
-
 def _merged(steps: Sequence[LintStep], findings: Sequence[Finding]) -> list[Finding]:
-    left = list(findings)
-    for finding in findings:
-        for first, second in _SAME:
-            if finding.rule.id != first:
-                continue
-            start, end = _span(steps, finding)
-            for other in [one for one in left if one.rule.id == second]:
-                same = start <= other.offset <= end and (
-                    second != "TB301" or other.offset == finding.offset
-                )
-                if same:
-                    left.remove(other)
-                    if second == "TB301":
-                        left[left.index(finding)] = _with_index(finding, other)
-    return left
-
-
-def _span(steps: Sequence[LintStep], finding: Finding) -> tuple[int, int]:
-    """Where the statement of a finding begins and ends."""
-    for step in steps:
-        if step.statement.offset <= finding.offset <= step.statement.end:
-            return step.statement.offset, step.statement.end
-    return finding.offset, finding.offset
-
-
-def _with_index(finding: Finding, index: Finding) -> Finding:
-    """A foreign key, with the index that it lacks."""
-    return replace(
-        finding,
-        why=f"{finding.why} And no index serves the key: {index.why}",
-        suggestion=lambda: f"{finding.safer}\n{NEXT}\n{index.safer}",
-    )
+    """Without TB203 of a statement of which TB202 says the same, and more."""
+    spans = [(step.statement.offset, step.statement.end) for step in steps]
+    locked = [
+        (start, end)
+        for start, end in spans
+        if any(one.rule.id == "TB202" and start <= one.offset <= end for one in findings)
+    ]
+    return [
+        one
+        for one in findings
+        if one.rule.id != "TB203" or not any(start <= one.offset <= end for start, end in locked)
+    ]
 
 
 def waive(
