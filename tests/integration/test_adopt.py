@@ -13,8 +13,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.adopted import ALL, BY_TOOL, Fixture, digests, plain
+from tests.integration.releases import Deploy, by_version
 from tests.integration.terminal import turnback as run
 
 Adopted = Callable[[str], tuple[Path, str]]
@@ -242,6 +244,30 @@ def test_init_in_a_folder_of_another_tool_names_adopt(adopted: Adopted) -> None:
     assert not (folder / "sql").exists()
 
 
+@pytest.mark.parametrize("kind", ["a cast", "a policy"])
+def test_a_planted_history_runs_nothing_when_it_is_read(kind: str, adopted: Adopted) -> None:
+    folder, url = adopted("prisma")
+    raising = "LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'planted'; END$$;"
+    role = conninfo_to_dict(url)["dbname"]
+    with psycopg.connect(url, autocommit=True) as connection:
+        table = "ALTER TABLE _prisma_migrations"
+        connection.execute(
+            f"CREATE TYPE moment AS (at timestamptz); CREATE FUNCTION at(moment) RETURNS "
+            f"timestamptz {raising} CREATE CAST (moment AS timestamptz) WITH FUNCTION at(moment) "
+            f"AS IMPLICIT; {table} ALTER finished_at TYPE moment USING ROW(finished_at)"
+            if kind == "a cast"
+            else f"CREATE FUNCTION yes() RETURNS boolean {raising} {table} ENABLE ROW LEVEL "
+            f"SECURITY; {table} FORCE ROW LEVEL SECURITY; CREATE POLICY p ON _prisma_migrations "
+            f"USING (yes()); CREATE ROLE {role} LOGIN PASSWORD 'r'; GRANT ALL ON SCHEMA public, "
+            f"TABLE _prisma_migrations TO {role}".replace(", TABLE", f" TO {role}; GRANT ALL ON")
+        )
+    other = url if kind == "a cast" else make_conninfo(url, user=role, password="r")
+    done = run("adopt", "--dir", folder, "--database-url", other, "--dry-run")
+    assert "planted" not in done.out + done.err
+    assert (done.code, "has no history of prisma" in done.err) in [(0, True), (2, False)]
+    assert kind == "a cast" or "row-level security hides rows" in done.err
+
+
 def test_a_dry_run_writes_nothing(adopted: Adopted) -> None:
     folder, url = adopted("dbmate")
     done = run("adopt", "--dir", str(folder), "--database-url", url, "--dry-run", "--json")
@@ -291,3 +317,22 @@ def test_a_thousand_files_are_adopted(database: str, tmp_path: Path) -> None:
         )
     done = run("adopt", "--dir", str(folder), "--database-url", database, "--json")
     assert (done.code, done.document["applied"]) == (0, 999)
+
+
+def test_a_release_of_an_adopted_project_runs_on_aws_from_the_files_of_its_tool(
+    adopted: Adopted, deploy: Deploy, tmp_path: Path
+) -> None:
+    folder, url = adopted("dbmate")
+    assert run("adopt", "--dir", str(folder), "--database-url", url).code == 0
+    stack = deploy()
+    done = stack.release(folder, "1.0.0", tmp_path)
+    assert done.status == "SUCCEEDED"
+    assert by_version(done.messages[-1]) == {"20260105090006": "applied"}
+    broken = (
+        "-- migrate:up\nCREATE TABLE a (id bigint);\nSELECT oops;\n-- migrate:down\nDROP TABLE a;\n"
+    )
+    (folder / "20260105090007_a.sql").write_text(broken)
+    assert run("check", "--fix", "--dir", str(folder)).code == 0
+    done = stack.release(folder, "1.1.0", tmp_path)
+    error = done.messages[-1]["error"]
+    assert (error["file"], error["line"]) == ("20260105090007_a.sql", 3)

@@ -286,3 +286,20 @@ def test_branches_are_compared_in_the_own_layout_only(project_factory: ProjectFa
     folder = placed("dbmate", project_factory(DBMATE))
     with pytest.raises(ConfigurationError, match="own layout only; this is dbmate's"):
         Branch(folder, "main", load_project(folder).settings)
+
+
+@pytest.mark.parametrize(
+    ("last", "up", "down"),
+    [
+        ("1_a_up.sql", "0002_b_up.sql", "0002_b_down.sql"),
+        ("1_a.up.sql", "0002_b.up.sql", "0002_b.down.sql"),
+        ("up/1_a.sql", "up/0002_b.sql", "down/0002_b.sql"),
+    ],
+)
+def test_a_new_pair_is_named_as_the_last_one(
+    last: str, up: str, down: str, project_factory: ProjectFactory
+) -> None:
+    folder = placed("plain", project_factory({last: UP}))
+    assert new_migration(folder, "b")[1] == [up, down]
+    rollback = load_project(folder).migrations[-1].rollback
+    assert rollback is not None and rollback.path == down

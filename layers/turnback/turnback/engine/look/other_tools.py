@@ -126,7 +126,8 @@ def compare(
         )
     kept_by = history.layout.history
     assert kept_by is not None
-    table = f"{identifier(history.table.schema)}.{identifier(history.table.name)}"
+    # Of a child of the table somebody else can be the owner.
+    table = f"ONLY {identifier(history.table.schema)}.{identifier(history.table.name)}"
     rows = query(connection, kept_by.query(table, history.table.columns), dict_row)
     kept = kept_by.read(Recorded(rows, project.migrations, files))
     by_version = {migration.version: migration for migration in project.migrations}

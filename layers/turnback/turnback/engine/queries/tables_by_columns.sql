@@ -1,4 +1,5 @@
--- Every table with its columns: the histories of other tools are found by these.
+-- Every table with its columns: the histories of other tools are found by these. A table with a
+-- type of somebody's own is none: to read or to sort it would run the functions of that type.
 SELECT n.nspname,
        c.relname,
        json_object_agg(a.attname, pg_catalog.format_type(a.atttypid, NULL)),
@@ -6,9 +7,11 @@ SELECT n.nspname,
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
- WHERE c.relkind IN ('r', 'p')
+  JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+ WHERE c.relkind = 'r'
    AND c.relpersistence <> 't'
    AND n.nspname <> 'information_schema'
    AND n.nspname NOT LIKE 'pg\_%'
  GROUP BY 1, 2, 4
+HAVING bool_and(t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace)
  ORDER BY 1, 2

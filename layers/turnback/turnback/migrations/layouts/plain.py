@@ -43,9 +43,17 @@ def _read(reading: Reading) -> list[Migration]:
 
 
 def _new(new: New) -> dict[str, str]:
+    """Named as the last one: ``_up.sql`` or ``.up.sql``, or in the folders ``up`` and ``down``."""
+    last = new.migrations[-1].forward.path if new.migrations else ""
+    stem = f"{new.version}_{new.slug}"
+    match = _NAME.fullmatch(last.rpartition("/")[2])
+    before = last[match.end("version") : match.start("kind")] if match and "/" not in last else "."
+    up, down = f"{stem}{before}up.sql", f"{stem}{before}down.sql"
+    if last.startswith("up/"):
+        up, down = f"up/{stem}.sql", f"down/{stem}.sql"
     return {
-        f"{new.version}_{new.slug}.up.sql": header(new.slug, new.version),
-        f"{new.version}_{new.slug}.down.sql": header(f"{new.slug} (rollback)", new.version),
+        up: header(new.slug, new.version),
+        down: header(f"{new.slug} (rollback)", new.version),
     }
 
 
