@@ -168,7 +168,7 @@ def test_status_tells_each_migration_by_one_of_six_words(
     answer = turnback("status", "--json", url=database, folder=folder)
 
     assert answer.code == 0
-    assert answer.document.keys() == {"migrations", "pending", "replica"}
+    assert answer.document.keys() == {"migrations", "repeatables", "pending", "replica"}
     assert answer.document["pending"] == 3
     found = answer.document["migrations"]
     assert [(item["version"], item["name"], item["status"]) for item in found] == [

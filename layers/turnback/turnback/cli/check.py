@@ -24,7 +24,7 @@ from turnback.migrations.model import Project
 from turnback.migrations.versions import key
 from turnback.settings.project import FILE as SETTINGS
 from turnback.settings.project import OWN
-from turnback.sql.check import check_migration, gaps
+from turnback.sql.check import check_migration, check_repeatables, gaps
 from turnback.sql.own_tables import conflicts
 from turnback.wording import counted
 
@@ -84,6 +84,7 @@ def check(
         notes += branch.notes()
     for migration in project.migrations:
         findings += check_migration(migration, baseline=project.in_baseline(migration.version))
+    findings += check_repeatables(project.repeatables)
     findings += conflicts(project.migrations, history_schema)
     if fix:
         # Writing the sums anew fixes what is wrong with them.
@@ -96,6 +97,7 @@ def check(
         out.note(f"note: {text}")
     out.document |= {
         "migrations": len(project.migrations),
+        "repeatables": len(project.repeatables),
         "findings": [finding.to_dict() for finding in findings],
         "notes": notes,
     }
@@ -103,7 +105,8 @@ def check(
     annotated.print(form, out)
     if not findings:
         out.document["status"] = "ok"
-        out.result(f"{counted(len(project.migrations), 'migration')}: nothing found.")
+        also = f", {counted(len(project.repeatables), 'repeatable')}" if project.repeatables else ""
+        out.result(f"{counted(len(project.migrations), 'migration')}{also}: nothing found.")
         return 0
     out.document["status"] = "findings"
     for finding in findings:

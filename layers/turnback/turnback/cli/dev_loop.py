@@ -69,7 +69,8 @@ def _apply(
             _roll_back_edited(engine, project)
             plan = engine.plan_up(project)
             if embedded:
-                record_sums(project, [step.migration for step in plan.steps])
+                files = [project.find(step.version) or step.migration for step in plan.steps]
+                record_sums(project, files)
             report = engine.run(plan)
         if report.error:
             raise report.error

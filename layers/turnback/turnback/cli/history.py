@@ -11,6 +11,7 @@ from turnback.cli import options as opt
 from turnback.cli.database import open_engine
 from turnback.cli.output import Output, human_ms, may_ask, reported
 from turnback.cli.snippet import seen
+from turnback.engine.look.status import RepeatableStatus
 from turnback.errors import ConfigurationError
 from turnback.migrations.discovery import load_project
 from turnback.wording import counted, one_line
@@ -50,19 +51,30 @@ def status(
     rolled_back  was rolled back; up applies it again
     missing      the database has it, but its files are gone
     changed      the database has it, but its file was edited since
+
+    Repeatables come last, by their paths; up applies one that is changed.
     """
     project = load_project(directory)
     with open_engine(database_url, directory, history_schema, out) as engine:
         found = engine.status(project)
+        repeatables = engine.repeatables(project)
         half = {item.version: sorted(item.done) for item in engine.half_done()}
         replica = engine.replica()
-    pending = sum(item.pending for item in found)
-    out.document = {"migrations": [item.to_dict() for item in found], "pending": pending}
+    pending = sum(item.pending for item in (*found, *repeatables))
+    out.document = {
+        "migrations": [item.to_dict() for item in found],
+        "repeatables": [item.to_dict() for item in repeatables],
+        "pending": pending,
+    }
     _add_replica(replica, out)
-    width = max(len(item.version) + len(item.name) for item in found) + 1
-    for item in found:
-        word = click.style(f"{item.status:<11}", fg=_COLORS.get(item.status))
-        line = f"  {word} {f'{item.version} {one_line(item.name)}':<{width}}"
+    names = [f"{item.version} {one_line(item.name)}" for item in found]
+    names += [one_line(item.version) for item in repeatables]
+    width = max(map(len, names))
+    for item, name in zip((*found, *repeatables), names, strict=True):
+        is_repeatable = isinstance(item, RepeatableStatus)
+        color = _COLORS.get(item.status) if not (is_repeatable and item.pending) else "yellow"
+        word = click.style(f"{item.status:<11}", fg=color)
+        line = f"  {word} {name:<{width}}"
         if item.applied_at:
             line += f"  {item.applied_at[:19].replace('T', ' ')}  {human_ms(item.execution_ms)}"
         if item.kind == "adopted":
@@ -70,11 +82,16 @@ def status(
         out.result(line.rstrip())
         if item.status == "failed" and item.error:
             out.result(f"              {seen(item.error.splitlines()[0])}")
+        if isinstance(item, RepeatableStatus) and item.status == "missing":
+            new = item.renamed_to
+            text = f"its file is {one_line(new)} now" if new else "what it made remains"
+            out.result(f"              {text}; a migration drops what is not wanted any more")
         if item.version in half:
             done = ", ".join(map(str, half[item.version]))
             out.result(f"              half done (statements done: {done}); up continues there,")
             out.result("              and down undoes them")
-    out.result(f"{counted(len(found), 'migration')}, {pending} pending.")
+    also = f", {counted(len(repeatables), 'repeatable')}" if repeatables else ""
+    out.result(f"{counted(len(found), 'migration')}{also}, {pending} pending.")
 
 
 @click.command(epilog="Example: turnback health --database-url postgresql://localhost/app")

@@ -13,7 +13,7 @@ from turnback.migrations.checksums import digest
 from turnback.migrations.discovery import load_project
 from turnback.migrations.files import Folder
 from turnback.migrations.layouts.recognition import recognise
-from turnback.migrations.scaffold import make_folders, new_migration, source_of
+from turnback.migrations.scaffold import make_folders, new_migration, new_repeatable, source_of
 from turnback.settings.project import FILE as SETTINGS
 from turnback.wording import counted, listed
 
@@ -42,16 +42,27 @@ def init(*, directory: Path, out: Output) -> None:
 @click.command(epilog="Example: turnback generate add_users")
 @click.argument("name")
 @click.option("--timestamp", is_flag=True, help="Number it by the time (UTC), as 14 digits.")
+@click.option(
+    "--repeatable", is_flag=True, help="Write a file that is applied whenever its text changes."
+)
 @opt.directory
 @opt.as_json
 @reported
-def generate(*, name: str, timestamp: bool, directory: Path, out: Output) -> None:
-    """Write the next numbered pair of files, forward and rollback, and record them."""
-    version, files = new_migration(directory, name, timestamp=timestamp)
+def generate(*, name: str, timestamp: bool, repeatable: bool, directory: Path, out: Output) -> None:
+    """Write the next numbered pair of files, forward and rollback, and record them.
+
+    With --repeatable, one file for a view, a function, a trigger or a policy.
+    """
+    if repeatable and timestamp:
+        raise ConfigurationError("a repeatable has no number", hint="leave --timestamp out")
+    if repeatable:
+        version, files = new_repeatable(directory, name)
+    else:
+        version, files = new_migration(directory, name, timestamp=timestamp)
     for path in files:
         out.result(f"  made {directory / path}")
     out.document |= {"status": "succeeded", "version": version, "files": files}
-    out.result("Next: write their SQL, then turnback up")
+    out.result(f"Next: write {'its' if repeatable else 'their'} SQL, then turnback up")
 
 
 @click.command(epilog="Example: turnback package --release 1.4.0")

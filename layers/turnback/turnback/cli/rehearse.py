@@ -23,6 +23,7 @@ from turnback.cli.output import Output, reported
 from turnback.cli.rehearsed import SHOWN_DIFFERENCES, Progress, annotated, close, impact
 from turnback.cli.snippet import seen
 from turnback.engine import Engine
+from turnback.engine.run.repeatables import changed, in_force
 from turnback.errors import ConfigurationError
 from turnback.migrations.artifact import open_artifact
 from turnback.migrations.checksums import rollbacks_of, scripts_of
@@ -115,7 +116,12 @@ def rehearse(
         if versions
         else _after_baseline(project, reach if asks else None, out)
     )
-    if not chosen:
+    standing = list[Migration]()
+    if project.repeatables and asks and not versions:
+        with reach() as engine:
+            standing = in_force(engine.history)
+    repeatables = [] if versions else changed(project, chosen, standing)
+    if not chosen and not repeatables:
         out.document |= {"status": "nothing_to_do", "migrations": []}
         out.result("Nothing is pending. To rehearse every migration: turnback rehearse --all")
         annotated(Rehearsed(), project, folder_of(directory)).print(form, out)
@@ -124,10 +130,12 @@ def rehearse(
     rehearsed = Chosen(project, chosen, history_schema)
     with ground(place, shadow_url, database_url, rehearsed, reach, out, anew=anew) as shadow:
         shown = Progress(out, began)
+        shadow.repeatables = () if on_copy else standing
         result = proof.rehearse(
             project,
             chosen,
             shadow,
+            repeatables=repeatables,
             history_schema=history_schema,
             listener=shown.verdict,
             progress=shown.event,
@@ -202,7 +210,8 @@ def _to_copy(chosen: Chosen, engine: Engine, url: str) -> Target:
                 f"{migration.version} is applied to the target, and so to a copy of it",
                 hint="--on copy rehearses what is pending; leave it out for the others",
             )
-    refuse_outside(pending[: pending.index(chosen.migrations[-1]) + 1])
+    if chosen.migrations:
+        refuse_outside(pending[: pending.index(chosen.migrations[-1]) + 1])
     applied = {one.version for one in chosen.project.migrations} - waiting
     target = look_at(engine.connection, url, applied)
     target.refuse_if_too_large()

@@ -297,12 +297,14 @@ def _before_last(engine: Engine, project: Project, number: int | None) -> str:
 
 def _last(project: Project, plan: Plan) -> Migration:
     """The last of the plan's migrations in the project's order."""
-    return project.choose([step.version for step in plan.steps])[-1]
+    return project.choose([step.version for step in plan.steps if step.repeat is None])[-1]
 
 
 def _refuse_impossible_redo(engine: Engine, project: Project, plan: Plan) -> None:
     """What could not be applied again is not rolled back."""
     for step in plan.steps:
+        if step.repeat:
+            continue
         if project.find(step.version) is None:
             raise MigrationMissing(
                 f"{step.version} cannot be applied again: its file is gone",
@@ -343,7 +345,7 @@ def _names(plan: Plan) -> str:
 def _add_rollback_hint(project: Project, plan: Plan, error: MigrationIncomplete) -> None:
     """Add to the hint how to undo what was done, if there is a rollback script."""
     migration = project.find(error.version) if error.version else None
-    if migration is None or migration.rollback is None:
+    if migration is None or migration.rollback is None or migration.kind == "repeatable":
         return
     # What turnback cannot read has no record of its halves, so there is nothing it could undo.
     if any(s.version == error.version and s.runnable.statements is None for s in plan.steps):
@@ -373,7 +375,8 @@ def _record_sums(project: Project, plan: Plan, url: str | None, *, write: bool =
     """Keep SHA256SUMS up to date where migrations are written; a CI job has what was committed."""
     if url is not None and ci_job():
         return project
-    migrations = [step.migration for step in plan.steps]
+    # Of a repeatable the files: what undoes it is in none.
+    migrations = [project.find(step.version) or step.migration for step in plan.steps]
     # The warning says it of a folder that cannot be written to.
     with contextlib.suppress(OSError):
         return replace(project, sums=record_sums(project, migrations, write=write))
@@ -472,7 +475,7 @@ def _scripts(step: Step) -> Iterable[str]:
 def _close(report: Report, verb: str, began: float, out: Output) -> int:
     took = human_ms(int((time.monotonic() - began) * 1000))
     number = len(_done(report))
-    done = f"{counted(number, 'migration')} {verb}"
+    done = f"{_counted(report)} {verb}"
     if report.error:
         code = out.fail(report.error)
         if report.remaining:
@@ -485,6 +488,14 @@ def _close(report: Report, verb: str, began: float, out: Output) -> int:
     out.document["status"] = "succeeded" if number else "nothing_to_do"
     out.result(f"{done} in {took}." if number else "Nothing to do.")
     return 0
+
+
+def _counted(report: Report) -> str:
+    """How many migrations a run has done, and repeatables if there were any."""
+    kinds = [one.kind for one in _done(report)]
+    again = kinds.count("repeatable")
+    texts = [counted(len(kinds) - again, "migration")] if again < len(kinds) or not again else []
+    return " and ".join([*texts, *([counted(again, "repeatable")] if again else [])])
 
 
 def _left(report: Report) -> str:

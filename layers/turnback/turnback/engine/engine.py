@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Protocol, Self
 from turnback.engine.look.half_done import HalfDone, find_half_done, of_run
 from turnback.engine.look.history import Entry, History, StoredScript
 from turnback.engine.look.indexes import has_invalid_index, invalid_index_of
-from turnback.engine.look.status import MigrationStatus, statuses
+from turnback.engine.look.repeatables import read as read_repeatables
+from turnback.engine.look.status import (
+    MigrationStatus,
+    RepeatableStatus,
+    repeatable_statuses,
+    statuses,
+)
 from turnback.engine.run.plan import Plan, Step, plan_down, plan_down_stored, plan_up
 from turnback.engine.run.report import Done, Report
 from turnback.engine.run.session import Session, Target
@@ -109,9 +115,19 @@ class Engine:
         """The history's rows; empty where there is no history. Writes nothing."""
         return self.history.read() or []
 
+    @own_statements()
+    def repeatable_entries(self) -> list[Entry]:
+        """The history's rows about repeatables; empty where there is no history. Writes nothing."""
+        return read_repeatables(self.history)
+
     def status(self, project: Project) -> list[MigrationStatus]:
         """The status of each migration. Writes nothing."""
         return statuses(project, self.entries())
+
+    @own_statements()
+    def repeatables(self, project: Project) -> list[RepeatableStatus]:
+        """The status of each repeatable, and of those whose file is gone. Writes nothing."""
+        return repeatable_statuses(project, self.repeatable_entries())
 
     def plan_up(
         self,
@@ -121,15 +137,29 @@ class Engine:
         out_of_order: bool = False,
         rollback_required: bool = True,
     ) -> Plan:
-        """The pending migrations, checked. Writes nothing; raises as plan.plan_up does."""
-        return plan_up(
+        """The pending migrations, and the repeatables that changed, checked. Writes nothing.
+
+        Repeatables are of the schema that all migrations make, and wait while one of these does.
+        Raises as plan.plan_up and repeatables.plan_up do.
+        """
+        entries = self.entries()
+        plan = plan_up(
             project,
-            self.entries(),
+            entries,
             target=target,
             out_of_order=out_of_order,
             rollback_required=rollback_required,
             history_schema=self.history.schema,
         )
+        planned = {step.version for step in plan.steps}
+        found = statuses(project, entries)
+        if not project.repeatables or any(
+            item.pending and item.version not in planned for item in found
+        ):
+            return plan
+        from turnback.engine.run import repeatables
+
+        return repeatables.added_to(plan, project, self.history)
 
     @own_statements()
     def plan_down(self, project: Project, *, target: str, edited: bool = False) -> Plan:
@@ -144,9 +174,10 @@ class Engine:
         here = {m.key for m in project.migrations if m.rollback}
         stored = self._stored([entry for entry in entries if entry.key not in here])
         half_done = self.half_done(entries)
-        return plan_down(
+        plan = plan_down(
             project, entries, stored, target=target, half_done=half_done, edited=edited
         )
+        return self._with_repeatables(plan)
 
     @own_statements()
     def plan_down_run(self, run: str, project: Callable[[], Project] | None = None) -> Plan:
@@ -164,7 +195,8 @@ class Engine:
         applied = [entry for entry in entries if entry.version in versions]
         half_done = of_run(self.half_done(entries), run)
         files = project() if project and (applied or half_done) else None
-        return plan_down_stored(applied, self._stored(applied), half_done, files)
+        plan = plan_down_stored(applied, self._stored(applied), half_done, files)
+        return self._with_repeatables(plan, run)
 
     @own_statements()
     def half_done(self, entries: list[Entry] | None = None) -> list[HalfDone]:
@@ -225,7 +257,8 @@ class Engine:
         Raises:
             VerificationFailed: what differs.
         """
-        found = {item.version: item.status for item in self.status(project)}
+        known = (*self.status(project), *self.repeatables(project))
+        found = {item.version: item.status for item in known}
         wrong = [f"{v} is {found.get(v, 'unknown')}" for v in versions if found.get(v) != "applied"]
         # Mostly there is none, and then no file has to be read.
         for version in versions if has_invalid_index(self.connection) else ():
@@ -324,6 +357,15 @@ class Engine:
         """
         self.history.require_trust()
         send(self.connection, f"{CATALOG_ONLY} {change}")
+
+    def _with_repeatables(self, plan: Plan, run: str | None = None) -> Plan:
+        """A plan downwards with the repeatables that go back with it; of one run, with its own."""
+        entries = self.repeatable_entries()
+        if not entries:
+            return plan
+        from turnback.engine.run import repeatables
+
+        return repeatables.undone_with(plan, self.history, entries, run)
 
     def _stored(self, entries: list[Entry]) -> dict[str, StoredScript]:
         return self.history.stored_rollbacks([e.version for e in entries if e.applied])

@@ -30,7 +30,8 @@ ALTER TABLE "history_schema".migration_log
     ALTER COLUMN version TYPE varchar(1000),
     DROP CONSTRAINT IF EXISTS migration_log_direction_check,
     ADD CONSTRAINT migration_log_direction_check
-        CHECK (direction IN ('up', 'down', 'repair', 'adopt'));
+        CHECK (direction IN ('up', 'down', 'repair', 'adopt')),
+    ADD COLUMN script text;
 
 CREATE VIEW "history_schema".migration_health AS
 SELECT version,
@@ -48,6 +49,7 @@ SELECT version,
  ORDER BY GREATEST(applied_at, rolled_back_at) DESC, position DESC;
 
 COMMENT ON TABLE "history_schema".migrations IS 'turnback history, format 2';
+COMMENT ON COLUMN "history_schema".migration_log.script IS 'of a repeatable, what was applied';
 COMMENT ON COLUMN "history_schema".migrations.position IS 'the order in which they were applied';
 
 DO $$

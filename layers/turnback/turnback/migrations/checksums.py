@@ -122,7 +122,7 @@ def scripts_of(project: Project) -> Iterable[Script]:
     """Every script of the project."""
     if project.shadow:
         yield project.shadow
-    for migration in project.migrations:
+    for migration in (*project.migrations, *project.repeatables):
         yield migration.forward
         if migration.rollback:
             yield migration.rollback

@@ -70,7 +70,9 @@ def read(files: Files, settings: ProjectFile) -> tuple[Project, list[TurnbackErr
             )
         )
     used = layout(settings.layout)
-    found: Iterable[Migration] = used.read(reading)
+    read_ones = used.read(reading)
+    repeatables = tuple(one for one in read_ones if one.kind == "repeatable")
+    found: Iterable[Migration] = [one for one in read_ones if one.kind != "repeatable"]
     if not used.has_verify:
         found = with_verify(reading, found)
     migrations = tuple(_unique(reading, found))
@@ -84,6 +86,7 @@ def read(files: Files, settings: ProjectFile) -> tuple[Project, list[TurnbackErr
         settings,
         tuple(reading.ignored),
         reading.besides,
+        repeatables,
     )
     if settings.baseline is not None and not project.baseline:
         reading.findings.append(settings.no_baseline())

@@ -162,6 +162,8 @@ class Migration:
 
     Attributes:
         write_rollback: what to do to give it a rollback script, as the layout has it.
+        kind: ``migration``; or ``repeatable``, of which the path is the version, and the rollback
+            script undoes the first time.
     """
 
     version: str
@@ -169,11 +171,14 @@ class Migration:
     forward: Script
     rollback: Script | None = None
     verify: Script | None = None
+    kind: str = "migration"
     write_rollback: str = ""
 
     def __post_init__(self) -> None:
         if not self.write_rollback:
-            hint = f"write rollback/{self.version}_rollback.sql"
+            repeatable = self.kind == "repeatable"
+            file = self.version if repeatable else f"{self.version}_rollback.sql"
+            hint = f"write rollback/{file}"
             object.__setattr__(self, "write_rollback", hint)
 
     @property
@@ -199,6 +204,7 @@ class Project:
         settings: what turnback.toml says.
         ignored: files below the folder that turnback.toml leaves out, and nothing else does.
         besides: files that are no scripts, and that the layout is read from: path → checksum.
+        repeatables: what is applied again whenever its text changes, by path.
         baseline: how many of the first migrations were applied before turnback was used: they need
             no rollback script, and are not rolled back.
     """
@@ -210,6 +216,7 @@ class Project:
     settings: ProjectFile = field(default_factory=ProjectFile)
     ignored: tuple[str, ...] = ()
     besides: Mapping[str, str] = field(default_factory=dict)
+    repeatables: tuple[Migration, ...] = ()
     baseline: int = field(init=False, default=0, compare=False)
     _places: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
@@ -226,9 +233,11 @@ class Project:
         return self._places.get(key(version))
 
     def find(self, version: str) -> Migration | None:
-        """The migration of this version; None if it does not exist."""
+        """The migration of this version, or the repeatable; None if it does not exist."""
         place = self.place(version)
-        return None if place is None else self.migrations[place]
+        if place is None:
+            return next((one for one in self.repeatables if one.version == version), None)
+        return self.migrations[place]
 
     def before(self, version: str) -> Sequence[Migration]:
         """The migrations before this version, which exists."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from turnback.migrations.files import Folder
 from turnback.migrations.layouts import layout
 from turnback.migrations.layouts.layout import New
 from turnback.migrations.layouts.names import next_version
+from turnback.migrations.layouts.turnback import REPEATABLE
+from turnback.migrations.model import Project
+from turnback.settings.project import OWN
 
 # A checksum is of the file's bytes, which git changes on Windows unless it is kept from it.
 _ATTRIBUTES = f"*.sql -text\n{FILE} -text\n"
@@ -70,30 +74,69 @@ def new_migration(folder: Path, name: str, *, timestamp: bool = False) -> tuple[
         ProjectNotFound: there is no such folder, or it has no folder ``sql``.
         InvalidMigration, DuplicateVersion: the project has an error already.
     """
-    slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    if not slug or len(slug) > _LONGEST_SLUG:
-        raise ConfigurationError(
-            f"'{name}' gives no name for a file", hint="use letters and digits, such as add_users"
-        )
-    project, findings = scan(folder)
-    if findings:
-        raise findings[0]
+    slug, project = _slug(name), _sound(folder)
     used = layout(project.settings.layout)
     versions = [migration.version for migration in project.migrations]
     by_time = timestamp or (used.by_time and not versions)
     version = next_version(versions, datetime.now(UTC) if by_time else None)
     files = used.new(New(version, slug, project.migrations, Folder(folder)))
-    sums = dict(project.sums or checksums_of(project))
-    for path, text in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        # A list of the migrations is written anew.
-        mode = "w" if path in project.besides else "x"
-        with (folder / path).open(mode, encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        sums[path] = digest(text.encode())
-    write_sums(folder, sums)
+    _write(project, files)
     [made] = [one for one in scan(folder)[0].migrations if one.forward.path in files]
     return made.version, list(files)
+
+
+def new_repeatable(folder: Path, name: str) -> tuple[str, list[str]]:
+    """Write the file of a repeatable, and add it to ``SHA256SUMS``; returns its path, twice.
+
+    Args:
+        folder: the project's folder.
+        name: of the file; letters and digits are kept.
+
+    Raises:
+        ConfigurationError: as ``new_migration``; or the file exists, or the layout has none.
+        ProjectNotFound, InvalidMigration, DuplicateVersion: as ``new_migration``.
+    """
+    slug, project = _slug(name), _sound(folder)
+    if project.settings.layout != OWN:
+        raise ConfigurationError(
+            f"the layout {project.settings.layout} has no repeatables",
+            hint="write CREATE OR REPLACE in a migration",
+        )
+    path = f"{REPEATABLE}/{slug}.sql"
+    if project.find(path):
+        raise ConfigurationError(f"{path} exists already", hint="edit it")
+    date = datetime.now(UTC).date().isoformat()
+    _write(project, {path: f"-- Migration: {slug}\n-- Date: {date}\n\n"})
+    return path, [path]
+
+
+def _slug(name: str) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    if not slug or len(slug) > _LONGEST_SLUG:
+        raise ConfigurationError(
+            f"'{name}' gives no name for a file", hint="use letters and digits, such as add_users"
+        )
+    return slug
+
+
+def _sound(folder: Path) -> Project:
+    project, findings = scan(folder)
+    if findings:
+        raise findings[0]
+    return project
+
+
+def _write(project: Project, files: Mapping[str, str]) -> None:
+    sums = dict(project.sums or checksums_of(project))
+    for path, text in files.items():
+        file = project.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # A list of the migrations is written anew.
+        mode = "w" if path in project.besides else "x"
+        with file.open(mode, encoding="utf-8", newline="\n") as opened:
+            opened.write(text)
+        sums[path] = digest(text.encode())
+    write_sums(project.folder, sums)
 
 
 def source_of(folder: Path) -> dict[str, str]:

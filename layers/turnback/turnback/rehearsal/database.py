@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from turnback.engine.engine import Engine
-from turnback.engine.run import transaction
+from turnback.engine.look import repeatables
+from turnback.engine.run import recreate, transaction
 from turnback.engine.run.failure import needed_of_server
-from turnback.engine.run.plan import Plan, Step, step_down, step_up
+from turnback.engine.run.plan import Plan, Repeat, Step, step_down, step_up
+from turnback.engine.run.repeatables import first_time
 from turnback.engine.session import events
 from turnback.engine.session.connection import connect
 from turnback.engine.session.events import Options, RunContext
@@ -71,6 +74,10 @@ class ShadowDatabase:
         # Whether the server counts what is written, and reports it when it is asked to.
         self._counts = False
         self._other_sessions = False
+        # All that is applied in it when all is proven, in order.
+        self.order: Sequence[Migration] = ()
+        # The checksums of the texts of each repeatable, the one that is applied last.
+        self._texts: dict[str, list[str]] = {}
         self._stack = contextlib.ExitStack()
         self.engine: Engine = None  # type: ignore[assignment]
         # What may have changed since the rows were read: the tables that were written, and those
@@ -113,6 +120,7 @@ class ShadowDatabase:
         self.engine = self._stack.enter_context(engine)
         if not self.engine.history.exists():
             self.engine.history.create()
+        self._texts = {e.version: [e.checksum] for e in repeatables.read(self.engine.history)}
         self.connection = self._stack.enter_context(
             connect(url, application_name=APPLICATION, options=_OPTIONS)
         )
@@ -192,9 +200,16 @@ class ShadowDatabase:
         found = self._without_known([*self._project.before(last.version)[before:], last])
         return [one for one in found if one.version not in self._left_out]
 
-    def before(self, migration: Migration) -> list[Migration]:
-        """Those before this one that it does not have from the beginning."""
+    def before(self, migration: Migration | None) -> list[Migration]:
+        """Those before this one that it does not have from the beginning; without one, all."""
+        if migration is None:
+            return self._without_known(self._project.migrations)
         return self._without_known(self._project.before(migration.version))
+
+    def _until(self, last: Migration) -> Sequence[Migration]:
+        """All that is applied up to this one."""
+        place = next(place for place, one in enumerate(self.order) if one is last)
+        return self.order[: place + 1]
 
     def _without_known(self, migrations: Iterable[Migration]) -> list[Migration]:
         return [one for one in migrations if one.version not in self._shadow.applied]
@@ -210,11 +225,12 @@ class ShadowDatabase:
         for migration in migrations:
             if migration.version not in self._parked:
                 try:
-                    steps.append(step_up(migration))
+                    steps.append(self._step_up(migration))
                 except TurnbackError as error:
                     error.version = migration.version
                     self._left_out.add(migration.version)
                     errors.append(error)
+        built = list(steps)
         while failed := self._apply(steps):
             versions = [step.version for step in steps]
             if failed.version not in versions:
@@ -222,6 +238,9 @@ class ShadowDatabase:
             self._left_out.add(failed.version)
             errors.append(failed)
             steps = steps[versions.index(failed.version) + 1 :]
+        for step in built:
+            if step.version not in self._left_out:
+                self._note_text(step)
         return errors
 
     def replay(self, migrations: Sequence[Migration]) -> None:
@@ -230,7 +249,11 @@ class ShadowDatabase:
         Raises:
             MigrationFailed: one does not run.
         """
-        if error := self._apply([step_up(migration) for migration in migrations]):
+        steps = []
+        for migration in migrations:
+            steps.append(self._step_up(migration))
+            self._note_text(steps[-1])
+        if error := self._apply(steps):
             error.message = f"the shadow cannot be built: {error.message}"
             raise error
 
@@ -262,13 +285,7 @@ class ShadowDatabase:
         while True:
             self._open()
             try:
-                self.replay(
-                    [
-                        m
-                        for m in [*self.before(migration), migration]
-                        if m.version not in self._left_out
-                    ]
-                )
+                self.replay([m for m in self._until(migration) if m.version not in self._left_out])
             except MigrationFailed as error:
                 if error.version is None or error.version in self._left_out:
                     raise
@@ -294,12 +311,16 @@ class ShadowDatabase:
         Raises:
             TurnbackError: it was not even sent.
         """
-        step = step_up(migration)
+        step = self._step_up(migration)
         traces, error = apply_traced(self.engine, step, self.superuser, self.connection)
+        if error and recreate.helps(step, error):
+            error = self._run_as_message(step)
         if not step.runnable.in_one_transaction or step.runnable.statements is None:
             self._written = None
         elif not error:
             self._note_written()
+        if not error:
+            self._note_text(step)
         return traces, error
 
     def change(self, statements: Iterable[str]) -> bool:
@@ -314,19 +335,30 @@ class ShadowDatabase:
 
     def up(self, migration: Migration) -> TurnbackError | None:
         """Apply it as the engine does; the error if it fails."""
-        return self._run(step_up(migration))
+        step = self._step_up(migration)
+        error = self._run(step)
+        if not error:
+            self._note_text(step)
+        return error
 
     def down(self, migration: Migration) -> TurnbackError | None:
         """Roll it back as the engine does; the error if it fails."""
+        if migration.kind == "repeatable":
+            migration = self._with_found(migration)
         try:
             step = step_down(migration)
         except TurnbackError as error:
             return error
         if step is None:
             return MigrationFailed(f"{migration.version} has no rollback script")
+        if migration.kind == "repeatable":
+            *before, now = self._texts[migration.version]
+            step = replace(step, repeat=Repeat(now, before[-1] if before else None))
         failed = self._run(step)
         if failed:
             self.advise(failed)
+        else:
+            self._note_text(step)
         return failed
 
     def drop_kept(self, migration: Migration, before: State) -> list[str]:
@@ -370,6 +402,30 @@ class ShadowDatabase:
         if self.superuser and error.sqlstate in LIMITS:
             error.hint = LIMITS[error.sqlstate]
 
+    def _step_up(self, migration: Migration) -> Step:
+        step = step_up(migration)
+        if migration.kind != "repeatable":
+            return step
+        before = self._texts.get(migration.version)
+        repeat = Repeat(before[-1] if before else None, migration.forward.checksum)
+        first = () if before or migration.rollback is None else first_time(migration)
+        return replace(step, repeat=repeat, first=first)
+
+    def _with_found(self, repeatable: Migration) -> Migration:
+        """The repeatable with what its record says that undoes it."""
+        found = self.engine.history.stored_rollbacks([repeatable.version])
+        if repeatable.rollback is None or not found:
+            return repeatable
+        undo = replace(repeatable.rollback, sql=found[repeatable.version].sql)
+        return replace(repeatable, rollback=undo)
+
+    def _note_text(self, step: Step) -> None:
+        """Note which text of a repeatable is applied now."""
+        if step.repeat and step.direction == "up":
+            self._texts.setdefault(step.version, []).append(step.migration.forward.checksum)
+        elif step.repeat:
+            self._texts[step.version].pop()
+
     def _run(self, step: Step) -> TurnbackError | None:
         """Send the engine's message, without its checks: nobody else uses this database."""
         if not step.runnable.in_one_transaction:
@@ -386,8 +442,9 @@ class ShadowDatabase:
         return error
 
     def _run_as_message(self, step: Step) -> TurnbackError | None:
+        send_it = recreate.run if step.repeat else transaction.run
         try:
-            transaction.run(self.engine.session, step, last=NOTE_WRITTEN)
+            send_it(self.engine.session, step, last=NOTE_WRITTEN)
         except TurnbackError as error:
             return error
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from turnback.engine.session import events
@@ -18,9 +19,16 @@ from turnback.schema.model import Fingerprint
 from turnback.schema.reread import settle
 from turnback.sql.destroys import Judge, Kind
 from turnback.sql.own_tables import conflicts
+from turnback.sql.repeatable.content import read
+from turnback.sql.script import prepare
+from turnback.sql.tree import takes_away
 from turnback.sql.types import holds_as_much
 
 Listener = Callable[[Verdict], None]
+# A column, a table, a function that is not there (manual, appendix A).
+_MISSING = ("42703", "42P01", "42883")
+# Something depends on what would be dropped; on the column whose type would change.
+_IN_USE = ("2BP01", "0A000")
 # A type or a trigger that the migration made itself goes with it, and holds no data.
 _DATA = (Kind.TABLES, Kind.COLUMNS, Kind.ROWS, Kind.VALUES)
 
@@ -30,6 +38,7 @@ def rehearse(
     chosen: Sequence[Migration],
     shadow: Shadow,
     *,
+    repeatables: Sequence[Migration] = (),
     history_schema: str = "public",
     listener: Listener | None = None,
     progress: events.Listener = events.silent,
@@ -41,6 +50,7 @@ def rehearse(
             and left out where they do not run.
         chosen: the migrations to prove, oldest first.
         shadow: makes the shadow database.
+        repeatables: those to prove after the migrations, with what undoes them, in their order.
         history_schema: where turnback's own tables are, on the target as here.
         listener: called with each verdict.
         progress: hears what begins, and how far a large file is.
@@ -50,57 +60,117 @@ def rehearse(
         ConfigurationError, InvalidMigration: the project's shadow.sql does not run.
         DatabaseUnreachable, DatabaseRefused: the shadow cannot be used.
     """
-    for conflict in conflicts(chosen, history_schema):
+    for conflict in conflicts([*chosen, *repeatables], history_schema):
         raise conflict
     shadow_sql = project.shadow.checksum if project.shadow and not shadow.is_copy else None
     result = Rehearsed(shadow_sql=shadow_sql, stored_state=shadow.stored)
     database = ShadowDatabase(project, shadow, history_schema, progress)
+    total = len(chosen) + len(repeatables)
     judge = Judge()
+
+    def prove(migration: Migration, before: State) -> State:
+        found = Verdict(
+            migration.version,
+            migration.name,
+            migration.forward.path,
+            # What undoes a repeatable is in no file.
+            migration.rollback.path
+            if migration.rollback and migration.kind == "migration"
+            else None,
+        )
+        if migration.rollback:
+            lost = judge.fork().losses(migration.rollback)
+            found.loses_data = [loss.words for loss in lost if loss.kind in _DATA]
+        progress(
+            Event(
+                EventKind.STARTED,
+                migration.version,
+                migration.name,
+                text="rehearsing",
+                position=len(result.migrations) + 1,
+                total=total,
+            )
+        )
+        after = _prove(database, migration, before, found)
+        if found.error:
+            explain(found.error, migration, chosen, [*shadow.repeatables, *repeatables])
+        result.migrations.append(found)
+        if listener:
+            listener(found)
+        return after
+
     with database:
-        if chosen:
-            result.not_applied += database.build(database.before(chosen[0]))
-        start = database.state() if chosen else None
+        base = database.before(chosen[0] if chosen else None)
+        if total:
+            result.not_applied += database.build([*base, *shadow.repeatables])
+        release = database.between(chosen[0], chosen[-1]) if chosen else []
+        database.order = [*base, *shadow.repeatables, *release, *repeatables]
+        start = database.state() if total else None
         before = start
-        wanted = {migration.key for migration in chosen}
-        applied = {one.key for one in database.between(chosen[0], chosen[-1])} if chosen else set()
-        for migration in project.migrations:
-            judge.learn(migration.forward)
+        wanted = {migration.key for migration in (*chosen, *repeatables)}
+        applied = {migration.key for migration in (*release, *repeatables)}
+        for migration in (*project.migrations, *repeatables):
+            if migration.kind == "migration":
+                judge.learn(migration.forward)
             if before is None or migration.key not in applied:
                 continue
-            if migration.key not in wanted:
+            if migration.key in wanted:
+                before = prove(migration, before)
+            else:
                 # Not chosen, but between chosen ones: applied, and not judged.
                 result.not_applied += database.build([migration])
                 before = database.state()
-                continue
-            found = Verdict(
-                migration.version,
-                migration.name,
-                migration.forward.path,
-                migration.rollback.path if migration.rollback else None,
-            )
-            if migration.rollback:
-                lost = judge.fork().losses(migration.rollback)
-                found.loses_data = [loss.words for loss in lost if loss.kind in _DATA]
-            progress(
-                Event(
-                    EventKind.STARTED,
-                    migration.version,
-                    migration.name,
-                    text="rehearsing",
-                    position=len(result.migrations) + 1,
-                    total=len(chosen),
-                )
-            )
-            after = _prove(database, migration, before, found)
-            result.migrations.append(found)
-            if listener:
-                listener(found)
-            before = after
         if start is not None and all(one.forward == "applied" for one in result.migrations):
-            _prove_release(database, chosen, start, result)
+            release = database.between(chosen[0], chosen[-1]) if chosen else []
+            _prove_release(database, [*release, *repeatables], start, result)
         result.stand_ins = database.stand_ins()
     result.not_compared = sorted(database.not_compared)
     return result
+
+
+def explain(
+    error: TurnbackError,
+    failed: Migration,
+    chosen: Sequence[Migration],
+    repeatables: Sequence[Migration],
+) -> None:
+    """Say in an error's hint which file of the same release the failed one does not fit.
+
+    Args:
+        failed: a migration, which changes what a repeatable uses; or a repeatable, which uses what
+            a migration drops.
+        chosen: the migrations of the release.
+        repeatables: what is applied of them, and the release's.
+    """
+    if failed.kind == "repeatable":
+        for migration in chosen if error.sqlstate in _MISSING else ():
+            for name in _taken_away(migration):
+                if _is_named(name, error.message):
+                    error.hint = (
+                        f"{migration.forward.path} drops {name}, and {failed.version} still uses "
+                        f"it: change both in this release; {error.hint}"
+                    )
+                    return
+        return
+    for repeatable in repeatables if error.sqlstate in _IN_USE else ():
+        for name in sorted(read(repeatable.forward).names):
+            if _is_named(name, error.message):
+                error.hint = (
+                    f"{repeatable.version} makes {name}: release its new text before this "
+                    f"migration, or drop it in {failed.forward.path}, and the same run makes it "
+                    f"again from its file; {error.hint}"
+                )
+                return
+
+
+def _taken_away(migration: Migration) -> list[str]:
+    statements = prepare(migration.forward).statements or ()
+    return [name for statement in statements for name in takes_away(statement) if name]
+
+
+def _is_named(name: str, message: str) -> bool:
+    """Whether an error is about this object: its name, without a schema, is a word of it."""
+    return re.search(rf"\b{re.escape(name.rpartition('.')[2])}\b", message) is not None
 
 
 def _prove(database: ShadowDatabase, migration: Migration, before: State, found: Verdict) -> State:
@@ -193,13 +263,12 @@ def _mended(
 
 
 def _prove_release(
-    database: ShadowDatabase, chosen: Sequence[Migration], start: State, result: Rehearsed
+    database: ShadowDatabase, release: Sequence[Migration], start: State, result: Rehearsed
 ) -> None:
     """Roll all of them back, newest first, as the staged rollback does, and compare the schema.
 
     What lies between them is rolled back with them.
     """
-    release = database.between(chosen[0], chosen[-1])
     if any(migration.rollback is None for migration in release):
         return
     for migration in reversed(release):

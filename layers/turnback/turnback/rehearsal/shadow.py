@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,7 @@ from turnback.engine.session.events import Options
 from turnback.engine.session.message import ServerError, rows, send, server_trouble
 from turnback.errors import DatabaseRefused, OutOfSpace
 from turnback.migrations.checksums import scripts_of
-from turnback.migrations.model import Project
+from turnback.migrations.model import Migration, Project
 from turnback.rehearsal.outside import Outside
 from turnback.rehearsal.rights import APPLICATION, ROLE, Superuser, limit_rights, restore_rights
 from turnback.rehearsal.surroundings import Surroundings, arrange
@@ -99,6 +99,7 @@ class Shadow:
         is_copy: whether they are copies of the target, and not empty.
         applied: the versions that are applied there from the beginning.
         surroundings: what the database gets of the target; None where no target is known.
+        repeatables: what the target has of them, which the release's texts replace.
         left: roles and the like that a migration made and that could not be removed, and why.
         missing: what of the target the database could not get, and why.
         superuser: repeats what the role of the migrations may not run, in the database that is
@@ -115,6 +116,7 @@ class Shadow:
         self.applied: frozenset[str] = frozenset()
         self._role: str | None = None
         self.surroundings: Surroundings | None = None
+        self.repeatables: Sequence[Migration] = ()
         self.left: list[str] = []
         self.missing: list[str] = []
         self.superuser: Superuser | None = None

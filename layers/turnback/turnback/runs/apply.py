@@ -55,8 +55,8 @@ def apply(run: Run) -> RunProgress:
         if isinstance(report.error, BaseChanged):
             raise report.error
         # An earlier call may have left a migration to the server, and nobody has reported it yet.
-        known = project.migrations if project else planned.migrations
-        done = [*report.applied, *report.rolled_back, *engine.done_by_run(known, planned.direction)]
+        known = engine.done_by_run(planned.migrations, planned.direction)
+        done = [*report.applied, *report.rolled_back, *known]
     # What was done is in the history: that it cannot be reported now stops no good release, and
     # hides no error. Verify reports it then.
     with suppress(AwsError):
@@ -92,8 +92,7 @@ def verify(run: Run) -> int:
             engine.verify_rolled_back(versions)
         else:
             engine.verify(project, versions)
-        known = project.migrations if project else planned.migrations
-        done = engine.done_by_run(known, planned.direction)
+        done = engine.done_by_run(planned.migrations, planned.direction)
     report = run.records.report()
     if len(done) > len(report.applied if planned.direction == "up" else report.rolled_back):
         _add(run, planned, done)
@@ -166,15 +165,19 @@ def _refuse_unplanned(plan: Plan, planned: PlanRecord) -> None:
 
 
 def _refuse_changed_scripts(plan: Plan, planned: PlanRecord) -> None:
-    known = {migration.version: migration for migration in planned.migrations}
+    known: dict[str, list[str]] = {}
+    for migration in planned.migrations:
+        # A run downwards can go back through several texts of a repeatable.
+        known.setdefault(migration.version, []).append(migration.checksum)
     before = {version: checksum for version, checksum, *_ in planned.history}
     for step in plan.steps:
         if step.version not in known:
             continue
-        script, expected = step.runnable.script, known[step.version].checksum
-        _refuse_changed(step.version, script.path, script.checksum, expected)
+        script, expected = step.runnable.script, known[step.version]
+        if script.checksum not in expected:
+            _refuse_changed(step.version, script.path, script.checksum, expected[0])
         forward = step.migration.forward
-        if plan.direction == "down" and step.version in before:
+        if plan.direction == "down" and step.version in before and step.repeat is None:
             _refuse_changed(step.version, forward.path, forward.checksum, before[step.version])
 
 

@@ -7,11 +7,13 @@ import gc
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from turnback.errors import RollbackUnproven, TurnbackError
+from turnback.migrations.model import Migration, Project, Script
 from turnback.runs.run import Run
-from turnback.runs.state import RunRehearsal
+from turnback.runs.state import RunRehearsal, TargetSurroundings
 from turnback.settings import Policy
 from turnback.wording import capped
 
@@ -41,6 +43,7 @@ def rehearse_release(
         RollbackUnproven: the release cannot be rolled back, or does not run at all.
         DatabaseUnreachable: the shadow server does not start.
     """
+    from turnback.engine.run.repeatables import changed
     from turnback.rehearsal.proof import rehearse
     from turnback.rehearsal.shadow import Shadow, refuse_full_disk
     from turnback.rehearsal.surroundings import Surroundings
@@ -55,8 +58,11 @@ def rehearse_release(
         refuse_full_disk(project)
         server = stack.enter_context(shadow_server())
         chosen = [one for one in project.migrations[project.baseline :] if one.version in planned]
+        target = run.records.plan().surroundings
+        standing = repeatables_of(target, project)
         shadow = Shadow.on_throw_away(server)
-        if target := run.records.plan().surroundings:
+        shadow.repeatables = standing
+        if target:
             shadow.surroundings = Surroundings(
                 *(target.settings, target.roles, target.members, target.extensions),
                 *(target.schemas, target.unread, target.versions),
@@ -65,6 +71,7 @@ def rehearse_release(
             project,
             chosen,
             shadow,
+            repeatables=changed(project, chosen, standing),
             history_schema=target.history_schema if target else "public",
         )
     sha256 = run.records.write_rehearsal(
@@ -87,6 +94,19 @@ def rehearse_release(
         sha256=sha256,
         basis=run.state.plan.basis if run.state.plan else "",
     )
+
+
+def repeatables_of(target: TargetSurroundings | None, project: Project) -> list[Migration]:
+    """The repeatables as the target has them, in the order in which they were applied."""
+    here = {one.version: one.forward for one in project.repeatables}
+    found = []
+    for one in target.repeatables if target else ():
+        script = here.get(one.version)
+        if script is None or script.checksum != one.checksum:
+            script = Script(one.version, one.sql, one.checksum)
+        name = PurePosixPath(one.version).stem
+        found.append(Migration(one.version, name, script, kind="repeatable"))
+    return found
 
 
 def refuse_unproven(result: Rehearsed, policy: Policy) -> None:

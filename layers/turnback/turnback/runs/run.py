@@ -181,8 +181,9 @@ class Run:
 
 
 def applied(engine: Engine) -> tuple[tuple[str, ...], ...]:
-    """Version and checksum of what the database has now, oldest first."""
-    return tuple((entry.version, entry.checksum) for entry in engine.entries() if entry.applied)
+    """Version and checksum of what is applied now: repeatables, then the migrations in order."""
+    rows = (*engine.repeatable_entries(), *engine.entries())
+    return tuple((entry.version, entry.checksum) for entry in rows if entry.applied)
 
 
 def next_wait(waited_s: int) -> int:

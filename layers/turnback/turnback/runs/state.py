@@ -437,6 +437,21 @@ class PlannedMigration(Stated):
 
 
 @dataclass(frozen=True, slots=True)
+class AppliedRepeatable(Stated):
+    """A repeatable as the target has it.
+
+    Attributes:
+        version: its path.
+        checksum: of its text.
+        sql: the text; empty where the artifact has the same.
+    """
+
+    version: str
+    checksum: str
+    sql: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TargetSurroundings(Stated):
     """What the scripts of a release find on the target; see rehearsal.surroundings."""
 
@@ -448,6 +463,7 @@ class TargetSurroundings(Stated):
     schemas: str = ""
     unread: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    repeatables: tuple[AppliedRepeatable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

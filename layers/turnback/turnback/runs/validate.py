@@ -22,6 +22,7 @@ from turnback.runs.checklist import undocumented
 from turnback.runs.project_settings import connected, settings_notes
 from turnback.runs.run import FetchedArtifact, Run, applied
 from turnback.runs.state import (
+    AppliedRepeatable,
     PlannedMigration,
     PlannedScript,
     PlanRecord,
@@ -214,7 +215,18 @@ def _surroundings(
     return TargetSurroundings(
         *(found.settings, found.roles, found.members, found.extensions, schema),
         *(found.schemas, found.unread, found.versions),
+        tuple(_applied_repeatables(project, engine)),
     )
+
+
+def _applied_repeatables(project: Project, engine: Engine) -> Iterator[AppliedRepeatable]:
+    """What the target has of repeatables, which the rehearsal begins with."""
+    from turnback.engine.run.repeatables import in_force
+
+    here = {one.version: one.forward.checksum for one in project.repeatables}
+    for one in in_force(engine.history):
+        same = here.get(one.version) == one.forward.checksum
+        yield AppliedRepeatable(one.version, one.forward.checksum, "" if same else one.forward.sql)
 
 
 def _number(run: Run, history: tuple[tuple[str, ...], ...]) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 from turnback.errors import InvalidMigration, RollbackMissing, TurnbackError
 from turnback.migrations.headers import read_fields
 from turnback.migrations.model import Migration, Project, Script
 from turnback.migrations.versions import jump, key
 from turnback.sql.other_formats import refuse_other_formats
+from turnback.sql.repeatable.content import read
+from turnback.sql.repeatable.order import in_order
+from turnback.sql.repeatable.undo import undo
 from turnback.sql.script import prepare, syntax_error
 
 
@@ -63,3 +67,31 @@ def gaps(project: Project) -> list[str]:
     """Where versions are left out, as remarks; versions that are times have gaps by nature."""
     versions = [migration.version for migration in project.migrations]
     return list(filter(None, itertools.starmap(jump, itertools.pairwise(versions))))
+
+
+def check_repeatables(repeatables: Sequence[Migration]) -> list[TurnbackError]:
+    """What is wrong with the repeatables: what cannot run again, or is not undone; a circle."""
+    findings = [finding for one in repeatables for finding in _check_repeatable(one)]
+    if not findings:
+        try:
+            in_order(repeatables)
+        except TurnbackError as error:
+            findings.append(error)
+    return findings
+
+
+def _check_repeatable(repeatable: Migration) -> list[TurnbackError]:
+    try:
+        content = read(repeatable.forward)
+        refuse_other_formats(repeatable.forward, repeatable.version, forward=True)
+    except TurnbackError as error:
+        return [error]
+    found = list(content.faults())
+    for script in filter(None, (repeatable.forward, repeatable.rollback)):
+        if unread := syntax_error(script):
+            found.append(unread)
+    try:
+        undo(repeatable)
+    except TurnbackError as error:
+        found.append(error)
+    return found

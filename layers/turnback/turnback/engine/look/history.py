@@ -159,6 +159,11 @@ class History:
         self.distrust: list[str] = []
         self.schema = schema
 
+    @property
+    def connection(self) -> Connection:
+        """The session that it is read in."""
+        return self._connection
+
     def exists(self) -> bool:
         """Whether the tables exist, are turnback's, and can be read.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import PurePosixPath
 from typing import Any
 
 from turnback.engine.look.history import Entry
@@ -19,7 +20,7 @@ class MigrationStatus:
     Attributes:
         status: ``pending``, ``applied``, ``failed``, ``rolled_back``, ``missing`` (its file is
             gone) or ``changed`` (its file differs from what was applied).
-        kind: ``migration``, or ``adopted`` where another tool has applied it.
+        kind: ``migration``; ``adopted`` where another tool has applied it; ``repeatable``.
     """
 
     version: str
@@ -57,17 +58,7 @@ def statuses(project: Project, entries: Iterable[Entry]) -> list[MigrationStatus
         if isinstance(one, Migration):
             found.append(_of_file(one, by_key.get(one.key)))
         elif one.applied:
-            found.append(
-                MigrationStatus(
-                    one.version,
-                    one.name,
-                    "missing",
-                    one.applied_at,
-                    one.execution_ms,
-                    one.checksum,
-                    kind=one.kind,
-                )
-            )
+            found.append(_missing(one))
     return found
 
 
@@ -105,6 +96,76 @@ def _numbers(project: Project) -> list[int]:
     found = [number(migration.version) for migration in project.migrations]
     known = [one for one in found if one is not None]
     return known if len(known) == len(found) and known == sorted(known) else []
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatableStatus(MigrationStatus):
+    """The status of one repeatable: its path is the version.
+
+    Attributes:
+        status: as of a migration; ``up`` applies one that is ``changed``, and one that is
+            ``missing`` remains as it is.
+        renamed_to: of one that is missing, the path of the file that has its text or its name.
+    """
+
+    renamed_to: str | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether ``up`` would run it."""
+        return self.status in ("pending", "failed", "rolled_back", "changed")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**MigrationStatus.to_dict(self), "renamed_to": self.renamed_to}
+
+
+def repeatable_statuses(project: Project, entries: Iterable[Entry]) -> list[RepeatableStatus]:
+    """The status of each repeatable, by path; then of those whose file is gone."""
+    rows = {entry.version: entry for entry in entries}
+    new = renamed(project, {v: entry.checksum for v, entry in rows.items() if entry.applied})
+    found = [_of_file(one, rows.pop(one.version, None)) for one in project.repeatables]
+    found += [_missing(entry) for entry in rows.values() if entry.applied]
+    return [
+        RepeatableStatus(
+            **{name: getattr(one, name) for name in _FIELDS} | {"kind": "repeatable"},
+            renamed_to=new.get(one.version),
+        )
+        for one in found
+    ]
+
+
+def renamed(project: Project, applied: Mapping[str, str]) -> dict[str, str]:
+    """The path of a repeatable that is applied and has no file → that of its file now.
+
+    Args:
+        project: the files.
+        applied: path → the checksum of what is applied.
+    """
+    here = {one.version for one in project.repeatables}
+    new = [one for one in project.repeatables if one.version not in applied]
+    by_text = {one.forward.checksum: one.version for one in new}
+    by_name = {one.name: one.version for one in new}
+    found = {
+        version: by_text.get(checksum) or by_name.get(PurePosixPath(version).stem)
+        for version, checksum in applied.items()
+        if version not in here
+    }
+    return {version: path for version, path in found.items() if path}
+
+
+_FIELDS = tuple(field.name for field in fields(MigrationStatus))
+
+
+def _missing(entry: Entry) -> MigrationStatus:
+    return MigrationStatus(
+        entry.version,
+        entry.name,
+        "missing",
+        entry.applied_at,
+        entry.execution_ms,
+        entry.checksum,
+        kind=entry.kind,
+    )
 
 
 def _of_file(migration: Migration, entry: Entry | None) -> MigrationStatus:

@@ -5,7 +5,7 @@ SELECT run_id, release, pg_catalog.array_agg(version::text ORDER BY last.id)
           FROM "history_schema".migration_log
          WHERE outcome = 'done' AND statement IS NULL
          ORDER BY version, id DESC) last
-  JOIN "history_versions" v USING (version)
+  JOIN "history_schema".migrations v USING (version)
  WHERE v.success AND v.rolled_back_at IS NULL
    AND run_id <> %(run)s
    AND last.id > (SELECT min(f.id)

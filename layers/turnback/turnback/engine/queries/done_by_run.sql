@@ -7,5 +7,7 @@ SELECT version, l.execution_ms
    AND l.outcome = 'done' AND l.statement IS NULL
    AND CASE WHEN %(direction)s = 'up' THEN m.success AND m.rolled_back_at IS NULL
             ELSE m.rolled_back_at IS NOT NULL
+              -- What was before may be an earlier text. A history of format 1 has no such column.
+              OR pg_catalog.to_jsonb(m) ->> 'kind' = 'repeatable'
        END
  ORDER BY l.id;

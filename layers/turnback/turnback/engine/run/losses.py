@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from turnback.engine.run.plan import Step
-from turnback.migrations.model import Project
+from turnback.migrations.model import Project, Script
 from turnback.sql.destroys import Certainty, Judge, Kind, Loss
+from turnback.sql.repeatable.content import read
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,26 @@ def plan_losses(
     for migration in () if down else migrations:
         if migration.version in planned and (lost := judge.losses(migration.forward)):
             found.by_run[migration.version] = lost
+    for step in () if down else steps:
+        if step.repeat and (lost := _kept(step.migration.forward, judge)):
+            found.by_run[step.version] = lost
     for step in steps if down else reversed(steps):
         script = step.runnable.script if down else step.migration.rollback
-        if script is not None and (lost := judge.losses(script)):
+        if script is None:
+            continue
+        if lost := _kept(script, judge) if step.repeat else judge.losses(script):
             (found.by_run if down else found.by_rollback)[step.version] = lost
     return found
+
+
+def _kept(script: Script, judge: Judge) -> list[Loss]:
+    """What the text of a repeatable destroys: not what it drops to make it again."""
+    again = read(script).names
+    return [
+        loss
+        for loss in judge.losses(script)
+        if loss.kind is not Kind.PROTECTIONS or loss.object not in again
+    ]
 
 
 def losses_of_others(

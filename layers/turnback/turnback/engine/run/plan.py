@@ -33,11 +33,26 @@ _MORE = "turnback status shows every migration"
 
 
 @dataclass(frozen=True, slots=True)
+class Repeat:
+    """What a step of a repeatable changes in the history.
+
+    Attributes:
+        before: the checksum of what is applied before the step; None where nothing is.
+        after: that of what is applied after it.
+    """
+
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One migration in one direction, with its script made ready to run.
 
     Attributes:
         half: what was done of it, where a half done migration is rolled back.
+        repeat: of a repeatable, what the step changes.
+        first: statements of turnback's own that run before the script.
     """
 
     migration: Migration
@@ -45,6 +60,8 @@ class Step:
     runnable: Runnable
     verify: Runnable | None = None
     half: HalfDone | None = None
+    repeat: Repeat | None = None
+    first: tuple[str, ...] = ()
 
     @property
     def version(self) -> str:
@@ -79,6 +96,7 @@ class Plan:
                     "file": step.runnable.script.path,
                     "checksum": step.runnable.script.checksum,
                     "in_transaction": step.runnable.in_one_transaction,
+                    **({"kind": step.migration.kind} if step.repeat else {}),
                     **({"half_done": True} if step.half else {}),
                 }
                 for step in self.steps
@@ -129,7 +147,7 @@ def plan_up(
                 hint="give it a higher number, or run it anyway: --out-of-order",
             )
         for script in filter(None, (migration.forward, migration.rollback)):
-            _refuse_template(script, migration.version)
+            refuse_template(script, migration.version)
         if migration.rollback is not None:
             # A rollback script that cannot be used is refused now, not when it is needed.
             rollback = step_down(migration)
@@ -143,7 +161,7 @@ def plan_up(
     return Plan("up", tuple(steps), tuple(_notes(project, steps)), project.settings.pace)
 
 
-def _refuse_template(script: Script, version: str) -> None:
+def refuse_template(script: Script, version: str) -> None:
     """An untouched file of ``turnback generate`` must not be recorded as applied."""
     if is_template(script):
         raise InvalidMigration(
@@ -286,6 +304,9 @@ def remaining(plan: Plan, entries: Iterable[Entry], half_done: Iterable[HalfDone
     halves = {half.key: half for half in half_done}
     left = []
     for step in plan.steps:
+        if step.repeat:
+            left.append(step)
+            continue
         if step.half:
             if half := halves.get(step.migration.key):
                 effects = half.effects or step.half.effects

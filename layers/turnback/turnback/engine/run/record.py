@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from turnback.engine.look.history import Entry
-from turnback.engine.run.plan import Step, refuse_other_name
+from turnback.engine.run.plan import Repeat, Step, refuse_other_name
 from turnback.engine.session import lock
 from turnback.engine.session.events import RunContext
 from turnback.engine.session.query import (
@@ -27,6 +27,8 @@ NOTE_BEGINNING = (
     f"SELECT pg_catalog.set_config('{BEGAN}', "
     "extract(epoch FROM pg_catalog.clock_timestamp())::text, true);"
 )
+# What undoes the first text of a repeatable, as it was found before that ran.
+FOUND = "turnback.found"
 _ELAPSED = (
     "((extract(epoch FROM pg_catalog.clock_timestamp()) - coalesce(nullif("
     f"pg_catalog.current_setting('{BEGAN}', true), '')::numeric, "
@@ -90,7 +92,8 @@ class Recorder:
     def count(self, step: Step, *more: Step) -> None:
         """Know that these steps were done."""
         for one in (step, *more):
-            self._applied += 1 if one.direction == "up" else -1
+            if one.repeat is None:
+                self._applied += 1 if one.direction == "up" else -1
             self._logged_rows += 1
 
     @property
@@ -170,8 +173,41 @@ class Recorder:
             f"RETURNING {took} AS ms)\n{_REQUIRED_ROW}"
         )
 
+    def _repeated(self, step: Step, repeat: Repeat) -> str:
+        """SQL: a repeatable is applied, or what was before it is back; returns ``turnback_ms``.
+
+        It fails where something else is applied than what the step expects.
+        """
+        migration = step.migration
+        expected = f"NOT {_APPLIED}"
+        if repeat.before is not None:
+            same = f"m.checksum::text OPERATOR(pg_catalog.=) {literal(repeat.before)}::text"
+            expected = f"{_APPLIED} AND {same}"
+        # Only what is applied for the first time has no row.
+        gone = repeat.after is None
+        undo = None
+        if step.direction == "up" and step.first and migration.rollback:
+            noted = f"nullif(pg_catalog.current_setting('{FOUND}', true), '')"
+            undo = f"coalesce({noted}, {literal(migration.rollback.sql)})"
+        logged = self._logged(migration, step.direction, "done", took=_ELAPSED, undo=undo)
+        return (
+            f"WITH logged AS ({logged}),\n"
+            f"recorded AS (INSERT INTO {self.migrations} AS m "
+            "(version, name, kind, checksum, position, execution_time, success, rolled_back_at) "
+            f"VALUES ({literal(migration.version)}, {literal(migration.name)}, 'repeatable', "
+            f"{literal(repeat.after or repeat.before)}, {self.next_place}, {_ELAPSED}, true, "
+            f"{'pg_catalog.now()' if gone else 'NULL'}) "
+            "ON CONFLICT (version) DO UPDATE SET name = excluded.name, kind = excluded.kind, "
+            "checksum = excluded.checksum, position = excluded.position, "
+            "applied_at = excluded.applied_at, execution_time = excluded.execution_time, "
+            "success = true, error = NULL, rolled_back_at = excluded.rolled_back_at "
+            f"WHERE {expected} RETURNING execution_time AS ms)\n{_REQUIRED_ROW}"
+        )
+
     def done(self, step: Step, *, elapsed_ms: int | None = None) -> str:
         """SQL: this step is done; as ``applied`` or ``rolled_back``."""
+        if step.repeat is not None:
+            return self._repeated(step, step.repeat)
         if step.direction == "up":
             return self.applied(step.migration, elapsed_ms=elapsed_ms)
         half = step.half is not None
@@ -231,8 +267,8 @@ class Recorder:
             return log
         return (
             f"WITH logged AS ({log})\nINSERT INTO {self.migrations} AS m "
-            "(version, name, checksum, position, success, error) VALUES ("
-            f"{literal(migration.version)}, {literal(migration.name)}, "
+            "(version, name, kind, checksum, position, success, error) VALUES ("
+            f"{literal(migration.version)}, {literal(migration.name)}, {literal(migration.kind)}, "
             f"{literal(migration.forward.checksum)}, {self.next_place}, false, {literal(message)}) "
             f"ON CONFLICT (version) DO UPDATE SET {ANEW}, execution_time = 0, "
             "success = false, error = excluded.error, rolled_back_at = NULL "
@@ -311,9 +347,22 @@ class Recorder:
         return self._logged(step.migration, step.direction, outcome, **more)
 
     def _logged(
-        self, migration: Migration, direction: str, outcome: str, *, took: str = "0", **more: Any
+        self,
+        migration: Migration,
+        direction: str,
+        outcome: str,
+        *,
+        took: str = "0",
+        undo: str | None = None,
+        **more: Any,
     ) -> str:
-        """An INSERT into the log; ``more`` has the values of further columns."""
+        """An INSERT into the log.
+
+        Args:
+            took: an expression for the milliseconds.
+            undo: an expression for what undoes it, where the migration's script is not what does.
+            more: the values of further columns.
+        """
         # The rollback script is stored with the record of the whole migration, and with its
         # beginning, because that record may never be written.
         whole = direction == "up" and outcome in ("done", "started") and "statement" not in more
@@ -327,8 +376,12 @@ class Recorder:
             "actor": self.actor,
             "rollback_path": rollback.path if rollback else None,
             "rollback_sql": rollback.sql if rollback else None,
+            # What the next text of the file replaces.
+            "script": migration.forward.sql if whole and migration.kind == "repeatable" else None,
             **more,
         }
         given = {name: literal(value) for name, value in values.items() if value is not None}
         given["execution_ms"] = took
+        if undo is not None:
+            given["rollback_sql"] = undo
         return f"INSERT INTO {self.log} ({', '.join(given)}) VALUES ({', '.join(given.values())})"

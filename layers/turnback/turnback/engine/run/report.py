@@ -15,9 +15,13 @@ class Done:
     version: str
     name: str
     execution_ms: int
+    kind: str = "migration"
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        found = asdict(self)
+        if self.kind == "migration":
+            del found["kind"]
+        return found
 
 
 @dataclass(frozen=True, slots=True)

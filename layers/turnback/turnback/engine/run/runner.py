@@ -12,7 +12,7 @@ from turnback.engine.backfill import run as backfill
 from turnback.engine.look.half_done import find_half_done
 from turnback.engine.look.history import History
 from turnback.engine.outside import divided, run, undo
-from turnback.engine.run import transaction
+from turnback.engine.run import recreate, transaction
 from turnback.engine.run.interrupt import settle
 from turnback.engine.run.ladder import LOOK_EVERY_S, Ladder, locks_beforehand
 from turnback.engine.run.plan import Plan, Step, remaining
@@ -63,12 +63,16 @@ def run_plan(session: Session, plan: Plan | Callable[[], Plan], control: RunCont
                 else []
             )
             steps = remaining(plan, state.entries, half_done)
+            if any(step.repeat for step in steps):
+                from turnback.engine.run import repeatables
+
+                steps = repeatables.remaining(steps, session.history)
             report.remaining = [step.version for step in steps]
             if steps:
                 control.before_first_change()
             runner = Runner(session, control, steps, state.detached, plan.pace)
             for step, took in runner.run():
-                report.add(plan.direction, Done(step.version, step.name, took))
+                report.add(plan.direction, Done(step.version, step.name, took, step.migration.kind))
             session.release_lock()
     except StillRunning as left:
         report.running = Running(left.step.version, int(time.monotonic() - began))
@@ -144,7 +148,8 @@ class Runner:
         self._detached = detached
         self._total = control.total or len(steps)
         first = self._total - len(steps) + 1
-        self._places = {step.version: number for number, step in enumerate(steps, first)}
+        # A plan can go back through several texts of a repeatable.
+        self._places = {id(step): number for number, step in enumerate(steps, first)}
         self.under_way: list[Step] = []
         self._lock_timeout_ms = lock_timeout_of(session.connection)
         # Versions of a message of several migrations that were reported while it ran.
@@ -205,7 +210,7 @@ class Runner:
                 raise lost
 
     def _cancelled(self, reason: str, following: Step) -> RunCancelled:
-        done = self._places[following.version] - 1
+        done = self._places[id(following)] - 1
         verb = "applied" if following.direction == "up" else "rolled back"
         return RunCancelled(
             f"{reason}: {done} of {self._total} migrations were {verb}, "
@@ -235,6 +240,9 @@ class Runner:
                 and step.version not in self._detached
             )
             if batch and (not together or characters > transaction.BATCH_CHARACTERS):
+                break
+            if batch and bool(step.repeat) != bool(batch[0].repeat):
+                # What is recorded of the two is counted in another way.
                 break
             batch.append(step)
             if not together:
@@ -356,6 +364,8 @@ class Runner:
             return divided.run(self._session, step, self._watch, ladder)
         if step.half:
             return undo.run(self._session, step, step.half, self._watch, ladder)
+        if step.repeat:
+            return recreate.run(self._session, step, self._watch, ladder)
         return transaction.run(self._session, step, self._watch, ladder)
 
     def _check_detached(self, step: Step) -> None:
@@ -436,7 +446,7 @@ class Runner:
                 step.name,
                 execution_ms=took,
                 text=text,
-                position=self._places.get(step.version),
+                position=self._places.get(id(step)),
                 total=self._total,
                 percent=percent,
             )

@@ -273,6 +273,9 @@ def fits_batch(step: Step) -> bool:
     Text that cannot be parsed may leave a comment open that the next one closes.
     """
     runnable = step.runnable
+    if step.repeat and step.direction == "down":
+        # One plan can go back through several texts of a file.
+        return False
     alone = runnable.isolation or runnable.rows or step.half
     return runnable.in_one_transaction and not (alone or _unread(step) or _is_bulk(step))
 
@@ -289,6 +292,11 @@ def header_settings(script: Script) -> list[str]:
 
 def _prefix(step: Step, recorder: Recorder) -> tuple[str, int]:
     settings = [f"SET LOCAL {setting};" for setting in header_settings(step.runnable.script)]
+    if step.repeat and step.direction == "down":
+        # A function of the text before may name what only the migrations bring back that are
+        # rolled back next; nothing calls it before. pg_dump does the same.
+        settings.append("SET LOCAL check_function_bodies = off;")
+    settings += step.first
     # An implicit transaction is faster, but has no savepoints (manual, 54.2.2.1).
     begin = ["BEGIN;"] if _begins(step) else []
     if level := step.runnable.isolation:
@@ -377,7 +385,8 @@ def _suffix(step: Step, recorder: Recorder, also: Sequence[str] = (), *, before:
     # The newline ends a comment in the script's last line, the semicolon its last statement.
     records = "; ".join([*also, recorder.done(step)])
     same = f"{SAME_TRANSACTION} " if _unread(step) else ""
-    kept = recorder.history_kept(step.direction, before)
+    # A repeatable makes the applied migrations neither more nor fewer.
+    kept = recorder.history_kept(None if step.repeat else step.direction, before)
     text = f"\n;{same}{DEFERRED} {OURSELVES} {recorder.history_there} {records}; {kept}"
     if step.verify:
         # Read-only from here on, so that a verify script can fail its migration and change

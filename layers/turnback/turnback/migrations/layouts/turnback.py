@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import PurePosixPath
 
 from turnback.errors import DuplicateVersion, InvalidMigration
 from turnback.migrations.files import Files
@@ -22,6 +23,9 @@ NAME = re.compile(r"^([0-9]{1,20})_(.+)\.sql$")
 # The column of the history table: varchar(255).
 _LONGEST_NAME = 255
 
+REPEATABLE = "repeatable"
+_REPEATABLE_ROLLBACK = f"rollback/{REPEATABLE}"
+
 _Found = list[tuple[str, str, Script]]
 
 
@@ -37,7 +41,8 @@ def _read(reading: Reading) -> list[Migration]:
         Migration(version, name, script, rollback.get(int(version)), verify.get(int(version)))
         for version, name, script in forward
     ]
-    return sorted(found, key=lambda migration: migration.number)
+    found.sort(key=lambda migration: migration.number)
+    return [*found, *_repeatables(reading)]
 
 
 def _new(new: New) -> dict[str, str]:
@@ -53,7 +58,8 @@ def _folder(reading: Reading, kind: str) -> _Found:
     for filename in reading.names(kind):
         path = f"{kind}/{filename}"
         if not filename.lower().endswith(".sql"):
-            _refuse_scripts_below(reading, path)
+            if path != _REPEATABLE_ROLLBACK:
+                _refuse_scripts_below(reading, path)
             continue
         match = NAME.match(filename)
         if not match or len(match[2]) > _LONGEST_NAME:
@@ -68,6 +74,42 @@ def _folder(reading: Reading, kind: str) -> _Found:
         elif script := reading.script(path, rollback=kind == "rollback"):
             found.append((match[1], match[2], script))
     return found
+
+
+def _repeatables(reading: Reading) -> list[Migration]:
+    """The files of ``repeatable`` and its subfolders, with rollback scripts of their own."""
+    rollbacks = {
+        path: script
+        for path in _below(reading, _REPEATABLE_ROLLBACK)
+        if (script := reading.script(path, rollback=True))
+    }
+    found = []
+    for path in _below(reading, REPEATABLE):
+        own = rollbacks.pop(f"rollback/{path}", None)
+        if script := reading.script(path):
+            name = PurePosixPath(path).stem
+            found.append(Migration(path, name, script, own, kind="repeatable"))
+    reading.findings += [
+        InvalidMigration(
+            f"there is no {path.removeprefix('rollback/')} for this rollback script",
+            file=path,
+            hint="name it as the repeatable, or delete it",
+        )
+        for path in rollbacks
+    ]
+    return found
+
+
+def _below(reading: Reading, folder: str) -> list[str]:
+    """The scripts of a folder and its subfolders, sorted."""
+    if not reading.files.is_folder(folder):
+        return []
+    try:
+        found = sorted(filter(_is_script, reading.files.below(folder)))
+    except OSError as exc:
+        reading.unreadable(folder, exc)
+        return []
+    return [path for path in found if not reading.is_ignored(path)]
 
 
 def _refuse_scripts_below(reading: Reading, path: str) -> None:

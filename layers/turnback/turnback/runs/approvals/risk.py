@@ -91,7 +91,7 @@ def _turned_off(project: Project, steps: Sequence[Step]) -> Iterator[tuple[str, 
         for rule in named(given)
         if rule.id in _DESTRUCTIVE
     }
-    versions = [step.version for step in steps if step.direction == "up"]
+    versions = [step.version for step in steps if step.direction == "up" and not step.repeat]
     if not off or not versions:
         return
     from turnback.sql.lint.linter import lint

@@ -1,0 +1,1 @@
+"""Repeatables: files that are applied again whenever their text changes."""
