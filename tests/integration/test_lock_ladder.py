@@ -158,6 +158,35 @@ def test_who_is_in_the_way_is_known_before_the_first_attempt(
         assert [text.partition(" on ")[0] for text in texts] == ["waits for its lock"]
 
 
+@pytest.mark.parametrize("application", ["pg_dump", "psql"])
+def test_a_dump_is_waited_for_longer_than_others(
+    database: str, project_factory: ProjectFactory, application: str
+) -> None:
+    folder = project_factory(with_setup("ALTER TABLE t1 ADD a int;"))
+    apply_to(database, folder, 1)
+    asked = itertools.count()
+    texts: list[str] = []
+
+    def listen(event: Event) -> None:
+        if event.kind is EventKind.RETRYING:
+            texts.append(event.text)
+
+    with psycopg.connect(database, application_name=application) as reader:
+        reader.execute("SELECT * FROM t1")
+
+        def cancelled() -> None:
+            # Asked once a second, and more than once before: after more than --lock-retry-for.
+            if next(asked) == 4:
+                reader.rollback()
+
+        with engine_for(database, listener=listen, lock_timeout_ms=100, lock_retry_s=0.5) as engine:
+            plan = engine.plan_up(load_project(folder))
+            error = engine.run(plan, RunControl(cancelled=cancelled)).error
+    waits = application == "pg_dump"
+    assert (error is None) == waits
+    assert ("; a dump is waited for until its end" in texts[0]) == waits
+
+
 def test_a_table_that_somebody_always_reads_is_changed_between_two_readers(
     database: str, project_factory: ProjectFactory
 ) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from turnback.engine.run.plan import Step
 from turnback.engine.session.message import Connection, ServerError, send
@@ -59,6 +59,7 @@ class Ladder:
         self.top_ms = top_ms
         self._say = say
         self.meanwhile = meanwhile
+        self._retry_s = retry_s
         began = time.monotonic()
         self.deadline = began + retry_s if top_ms or not retry_s else math.inf
         self._gentle_until = began + min(_GENTLE_S, retry_s / 2)
@@ -87,6 +88,17 @@ class Ladder:
         except ServerError:
             return []
 
+    def allow_for(self, found: Iterable[Blocker]) -> str:
+        """Begin the time for attempts anew while a dump is in the way, which ends by itself.
+
+        Returns:
+            What is said of it; empty without a dump.
+        """
+        if not self._retry_s or not any(one.is_dump for one in found):
+            return ""
+        self.deadline = max(self.deadline, time.monotonic() + self._retry_s)
+        return "; a dump is waited for until its end"
+
     def wait_for(self, locks: Sequence[TableLock]) -> None:
         """Wait until those who are in the way now have gone, as far as there is time.
 
@@ -105,13 +117,14 @@ class Ladder:
             standing = now if standing is None else standing & now
             if not standing:
                 break
+            dump = self.allow_for(found)
             if all(one.yields for one in found):
                 # Autovacuum gives way to who waits for a second (deadlock_timeout).
                 self.rung_ms = self.top_ms
                 break
             if not said >= now:
                 said |= now
-                self._say(f"waits{_lock_on(locks)}{blocked_text(found)}")
+                self._say(f"waits{_lock_on(locks)}{blocked_text(found)}{dump}")
             if time.monotonic() >= asks_at:
                 self.meanwhile()
                 asks_at = time.monotonic() + ASK_EVERY_S

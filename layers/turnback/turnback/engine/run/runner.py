@@ -313,7 +313,7 @@ class Runner:
                 took = self._try(step, ladder)
             except LockTimeout as error:
                 found = self._watch.blocked_by or ladder.look()
-                error.message += blocked_text(found)
+                error.message += f"{blocked_text(found)}{ladder.allow_for(found)}"
                 wait = pause * random.uniform(0.5, 1.5)
                 if found:
                     # The next attempt begins by looking whether they have gone.

@@ -82,6 +82,11 @@ class Blocker:
     transaction: str
     yields: bool
 
+    @property
+    def is_dump(self) -> bool:
+        """Whether it is pg_dump, which keeps a lock on every table until it has read them all."""
+        return self.application == "pg_dump"
+
     def __str__(self) -> str:
         began = f", in its transaction since {self.since} UTC" if self.since else ""
         state = f", {self.state} for {self.seconds} s" if self.state else ""
