@@ -6,14 +6,17 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from turnback.cli.main import cli
 from turnback.local.scratch import scratch
 from turnback.local.server import read_running
 from turnback.migrations.checksums import compare
 from turnback.migrations.discovery import load_project
+from turnback.settings.windows import Window
 
 from tests.conftest import ProjectFactory
 from tests.integration.command_line import PROGRAM, Answer, fingerprint, query, tables, turnback
@@ -161,6 +164,34 @@ def test_redo_with_an_older_pending_migration_changes_nothing(
     assert answer.code == 3
     assert answer.document["error"]["type"] == "OutOfOrder"
     assert answer.document["rolled_back"] == [] and "t3" in tables(database)
+
+
+@pytest.mark.parametrize("given", ["option", "turnback.toml"])
+def test_up_waits_for_the_end_of_a_window_before_it_begins_a_migration(
+    given: str,
+    project_factory: ProjectFactory,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = project_factory(table(1) | table(2))
+    window = "01:00-03:00 Europe/Berlin"
+    if given == "turnback.toml":
+        (folder.parent / "turnback.toml").write_text(f'[run]\navoid = ["{window}"]\n')
+    seen: list[tuple[list[str], set[str]]] = []
+
+    def waits(windows: Sequence[Window], say: Callable[[str], None]) -> None:
+        seen.append(([str(one) for one in windows], tables(database) & {"t1", "t2"}))
+        say("waits")
+
+    monkeypatch.setattr("turnback.cli.run.wait_for_end", waits)
+    options = ["--avoid", window] if given == "option" else []
+    command = ["up", "--dir", str(folder), "--database-url", database, *options]
+    done = CliRunner().invoke(cli, command, standalone_mode=False)
+    assert done.return_value == 0
+    assert seen == [([window], set())]
+    assert "waits" in done.stderr
+    refused = turnback("up", "--avoid", "1-3", url=database, folder=folder)
+    assert (refused.code, "'1-3' is no window of time" in refused.err) == (2, True)
 
 
 def test_redo_stops_where_the_rollback_fails(run: Command, folder: Path) -> None:

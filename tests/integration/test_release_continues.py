@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
+import pytest
 from turnback.engine.session.lock import lock_key
 
 from tests.conftest import ProjectFactory
@@ -21,6 +23,8 @@ from tests.integration.releases import (
     rollback_of,
     tables,
 )
+from tests.integration.terminal import until
+from tests.integration.test_release_turns import states
 from tests.real_events import event
 
 
@@ -92,6 +96,30 @@ def test_a_run_waits_for_the_one_that_holds_the_lock(
 
     assert run.status == "SUCCEEDED"
     assert run.statuses == ["started", "succeeded"]
+    assert tables(database) == {"users", "nodes", "edges"}
+
+
+def test_no_migration_begins_while_a_window_is_open_that_the_stack_avoids(
+    deploy: Deploy,
+    database: str,
+    project_factory: ProjectFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("turnback.runs.apply._LOOK_S", 1)
+    now = datetime.now(UTC)
+    window = f"{now - timedelta(hours=1):%H:00}-{now + timedelta(hours=2):%H:00}"
+    stack = deploy(Avoid=f"{window}, 04:00-04:01")
+    version = stack.upload(project_factory(GOOD), "1.0.0", tmp_path)
+    run_id = stack.uploaded(f"artifacts/{TARGET}/1.0.0.zip", version)["runs"][0]["run"]
+    until(lambda: "WaitForApply" in states(stack, run_id))
+    assert tables(database) == set()
+    stack.set_variables("apply", AVOID="")
+
+    run = stack.ended(run_id)
+
+    assert run.status == "SUCCEEDED"
+    assert f"no migration begins from {window} UTC" in str(run.messages)
     assert tables(database) == {"users", "nodes", "edges"}
 
 

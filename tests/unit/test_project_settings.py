@@ -147,6 +147,8 @@ def test_a_variable_that_is_not_set_is_an_error_only_when_its_value_is_needed(
         ('[ignore]\nfiles = "a"\n', "files is not a list of texts", 2, 'write files = ["…"]'),
         ('[ignore]\nobjects = ["a"]\n', "'a' names no schema", 2, '"SCHEMA.a" or "*.a"'),
         ('[ignore]\nschema = ["a"]\n', "unknown key 'schema' in [ignore]", 2, "'schemas'"),
+        ('[run]\navoid = "01:00-03:00"\n', "avoid is not a list of texts", 2, "avoid = ["),
+        ('[run]\navoid = ["1-3"]\n', "'1-3' is no window of time", 2, "write 01:00-03:00"),
         ("[environments]\nstaging = 1\n", "environments.staging is not a section", 2, "write"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from turnback.cli.snippet import located, seen
 from turnback.engine import Done, Engine, Interrupted, Options, Plan, Report, Step
 from turnback.engine.look.status import version_before_last
 from turnback.engine.session.connection import describe
+from turnback.engine.session.events import RunControl
 from turnback.errors import (
     ChecksumMismatch,
     ConfigurationError,
@@ -37,6 +38,7 @@ from turnback.migrations.checksums import compare, record_sums
 from turnback.migrations.discovery import load_project
 from turnback.migrations.model import Migration, Project
 from turnback.migrations.versions import BEFORE_FIRST, key
+from turnback.settings.windows import Window, wait_for_end, windows_of
 from turnback.wording import counted, listed
 
 _SHOWN_FILES = 3
@@ -77,6 +79,12 @@ _number = click.option(
     help="Apply again on each save; the last one is rolled back first if it was edited.",
 )
 @allow_destroy
+@click.option(
+    "--avoid",
+    multiple=True,
+    metavar="WINDOW",
+    help="Begin no migration from 01:00-03:00, which is UTC, or '01:00-03:00 Europe/Berlin'.",
+)
 @opt.never_asks
 @opt.lock_options
 @opt.as_json
@@ -93,6 +101,7 @@ def up(
     allow_missing_rollback: bool,
     watch: bool,
     allowed: tuple[str, ...],
+    avoid: tuple[str, ...],
     lock_timeout: float | None,
     lock_retry_for: float,
     wait: float,
@@ -112,7 +121,8 @@ def up(
         required.refuse_missing_rollback()
     if watch:
         required.refuse_repeating("--watch")
-        if version or not changes or out_of_order or allow_missing_rollback or out.as_json:
+        others = version or not changes or out_of_order or allow_missing_rollback or avoid
+        if others or out.as_json:
             raise ConfigurationError("--watch cannot be combined with these", hint="use it alone")
         if database_url and not may_ask(out.as_json):
             raise ConfigurationError(
@@ -125,6 +135,7 @@ def up(
 
         return apply_on_save(database_url, history_schema, directory, options, out)
     project = load_project(directory)
+    windows = windows_of(avoid) or project.settings.avoid
     with open_engine(
         database_url,
         directory,
@@ -148,7 +159,7 @@ def up(
             return _print_script(engine, plan, out) if as_script else _show(engine, plan, out)
         required.meet(engine, project, plan)
         began = time.monotonic()
-        report = _run(engine, plan, out)
+        report = _run(engine, plan, out, windows)
         if isinstance(report.error, MigrationIncomplete):
             _add_rollback_hint(project, plan, report.error)
         return _close(report, "applied", began, out)
@@ -434,10 +445,15 @@ def _print_script(engine: Engine, plan: Plan, out: Output) -> int:
     return 0
 
 
-def _run(engine: Engine, plan: Plan, out: Output) -> Report:
+def _run(engine: Engine, plan: Plan, out: Output, avoid: Sequence[Window] = ()) -> Report:
     """Run a plan; the document gets what it did, also where Ctrl-C or SIGTERM ended it."""
+
+    def begins() -> bool:
+        wait_for_end(avoid, out.note)
+        return True
+
     try:
-        report = engine.run(plan)
+        report = engine.run(plan, RunControl(begins=begins))
     except Interrupted as stopped:
         report = stopped.report
         out.document["interrupted"] = report.interruption and report.interruption.to_dict()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from turnback.migrations.model import Project
 from turnback.runs.run import Run, applied, next_wait
 from turnback.runs.schema_before import keep
 from turnback.runs.state import PlanRecord, RunProgress
+from turnback.settings.windows import Window, open_window, waits_for
 from turnback.wording import capped
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from turnback.runs.records import Finished
 
 _LISTED = 10
+# Between two looks whether a window of time is over, in which no migration begins.
+_LOOK_S = 300
 
 
 def apply(run: Run) -> RunProgress:
@@ -45,8 +50,14 @@ def apply(run: Run) -> RunProgress:
     planned = run.records.plan()
     waited_s = run.state.apply.wait_seconds if run.state.apply else 0
     with _opened(run, planned) as (engine, project):
+        windows = avoided(run, planned, project)
+
+        def open_now() -> tuple[Window, timedelta] | None:
+            return open_window(windows, datetime.now(UTC))
+
         control = RunControl(
             keep_going=run.keep_going,
+            begins=lambda: open_now() is None,
             cancelled=run.records.cancelled,
             before_first_change=lambda: keep(engine, run.records, project),
             total=len(versions),
@@ -67,6 +78,15 @@ def apply(run: Run) -> RunProgress:
     if report.running and not left:
         # An earlier call's statement still has the lock, so nothing could be planned.
         left = max(len(versions) - len({one.version for one in done}), 1)
+    waits = open_now() if left and not report.running else None
+    if waits:
+        window, until_end = waits
+        return RunProgress(
+            applied=len(report.applied),
+            remaining=left,
+            running=waits_for(window),
+            wait_seconds=min(math.ceil(until_end.total_seconds()), _LOOK_S),
+        )
     return RunProgress(
         done=not left,
         applied=len(report.applied),
@@ -75,6 +95,13 @@ def apply(run: Run) -> RunProgress:
         running=str(report.running) if report.running else None,
         wait_seconds=next_wait(waited_s) if report.running else 0,
     )
+
+
+def avoided(run: Run, planned: PlanRecord, project: Project | None) -> tuple[Window, ...]:
+    """When no migration of this run begins; a run downwards does not wait."""
+    if planned.down or project is None:
+        return ()
+    return run.policy.avoid + project.settings.avoid
 
 
 def verify(run: Run) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from turnback.errors import ConfigurationError
+from turnback.settings.windows import Window, windows_of
 
 Environment = Mapping[str, str]
 ENVIRONMENTS = ("development", "staging", "production")
@@ -104,6 +105,7 @@ class Policy:
     rollback_required: bool
     proof_required: bool = False
     dry_runs_rehearsed: bool = True
+    avoid: tuple[Window, ...] = ()
 
     @classmethod
     def read(cls, environment: Environment) -> Policy:
@@ -122,6 +124,7 @@ class Policy:
             proof_required=_rehearsal(environment) == "always"
             or (_rehearsal(environment) == "auto" and default == "yes"),
             dry_runs_rehearsed=_rehearsal(environment) != "never",
+            avoid=windows_of(filter(None, environment.get("AVOID", "").split(","))),
         )
 
     def check_snapshot_kind(self, kind: str) -> None:

@@ -17,6 +17,7 @@ from turnback.errors import ConfigurationError
 from turnback.settings import pace
 from turnback.settings.environment import ENVIRONMENTS, Environment, policy_of
 from turnback.settings.ignore import NOTHING, Ignore
+from turnback.settings.windows import Window, windows_of
 
 FILE = "turnback.toml"
 
@@ -35,6 +36,7 @@ _SECTIONS: dict[str, set[str]] = {
     "lint": {"off"},
     "layout": {"name", "baseline"},
     "ignore": {"files", "schemas", "objects"},
+    "run": {"avoid"},
     "backfill": set(pace.KEYS),
 }
 for _section, _key in _PLACES.values():
@@ -193,6 +195,11 @@ class ProjectFile:
         return Ignore(*(tuple(section.get(key, ())) for key in ("files", "schemas", "objects")))
 
     @property
+    def avoid(self) -> tuple[Window, ...]:
+        """When no migration begins. Raises ConfigurationError."""
+        return windows_of(self.sections.get("run", {}).get("avoid", ()))
+
+    @property
     def pace(self) -> pace.Pace:
         """How fast backfills go."""
         return pace.Pace.of(self.sections.get("backfill", {}))
@@ -312,6 +319,10 @@ class ProjectFile:
         if self.layout not in LAYOUTS:
             raise self._unknown("layout", self.layout, LAYOUTS, at="layout.name")
         try:
+            _ = self.avoid
+        except ConfigurationError as error:
+            raise self._error("run.avoid", error.message, error.hint or "") from error
+        try:
             _ = self.pace
         except ValueError as error:
             key, form = error.args
@@ -337,7 +348,7 @@ class ProjectFile:
                 raise self._unknown("key", at, known)
             if key == "off":
                 self._check_table(at, value)
-            elif path == "ignore":
+            elif path == "ignore" or key == "avoid":
                 self._check_patterns(at, key, value)
             elif path != "backfill" and (not isinstance(value, str) or not value.strip()):
                 raise self._error(at, f"{key} is not a text", f'write {key} = "…"')

@@ -183,7 +183,7 @@ class Runner:
     def _run(self) -> Iterator[tuple[Step, int]]:
         queue = deque(self._steps)
         one_by_one = 0
-        while queue and self._control.keep_going():
+        while queue and self._control.keep_going() and self._control.begins():
             if reason := self._control.cancelled():
                 raise self._cancelled(reason, queue[0])
             batch = [queue[0]] if one_by_one else self._batch(queue)
