@@ -122,7 +122,7 @@ ALL = [
         compared=True,
     ),
     Fixture("dbmate", "db/migrations", r"^\[X\] \d+_(\w+)\.sql", r"^\[ \] \d+_(\w+)\.sql"),
-    Fixture("diesel"),
+    Fixture("diesel", applied=r"^  \[X\] [\d-]+_(\w+)$", pending=r"^  \[ \] [\d-]+_(\w+)$"),
     Fixture(
         "drizzle",
         "drizzle",
