@@ -115,6 +115,8 @@ def test_golang_migrate_gets_one_version_unless_one_before_it_is_missing(
     apply(folder, database, "2")
     target = tmp_path / "go"
     assert leave(folder, database, target, "golang-migrate", "--history").code == 0
+    done = leave(folder, database, target, "golang-migrate", "--dry-run")
+    assert "2_email.sql runs outside a transaction: golang-migrate can do that only" in done.err
     assert sorted(path.name for path in target.iterdir()) == [
         *("01_users.down.sql", "01_users.up.sql", "02_email.down.sql"),
         *("02_email.up.sql", "10_city.down.sql", "10_city.up.sql"),

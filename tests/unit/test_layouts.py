@@ -282,9 +282,9 @@ def test_a_version_that_is_there_twice_is_refused_as_the_tool_does(
     assert message in refusal(name, project_factory(dict.fromkeys(files, UP))).message
 
 
-def test_branches_are_compared_in_the_own_layout_only(project_factory: ProjectFactory) -> None:
+def test_only_files_in_the_own_layout_are_renumbered(project_factory: ProjectFactory) -> None:
     folder = placed("dbmate", project_factory(DBMATE))
-    with pytest.raises(ConfigurationError, match="own layout only; this is dbmate's"):
+    with pytest.raises(ConfigurationError, match="own layout is renumbered, and this is dbmate's"):
         Branch(folder, "main", load_project(folder).settings)
 
 

@@ -529,3 +529,77 @@ def test_without_git_or_a_repository_it_says_so(
     monkeypatch.setenv("PATH", "")
     done = turnback(folder, "check", "--base", "main", "--json")
     assert "git cannot be started" in json.loads(done.stdout)["error"]["message"]
+
+
+# Each in its layout: what main has, what both branches add then, and what each does to the first.
+LAYOUTS = {
+    "dbmate": (
+        "{0}_{1}.sql",
+        "-- migrate:up\nCREATE TABLE {1} ();\n-- migrate:down\nDROP TABLE {1};\n",
+    ),
+    "diesel": ("{0}_{1}/up.sql", "CREATE TABLE {1} ();\n"),
+    "plain": ("{0}_{1}.up.sql", "CREATE TABLE {1} ();\n"),
+}
+
+
+def new_repository(place: Path) -> Repository:
+    made = Repository(place)
+    made.git("init", "--quiet", "--initial-branch=main", "--template=")
+    return made
+
+
+def of_layout(repository: Repository, name: str) -> Callable[[str, str], str]:
+    (repository.place / "turnback.toml").write_text(f'[layout]\nname = "{name}"\n')
+
+    def add(version: str, table: str) -> str:
+        path, text = (part.format(version, table) for part in LAYOUTS[name])
+        repository.write(path, text)
+        repository.commit()
+        return path
+
+    return add
+
+
+def found_on(folder: Path, base: str = "main") -> list[tuple[str, str]]:
+    done = turnback(folder, "check", "--base", base, "--json")
+    assert done.exception is None, done.output
+    of_branch = ("DuplicateVersion", "OutOfOrder", "MigrationMissing", "ChecksumMismatch")
+    findings = json.loads(done.stdout)["findings"]
+    return [
+        (item["type"], item["file"])
+        for item in findings
+        if item["type"] in of_branch and item["file"] != "SHA256SUMS" and "main" in item["message"]
+    ]
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_branches_in_the_layout_of_another_tool_are_compared_by_their_versions(
+    name: str, tmp_path: Path
+) -> None:
+    repository = new_repository(tmp_path)
+    add = of_layout(repository, name)
+    first = add("20260101000000", "a")
+    repository.switch("change", "--create")
+    late = add("20260102000000", "late")
+    add("20260104000000", "fine")
+    assert found_on(repository.folder) == []
+    repository.switch("main")
+    add("20260103000000", "theirs")
+    repository.switch("change")
+    assert found_on(repository.folder) == [("OutOfOrder", late)]
+    (repository.folder / first).write_text("-- migrate:up\nSELECT 1;\n")
+    assert found_on(repository.folder) == [("ChecksumMismatch", first), ("OutOfOrder", late)]
+    (repository.folder / first).unlink()
+    assert found_on(repository.folder) == [("MigrationMissing", first), ("OutOfOrder", late)]
+
+
+def test_a_version_that_both_branches_add_is_taken(tmp_path: Path) -> None:
+    repository = new_repository(tmp_path)
+    add = of_layout(repository, "dbmate")
+    add("1", "a")
+    repository.switch("change", "--create")
+    mine = add("2", "mine")
+    repository.switch("main")
+    add("2", "theirs")
+    repository.switch("change")
+    assert found_on(repository.folder) == [("DuplicateVersion", mine)]

@@ -72,9 +72,14 @@ def check(
     notes = gaps(project)
     if base:
         # git is for those who ask for it: a hook runs check on each commit.
+        from turnback.migrations.layout_branch import LayoutBranch
         from turnback.migrations.merges import Branch
 
-        branch = Branch(directory, base, project.settings)
+        branch = (
+            Branch(directory, base, project.settings)
+            if project.settings.layout == OWN
+            else LayoutBranch(directory, base, project)
+        )
         of_branch = branch.findings()
         # Which of two must be renumbered is known now; their scripts are paired after that.
         twice = (item for item in of_branch if isinstance(item, DuplicateVersion))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from turnback.errors import ConfigurationError, ProjectNotFound
@@ -109,6 +109,28 @@ class GitFolder:
             raise _refused(done, "git cannot read the files")
         return dict(zip(paths, done.stdout.split(), strict=True))
 
+    def contents(self, hashes: Collection[str]) -> dict[str, bytes]:
+        """Hash → the contents of that file, as git keeps it."""
+        names = list(hashes)
+        done = subprocess.run(
+            ["git", "-C", str(self._folder), "cat-file", "--batch"],
+            env=_environment(),
+            input="".join(f"{name}\n" for name in names).encode(),
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode:
+            words = done.stderr.decode(errors="replace").strip()
+            raise ConfigurationError(f"git cannot read the files: {words}")
+        found, at = {}, 0
+        for name in names:
+            # HASH blob SIZE, the contents, and a line end.
+            line = done.stdout.index(b"\n", at)
+            start, size = line + 1, int(done.stdout[at:line].rpartition(b" ")[2])
+            found[name] = done.stdout[start : start + size]
+            at = start + size + 1
+        return found
+
     def unmerged(self) -> set[str]:
         """The files of the folder that have a conflict of a merge which has not ended."""
         done = self._run("diff", "--name-only", "--diff-filter=U", "-z", "--relative")
@@ -124,7 +146,7 @@ class GitFolder:
         try:
             return subprocess.run(
                 command,
-                env={name: value for name, value in os.environ.items() if name not in _OF_HOOKS},
+                env=_environment(),
                 input=given,
                 capture_output=True,
                 encoding="utf-8",
@@ -135,6 +157,10 @@ class GitFolder:
             raise ConfigurationError(
                 f"git cannot be started: {exc.strerror}", hint="install git, or add it to the PATH"
             ) from exc
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in _OF_HOOKS}
 
 
 def _refused(

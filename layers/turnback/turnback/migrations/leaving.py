@@ -26,6 +26,7 @@ class Target:
         columns: those that are written.
         rows: the rows of that table, by column, for what is applied, in this order.
         one_version: whether it keeps the newest version only.
+        one_message: whether it sends a script as one message, which is one transaction.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Target:
     columns: Sequence[str]
     rows: Callable[[Sequence[Leaving]], list[dict[str, str | int | None]]]
     one_version: bool = False
+    one_message: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,8 @@ def versions(migrations: Sequence[Migration]) -> list[str]:
     return [migration.version.zfill(width) for migration in migrations]
 
 
-def notes(migrations: Iterable[Migration]) -> list[str]:
-    """What no other tool does of what the files ask for, a sentence each."""
+def notes(migrations: Iterable[Migration], target: Target) -> list[str]:
+    """What the tool does not do of what the files ask for, a sentence each."""
     found = []
     for migration in migrations:
         for script in filter(None, (migration.forward, migration.rollback)):
@@ -84,6 +86,11 @@ def notes(migrations: Iterable[Migration]) -> list[str]:
                 *(["isolation"] if asked.isolation else []),
             ]
             found += [f"{script.path}: only turnback obeys '{word}'" for word in words]
+            if asked.no_transaction and target.one_message:
+                found.append(
+                    f"{script.path} runs outside a transaction: {target.name} can do that only "
+                    "where it has one statement"
+                )
         if migration.verify:
             found.append(f"{migration.verify.path} is not taken along: only turnback runs it")
     return found
@@ -183,6 +190,7 @@ TARGETS = {
             _FLYWAY_TABLE,
             ("installed_rank", "version", "script", "checksum", "success"),
             _flyway_rows,
+            one_message=False,
         ),
         Target(
             "golang-migrate",

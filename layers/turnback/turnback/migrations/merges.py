@@ -93,9 +93,8 @@ class Branch:
         """
         if settings.layout != OWN:
             raise ConfigurationError(
-                f"branches are compared in turnback's own layout only; this is {settings.layout}'s",
-                hint="number new migrations by the time, which no two branches share; or: "
-                "turnback adopt --convert DIR",
+                f"only turnback's own layout is renumbered, and this is {settings.layout}'s",
+                hint="give the new ones later versions by hand: turnback check --base names them",
             )
         ignore = settings.ignore
         self._git = GitFolder(folder)
