@@ -18,6 +18,7 @@ from turnback.errors import (
     RunnerBusy,
     TurnbackError,
 )
+from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project
 
 from tests.conftest import ProjectFactory
@@ -286,3 +287,25 @@ def test_a_file_with_other_line_ends_only_is_named_as_that(
         assert "other line ends than when it was applied" in answer.err
     changed = project_factory(files | {"sql/0001_t1.sql": sql.replace("t1", "t2")})
     assert "was edited after it was applied" in turnback("up", url=database, folder=changed).err
+
+
+def test_the_schema_of_an_address_of_prisma_is_where_tables_are_made(
+    database: str, server: EmbeddedServer, project_factory: ProjectFactory
+) -> None:
+    query(database, 'CREATE SCHEMA "My Shop"')
+    folder = project_factory(
+        {
+            "sql/0001_users.sql": "CREATE TABLE users (id int);\n",
+            "rollback/0001_rollback.sql": "DROP TABLE users;\n",
+        }
+    )
+    url = f"{database}?schema=My%20Shop&connection_limit=5&pgbouncer=false"
+    shadow = ("--shadow-url", server.url())
+    assert turnback("rehearse", *shadow, url=url, folder=folder).code == 0
+    answer = turnback("up", url=url, folder=folder)
+    assert answer.code == 0
+    assert "(DATABASE_URL) connection_limit: left out" in answer.err
+    found = query(database, "SELECT schemaname FROM pg_tables WHERE tablename = 'users'")
+    assert found == [("My Shop",)]
+    assert turnback("backup", "--dry-run", url=url, folder=folder).code == 0
+    assert turnback("down", "--yes", url=url, folder=folder).code == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 from psycopg.conninfo import conninfo_to_dict
@@ -10,6 +12,7 @@ from turnback.cli.output import SettingsError
 from turnback.engine.session.connection import connect, describe, read_address
 from turnback.engine.session.databases import split_password
 from turnback.engine.session.events import Options
+from turnback.engine.session.prisma_address import translated
 from turnback.errors import ConfigurationError
 from turnback.recovery.endpoint import Endpoint
 
@@ -30,6 +33,8 @@ MISREAD = [
     "host=127.0.0.1 dbname=postgresql://app:s3cret-t0ken@127.0.0.1/db",
     "app:s3cret-t0ken://x@127.0.0.1/db",
 ]
+POOLED = "postgresql://app:s3cret@pooler:6543/orders?pgbouncer=true"
+DIRECT = "postgresql://app:s3cret@direct:5432/orders"
 
 
 @pytest.mark.parametrize("address", MISREAD)
@@ -79,3 +84,92 @@ def test_such_an_address_is_refused_wherever_it_is_read(address: str) -> None:
 def test_an_address_that_is_right_is_read_as_libpq_reads_it(address: str, shown: str) -> None:
     assert read_address(address) == conninfo_to_dict(address)
     assert describe(address) == shown
+
+
+@pytest.mark.parametrize(
+    ("parameters", "read", "named"),
+    [
+        ("schema=public&sslmode=require", {"sslmode": "require"}, []),
+        ("schema=shop", {"options": '-csearch_path="shop"'}, []),
+        (
+            "options=-c%20geqo%3Doff&schema=My%20Shop",
+            {"options": '-c geqo=off -csearch_path="My\\ Shop"'},
+            [],
+        ),
+        (
+            "connection_limit=5&pool_timeout=10&application_name=a+b&connect_timeout=7",
+            {"application_name": "a+b", "connect_timeout": "7"},
+            ["connection_limit, pool_timeout: left out"],
+        ),
+        ("pgbouncer=true", {}, ["DIRECT_URL"]),
+        ("pgbouncer=false&socket_timeout=5", {}, ["statement-timeout"]),
+        ("sslaccept=strict", {"sslmode": "verify-full", "sslrootcert": "system"}, []),
+        (
+            "sslmode=require&sslcert=/ca.pem&sslaccept=strict",
+            {"sslmode": "verify-full", "sslrootcert": "/ca.pem"},
+            [],
+        ),
+        (
+            "sslmode=require&sslcert=ca.pem&sslaccept=accept_invalid_certs",
+            {"sslmode": "require", "sslrootcert": "prisma/ca.pem"},
+            [],
+        ),
+        # The words of libpq, where none is Prisma's.
+        ("sslcert=/me.pem&sslkey=/me.key", {"sslcert": "/me.pem", "sslkey": "/me.key"}, []),
+    ],
+)
+def test_parameters_of_prisma_are_translated_for_libpq_or_named(
+    parameters: str,
+    read: dict[str, str],
+    named: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prisma").mkdir()
+    (tmp_path / "prisma/ca.pem").touch()
+    found = translated(f"postgresql://app:a%2Fb@h:5433/orders?{parameters}")
+    # The judge is libpq, which refuses a parameter that it does not know.
+    where = {"host": "h", "port": "5433", "dbname": "orders", "user": "app", "password": "a/b"}
+    assert conninfo_to_dict(found.address) == {**where, **read}
+    assert len(found.remarks) == len(named)
+    assert all(word in remark for word, remark in zip(named, found.remarks, strict=True))
+
+
+def test_an_identity_that_libpq_cannot_read_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        translated("postgresql://app:s3cret@h/orders?sslidentity=me.p12&sslpassword=t0ken")
+    assert "openssl pkcs12" in str(caught.value.hint)
+    assert "s3cret" not in str(caught.value) and "t0ken" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("env_file", "variables", "used"),
+    [
+        ("", {"DATABASE_URL": POOLED, "DIRECT_URL": DIRECT}, "direct:5432/orders"),
+        (f"DATABASE_URL={POOLED}\nDIRECT_URL={DIRECT}\n", {}, "direct:5432/orders"),
+        # Each may be of another database.
+        (f"DIRECT_URL={DIRECT}\n", {"DATABASE_URL": POOLED}, "pooler:6543/orders"),
+        ("", {"DIRECT_URL": DIRECT}, "the embedded Postgres in .turnback/"),
+    ],
+)
+def test_the_address_of_the_server_is_preferred_to_that_of_its_pooler(
+    env_file: str,
+    variables: dict[str, str],
+    used: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("DATABASE_URL", "DIRECT_URL"):
+        # So that what .env sets is removed afterwards.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / ".env").write_text(env_file)
+    done = CliRunner().invoke(cli, ["config"], standalone_mode=False)
+    assert used in done.output
+    is_direct = used.startswith("direct")
+    assert ("DIRECT_URL is used, and not DATABASE_URL" in done.output) == is_direct
+    assert ("(DIRECT_URL" in done.output) == is_direct

@@ -145,6 +145,7 @@ class ProjectSettings:
         found: the settings by the name of their option.
         env_file: .env.
         from_env_file: the variables that it has set.
+        direct: whether the database is that of DIRECT_URL, and not of DATABASE_URL.
     """
 
     file: ProjectFile
@@ -152,6 +153,7 @@ class ProjectSettings:
     found: dict[str, Setting]
     env_file: EnvFile
     from_env_file: set[str]
+    direct: bool = False
 
     @property
     def policy(self) -> Policy | None:
@@ -168,6 +170,8 @@ class ProjectSettings:
                 return "option"
             case ParameterSource.ENVIRONMENT:
                 variable = str(param.envvar)
+                if self.direct and variable == "DATABASE_URL":
+                    variable = "DIRECT_URL"
                 if variable not in self.from_env_file:
                     return variable
                 return f"{variable} in {self.env_file.path}:{self.env_file.lines[variable]}"
@@ -244,8 +248,8 @@ def _read_settings(ctx: click.Context, given: Mapping[str, Any]) -> None:
     ctx.meta[_META] = ProjectSettings(file, environment, found, env_file, added)
     read = {param.envvar for param in ctx.command.params}
     read |= {setting.variable for setting in found.values()}
-    if (used := added & read) and "--json" not in sys.argv:
-        click.echo(f"Read from {env_file.path}: {', '.join(sorted(used))}", err=True)
+    if used := added & read:
+        _remark(f"Read from {env_file.path}: {', '.join(sorted(used))}")
     defaults = {name: partial(_value, ctx, setting) for name, setting in found.items()}
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
 
@@ -332,6 +336,8 @@ def _check_database_url(ctx: click.Context, param: click.Parameter, url: str | N
     """Refuse an empty DATABASE_URL, which click takes for one that is not set."""
     if ctx.resilient_parsing:
         return url
+    if url is not None:
+        url = _direct(ctx, param, url)
     if url is not None and ctx.meta.get(_EMBEDDED):
         raise click.UsageError("--embedded and an address of a database exclude each other.", ctx)
     if url is None and os.environ.get("DATABASE_URL") == "" and not ctx.meta.get(_EMBEDDED):
@@ -348,13 +354,42 @@ def _check_address(ctx: click.Context, param: click.Parameter, url: str | None) 
     if url is None or ctx.resilient_parsing:
         return url
     from turnback.engine.session.connection import read_address
+    from turnback.engine.session.prisma_address import translated
 
     try:
-        read_address(url)
+        found = translated(url)
+        read_address(found.address)
     except ConfigurationError as error:
         error.message += _named_source(ctx, param)
         raise SettingsError(error) from error
-    return url
+    for remark in found.remarks:
+        _remark(f"In the address{_named_source(ctx, param)} {remark}")
+    return found.address
+
+
+def _direct(ctx: click.Context, param: click.Parameter, url: str) -> str:
+    """The address in DIRECT_URL, where Prisma keeps that of the server beside that of a pooler.
+
+    Only where both come from the environment, or both from .env: one of them may be of another
+    database otherwise.
+    """
+    settings: ProjectSettings | None = ctx.meta.get(_META)
+    direct = os.environ.get("DIRECT_URL")
+    if settings is None or not direct or direct == url:
+        return url
+    both = {name in settings.from_env_file for name in ("DATABASE_URL", "DIRECT_URL")}
+    by_variable = ctx.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT
+    if not by_variable or len(both) > 1:
+        return url
+    _remark("DIRECT_URL is used, and not DATABASE_URL, which may be the address of a pooler")
+    settings.direct = True
+    return direct
+
+
+def _remark(text: str) -> None:
+    """Say something about the settings, before the command has its output."""
+    if "--json" not in sys.argv:
+        click.echo(text, err=True)
 
 
 database_url = together(

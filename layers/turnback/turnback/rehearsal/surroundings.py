@@ -146,12 +146,16 @@ def read_surroundings(
     settings = dict(kinds.get("setting", ()))
     if "search_path" in settings:
         settings["search_path"] = _USER.sub(lambda _: identifier(user), settings["search_path"])
+    # A script makes things in the first of these that there is, without naming it.
+    path = re.findall(NAME, settings.get("search_path", ""))
+    on_path = candidates & {plain(name) for name in path}
     return Surroundings(
         settings,
         tuple(roles),
         tuple(pair for pair in kinds.get("member", ()) if set(pair) <= set(roles)),
         extensions,
-        _before(dumped, forward, undo, applied, candidates) if dumped else "",
+        "".join(f"CREATE SCHEMA IF NOT EXISTS {identifier(one)};\n" for one in sorted(on_path))
+        + (_before(dumped, forward, undo, applied, candidates) if dumped else ""),
         tuple(unread),
         {name: number for name, number in kinds.get("version", ()) if name in extensions},
     )
