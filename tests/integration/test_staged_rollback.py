@@ -13,6 +13,7 @@ from turnback.errors import (
     DatabaseRefused,
     MigrationFailed,
     MigrationIncomplete,
+    RollbackFailed,
     RollbackMissing,
     VerificationFailed,
 )
@@ -20,7 +21,8 @@ from turnback.migrations.artifact import pack
 from turnback.runs.state import RunProgress
 
 from tests.conftest import ProjectFactory
-from tests.integration.bucket import MemoryBucket, Release, release_of
+from tests.dumps import pg_dump_schema
+from tests.integration.bucket import MemoryBucket, Release, release_of, run_back_to
 from tests.integration.releases import health, tables
 
 BASE = {
@@ -310,3 +312,102 @@ def test_a_run_that_did_nothing_in_what_was_half_done_before_leaves_it_so(
     answer = run.roll_back()
     assert (answer.rolled_back, answer.verified) == (0, "exact")
     assert tables(database) == {"users", "tags"}
+
+
+VIEWS = {
+    "repeatable/names.sql": "CREATE OR REPLACE VIEW names AS SELECT id FROM users;\n"
+    "GRANT SELECT ON names TO PUBLIC;\n",
+    "repeatable/old.sql": "CREATE OR REPLACE FUNCTION old() RETURNS int LANGUAGE sql "
+    "AS 'SELECT 2';\n",
+}
+CHANGED_VIEWS = VIEWS | {
+    "repeatable/names.sql": "CREATE OR REPLACE VIEW names AS SELECT id, theme FROM users;\n",
+    "repeatable/z.sql": "CREATE OR REPLACE VIEW z AS SELECT missing FROM names;\n",
+}
+
+
+def own_schema(database: str) -> str:
+    """What pg_dump says, up to turnback's own tables and behind the key that it makes each time."""
+    dump = pg_dump_schema(database).partition("SET statement_timeout")[2]
+    return dump.partition("migration_log")[0]
+
+
+@pytest.fixture
+def with_views(database: str, make) -> None:
+    """A release with repeatables, one of which replaces what was there."""
+    execute(database, "CREATE FUNCTION old() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    run = make(VIEWS, "r-views", "1.0.1")
+    assert run.validate().migration_count == 2
+    run.apply()
+    assert run.verify() == 2
+
+
+@pytest.mark.usefixtures("with_views")
+def test_repeatables_go_back_to_the_text_before_the_release(database: str, make) -> None:
+    before = own_schema(database)
+    run = failed(make(SECOND | CHANGED_VIEWS), MigrationFailed)
+    plan = run.record("plan")
+    assert [row["version"] for row in plan["migrations"]] == [
+        "0002",
+        "repeatable/names.sql",
+        "repeatable/z.sql",
+    ]
+    assert run.roll_back() == RunProgress(done=True, rolled_back=2, verified="exact")
+    report = run.record("report")
+    assert [row["version"] for row in report["rolled_back"]] == ["repeatable/names.sql", "0002"]
+    assert report["notes"] == []
+    assert own_schema(database) == before
+
+
+@pytest.mark.usefixtures("with_views")
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "UPDATE migration_log SET rollback_sql = 'DROP TABLE users CASCADE'",
+        "UPDATE migration_log SET rollback_sql = NULL",
+    ],
+)
+def test_what_undoes_a_repeatable_is_what_follows_from_its_file(
+    database: str, make, forged: str
+) -> None:
+    run = failed(make(SECOND | CHANGED_VIEWS), MigrationFailed)
+    execute(database, forged)
+    assert run.roll_back() == RunProgress(done=True, rolled_back=2, verified="exact")
+    notes = run.record("report")["notes"]
+    assert any(note.startswith("what undoes repeatable/names.sql is stored") for note in notes)
+
+
+@pytest.mark.usefixtures("with_views")
+def test_a_stored_text_that_is_not_the_one_before_the_run_is_not_run(database: str, make) -> None:
+    run = failed(make(SECOND | CHANGED_VIEWS), MigrationFailed)
+    execute(
+        database,
+        "UPDATE migration_log SET script = 'DROP TABLE users CASCADE' WHERE run_id = 'r-views'",
+    )
+    with pytest.raises(RollbackFailed, match="not the one that was applied before the run"):
+        run.roll_back()
+    assert tables(database) == {"users"}
+
+
+@pytest.mark.usefixtures("with_views")
+def test_a_run_downwards_goes_back_to_the_texts_of_the_release(
+    database: str, begun: MemoryBucket, make
+) -> None:
+    changed = VIEWS | {"repeatable/names.sql": CHANGED_VIEWS["repeatable/names.sql"]}
+    run = make(SECOND | changed)
+    run.validate()
+    run.apply()
+    # Of the release in between, which has only repeatables.
+    down = run_back_to(database, begun, "r-down", "1.0.1")
+    down.validate()
+    assert [row["version"] for row in down.record("plan")["migrations"]] == [
+        "repeatable/names.sql",
+        "0002",
+    ]
+    assert down.apply().done
+    assert down.verify() == 2
+    assert "theme" not in str(execute(database, "SELECT pg_get_viewdef('names'), old()"))
+    down = run_back_to(database, begun, "r-first", "1.0.0")
+    down.validate()
+    assert down.apply().rolled_back == 2
+    assert execute(database, "SELECT to_regclass('names'), old()") == [(None, 1)]

@@ -143,10 +143,13 @@ class Requirements:
     ) -> None:
         from turnback.cli.rehearse import ground
         from turnback.cli.rehearsed import Progress
+        from turnback.engine.run.repeatables import in_force
         from turnback.rehearsal import proof
         from turnback.rehearsal.stored import Chosen
 
-        chosen = Chosen(project, [step.migration for step in plan.steps], self.history_schema)
+        planned = [step.migration for step in plan.steps]
+        migrations = [one for one in planned if one.kind == "migration"]
+        chosen = Chosen(project, migrations, self.history_schema)
         shadow_url = _value(settings, "TURNBACK_SHADOW_URL", "shadow_url")
         shown = Progress(self.out, time.monotonic())
 
@@ -154,10 +157,12 @@ class Requirements:
             return contextlib.nullcontext(engine)
 
         with ground("shadow", shadow_url, self.url, chosen, here, self.out, anew=False) as shadow:
+            shadow.repeatables = in_force(engine.history)
             result = proof.rehearse(
                 project,
-                chosen.migrations,
+                migrations,
                 shadow,
+                repeatables=[one for one in planned if one.kind == "repeatable"],
                 history_schema=self.history_schema,
                 listener=shown.verdict,
                 progress=shown.event,

@@ -327,18 +327,23 @@ def checklist(
     opened = open_artifact(artifact)
     project = opened.project
     chosen = list(project.migrations)
-    surroundings = None
+    surroundings, standing = None, list[Migration]()
     if database_url:
         with open_engine(database_url, project.folder, history_schema, out) as engine:
             chosen = _pending(project, engine)
+            standing = in_force(engine.history)
             surroundings = _surroundings(project, engine, database_url)
-    if not chosen:
+    repeatables = changed(project, chosen, standing)
+    if not chosen and not repeatables:
         out.document |= {"status": "nothing_to_do", "checklist": []}
         out.result(f"Nothing of release {opened.release} is pending.")
         return 0
     rehearsed = Chosen(project, chosen, history_schema)
     with _shadow(shadow_url, rehearsed, surroundings, out, anew=anew) as shadow:
-        result = proof.rehearse(project, chosen, shadow, history_schema=history_schema)
+        shadow.repeatables = standing
+        result = proof.rehearse(
+            project, chosen, shadow, repeatables=repeatables, history_schema=history_schema
+        )
     rehearsal = RehearsalRecord.from_state(result.to_dict())
     known = answers.Evidence(opened.source, answers.undocumented(chosen), rehearsal)
     items = [item.to_dict() for item in answers.checklist(known)]

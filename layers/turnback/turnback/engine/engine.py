@@ -162,10 +162,13 @@ class Engine:
         return repeatables.added_to(plan, project, self.history)
 
     @own_statements()
-    def plan_down(self, project: Project, *, target: str, edited: bool = False) -> Plan:
+    def plan_down(
+        self, project: Project, *, target: str, edited: bool = False, row: int | None = None
+    ) -> Plan:
         """What is applied after ``target``, newest first; what is half done before all others.
 
-        With ``edited``, files may have been edited since they were applied.
+        With ``edited``, files may have been edited since they were applied. ``row`` is that of
+        the log after which repeatables go back; without it, they go back with the migrations.
         Raises as plan.plan_down does.
         """
         entries = self.entries()
@@ -177,7 +180,7 @@ class Engine:
         plan = plan_down(
             project, entries, stored, target=target, half_done=half_done, edited=edited
         )
-        return self._with_repeatables(plan)
+        return self._with_repeatables(plan, row=row)
 
     @own_statements()
     def plan_down_run(self, run: str, project: Callable[[], Project] | None = None) -> Plan:
@@ -194,9 +197,10 @@ class Engine:
         versions = self.history.applied_by(run) if entries else []
         applied = [entry for entry in entries if entry.version in versions]
         half_done = of_run(self.half_done(entries), run)
-        files = project() if project and (applied or half_done) else None
+        repeatables = self.repeatable_entries()
+        files = project() if project and (applied or half_done or repeatables) else None
         plan = plan_down_stored(applied, self._stored(applied), half_done, files)
-        return self._with_repeatables(plan, run)
+        return self._with_repeatables(plan, run, files)
 
     @own_statements()
     def half_done(self, entries: list[Entry] | None = None) -> list[HalfDone]:
@@ -233,6 +237,14 @@ class Engine:
     def last_release(self) -> str | None:
         """The release applied last, or None."""
         return self.history.last_release() if self.history.exists() else None
+
+    @own_statements()
+    def release_rows(self) -> dict[str, int]:
+        """Each release in the log, with the last row of it in which the release applied something.
+
+        Of one that has only repeatables as well.
+        """
+        return self.history.release_rows() if self.history.exists() else {}
 
     @own_statements()
     def releases(self) -> dict[str, str]:
@@ -358,14 +370,20 @@ class Engine:
         self.history.require_trust()
         send(self.connection, f"{CATALOG_ONLY} {change}")
 
-    def _with_repeatables(self, plan: Plan, run: str | None = None) -> Plan:
+    def _with_repeatables(
+        self,
+        plan: Plan,
+        run: str | None = None,
+        files: Project | None = None,
+        row: int | None = None,
+    ) -> Plan:
         """A plan downwards with the repeatables that go back with it; of one run, with its own."""
         entries = self.repeatable_entries()
         if not entries:
             return plan
         from turnback.engine.run import repeatables
 
-        return repeatables.undone_with(plan, self.history, entries, run)
+        return repeatables.undone_with(plan, self.history, entries, run, files, row)
 
     def _stored(self, entries: list[Entry]) -> dict[str, StoredScript]:
         return self.history.stored_rollbacks([e.version for e in entries if e.applied])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from turnback.errors import AwsError, BaseChanged, TurnbackError, VerificationFailed
 from turnback.migrations.model import Project
-from turnback.runs.run import Run, applied, next_wait
+from turnback.runs.run import Run, applied, last_row, next_wait
 from turnback.runs.schema_before import keep
 from turnback.runs.state import PlanRecord, RunProgress
 from turnback.settings.windows import Window, open_window, waits_for
@@ -149,7 +149,8 @@ def _opened(run: Run, planned: PlanRecord) -> Iterator[tuple[Engine, Project | N
 def _what_is_left(run: Run, engine: Engine, planned: PlanRecord, project: Project | None) -> Plan:
     fresh = not engine.has_changed()
     if project is None:
-        plan = engine.plan_down(Project(Path(), ()), target=str(planned.floor))
+        row = last_row(engine, str(planned.rollback_to))
+        plan = engine.plan_down(Project(Path(), ()), target=str(planned.floor), row=row)
         # First: what somebody has written into the history is never made a plan of by itself.
         _refuse_changed_scripts(plan, planned)
         if fresh:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from turnback.errors import RollbackFailed
 from turnback.runs.run import Run, next_wait
 from turnback.runs.schema_before import compare_with
-from turnback.runs.state import RunProgress
+from turnback.runs.state import PlanRecord, RunProgress
 
 if TYPE_CHECKING:
-    from turnback.engine import Engine
+    from turnback.engine import Engine, Plan
     from turnback.migrations.model import Project
 
 
@@ -39,6 +39,7 @@ def roll_back(run: Run) -> RunProgress:
         if _is_running(engine, run):
             return RunProgress(wait_seconds=next_wait(waited_s))
         plan = engine.plan_down_run(run.id, _migrations(run, opened))
+        _refuse_other_texts(plan, run.records.plan())
         versions = [step.version for step in plan.steps]
         control = RunControl(
             keep_going=run.keep_going,
@@ -82,6 +83,23 @@ def _migrations(run: Run, opened: ExitStack) -> Callable[[], Project] | None:
     if run.order.artifact is None or run.state.down:
         return None
     return lambda: opened.enter_context(run.artifact()).artifact.project
+
+
+def _refuse_other_texts(plan: Plan, planned: PlanRecord) -> None:
+    """Refuse to go back to a text of a repeatable that is not the one before the run.
+
+    It is in the database alone; its checksum was noted when the run was planned.
+    """
+    before = {version: checksum for version, checksum, *_ in planned.history}
+    for step in plan.steps if planned.exists and not planned.down else ():
+        if step.repeat and step.repeat.after not in (None, before.get(step.version)):
+            raise RollbackFailed(
+                f"the text of {step.version} that is stored in the database is not the one that "
+                "was applied before the run",
+                version=step.version,
+                hint="nothing was rolled back; find out who changed migration_log: turnback "
+                "health shows who may write to it",
+            )
 
 
 def _refuse_built_on(engine: Engine, run: Run, versions: list[str]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from turnback.errors import ChecksumMismatch, RunCancelled, TurnLost
+from turnback.migrations.release import parse_release
 from turnback.runs.order import ARTIFACT_KEY, Order
 from turnback.runs.records import Records
 from turnback.runs.state import RunState
@@ -184,6 +185,13 @@ def applied(engine: Engine) -> tuple[tuple[str, ...], ...]:
     """Version and checksum of what is applied now: repeatables, then the migrations in order."""
     rows = (*engine.repeatable_entries(), *engine.entries())
     return tuple((entry.version, entry.checksum) for entry in rows if entry.applied)
+
+
+def last_row(engine: Engine, release: str) -> int:
+    """The last row of the log in which a release up to this one applied something."""
+    wanted = parse_release(release)
+    rows = engine.release_rows()
+    return max((row for name, row in rows.items() if parse_release(name) <= wanted), default=0)
 
 
 def next_wait(waited_s: int) -> int:

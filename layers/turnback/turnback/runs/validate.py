@@ -18,9 +18,10 @@ from turnback.errors import (
 from turnback.migrations.checksums import rollbacks_of, scripts_of
 from turnback.migrations.model import Project
 from turnback.migrations.release import parse_release
+from turnback.migrations.versions import BEFORE_FIRST
 from turnback.runs.checklist import undocumented
 from turnback.runs.project_settings import connected, settings_notes
-from turnback.runs.run import FetchedArtifact, Run, applied
+from turnback.runs.run import FetchedArtifact, Run, applied, last_row
 from turnback.runs.state import (
     AppliedRepeatable,
     PlannedMigration,
@@ -150,7 +151,8 @@ def _plan(
         previous = engine.last_release()
         if back_to is not None:
             floor = _floor(back_to, engine)
-            plan = engine.plan_down(Project(Path(), ()), target=floor)
+            row = last_row(engine, back_to)
+            plan = engine.plan_down(Project(Path(), ()), target=floor, row=row)
         else:
             assert artifact is not None
             project, newer = artifact.project, _newer(artifact, previous, engine)
@@ -300,9 +302,8 @@ def _floor(back_to: str, engine: Engine) -> str:
     Raises:
         UnknownVersion: this release applied nothing here.
     """
-    released = engine.releases()
     wanted = parse_release(back_to)
-    known = {name: parse_release(name) for name in released}
+    known = {name: parse_release(name) for name in engine.release_rows()}
     if wanted not in known.values():
         names = sorted(known, key=lambda name: known[name], reverse=True)
         known_names = listed(names, _LISTED) or "none"
@@ -310,7 +311,9 @@ def _floor(back_to: str, engine: Engine) -> str:
             f"release {back_to} applied nothing to this database; known are {known_names}",
             hint="name the release whose schema you want back, as turnback runs shows them",
         )
-    return [version for name, version in released.items() if known[name] <= wanted][-1]
+    # One that has only repeatables leaves the migrations of the one before it.
+    released = [v for name, v in engine.releases().items() if known[name] <= wanted]
+    return released[-1] if released else BEFORE_FIRST
 
 
 def _newer(artifact: Artifact, last: str | None, engine: Engine) -> str | None:

@@ -407,6 +407,10 @@ class History:
         found: str | None = scalar(self._connection, self._load("last_release"))
         return found
 
+    def release_rows(self) -> dict[str, int]:
+        """Release → the last row of the log in which it applied something."""
+        return dict(self._ask("release_rows"))
+
     def releases(self) -> dict[str, str]:
         """Release → the last version that it ever applied, in the order of these versions."""
         return dict(self._ask("releases"))

@@ -19,7 +19,7 @@ from turnback.migrations.headers import read_directives
 from turnback.migrations.model import Migration, Project, Script
 from turnback.sql.quoting import literal
 from turnback.sql.repeatable.content import read
-from turnback.sql.repeatable.found import text_of_found
+from turnback.sql.repeatable.found import is_undo_of, text_of_found
 from turnback.sql.repeatable.order import in_order
 from turnback.sql.repeatable.undo import settings_of, undo
 from turnback.sql.script import prepare
@@ -145,7 +145,14 @@ def first_time(repeatable: Migration) -> tuple[str, ...]:
     return (*settings, noted)
 
 
-def undone_with(plan: Plan, history: History, entries: Sequence[Entry], run: str | None) -> Plan:
+def undone_with(
+    plan: Plan,
+    history: History,
+    entries: Sequence[Entry],
+    run: str | None,
+    project: Project | None = None,
+    row: int | None = None,
+) -> Plan:
     """A plan downwards, with the repeatables that were applied after what it rolls back.
 
     They go back in the reverse of the order in which everything was applied, so that each text
@@ -156,6 +163,10 @@ def undone_with(plan: Plan, history: History, entries: Sequence[Entry], run: str
         history: the history.
         entries: its rows about repeatables.
         run: take only what this run has applied last; None for what any run has applied since.
+        project: the files that it was applied from, where these can be trusted more: the plan's
+            notes name what is stored and does not follow from them, and is not used.
+        row: of the log, after which all of them go back; without it, those that were applied after
+            the first of the migrations.
 
     Raises:
         RollbackMissing: nothing brings back what was before one of them.
@@ -165,7 +176,8 @@ def undone_with(plan: Plan, history: History, entries: Sequence[Entry], run: str
     places = stored.last_applied(history, [step.version for step in whole])
     stacks = stored.applications(history, [entry.version for entry in entries if entry.applied])
     if run is None:
-        lowest = min((places.get(step.version, 0) for step in whole), default=None)
+        first = min((places.get(step.version, 0) for step in whole), default=None)
+        lowest = first if row is None else row
         chosen = [
             [one for one in stack if lowest is not None and one.id > lowest]
             for stack in stacks.values()
@@ -175,13 +187,15 @@ def undone_with(plan: Plan, history: History, entries: Sequence[Entry], run: str
     undone = sorted(itertools.chain(*chosen), key=lambda one: one.id, reverse=True)
     if not undone:
         return plan
-    of = _steps_down(history, entries, stacks, undone)
+    notes = list[str]()
+    of = _steps_down(history, entries, stacks, undone, project, notes)
     merged = [step for step in plan.steps if step.half]
     for step in whole:
         while undone and undone[0].id > places.get(step.version, 0):
             merged.append(of[undone.pop(0).id])
         merged.append(step)
-    return replace(plan, steps=(*merged, *(of[one.id] for one in undone)))
+    steps = (*merged, *(of[one.id] for one in undone))
+    return replace(plan, steps=steps, notes=(*plan.notes, *notes))
 
 
 def _last_of(run: str, stack: list[Application]) -> list[Application]:
@@ -193,6 +207,8 @@ def _steps_down(
     entries: Iterable[Entry],
     stacks: Mapping[str, list[Application]],
     chosen: Sequence[Application],
+    project: Project | None,
+    notes: list[str],
 ) -> dict[int, Step]:
     """The id of a row of the log → the step that brings back what was before it."""
     rows = {entry.version: entry for entry in entries}
@@ -200,31 +216,46 @@ def _steps_down(
     known = stored.texts(history, (one for version in versions for one in stacks[version]))
     found = {}
     for version in versions:
-        entry, before = rows[version], list[str | None]()
-        for one in stacks[version]:
-            # What was applied before the first time is nothing.
-            before.append(known[one.id].script)
-        _require(version, before[-1], entry.checksum)
-        sums = [None, *map(_checksum, before[:-1]), entry.checksum]
-        for place, one in enumerate(stacks[version]):
+        entry, stack = rows[version], stacks[version]
+        file = project.find(version) if project else None
+        _require(version, known[stack[-1].id].script, entry.checksum)
+        before: Script | None = None
+        for one in stack:
+            text = known[one.id]
+            checksum = entry.checksum if one is stack[-1] else _checksum(text.script)
+            applied = Script(version, text.script or "", checksum)
             if one in chosen:
-                step = _step_down(entry, known[one.id], Repeat(sums[place + 1], sums[place]))
-                found[one.id] = step
+                undo = _undo_of(version, text, file, before, notes)
+                migration = Migration(version, entry.name, applied, undo, kind="repeatable")
+                repeat = Repeat(checksum, before.checksum if before else None)
+                found[one.id] = Step(migration, "down", prepare(undo), repeat=repeat)
+            before = applied
     return found
 
 
-def _step_down(entry: Entry, text: Texts, repeat: Repeat) -> Step:
+def _undo_of(
+    version: str, text: Texts, file: Migration | None, before: Script | None, notes: list[str]
+) -> Script:
+    """What brings back what was before: as it is stored, if that follows from the file."""
+    if file is not None:
+        own, first = with_undo(file, before).rollback, with_undo(file, None).rollback
+        follows = text.undo in [one.sql for one in (own, first) if one]
+        if text.undo and before is None and not follows:
+            follows = is_undo_of(_script(version, text.undo), file.forward)
+        if own is not None and not follows:
+            notes.append(
+                f"what undoes {version} is stored in the database as something that does not "
+                f"follow from the file of the release (SHA-256 {_checksum(text.undo)}): the "
+                "release's was used; find out who changed migration_log"
+            )
+            return own
     if text.undo is None:
         raise RollbackMissing(
-            f"nothing brings back what was before {entry.version}: its file says that it is "
-            "irreversible",
-            version=entry.version,
+            f"nothing brings back what was before {version}: its file says that it is irreversible",
+            version=version,
             hint="write a migration that does, or restore a snapshot",
         )
-    script = _script(text.path or entry.version, text.undo)
-    forward = Script(entry.version, text.script or "", repeat.before or "")
-    migration = Migration(entry.version, entry.name, forward, script, kind="repeatable")
-    return Step(migration, "down", prepare(script), repeat=repeat)
+    return _script(text.path or version, text.undo)
 
 
 def remaining(steps: Sequence[Step], history: History) -> list[Step]:

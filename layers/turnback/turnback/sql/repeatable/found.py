@@ -9,7 +9,7 @@ from __future__ import annotations
 from turnback.migrations.model import Script
 from turnback.sql.deparse import expression
 from turnback.sql.quoting import joined, literal
-from turnback.sql.repeatable.content import Content, arguments, bare_name, read
+from turnback.sql.repeatable.content import Content, arguments, bare_name, read, subjects
 from turnback.sql.repeatable.undo import GRANTS, name_of, opposite, removal, settings_of
 from turnback.sql.statements import Statement
 from turnback.sql.tree import Named, dropped
@@ -71,6 +71,32 @@ def text_of_found(script: Script) -> str | None:
         elif statement.kind in GRANTS and not content.is_of_own(statement):
             parts.append(literal(opposite(statement)))
     return f"pg_catalog.concat_ws({literal(_SEPARATOR)}, {', '.join(parts)})"
+
+
+def is_undo_of(undo: Script, applied: Script) -> bool:
+    """Whether a stored text does no more than to undo another: it drops or makes what that makes.
+
+    What it makes is only known to have been there before: see ``text_of_found``.
+    """
+    content, back = read(applied), read(undo)
+    names = {_last(name) for name in content.names}
+    known = set(settings_of(content))
+    known |= {opposite(one) for one in content.statements or () if one.kind in GRANTS}
+
+    def follows(statement: Statement) -> bool:
+        if statement.kind == "DropStmt":
+            return all(_last(item.name) in names for item in dropped(statement.tree))
+        if changed := subjects(statement):
+            return all(_last(name) in names for name in changed) or statement.sql in known
+        if statement in back.made.values():
+            return _last(bare_name(statement)) in names
+        return statement.sql in known
+
+    return back.statements is not None and all(map(follows, back.statements))
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _found(content: Content, item: Named, statement: Statement, drop: str) -> str:
