@@ -9,6 +9,7 @@ from turnback.engine.run.repeatables import steps_up
 from turnback.errors import InvalidMigration, RollbackMissing
 from turnback.migrations.model import Migration, Project
 from turnback.sql.check import check_repeatables
+from turnback.sql.lint.linter import lint
 from turnback.sql.repeatable.order import in_order
 from turnback.sql.repeatable.undo import undo
 
@@ -242,3 +243,28 @@ def test_what_a_text_no_longer_makes_is_named() -> None:
     assert notes == [
         "repeatable/a.sql no longer makes f(int4), which remains: drop it in a migration"
     ]
+
+
+def test_lint_reads_repeatables_in_their_order_after_the_migrations() -> None:
+    users = migration(
+        "0001", "CREATE TABLE users (id bigint PRIMARY KEY);\n", "DROP TABLE users;\n"
+    )
+    body = "AS $$ BEGIN RETURN NEW; END $$"
+    function = repeatable(
+        "z",
+        "CREATE OR REPLACE FUNCTION z() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER "
+        f"{body};\nCREATE OR REPLACE VIEW v AS SELECT id FROM users;\n",
+    )
+    waived = repeatable(
+        "p",
+        "DROP POLICY IF EXISTS p ON users;\n"
+        "-- turnback: waive TB613 because it is enabled by hand\n"
+        "CREATE POLICY p ON users USING (id > 0);\n",
+    )
+    project = with_repeatables(function, waived, migrations=(users,))
+    found = lint(project)
+    assert [(one.file, one.line, one.rule.id) for one in found.findings] == [
+        ("repeatable/z.sql", 1, "TB611")
+    ]
+    assert [one.rule.id for one in found.waived] == ["TB613"]
+    assert not lint(project, ["0001"]).findings

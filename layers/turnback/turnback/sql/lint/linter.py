@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from turnback.errors import UnknownVersion
+from turnback.errors import TurnbackError, UnknownVersion
 from turnback.migrations.model import Migration, Project, Script, Waiver
 from turnback.migrations.versions import BEFORE_FIRST, key
 from turnback.sql.destroys import Judge, Loss
@@ -31,6 +31,7 @@ from turnback.sql.lint.rules.scans import scan_rules
 from turnback.sql.lint.rules.security import security_rules
 from turnback.sql.lint.rules.transaction import transaction_rules
 from turnback.sql.lint.step import LintStep, ScriptContext, steps
+from turnback.sql.repeatable.order import in_order as order
 from turnback.sql.tables import Schema
 from turnback.sql.tree import writes_rows
 
@@ -55,7 +56,8 @@ def lint(
     """What the rules find.
 
     Every forward script is read, oldest first, so that the schema each one meets is known; the
-    findings are those of the migrations asked for, both directions.
+    findings are those of the migrations asked for, both directions, and of the repeatables where
+    no version is named.
 
     Args:
         versions: look at these; all of them after the baseline if empty.
@@ -93,6 +95,11 @@ def lint(
         before = before if since is not None and migration.key in keys else []
         before = [*before, (migration.forward.path, uses(forward))]
         unread.append(migration.forward)
+    for repeatable in () if versions else _applied_in_order(project.repeatables):
+        forward, schema, unreadable = steps(repeatable.forward, schema, fresh=release)
+        reading = _Reading(repeatable.forward, forward, unreadable is None)
+        reading.findings += [unreadable] if unreadable else _in_script(forward)
+        readings.append(reading)
     for reading in readings:
         if reading.steps and not reading.steps[0].context.is_rollback:
             reading.findings += row_security_rules(reading.steps, schema)
@@ -106,6 +113,14 @@ def lint(
     report = _report(len(wanted), readings)
     known_ones = {*report.findings, *report.waived}
     return replace(report, on_new_tables=in_order(one for one in alone if one not in known_ones))
+
+
+def _applied_in_order(repeatables: Sequence[Migration]) -> Sequence[Migration]:
+    """The repeatables as a run applies them; as they are where a run would refuse them."""
+    try:
+        return order(repeatables)
+    except TurnbackError:
+        return repeatables
 
 
 def _may_drop_unseen(step: LintStep) -> bool:
