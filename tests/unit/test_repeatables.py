@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from turnback.engine.run.repeatables import steps_up
 from turnback.errors import InvalidMigration, RollbackMissing
+from turnback.migrations.checksums import compare
+from turnback.migrations.discovery import load_project
+from turnback.migrations.merges import renumber
 from turnback.migrations.model import Migration, Project
+from turnback.settings.project import ProjectFile
 from turnback.sql.check import check_repeatables
 from turnback.sql.lint.linter import lint
 from turnback.sql.repeatable.order import in_order
@@ -268,3 +273,19 @@ def test_lint_reads_repeatables_in_their_order_after_the_migrations() -> None:
     ]
     assert [one.rule.id for one in found.waived] == ["TB613"]
     assert not lint(project, ["0001"]).findings
+
+
+def test_rebase_keeps_repeatables_in_sums_that_two_branches_have_changed(tmp_path: Path) -> None:
+    files = {
+        "sql/0001_a.sql": "SELECT 1;\n",
+        "repeatable/views/v.sql": "CREATE OR REPLACE VIEW v AS SELECT 1;\n",
+        "rollback/repeatable/views/v.sql": "DROP VIEW v;\n",
+        "SHA256SUMS": "<<<<<<< HEAD\n=======\n>>>>>>> main\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    renumber(tmp_path, [], ProjectFile().ignore)
+    project = load_project(tmp_path)
+    assert compare(project) == []
+    assert set(project.sums or ()) == files.keys() - {"SHA256SUMS"}

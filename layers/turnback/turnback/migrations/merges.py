@@ -24,7 +24,7 @@ from turnback.migrations.git import GitFolder
 from turnback.migrations.headers import read_fields
 from turnback.migrations.layouts.names import next_version
 from turnback.migrations.layouts.reading import SHADOW
-from turnback.migrations.layouts.turnback import NAME
+from turnback.migrations.layouts.turnback import NAME, REPEATABLE
 from turnback.settings.ignore import Ignore
 from turnback.settings.project import OWN, ProjectFile
 
@@ -237,6 +237,13 @@ def _paths(folder: Path) -> Iterable[str]:
                 yield from sorted(f"{kind}/{entry.name}" for entry in entries if entry.is_file())
 
 
+def _repeatables(folder: Path) -> Iterable[str]:
+    for kind in (REPEATABLE, f"rollback/{REPEATABLE}"):
+        for file in sorted((folder / kind).rglob("*")):
+            if file.suffix.lower() == ".sql" and not file.name.startswith("."):
+                yield file.relative_to(folder).as_posix()
+
+
 def _file(path: str, ignore: Ignore) -> _File | None:
     kind, _, name = path.partition("/")
     match = NAME.match(name) if kind in _KINDS and not ignore.has_file(path) else None
@@ -323,6 +330,7 @@ def _sums(
         sums = {path: found for path, found in parse_sums(text).items() if path not in moves}
     except InvalidMigration:
         kept = [path for path in _paths(folder) if path not in moves and _file(path, ignore)]
+        kept += [path for path in _repeatables(folder) if not ignore.has_file(path)]
         kept += [SHADOW] if (folder / SHADOW).is_file() and not ignore.has_file(SHADOW) else []
         sums = {path: digest((folder / path).read_bytes()) for path in kept}
     else:
