@@ -129,6 +129,9 @@ def human(report: Report) -> Iterable[str]:
             yield from textwrap.wrap(finding.why, 100, initial_indent=_IN, subsequent_indent=_IN)
             for line in finding.safer.splitlines():
                 yield f"{_IN}{_IN}{line}"
+            if finding.rule.recipes:
+                listed = " or ".join(finding.rule.recipes)
+                yield f"{_IN}as migrations: turnback generate --recipe {listed}"
             yield f"{_IN}more: turnback explain {finding.rule.id}, or {address(finding.rule.page)}"
     yield summary(report) + "."
 

@@ -8,6 +8,7 @@ import click
 
 from turnback.cli import options as opt
 from turnback.cli.output import Output, reported
+from turnback.cli.recipes import list_recipes, write_recipe
 from turnback.errors import ConfigurationError
 from turnback.migrations.checksums import digest
 from turnback.migrations.discovery import load_project
@@ -39,26 +40,58 @@ def init(*, directory: Path, out: Output) -> None:
     out.result("Next: turnback generate NAME" if made else "Nothing to do.")
 
 
-@click.command(epilog="Example: turnback generate add_users")
-@click.argument("name")
+@click.command(
+    epilog="Examples: turnback generate add_users; "
+    "turnback generate --recipe set-not-null table=users column=city"
+)
+@click.argument("names", metavar="NAME | WORD=VALUE ...", nargs=-1)
 @click.option("--timestamp", is_flag=True, help="Number it by the time (UTC), as 14 digits.")
 @click.option(
     "--repeatable", is_flag=True, help="Write a file that is applied whenever its text changes."
 )
+@click.option("--recipe", help="Write the safe sequence of migrations for a change; see --list.")
+@click.option(
+    "--release",
+    type=click.IntRange(1),
+    default=1,
+    help="Of a recipe in two releases, the one to write: 2 is for when the application of the "
+    "first is deployed.",
+)
+@click.option("--list", "listing", is_flag=True, help="List the recipes, and what each needs.")
 @opt.directory
 @opt.as_json
 @reported
-def generate(*, name: str, timestamp: bool, repeatable: bool, directory: Path, out: Output) -> None:
+def generate(
+    *,
+    names: tuple[str, ...],
+    timestamp: bool,
+    repeatable: bool,
+    recipe: str | None,
+    release: int,
+    listing: bool,
+    directory: Path,
+    out: Output,
+) -> None:
     """Write the next numbered pair of files, forward and rollback, and record them.
 
-    With --repeatable, one file for a view, a function, a trigger or a policy.
+    With --repeatable, one file for a view, a function, a trigger or a policy. With --recipe, the
+    pairs of a change that would block, break or fail as one, each with its SQL; its values follow
+    as WORD=VALUE.
     """
     if repeatable and timestamp:
         raise ConfigurationError("a repeatable has no number", hint="leave --timestamp out")
+    if listing:
+        list_recipes(out)
+        return
+    if recipe:
+        write_recipe(directory, recipe, names, release, out, timestamp=timestamp)
+        return
+    if len(names) != 1:
+        raise click.UsageError("one NAME, or --recipe with its values" if names else "NAME?")
     if repeatable:
-        version, files = new_repeatable(directory, name)
+        version, files = new_repeatable(directory, names[0])
     else:
-        version, files = new_migration(directory, name, timestamp=timestamp)
+        version, files = new_migration(directory, names[0], timestamp=timestamp)
     for path in files:
         out.result(f"  made {directory / path}")
     out.document |= {"status": "succeeded", "version": version, "files": files}

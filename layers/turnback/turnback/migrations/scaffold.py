@@ -58,7 +58,9 @@ def make_folders(folder: Path) -> list[str]:
     return made
 
 
-def new_migration(folder: Path, name: str, *, timestamp: bool = False) -> tuple[str, list[str]]:
+def new_migration(
+    folder: Path, name: str, *, timestamp: bool = False, bodies: tuple[str, str] | None = None
+) -> tuple[str, list[str]]:
     """Write the files of the next migration, and add them to ``SHA256SUMS``.
 
     Args:
@@ -80,6 +82,8 @@ def new_migration(folder: Path, name: str, *, timestamp: bool = False) -> tuple[
     by_time = timestamp or (used.by_time and not versions)
     version = next_version(versions, datetime.now(UTC) if by_time else None)
     files = used.new(New(version, slug, project.migrations, Folder(folder)))
+    if bodies:
+        files = _filled(files, bodies, project.settings.layout)
     _write(project, files)
     [made] = [one for one in scan(folder)[0].migrations if one.forward.path in files]
     return made.version, list(files)
@@ -137,6 +141,23 @@ def _write(project: Project, files: Mapping[str, str]) -> None:
             opened.write(text)
         sums[path] = digest(text.encode())
     write_sums(project.folder, sums)
+
+
+def _filled(files: Mapping[str, str], bodies: tuple[str, str], layout: str) -> dict[str, str]:
+    """The files with their SQL; without a rollback script where it has none."""
+    if layout != OWN:
+        raise ConfigurationError(
+            f"a recipe writes files in turnback's own layout, and this project has {layout}'s",
+            hint="write the recipe into an empty project, and copy its SQL",
+        )
+    forward, backward = bodies
+    found = {}
+    for path, text in files.items():
+        body = backward if path.startswith("rollback/") else forward
+        if body:
+            # A directive stands in the header, before the first empty line or statement.
+            found[path] = f"{text.rstrip()}\n{body}\n"
+    return found
 
 
 def source_of(folder: Path) -> dict[str, str]:

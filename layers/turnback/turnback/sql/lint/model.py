@@ -42,6 +42,11 @@ class Rule:
     remark_in_rollback: bool = False
 
     @property
+    def recipes(self) -> tuple[str, ...]:
+        """Those of ``turnback generate --recipe`` that write what is safe in its place."""
+        return _RECIPES.get(self.id, ())
+
+    @property
     def page(self) -> str:
         """Its page in the documentation."""
         return f"docs/rules/{self.id}.md"
@@ -103,6 +108,7 @@ class Finding:
             "message": self.message,
             "why": self.why,
             "safer": self.safer or None,
+            "recipes": list(self.rule.recipes),
             "page": self.rule.page,
         }
 
@@ -213,6 +219,20 @@ _ALL = (
 )
 
 RULES = {rule.id: rule for rule in _ALL}
+_RECIPES = {
+    "TB101": ("add-index",),
+    "TB103": ("set-not-null",),
+    "TB104": ("add-foreign-key",),
+    "TB105": ("add-check",),
+    "TB106": ("change-type",),
+    "TB107": ("add-unique",),
+    "TB108": ("add-not-null-column",),
+    "TB112": ("add-not-null-column",),
+    "TB205": ("add-enum-value",),
+    "TB301": ("add-foreign-key",),
+    "TB401": ("drop-column", "drop-table"),
+    "TB402": ("rename-column", "rename-table"),
+}
 
 
 def known(text: str) -> Rule | None:

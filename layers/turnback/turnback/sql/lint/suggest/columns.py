@@ -135,10 +135,10 @@ def _of_new_row(using: Node | None, column: str, node: Node) -> str:
             "typeName": node["typeName"],
         }
     }
-    return expression(_qualified(value, "new"))
+    return expression(qualified(value, "new"))
 
 
-def _qualified(node: object, table: str) -> Node:
+def qualified(node: object, table: str) -> Node:
     """The expression with each plain column as one of a table."""
     changed: Node = _replaced(node, table)  # type: ignore[assignment]
     return changed
@@ -248,7 +248,7 @@ def volatile_default(step: LintStep, item: SlowWork) -> str:
         made = inner["CONSTR_GENERATED"]["raw_expr"]
         first = [
             add_column(step, node, *drop),
-            *_in_step(step, plain, item.column, expression(_qualified(made, "new"))),
+            *_in_step(step, plain, item.column, expression(qualified(made, "new"))),
         ]
         value = expression(made)
     else:

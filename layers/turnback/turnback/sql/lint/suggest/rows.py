@@ -123,7 +123,7 @@ def _merged_by_key(step: LintStep) -> list[str]:
     }
     subselect = {"subquery": {"SelectStmt": part}, "alias": alias}
     bounded = {**tree, "sourceRelation": {"RangeSubselect": subselect}}
-    return _loop(dotted_name(table_name(source)), key, deparse("MergeStmt", bounded))
+    return loop(dotted_name(table_name(source)), key, deparse("MergeStmt", bounded))
 
 
 def _key(step: LintStep, relation: Node) -> str:
@@ -161,10 +161,10 @@ def _by_key(table: str, key: str, kind: str, tree: Node) -> list[str]:
     bounded = {**tree, "whereClause": where}
     bounded.pop("returningList", None)
     bounded.pop("returningClause", None)
-    return _loop(table, key, deparse(kind, bounded))
+    return loop(table, key, deparse(kind, bounded))
 
 
-def _loop(table: str, key: str, statement: str) -> list[str]:
+def loop(table: str, key: str, statement: str) -> list[str]:
     """A block that goes through a table by its key, and commits after each part."""
     column = name(key)
     return [
