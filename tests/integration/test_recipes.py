@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from _pytest.mark import ParameterSet
 from turnback.errors import ConfigurationError
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project
@@ -155,6 +156,8 @@ CASES: list[tuple[str, str, str, object]] = [
         False,
     ),
 ]
+# The others in make slow: each applies and rehearses its files.
+GATE = {"set-not-null", "rename-column", "change-type", "split-table", "add-enum-value"}
 LATER = [case for case in CASES if case[0] in ("rename-column", "change-type", "rename-table")]
 LATER += [("drop-table", "table=tags", "", None), CASES[-1]]
 
@@ -207,7 +210,15 @@ def proven(folder: Path, versions: list[str], server: EmbeddedServer) -> list[st
     return [verdict.rollback for verdict in verdicts]
 
 
-@pytest.mark.parametrize(("recipe", "values", "test", "wanted"), CASES)
+def marked(cases: list[tuple[str, str, str, object]], many: int) -> list[ParameterSet]:
+    """The cases with so many of their values; those of the gate are not slow."""
+    return [
+        pytest.param(*case[:many], marks=[] if case[0] in GATE else [pytest.mark.slow])
+        for case in cases
+    ]
+
+
+@pytest.mark.parametrize(("recipe", "values", "test", "wanted"), marked(CASES, 4))
 def test_a_recipe_keeps_the_application_going_and_its_rollbacks_are_exact(
     recipe: str,
     values: str,
@@ -228,7 +239,7 @@ def test_a_recipe_keeps_the_application_going_and_its_rollbacks_are_exact(
     assert query(database, test) == [(wanted,)]
 
 
-@pytest.mark.parametrize(("recipe", "values"), [case[:2] for case in LATER])
+@pytest.mark.parametrize(("recipe", "values"), marked(LATER, 2))
 def test_the_second_release_of_a_recipe_is_proven_too(
     recipe: str, values: str, folder: Path, server: EmbeddedServer
 ) -> None:

@@ -33,6 +33,13 @@ _UNSETTLED = """EXISTS (SELECT FROM pg_catalog.pg_attribute a
     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     AND (a.attgenerated = 'v' OR y.oid < 16384 AND y.typname ~ '^_?reg'))"""
 
+# By name: a column that a rollback makes again is the last one, and its row is the same row.
+_COLUMNS = """pg_catalog.array_to_string(ARRAY(
+    SELECT pg_catalog.concat('t.', pg_catalog.quote_ident(a.attname))
+    FROM pg_catalog.pg_attribute a
+    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY a.attname), ', ')"""
+
 
 def written(connection: Connection) -> set[str]:
     """The oids of what the last transaction of a session has locked, where it ran the note.
@@ -63,6 +70,7 @@ class _Look:
 class _Table:
     name: str
     place: str
+    columns: str
     unsettled: bool
     looks: list[_Look] = field(default_factory=list)
 
@@ -110,7 +118,8 @@ class FollowedRows:
         ours = ", ".join(literal(name) for name in OWN_TABLES)
         some = "" if asked is None else "AND c.oid = ANY ($1) "
         query = (
-            f"SELECT c.oid, n.nspname, c.relname, {_UNSETTLED} FROM pg_catalog.pg_class c "
+            f"SELECT c.oid, n.nspname, c.relname, {_UNSETTLED}, {_COLUMNS} "
+            "FROM pg_catalog.pg_class c "
             "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
             "WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname NOT LIKE 'pg\\_%' "
             f"AND n.nspname <> 'information_schema' {some}"
@@ -122,9 +131,9 @@ class FollowedRows:
             [answer] = send(self._connection, query)
         else:
             answer = of_oids(self._connection, query, asked)
-        for oid, schema, name, unsettled in rows(answer):
+        for oid, schema, name, unsettled, columns in rows(answer):
             place = f"{identifier(str(schema))}.{identifier(str(name))}"
-            table = _Table(f"{schema}.{name}", place, unsettled == "t")
+            table = _Table(f"{schema}.{name}", place, str(columns), unsettled == "t")
             known = self._tables.get(str(oid))
             if known and not table.unsettled and str(oid) not in changed:
                 table.looks = known.looks
@@ -156,7 +165,8 @@ class FollowedRows:
         mark = "pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::pg_catalog.xid"
         parts = (
             f"SELECT {oid}, {mark}, pg_catalog.count(*), "
-            'sum(pg_catalog.hashtextextended((t.*)::text COLLATE pg_catalog."C", 0)) '
+            f"sum(pg_catalog.hashtextextended(ROW({table.columns})::text "
+            'COLLATE pg_catalog."C", 0)) '
             f"FROM ONLY {table.place} t{_newer(older[oid])}"
             for oid, table in found.items()
         )
