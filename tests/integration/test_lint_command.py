@@ -37,6 +37,7 @@ def test_a_finding_says_where_what_why_and_what_to_write_instead(folder: Path) -
         "row: minutes",
         "    on a table of many gigabytes.",
         "        CREATE INDEX CONCURRENTLY users_city_idx ON users (city);",
+        "    as migrations: turnback generate --recipe add-index",
         f"    more: turnback explain TB101, or {TB101}",
         "1 error in 3 migrations.",
     ]

@@ -41,7 +41,7 @@ def init(*, directory: Path, out: Output) -> None:
 
 
 @click.command(
-    epilog="Examples: turnback generate add_users; "
+    epilog="Example: turnback generate add_users, or "
     "turnback generate --recipe set-not-null table=users column=city"
 )
 @click.argument("names", metavar="NAME | WORD=VALUE ...", nargs=-1)

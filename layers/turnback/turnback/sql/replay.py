@@ -296,6 +296,10 @@ def _altered(table: Table, command: Node, born: str) -> Table:
             if node["contype"] == "CONSTR_NOTNULL":
                 return _never_null(table, node)
             found = constraint_of(node, table)
+            if found and (using := node.get("indexname")):
+                # The index has the constraint's name from now on, and goes with it.
+                left = tuple(index for index in table.indexes if index.name != using)
+                table = replace(table, indexes=left)
             return table.with_constraint(found) if found else table
         case "AT_ValidateConstraint":
             return replace(

@@ -84,12 +84,14 @@ def by_index(tree: Node, table: Table | None) -> bool:
         for part in _parts(where):
             _note(part.get("A_Expr", {}), bounds)
         return bool(bounds.equal & leading)
-    values = [item["ResTarget"]["val"].get("FuncCall", {}) for item in tree.get("targetList", ())]
-    return bool(values) and all(
-        strings(call.get("funcname", ()))[-1:] in (["min"], ["max"])
-        and _column(call.get("args", [{}])[0]) in leading
-        for call in values
-    )
+    inner = list(walk(tree.get("targetList", ())))
+    found = [
+        _column(node.get("args", [{}])[0])
+        for kind, node in inner
+        if kind == "FuncCall" and strings(node["funcname"])[-1:] in (["min"], ["max"])
+    ]
+    named = [kind for kind, _ in inner if kind == "ColumnRef"]
+    return bool(found) and len(found) == len(named) and set(found) <= leading
 
 
 def says_as_much(test: Any, bound: Node) -> bool:
@@ -123,6 +125,9 @@ def says_as_much(test: Any, bound: Node) -> bool:
 
 
 def _at_least(found: Node | None, wanted: Node, sign: int) -> bool:
+    if "ColumnRef" in wanted:
+        # MINVALUE or MAXVALUE: there is no end.
+        return True
     if found is None:
         return False
     for read in (_integer, _day):

@@ -10,25 +10,20 @@ from turnback.migrations.model import Migration, Project, Script, Waiver
 from turnback.migrations.versions import BEFORE_FIRST, key
 from turnback.sql.destroys import Judge, Loss
 from turnback.sql.lint.model import RULES, Finding, Report, Rule, in_order, known
-from turnback.sql.lint.rules.application import (
-    Uses,
-    drop_rules,
-    rename_rules,
-    row_security_rules,
-    uses,
-)
 from turnback.sql.lint.rules.columns import column_rules
 from turnback.sql.lint.rules.data import data_rules
 from turnback.sql.lint.rules.design import design_rules
+from turnback.sql.lint.rules.drops import Uses, drop_rules, uses
 from turnback.sql.lint.rules.indexes import foreign_keys_without_index, index_rules
 from turnback.sql.lint.rules.names import name_rules
 from turnback.sql.lint.rules.newer import newer_rules
 from turnback.sql.lint.rules.partitions import partition_rules
 from turnback.sql.lint.rules.refused import refused_rules
+from turnback.sql.lint.rules.renames import rename_rules
 from turnback.sql.lint.rules.rewrites import rewrite_rules
 from turnback.sql.lint.rules.rollback import empty_rollback
 from turnback.sql.lint.rules.scans import scan_rules
-from turnback.sql.lint.rules.security import security_rules
+from turnback.sql.lint.rules.security import row_security_rules, security_rules
 from turnback.sql.lint.rules.transaction import transaction_rules
 from turnback.sql.lint.step import LintStep, ScriptContext, steps
 from turnback.sql.repeatable.order import in_order as order

@@ -13,14 +13,15 @@ from turnback.migrations.discovery import scan
 from turnback.migrations.model import Migration
 from turnback.migrations.scaffold import new_migration
 from turnback.sql.lint.step import steps
-from turnback.sql.recipes import columns, constraints, tables
+from turnback.sql.recipes import columns, constraints, keys, tables
 from turnback.sql.recipes.model import Recipe, Values
 from turnback.sql.statements import Statement
 from turnback.sql.tables import Schema
 from turnback.wording import counted
 
 RECIPES = {
-    recipe.name: recipe for recipe in chain(columns.RECIPES, constraints.RECIPES, tables.RECIPES)
+    recipe.name: recipe
+    for recipe in chain(columns.RECIPES, constraints.RECIPES, keys.RECIPES, tables.RECIPES)
 }
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from turnback.errors import ConfigurationError
+from turnback.sql.definitions import SERIALS
 from turnback.sql.deparse import deparse, expression
 from turnback.sql.lint.suggest.columns import qualified
 from turnback.sql.lint.writing import dotted_name, name
@@ -13,6 +14,7 @@ from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.statements import Statement, split
 from turnback.sql.tables import Column, Schema, Table
 from turnback.sql.tree import (
+    Node,
     commands,
     definition,
     dotted,
@@ -207,24 +209,45 @@ class Values:
     def default_of(self, table: str, column: str) -> str:
         """The default of a column, as SQL; empty without one."""
         found = ""
+        for kind, node in self._written(table, column):
+            if kind == "ColumnDef":
+                for item in inline_constraints(node):
+                    if item["contype"] == "CONSTR_DEFAULT":
+                        found = expression(item["raw_expr"])
+            elif kind == "AT_ColumnDefault":
+                found = expression(node) if node else ""
+        return found
+
+    def numbered(self, table: str, column: str) -> str:
+        """How a column gets numbers: ``GENERATED … AS IDENTITY``, ``serial``, or not."""
+        found = ""
+        for kind, node in self._written(table, column):
+            inner = [node] if kind == "AT_AddIdentity" else inline_constraints(node)
+            for item in inner:
+                if item["contype"] == "CONSTR_IDENTITY":
+                    when = "ALWAYS" if item["generated_when"] == "a" else "BY DEFAULT"
+                    found = f"GENERATED {when} AS IDENTITY"
+            if kind == "ColumnDef" and dotted(node["typeName"]["names"]) in SERIALS:
+                found = "serial"
+        return found
+
+    def _written(self, table: str, column: str) -> Iterator[tuple[str, Node]]:
+        """Where the scripts define a column: a ColumnDef, or a subcommand and what it sets."""
         for statement in self.statements:
             tree = statement.tree
             if statement.kind not in ("CreateStmt", "AlterTableStmt"):
                 continue
             if table_name(tree["relation"]) != table:
                 continue
-            nodes = [item.get("ColumnDef", {}) for item in tree.get("tableElts", ())]
+            nodes = [item["ColumnDef"] for item in tree.get("tableElts", ()) if "ColumnDef" in item]
             for command in commands(tree):
                 kind, node = definition(command)
-                nodes += [node] if kind == "ColumnDef" else []
-                if command["subtype"] == "AT_ColumnDefault" and command["name"] == column:
-                    found = expression(command["def"]) if "def" in command else ""
-            for node in nodes:
-                inner = inline_constraints(node) if node.get("colname") == column else []
-                for item in inner:
-                    if item["contype"] == "CONSTR_DEFAULT":
-                        found = expression(item["raw_expr"])
-        return found
+                if command.get("name") == column:
+                    whole = command.get("def", {})
+                    yield command["subtype"], node if kind == "Constraint" else whole
+                elif command["subtype"] == "AT_AddColumn" and kind == "ColumnDef":
+                    nodes.append(node)
+            yield from (("ColumnDef", node) for node in nodes if node["colname"] == column)
 
     def enum_values(self, called: str) -> list[str]:
         """The values of an enum, in their order.

@@ -47,14 +47,14 @@ def _no_longer_filled(step: LintStep, table: str, command: Node) -> Iterator[Fin
     filled = "def" in command and not is_null(command["def"])
     if filled or column is None or not (column.not_null and column.filled):
         return
-    if any(
-        other["subtype"] in ("AT_ColumnDefault", "AT_AddIdentity")
-        and other["name"] == column.name
-        and "def" in other
-        and not is_null(other["def"])
-        for other in commands(step.tree)
-    ):
-        return
+    for other in commands(step.tree):
+        if other.get("name") != column.name:
+            continue
+        given = "def" in other and not is_null(other["def"])
+        if other["subtype"] == "AT_DropNotNull" or (
+            given and other["subtype"] in ("AT_ColumnDefault", "AT_AddIdentity")
+        ):
+            return
     what = _UNFILLS[command["subtype"]]
     yield step.finding(
         "TB112",

@@ -1,13 +1,13 @@
-"""Security: what lets in, or shows, more than meant (TB61x)."""
+"""Security: what lets in, or shows, more than meant (TB61x), or nothing any more (TB403)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from turnback.sql.definitions import function_of, view_of
 from turnback.sql.lint.model import Finding, Severity
 from turnback.sql.lint.step import LintStep
-from turnback.sql.lint.writing import dotted_name
+from turnback.sql.lint.writing import dotted_name, name
 from turnback.sql.statements import json_value
 from turnback.sql.tables import Schema
 from turnback.sql.tree import (
@@ -191,3 +191,26 @@ def _secret(step: LintStep) -> Finding:
         why="It stays in the repository, in the artifact, in the history's stored scripts and in "
         "the server's log. Set it outside of migrations, from a secret.",
     )
+
+
+def row_security_rules(found: Sequence[LintStep], last: Schema) -> Iterator[Finding]:
+    """TB403: nobody but the owner sees a row of a table without a policy."""
+    for step in found:
+        if step.kind != "AlterTableStmt" or step.context.is_rollback:
+            continue
+        table = table_name(step.tree["relation"])
+        known = last.find(table)
+        for command in commands(step.tree) if step.in_use(table) else ():
+            if command["subtype"] == "AT_EnableRowSecurity" and not (known and known.policies):
+                yield step.finding(
+                    "TB403",
+                    f"{table} gets row level security, and no policy.",
+                    why=f"Without a policy, everyone but the owner of {table} and superusers sees "
+                    "no row of it, and can add none (manual, 5.9). The running application finds "
+                    "its rows gone.",
+                    safer="-- before it, in the same file: who may do what\n"
+                    f"CREATE POLICY {name(table.rpartition('.')[2] + '_owner')} ON "
+                    f"{dotted_name(table)}\n"
+                    "    USING (true) -- the rows that each user may see\n"
+                    f"    WITH CHECK (true);\n{step.statement.sql};",
+                )
