@@ -47,6 +47,11 @@ CREATE DOMAIN label AS text NOT NULL;
 CREATE VIEW "Short" (who) AS SELECT name FROM users WHERE name <> E'it''s';
 CREATE TABLE wide (id bigint PRIMARY KEY, %s int);
 CREATE TYPE tier AS ENUM ('low', 'high');
+CREATE DOMAIN positive AS integer CHECK (VALUE > 0) CHECK (VALUE < 100);
+CREATE TABLE bosses (id bigint PRIMARY KEY);
+CREATE TABLE staff (id bigint PRIMARY KEY, boss bigint, CONSTRAINT staff_boss FOREIGN KEY (boss)
+    REFERENCES bosses ON DELETE CASCADE NOT ENFORCED);
+CREATE INDEX staff_boss_idx ON staff (boss);
 """ % ("c" * 60)
 # More than one batch of a suggestion takes.
 ROWS = """
@@ -115,6 +120,16 @@ CASES = [
     Case("TB101", "CREATE INDEX IF NOT EXISTS users_age_idx ON users (age)"),
     Case("TB101", "CREATE INDEX events_at_idx ON events (at, lower(user_id::text))", "events"),
     Case("TB102", "REINDEX TABLE users"),
+    Case("TB102", "REINDEX (CONCURRENTLY false, VERBOSE) TABLE users"),
+    Case("TB104", "ALTER TABLE staff ALTER CONSTRAINT staff_boss ENFORCED", "staff"),
+    other(
+        "TB108",
+        "ALTER TABLE users ADD COLUMN rank positive",
+        "SELECT count(*) FROM pg_constraint WHERE conrelid = 'users'::regclass AND convalidated"
+        " AND pg_get_constraintdef(oid) LIKE '%%rank%%'",
+        2,
+    ),
+    Case("TB109", "ALTER TABLE heap SET UNLOGGED", "heap"),
     Case("TB103", "ALTER TABLE users ALTER COLUMN city SET NOT NULL"),
     Case("TB103", 'ALTER TABLE users ALTER COLUMN "Odd name" SET NOT NULL'),
     Case("TB103", "ALTER TABLE plain ALTER COLUMN label SET NOT NULL", "plain"),

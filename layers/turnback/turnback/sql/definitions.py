@@ -141,7 +141,7 @@ def constraint_of(node: Node, table: Table, column: str | None = None) -> Constr
         target,
         on_delete,
         target_columns,
-        node if kind == "check" else None,
+        node if kind in ("check", "foreign") else None,
     )
 
 
@@ -253,7 +253,11 @@ def domain_of(tree: Node) -> Domain:
         dotted(tree["domainname"]),
         type_of(tree["typeName"]),
         "CONSTR_NOTNULL" in inner,
-        "CONSTR_CHECK" in inner,
+        tuple(
+            item["Constraint"]["raw_expr"]
+            for item in tree.get("constraints", ())
+            if item["Constraint"]["contype"] == "CONSTR_CHECK"
+        ),
         inner.get("CONSTR_DEFAULT", {}).get("raw_expr"),
     )
 

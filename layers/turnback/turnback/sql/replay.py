@@ -139,7 +139,8 @@ def _domain_altered(schema: Schema, tree: Node) -> Schema:
         case "T":
             domain = replace(domain, default=tree.get("def"))
         case "C":
-            domain = replace(domain, checked=True)
+            test = tree["def"]["Constraint"].get("raw_expr")
+            domain = replace(domain, checks=(*domain.checks, *([test] if test else ())))
     return replace(schema, domains={**schema.domains, domain.name: domain})
 
 

@@ -72,7 +72,7 @@ class Constraint:
         target_columns: those it points at; empty for the primary key.
         on_delete: the parser's letter for what a foreign key does to its rows when theirs are
             deleted: ``a`` nothing, ``c`` delete, ``n`` set null, ``d`` set default.
-        node: the parser's node of a check.
+        node: the parser's node of a check or a foreign key.
     """
 
     name: str
@@ -358,15 +358,20 @@ class Domain:
     """A domain.
 
     Attributes:
-        checked: whether it has a CHECK.
+        checks: the expressions of its CHECKs, in which the value is called ``value``.
         default: the parser's node of its DEFAULT, if any.
     """
 
     name: str
     type: Type
     not_null: bool = False
-    checked: bool = False
+    checks: tuple[Mapping[str, object], ...] = ()
     default: Mapping[str, object] | None = None
+
+    @property
+    def checked(self) -> bool:
+        """Whether it has a CHECK."""
+        return bool(self.checks)
 
 
 @dataclass(frozen=True, slots=True)

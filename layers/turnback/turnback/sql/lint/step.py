@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -197,12 +196,13 @@ def steps(
     return found, schema, None
 
 
-_NAMES_ELSEWHERE = re.compile(r"search_path|\btemp", re.IGNORECASE)
-
-
 def _scope(script: Script, schema: Schema) -> Scope | None:
     """What finds the schema of each name, where a script has others than ``public``."""
-    if isinstance(script, LargeScript) or not _NAMES_ELSEWHERE.search(script.sql):
+    if isinstance(script, LargeScript):
+        return None
+    # An expression that ignores case takes ten times as long to find nothing.
+    text = script.sql.lower()
+    if "search_path" not in text and "temp" not in text:
         return None
     scope = Scope()
     scope.tables = schema

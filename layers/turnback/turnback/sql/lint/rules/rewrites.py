@@ -132,7 +132,7 @@ def _default(step: LintStep, item: SlowWork) -> Finding:
             if of_domain
             else ""
         ),
-        safer="" if of_domain else partial(suggest.volatile_default, step, item),
+        safer=partial(suggest.of_base_type if of_domain else suggest.volatile_default, step, item),
         at=item.at,
     )
 
@@ -146,6 +146,7 @@ def _anew(step: LintStep, item: SlowWork) -> Finding:
         "a few gigabytes. There is no way to do it beside those who use it: choose a quiet hour, "
         "and waive the rule with that reason. For another tablespace pg_repack locks only for an "
         "instant, and a new index can be built there with CREATE INDEX CONCURRENTLY.",
+        safer=f"-- turnback: waive TB109 because it runs at a quiet hour\n{step.statement.sql};",
     )
 
 

@@ -57,6 +57,7 @@ def foreign_at_once(step: LintStep, item: SlowWork) -> Finding:
             why=f"ENFORCED looks up every row of {item.table} in {key.references}; whoever writes "
             "to either table waits meanwhile. Drop the constraint, add it again as NOT VALID, and "
             "VALIDATE it in a later migration: that keeps no writer out.",
+            safer=partial(suggest.enforced, step, key),
         )
     return step.finding(
         "TB104",

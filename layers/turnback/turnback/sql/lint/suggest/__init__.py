@@ -6,6 +6,7 @@ Each is a test: it runs on a server with rows, keeps what the author meant, and 
 
 from turnback.sql.lint.suggest.columns import (
     changed_type,
+    of_base_type,
     renamed_column,
     required,
     volatile_default,
@@ -14,6 +15,7 @@ from turnback.sql.lint.suggest.columns import (
 from turnback.sql.lint.suggest.constraints import (
     check,
     domain,
+    enforced,
     foreign,
     not_null,
     partition,
@@ -30,12 +32,14 @@ __all__ = [
     "changed_type",
     "check",
     "domain",
+    "enforced",
     "files",
     "foreign",
     "in_files_of_their_own",
     "index",
     "index_of_columns",
     "not_null",
+    "of_base_type",
     "partition",
     "reindex",
     "renamed_column",

@@ -20,6 +20,7 @@ from turnback.sql.lint.writing import (
     files,
     free_name,
     name,
+    not_valid,
     reference,
     type_sql,
     validate,
@@ -34,6 +35,7 @@ from turnback.sql.tree import (
     definition,
     dotted,
     inline_constraints,
+    strings,
     table_name,
 )
 
@@ -105,6 +107,45 @@ def changed_type(step: LintStep, item: SlowWork, *, checks_only: bool) -> str:
     ]
     todo = f"{name(other)} IS NULL AND {name(item.column)} IS NOT NULL"
     return files(first, filling(step, name(other), value, todo), *not_null, last)
+
+
+def of_base_type(step: LintStep, item: SlowWork) -> str:
+    """A column of the type that a domain is of, with the domain's checks as the table's own."""
+    assert item.node
+    domain = step.schema.domains.get(dotted(item.node["typeName"]["names"]))
+    tests = list[Node]()
+    while domain:
+        tests += [dict(test) for test in domain.checks]
+        base, default = domain.type, domain.default
+        if default or domain.not_null:
+            return ""
+        domain = step.schema.domains.get(base.name)
+    if not tests:
+        return ""
+    [plain] = split(f"ALTER TABLE t ADD COLUMN c {type_sql(base)}")
+    _, column = definition(commands(plain.tree)[0])
+    first, last = [add_column(step, {**item.node, "typeName": column["typeName"]})], list[str]()
+    for number, test in enumerate(tests):
+        own = free_name(step, item.table.rpartition(".")[2], item.column, "check", *_number(number))
+        node = {"contype": "CONSTR_CHECK", "raw_expr": _of_value(test, item.column)}
+        first.append(not_valid(step, {**node, "is_enforced": True}, own))
+        last.append(validate(step, own))
+    return files(first, last)
+
+
+def _number(number: int) -> list[str]:
+    return [str(number + 1)] if number else []
+
+
+def _of_value(node: object, column: str) -> object:
+    """The test of a domain, with a column in place of its value."""
+    if isinstance(node, list):
+        return [_of_value(item, column) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "ColumnRef" in node and strings(node["ColumnRef"].get("fields", ())) == ["value"]:
+        return reference(column)
+    return {key: _of_value(value, column) for key, value in node.items()}
 
 
 def without_views(step: LintStep, users: Sequence[Named]) -> str:

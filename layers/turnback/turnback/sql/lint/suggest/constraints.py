@@ -81,6 +81,25 @@ def foreign(step: LintStep, item: SlowWork) -> str:
     return files([*first, not_valid(step, node, called)], [validate(step, called)])
 
 
+def enforced(step: LintStep, key: Constraint) -> str:
+    """A foreign key that is not enforced, made anew as one that is, and validated afterwards."""
+    if key.node is None:
+        return ""
+    node = {name: value for name, value in key.node.items() if name != "is_enforced"}
+    added = {**node, "conname": key.name, "skip_validation": True, "is_enforced": True}
+    added["fk_attrs"] = [{"String": {"sval": column}} for column in key.columns]
+    return files(
+        [
+            alter(
+                step,
+                {"subtype": "AT_DropConstraint", "name": key.name},
+                {"subtype": "AT_AddConstraint", "def": {"Constraint": added}},
+            )
+        ],
+        [validate(step, key.name)],
+    )
+
+
 # Written after a constraint, they are constraints of their own to the parser.
 _ATTRIBUTES = (
     "CONSTR_ATTR_DEFERRABLE",

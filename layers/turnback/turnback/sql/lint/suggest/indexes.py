@@ -79,5 +79,8 @@ def _by_partition(step: LintStep, tree: Node) -> str:
 
 def reindex(step: LintStep) -> str:
     option = {"DefElem": {"defname": "concurrently", "defaction": "DEFELEM_UNSPEC"}}
-    tree = {**step.tree, "params": [*step.tree.get("params", ()), option]}
+    others = [
+        item for item in step.tree.get("params", ()) if item["DefElem"]["defname"] != "concurrently"
+    ]
+    tree = {**step.tree, "params": [*others, option]}
     return files([written("ReindexStmt", tree)])
