@@ -83,6 +83,14 @@ def test_versions_are_those_of_the_folder_that_is_named(folder: Path) -> None:
     assert completed(folder, "down", "--dir", "other", "00") == ["0042"]
 
 
+def test_versions_of_another_layout_are_completed_in_its_order(folder: Path) -> None:
+    (folder.parent / "turnback.toml").write_text('[layout]\nname = "sql-migrate"\n')
+    for name in ("2-users", "10-items"):
+        text = "-- +migrate Up\nSELECT 1;\n-- +migrate Down\nSELECT 1;\n"
+        (folder / f"{name}.sql").write_text(text)
+    assert completed(folder, "down", "") == ["10-items", "2-users"]
+
+
 def test_a_folder_that_is_not_there_completes_nothing(tmp_path: Path) -> None:
     assert completed(tmp_path / "migrations", "down", "00") == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -17,11 +18,11 @@ from click.shell_completion import CompletionItem
 
 from turnback.cli.output import SettingsError, set_verbose
 from turnback.cli.snippet import SETTINGS_FOLDER
-from turnback.errors import ConfigurationError
-from turnback.migrations.versions import LONGEST
+from turnback.errors import ConfigurationError, TurnbackError
+from turnback.migrations.versions import LONGEST, number
 from turnback.settings.env_file import EnvFile, read_env_file
 from turnback.settings.environment import Policy
-from turnback.settings.project import ProjectFile, Setting
+from turnback.settings.project import OWN, ProjectFile, Setting
 from turnback.wording import one_line
 
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
@@ -62,13 +63,24 @@ class Version(click.ParamType[str]):
     ) -> list[CompletionItem]:
         """The versions in the folder of the migrations, newest first."""
         folder = Path(ctx.params.get("directory") or os.environ.get("TURNBACK_DIR") or "migrations")
-        names = [path.stem.split("_", 1) for path in (folder / "sql").glob("[0-9]*.sql")]
-        names.sort(key=lambda name: int(name[0]) if name[0].isdecimal() else 0, reverse=True)
         return [
-            CompletionItem(version, help=name[0] if name else None)
-            for version, *name in names
+            CompletionItem(version, help=name)
+            for version, name in _newest_first(folder)
             if version.startswith(incomplete)
         ]
+
+
+def _newest_first(folder: Path) -> list[tuple[str, str | None]]:
+    """Version and name of each migration; empty where the folder cannot be read."""
+    with contextlib.suppress(TurnbackError):
+        if ProjectFile.read(folder.resolve().parent).layout != OWN:
+            from turnback.migrations.discovery import scan
+
+            return [(one.version, one.name) for one in reversed(scan(folder)[0].migrations)]
+    # No file is read for these: somebody waits at a prompt.
+    names = [path.stem.partition("_") for path in (folder / "sql").glob("[0-9]*.sql")]
+    names.sort(key=lambda name: number(name[0]) or 0, reverse=True)
+    return [(version, name or None) for version, _, name in names]
 
 
 class PgVersion(click.ParamType[int]):
