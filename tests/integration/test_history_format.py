@@ -102,7 +102,10 @@ def test_a_history_of_format_1_is_read_and_left_as_it_is(earlier: str, folder: P
 
 @pytest.mark.every_major(15)
 def test_up_brings_a_history_of_format_1_to_format_2(earlier: str, folder: Path) -> None:
-    execute(earlier, "GRANT SELECT ON migrations, migration_health TO pg_monitor")
+    health = "ALTER VIEW migration_health"
+    execute(earlier, f"{health} SET (security_barrier); {health} OWNER TO pg_monitor")
+    execute(earlier, "GRANT SELECT ON migrations TO pg_monitor")
+    execute(earlier, "GRANT SELECT ON migration_health TO pg_read_all_stats WITH GRANT OPTION")
     kept = "SELECT id, version, name, checksum, applied_at, success, error FROM migrations"
     kept += " WHERE version < '0010' ORDER BY version"
     before = query(earlier, kept)
@@ -114,7 +117,10 @@ def test_up_brings_a_history_of_format_1_to_format_2(earlier: str, folder: Path)
         (version, place, "migration")
         for place, version in [(1, "0001"), (2, "0002"), (3, "0009"), (5, "0011"), (6, "0010")]
     ]
-    assert "GRANT SELECT ON TABLE public.migration_health TO pg_monitor" in structure(earlier)
+    now = structure(earlier)
+    assert "ALTER VIEW public.migration_health OWNER TO pg_monitor" in now
+    assert "public.migration_health WITH (security_barrier='true')" in now
+    assert "public.migration_health TO pg_read_all_stats WITH GRANT OPTION" in now
     # The scripts that were stored in format 1 are those that it is rolled back with.
     for path in folder.glob("rollback/*"):
         path.unlink()

@@ -3,13 +3,18 @@
 --
 -- The view names the column whose type changes, so it is made anew, with the owner, the options and
 -- the privileges that it had.
-SELECT pg_catalog.set_config('turnback.health_owner', c.relowner::pg_catalog.regrole::text, true),
-       pg_catalog.set_config('turnback.health_acl', coalesce(c.relacl::text, ''), true),
+WITH health AS (
+    SELECT c.relowner::pg_catalog.regrole::text AS owner,
+           c.relacl::text AS acl,
+           pg_catalog.array_to_string(c.reloptions, ', ') AS options
+      FROM pg_catalog.pg_class c
+      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = 'history_schema' AND c.relname = 'migration_health')
+SELECT pg_catalog.set_config('turnback.health_owner',
+                             coalesce((SELECT owner FROM health), ''), true),
+       pg_catalog.set_config('turnback.health_acl', coalesce((SELECT acl FROM health), ''), true),
        pg_catalog.set_config('turnback.health_options',
-                             coalesce(pg_catalog.array_to_string(c.reloptions, ', '), ''), true)
-  FROM pg_catalog.pg_class c
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = 'history_schema' AND c.relname = 'migration_health';
+                             coalesce((SELECT options FROM health), ''), true);
 DROP VIEW IF EXISTS "history_schema".migration_health;
 
 -- A longer varchar is the same bytes: neither the tables nor their indexes are written again.
@@ -55,9 +60,9 @@ COMMENT ON COLUMN "history_schema".migrations.position IS 'the order in which th
 DO $$
 DECLARE
     health regclass := pg_catalog.format('%I.migration_health', 'history_schema');
-    owner text := pg_catalog.current_setting('turnback.health_owner', true);
-    options text := pg_catalog.current_setting('turnback.health_options', true);
-    acl text := pg_catalog.current_setting('turnback.health_acl', true);
+    owner text := pg_catalog.current_setting('turnback.health_owner');
+    options text := pg_catalog.current_setting('turnback.health_options');
+    acl text := pg_catalog.current_setting('turnback.health_acl');
     change text;
 BEGIN
     IF options <> '' THEN
@@ -83,7 +88,7 @@ BEGIN
     LOOP
         EXECUTE change;
     END LOOP;
-    IF owner <> current_user::regrole::text THEN
+    IF owner NOT IN ('', current_user::regrole::text) THEN
         EXECUTE pg_catalog.format('ALTER VIEW %s OWNER TO %s', health, owner);
     END IF;
 END

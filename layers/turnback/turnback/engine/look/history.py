@@ -356,7 +356,7 @@ class History:
             what,
             sqlstate=error.sqlstate,
             hint=server_trouble(error.sqlstate)
-            or "run turnback up once as the owner of its tables",
+            or "grant what is missing; or run turnback up once as the owner of its tables",
         )
 
     def log_is_alone(self) -> bool:

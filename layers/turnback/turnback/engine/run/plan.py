@@ -365,11 +365,12 @@ def _rollback_step(
         )
     if script is None:
         reason = migration.forward.directives.irreversible if migration else None
+        write = migration.write_rollback if migration else f"write rollback/{version}_rollback.sql"
         raise RollbackMissing(
             f"{version}{f' ({name})' if name else ''} has no rollback script"
             + (f": irreversible because {reason}" if reason else ""),
             version=version,
-            hint=f"write rollback/{version}_rollback.sql, or restore a snapshot",
+            hint=f"{write}, or restore a snapshot",
         )
     if migration is None:
         forward = Script(f"sql/{version}_{name}.sql", "", done.checksum)
