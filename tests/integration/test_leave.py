@@ -113,15 +113,22 @@ def test_golang_migrate_gets_one_version_unless_one_before_it_is_missing(
     folder: Path, database: str, tmp_path: Path
 ) -> None:
     apply(folder, database, "2")
+    # The history says 1, as the file was called then.
+    (folder / "sql/1_users.sql").rename(folder / "sql/001_users.sql")
+    (folder / "rollback/1_rollback.sql").rename(folder / "rollback/001_rollback.sql")
+    (folder / "repeatable").mkdir()
+    (folder / "repeatable/v.sql").write_text("CREATE OR REPLACE VIEW v AS SELECT 1 AS a;\n")
+    assert turnback("check", "--fix", "--dir", folder).code == 0
     target = tmp_path / "go"
     assert leave(folder, database, target, "golang-migrate", "--history").code == 0
     done = leave(folder, database, target, "golang-migrate", "--dry-run")
     assert "2_email.sql runs outside a transaction: golang-migrate can do that only" in done.err
     assert sorted(path.name for path in target.iterdir()) == [
-        *("01_users.down.sql", "01_users.up.sql", "02_email.down.sql"),
-        *("02_email.up.sql", "10_city.down.sql", "10_city.up.sql"),
+        *("001_users.down.sql", "001_users.up.sql", "002_email.down.sql"),
+        *("002_email.up.sql", "010_city.down.sql", "010_city.up.sql"),
     ]
-    assert (target / "01_users.up.sql").read_bytes() == FILES["sql/1_users.sql"].encode()
+    assert "repeatable/v.sql is not taken along" in done.err
+    assert (target / "001_users.up.sql").read_bytes() == FILES["sql/1_users.sql"].encode()
     assert rows(database, "SELECT version, dirty FROM schema_migrations") == [(2, False)]
     (folder / "sql/3_late.sql").write_text("SELECT 1;\n")
     (folder / "rollback/3_rollback.sql").write_text("SELECT 1;\n")

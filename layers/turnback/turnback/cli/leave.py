@@ -66,7 +66,7 @@ def leave(
                 f"{place} is there already, with other contents",
                 hint="name an empty folder, or one that does not exist",
             )
-    for text in notes(project.migrations, new):
+    for text in notes(project, new):
         out.note(f"note: {text}")
     if not dry_run:
         target.mkdir(parents=True, exist_ok=True)

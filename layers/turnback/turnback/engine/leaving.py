@@ -14,6 +14,7 @@ from turnback.engine.session.query import CATALOG_ONLY, OURSELVES, own_statement
 from turnback.errors import ChecksumMismatch, HistoryConflict, MigrationMissing, OutOfOrder
 from turnback.migrations.leaving import Leaving, Target
 from turnback.migrations.model import Project
+from turnback.migrations.versions import key
 from turnback.sql.quoting import identifier, literal
 
 _COLUMNS = """
@@ -38,7 +39,7 @@ def applied(
         OutOfOrder: the tool keeps one version only, and a migration before it is not applied.
     """
     found = []
-    rows = {entry.version: entry for entry in entries}
+    rows = {key(entry.version): entry for entry in entries}
     for one in statuses(project, entries):
         if one.status == "changed":
             raise ChecksumMismatch(
@@ -54,7 +55,7 @@ def applied(
             )
     numbered = dict(zip((one.version for one in project.migrations), versions, strict=True))
     for migration in project.migrations:
-        entry = rows.get(migration.version)
+        entry = rows.get(migration.key)
         if entry is None or not entry.applied:
             continue
         version = numbered[migration.version]

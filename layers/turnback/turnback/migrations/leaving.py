@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from turnback.errors import ConfigurationError, InvalidMigration
 from turnback.migrations.layouts import flyway
-from turnback.migrations.model import Migration, Script
+from turnback.migrations.model import BATCH, Migration, Project, Script
 
 _FLYWAY_CONF = "executeInTransaction=false\n"
 _DBMATE_MARK = re.compile(r"^--\s*migrate:(?:up|down)\b", re.MULTILINE)
@@ -74,17 +74,22 @@ def versions(migrations: Sequence[Migration]) -> list[str]:
     return [migration.version.zfill(width) for migration in migrations]
 
 
-def notes(migrations: Iterable[Migration], target: Target) -> list[str]:
+def notes(project: Project, target: Target) -> list[str]:
     """What the tool does not do of what the files ask for, a sentence each."""
-    found = []
-    for migration in migrations:
+    found = [
+        f"{one.forward.path} is not taken along: only turnback applies it again when it changes"
+        for one in project.repeatables
+    ]
+    for migration in project.migrations:
         for script in filter(None, (migration.forward, migration.rollback)):
             asked = script.directives
-            words = [
-                *(["lock-timeout"] if asked.lock_timeout_ms else []),
-                *(["statement-timeout"] if asked.statement_timeout_ms else []),
-                *(["isolation"] if asked.isolation else []),
-            ]
+            values = {
+                "lock-timeout": asked.lock_timeout_ms,
+                "statement-timeout": asked.statement_timeout_ms,
+                "isolation": asked.isolation,
+                "backfill": asked.backfill,
+            }
+            words = [word for word, value in values.items() if value]
             found += [f"{script.path}: only turnback obeys '{word}'" for word in words]
             if asked.no_transaction and target.one_message:
                 found.append(
@@ -98,6 +103,9 @@ def notes(migrations: Iterable[Migration], target: Target) -> list[str]:
 
 def _text(script: Script) -> str:
     text = "".join(script.blocks()).lstrip("\n")
+    if script.directives.backfill:
+        # All ranges of the table in one statement.
+        text = text.replace(BATCH, "true")
     return text if not text or text.endswith("\n") else f"{text}\n"
 
 
