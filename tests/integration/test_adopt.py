@@ -229,6 +229,26 @@ def test_the_next_database_of_a_project_keeps_the_later_baseline(adopted: Adopte
     assert done.document["written"] == []
 
 
+def test_a_repeatable_migration_of_flyway_is_applied_whenever_it_changes(adopted: Adopted) -> None:
+    folder, url = adopted("flyway")
+    view = folder / "views" / "R__cities.sql"
+    view.parent.mkdir()
+    view.write_text("CREATE OR REPLACE VIEW cities AS SELECT 1 AS n;\n")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO flyway_schema_history VALUES (6, NULL, 'cities', 'SQL', "
+            "'views/R__cities.sql', 1, 'postgres', now(), 1, true)"
+        )
+        place = ["--dir", str(folder), "--database-url", url]
+        done = run("adopt", *place, "--json")
+        assert (done.code, done.document["applied"]) == (0, 5)
+        for number in (1, 2):
+            view.write_text(f"CREATE OR REPLACE VIEW cities AS SELECT {number} AS n;\n")
+            assert run("check", "--fix", "--dir", str(folder)).code == 0
+            assert run("up", *place).code == 0
+            assert connection.execute("TABLE cities").fetchall() == [(number,)]
+
+
 def test_init_in_a_folder_of_another_tool_names_adopt(adopted: Adopted) -> None:
     folder, _ = adopted("goose")
     done = run("init", "--dir", str(folder))

@@ -195,7 +195,6 @@ def copied(tool: str, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("tool", "path", "what"),
     [
-        ("flyway", "more/R__views.sql", "a repeatable migration of Flyway"),
         ("flyway", "B2__all.sql", "a baseline migration of Flyway"),
         ("flyway", "afterMigrate.sql", "a callback of Flyway"),
         ("flyway", "U9__gone.sql", "there is no migration 9"),
@@ -222,6 +221,16 @@ def test_versions_of_flyway_are_compared_by_their_parts_in_all_folders(tmp_path:
         (folder / "v1" / f"V{version}__more.sql").write_text("SELECT 1;\n")
     versions = [one.version for one in load_project(folder).migrations]
     assert versions == ["1.1", "1.2", "1.2.1", "1.3", "1.4", "1.5", "1.6", "01.9", "1.10"]
+
+
+def test_repeatable_migrations_of_flyway_are_repeatables(tmp_path: Path) -> None:
+    folder = copied("flyway", tmp_path)
+    (folder / "views").mkdir()
+    (folder / "views" / "R__cities.sql").write_text("CREATE OR REPLACE VIEW v AS SELECT 1 AS n;\n")
+    project = load_project(folder)
+    assert [one.name for one in project.migrations] == list(BY_TOOL["flyway"].names)
+    [found] = project.repeatables
+    assert (found.version, found.name) == ("views/R__cities.sql", "cities")
 
 
 def test_changesets_of_one_file_are_migrations_with_checksums_of_their_own(tmp_path: Path) -> None:

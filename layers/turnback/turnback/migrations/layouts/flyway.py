@@ -1,4 +1,4 @@
-"""Flyway: ``V1_2__name.sql``, and ``U1_2__name.sql`` for its rollback; subfolders are read as well.
+"""Flyway: ``V1_2__name.sql``, its rollback ``U1_2__name.sql``, ``R__name.sql``; in subfolders too.
 
 Source: flyway-core of github.com/flyway/flyway (resolver, MigrationVersion, ChecksumCalculator,
 ParsingContext), and documentation.red-gate.com/fd.
@@ -29,7 +29,7 @@ from turnback.migrations.model import Migration, Script
 
 _NAME = re.compile(
     r"(?P<kind>[VUB])(?P<version>[0-9]+(?:[._][0-9]+)*)(?:__(?P<name>.*))?\.sql"
-    r"|(?P<repeatable>R)__.*\.sql"
+    r"|(?P<repeatable>R)__(?P<text>.*)\.sql"
 )
 _CALLBACK = re.compile(
     r"(?:before|after)(?:Each|Repeatables|Clean|Info|Validate|Baseline|Repair|Undo|Connect|Migrate"
@@ -97,21 +97,26 @@ def _read(reading: Reading) -> list[Migration]:
                 hint="rename it to its migration's version, or delete it",
             )
         )
+    for one in files:
+        if one.kind == "R" and (script := _script(reading, one)):
+            found.append(Migration(one.version, one.name, script, kind="repeatable"))
     return found
 
 
 def _files(reading: Reading) -> Iterator[_File]:
-    paths = reading.below("")
+    paths = reading.below("", lambda path: path.endswith((".sql", ".sql.conf")))
     for path in paths:
         match = _NAME.fullmatch(path.rpartition("/")[2])
         wanted = match or _CALLBACK.fullmatch(path.rpartition("/")[2])
         if not wanted:
             continue
         try:
-            if match is None or match["kind"] not in ("V", "U"):
+            if match is None or match["kind"] == "B":
                 raise _refused(path, match)
-            version = match["version"].replace("_", ".")
-            file = _File(path, match["kind"], version, match["name"] or version)
+            # Of a repeatable the path is the version.
+            kind = match["kind"] or "R"
+            version = path if kind == "R" else match["version"].replace("_", ".")
+            file = _File(path, kind, version, match["name"] or match["text"] or version)
             yield _configured(reading, file) if f"{path}.conf" in paths else file
         except InvalidMigration as finding:
             reading.findings.append(finding)
@@ -120,8 +125,6 @@ def _files(reading: Reading) -> Iterator[_File]:
 def _refused(path: str, match: re.Match[str] | None) -> InvalidMigration:
     if match is None:
         what, hint = "a callback", "write what it does into the migrations, or run it by hand"
-    elif match["repeatable"]:
-        what, hint = "a repeatable migration", "move it to turnback's own folder repeatable/"
     else:
         what, hint = "a baseline migration", "it is for new databases: write it as shadow.sql"
     return InvalidMigration(

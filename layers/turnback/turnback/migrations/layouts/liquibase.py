@@ -42,7 +42,7 @@ _OTHER = re.compile(
     re.IGNORECASE,
 )
 _COMMENTS = ("comment", "validchecksum")
-_OTHER_CHANGELOG = re.compile(r".*\.(?:xml|json|ya?ml)", re.IGNORECASE)
+_CHANGELOG = re.compile(r".*\.(?:sql|xml|json|ya?ml)", re.IGNORECASE)
 _INCLUDED = re.compile(r"""\bfile["']?\s*[:=]\s*["']?([^\s"',>}]+)""")
 _PLACEHOLDER = re.compile(r"\$\{[^}\s]+\}")
 _NUMBER = re.compile(r"([0-9]+)([-_.]?)")
@@ -185,7 +185,7 @@ def _recognise(files: Files) -> Evidence | None:
 
 def _read(reading: Reading) -> list[Migration]:
     """In the order of the changelog, or of the paths of the files."""
-    paths = reading.below("")
+    paths = reading.below("", lambda path: _CHANGELOG.fullmatch(path) is not None)
     scripts = [path for path in paths if path.lower().endswith(".sql")]
     found: list[Migration] = []
     for path in _included(reading, paths, scripts):
@@ -206,7 +206,7 @@ def _included(reading: Reading, paths: Iterable[str], scripts: list[str]) -> lis
     """The files in the order of a changelog that includes each; by their paths where none does."""
     listed: list[str] = []
     for path in paths:
-        if not _OTHER_CHANGELOG.fullmatch(path):
+        if path in scripts:
             continue
         text = reading.text(path)
         if text is None or "databaseChangeLog" not in text[0]:

@@ -83,8 +83,8 @@ class Reading:
                 continue
             yield name
 
-    def below(self, folder: str) -> list[str]:
-        """The paths of all files below a folder, sorted, as ``names`` has those of one."""
+    def below(self, folder: str, wanted: Callable[[str], bool]) -> list[str]:
+        """The paths of the wanted files below a folder, sorted, as ``names`` has those of one."""
         try:
             paths = sorted(self.files.below(folder))
         except OSError as exc:
@@ -92,7 +92,7 @@ class Reading:
             return []
         # As git does, and the tools: nothing below a hidden folder.
         seen = [path for path in paths if not any(part[0] == "." for part in path.split("/"))]
-        return [path for path in seen if not self.is_ignored(path)]
+        return [path for path in seen if wanted(path) and not self.is_ignored(path)]
 
     def script(self, path: str, *, rollback: bool = False) -> Script | None:
         """A file that is one script; None, and a finding, where it cannot be read."""

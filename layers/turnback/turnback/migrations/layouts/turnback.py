@@ -104,12 +104,7 @@ def _below(reading: Reading, folder: str) -> list[str]:
     """The scripts of a folder and its subfolders, sorted."""
     if not reading.files.is_folder(folder):
         return []
-    try:
-        found = sorted(filter(_is_script, reading.files.below(folder)))
-    except OSError as exc:
-        reading.unreadable(folder, exc)
-        return []
-    return [path for path in found if not reading.is_ignored(path)]
+    return reading.below(folder, _is_script)
 
 
 def _refuse_scripts_below(reading: Reading, path: str) -> None:
