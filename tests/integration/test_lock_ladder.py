@@ -22,9 +22,10 @@ from turnback.engine.session.events import EventKind, Listener, RunControl
 from turnback.engine.session.watch import Blocker
 from turnback.errors import MigrationFailed, MigrationIncomplete, RunCancelled
 from turnback.migrations.discovery import load_project
-from turnback.sql.locks import first_lock, locks_of
+from turnback.sql.locks import locks_of
 from turnback.sql.script import prepare
 from turnback.sql.statements import split
+from turnback.sql.waits import first_lock
 
 from tests.conftest import ProjectFactory
 from tests.integration.test_engine import apply, engine_for, one_table, query

@@ -21,10 +21,10 @@ from turnback.rehearsal.shadow import Shadow
 from turnback.sql.check import check_migration
 from turnback.sql.destroys import Judge
 from turnback.sql.lint.linter import lint
-from turnback.sql.locks import locks_by_statement
 from turnback.sql.own_tables import conflicts
 from turnback.sql.script import prepare
 from turnback.sql.statements import split
+from turnback.sql.waits import locks_by_statement
 
 from tests.conftest import ProjectFactory
 from tests.integration.command_line import turnback

@@ -18,9 +18,10 @@ from turnback.engine.run.plan import Step
 from turnback.engine.session.message import Connection, ServerError, send
 from turnback.engine.session.watch import ASK_EVERY_S, Blocker, blocked_text, blockers
 from turnback.sql.bulk import BulkStatements
-from turnback.sql.locks import TableLock, first_lock, locks_by_statement
+from turnback.sql.locks import TableLock
 from turnback.sql.statements import Statement
 from turnback.sql.tree import joined
+from turnback.sql.waits import first_lock, locks_by_statement
 
 LOWEST_MS = 10
 # Nobody waits longer than this behind an attempt while there is time for more of them.
