@@ -92,7 +92,7 @@ def rehearsed(artifact: Path) -> dict[str, float | str]:
 
     project = open_artifact(artifact).project
     with shadow_server() as server:
-        result = rehearse(project, project.migrations, Shadow.on_throw_away(server))
+        result = rehearse(project, project.migrations, Shadow.on_throw_away(server.url()))
     seconds = time.perf_counter() - began
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {

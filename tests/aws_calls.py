@@ -41,6 +41,7 @@ CHANGING = [
     (re.compile(r"turnback-(restored|before)-(?!by$).*"), r"turnback-\1-RUN"),
     (re.compile(r"^(learning-database/Source)/\d+.zip$"), r"\1/N.zip"),
     (re.compile(r"^artifacts/.*"), "artifacts/KEY"),
+    (re.compile(r"^states/(names|bodies)/[0-9a-f]{64}$"), r"states/\1/DIGEST"),
     (re.compile(r"(:secret:[\w/+=.@-]+)-\w{6}$"), r"\1-SUFFIX"),
     (re.compile(r"^(learning-1|learning|nowhere)$"), "orders"),
     (re.compile(r"^turnback-(learning|orders)-.*"), "turnback-orders-RUN"),

@@ -14,6 +14,7 @@ import boto3
 import pytest
 from moto import mock_aws
 from turnback.local.deploy import read_template
+from turnback.rehearsal import stored
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = read_template(ROOT / "template.yaml")
@@ -32,7 +33,8 @@ def rules(values: Mapping[str, int]) -> list[dict[str, Any]]:
         made["Filter"] = {"Prefix": rule.get("Prefix", "")}
         expiration = {}
         if "ExpirationInDays" in rule:
-            expiration["Days"] = values[rule["ExpirationInDays"]["Ref"]]
+            days = rule["ExpirationInDays"]
+            expiration["Days"] = values[days["Ref"]] if isinstance(days, dict) else days
         if "ExpiredObjectDeleteMarker" in rule:
             expiration["ExpiredObjectDeleteMarker"] = rule["ExpiredObjectDeleteMarker"]
         if expiration:
@@ -99,11 +101,17 @@ def test_no_rule_removes_a_dump() -> None:
     assert kept_days("snapshots/orders/r-1.dump", LEAST) is None
 
 
+def test_a_stored_state_is_kept_as_long_as_a_rehearsal_uses_it() -> None:
+    kept = kept_days("states/bodies/x", DEFAULTS)
+    assert kept is not None
+    assert kept == stored._DAYS + 1
+
+
 def test_nothing_grows_for_ever() -> None:
     known = accepted(DEFAULTS)
     assert any(rule.get("Expiration", {}).get("ExpiredObjectDeleteMarker") for rule in known)
     assert any("AbortIncompleteMultipartUpload" in rule for rule in known)
-    for prefix in ("runs/", "artifacts/"):
+    for prefix in ("runs/", "artifacts/", "states/names/", "states/bodies/"):
         assert kept_days(f"{prefix}x", DEFAULTS) is not None
     assert kept_days("snapshots/x", DEFAULTS, replaced=True) is not None
     groups = [

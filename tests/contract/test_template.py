@@ -355,40 +355,49 @@ def test_each_function_has_a_role_of_its_own() -> None:
     assert "Policies" not in TEMPLATE["Globals"]["Function"]
 
 
+def denied(sid: str) -> dict[str, Any]:
+    """A statement of the bucket's policy; nobody else is let off but the roles that it names."""
+    statements = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    [found] = [statement for statement in statements if statement["Sid"] == sid]
+    assert (found["Effect"], found["Principal"]) == ("Deny", "*")
+    return dict(found)
+
+
 def test_the_bucket_is_private_versioned_encrypted_and_only_for_tls() -> None:
     bucket = RESOURCES["Bucket"]["Properties"]
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
     assert bucket["BucketEncryption"]
-    statement, *_ = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
-    assert statement["Effect"] == "Deny"
+    statement = denied("OnlyTls")
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def test_only_the_functions_of_approvals_write_approvals() -> None:
-    _, statement, _ = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
-    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+@pytest.mark.parametrize(
+    ("sid", "place", "functions"),
+    [
+        ("OnlyApprovalsWriteApprovals", "runs/*/approvals/*", ("Ask", "Answer")),
+        ("OnlyTurnWritesTurns", "targets/*/turn.json", ("Turn",)),
+        ("OnlyAnnounceNamesStates", "states/names/*", ("Announce",)),
+    ],
+)
+def test_only_one_kind_of_function_writes_what_others_believe(
+    sid: str, place: str, functions: tuple[str, ...]
+) -> None:
+    statement = denied(sid)
     assert {"s3:PutObject", "s3:DeleteObject"} <= set(statement["Action"])
-    assert statement["Resource"] == {"Fn::Sub": "${Bucket.Arn}/runs/*/approvals/*"}
+    assert statement["Resource"] == {"Fn::Sub": f"${{Bucket.Arn}}/{place}"}
     roles = statement["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
-    assert roles == [{"Fn::GetAtt": [f"{name}FunctionRole", "Arn"]} for name in ("Ask", "Answer")]
-
-
-def test_only_the_function_of_turns_writes_whose_turn_it_is() -> None:
-    *_, statement = RESOURCES["BucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
-    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
-    assert {"s3:PutObject", "s3:DeleteObject"} <= set(statement["Action"])
-    assert statement["Resource"] == {"Fn::Sub": "${Bucket.Arn}/targets/*/turn.json"}
-    roles = statement["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
-    assert roles == [{"Fn::GetAtt": ["TurnFunctionRole", "Arn"]}]
+    assert roles == [{"Fn::GetAtt": [f"{name}FunctionRole", "Arn"]} for name in functions]
 
 
 def test_what_runs_the_sql_of_a_release_beside_itself_writes_nothing_that_others_believe() -> None:
     statements = list(objects(FUNCTIONS["RehearseFunction"]["Policies"]))
-    writing = [node for node in statements if "s3:PutObject" in listed(node.get("Action"))]
-    assert [node["Resource"] for node in writing] == [
-        {"Fn::Sub": "${Bucket.Arn}/runs/*/rehearsal.json"}
+    [writing] = [node for node in statements if "s3:PutObject" in listed(node.get("Action"))]
+    # A state of a shadow server is believed only with its name, which this function cannot write.
+    assert [place["Fn::Sub"] for place in writing["Resource"]] == [
+        "${Bucket.Arn}/runs/*/rehearsal.json",
+        "${Bucket.Arn}/states/bodies/*",
     ]
     reading = [node for node in statements if "s3:GetObject" in listed(node.get("Action"))]
     places = [place["Fn::Sub"] for node in reading for place in listed(node["Resource"])]

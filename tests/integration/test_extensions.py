@@ -79,7 +79,7 @@ def test_pgcrypto_uuid_ossp_and_sslinfo_answer_as_those_of_debian(
     with shadow.database() as url:
         found, signatures = answers(url)
     monkeypatch.syspath_prepend(str(postgres_layer))
-    with shadow_server() as server, Shadow.on_throw_away(server).database() as url:
+    with shadow_server() as server, Shadow.on_throw_away(server.url()).database() as url:
         assert answers(url)[0][:4] == found[:4]
     with postgres(15) as base:
         expected, originals = answers(f"{base}/postgres")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from turnback.rehearsal import stored
 
 from tests.conftest import ProjectFactory
 from tests.integration.moto_stack import TARGET, Run
@@ -79,6 +80,45 @@ def test_a_release_whose_rollbacks_are_proven_passes(
     assert [row["version"] for row in found["migrations"]] == ["0003"]
     assert found["migrations"][0]["rollback"] == "exact"
     assert found["migrations"][0]["statements"][0]["line"] == 1
+
+
+def test_a_release_is_rehearsed_on_the_stored_state_of_a_release_that_succeeded(
+    deploy: Deploy,
+    project_factory: ProjectFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # However short it takes to apply what comes before.
+    monkeypatch.setattr(stored, "SLOW_S", 0)
+    stack = deploy(Rehearse="always")
+    stack.release(project_factory(FIRST), "1.0.0", tmp_path)
+
+    def begun(files: dict[str, str], release: str) -> str | None:
+        run = stack.release(project_factory(files), release, tmp_path)
+        assert run.status == "SUCCEEDED", run.cause
+        assert "state" not in run.messages[-1]["rehearsal"]
+        found = stack.record(run.messages[0]["run"], "rehearsal")["stored_state"]
+        return str(found["version"]) if found else None
+
+    assert begun(GOOD, "1.1.0") is None
+    more = {
+        **GOOD,
+        "sql/0004_more.sql": "CREATE TABLE more (id int);\n",
+        "rollback/0004_rollback.sql": "DROP TABLE more;\n",
+    }
+    assert begun(more, "1.2.0") == "0002"
+    # Whoever may write the bucket changes what is stored.
+    s3 = stack.client("s3")
+    listed = s3.list_objects_v2(Bucket=stack.bucket, Prefix="states/bodies/")["Contents"]
+    assert len(listed) == 2
+    for one in listed:
+        s3.put_object(Bucket=stack.bucket, Key=one["Key"], Body=b"another")
+    last = {
+        **more,
+        "sql/0005_last.sql": "CREATE TABLE last (id int);\n",
+        "rollback/0005_rollback.sql": "DROP TABLE last;\n",
+    }
+    assert begun(last, "1.3.0") is None
 
 
 def test_a_rollback_that_does_not_restore_refuses_the_release_before_the_snapshot(

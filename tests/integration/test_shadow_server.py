@@ -41,7 +41,8 @@ def query(url: str, sql: str) -> tuple[object, ...]:
 
 @pytest.mark.usefixtures("layered")
 def test_a_shadow_server_answers_and_leaves_nothing(temporary: Path) -> None:
-    with shadow_server() as url:
+    with shadow_server() as server:
+        url = server.url()
         assert query(url, "SELECT current_user, current_setting('data_checksums')")[0] == "postgres"
         assert query(url, "SELECT current_setting('listen_addresses')") == ("",)
         (folder,) = temporary.iterdir()
@@ -55,12 +56,12 @@ def test_a_program_that_detaches_itself_from_the_server_ends_with_it() -> None:
     program = "cat >/dev/null; setsid sh -c 'sleep 86397; exit' >/dev/null 2>&1 &"
     with shadow_server() as first:
         with shadow_server() as second:
-            with psycopg.connect(second, autocommit=True) as connection:
+            with psycopg.connect(second.url(), autocommit=True) as connection:
                 connection.execute(f"COPY (SELECT 1) TO PROGRAM $${program}$$")  # type: ignore[arg-type]
             while not running("sleep 86397"):
                 time.sleep(0.01)
         assert not running("86397")
-        assert query(first, "SELECT 1") == (1,)
+        assert query(first.url(), "SELECT 1") == (1,)
 
 
 def test_a_program_that_does_not_end_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +116,8 @@ def test_a_shadow_server_never_runs_as_root(temporary: Path) -> None:
 
 @pytest.mark.usefixtures("temporary", "layered")
 def test_a_shadow_server_knows_languages_and_time_zones() -> None:
-    with shadow_server() as url:
+    with shadow_server() as server:
+        url = server.url()
         found = query(url, "SELECT to_tsvector('german', 'Häuser')::text")
         assert found == ("'haus':1",)
         sql = "SELECT to_char('2026-07-01 12:00Z'::timestamptz AT TIME ZONE 'Europe/Rome', 'HH24')"
@@ -128,9 +130,9 @@ def test_a_shadow_server_knows_languages_and_time_zones() -> None:
 @pytest.mark.usefixtures("temporary", "layered")
 def test_two_shadow_servers_at_once_do_not_meet() -> None:
     with shadow_server() as first, shadow_server() as second:
-        with psycopg.connect(first, autocommit=True) as connection:
+        with psycopg.connect(first.url(), autocommit=True) as connection:
             connection.execute("CREATE TABLE here (a int)")
-        assert query(second, "SELECT to_regclass('here')") == (None,)
+        assert query(second.url(), "SELECT to_regclass('here')") == (None,)
 
 
 def test_what_a_killed_function_left_is_stopped_and_removed(
@@ -140,8 +142,8 @@ def test_what_a_killed_function_left_is_stopped_and_removed(
         """
         import os, signal
         from turnback.rehearsal.server import shadow_server
-        with shadow_server() as url:
-            print(url, flush=True)
+        with shadow_server() as server:
+            print(server.url(), flush=True)
             os.kill(os.getpid(), signal.SIGKILL)
         """
     )

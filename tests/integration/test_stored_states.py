@@ -242,6 +242,13 @@ def test_a_state_that_was_changed_or_renamed_or_is_old_is_not_used_and_named(
     monkeypatch.setattr(stored, "_DAYS", 0)
     assert states.unpack(data) is None
     assert notes == ["the stored state of 0001 is not used: it is older than 0 days"]
+
+    def refused(_: object) -> list[str]:
+        raise OSError("no answer")
+
+    monkeypatch.setattr(Kept, "names", refused)
+    assert states.unpack(data) is None
+    assert notes[1:] == ["no stored state is used: no answer"]
     assert not data.exists()
 
 

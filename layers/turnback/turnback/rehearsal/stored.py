@@ -113,7 +113,11 @@ class Stored:
         """
         if self.states is None or not self.chosen.before:
             return None
-        there = set(self.states.names())
+        try:
+            there = set(self.states.names())
+        except (OSError, TurnbackError) as error:
+            self.say(f"no stored state is used: {error}")
+            return None
         for migration, name in reversed([*zip(self.chosen.before, self._names(), strict=True)]):
             if name in there:
                 try:

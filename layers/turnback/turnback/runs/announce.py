@@ -32,6 +32,7 @@ from turnback.runs.state import (
     RunState,
 )
 from turnback.runs.status import Status
+from turnback.runs.stored_states import name_state
 from turnback.wording import capped, cut
 
 # Of what a person should know besides, so that a message stays one.
@@ -89,6 +90,12 @@ class Announcer:
         """
         if status.final and (said := self._said(status)):
             return said
+        if status is Status.SUCCEEDED:
+            try:
+                name_state(self.records.store, state.rehearsal)
+            except AwsError as error:
+                # The next rehearsal applies everything again.
+                self.warn(error)
         plan, done = self.records.plan(), self.records.report()
         report = Known(status, state, plan, done).report()
         now = datetime.now(UTC)
@@ -179,7 +186,7 @@ class Known:
             rolled_back=tuple(row.version for row in self.done.rolled_back),
             verified=self.done.verified,
             destroyed=self._destroyed(),
-            rehearsal=replace(state.rehearsal, basis="") if state.rehearsal else None,
+            rehearsal=replace(state.rehearsal, basis="", state="") if state.rehearsal else None,
             approval=self._approval(),
             snapshot=ReportSnapshot(taken.kind, taken.id) if taken and taken.id else None,
             loss=self._loss(),

@@ -7,18 +7,25 @@ import gc
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from turnback.errors import RollbackUnproven, TurnbackError
 from turnback.migrations.model import Migration, Project, Script
 from turnback.runs.run import Run
 from turnback.runs.state import RunRehearsal, TargetSurroundings
+from turnback.runs.stored_states import NO_STATE, BucketStates
 from turnback.settings import Policy
 from turnback.wording import capped
 
 if TYPE_CHECKING:
+    from turnback.rehearsal.server import ShadowServer
+    from turnback.rehearsal.shadow import Parked
     from turnback.rehearsal.verdict import Rehearsed, Verdict
+
+    ShadowServers = Callable[
+        [Callable[[Path], Parked | None]], AbstractContextManager[ShadowServer]
+    ]
 
 # So many the message lists; the record in the bucket has them all.
 LISTED = 20
@@ -26,16 +33,18 @@ HINT = "run turnback rehearse on your machine: it shows the same"
 
 
 def rehearse_release(
-    run: Run, shadow_server: Callable[[], AbstractContextManager[str]]
+    run: Run, shadow_server: ShadowServers, states: BucketStates, warn: Callable[[str], None]
 ) -> RunRehearsal:
     """Take the planned migrations up, down and up again, and keep the result.
 
     The target is not asked. Migrations that the plan does not contain are applied there, and are
-    replayed here first.
+    applied here first, or a rehearsal before this one has stored a state in which they are.
 
     Args:
         run: the run.
-        shadow_server: starts a throw-away server, and gives its address.
+        shadow_server: starts a throw-away server, with the data directory that its argument makes.
+        states: where such states are kept.
+        warn: called with a sentence about a state that is not used or not kept.
 
     Raises:
         RunCancelled: somebody cancelled the run.
@@ -45,7 +54,9 @@ def rehearse_release(
     """
     from turnback.engine.run.repeatables import changed
     from turnback.rehearsal.proof import rehearse
+    from turnback.rehearsal.server import build, owner
     from turnback.rehearsal.shadow import Shadow, refuse_full_disk
+    from turnback.rehearsal.stored import Chosen, Stored
     from turnback.rehearsal.surroundings import Surroundings
 
     run.refuse_cancelled()
@@ -56,23 +67,40 @@ def rehearse_release(
     with run.artifact() as found, contextlib.ExitStack() as stack:
         project = found.artifact.project
         refuse_full_disk(project)
-        server = stack.enter_context(shadow_server())
-        chosen = [one for one in project.migrations[project.baseline :] if one.version in planned]
         target = run.records.plan().surroundings
         standing = repeatables_of(target, project)
-        shadow = Shadow.on_throw_away(server)
-        shadow.repeatables = standing
+        surroundings = None
         if target:
-            shadow.surroundings = Surroundings(
+            surroundings = Surroundings(
                 *(target.settings, target.roles, target.members, target.extensions),
                 *(target.schemas, target.unread, target.versions),
             )
+        chosen = Chosen(
+            project,
+            [one for one in project.migrations[project.baseline :] if one.version in planned],
+            target.history_schema if target else "public",
+        )
+        account = owner()
+        stored = Stored(
+            states,
+            chosen,
+            surroundings,
+            # Of this target alone.
+            f"{run.order.target} {build()}",
+            (account, account) if account else None,
+            warn,
+        )
+        server = stack.enter_context(shadow_server(stored.unpack))
+        shadow = Shadow.on_throw_away(server.url(), server.parked)
+        shadow.surroundings = surroundings
+        stored.build_up(shadow, server)
+        shadow.repeatables = standing
         result = rehearse(
             project,
-            chosen,
+            chosen.migrations,
             shadow,
-            repeatables=changed(project, chosen, standing),
-            history_schema=target.history_schema if target else "public",
+            repeatables=changed(project, chosen.migrations, standing),
+            history_schema=chosen.history_schema,
         )
     sha256 = run.records.write_rehearsal(
         {
@@ -85,6 +113,11 @@ def rehearse_release(
         }
     )
     refuse_unproven(result, run.policy)
+    state = NO_STATE
+    try:
+        state = states.keep()
+    except TurnbackError as error:
+        warn(f"the state of the shadow server is not stored: {error}")
     return RunRehearsal(
         status="proven" if result.proven else "unproven",
         migration_count=len(result.migrations),
@@ -93,6 +126,7 @@ def rehearse_release(
         key=run.records.rehearsal_key,
         sha256=sha256,
         basis=run.state.plan.basis if run.state.plan else "",
+        state=state,
     )
 
 

@@ -104,6 +104,8 @@ class RunRehearsal(Stated):
         key: where the whole result is.
         sha256: of the object with that key; empty in runs of earlier versions of turnback.
         basis: what was rehearsed, see RunPlan.
+        state: the name and the SHA-256 of the state that was stored of the shadow server, or a
+            word where none was; see stored_states.
     """
 
     status: str = ""
@@ -113,6 +115,7 @@ class RunRehearsal(Stated):
     key: str = ""
     sha256: str = ""
     basis: str = ""
+    state: str = ""
 
     @property
     def proven(self) -> bool:
@@ -121,7 +124,7 @@ class RunRehearsal(Stated):
 
     def left_out(self) -> set[str]:
         """What a status event does not say."""
-        return {name for name in ("basis", "stand_ins") if not getattr(self, name)}
+        return {name for name in ("basis", "stand_ins", "state") if not getattr(self, name)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@ starts in half the time.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -24,6 +22,8 @@ if TYPE_CHECKING:
     from turnback.runs.application import Application
     from turnback.runs.final_word import FinalWords
     from turnback.runs.pipeline.jobs import Jobs
+    from turnback.runs.rehearse import ShadowServers
+    from turnback.runs.stored_states import BucketStates
     from turnback.runs.turn import Place, Turns
     from turnback.runs.validate import StackSettings
 
@@ -155,8 +155,15 @@ class Wiring(Invocation):
         )
 
     @property
-    def shadow_server(self) -> Callable[[], AbstractContextManager[str]]:
-        """Starts a server for shadow databases; the address is good for the ``with`` block."""
+    def shadow_server(self) -> ShadowServers:
+        """Starts a server for shadow databases, for the ``with`` block."""
         from turnback.rehearsal.server import shadow_server
 
         return shadow_server
+
+    @property
+    def states(self) -> BucketStates:
+        """What rehearsals have stored."""
+        from turnback.runs.stored_states import BucketStates
+
+        return BucketStates(self.bucket())
