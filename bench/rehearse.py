@@ -58,10 +58,12 @@ def by_psql(project: Project, size: int, server: EmbeddedServer, name: str) -> f
     return time.perf_counter() - began
 
 
-def grown(folder: Path, size: int, broken: int = 0, applied: int = 0) -> tuple[float, float]:
+def grown(
+    folder: Path, size: int, broken: int = 0, applied: int = 0, *, stored: bool = False
+) -> tuple[float, float]:
     """Wall-clock and CPU seconds of a rehearsal, without the first ``applied`` migrations.
 
-    The first ``broken`` rollbacks are wrong.
+    The first ``broken`` rollbacks are wrong. With ``stored`` it begins with a stored state.
     """
     write_project(folder, size)
     for number in range(1, broken + 1):
@@ -72,20 +74,27 @@ def grown(folder: Path, size: int, broken: int = 0, applied: int = 0) -> tuple[f
     write_sums(folder, {script.path: script.checksum for script in scripts_of(project)})
     # It ends with 3 where a rollback is wrong.
     chosen = [m.version for m in project.migrations[applied:]] if applied else ["--all"]
-    script = '"$0" rehearse --dir "$@" || test $? = 3'
-    done = run(["sh", "-c", script, str(TURNBACK), str(folder), *chosen])
+    how = f"XDG_CACHE_HOME='{folder.parent}'" if stored else ""
+    again = "" if stored else "--no-stored-state"
+    script = f'{how} "$0" rehearse {again} --dir "$@" || test $? = 3'
+    command = ["sh", "-c", script, str(TURNBACK), str(folder), *chosen]
+    if stored:
+        run(command)
+    done = run(command)
     return done.seconds, done.cpu
 
 
 def growth(sizes: list[int]) -> str:
     """The table of growth."""
     rows, before = [], 0.0
-    whole = [(size, 0, 0) for size in sizes]
-    for size, broken, applied in [*whole, (350, 200, 0), (1050, 0, 1000)]:
+    whole = [(size, 0, 0, False) for size in sizes]
+    others = [(350, 200, 0, False), (1050, 0, 1000, False), (1050, 0, 1000, True)]
+    for size, broken, applied, stored in [*whole, *others]:
         with scratch(f"rehearse{size}") as folder:
-            seconds, cpu = grown(folder / "migrations", size, broken, applied)
+            seconds, cpu = grown(folder / "migrations", size, broken, applied, stored=stored)
         ratio = f"{cpu / before:.2f}" if before and not (broken or applied) else "–"
         what = f"{size - applied:,}{f' on top of {applied:,}' if applied else ''}"
+        what += ", stored" if stored else ""
         rows.append([what, str(broken), f"{seconds:.1f} s", f"{cpu:.1f} s", ratio])
         before = cpu
     columns = [
