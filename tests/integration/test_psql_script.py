@@ -116,6 +116,27 @@ def test_psql_leaves_what_up_and_down_leave(
     both(pair, folder, tmp_path, "down", "1")
 
 
+def test_psql_leaves_what_up_and_down_leave_of_repeatables(
+    pair: tuple[str, str], project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    files = {name: FILES[name] for name in ("sql/0001_users.sql", "rollback/0001_rollback.sql")}
+    views = {
+        "repeatable/it's.sql": "CREATE OR REPLACE VIEW names AS SELECT id FROM users;\n"
+        "GRANT SELECT ON names TO PUBLIC;\n",
+        "repeatable/on.sql": "CREATE OR REPLACE VIEW counted AS SELECT count(*) FROM names;\n",
+    }
+    both(pair, project_factory(files | views), tmp_path, "up")
+    more = {
+        "sql/0002_more.sql": "ALTER TABLE users ADD more int;\n",
+        "rollback/0002_rollback.sql": "ALTER TABLE users DROP more;\n",
+        "repeatable/it's.sql": "CREATE OR REPLACE VIEW names AS SELECT more, id FROM users;\n",
+    }
+    folder = project_factory(files | views | more)
+    both(pair, folder, tmp_path, "up")
+    both(pair, folder, tmp_path, "down", "1")
+    both(pair, folder, tmp_path, "down", "0")
+
+
 def test_a_script_is_refused_by_a_history_that_it_was_not_made_for(
     database: str, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:

@@ -23,6 +23,8 @@ USERS = {
     "sql/0001_users.sql": "CREATE TABLE users (id int PRIMARY KEY, name text, email text);\n",
     "rollback/0001_rollback.sql": "DROP TABLE users;\n",
 }
+pytestmark = pytest.mark.every_major
+
 ACTIVE = "CREATE OR REPLACE VIEW active AS SELECT id FROM users;\n"
 ACTIVE_WITH_NAME = "CREATE OR REPLACE VIEW active AS SELECT id, name FROM users;\n"
 ON_ACTIVE = "CREATE OR REPLACE VIEW count_active AS SELECT count(*) FROM active;\n"

@@ -20,6 +20,7 @@ from turnback.engine.outside.run import (
     session_settings,
     timeouts_alone,
 )
+from turnback.engine.run import recreate
 from turnback.engine.run.plan import Plan, Step
 from turnback.engine.run.record import Recorder
 from turnback.engine.run.session import Session
@@ -82,7 +83,7 @@ def script(session: Session, plan: Plan) -> Iterator[str]:
     yield f"{_same_history(session, there=there)}\nCOMMIT;\n"
     for step in plan.steps:
         verb = "applying" if step.direction == "up" else "rolling back"
-        yield f"\n\\echo '{verb} {step.version} {_plain(step.name)}'\n"
+        yield f"\n\\echo '{verb} {_plain(step.version)} {_plain(step.name)}'\n"
         if step.runnable.one_by_one:
             yield from (f"{text}\n" for text in _outside(step, recorder, sent))
         elif step.runnable.starts:
@@ -90,13 +91,16 @@ def script(session: Session, plan: Plan) -> Iterator[str]:
             for text in divided.preview(step, recorder):
                 yield f"BEGIN;\n{sent(text)}\n;\nCOMMIT;\n"
         else:
-            yield f"{sent(_whole(step, recorder))}\n"
+            last = ""
+            if step.repeat:
+                step, last = recreate.prepared(session.connection, step)
+            yield f"{sent(_whole(step, recorder, last))}\n"
         recorder.count(step)
     yield "\n\\o\n\\echo 'done; turnback status shows every migration'\n"
 
 
 def _head(plan: Plan, database: str) -> str:
-    versions = ", ".join(step.version for step in plan.steps)
+    versions = ", ".join(_plain(step.version) for step in plan.steps)
     return (
         f"-- turnback {__version__}: {plan.direction} {versions} on {_plain(database)}\n"
         "-- Run it with psql, and not in a transaction: psql -X --file=THIS_FILE DATABASE_URL\n"
@@ -113,7 +117,7 @@ def _head(plan: Plan, database: str) -> str:
 
 def _plain(name: str) -> str:
     """A name for a comment, and for \\echo, without what could end either."""
-    return re.sub(r"[^\w. -]", "?", name)
+    return re.sub(r"[^\w. /-]", "?", name)
 
 
 def _same_history(session: Session, *, there: bool) -> str:
@@ -137,10 +141,10 @@ def _same_history(session: Session, *, there: bool) -> str:
     return f"{check}\n{same}\n{session.history.upgrading()}"
 
 
-def _whole(step: Step, recorder: Recorder) -> str:
-    """A migration in a transaction."""
+def _whole(step: Step, recorder: Recorder, last: str) -> str:
+    """A migration in a transaction, with statements that run right before the commit."""
     message = preview(step, recorder).removeprefix("BEGIN; ").removesuffix("; COMMIT")
-    return f"BEGIN;\n{message}\n;\nCOMMIT;"
+    return f"BEGIN;\n{message}\n;\n{last and f'{last};'}\nCOMMIT;"
 
 
 def _outside(step: Step, recorder: Recorder, sent: Callable[[str], str]) -> Iterator[str]:

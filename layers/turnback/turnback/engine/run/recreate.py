@@ -79,12 +79,27 @@ def run(
     if others:
         text = f"dropped and made again, for what they read: {', '.join(others)}"
         session.listener(Event(EventKind.PROGRESS, step.version, step.name, text=text))
+    again, behind = _around(step, views)
+    text = "; ".join(filter(None, (behind, last)))
+    return transaction.run(session, again, watch, ladder, last=text)
+
+
+def prepared(connection: Connection, step: Step) -> tuple[Step, str]:
+    """A repeatable for a script that is not tried twice, and what runs behind its record.
+
+    The views that are there now are dropped before it, if nothing but views depends on them.
+    """
+    views = _views(connection, step)
+    if not views or any(view.obstacles for view in views):
+        return step, ""
+    return _around(step, views)
+
+
+def _around(step: Step, views: list[_View]) -> tuple[Step, str]:
+    """The step that drops the views first, and the SQL that makes them again behind it."""
     first = tuple(f"DROP VIEW {view.name};" for view in reversed(views))
-    behind = list(itertools.chain(*map(_restored, views)))
-    text = "; ".join([*behind, last] if last else behind)
-    return transaction.run(
-        session, replace(step, first=(*step.first, *first)), watch, ladder, last=text
-    )
+    behind = "; ".join(itertools.chain(*map(_restored, views)))
+    return replace(step, first=(*step.first, *first)), behind
 
 
 def helps(step: Step, error: TurnbackError) -> bool:
@@ -107,10 +122,7 @@ def _to_recreate(connection: Connection, step: Step, error: TurnbackError) -> li
     """
     if not helps(step, error):
         return []
-    oids = _views_of(connection, step)
-    if not oids:
-        return []
-    found = query(connection, load("views_above"), class_row(_View), {"views": oids})
+    found = _views(connection, step)
     obstacles = sorted({one for view in found for one in view.obstacles})
     if obstacles:
         error.hint = (
@@ -120,6 +132,14 @@ def _to_recreate(connection: Connection, step: Step, error: TurnbackError) -> li
         )
         return []
     return found
+
+
+def _views(connection: Connection, step: Step) -> list[_View]:
+    """The views that a script makes and that are there, and those that read them."""
+    oids = _views_of(connection, step)
+    if not oids:
+        return []
+    return query(connection, load("views_above"), class_row(_View), {"views": oids})
 
 
 def _unless_there(name: str, sql: str) -> str:
