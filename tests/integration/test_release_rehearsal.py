@@ -343,3 +343,38 @@ def test_a_release_with_nothing_to_do_has_no_checklist(
     run = stack.release(project_factory(FIRST), "1.0.1", tmp_path)
 
     assert run.messages[-1]["checklist"] == []
+
+
+def test_repeatables_are_rehearsed_with_their_release_and_go_back_with_it(
+    deploy: Deploy, database: str, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    view = "CREATE OR REPLACE VIEW listed AS SELECT id{} FROM users;\n"
+    once = FIRST | {"repeatable/listed.sql": view.format("")}
+    # Only rows that the shadow does not have make the last one fail.
+    bad = INDEXED | {
+        "repeatable/listed.sql": view.format(", email"),
+        "repeatable/strict.sql": "DO $$ BEGIN ASSERT NOT EXISTS (SELECT FROM users); END $$;\n",
+        "rollback/repeatable/strict.sql": "SELECT 1;\n",
+    }
+    stack = deploy(Environment="production", SnapshotKind="dump")
+    assert stack.release(project_factory(once), "1.0.0", tmp_path).status == "SUCCEEDED"
+    with psycopg.connect(database) as session:
+        session.execute("INSERT INTO users VALUES (1, 'a@example.com')")
+    run = stack.release(project_factory(bad), "1.1.0", tmp_path)
+
+    assert run.statuses == ["started", "rehearsed", "snapshot_taken", "rolled_back"], run.cause
+    rehearsal = stack.record(run.messages[0]["run"], "rehearsal")
+    assert [(row["version"], row["rollback"]) for row in rehearsal["migrations"]] == [
+        ("0003", "exact"),
+        ("repeatable/listed.sql", "exact"),
+        ("repeatable/strict.sql", "exact"),
+    ]
+    assert (run.messages[-1]["verified"], run.messages[-1]["rolled_back"]) == (
+        "exact",
+        ["repeatable/listed.sql", "0003"],
+    )
+    with psycopg.connect(database) as session:
+        [(columns,)] = session.execute(
+            "SELECT count(*) FROM pg_attribute WHERE attrelid = 'listed'::regclass AND attnum > 0"
+        )
+    assert columns == 1
