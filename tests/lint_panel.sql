@@ -2308,3 +2308,207 @@ UPDATE stats SET twice = 4 WHERE id = 1;
 -- case: fail-null-into-notnull | fail | 15
 -- [up]
 UPDATE users SET email = NULL WHERE id = 1;
+-- case: col-serial-unique | block | 15
+-- [up]
+ALTER TABLE users ADD COLUMN n serial UNIQUE;
+-- case: col-uuid-pk | block | 15
+-- [up]
+ALTER TABLE loose ADD COLUMN uid uuid PRIMARY KEY DEFAULT gen_random_uuid();
+-- case: col-generated-immutable | block | 15
+-- [up]
+ALTER TABLE users ADD COLUMN d date GENERATED ALWAYS AS (created::date) STORED;
+-- case: col-bit | none | 15
+-- [up]
+ALTER TABLE users ADD COLUMN k bit(3) NOT NULL DEFAULT B'101';
+-- case: col-json-default | break | 15
+-- [up]
+ALTER TABLE users ADD COLUMN k json DEFAULT '{}';
+-- [application]
+SELECT DISTINCT * FROM users;
+-- case: col-jsonb-default | none | 15
+-- [up]
+ALTER TABLE users ADD COLUMN k jsonb NOT NULL DEFAULT '{}';
+-- [application]
+SELECT DISTINCT * FROM users;
+-- case: col-numeric-expr | none | 15
+-- [up]
+ALTER TABLE users ADD COLUMN k numeric DEFAULT 1.0 / 3;
+-- case: col-array-gen | none | 15
+-- [up]
+ALTER TABLE users ADD COLUMN k int[] NOT NULL DEFAULT array_fill(0, ARRAY[3]);
+-- case: col-date-trunc | none | 15
+-- [up]
+ALTER TABLE users ADD COLUMN k timestamptz DEFAULT date_trunc('day', now());
+-- case: col-timezone | none | 15
+-- [up]
+ALTER TABLE users ADD COLUMN k timestamp DEFAULT (now() AT TIME ZONE 'utc');
+-- case: col-nextval-quoted | block | 15
+-- [up]
+ALTER TABLE users ADD COLUMN k bigint DEFAULT nextval('public.ticket'::regclass);
+-- case: null-add-default-set | block | 15
+-- [up]
+ALTER TABLE users ADD COLUMN k int DEFAULT 0; ALTER TABLE users ALTER COLUMN k SET NOT NULL;
+-- case: null-update-set | block,rows,break | 15
+-- [up]
+ALTER TABLE users ADD COLUMN k int; UPDATE users SET k = 0; ALTER TABLE users ALTER COLUMN k SET NOT NULL;
+-- case: check-domain-col | block | 15
+-- [up]
+ALTER TABLE bills ADD CONSTRAINT c CHECK (sum > 0) NOT VALID; ALTER TABLE bills VALIDATE CONSTRAINT c;
+-- case: fk-add-column-nv | none | 15
+-- [up]
+ALTER TABLE orders ADD COLUMN acc bigint;
+-- [up]
+ALTER TABLE orders ADD CONSTRAINT f FOREIGN KEY (acc) REFERENCES app.accounts (id) NOT VALID;
+-- [up]
+ALTER TABLE orders VALIDATE CONSTRAINT f;
+-- [up]
+CREATE INDEX CONCURRENTLY oa ON orders (acc);
+-- case: fk-to-partitioned | none | 15
+-- [given]
+CREATE TABLE pt (id bigint, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at); CREATE TABLE pt1 PARTITION OF pt FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+-- [up]
+CREATE TABLE fresh (id bigint PRIMARY KEY, e bigint, at date, FOREIGN KEY (e, at) REFERENCES pt (id, at)); CREATE INDEX ON fresh (e, at);
+-- case: fk-on-update | none | 15
+-- [up]
+ALTER TABLE orders ADD CONSTRAINT f FOREIGN KEY (user_id) REFERENCES users ON UPDATE CASCADE ON DELETE SET DEFAULT NOT VALID;
+-- case: pk-bigint-new | none | 15
+-- [up]
+CREATE TABLE fresh (id int); ALTER TABLE fresh ALTER COLUMN id TYPE bigint; ALTER TABLE fresh ADD PRIMARY KEY (id);
+-- case: unique-index-then-constraint-one-file | block | 15
+-- [up]
+CREATE UNIQUE INDEX u ON users (email); ALTER TABLE users ADD CONSTRAINT u UNIQUE USING INDEX u;
+-- case: type-text-json | block | 15
+-- [up]
+ALTER TABLE users ALTER COLUMN city TYPE json USING to_json(city);
+-- case: type-varchar-same | none | 15
+-- [up]
+ALTER TABLE users ALTER COLUMN code TYPE varchar(20);
+-- case: type-varbit | none | 15
+-- [given]
+CREATE TABLE kb (id bigint PRIMARY KEY, b varbit(10)); INSERT INTO kb SELECT i, B'1' FROM generate_series(1, 20000) i;
+-- [up]
+ALTER TABLE kb ALTER b TYPE varbit(20);
+-- case: type-interval | none | 15
+-- [given]
+CREATE TABLE kb (id bigint PRIMARY KEY, b interval(3)); INSERT INTO kb SELECT i, '1 day' FROM generate_series(1, 20000) i;
+-- [up]
+ALTER TABLE kb ALTER b TYPE interval;
+-- case: type-cidr-inet | none | 15
+-- [given]
+CREATE TABLE kb (id bigint PRIMARY KEY, b cidr); INSERT INTO kb SELECT i, '10.0.0.0/8' FROM generate_series(1, 20000) i;
+-- [up]
+ALTER TABLE kb ALTER b TYPE inet;
+-- case: type-inet-cidr | block | 15
+-- [given]
+CREATE TABLE kb (id bigint PRIMARY KEY, b inet); INSERT INTO kb SELECT i, '10.0.0.0/8' FROM generate_series(1, 20000) i;
+-- [up]
+ALTER TABLE kb ALTER b TYPE cidr;
+-- case: type-bpchar-text | block | 15
+-- [given]
+CREATE TABLE kb (id bigint PRIMARY KEY, b char(5)); INSERT INTO kb SELECT i, 'x' FROM generate_series(1, 20000) i;
+-- [up]
+ALTER TABLE kb ALTER b TYPE text;
+-- case: type-oid-int | none | 15
+-- [given]
+CREATE TABLE kb (id bigint PRIMARY KEY, b oid); INSERT INTO kb SELECT i, 5 FROM generate_series(1, 20000) i;
+-- [up]
+ALTER TABLE kb ALTER b TYPE int;
+-- case: type-money | block | 15
+-- [up]
+ALTER TABLE users ALTER credit TYPE money USING credit::money;
+-- case: type-float4-float8 | block | 15
+-- [given]
+CREATE TABLE kb (id bigint PRIMARY KEY, b float4); INSERT INTO kb SELECT i, 5 FROM generate_series(1, 20000) i;
+-- [up]
+ALTER TABLE kb ALTER b TYPE float8;
+-- case: type-date-timestamp | block | 15
+-- [up]
+ALTER TABLE loose ALTER at TYPE timestamptz;
+-- case: rows-update-self-join | none | 15
+-- [up]
+UPDATE users u SET city = o.note FROM orders o WHERE o.user_id = u.id AND o.id = 5;
+-- case: rows-update-subselect-key | none | 15
+-- [up]
+UPDATE users SET city = 'y' WHERE id IN (SELECT user_id FROM orders WHERE id BETWEEN 1 AND 100);
+-- case: rows-delete-in-values | none | 15
+-- [up]
+DELETE FROM users WHERE id IN (VALUES (1), (2));
+-- case: rows-delete-any-array | none | 15
+-- [up]
+DELETE FROM orders WHERE id = ANY ('{1,2,3}');
+-- case: rows-update-and-more | none | 15
+-- [up]
+UPDATE users SET city = 'y' WHERE id = 5 AND active;
+-- case: rows-update-order-limit | none | 15
+-- [up]
+UPDATE users SET city = 'y' WHERE id = (SELECT id FROM users ORDER BY created LIMIT 1);
+-- case: rows-insert-select-limit | none | 15
+-- [up]
+INSERT INTO cache SELECT id + 1000000, city FROM users LIMIT 10;
+-- case: rows-insert-select-key | none | 15
+-- [up]
+INSERT INTO cache SELECT id + 1000000, city FROM users WHERE id BETWEEN 1 AND 50;
+-- case: rows-insert-returning-cte | none | 15
+-- [up]
+WITH n AS (INSERT INTO cache VALUES (1000001, 'a') RETURNING id) INSERT INTO stats (id) SELECT id + 5000000 FROM n;
+-- case: tx-insert-select-after-alter-key | none | 15
+-- [up]
+ALTER TABLE users ADD k int; INSERT INTO cache SELECT id + 1000000, city FROM users WHERE id = 5;
+-- case: tx-view-create-after-alter | none | 15
+-- [up]
+ALTER TABLE users ADD k int; CREATE OR REPLACE VIEW people AS SELECT id, name, k FROM users;
+-- case: tx-create-function-after | none | 15
+-- [up]
+ALTER TABLE users ADD k int; CREATE FUNCTION f2() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM orders';
+-- case: tx-drop-index-alter | none | 15
+-- [up]
+DROP INDEX orders_user_id_idx; ALTER TABLE orders ADD k int;
+-- case: tx-set-role | none | 15
+-- [up]
+SET ROLE NONE; ALTER TABLE users ADD k int; RESET ROLE;
+-- case: tx-select-join | block | 15
+-- [up]
+ALTER TABLE users ADD k int; SELECT count(*) FROM orders o JOIN users u ON u.id = o.user_id;
+-- case: tx-select-key | none | 15
+-- [up]
+ALTER TABLE users ADD k int; SELECT total FROM orders WHERE id = 5;
+-- case: drop-table-restrict-fk | fail | 15
+-- [given]
+ALTER TABLE orders ADD CONSTRAINT f FOREIGN KEY (user_id) REFERENCES users NOT VALID;
+-- [up]
+DROP TABLE users;
+-- case: drop-column-index | break | 15
+-- [up]
+ALTER TABLE users DROP COLUMN email;
+-- case: drop-not-null | none | 15
+-- [up]
+ALTER TABLE users ALTER COLUMN email DROP NOT NULL;
+-- case: rename-index-if | none | 15
+-- [up]
+ALTER INDEX IF EXISTS orders_user_id_idx RENAME TO oidx;
+-- case: rename-child | break | 15
+-- [up]
+ALTER TABLE child RENAME TO kids;
+-- case: trigger-new | none | 15
+-- [up]
+CREATE OR REPLACE TRIGGER t BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION app.touch();
+-- case: rule-new | none | 15
+-- [up]
+CREATE RULE r AS ON DELETE TO cache DO INSTEAD NOTHING;
+-- case: comment-index | none | 15
+-- [up]
+COMMENT ON INDEX orders_user_id_idx IS 'x';
+-- case: security-label | none | 15
+-- [up]
+ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO CURRENT_USER;
+-- case: enum-if-not-exists-use-later | none | 15
+-- [up]
+ALTER TYPE tier ADD VALUE IF NOT EXISTS 'middle';
+-- [up]
+UPDATE bills SET grade = 'middle' WHERE id = 1;
+-- case: inherit-add-child | none | 15
+-- [up]
+CREATE TABLE third () INHERITS (base); ALTER TABLE base ADD COLUMN z int;
+-- case: like-including | none | 15
+-- [up]
+CREATE TABLE fresh (LIKE users INCLUDING ALL); ALTER TABLE fresh ALTER age TYPE bigint;

@@ -156,11 +156,23 @@ def _has_values(node: object) -> bool:
 
 
 def _limited(part: Node) -> bool:
-    """``x IN (SELECT … LIMIT n)``, ``x = ANY (ARRAY(SELECT … LIMIT n))``: never NOT IN."""
+    """``x IN (SELECT … LIMIT n)``, of a range or VALUES; ``= ANY (ARRAY(…))``: never NOT IN."""
     if "SubLink" in part:
-        return part["SubLink"]["subLinkType"] == "ANY_SUBLINK" and _has_limit(part)
+        query = part["SubLink"]["subselect"].get("SelectStmt", {})
+        few = "valuesLists" in query or _is_range(query)
+        return part["SubLink"]["subLinkType"] == "ANY_SUBLINK" and (few or _has_limit(part))
     expression = part.get("A_Expr", {})
     return strings(expression.get("name", ()))[-1:] == ["="] and _has_limit(expression["rexpr"])
+
+
+def _is_range(query: Node) -> bool:
+    """Whether a query chooses its rows by a range with both ends."""
+    if "whereClause" not in query:
+        return False
+    bounds = _Bounds(None, None)
+    for part in _parts(query["whereClause"]):
+        _note(part.get("A_Expr", {}), bounds)
+    return bounds.has_narrow_range()
 
 
 def _has_limit(node: object) -> bool:
