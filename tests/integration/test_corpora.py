@@ -170,7 +170,7 @@ def test_a_corpus_is_adopted_in_the_layout_of_its_project_and_rehearsed_without_
         turnback("rehearse", "--json", url=database, folder=one).document["migrations"]
         for one in (folder, own)
     )
-    assert [(one["name"].replace("-", "_"), one["rollback"]) for one in found] == [
+    assert [(re.sub(r"\W", "_", one["name"]), one["rollback"]) for one in found] == [
         (one["name"], one["rollback"]) for one in expected
     ]
     assert digests(folder) == before
