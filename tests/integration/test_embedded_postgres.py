@@ -115,6 +115,16 @@ def test_the_project_server_keeps_its_data_and_stops_with_its_last_user(folder):
         assert ask(server.url(), "SELECT count(*) FROM kept") == 0
 
 
+def test_a_new_project_at_the_path_of_one_that_is_gone_has_a_server_of_its_own(tmp_path):
+    # Where root runs them, pytest's folders are closed to the account of the server: its data is
+    # elsewhere, and stays there when the project is removed.
+    with project_server(tmp_path) as server, psycopg.connect(server.url()) as connection:
+        connection.execute("CREATE TABLE of_the_old_project ()")
+    shutil.rmtree(tmp_path / ".turnback")
+    with project_server(tmp_path) as server:
+        assert ask(server.url(), "SELECT to_regclass('of_the_old_project')") is None
+
+
 def test_the_project_server_is_durable(folder):
     with project_server(folder) as server:
         assert ask(server.url(), "SHOW fsync") == "on"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -128,10 +129,24 @@ def _project_home(folder: Path, say: Callable[[str], None] | None = None) -> Pat
             hint="Name a database with --database-url or DATABASE_URL.",
         ) from error
     if account and not account.enters(home):
-        home = state_folder(account, "postgres", folder)
+        home = state_folder(account, "postgres", home / _identity(home))
         if say:
             say(f"The account of Postgres cannot enter {folder}: its data is in {home}")
     return home
+
+
+def _identity(home: Path) -> str:
+    """What tells this folder from one that was at its path before, whose data is another's."""
+    file = home / "identity"
+    if not file.exists():
+        token = secrets.token_hex(8)
+        new = home / f"identity-{token}"
+        new.write_text(token)
+        # Of two commands at the same time the first one names it, with all its text.
+        with contextlib.suppress(FileExistsError):
+            os.link(new, file)
+        new.unlink()
+    return file.read_text()
 
 
 @contextlib.contextmanager
