@@ -9,12 +9,14 @@ from __future__ import annotations
 import cProfile
 import pstats
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from turnback.engine.run.losses import plan_losses
 from turnback.engine.run.plan import plan_up
 from turnback.migrations.model import Project
 from turnback.sql.lint.linter import lint
+from turnback.sql.parted import Parted
 from turnback.sql.tables import Schema, Table
 
 from tests.unit.migrations import entry, migration, project
@@ -64,12 +66,18 @@ def test_four_times_as_many_migrations_take_four_times_as_many_calls(name: str) 
     assert large < 4.4 * small
 
 
+def copied(before: Parted[Any], after: Parted[Any]) -> int:
+    """How many of its parts another one has of its own."""
+    return sum(one is not two for one, two in zip(before._parts, after._parts, strict=True))
+
+
 def test_a_table_more_copies_a_part_of_the_schema() -> None:
     schema = Schema()
     for number in range(1000):
-        schema = schema.with_table(Table(f"t{number}", "a.sql"))
-    after = schema.with_table(Table("another", "b.sql"))
-    parts, other = schema.tables._parts, after.tables._parts
-    assert sum(one is not two for one, two in zip(parts, other, strict=True)) == 1
+        schema = schema.with_table(Table(f"t{number}", "a.sql", parents=(f"p{number}",)))
+    after = schema.with_table(Table("another", "b.sql", parents=("p1",)))
+    assert copied(schema.tables._found, after.tables._found) == 1
+    assert copied(schema.heirs, after.heirs) == 1
+    assert after.heirs.get("p1") == ("t1", "another")
     assert list(after.tables) == [f"t{number}" for number in range(1000)] + ["another"]
     assert schema.find("another") is None

@@ -6,12 +6,11 @@ table that it does not know counts as one that is there and in use.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
+from turnback.sql.parted import Parted
 from turnback.sql.tree import Named
 
 # Of these the indexes are good for one another: the operator class is the same.
@@ -254,77 +253,56 @@ class Table:
 
 
 class Tables(Mapping[str, Table]):
-    """Tables by name, in the order in which they were made.
+    """Tables by name, in the order in which they were made; never changed."""
 
-    It is never changed: each statement has its own. So that a statement costs the same in the ten
-    thousandth script as in the first, only the part that a name falls into is copied.
-    """
-
-    __slots__ = ("_made", "_parts", "_size")
+    __slots__ = ("_found", "_made", "_size")
 
     def __init__(
-        self,
-        parts: tuple[dict[str, tuple[int, Table]], ...] = ({},) * 64,
-        size: int = 0,
-        made: int = 0,
+        self, found: Parted[tuple[int, Table]] | None = None, size: int = 0, made: int = 0
     ) -> None:
-        self._parts = parts
+        self._found = found or Parted()
         self._size = size
         self._made = made
 
     def __getitem__(self, name: str) -> Table:
-        return self._parts[_part_of(name)][name][1]
+        found = self._found.get(name)
+        if found is None:
+            raise KeyError(name)
+        return found[1]
 
     # Mapping has these too, by way of __getitem__, which costs several times as much.
     def get(self, name: str, default: Any = None) -> Any:
         """The table of this name, or the default."""
-        found = self._parts[_part_of(name)].get(name)
+        found = self._found.get(name)
         return found[1] if found else default
 
     def values(self) -> ValuesView[Table]:
         """The tables, in order."""
-        every = [item for part in self._parts for item in part.values()]
-        return dict(sorted(every, key=_made)).values()
+        return dict(sorted((item for _, item in self._found.items()), key=_made)).values()
 
     def __len__(self) -> int:
         return self._size
 
     def __iter__(self) -> Iterator[str]:
-        every = [(made, name) for part in self._parts for name, (made, _) in part.items()]
+        every = [(made, name) for name, (made, _) in self._found.items()]
         return (name for _, name in sorted(every))
 
     def put(self, table: Table) -> Tables:
         """With this table, in place of one of the same name."""
-        number = _part_of(table.name)
-        part = self._parts[number]
-        made, _ = part.get(table.name, (self._made, table))
-        changed = {**part, table.name: (made, table)}
-        size = self._size + len(changed) - len(part)
-        return Tables(self._with(number, changed), size, self._made + 1)
+        known = self._found.get(table.name)
+        made = known[0] if known else self._made
+        found = self._found.put(table.name, (made, table))
+        return Tables(found, self._size + (known is None), self._made + 1)
 
     def remove(self, name: str) -> Tables:
         """Without the table of this name."""
-        number = _part_of(name)
-        part = self._parts[number]
-        if name not in part:
+        if self._found.get(name) is None:
             return self
-        left = {key: found for key, found in part.items() if key != name}
-        return Tables(self._with(number, left), self._size - 1, self._made)
-
-    def _with(
-        self, number: int, part: dict[str, tuple[int, Table]]
-    ) -> tuple[dict[str, tuple[int, Table]], ...]:
-        return (*self._parts[:number], part, *self._parts[number + 1 :])
+        return Tables(self._found.remove(name), self._size - 1, self._made)
 
 
 def _made(item: tuple[int, Table]) -> int:
     return item[0]
-
-
-@cache
-def _part_of(name: str) -> int:
-    # Python's own hash of a text differs from process to process.
-    return zlib.crc32(name.encode("utf-8")) % 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,9 +392,9 @@ class Schema:
 
     tables: Tables = field(default_factory=Tables)
     temporary: frozenset[str] = frozenset()
-    heirs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    named_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    heirs: Parted[tuple[str, ...]] = field(default_factory=Parted)
+    named_by: Parted[tuple[str, ...]] = field(default_factory=Parted)
+    owners: Parted[tuple[str, ...]] = field(default_factory=Parted)
     functions: Mapping[str, Function] = field(default_factory=dict)
     domains: Mapping[str, Domain] = field(default_factory=dict)
     views: Mapping[str, View] = field(default_factory=dict)
@@ -496,17 +474,14 @@ class Schema:
 
 
 def _indexed(
-    known: Mapping[str, tuple[str, ...]],
-    name: str,
-    before: tuple[str, ...],
-    after: tuple[str, ...],
-) -> Mapping[str, tuple[str, ...]]:
+    known: Parted[tuple[str, ...]], name: str, before: tuple[str, ...], after: tuple[str, ...]
+) -> Parted[tuple[str, ...]]:
     """With a table under those of ``after``, and no more under those of ``before``."""
     if before == after:
         return known
-    changed = dict(known)
     for other in before:
-        changed[other] = tuple(item for item in changed.get(other, ()) if item != name)
+        left = tuple(item for item in known.get(other, ()) if item != name)
+        known = known.put(other, left) if left else known.remove(other)
     for other in after:
-        changed[other] = (*changed.get(other, ()), name)
-    return changed
+        known = known.put(other, (*known.get(other, ()), name))
+    return known
