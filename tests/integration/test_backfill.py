@@ -114,6 +114,12 @@ KEYS = {
     "text": ('id text COLLATE "C" PRIMARY KEY', "id", "md5(n::text)"),
     "a unique index": ("id numeric NOT NULL UNIQUE", "id", "n / 3.0"),
     "a quoted name": ('"Id Nr" char(5) PRIMARY KEY', '"Id Nr"', "lpad(n::text, 5)"),
+    "a number without all its digits": ("id float8 PRIMARY KEY", "id", "n / 9.0::float8"),
+    "a domain of an extension's type": (
+        "id ci PRIMARY KEY",
+        "id",
+        "substr('aBcD', n % 4 + 1, 1) || n",
+    ),
     "a time": ("at timestamptz PRIMARY KEY", "at", "now() + n * interval '1.5 ms'"),
 }
 
@@ -124,12 +130,17 @@ def test_the_key_may_be_any_unique_index(
 ) -> None:
     columns, key, values = KEYS[kind]
     setup = (
+        "DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET extra_float_digits = 0', "
+        "current_database()); END$$;"
+        "CREATE EXTENSION citext; CREATE DOMAIN letters AS citext; CREATE DOMAIN ci AS letters;"
         f"CREATE TABLE users ({columns}, {COLUMNS}); {COUNTER}"
         f"INSERT INTO users SELECT {values} FROM generate_series(1, 3000) n;"
     )
     sql = FILL.format(more="").replace("key=id", f"key={key}")
-    report = apply(database, project_factory(files(sql, setup)))
-    assert report.error is None
+    folder = project_factory(files(sql, setup))
+    with engine_for(database) as engine:
+        engine.run(engine.plan_up(load_project(folder), target="0001"))
+    assert apply(database, folder).error is None
     assert counted(database) == [(1, 3000, 3000)]
 
 
@@ -329,6 +340,7 @@ def test_the_commands_show_and_steer_it(database: str, project_factory: ProjectF
     assert run("backfill", "pause", "0002").code == 2
     answer = run("up")
     assert answer.code == 6 and "id = 40: " in answer.err
+    assert "half done (statements done: none)" in run("status").out
     (shown,) = run("backfill", "status", "--json").document["backfills"]
     assert (shown["status"], shown["rows"], shown["parked"][0]["key"]) == ("running", 4999, ["40"])
     assert run("backfill", "speed", "2", "--target", "50ms", "--pause", "10ms").code == 0

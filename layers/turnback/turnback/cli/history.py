@@ -87,7 +87,7 @@ def status(
             text = f"its file is {one_line(new)} now" if new else "what it made remains"
             out.result(f"              {text}; a migration drops what is not wanted any more")
         if item.version in half:
-            done = ", ".join(map(str, half[item.version]))
+            done = ", ".join(map(str, half[item.version])) or "none"
             out.result(f"              half done (statements done: {done}); up continues there,")
             out.result("              and down undoes them")
     also = f", {counted(len(repeatables), 'repeatable')}" if repeatables else ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from psycopg.rows import class_row, tuple_row
 
-from turnback.engine.session.message import Connection
+from turnback.engine.session.message import Connection, rows, send
 from turnback.engine.session.query import load, query, relation_oid
 from turnback.errors import MigrationFailed
 from turnback.migrations.model import Script
@@ -148,8 +148,8 @@ class Keys:
     def size(self, connection: Connection) -> tuple[int, int]:
         """How many rows the table has, by estimate, and how many bytes; both may be 0."""
         sql = load("backfill_size")
-        ((rows, size),) = query(connection, sql, tuple_row, {"table": self.oid})
-        return rows, size
+        ((count, size),) = query(connection, sql, tuple_row, {"table": self.oid})
+        return count, size
 
     @property
     def _own(self) -> list[str]:
@@ -164,5 +164,6 @@ class Keys:
             f"SELECT {texts} FROM {self.table} AS {_ALIAS} WHERE {where} "
             f"ORDER BY {order} OFFSET {offset} LIMIT 1"
         )
-        found = query(connection, sql, tuple_row)
-        return list(found[0]) if found else None
+        # With all digits of a number: a rounded one could be before its own row.
+        found = rows(send(connection, f"SET LOCAL extra_float_digits = 1; {sql}")[-1])
+        return [text for text in found[0] if text is not None] if found else None

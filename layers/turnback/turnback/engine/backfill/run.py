@@ -93,7 +93,11 @@ class _Backfill:
         pace = self.pace
         states = {one.state for one in self.ranges}
         if not states - {"cancelled", "done"}:
-            known = self._ends()
+            try:
+                known = self._ends()
+            except ServerError as error:
+                where = self.statement.statement
+                raise point(step, error, where.offset, where) from error
             begun = self.records.begin(
                 checksum, self.keys.table, self.keys.columns, *known, pace.target_ms, pace.pause_ms
             )
@@ -190,7 +194,7 @@ class _Backfill:
         """Do one range in a session of its own, which stops when the run's session ends."""
         try:
             with self.session.open_worker() as connection:
-                self._do(connection, part, lock_held, lambda _: None)
+                self._do(connection, part, lock_held, self._require_going_on)
         except Paused:
             pass
         except BaseException as error:
@@ -211,11 +215,15 @@ class _Backfill:
         send(connection, " ".join(settings))
         Worker(self._job, connection, part, lock_held, between).run()
 
+    def _require_going_on(self, _connection: Connection) -> None:
+        """Between two batches of any session: stop where another one has stopped."""
+        if self._job.stopped.is_set():
+            raise Paused
+
     def _between(self, connection: Connection) -> None:
         """Between two batches of the run's own session: what was asked for, and what to say."""
         self.meanwhile()
-        if self._job.stopped.is_set():
-            raise Paused
+        self._require_going_on(connection)
         now = time.monotonic()
         if now < self._said_at + _SAY_EVERY_S:
             return

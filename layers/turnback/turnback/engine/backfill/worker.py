@@ -109,7 +109,19 @@ class Worker:
         self._written = 0.0
 
     def run(self) -> None:
-        """Do the range, from its position to its end; then the rows that were kept aside before."""
+        """Do the range, from its position to its end; then the rows that were kept aside before.
+
+        Raises:
+            LockTimeout, MigrationIncomplete, RollbackFailed: the server refused something.
+            RunnerBusy: another run goes on with it.
+            Paused: somebody has paused it, or another range has failed.
+        """
+        try:
+            self._run()
+        except ServerError as error:
+            raise self._failure(error) from error
+
+    def _run(self) -> None:
         parked = list(self._part.parked)
         passes = self._part.passes
         while True:
@@ -133,7 +145,12 @@ class Worker:
         changed = tries = 0
         while self._position is None or list(self._position) != list(self._upto):
             self._wait()
-            upto = self._keys.at(self._connection, self._position, self._upto, self._size)
+            self._failed_at = self._statement.statement.offset
+            try:
+                upto = self._keys.at(self._connection, self._position, self._upto, self._size)
+            except ServerError as error:
+                self._wait_for_lock(error)
+                continue
             is_whole = upto is not None
             upto = upto or list(self._upto)
             try:
@@ -159,7 +176,6 @@ class Worker:
             return self._send(sql)
         except ServerError as error:
             before = self._prefix + sql[: sql.index(statement)]
-            self._failed_at = self._statement.statement.offset
             if error.position is not None and error.position > len(before):
                 self._failed_at = self._statement.place(error.position - 1 - len(before), condition)
             raise
@@ -193,12 +209,6 @@ class Worker:
 
     def _failed(self, error: ServerError, upto: Sequence[str], tries: int) -> int:
         """Decide what follows an error of a batch; how often it was tried."""
-        if MOVED in error.message:
-            raise RunnerBusy(
-                "another run goes on with this backfill",
-                version=self._job.step.version,
-                hint="wait for it: turnback backfill status",
-            ) from error
         if error.sqlstate in _TRANSIENT:
             self._wait_for_lock(error)
             return 0
@@ -222,15 +232,23 @@ class Worker:
         return 0
 
     def _wait_for_lock(self, error: ServerError) -> None:
+        """Wait for the next attempt; raise where none is left, or where it would fail as well."""
         now = time.monotonic()
         self._locked_since = self._locked_since or now
-        if now - self._locked_since > self._job.lock_retry_s:
+        waited = now - self._locked_since
+        if error.sqlstate not in _TRANSIENT or waited > self._job.lock_retry_s:
             raise self._failure(error) from error
         self._job.say(f"a batch did not get its lock: {error}; it is tried again")
         time.sleep(_FIRST_PAUSE_S)
 
     def _failure(self, error: ServerError, said: str = "") -> TurnbackError:
         step = self._job.step
+        if MOVED in error.message:
+            return RunnerBusy(
+                "another run goes on with this backfill",
+                version=step.version,
+                hint="wait for it: turnback backfill status",
+            )
         if refused := refused_by_us(step, error):
             return refused
         again = f"run turnback {step.direction} again: it goes on there"
@@ -267,8 +285,6 @@ class Worker:
     def _sleep(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
-            if self._job.stopped.is_set():
-                raise Paused
             time.sleep(min(left, _FIRST_PAUSE_S))
             self._between(self._connection)
 
