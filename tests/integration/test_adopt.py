@@ -7,7 +7,9 @@ tests/fixtures/adopt.
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -288,6 +290,57 @@ def test_a_dry_run_writes_nothing(adopted: Adopted) -> None:
     assert {path.name for path in folder.parent.iterdir()} == {"migrations"}
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT to_regclass('migration_log')").fetchone() == (None,)
+
+
+@pytest.mark.parametrize(
+    ("settings", "target", "said"),
+    [
+        ("", "other", "is there already, with other contents"),
+        ('layout = {name = "dbmate"}\n', None, "cannot be changed in this form"),
+        ('layout.name = "dbmate"\n', None, "cannot be changed in this form"),
+    ],
+)
+def test_what_stops_the_files_stops_the_history_too(
+    settings: str, target: str | None, said: str, adopted: Adopted
+) -> None:
+    folder, url = adopted("dbmate")
+    beside = folder.parent
+    (beside / "turnback.toml").write_text(settings)
+    (beside / "other/sql").mkdir(parents=True)
+    (beside / "other/sql/20260105090001_accounts.sql").write_text("SELECT 1;")
+    before = digests(beside)
+    convert = ["--convert", str(beside / target)] if target else []
+    for more in (["--dry-run"], []):
+        done = run("adopt", "--dir", str(folder), "--database-url", url, *convert, *more)
+        assert (done.code, said in done.err) == (2, True), done.err
+    assert digests(beside) == before
+    assert (beside / "turnback.toml").read_text() == settings
+    assert not (folder / "SHA256SUMS").exists()
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT to_regclass('migration_log')").fetchone() == (None,)
+
+
+def test_without_the_right_to_write_nothing_is_taken_over(
+    adopted: Adopted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, url = adopted("dbmate")
+    # root, who runs the tests, may write everywhere: what the system answers to others.
+    monkeypatch.setattr("os.access", lambda place, mode: mode != os.W_OK or place != folder)
+    done = run("adopt", "--dir", str(folder), "--database-url", url)
+    assert (done.code, "SHA256SUMS cannot be written" in done.err) == (2, True), done.err
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT to_regclass('migration_log')").fetchone() == (None,)
+
+
+def test_the_next_commands_can_be_copied_and_the_baseline_without_a_database_is_named(
+    tmp_path: Path,
+) -> None:
+    folder = BY_TOOL["dbmate"].copy(tmp_path / "a b", settings=False)
+    done = run("adopt", "--dir", str(folder))
+    assert "the last file ends the baseline" in done.err
+    [line] = [line for line in done.out.splitlines() if line.startswith("Next: ")]
+    command = shlex.split(line.removeprefix("Next: ").split(",")[0])
+    assert command == ["turnback", "status", "--dir", str(folder)]
 
 
 @pytest.mark.parametrize("name", ["dbmate", "diesel", "liquibase", "sqitch"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -106,6 +107,7 @@ def adopt(
         if problems:
             out.document["status"] = "findings"
             return CheckFailed.exit_code
+        write_files(plan, directory, target, converted, write=False)
         if dry_run:
             out.document["status"] = "dry_run"
             out.result("Nothing was changed.")
@@ -173,7 +175,10 @@ def _show(plan: Adopting, problems: Sequence[TurnbackError], out: Output) -> Non
             else f"{plan.layout.name} keeps no history: nothing counts as applied"
         )
     if not plan.asked:
-        out.warn("no database is named: the history is taken over when adopt is run with one")
+        out.warn(
+            "no database is named: the last file ends the baseline, and the history is taken over "
+            "when adopt is run with one"
+        )
     for problem in [*problems, *(one for one in differences if one not in problems)]:
         out.result(located(problem))
         if problem in problems and problem.hint:
@@ -181,7 +186,7 @@ def _show(plan: Adopting, problems: Sequence[TurnbackError], out: Output) -> Non
 
 
 def _next(plan: Adopting, folder: Path, out: Output) -> None:
-    where = "" if folder == Path("migrations") else f" --dir {folder}"
+    where = "" if folder == Path("migrations") else f" --dir {shlex.quote(str(folder))}"
     out.result(f"Next: turnback status{where}, turnback check{where}, turnback rehearse{where}")
     if plan.history:
         out.result(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from turnback.engine.look.other_tools import Comparison, OtherHistory
 from turnback.engine.run.adopt import Adopted, Adoption, adopt
 from turnback.engine.run.session import Session
-from turnback.errors import ProjectNotFound, TurnbackError
+from turnback.errors import ConfigurationError, ProjectNotFound, TurnbackError
 from turnback.migrations.checksums import FILE, checksums_of, write_sums
 from turnback.migrations.discovery import read
 from turnback.migrations.files import Files
@@ -116,18 +117,31 @@ def take_over(session: Session, plan: Adopting, converted: Converted | None) -> 
 
 
 def write_files(
-    plan: Adopting, directory: Path, target: Path | None, converted: Converted | None
+    plan: Adopting,
+    directory: Path,
+    target: Path | None,
+    converted: Converted | None,
+    *,
+    write: bool = True,
 ) -> list[Path]:
     """Write turnback.toml and SHA256SUMS, or the converted files.
+
+    Called with ``write=False`` before the history is taken over: what stops the files then leaves
+    the database as it is.
 
     Args:
         plan: what is adopted.
         directory: the folder of the tool's files.
         target: the folder for the converted files.
         converted: those files.
+        write: whether they are written; False only finds out what would stop it.
 
     Returns:
-        The paths that were written.
+        The paths that were written, or would be.
+
+    Raises:
+        ConfigurationError: a folder has other files, turnback.toml has a form that is not changed,
+            or there is no right to write.
     """
     name, folder, baseline = plan.layout.name, directory, plan.baseline
     version = baseline.version if baseline else None
@@ -135,12 +149,30 @@ def write_files(
     if converted and target:
         name, folder = OWN, target
         version = converted.versions[version][0] if version else None
-        if converted.write(target):
+        if converted.write(target, write=write):
             written += [target, target / MAP]
     elif plan.project.sums != (sums := checksums_of(plan.project)):
-        write_sums(directory, sums)
+        if write:
+            write_sums(directory, sums)
         written.append(directory / FILE)
     beside = folder.resolve().parent
-    if write_layout(beside, name, version):
+    if write_layout(beside, name, version, write=write):
         written.append(beside / SETTINGS)
+    if not write:
+        for path in written:
+            _refuse_unwritable(path)
     return written
+
+
+def _refuse_unwritable(path: Path) -> None:
+    # SHA256SUMS is replaced, for which the rights of its folder count.
+    place = path if path.name != FILE and path.exists() else path.parent
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not os.access(place, os.W_OK) or (place != path and not place.is_dir()):
+        kind = "file" if place == path else "folder"
+        raise ConfigurationError(
+            f"{os.path.relpath(path)} cannot be written",
+            hint=f"nothing was changed; {os.path.relpath(place)} must be a {kind} that this user "
+            "may write to",
+        )

@@ -9,16 +9,17 @@ from turnback.errors import ConfigurationError
 from turnback.settings.project import FILE, ProjectFile, bytes_of
 
 
-def write_layout(folder: Path, name: str, baseline: str | None) -> bool:
+def write_layout(folder: Path, name: str, baseline: str | None, *, write: bool = True) -> bool:
     """Say in the file of a folder whose layout its migrations have.
 
     Args:
         folder: where the file is, or is made.
         name: the layout's.
         baseline: the last version that another tool has applied; None for none.
+        write: whether it is written; False only finds out what would stop it.
 
     Returns:
-        Whether the file was changed.
+        Whether the file was changed, or would be.
 
     Raises:
         ConfigurationError: the file is wrong, or has the section in a form that is not changed.
@@ -38,7 +39,7 @@ def write_layout(folder: Path, name: str, baseline: str | None) -> bool:
         gap = ["\n"] if lines else []
         lines = [*lines, *gap, "[layout]\n", *section]
     else:
-        old = {before.lines[f"layout.{key}"] for key in before.sections["layout"]}
+        old = {before.lines.get(f"layout.{key}") for key in before.sections["layout"]}
         kept = [(number, line) for number, line in enumerate(lines, 1) if number not in old]
         lines = []
         for number, line in kept:
@@ -52,7 +53,8 @@ def write_layout(folder: Path, name: str, baseline: str | None) -> bool:
             hint="write it by hand: [layout] on a line of its own, below it "
             + ", ".join(line.strip() for line in section),
         )
-    path.write_bytes(text)
+    if write:
+        path.write_bytes(text)
     return True
 
 

@@ -54,8 +54,12 @@ class Converted:
         """The checksum of the forward script of a migration, by the version until now."""
         return digest(self.files[self.versions[version][1]])
 
-    def write(self, folder: Path) -> bool:
+    def write(self, folder: Path, *, write: bool = True) -> bool:
         """Write the files, SHA256SUMS and map.json; False if all of it is there already.
+
+        Args:
+            folder: where they are written.
+            write: whether they are written; False only finds out what would stop it.
 
         Raises:
             ConfigurationError: the folder has other files already.
@@ -69,6 +73,8 @@ class Converted:
                 )
         if all((folder / path).exists() for path in [*self.files, MAP]):
             return False
+        if not write:
+            return True
         for path, data in self.files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(data)
