@@ -168,6 +168,9 @@ def test_what_the_other_tool_would_misread_is_refused(
     assert (done.code, "is there already, and is not a table of dbmate" in done.err) == (2, True)
     other = leave(folder, database, tmp_path / "b", "dbmate", "--history", "--dry-run")
     assert other.code == 0 and not (tmp_path / "b").exists()
+    # The folder of the project's own scripts, which the other tool would read beside its own.
+    done = leave(folder, database, folder / "rollback", "dbmate")
+    assert (done.code, "which dbmate would read as well" in done.err) == (2, True)
     (folder / "sql/1_users.sql").write_text("SELECT 1;\n-- migrate:down\n")
     assert turnback("check", "--dir", folder).code == 3
     done = leave(folder, database, tmp_path / "c", "dbmate")

@@ -11,6 +11,7 @@ from turnback.cli.database import open_engine
 from turnback.cli.output import Output, reported
 from turnback.engine.leaving import applied, write_history
 from turnback.errors import ConfigurationError
+from turnback.migrations.checksums import scripts_of
 from turnback.migrations.discovery import load_project
 from turnback.migrations.leaving import TARGETS, notes, versions
 from turnback.wording import counted
@@ -64,6 +65,14 @@ def leave(
         if place.exists() and place.read_bytes() != text.encode():
             raise ConfigurationError(
                 f"{place} is there already, with other contents",
+                hint="name an empty folder, or one that does not exist",
+            )
+    for script in scripts_of(project):
+        place = (directory / script.path).resolve()
+        if place.parent == target.resolve() and place.name not in files:
+            raise ConfigurationError(
+                f"{target} has the files of this project, which {tool} would read as well",
+                file=script.path,
                 hint="name an empty folder, or one that does not exist",
             )
     for text in notes(project, new):
