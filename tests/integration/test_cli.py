@@ -134,12 +134,23 @@ def test_generate_numbers_by_time_when_asked_and_where_it_is_the_custom(tmp_path
     assert int(second) > int(first)
 
 
-@pytest.mark.parametrize("name", ["!!!", "", "é", "x" * 201])
-def test_generate_refuses_a_name_that_is_none(name: str, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "said", "hint"),
+    [
+        *(
+            (name, "gives no name for a file", "use letters and digits")
+            for name in ("!!!", "", "é")
+        ),
+        ("x" * 201, "'xxxxxxxxxxxxxxxxxxxx…' has 201 characters", "at most 200"),
+    ],
+)
+def test_generate_refuses_a_name_that_no_file_can_have(
+    name: str, said: str, hint: str, folder: Path
+) -> None:
     answer = turnback("generate", name, folder=folder)
     assert answer.code == 2
-    assert "gives no name for a file" in answer.err
-    assert "use letters and digits" in answer.err
+    assert said in answer.err
+    assert hint in answer.err
 
 
 def test_generate_needs_the_folders(tmp_path: Path) -> None:

@@ -288,7 +288,10 @@ def test_each_recipe_is_tried_and_its_example_is_a_command() -> None:
     [
         (["set-not-nul", "table=users"], "did you mean set-not-null?"),
         (["set-not-null", "table=users"], "needs column="),
-        (["set-not-null", "table=users", "column=city", "x=1"], "x=1 is no value of set-not-null"),
+        (["set-not-null", "table=users", "column=city", "x=1"], "set-not-null has no x="),
+        (["set-not-null", "table=users", "city"], "city is not WORD=VALUE"),
+        (["set-not-null", "table=users", "column="], "column= has no value"),
+        (["set-not-null", "table=users", "column=city", "column=age"], "column= is given twice"),
         (["set-not-null", "table=nobody", "column=city"], "no migration makes the table nobody"),
         (["set-not-null", "table=users", "column=nothing"], "users has no column nothing"),
         (["set-not-null", "table=users; DROP TABLE users", "column=city"], "cannot be read"),
@@ -322,6 +325,25 @@ def test_the_command_writes_a_recipe_and_lists_all_of_them(folder: Path) -> None
     assert answer.code == 2 and "has 2 releases" in answer.err
     listed = turnback("generate", "--list", folder=folder).out
     assert all(f"--recipe {called} " in listed for called in RECIPES)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--list", "--recipe", "add-check"], "leave the rest out"),
+        (["--list", "users"], "leave the rest out"),
+        (["--recipe", "add-check", "--repeatable", "table=users"], "leave --repeatable out"),
+        (["--release", "2", "users"], "name it with --recipe"),
+        (["table=users"], "give one NAME, or --recipe with its values"),
+        ([], "give one NAME, or --recipe with its values"),
+    ],
+)
+def test_no_option_of_generate_is_passed_over(words: list[str], said: str, folder: Path) -> None:
+    before = sorted(folder.rglob("*"))
+    answer = turnback("generate", *words, folder=folder)
+    assert (answer.code, answer.out) == (2, "")
+    assert said in answer.err
+    assert sorted(folder.rglob("*")) == before
 
 
 class Application(threading.Thread):

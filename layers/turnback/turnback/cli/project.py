@@ -80,14 +80,20 @@ def generate(
     """
     if repeatable and timestamp:
         raise ConfigurationError("a repeatable has no number", hint="leave --timestamp out")
+    if listing and (names or recipe or repeatable):
+        raise click.UsageError("--list shows all recipes: leave the rest out")
+    if recipe and repeatable:
+        raise click.UsageError("--recipe writes migrations: leave --repeatable out")
     if listing:
         list_recipes(out)
         return
     if recipe:
         write_recipe(directory, recipe, names, release, out, timestamp=timestamp)
         return
-    if len(names) != 1:
-        raise click.UsageError("one NAME, or --recipe with its values" if names else "NAME?")
+    if release != 1:
+        raise click.UsageError("--release is a part of a recipe: name it with --recipe")
+    if len(names) != 1 or "=" in names[0]:
+        raise click.UsageError("give one NAME, or --recipe with its values")
     if repeatable:
         version, files = new_repeatable(directory, names[0])
     else:

@@ -116,7 +116,12 @@ def new_repeatable(folder: Path, name: str) -> tuple[str, list[str]]:
 
 def _slug(name: str) -> str:
     slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    if not slug or len(slug) > _LONGEST_SLUG:
+    if len(slug) > _LONGEST_SLUG:
+        raise ConfigurationError(
+            f"the name '{name[:20]}…' has {len(slug)} characters",
+            hint=f"a file's name has at most {_LONGEST_SLUG} of them",
+        )
+    if not slug:
         raise ConfigurationError(
             f"'{name}' gives no name for a file", hint="use letters and digits, such as add_users"
         )
@@ -148,7 +153,8 @@ def _filled(files: Mapping[str, str], bodies: tuple[str, str], layout: str) -> d
     if layout != OWN:
         raise ConfigurationError(
             f"a recipe writes files in turnback's own layout, and this project has {layout}'s",
-            hint="write the recipe into an empty project, and copy its SQL",
+            hint="write the recipe into a project of turnback's own whose migrations make the "
+            "table, and copy its SQL",
         )
     forward, backward = bodies
     found = {}

@@ -39,7 +39,11 @@ def decode(path: str, data: bytes) -> str:
     for mark, name in ((codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16")):
         if data.startswith(mark):
             raise InvalidMigration(
-                f"the file is {name}, not UTF-8", file=path, line=1, column=1, hint=_SAVE
+                f"the file is {name}, not UTF-8",
+                file=path,
+                line=1,
+                column=1,
+                hint=_SAVE.format(name),
             )
     data = data.removeprefix(codecs.BOM_UTF8)
     try:
@@ -51,7 +55,7 @@ def decode(path: str, data: bytes) -> str:
             file=path,
             line=line,
             column=column,
-            hint=_SAVE,
+            hint=_SAVE.format("LATIN1"),
         ) from exc
     if (nul := text.find("\0")) >= 0:
         line, column = position(text, nul)
@@ -65,4 +69,4 @@ def decode(path: str, data: bytes) -> str:
     return text
 
 
-_SAVE = "save the file as UTF-8, for example: iconv -f LATIN1 -t UTF-8"
+_SAVE = "save the file as UTF-8, for example: iconv -f {} -t UTF-8"

@@ -49,9 +49,18 @@ def given_values(recipe: Recipe, texts: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in texts:
         word, is_, value = text.partition("=")
-        if not is_ or not value or word in found or word not in {**recipe.needs, **recipe.takes}:
-            raise ConfigurationError(f"{text} is no value of {recipe.name}", hint=example(recipe))
-        found[word] = value
+        if not is_:
+            wrong = f"{text} is not WORD=VALUE"
+        elif word not in {**recipe.needs, **recipe.takes}:
+            wrong = f"{recipe.name} has no {word}="
+        elif not value:
+            wrong = f"{word}= has no value"
+        elif word in found:
+            wrong = f"{word}= is given twice"
+        else:
+            found[word] = value
+            continue
+        raise ConfigurationError(wrong, hint=example(recipe))
     if missing := [word for word in recipe.needs if word not in found]:
         raise ConfigurationError(
             f"{recipe.name} needs {', '.join(f'{word}=' for word in missing)}",
