@@ -296,7 +296,7 @@ def test_what_was_written_while_a_person_thought_is_reported_as_lost_too(
     with psycopg.connect(database) as connection:
         connection.execute("INSERT INTO users SELECT n, 'late' FROM generate_series(1, 7) n")
         connection.execute("SELECT pg_stat_force_next_flush()")
-    before = SimpleNamespace(entries=lambda: run_before(run))
+    before = SimpleNamespace(entries=lambda: run_before(run), repeatable_entries=list[object])
     restorer = FakeRestorer()
     restored(run, state, restorer, at=before)
 
