@@ -332,6 +332,28 @@ def test_without_the_right_to_write_nothing_is_taken_over(
         assert connection.execute("SELECT to_regclass('migration_log')").fetchone() == (None,)
 
 
+def test_a_name_with_a_line_end_makes_no_line_of_its_own(adopted: Adopted) -> None:
+    folder, url = adopted("dbmate")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("INSERT INTO schema_migrations VALUES (E'0\\nplanted')")
+    place = ["--dir", str(folder), "--database-url", url]
+    done = run("adopt", *place)
+    assert done.code == 3
+    assert "0\\nplanted is applied" in done.out
+    (folder / "1_a\nplanted.sql").touch()
+    done = run("adopt", *place)
+    assert (done.code, "1_a\\nplanted.sql: the file's name has" in done.err) == (3, True)
+
+
+def test_settings_outside_of_the_repository_are_named(adopted: Adopted) -> None:
+    folder, url = adopted("sqitch")
+    run("adopt", "--dir", str(folder), "--database-url", url)
+    (folder / ".git").mkdir()
+    done = run("adopt", "--dir", str(folder), "--database-url", url)
+    assert done.code == 0
+    assert f"{folder.parent / 'turnback.toml'} is outside of the repository" in done.err
+
+
 def test_the_next_commands_can_be_copied_and_the_baseline_without_a_database_is_named(
     tmp_path: Path,
 ) -> None:

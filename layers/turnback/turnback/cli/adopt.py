@@ -25,8 +25,9 @@ from turnback.errors import CheckFailed, ProjectNotFound, TurnbackError
 from turnback.migrations.files import Folder
 from turnback.migrations.layouts.convert import convert
 from turnback.migrations.layouts.recognition import Recognised, choose, recognise
+from turnback.settings.project import FILE as SETTINGS
 from turnback.settings.project import LAYOUTS, OWN, ProjectFile
-from turnback.wording import counted
+from turnback.wording import counted, one_line
 
 
 @click.command(
@@ -126,6 +127,12 @@ def adopt(
     }
     for path in written:
         out.result(f"  wrote {path}")
+    beside = (target or directory).resolve()
+    if (beside / ".git").exists():
+        out.warn(
+            f"{beside.parent / SETTINGS} is outside of the repository, and is not committed with "
+            "it: keep the migrations in a folder of the repository (with sqitch: top_dir)"
+        )
     _next(plan, target or directory, out)
     return 0
 
@@ -140,9 +147,10 @@ def _show_found(found: Sequence[Recognised], recorded: Sequence[OtherHistory], o
     }
     for one in found:
         can = "are" if one.evidence.certain else "can be"
-        out.note(f"The files {can} of {one.layout.name}: {one.evidence.text}.")
+        out.note(one_line(f"The files {can} of {one.layout.name}: {one.evidence.text}."))
     for history in recorded:
-        out.note(f"The database has a history of {history.layout.name}: {history.name}.")
+        text = f"The database has a history of {history.layout.name}: {history.name}."
+        out.note(one_line(text))
 
 
 def _show(plan: Adopting, problems: Sequence[TurnbackError], out: Output) -> None:
@@ -180,9 +188,10 @@ def _show(plan: Adopting, problems: Sequence[TurnbackError], out: Output) -> Non
             "when adopt is run with one"
         )
     for problem in [*problems, *(one for one in differences if one not in problems)]:
-        out.result(located(problem))
+        # They name what the tool's table has, where anything can be.
+        out.result(one_line(located(problem)))
         if problem in problems and problem.hint:
-            out.result(f"    {problem.hint}")
+            out.result(f"    {one_line(problem.hint)}")
 
 
 def _next(plan: Adopting, folder: Path, out: Output) -> None:

@@ -12,7 +12,7 @@ import click
 
 from turnback.errors import TurnbackError
 from turnback.settings.project import FILE
-from turnback.wording import visible
+from turnback.wording import one_line, visible
 
 # In the context of a command: the folder of turnback.toml.
 SETTINGS_FOLDER = "turnback.settings-folder"
@@ -34,7 +34,11 @@ def seen(text: str) -> str:
 
 def located(error: TurnbackError) -> str:
     """The error in one line, with the path of its file from the current folder."""
-    return _path(error.file) + str(error).removeprefix(error.file) if error.file else str(error)
+    return (
+        one_line(_path(error.file)) + str(error).removeprefix(error.file)
+        if error.file
+        else str(error)
+    )
 
 
 def snippet(error: TurnbackError) -> list[str]:
