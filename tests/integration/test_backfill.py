@@ -259,18 +259,6 @@ def test_the_statement_may_be_corrected_on_the_way(
     assert counted(database) == [(1, 5000, 5000)]
 
 
-def test_what_was_done_of_it_is_rolled_back_when_it_is_given_up(
-    database: str, project_factory: ProjectFactory
-) -> None:
-    folder = project_factory(
-        files(setup=USERS + "ALTER TABLE users ADD CHECK (id < 4000 OR display_name IS NULL);")
-    )
-    report = apply(database, folder)
-    assert "100 rows failed before it" in str(report.error.hint)
-    assert down(database, folder, "0001").error is None
-    assert query(database, "SELECT count(display_name) FROM users") == [(0,)]
-
-
 def test_it_waits_while_the_projects_query_says_so(
     database: str, project_factory: ProjectFactory
 ) -> None:

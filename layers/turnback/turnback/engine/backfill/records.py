@@ -20,6 +20,8 @@ from turnback.wording import counted
 
 MOVED = "turnback: another run goes on with the backfill"
 _TABLE = "migration_backfills"
+# The key before a range, None for the beginning; and its last one, None where there are no rows.
+Bounds = tuple[Sequence[str] | None, Sequence[str] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +167,11 @@ class Records:
         checksum: str,
         relation: str,
         key: Sequence[str],
-        ends: Sequence[Sequence[str]],
+        parts: Sequence[Bounds],
         keys_in_all: int,
         target_ms: int,
         pause_ms: int,
+        passes: int,
     ) -> str:
         """SQL: a backfill begins.
 
@@ -176,25 +179,25 @@ class Records:
             checksum: of its script.
             relation: the table, as it is printed.
             key: its key's columns.
-            ends: the last key of each range, in order; none where the table has no rows.
+            parts: the key before each range, and its last one; none where there are no rows.
             keys_in_all: how many keys there are, by estimate.
             target_ms: how long a batch is to take.
             pause_ms: how long to wait between two batches.
+            passes: 2 where the ranges may have been gone through before, else 1.
         """
-        rows, start = list[str](), "NULL"
-        each = max(keys_in_all // max(len(ends), 1), 0)
-        for part, end in enumerate(ends or [()], 1):
-            upto = _array(end) if end else "NULL"
+        rows = list[str]()
+        each = max(keys_in_all // max(len(parts), 1), 0)
+        for part, bounds in enumerate(parts or [(None, None)], 1):
+            low, upto = ("NULL" if one is None else _array(one) for one in bounds)
             rows.append(
                 f"({literal(self._version)}, {literal(self.direction)}, {part}, "
-                f"{literal(checksum)}, {literal(relation)}, {_array(key)}, {start}, {start}, "
-                f"{upto}, {each}, {target_ms}, {pause_ms})"
+                f"{literal(checksum)}, {literal(relation)}, {_array(key)}, {low}, {low}, "
+                f"{upto}, {each}, {target_ms}, {pause_ms}, {passes})"
             )
-            start = upto
         return (
             f"DELETE FROM {self.table} WHERE {self._this}; INSERT INTO {self.table} (version, "
             "direction, part, checksum, relation, key, low, position, upto, keys_in_all, "
-            f"target_ms, pause_ms) VALUES {', '.join(rows)};"
+            f"target_ms, pause_ms, passes) VALUES {', '.join(rows)};"
         )
 
     def still_at(self, part: int, position: Sequence[str] | None) -> str:
@@ -286,13 +289,6 @@ class Records:
         return (
             f"{self.set_state('done')}; DELETE FROM {self.table} WHERE version::text "
             f"OPERATOR(pg_catalog.=) {literal(self._version)}::text AND NOT ({self._this})"
-        )
-
-    def forget(self) -> str:
-        """SQL: nothing of this migration's backfill remains recorded, in either direction."""
-        return (
-            f"DELETE FROM {self.table} WHERE version::text OPERATOR(pg_catalog.=) "
-            f"{literal(self._version)}::text"
         )
 
     @property

@@ -10,13 +10,13 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from turnback.engine.backfill.keys import Keys
-from turnback.engine.backfill.records import Progress, Range, Records
+from turnback.engine.backfill.records import Bounds, Progress, Range, Records
 from turnback.engine.backfill.worker import Job, Paused, Worker
-from turnback.engine.outside.run import begin_message, finish_message
+from turnback.engine.outside.run import begin_message, finish_message, half_undone
 from turnback.engine.run.failure import point, refused_by_us
 from turnback.engine.run.plan import Step
 from turnback.engine.run.session import Session
@@ -88,18 +88,31 @@ class _Backfill:
         self.keys = Keys.of(connection, self.statement, step.runnable.script)
         self.records = Records(schema, step.version, step.direction)
         self.records.create(connection)
-        self.ranges = self.records.read(connection)
+        attempts = session.history.attempts(step.migration)
+        other = Records(schema, step.version, "down" if step.direction == "up" else "up")
+        begun_there = other.read(connection) if attempts[other.direction] else []
+        if step.direction == "up" and any(one.batches for one in begun_there):
+            raise half_undone(step)
+        # What was recorded before the whole was last rolled back says nothing of the rows now.
+        self.ranges = self.records.read(connection) if attempts[step.direction] else []
         checksum = step.runnable.script.checksum
         pace = self.pace
         states = {one.state for one in self.ranges}
         if not states - {"cancelled", "done"}:
             try:
-                known = self._ends()
+                known = self._done_of(begun_there) or self._all()
             except ServerError as error:
                 where = self.statement.statement
                 raise point(step, error, where.offset, where) from error
             begun = self.records.begin(
-                checksum, self.keys.table, self.keys.columns, *known, pace.target_ms, pace.pause_ms
+                checksum,
+                self.keys.table,
+                self.keys.columns,
+                *known,
+                pace.target_ms,
+                pace.pause_ms,
+                # Of one that was cancelled, rows in every range may be done.
+                passes=2 if self.ranges else 1,
             )
         elif "paused" in states:
             raise MigrationIncomplete(
@@ -132,26 +145,45 @@ class _Backfill:
             self._say,
         )
 
-    def _ends(self) -> tuple[list[list[str]], int]:
-        """The last key of each range, and how many keys there are, by estimate."""
+    def _done_of(self, ranges: Sequence[Range]) -> tuple[list[Bounds], int] | None:
+        """What a backfill that is half done has gone through, for its rollback over the same keys.
+
+        The rest of the rows may be right as they are. None where nothing limits it.
+        """
+        if not ranges or not self._is_of(ranges[0]):
+            return None
+        done: list[Bounds] = [
+            (one.low, one.upto if one.passes > 1 else one.position)
+            for one in ranges
+            if one.passes > 1 or one.position != one.low
+        ]
+        return done, sum(one.keys for one in ranges)
+
+    def _all(self) -> tuple[list[Bounds], int]:
+        """The ranges of the whole table, and how many keys there are, by estimate."""
         connection, keys = self.session.connection, self.keys
         in_all, _ = keys.size(connection)
         last = keys.last(connection)
         if last is None:
             return [], 0
-        ends, parts = list[list[str]](), self.statement.options.parallel
+        found, parts = list[Bounds](), self.statement.options.parallel
         after: list[str] | None = None
         for _ in range(parts - 1):
-            after = keys.at(connection, after, last, max(in_all // parts, 1))
-            if after is None or after == last:
+            end = keys.at(connection, after, last, max(in_all // parts, 1))
+            if end is None or end == last:
                 break
-            ends.append(after)
-        return [*ends, last], in_all
+            found.append((after, end))
+            after = end
+        return [*found, (after, last)], in_all
+
+    def _is_of(self, part: Range) -> bool:
+        """Whether a range is of this table and key."""
+        return part.relation == self.keys.table and part.key == list(self.keys.columns)
 
     def _require_same(self) -> None:
         """The records are of this table and key: a position in another one means nothing."""
         first = self.ranges[0]
-        if first.relation == self.keys.table and first.key == list(self.keys.columns):
+        if self._is_of(first):
             return
         raise MigrationIncomplete(
             f"the backfill was begun over {first.relation} ({', '.join(first.key)}), and the file "

@@ -473,12 +473,17 @@ class _Script:
 def _refuse_half_undone(step: Step, undone: Mapping[int, Attempt]) -> None:
     """Refuse to apply a migration whose rollback has begun."""
     if any(one.done or one.interrupted for one in undone.values()):
-        raise MigrationIncomplete(
-            f"the rollback of {step.version}, which was half done, stopped in its middle",
-            file=step.runnable.script.path,
-            version=step.version,
-            hint="finish it first: turnback down to the version before it",
-        )
+        raise half_undone(step)
+
+
+def half_undone(step: Step) -> MigrationIncomplete:
+    """The error for a migration that is to be applied, and whose rollback has begun."""
+    return MigrationIncomplete(
+        f"the rollback of {step.version}, which was half done, stopped in its middle",
+        file=step.runnable.script.path,
+        version=step.version,
+        hint="finish it first: turnback down to the version before it",
+    )
 
 
 def _finish(session: Session, step: Step, elapsed: int) -> None:
