@@ -150,7 +150,7 @@ def test_the_key_may_be_any_unique_index(
         ("table=nobody key=id", "there is no table nobody"),
         ("table=users key=nr alias=users", "the table users has no column nr"),
         ("table=users key=email", "no unique index of users has the key email"),
-        ("table=users key=display_name", "display_name may be null"),
+        ("table=users key=nick", "nick may be null"),
     ],
 )
 def test_a_key_that_does_not_order_the_rows_is_refused_before_anything_is_changed(
@@ -158,7 +158,7 @@ def test_a_key_that_does_not_order_the_rows_is_refused_before_anything_is_change
 ) -> None:
     sql = FILL.format(more="").replace("table=users key=id", directive)
     sql = sql.replace("UPDATE users", "UPDATE nobody") if "nobody" in directive else sql
-    setup = USERS + "CREATE UNIQUE INDEX ON users (display_name);"
+    setup = USERS + "ALTER TABLE users ADD nick text UNIQUE;"
     report = apply(database, project_factory(files(sql, setup)))
     assert isinstance(report.error, MigrationFailed)
     assert said in str(report.error)

@@ -24,6 +24,11 @@ def backfill(sql: str, directive: str = "table=users key=id") -> Runnable:
             '"users"',
             "UPDATE users SET a = '{batch}' -- {batch}\n WHERE \"{batch}\" AND (K)",
         ),
+        (
+            "WITH one AS (SELECT id AS i FROM other) UPDATE users SET a = i FROM one WHERE {batch}",
+            '"users"',
+            "WITH one AS (SELECT id AS i FROM other) UPDATE users SET a = i FROM one WHERE (K)",
+        ),
         ("DELETE FROM app.users AS u WHERE {batch}", '"u"', "DELETE FROM app.users AS u WHERE (K)"),
         (
             "INSERT INTO users SELECT * FROM users WHERE {batch} OR {batch}",
@@ -49,6 +54,12 @@ def test_the_range_is_put_where_it_is_code(sql: str, alias: str, ranged: str) ->
         ("UPDATE users SET WHERE {batch}", "syntax error"),
         ("INSERT INTO t SELECT FROM users a, users b WHERE {batch}", "does not say once"),
         ("UPDATE other SET a = 1 WHERE {batch}", "does not say once"),
+        ("UPDATE users SET a = 1, id = id + 1 WHERE {batch}", "changes id, which its ranges"),
+        ("UPDATE users SET (a, id) = (1, 2) WHERE {batch}", "changes id, which its ranges"),
+        (
+            "WITH d AS (DELETE FROM old RETURNING id) UPDATE users SET a = 1 WHERE {batch}",
+            "a WITH of the statement changes rows",
+        ),
     ],
 )
 def test_what_is_no_backfill_is_refused(sql: str, said: str) -> None:

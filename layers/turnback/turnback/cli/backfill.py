@@ -121,7 +121,7 @@ def speed(
         records = _unfinished(engine, version)
         engine.steer(records.set_speed(*milliseconds))
     out.document["status"] = "succeeded"
-    out.result(f"{version}: the next batch is so.")
+    out.result(f"{version} has this speed from its next batch on.")
 
 
 def _find(engine: Engine, version: str | None) -> list[list[Range]]:

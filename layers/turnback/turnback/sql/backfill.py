@@ -102,6 +102,22 @@ def read_ranged(script: Script, statements: Sequence[Statement]) -> RangedStatem
             "remove RETURNING",
             statement.offset,
         )
+    if any(
+        _KINDS.keys() & cte["ctequery"] for kind, cte in walk(statement.tree) if "ctequery" in cte
+    ):
+        raise refused(
+            "a WITH of the statement changes rows, which the server allows in a whole statement "
+            "only: a batch is inside another one, which records it",
+            "change these rows in a backfill of their own",
+            statement.offset,
+        )
+    if changed := _changed_key(statement, options):
+        raise refused(
+            f"the statement changes {changed}, which its ranges are of: a row that moves into a "
+            "later range would be changed twice",
+            "name another unique index in key=, or change the key in a migration without batches",
+            statement.offset,
+        )
     alias = options.alias or _alias(statement, options)
     if alias is None:
         raise refused(
@@ -110,6 +126,14 @@ def read_ranged(script: Script, statements: Sequence[Statement]) -> RangedStatem
             statement.offset,
         )
     return RangedStatement(options, statement, text, identifier(alias))
+
+
+def _changed_key(statement: Statement, options: Backfill) -> str | None:
+    """A column of the key that an UPDATE of the table of the directive sets."""
+    if statement.kind != "UpdateStmt" or statement.tree["relation"]["relname"] != options.table[-1]:
+        return None
+    columns = (one["ResTarget"]["name"] for one in statement.tree["targetList"])
+    return next((name for name in columns if name in options.key), None)
 
 
 def _alias(statement: Statement, options: Backfill) -> str | None:

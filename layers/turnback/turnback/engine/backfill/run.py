@@ -288,8 +288,7 @@ class _Backfill:
                 f"the backfill of {version} was {paused.pop()} when {done} were done",
                 file=self.step.runnable.script.path,
                 version=version,
-                hint=f"go on: turnback backfill resume {version}; or undo what was done: "
-                "turnback down",
+                hint=f"go on: turnback backfill resume {version}, and turnback {direction}",
             )
         parked = [one for part in self.ranges for one in part.parked]
         if parked:
