@@ -11,6 +11,7 @@ import pytest
 from turnback.engine.run.repeatables import changed, in_force
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project
+from turnback.migrations.large import LARGE_BYTES
 from turnback.rehearsal.proof import rehearse
 from turnback.rehearsal.shadow import Shadow
 from turnback.rehearsal.verdict import Rehearsed
@@ -99,6 +100,24 @@ def test_a_repeatable_is_applied_when_its_text_changes_and_only_then(project: Fo
     assert project.ask(
         "SELECT kind, name, success FROM migrations WHERE version = 'repeatable/active.sql'"
     ) == [("repeatable", "active", True)]
+
+
+@pytest.mark.parametrize("characters", [10, LARGE_BYTES // 100])
+def test_one_file_may_have_many_functions_or_only_a_comment(
+    project: Folder, characters: int
+) -> None:
+    functions = (
+        f"CREATE OR REPLACE FUNCTION f{number}() RETURNS int LANGUAGE sql AS 'SELECT 1 "
+        f"/* {'x' * characters} */';\n"
+        for number in range(120)
+    )
+    many = {"repeatable/many.sql": "".join(functions), "repeatable/none.sql": "-- For later.\n"}
+    project.write(many)
+    assert set(project.up()) >= set(many)
+    count = "SELECT count(*) FROM pg_proc WHERE proname ~ '^f[0-9]+$'"
+    assert project.ask(count) == [(120,)]
+    assert set(project.down("0")) >= set(many)
+    assert project.ask(count) == [(0,)]
 
 
 def test_down_goes_back_through_the_texts_in_the_reverse_order_of_everything(

@@ -166,7 +166,9 @@ def read(script: Script) -> Content:
             file=script.path,
             hint="write it in a migration",
         )
-    return Content(script, runnable.statements)
+    # A large file makes its statements anew each time, and ``Content`` compares them.
+    statements = None if runnable.statements is None else tuple(runnable.statements)
+    return Content(script, statements)
 
 
 def bare_name(statement: Statement) -> str:

@@ -70,7 +70,9 @@ def text_of_found(script: Script) -> str | None:
             parts.append(f"coalesce(({_found(content, item, statement, drop)}), {literal(drop)})")
         elif statement.kind in GRANTS and not content.is_of_own(statement):
             parts.append(literal(opposite(statement)))
-    return f"pg_catalog.concat_ws({literal(_SEPARATOR)}, {', '.join(parts)})"
+    # An array, since a function takes a hundred arguments at most.
+    array = f"ARRAY[{', '.join(parts)}]::pg_catalog.text[]"
+    return f"pg_catalog.array_to_string({array}, {literal(_SEPARATOR)})"
 
 
 def is_undo_of(undo: Script, applied: Script) -> bool:
