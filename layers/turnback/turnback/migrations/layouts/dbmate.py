@@ -8,26 +8,8 @@ from __future__ import annotations
 import re
 
 from turnback.errors import InvalidMigration
-from turnback.migrations.files import Files
-from turnback.migrations.layouts.layout import (
-    Applied,
-    Evidence,
-    History,
-    Kept,
-    Layout,
-    New,
-    Recorded,
-)
-from turnback.migrations.layouts.reading import Reading
-from turnback.migrations.layouts.sections import (
-    Format,
-    Marks,
-    Text,
-    new_file,
-    read_sections,
-    recognise_mark,
-)
-from turnback.migrations.model import Migration
+from turnback.migrations.layouts.layout import Applied, History, Kept, Recorded
+from turnback.migrations.layouts.sections import Format, Marks, Text, sections_layout
 
 _NAME = re.compile(r"(?P<version>[0-9]{1,20})_?(?P<name>.*)\.sql")
 _UP, _DOWN = (
@@ -68,28 +50,14 @@ def _applied(kept: Recorded) -> Kept:
     return Kept([Applied.of(by_version.get(version), version) for version in versions])
 
 
-_FORM = Format(_NAME, _marks, _UP_LINE, _DOWN_LINE)
+_FORM = Format(_NAME, _marks, _UP_LINE, _DOWN_LINE, _UP)
 
 
-def _recognise(files: Files) -> Evidence | None:
-    return recognise_mark(files, _FORM, _UP)
-
-
-def _read(reading: Reading) -> list[Migration]:
-    return list(read_sections(reading, _FORM))
-
-
-def _new(new: New) -> dict[str, str]:
-    return new_file(_FORM, f"{new.version}_{new.slug}.sql", new)
-
-
-LAYOUT = Layout(
-    name="dbmate",
-    recognise=_recognise,
-    read=_read,
-    new=_new,
+LAYOUT = sections_layout(
+    "dbmate",
+    _FORM,
     # ``schema_migrations(version)``: one row for each migration that is applied.
-    history=History(
+    History(
         columns={"version": "character varying"},
         select="SELECT version FROM {table} ORDER BY version",
         read=_applied,

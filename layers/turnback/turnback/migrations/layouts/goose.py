@@ -9,27 +9,8 @@ from __future__ import annotations
 import re
 
 from turnback.errors import InvalidMigration
-from turnback.migrations.files import Files
-from turnback.migrations.layouts.layout import (
-    Applied,
-    Evidence,
-    History,
-    Kept,
-    Layout,
-    New,
-    Recorded,
-    Row,
-)
-from turnback.migrations.layouts.reading import Reading
-from turnback.migrations.layouts.sections import (
-    Format,
-    Marks,
-    Text,
-    new_file,
-    read_sections,
-    recognise_mark,
-)
-from turnback.migrations.model import Migration
+from turnback.migrations.layouts.layout import Applied, History, Kept, Recorded, Row
+from turnback.migrations.layouts.sections import Format, Marks, Text, sections_layout
 
 _NAME = re.compile(r"(?P<version>[0-9]{1,20})_(?P<name>.*)\.sql")
 _CODE = re.compile(r"[0-9]+_.*(?<!_test)\.go")
@@ -76,37 +57,22 @@ def _applied(kept: Recorded) -> Kept:
     )
 
 
-_FORM = Format(_NAME, _marks, "-- +goose Up", "-- +goose Down")
+_FORM = Format(
+    _NAME,
+    _marks,
+    "-- +goose Up",
+    "-- +goose Down",
+    _MARK,
+    order=lambda migration: migration.number,
+    code=(_CODE, "Go code"),
+)
 
 
-def _recognise(files: Files) -> Evidence | None:
-    return recognise_mark(files, _FORM, _MARK)
-
-
-def _read(reading: Reading) -> list[Migration]:
-    for filename in reading.names(""):
-        if _CODE.fullmatch(filename):
-            reading.findings.append(
-                InvalidMigration(
-                    "this migration is Go code, which turnback cannot run",
-                    file=filename,
-                    hint="write its SQL in its place, or leave it out by [ignore] in turnback.toml",
-                )
-            )
-    return sorted(read_sections(reading, _FORM), key=lambda migration: migration.number)
-
-
-def _new(new: New) -> dict[str, str]:
-    return new_file(_FORM, f"{new.version}_{new.slug}.sql", new)
-
-
-LAYOUT = Layout(
-    name="goose",
-    recognise=_recognise,
-    read=_read,
-    new=_new,
+LAYOUT = sections_layout(
+    "goose",
+    _FORM,
     # ``goose_db_version``: the newest row of a version decides; 0 is the row of the table.
-    history=History(
+    History(
         columns=dict.fromkeys(("id", "version_id", "is_applied", "tstamp"), ""),
         select="SELECT version_id, is_applied, tstamp FROM {table} ORDER BY id",
         read=_applied,

@@ -6,29 +6,11 @@ Source: src/sqlMigration.ts and src/utils of github.com/salsita/node-pg-migrate 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from turnback.errors import InvalidMigration
-from turnback.migrations.files import Files
-from turnback.migrations.layouts.layout import (
-    Applied,
-    Evidence,
-    History,
-    Kept,
-    Layout,
-    New,
-    Recorded,
-)
-from turnback.migrations.layouts.reading import Reading
-from turnback.migrations.layouts.sections import (
-    Format,
-    Marks,
-    Text,
-    new_file,
-    read_sections,
-    recognise_mark,
-)
+from turnback.migrations.layouts.layout import Applied, History, Kept, New, Recorded
+from turnback.migrations.layouts.sections import Format, Marks, Text, sections_layout
 from turnback.migrations.model import Migration
 
 # The tool takes whatever follows the number for the name.
@@ -55,27 +37,6 @@ def _marks(file: Text) -> Marks:
     yield from sorted(first.items(), key=lambda item: item[1].start())
 
 
-_FORM = Format(_NAME, _marks, _UP_LINE, _DOWN_LINE, once=False, whole=True)
-
-
-def _recognise(files: Files) -> Evidence | None:
-    return recognise_mark(files, _FORM, _MARK)
-
-
-def _read(reading: Reading) -> list[Migration]:
-    for filename in reading.names(""):
-        if _CODE.fullmatch(filename):
-            reading.findings.append(
-                InvalidMigration(
-                    "this migration is JavaScript, which turnback cannot run",
-                    file=filename,
-                    hint="write its SQL in its place, in a file of the same name with .sql, or "
-                    "leave it out by [ignore] in turnback.toml",
-                )
-            )
-    return sorted(read_sections(reading, _FORM), key=_order)
-
-
 def _order(migration: Migration) -> int:
     """As the tool compares: the time in milliseconds, which 17 digits have as a date."""
     version = migration.version
@@ -88,7 +49,7 @@ def _order(migration: Migration) -> int:
     return int(seconds) * 1000 + int(version[14:])
 
 
-def _new(new: New) -> dict[str, str]:
+def _stem(new: New) -> tuple[str, str]:
     now = datetime.now(UTC)
     last = new.migrations[-1].version if new.migrations else ""
     version = new.version
@@ -96,7 +57,7 @@ def _new(new: New) -> dict[str, str]:
         version = max(f"{now:%Y%m%d%H%M%S%f}"[:_UTC_DIGITS], str(int(last) + 1))
     elif len(last) in (0, _EPOCH_DIGITS):
         version = str(max(int(now.timestamp() * 1000), int(last or 0) + 1))
-    return new_file(_FORM, f"{version}_{new.slug}.sql", replace(new, version=version))
+    return f"{version}_{new.slug}", version
 
 
 def _applied(kept: Recorded) -> Kept:
@@ -111,13 +72,23 @@ def _applied(kept: Recorded) -> Kept:
     return Kept(applied)
 
 
-LAYOUT = Layout(
-    name="node-pg-migrate",
-    recognise=_recognise,
-    read=_read,
-    new=_new,
+_FORM = Format(
+    _NAME,
+    _marks,
+    _UP_LINE,
+    _DOWN_LINE,
+    _MARK,
+    once=False,
+    whole=True,
+    order=_order,
+    code=(_CODE, "JavaScript"),
+    stem=_stem,
+)
+LAYOUT = sections_layout(
+    "node-pg-migrate",
+    _FORM,
     # ``pgmigrations``.
-    history=History(
+    History(
         columns=dict.fromkeys(("id", "name", "run_on"), ""),
         select="SELECT name, run_on FROM {table} ORDER BY run_on, id",
         read=_applied,

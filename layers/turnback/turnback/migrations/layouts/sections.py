@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from turnback.errors import InvalidMigration
 from turnback.migrations.files import Files
-from turnback.migrations.layouts.layout import Evidence, New
+from turnback.migrations.layouts.layout import Evidence, History, Layout, New
 from turnback.migrations.layouts.names import header, listed
 from turnback.migrations.layouts.reading import Reading, outside
 from turnback.migrations.model import Migration, Script
@@ -123,19 +124,63 @@ class Format:
             `` outside`` behind it where the section runs outside a transaction; ``outside`` alone
             for both; ``begin`` and ``end`` of a statement.
         up_line, down_line: the lines that begin the sections, for messages.
+        found: a line of the tool, by which its files are recognised.
         once: whether each section is there at most once, the migration first.
         whole: whether a file without any of these lines is a migration.
+        order: what the migrations are sorted by; None for the names of their files.
+        code: the names of migrations that are code, and its language.
+        stem: the name of a new file, without ``.sql``, and its version.
     """
 
     name: re.Pattern[str]
     marks: Callable[[Text], Marks]
     up_line: str
     down_line: str
+    found: re.Pattern[str]
     once: bool = True
     whole: bool = False
+    order: Callable[[Migration], Any] | None = None
+    code: tuple[re.Pattern[str], str] | None = None
+    stem: Callable[[New], tuple[str, str]] = lambda new: (f"{new.version}_{new.slug}", new.version)
 
 
-def read_sections(reading: Reading, form: Format) -> Iterator[Migration]:
+def sections_layout(name: str, form: Format, history: History) -> Layout:
+    """The layout of a tool whose files have two sections."""
+
+    def recognise(files: Files) -> Evidence | None:
+        for path, text in listed(files, form.name):
+            if match := form.found.search(text):
+                return Evidence(f"{path} has a line '{match[0].strip()}'")
+        return None
+
+    def read(reading: Reading) -> list[Migration]:
+        if form.code:
+            _refuse_code(reading, *form.code)
+        migrations = list(_read_sections(reading, form))
+        return sorted(migrations, key=form.order) if form.order else migrations
+
+    def write(new: New) -> dict[str, str]:
+        stem, version = form.stem(new)
+        text = f"{header(new.slug, version)}{form.up_line}\n\n\n{form.down_line}\n\n"
+        return {f"{stem}.sql": text}
+
+    return Layout(name=name, recognise=recognise, read=read, new=write, history=history)
+
+
+def _refuse_code(reading: Reading, names: re.Pattern[str], language: str) -> None:
+    for filename in reading.names(""):
+        if names.fullmatch(filename):
+            reading.findings.append(
+                InvalidMigration(
+                    f"this migration is {language}, which turnback cannot run",
+                    file=filename,
+                    hint="write its SQL in its place, in a file of the same name with .sql, or "
+                    "leave it out by [ignore] in turnback.toml",
+                )
+            )
+
+
+def _read_sections(reading: Reading, form: Format) -> Iterator[Migration]:
     """The migrations of a folder whose files have two sections, in the order of their names.
 
     A section without a statement is no rollback script.
@@ -159,19 +204,6 @@ def read_sections(reading: Reading, form: Format) -> Iterator[Migration]:
         if forward:
             hint = f"write it below '{form.down_line}' in {filename}"
             yield Migration(version, file.name, forward, rollback, write_rollback=hint)
-
-
-def new_file(form: Format, path: str, new: New) -> dict[str, str]:
-    """A new file with empty sections: path → text."""
-    return {path: f"{header(new.slug, new.version)}{form.up_line}\n\n\n{form.down_line}\n\n"}
-
-
-def recognise_mark(files: Files, form: Format, mark: re.Pattern[str]) -> Evidence | None:
-    """A line of the tool, in any of the files."""
-    for path, text in listed(files, form.name):
-        if match := mark.search(text):
-            return Evidence(f"{path} has a line '{match[0].strip()}'")
-    return None
 
 
 def _script(

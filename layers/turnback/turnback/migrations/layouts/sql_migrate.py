@@ -8,28 +8,10 @@ A migration's version is the name of its file, as in the tool's table.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from turnback.errors import InvalidMigration
-from turnback.migrations.files import Files
-from turnback.migrations.layouts.layout import (
-    Applied,
-    Evidence,
-    History,
-    Kept,
-    Layout,
-    New,
-    Recorded,
-)
-from turnback.migrations.layouts.reading import Reading
-from turnback.migrations.layouts.sections import (
-    Format,
-    Marks,
-    Text,
-    new_file,
-    read_sections,
-    recognise_mark,
-)
+from turnback.migrations.layouts.layout import Applied, History, Kept, New, Recorded
+from turnback.migrations.layouts.sections import Format, Marks, Text, sections_layout
 from turnback.migrations.model import Migration
 
 _NAME = re.compile(r"(?P<version>[0-9]*[-_ ]*(?P<name>.*))\.sql")
@@ -70,29 +52,28 @@ def _applied(kept: Recorded) -> Kept:
     return Kept(applied)
 
 
-_FORM = Format(_NAME, _marks, "-- +migrate Up", "-- +migrate Down", once=False)
-
-
-def _recognise(files: Files) -> Evidence | None:
-    return recognise_mark(files, _FORM, _MARK)
-
-
-def _read(reading: Reading) -> list[Migration]:
-    return sorted(read_sections(reading, _FORM), key=_order)
-
-
-def _new(new: New) -> dict[str, str]:
+def _stem(new: New) -> tuple[str, str]:
     version = f"{new.version}-{new.slug}"
-    return new_file(_FORM, f"{version}.sql", replace(new, version=version))
+    return version, version
 
 
-LAYOUT = Layout(
-    name="sql-migrate",
-    recognise=_recognise,
-    read=_read,
-    new=_new,
+_FORM = Format(
+    _NAME,
+    _marks,
+    "-- +migrate Up",
+    "-- +migrate Down",
+    _MARK,
+    once=False,
+    order=_order,
+    stem=_stem,
+)
+
+
+LAYOUT = sections_layout(
+    "sql-migrate",
+    _FORM,
     # ``gorp_migrations(id, applied_at)``: one row for each file that is applied.
-    history=History(
+    History(
         columns={"id": "text", "applied_at": "timestamp with time zone"},
         select="SELECT id, applied_at, {checksum} AS checksum FROM {table} ORDER BY applied_at, id",
         read=_applied,
