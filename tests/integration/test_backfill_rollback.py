@@ -15,6 +15,12 @@ from tests.integration.test_engine import apply, engine_for, query
 CHECK = "ALTER TABLE users ADD CHECK (id < 4000 OR display_name IS NULL);"
 
 
+def listed(url: str) -> list[tuple[str, str]]:
+    """Direction and state of the backfills that ``turnback backfill status`` shows."""
+    with engine_for(url) as engine:
+        return [(one.direction, one.state) for one in engine.backfills()]
+
+
 def test_what_was_done_of_it_is_rolled_back_when_it_is_given_up(
     database: str, project_factory: ProjectFactory
 ) -> None:
@@ -39,10 +45,16 @@ def test_it_begins_anew_after_its_rollback_whatever_that_was(
     folder = project_factory(files(setup=USERS + CHECK))
     (folder / "rollback/0002_rollback.sql").write_text("-- turnback: keep-rows because of a test\n")
     assert isinstance(apply(database, folder).error, MigrationIncomplete)
+    assert listed(database) == [("up", "running")]
     assert down(database, folder, "0").error is None
+    # Nothing of it is under way, or done: that script knows no backfill.
+    assert listed(database) == []
     (folder / "sql/0001_users.sql").write_text(USERS)
     assert apply(database, folder).error is None
     assert counted(database) == [(1, 5000, 5000)]
+    assert listed(database) == [("up", "done")]
+    assert down(database, folder, "0001").error is None
+    assert listed(database) == []
 
 
 def test_it_is_not_applied_while_its_rollback_is_half_done(

@@ -355,10 +355,22 @@ class Engine:
 
     @own_statements()
     def backfills(self) -> list[Range]:
-        """Every range of every backfill that was begun. Writes nothing."""
+        """The ranges of every backfill that is under way, or is done and still counts.
+
+        A rollback script that is no backfill does not know their records. Writes nothing.
+        """
         from turnback.engine.backfill.records import Records
 
-        return Records(self.history.schema).read(self.connection) if self.history.exists() else []
+        if not self.history.exists():
+            return []
+        applied = {entry.version for entry in self.entries() if entry.applied}
+
+        def counts(one: Range) -> bool:
+            if one.state == "done":
+                return (one.version in applied) == (one.direction == "up")
+            return bool(self.history.attempts(one.version)[one.direction])
+
+        return [one for one in Records(self.history.schema).read(self.connection) if counts(one)]
 
     @own_statements()
     def steer(self, change: str) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from turnback.engine.backfill.keys import Keys
 from turnback.engine.backfill.records import Bounds, Progress, Range, Records
 from turnback.engine.backfill.worker import Job, Paused, Worker
-from turnback.engine.outside.run import begin_message, finish_message, half_undone
+from turnback.engine.outside.run import begin_message, finish, half_undone
 from turnback.engine.run.failure import point, refused_by_us
 from turnback.engine.run.plan import Step
 from turnback.engine.run.session import Session
@@ -88,7 +88,7 @@ class _Backfill:
         self.keys = Keys.of(connection, self.statement, step.runnable.script)
         self.records = Records(schema, step.version, step.direction)
         self.records.create(connection)
-        attempts = session.history.attempts(step.migration)
+        attempts = session.history.attempts(step.version)
         other = Records(schema, step.version, "down" if step.direction == "up" else "up")
         begun_there = other.read(connection) if attempts[other.direction] else []
         if step.direction == "up" and any(one.batches for one in begun_there):
@@ -315,24 +315,9 @@ class _Backfill:
 
     def finish(self) -> int:
         """Verify and record the whole migration."""
-        step, recorder = self.step, self.session.recorder
         took = sum(one.work_ms for one in self.ranges)
-        prefix, verify = finish_message(step, recorder, took)
-        before = f"{OURSELVES} {recorder.lock_assertion} {self.records.done()};"
-        ran = f"the rows of {step.version} were changed, and that was kept"
-        try:
-            send(self.session.connection, f"{recorder.reset} {before} {prefix}{verify}")
-        except ServerError as error:
-            if refused := refused_by_us(step, error, ran):
-                raise refused from error
-            if step.verify is None:
-                raise
-            raise point(
-                Step(step.migration, step.direction, step.verify),
-                error,
-                None,
-                None,
-                incomplete=f"{ran}; correct what it found, and run turnback up again",
-            ) from error
-        recorder.count(step)
+        recorder = self.session.recorder
+        before = f"{recorder.reset} {OURSELVES} {recorder.lock_assertion} {self.records.done()}; "
+        ran = f"the rows of {self.step.version} were changed, and that was kept"
+        finish(self.session, self.step, took, ran, before)
         return took

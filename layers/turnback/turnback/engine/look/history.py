@@ -25,7 +25,6 @@ from turnback.engine.session.query import (
     scalar,
 )
 from turnback.errors import DatabaseRefused, HistoryConflict, LockTimeout, TurnbackError
-from turnback.migrations.model import Migration
 from turnback.migrations.versions import key
 from turnback.sql.own_tables import ELSEWHERE
 from turnback.sql.quoting import identifier, literal
@@ -442,10 +441,10 @@ class History:
         )
         return query(self._connection, sql, scalar_row, {"run": run}) == [True]
 
-    def attempts(self, migration: Migration) -> dict[str, dict[int, Attempt]]:
+    def attempts(self, version: str) -> dict[str, dict[int, Attempt]]:
         """Direction → number → last attempt at each statement, since the whole was last done."""
         found: dict[str, dict[int, Attempt]] = {"up": {}, "down": {}}
-        params = {"version": migration.version}
+        params = {"version": version}
         for one in query(self._connection, self._load("attempts"), class_row(Attempt), params):
             found[one.direction][one.number] = one
         return found

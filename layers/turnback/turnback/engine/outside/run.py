@@ -95,7 +95,8 @@ def run(
             script.run(statement, number, changed, undo)
             changed = number
     elapsed = int((time.monotonic() - began) * 1000)
-    _finish(session, step, elapsed)
+    ran = f"the statements of {step.version} ran outside a transaction and were kept"
+    finish(session, step, elapsed, ran)
     return elapsed
 
 
@@ -111,7 +112,7 @@ def begin(
         MigrationIncomplete: its rollback has begun.
         HistoryConflict: another run has done it.
     """
-    attempts = session.history.attempts(step.migration)
+    attempts = session.history.attempts(step.version)
     if step.direction == "up":
         _refuse_half_undone(step, attempts["down"])
     done = count_done(attempts[step.direction], statements)
@@ -486,10 +487,18 @@ def half_undone(step: Step) -> MigrationIncomplete:
     )
 
 
-def _finish(session: Session, step: Step, elapsed: int) -> None:
-    """Verify and record the whole migration, both or neither; the next run tries it again."""
-    prefix, verify = finish_message(step, session.recorder, elapsed)
-    ran = f"the statements of {step.version} ran outside a transaction and were kept"
+def finish(session: Session, step: Step, elapsed: int, ran: str, before: str = "") -> None:
+    """Verify and record the whole migration, both or neither; the next run tries it again.
+
+    Args:
+        session: of the run.
+        step: the migration.
+        elapsed: how long it took, milliseconds.
+        ran: what was kept whatever comes of it, as a sentence.
+        before: SQL for the same message.
+    """
+    record, verify = finish_message(step, session.recorder, elapsed)
+    prefix = f"{before}{record}"
     try:
         send(session.connection, prefix + verify)
     except ServerError as error:
