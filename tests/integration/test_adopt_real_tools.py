@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from tests.adopted import ALL, Fixture
-from tests.fixtures.adopt.make.common import MAJOR, Tool, copy_of
+from tests.fixtures.adopt.make.recording import MAJOR, Tool, copy_of
 from tests.integration.terminal import turnback as run
 from tests.other_servers import postgres
 

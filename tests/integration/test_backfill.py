@@ -339,3 +339,16 @@ def test_the_commands_show_and_steer_it(database: str, project_factory: ProjectF
     assert run("backfill", "cancel", "0002").code == 0
     assert run("down", "1", "--yes").code == 0
     assert query(database, "SELECT count(display_name) FROM users") == [(0,)]
+
+
+def test_an_error_of_its_verify_script_has_its_line_and_the_rows_are_not_changed_again(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    verify = "SELECT 1;\nSELECT count(*) FROM nothing;\n"
+    folder = project_factory(files() | {"verify/0002_verify.sql": verify})
+    error = apply(database, folder).error
+    assert isinstance(error, MigrationIncomplete)
+    assert (error.file, error.line) == ("verify/0002_verify.sql", 2)
+    (folder / "verify/0002_verify.sql").write_text("SELECT 1;\n")
+    assert apply(database, folder).error is None
+    assert counted(database) == [(1, 5000, 5000)]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.adopted import ALL
 from tests.conftest import ProjectFactory
-from tests.fixtures.adopt.make.common import npm
+from tests.fixtures.adopt.make.install import npm
 from tests.integration.terminal import Answer, turnback
 
 FILES = {

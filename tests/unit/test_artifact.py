@@ -361,11 +361,12 @@ def test_an_entry_that_is_there_twice_is_refused(again: str, zipped: Callable[..
 
 def test_a_name_that_is_a_file_and_a_folder_is_refused(zipped: Callable[..., Path]) -> None:
     path = zipped({"migrations": "a file"} | entries())
-    refusal(path)
+    assert refusal(path).message == "this is a file and a folder at once"
 
 
 def test_a_name_that_no_file_can_have_is_refused(zipped: Callable[..., Path]) -> None:
-    refusal(zipped(entries() | {f"migrations/sql/0003_{'x' * 300}.sql": ""}))
+    path = zipped(entries() | {f"migrations/sql/0003_{'x' * 300}.sql": ""})
+    assert refusal(path).message == "this name is too long for a file"
 
 
 def test_a_path_that_is_too_long_is_refused(zipped: Callable[..., Path]) -> None:

@@ -168,6 +168,13 @@ def test_an_unknown_environment_is_refused_with_the_nearest_one(tmp_path: Path) 
     assert caught.value.hint == "did you mean 'staging'?"
 
 
+def test_without_environments_of_its_own_a_project_has_those_of_the_policies() -> None:
+    assert ProjectFile().settings("staging", {}) == {}
+    with pytest.raises(ConfigurationError, match="no environment 'prod'") as caught:
+        ProjectFile().settings("prod", {})
+    assert "production" in str(caught.value.hint)
+
+
 @pytest.mark.parametrize(
     ("line", "value"),
     [

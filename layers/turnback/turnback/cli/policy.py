@@ -99,7 +99,7 @@ class Requirements:
         if policy and policy.rollback_required:
             raise ConfigurationError(
                 f"--allow-missing-rollback is against the policy {policy.environment}",
-                hint="write a rollback script, or why there is none: "
+                hint="write a rollback script, or say why it cannot exist: "
                 "-- turnback: irreversible because …",
             )
 

@@ -309,7 +309,7 @@ def keep_out_of_git(directory: Path) -> None:
     except OSError as error:
         raise ConfigurationError(
             f"{folder} cannot be written: {error.strerror}",
-            hint="name another place: --into FOLDER",
+            hint="name another place: turnback backup --into FOLDER, and run it again",
         ) from error
 
 

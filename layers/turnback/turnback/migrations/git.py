@@ -40,7 +40,7 @@ class GitFolder:
         """The commit that a branch, a tag or another name means.
 
         Raises:
-            ConfigurationError: there is none.
+            ConfigurationError: git knows no such name here.
         """
         done = self._run(
             "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"
@@ -57,7 +57,7 @@ class GitFolder:
         """The branch that others are merged into: ``origin/HEAD``, else ``origin/main``, ….
 
         Raises:
-            ConfigurationError: there is none of the usual names.
+            ConfigurationError: no branch has one of the usual names.
         """
         for ref in _USUAL:
             name = self._run("rev-parse", "--verify", "--quiet", "--abbrev-ref", ref)

@@ -200,7 +200,7 @@ class Project:
         folder: where they are.
         migrations: in the order of their layout.
         sums: what SHA256SUMS says; None where there is no such file.
-        shadow: what a shadow database needs before the first migration; None where there is none.
+        shadow: what a shadow database needs before the first migration; None if it does not exist.
         settings: what turnback.toml says.
         ignored: files below the folder that turnback.toml leaves out, and nothing else does.
         besides: files that are no scripts, and that the layout is read from: path → checksum.

@@ -93,7 +93,7 @@ def directive_cuts(text: str, in_rows: bool) -> tuple[list[Cut], bool]:
 
 
 def copy_end(text: str, start: int = 0) -> int | None:
-    """Where the first COPY … FROM stdin ends, behind its semicolon; None where there is none.
+    """Where the first COPY … FROM stdin ends, behind its semicolon; None if it does not exist.
 
     Args:
         text: SQL, which may break off.

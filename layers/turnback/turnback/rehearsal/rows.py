@@ -143,7 +143,7 @@ class FollowedRows:
         return found
 
     def _unchanged(self, found: Mapping[str, _Table]) -> dict[str, _Look | None]:
-        """The look at each of the tables whose rows are all still there; None if there is none."""
+        """The look at each of the tables whose rows are all still there; None without tables."""
         known = {oid: table for oid, table in found.items() if table.looks}
         older: dict[str, _Look | None] = dict.fromkeys(found)
         if not known:

@@ -58,7 +58,7 @@ def build_of(files: Iterable[Path], contrib: Path | None) -> str:
 
     Args:
         files: its program, and what its data directory is made from.
-        contrib: the folder with the extensions of another build; None where there is none.
+        contrib: the folder with the extensions of another build; None if it does not exist.
     """
     more = contrib.rglob("*.*") if contrib else ()
     found = (*files, *sorted(more), *sorted(STAND_INS.glob("*.sql")))
@@ -106,7 +106,7 @@ class Stored:
     say: Callable[[str], None]
 
     def unpack(self, data: Path) -> Parked | None:
-        """Make a data directory of the latest state that there is; None where there is none.
+        """Make a data directory of the latest state that there is; None if it does not exist.
 
         Args:
             data: the directory, which does not exist.

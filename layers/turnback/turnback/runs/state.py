@@ -493,7 +493,7 @@ class PlanRecord(Stated):
         number: which plan of the run it is: 1, and one more whenever others had changed the
             database before the run did.
         superseded_by: the newer release that has brought all of its migrations, or None.
-        surroundings: what a rehearsal takes over from the target; None where there is none.
+        surroundings: what a rehearsal takes over from the target; None if it does not exist.
         history_schema: where turnback's own tables are.
     """
 

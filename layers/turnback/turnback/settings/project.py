@@ -183,7 +183,8 @@ class ProjectFile:
         return self._error(
             "layout.baseline",
             f"there is no migration {self.baseline}, which is to be the end of the baseline",
-            "write the version of a migration, as turnback check shows them",
+            f"write the version of a migration of this folder; {FILE} is for one folder of "
+            "migrations: keep a second one elsewhere, with its own",
         )
 
     @property
@@ -216,17 +217,16 @@ class ProjectFile:
         """
         chosen: Mapping[str, Any] = {}
         if environment is not None:
-            known = self.sections.get("environments", {})
-            if not known and environment in ENVIRONMENTS:
-                # A project with one address: the name is that of a policy only.
-                known = {environment: {}}
+            # In a project with one address, the name is that of a policy only.
+            known = self.sections.get("environments") or {name: {} for name in ENVIRONMENTS}
             if environment not in known:
                 near = difflib.get_close_matches(environment, known, n=1)
                 raise ConfigurationError(
                     f"there is no environment {environment!r} in {FILE}",
                     hint=f"did you mean {near[0]!r}?"
                     if near
-                    else f"add a section [environments.{environment}] to {FILE}",
+                    else f"it is one of {', '.join(known)}, or add a section "
+                    f"[environments.{environment}] to {FILE}",
                 )
             chosen = known[environment]
         found = {}

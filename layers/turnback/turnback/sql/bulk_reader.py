@@ -350,7 +350,7 @@ class Reader:
             size *= 2
 
     def _copy_end(self, size: int) -> int | None:
-        """Where the first COPY … FROM stdin of so many bytes ends; None where there is none."""
+        """Where the first COPY … FROM stdin of so many bytes ends; None if it does not exist."""
         text = self._data[self._at : self._at + size]
         if b"stdin" not in text.lower():
             return None

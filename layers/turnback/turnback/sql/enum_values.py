@@ -57,7 +57,7 @@ def transaction_starts(statements: Sequence[Statement]) -> list[int]:
     """The indexes of the statements before which another transaction must begin; mostly none.
 
     It begins as early as it can, behind the statement that adds the value. Where a savepoint or
-    something else of the session would have to last longer, there is none either.
+    something else of the session would have to last longer, the script stays one transaction.
     """
     made = set[str]()
     added = set[str]()

@@ -76,7 +76,7 @@ def histories(connection: Connection) -> list[OtherHistory]:
 
 
 def chosen(found: Sequence[OtherHistory], layout: Layout, table: str | None) -> OtherHistory | None:
-    """The history of this layout; None where there is none.
+    """The history of this layout; None if it does not exist.
 
     Args:
         found: those of the database.

@@ -1,5 +1,5 @@
 -- Every table with its columns: the histories of other tools are found by these. A table with a
--- type of somebody's own is none: to read or to sort it would run the functions of that type.
+-- type of somebody's own is left out: to read or to sort it would run the functions of that type.
 SELECT n.nspname,
        c.relname,
        json_object_agg(a.attname, pg_catalog.format_type(a.atttypid, NULL)),

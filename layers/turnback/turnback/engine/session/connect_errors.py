@@ -245,7 +245,7 @@ def _libpq() -> ctypes.CDLL | None:
 
 
 def bundled_libpq() -> Path | None:
-    """The file of the libpq that psycopg[binary] brings; None where there is none."""
+    """The file of the libpq that psycopg[binary] brings; None if it does not exist."""
     package = find_spec("psycopg_binary")
     folder = Path(package.origin).parent if package and package.origin else Path(os.sep)
     found = [

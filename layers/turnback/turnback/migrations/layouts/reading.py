@@ -108,7 +108,7 @@ class Reading:
         return self._try(path, read)
 
     def beside(self, path: str) -> str | None:
-        """The text of a file that is no script; None where there is none."""
+        """The text of a file that is no script; None if it does not exist."""
         if path.rpartition("/")[2] not in self.names(path.rpartition("/")[0]):
             return None
         read = self.text(path)

@@ -29,7 +29,7 @@ def recipe_of(name: str) -> Recipe:
     """The recipe of this name.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: no recipe has it.
     """
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, n=1)
