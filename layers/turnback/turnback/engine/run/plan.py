@@ -9,18 +9,23 @@ from typing import Any
 
 from turnback.engine.look.half_done import HalfDone, ScriptEffects
 from turnback.engine.look.history import Entry, StoredScript
-from turnback.engine.look.status import MigrationStatus, in_order, statuses
+from turnback.engine.look.status import in_order, statuses
+from turnback.engine.run.refusals import (
+    MORE,
+    refuse_baseline,
+    refuse_drift,
+    refuse_edited,
+    refuse_other_names,
+    refuse_other_project,
+)
 from turnback.errors import (
     ChecksumMismatch,
-    HistoryConflict,
     InvalidMigration,
-    MigrationMissing,
     OutOfOrder,
     RollbackMissing,
-    TurnbackError,
     UnknownVersion,
 )
-from turnback.migrations.checksums import differs_in_line_ends, digest
+from turnback.migrations.checksums import digest
 from turnback.migrations.headers import is_template, read_directives
 from turnback.migrations.model import Migration, Project, Script
 from turnback.migrations.versions import BEFORE_FIRST, jump, key
@@ -28,8 +33,6 @@ from turnback.settings.pace import Pace
 from turnback.sql.other_formats import refuse_other_formats
 from turnback.sql.own_tables import conflicts
 from turnback.sql.script import Runnable, prepare, syntax_error
-
-_MORE = "turnback status shows every migration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +130,9 @@ def plan_up(
         InvalidMigration: a pending file cannot be run.
     """
     entries = list(entries)
-    _refuse_other_names(project, [entry for entry in entries if entry.applied])
+    refuse_other_names(project, [entry for entry in entries if entry.applied])
     found = statuses(project, entries)
-    _refuse_drift(project, found, {entry.key: entry.checksum for entry in entries})
+    refuse_drift(project, found, {entry.key: entry.checksum for entry in entries})
     # Every row that is applied has a file now, so these are the project's migrations.
     newest = max((n for n, item in enumerate(found) if item.status == "applied"), default=-1)
     limit = len(found) if target is None else project.place(target)
@@ -243,10 +246,10 @@ def plan_down(
         (entry for entry in entries if entry.applied and places[entry.key] > limit),
         key=lambda entry: places[entry.key],
     )
-    _refuse_other_project(project, [entry for entry in entries if entry.applied])
-    _refuse_baseline(project, applied)
+    refuse_other_project(project, [entry for entry in entries if entry.applied])
+    refuse_baseline(project, applied)
     if not edited:
-        _refuse_edited(project, applied)
+        refuse_edited(project, applied)
     return _downwards(project, applied, stored, halves)
 
 
@@ -319,7 +322,7 @@ def remaining(plan: Plan, entries: Iterable[Entry], half_done: Iterable[HalfDone
                     f"{step.version} was applied by another run, from another file",
                     file=step.migration.forward.path,
                     version=step.version,
-                    hint=_MORE,
+                    hint=MORE,
                 )
         elif plan.direction == "up" or (entry and entry.applied):
             left.append(step)
@@ -378,126 +381,8 @@ def _rollback_step(
     return Step(migration, "down", prepare(script))
 
 
-def refuse_other_name(migration: Migration, entry: Entry) -> None:
-    """Refuse a row that has neither the name nor the checksum of the file with its version.
-
-    Raises:
-        HistoryConflict: it is a migration of another project.
-    """
-    if migration.name == entry.name or migration.forward.checksum == entry.checksum:
-        return
-    raise HistoryConflict(
-        f"this database's {entry.version} is {entry.name}, yours is {migration.name}",
-        file=migration.forward.path,
-        version=entry.version,
-        hint="the database is another project's, or the folder is: check DATABASE_URL and "
-        "--dir; nothing was changed",
-    )
-
-
-def _refuse_other_names(project: Project, applied: Iterable[Entry]) -> None:
-    for entry in applied:
-        if migration := project.find(entry.version):
-            refuse_other_name(migration, entry)
-
-
-def _refuse_other_project(project: Project, applied: Sequence[Entry]) -> None:
-    """Refuse a database of which no applied migration has a file here.
-
-    Raises:
-        HistoryConflict: it is another project's.
-    """
-    _refuse_other_names(project, applied)
-    if not applied or not project.migrations:
-        return
-    if not any(project.find(entry.version) for entry in applied):
-        newest = applied[-1]
-        raise HistoryConflict(
-            f"no migration of this folder is applied in this database; its {newest.version} is "
-            f"{newest.name}",
-            version=newest.version,
-            hint="the database is another project's, or the folder is: check DATABASE_URL and "
-            "--dir; if the files are gone, restore them from version control",
-        )
-
-
-def _refuse_baseline(project: Project, applied: Iterable[Entry]) -> None:
-    """What was applied before turnback was used has no rollback that was ever proven."""
-    known = [one for one in applied if one.kind == "adopted" or project.in_baseline(one.version)]
-    if known:
-        version = known[-1].version
-        raise RollbackMissing(
-            f"{version} belongs to the baseline, which is not rolled back",
-            version=version,
-            hint=f"turnback down {version} rolls back what came after it; to go further, restore a "
-            "snapshot, or undo it by hand and record that: "
-            f"turnback repair {version} --rolled-back --because REASON",
-        )
-
-
-def _refuse_edited(project: Project, applied: Sequence[Entry]) -> None:
-    for entry in applied:
-        migration = project.find(entry.version)
-        if migration is not None and migration.forward.checksum != entry.checksum:
-            raise _edited(
-                migration,
-                entry.checksum,
-                "its rollback may not fit what was applied: undo the edit; or apply the "
-                "edited file in its place: turnback redo; or, if the file is right: "
-                f"turnback repair {entry.version} --accept-checksum --because REASON",
-            )
-
-
-def _edited(migration: Migration, checksum: str, hint: str) -> ChecksumMismatch:
-    """The error for a file that is not what was applied with this checksum."""
-    what = f"{migration.version} was edited after it was applied"
-    if differs_in_line_ends(migration.forward, checksum):
-        what = (
-            f"{migration.version} has other line ends than when it was applied, and is the same "
-            "otherwise"
-        )
-        hint = (
-            "keep git from changing them: write '*.sql -text' into .gitattributes and check the "
-            f"file out again; or, if these are right: turnback repair {migration.version} "
-            "--accept-checksum --because REASON"
-        )
-    return ChecksumMismatch(what, file=migration.forward.path, version=migration.version, hint=hint)
-
-
-def _refuse_drift(
-    project: Project, found: Iterable[MigrationStatus], recorded: Mapping[str, str]
-) -> None:
-    problems: list[TurnbackError] = []
-    for version, name, status in ((item.version, item.name, item.status) for item in found):
-        if status == "changed":
-            migration = project.find(version)
-            assert migration is not None
-            problems.append(
-                _edited(
-                    migration,
-                    recorded[migration.key],
-                    "undo the edit and write a new migration; or, if the file is right: "
-                    f"turnback repair {version} --accept-checksum --because REASON",
-                )
-            )
-        elif status == "missing":
-            problems.append(
-                MigrationMissing(
-                    f"{version} ({name}) is applied, but its file is gone",
-                    version=version,
-                    hint="restore the file from version control; or roll it back with its stored "
-                    "script: turnback down to the version before it",
-                )
-            )
-    if problems:
-        first = problems[0]
-        if len(problems) > 1:
-            first.message += f" (and {len(problems) - 1} more; {_MORE})"
-        raise first
-
-
 def _unknown(target: str) -> UnknownVersion:
-    return UnknownVersion(f"there is no migration {target}", hint=_MORE, version=target)
+    return UnknownVersion(f"there is no migration {target}", hint=MORE, version=target)
 
 
 def _need_reason(migration: Migration) -> None:

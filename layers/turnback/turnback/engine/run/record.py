@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from turnback.engine.look.history import Entry
-from turnback.engine.run.plan import Repeat, Step, refuse_other_name
+from turnback.engine.run.plan import Repeat, Step
+from turnback.engine.run.refusals import refuse_other_name
 from turnback.engine.session import lock
 from turnback.engine.session.events import RunContext
 from turnback.engine.session.query import (
