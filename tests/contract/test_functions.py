@@ -97,5 +97,5 @@ for event in {BAD_EVENTS!r}:
 def test_who_answers_somebody_else_than_its_caller_says_so_in_its_entry() -> None:
     answering = {path.parent.name for path in FUNCTIONS if "@entry(failed=" in path.read_text()}
     # CodePipeline waits for a result of its job, a browser for a page. The state machine, SNS, SQS
-    # and S3 take the error itself: see docs/reference/state-machine.md.
+    # and S3 take the error itself: see docs/reference/aws.md.
     assert answering == {"on_pipeline", "answer"}

@@ -474,7 +474,7 @@ def called_from_the_network() -> dict[str, set[str]]:
 
 
 def test_the_page_says_which_service_each_function_in_the_vpc_calls() -> None:
-    page = (ROOT / "docs" / "deploy.md").read_text()
+    page = (ROOT / "docs" / "aws.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| (yes.*) \|$", page, re.MULTILINE)
     shown = {
         name: {

@@ -1,6 +1,6 @@
 """Each call of AWS that a run's functions make fails once, for all of botocore's tries.
 
-Which calls there are, a run without a fault says; docs/faults.md has what came of it.
+Which calls there are, a run without a fault says; tests/faults/README.md has what came of it.
 """
 
 from __future__ import annotations

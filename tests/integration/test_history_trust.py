@@ -176,7 +176,7 @@ def test_two_users_that_a_rotation_alternates_between_share_the_history_of_one_r
         refused = turnback("up", url=second, folder=project_factory(MORE))
         assert refused.code == 2
         assert f"migration_log belongs to {stranger}" in refused.err
-        assert "docs/deploy.md" in refused.err
+        assert "docs/reference/database.md#which-rights" in refused.err
         execute(database, f"REASSIGN OWNED BY {stranger} TO {owner}")
         for role in (stranger, clone):
             admin.execute(f"ALTER ROLE {role} SET role = {owner}".encode())

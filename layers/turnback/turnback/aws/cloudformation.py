@@ -157,7 +157,7 @@ def open_stack(name: str, *, reading: bool = False) -> Stack:
         missing = [item for item in (_BUCKET, _MACHINE, _TOPIC) if item not in found.outputs]
         raise ConfigurationError(
             f"the stack {found.name} is not a stack of turnback: it has no output {missing[0]}",
-            hint=_existing_stacks() or "deploy template.yaml, see docs/deploy.md",
+            hint=_existing_stacks() or "deploy template.yaml, see docs/aws.md#how-do-i-deploy-it",
         )
     outputs, parameters = found.outputs, found.parameters
     return Stack(
@@ -185,7 +185,7 @@ def _absent(name: str, found: StackDescription | None) -> ConfigurationError:
         f"there is no stack {name!r} in {region()}{state}",
         hint=_existing_stacks()
         or "name another with --stack or TURNBACK_STACK, or its Region by AWS_REGION; "
-        "docs/deploy.md explains how to create one",
+        "docs/aws.md#how-do-i-deploy-it explains how to create one",
     )
 
 

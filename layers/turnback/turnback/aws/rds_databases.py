@@ -34,8 +34,8 @@ _PASSES = {
     "DBClusterAlreadyExists": "the name is still in use",
 }
 _QUOTA = "delete what is not needed, or ask AWS for a higher quota, then turnback restore RUN"
-_GONE = "restore from another snapshot or to a point in time: docs/restore-rds.md"
-_SETTING = "restore it by hand with another setting: docs/restore-rds.md"
+_GONE = "restore from another snapshot or to a point in time: docs/backup.md#rds-and-aurora"
+_SETTING = "restore it by hand with another setting: docs/backup.md#rds-and-aurora"
 _FINAL = {
     "InstanceQuotaExceeded": _QUOTA,
     "DBClusterQuotaExceeded": _QUOTA,

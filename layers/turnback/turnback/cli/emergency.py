@@ -39,7 +39,8 @@ def start(*, stack: str, out: Output) -> None:
     if not deployed.application_function:
         raise ConfigurationError(
             f"the stack {deployed.name} cannot start it: it is of an older version of turnback",
-            hint="deploy the template of this version, or start it by hand: docs/emergency.md",
+            hint="deploy the template of this version, or start it by hand: "
+            "docs/release.md#stop-the-application-during-a-rollback",
         )
     out.note(f"starting what {stopped.run} has stopped: {', '.join(stopped.names)}")
     while not (answer := invoke(deployed.application_function, {"do": "start"}))["done"]:

@@ -20,7 +20,7 @@ from turnback.sql.lint.model import RULES, Rule, known
 
 # In a wheel beside this module; in a checkout where they are written.
 _PAGES = (Path(__file__).with_name("rules"), Path(__file__).parents[4] / "docs/rules")
-_ERRORS_PAGE = "docs/reference/state-machine.md#errors"
+_ERRORS_PAGE = "docs/trouble.md#"
 _SOURCE = "Project-URL: Source, "
 _LINK = re.compile(r"\]\((?![a-z]+:)([\w/.-]*)(#[\w-]+)?\)")
 
@@ -79,16 +79,17 @@ def explain(*, topic: str | None, out: Output) -> None:
             hint=(f"did you mean {names[near[0]]}? " if near else "")
             + "turnback explain lists the rules",
         )
+    page = f"{_ERRORS_PAGE}{error.__name__.lower()}"
     text = f"# {error.__name__}\n\n{_meaning(error)}\n\n"
-    text += f"Exit code: {error.exit_code} · all errors: {address(_ERRORS_PAGE)}\n"
+    text += f"Exit code: {error.exit_code} · what to do: {address(page)}\n"
     out.document |= {
         "name": error.__name__,
         "title": _meaning(error),
         "exit_code": error.exit_code,
-        "url": address(_ERRORS_PAGE),
+        "url": address(page),
         "markdown": text,
     }
-    _show(text, _ERRORS_PAGE, out)
+    _show(text, page, out)
 
 
 def address(page: str) -> str:

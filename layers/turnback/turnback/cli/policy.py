@@ -1,4 +1,4 @@
-"""What an environment requires before a command changes its database: the policy of docs/deploy.md.
+"""What an environment requires before a command changes its database: docs/aws.md#policy.
 
 Without ``--env``, ``TURNBACK_ENV`` or the variable of ``[environment]`` nothing is required.
 """

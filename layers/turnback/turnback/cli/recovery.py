@@ -266,7 +266,7 @@ def open_dumps(where: Where) -> DumpCatalog:
         raise ConfigurationError(
             f"the snapshots of the stack {stack.name} are of the kind {kind}; there are no dumps",
             hint="set the parameter SnapshotKind, or name a place of dumps; for a database of RDS "
-            "see docs/restore-rds.md",
+            "see docs/backup.md#rds-and-aurora",
         )
     return DumpCatalog(open_bucket(stack.bucket), stack.target)
 

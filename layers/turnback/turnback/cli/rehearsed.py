@@ -27,7 +27,7 @@ _COLORS = {"exact": "green", "irreversible": "yellow", "column_order": "green", 
 SHOWN_DIFFERENCES = 20
 # A statement on a copy that takes so long is shown with its time.
 _SHOWN_MS = 50
-_PAGE = "docs/rehearsal.md"
+_PAGE = "docs/trouble.md#rollbackunproven"
 
 
 def annotated(result: Rehearsed, project: Project, folder: str) -> Annotations:

@@ -121,7 +121,7 @@ def restore(
         if into:
             raise ConfigurationError(
                 "--into is for dumps; RDS restores into a new instance or cluster",
-                hint="docs/restore-rds.md says how to have one beside, without a swap",
+                hint="docs/backup.md#rds-and-aurora says how to have one beside, without a swap",
             )
         out.document["stack"] = managed.stack.name
         restoring: Restore = _of_rds(

@@ -24,7 +24,7 @@ All as expected, after {{seconds:.0f}} s. This was shown:
 PostgreSQL was real, AWS a stand-in. The transcript: {TRANSCRIPT}. In pictures: docs/slack.svg
 Try it with a folder of your own, in an empty one:
   turnback init && turnback generate add_users     write the two files, then
-  turnback rehearse --all && turnback up           docs/guide.md; on AWS: docs/first-deploy.md"""
+  turnback rehearse --all && turnback up           docs/start.md; on AWS: docs/aws.md"""
 SIGNALS = [
     signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]

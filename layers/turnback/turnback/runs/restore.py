@@ -154,7 +154,8 @@ def restore(run: Run, restorer: Restorer, settings: RestoreSettings) -> RunResto
             f"the restore did not end in {int(limit.total_seconds() // 60)} minutes: "
             f"{progress.detail}",
             hint="turnback does no further step of it: look at the database in AWS and end it by "
-            "hand (docs/restore-rds.md), or raise RestoreTimeoutMinutes for the next time",
+            "hand, or raise RestoreTimeoutMinutes for the next time: "
+            "docs/trouble.md#a-restore-of-rds-or-aurora-has-stopped",
         )
     before = run.state.restore
     # Each phase begins with short waits again: during the swap nothing answers.

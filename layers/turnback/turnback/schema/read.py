@@ -82,7 +82,7 @@ def fingerprint(
 ) -> Fingerprint:
     """The fingerprint of the database as it is now.
 
-    What is left out, and why, is listed in docs/rehearsal.md: objects of the server, of extensions
+    What is left out, and why, is listed in docs/prove.md: objects of the server, of extensions
     and of turnback, what the server keeps for itself, secrets, and data.
 
     Args:

@@ -50,7 +50,7 @@ _OPTIONS = {
     "stack": ("stack", None),
     "pg_version": ("pg-version", None),
 }
-# Where the files of a migration are; see docs/reference/files.md.
+# Where the files of a migration are; see docs/write.md.
 OWN = "turnback"
 LAYOUTS = (
     OWN,

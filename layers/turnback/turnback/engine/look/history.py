@@ -270,7 +270,8 @@ class History:
                 hint="only its owner may write it, and it is the role that runs turnback: REVOKE "
                 "the privilege, drop the trigger, rule or policy, or change the owner, after you "
                 "have looked at what was written; turnback health shows every reason. Of two users "
-                "that a rotation alternates between, both must act as one role: docs/deploy.md",
+                "that a rotation alternates between, both must act as one role: "
+                "docs/reference/database.md#which-rights-does-the-database-user-need",
             )
 
     def create(self) -> None:

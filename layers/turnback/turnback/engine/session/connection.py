@@ -33,7 +33,7 @@ READING = {
     "IntervalStyle": "postgres",
     "xmloption": "content",
 }
-# The major versions of PostgreSQL that turnback is tested with (docs/install.md). An older server
+# The major versions of PostgreSQL that turnback is tested with (docs/start.md). An older server
 # does not know a setting of the session, and so it refuses the connection.
 OLDEST_MAJOR, NEWEST_MAJOR = 14, 18
 # From this version of the server on there is a setting that others do not know.

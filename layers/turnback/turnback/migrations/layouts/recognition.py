@@ -57,7 +57,7 @@ def choose(
         raise ProjectNotFound(
             f"no files of a migration tool in {files.path}",
             hint="name the folder of the migrations with --dir, and the tool with --layout; "
-            "docs/adopt.md says what is read of each",
+            "docs/adopt.md#the-layouts says what is read of each",
         )
     if len(found) > 1:
         found = [one for one in found if one.layout.name in recorded] or found

@@ -118,7 +118,8 @@ class Swap:
                 return self.swapping(f"{self.live} is being renamed to {self.kept}")
             raise RestoreFailed(
                 f"there is no {self._what} {self.live}, whose settings a restore would copy",
-                hint="restore it by hand (docs/restore-rds.md), and deploy with its identifier",
+                hint="restore it by hand, and deploy with its identifier: "
+                "docs/backup.md#rds-and-aurora",
             )
         if new is None:
             return self._begin(live)

@@ -70,7 +70,7 @@ class RestoreCluster:
             raise RestoreFailed(
                 f"{self._cluster} is a Multi-AZ DB cluster of {live.engine}, which turnback does "
                 "not restore",
-                hint="restore it by hand (docs/restore-rds.md); nothing was changed",
+                hint="restore it by hand (docs/backup.md#rds-and-aurora); nothing was changed",
             )
 
     def _with_members(

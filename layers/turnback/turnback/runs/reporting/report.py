@@ -1,6 +1,6 @@
 """What happened in a run: the one model that every renderer reads.
 
-It is published as JSON, the status event of docs/reference/status-event.md, and read from that
+It is published as JSON, the status event of docs/reference/aws.md, and read from that
 JSON by the function that posts to Slack. Attributes are named after their keys.
 """
 
