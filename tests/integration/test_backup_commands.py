@@ -352,7 +352,7 @@ def test_a_file_without_its_record_is_not_restored(
     lonely.write_bytes(b"PGDMP")
     answer = turnback("restore", lonely, "--yes", url=database, folder=folder)
     assert answer.code == 2
-    assert "docs/backup.md#by-hand" in answer.err
+    assert "docs/backup.md#how-do-i-restore-a-dump-by-hand" in answer.err
 
 
 def test_there_may_be_no_snapshots(folder: Path) -> None:

@@ -155,7 +155,7 @@ def read_record(store: Store, key: str) -> DumpRecord | None:
         raise RestoreFailed(
             f"{place} is not the record of a dump",
             hint="nothing was changed; take another snapshot, or restore the dump by hand: "
-            "docs/backup.md#by-hand",
+            "docs/backup.md#how-do-i-restore-a-dump-by-hand",
         ) from error
 
 
@@ -289,7 +289,7 @@ def find_dump(
         raise ConfigurationError(
             f"there is no record beside {name} ({Path(name).name}.json), so it is not known "
             "whether the dump is complete",
-            hint="copy the record as well; docs/backup.md#by-hand says how to restore without one",
+            hint="copy the record as well; docs/backup.md#how-do-i-restore-a-dump-by-hand says how to restore without one",
         )
     return store, record
 
