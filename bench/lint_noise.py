@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from page import publish
 from turnback.migrations.discovery import load_project
 from turnback.migrations.model import Project
 from turnback.sql.lint.linter import lint
@@ -19,8 +20,6 @@ from turnback.sql.lint.model import RULES, Severity
 ROOT = Path(__file__).resolve().parents[1]
 CORPORA = ROOT.parent / "shared/corpora"
 NAMES = ("cratesio", "gitness")
-PAGE = ROOT / "docs/rules/README.md"
-BEGINS, ENDS = "<!-- lint_noise.py begins -->", "<!-- lint_noise.py ends -->"
 
 
 def projects() -> dict[str, Project]:
@@ -47,7 +46,7 @@ def counts(found: dict[str, Project]) -> list[str]:
         remarks[name] = Counter(f.rule.id for f in report.findings if f.level == Severity.INFO)
     rows = [
         [
-            f"[{rule.id}]({rule.id}.md)",
+            f"[{rule.id}](../{rule.page})",
             *(cell(errors[name][rule.id], remarks[name][rule.id]) for name in NAMES),
             rule.title,
         ]
@@ -67,7 +66,7 @@ def cell(errors: int, remarks: int) -> str:
 def main() -> None:
     """Print the table, and put it into the page if asked to."""
     parser = argparse.ArgumentParser(description="What lint reports on real migrations.")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/rules")
+    parser.add_argument("--write", action="store_true", help="put the table into bench/README.md")
     wanted = parser.parse_args()
     found = projects()
     sizes = ", ".join(f"{name} {len(item.migrations)}" for name, item in found.items())
@@ -81,13 +80,8 @@ def main() -> None:
             *findings,
         ]
     )
-    print(text)
+    publish("lint_noise.py", f"{text}\n", write=wanted.write)
     print(f"\nlint took {took:.2f} s for both.", file=sys.stderr)
-    if wanted.write:
-        page = PAGE.read_text(encoding="utf-8")
-        head, _, rest = page.partition(BEGINS)
-        tail = rest.partition(ENDS)[2]
-        PAGE.write_text(f"{head}{BEGINS}\n{text}\n{ENDS}{tail}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -289,7 +289,8 @@ def find_dump(
         raise ConfigurationError(
             f"there is no record beside {name} ({Path(name).name}.json), so it is not known "
             "whether the dump is complete",
-            hint="copy the record as well; docs/backup.md#how-do-i-restore-a-dump-by-hand says how to restore without one",
+            hint="copy the record as well; how to restore without one: "
+            "docs/backup.md#how-do-i-restore-a-dump-by-hand",
         )
     return store, record
 
