@@ -113,7 +113,8 @@ def test_a_history_is_moved_as_the_documentation_says(
     folder = project_factory(FIRST)
     assert turnback("up", url=database, folder=folder).code == 0
     page = Path(__file__).parents[2] / "docs" / "reference" / "database.md"
-    sql = page.read_text().partition("```sql\n")[2].partition("```")[0]
+    _, _, below = page.read_text().partition("How do I move the history")
+    sql = below.partition("```sql\n")[2].partition("```")[0]
     execute(database, sql)
     moved = ("--history-schema", "turnback")
     assert "applied" in turnback("status", *moved, url=database, folder=folder).out
