@@ -203,9 +203,9 @@ def others(admin: psycopg.Connection[Any], database: str) -> list[tuple[str, boo
 
 
 def pg_dump_schema(url: str) -> str:
-    """What pg_dump says of the schema of a database."""
+    """What pg_dump says of the schema of a database: the same text for the same schema."""
     return subprocess.run(
-        [binaries() / "pg_dump", "--schema-only", url],
+        [binaries() / "pg_dump", "--schema-only", "--restrict-key=same", url],
         env=clean_environment(),
         capture_output=True,
         check=True,

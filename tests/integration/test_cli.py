@@ -334,7 +334,8 @@ def test_up_dry_run_prints_the_sql_of_the_user_with_v_that_of_turnback_and_chang
         f"CREATE TABLE t{number} (id int);\n\n"
         for number in (1, 2, 3)
     ]
-    assert answer.out == "".join(shown)
+    assert answer.out.startswith("".join(shown))
+    assert "3 migrations proven: up, down and up again" in answer.out
     assert "nothing was changed" in answer.err
     whole = run("up", "--dry-run", "-v").out
     assert "CREATE TABLE t3 (id int);\n" in whole and "INSERT INTO" in whole
@@ -404,8 +405,9 @@ def test_the_file_is_used_before_the_stored_rollback(
 ) -> None:
     sql = "DROP TABLE t3;\nCREATE TABLE fixed ();\n"
     (folder / "rollback/0003_rollback.sql").write_text(sql)
-    assert applied("down", "--yes", "2").code == 0
+    answer = applied("down", "--yes", "2")
     assert tables(database) == {"t1", "t2", "fixed"}
+    assert (answer.code, "table public.fixed: left over" in answer.err) == (6, True)
 
 
 # verify scripts

@@ -188,7 +188,7 @@ def test_up_waits_for_the_end_of_a_window_before_it_begins_a_migration(
     command = ["up", "--dir", str(folder), "--database-url", database, *options]
     done = CliRunner().invoke(cli, command, standalone_mode=False)
     assert done.return_value == 0
-    assert seen == [([window], set())]
+    assert seen == [([window], set()), ([window], {"t1"})]
     assert "waits" in done.stderr
     refused = turnback("up", "--avoid", "1-3", url=database, folder=folder)
     assert (refused.code, "'1-3' is no window of time" in refused.err) == (2, True)

@@ -301,7 +301,7 @@ def test_what_an_earlier_run_left_half_done_is_not_called_as_before(make) -> Non
 
     assert run.roll_back().verified == "unknown"
     (note,) = run.record("report")["notes"]
-    assert "0003 was half done before this run" in note and "tags" in note
+    assert "0003 was half done before the run" in note and "tags" in note
 
 
 def test_a_run_that_did_nothing_in_what_was_half_done_before_leaves_it_so(

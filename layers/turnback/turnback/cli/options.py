@@ -174,6 +174,16 @@ class ProjectSettings:
             return None
         return Policy.read({"ENVIRONMENT": self.file.policy(self.environment)})
 
+    def value(self, variable: str, option: str) -> str | None:
+        """What an option would be that the command does not have.
+
+        Args:
+            variable: the environment variable of the option.
+            option: its name.
+        """
+        found = self.found.get(option)
+        return os.environ.get(variable) or (found.get() if found else None)
+
     def source(self, ctx: click.Context, param: click.Parameter) -> str:
         """Where the value of an option comes from: ``option``, ``DATABASE_URL in .env:2``, …."""
         name = param.name or ""

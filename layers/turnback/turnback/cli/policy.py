@@ -5,9 +5,6 @@ Without ``--env``, ``TURNBACK_ENV`` or the variable of ``[environment]`` nothing
 
 from __future__ import annotations
 
-import contextlib
-import os
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -85,7 +82,7 @@ class Requirements:
         if ApprovalSettings.read({"ENVIRONMENT": policy.environment}).people:
             self._accept_losses(project, plan, where)
         if policy.proof_required and plan.direction == "up":
-            self._prove(settings, engine, project, plan, where)
+            self._prove(engine, project, plan, where)
         if policy.snapshot_required:
             self._keep_snapshot(settings, engine)
 
@@ -138,35 +135,10 @@ class Requirements:
         if answer != "yes":
             raise ConfigurationError("the answer was not yes", hint="nothing was changed")
 
-    def _prove(
-        self, settings: ProjectSettings, engine: Engine, project: Project, plan: Plan, where: str
-    ) -> None:
-        from turnback.cli.rehearse import ground
-        from turnback.cli.rehearsed import Progress
-        from turnback.engine.run.repeatables import in_force
-        from turnback.rehearsal import proof
-        from turnback.rehearsal.stored import Chosen
+    def _prove(self, engine: Engine, project: Project, plan: Plan, where: str) -> None:
+        from turnback.cli.rehearse import rehearse_plan
 
-        planned = [step.migration for step in plan.steps]
-        migrations = [one for one in planned if one.kind == "migration"]
-        chosen = Chosen(project, migrations, self.history_schema)
-        shadow_url = _value(settings, "TURNBACK_SHADOW_URL", "shadow_url")
-        shown = Progress(self.out, time.monotonic())
-
-        def here() -> contextlib.nullcontext[Engine]:
-            return contextlib.nullcontext(engine)
-
-        with ground("shadow", shadow_url, self.url, chosen, here, self.out, anew=False) as shadow:
-            shadow.repeatables = in_force(engine.history)
-            result = proof.rehearse(
-                project,
-                migrations,
-                shadow,
-                repeatables=[one for one in planned if one.kind == "repeatable"],
-                history_schema=self.history_schema,
-                listener=shown.verdict,
-                progress=shown.event,
-            )
+        result = rehearse_plan(engine, project, plan, self.url, self.out)
         if not result.proven:
             wrong = [verdict for verdict in result.migrations if not verdict.proven]
             what = f"that of {wrong[0].version} is not" if wrong else "all of them in a row are not"
@@ -181,7 +153,7 @@ class Requirements:
         from turnback.cli.backup import open_backup
         from turnback.cli.recovery import Where, keep_out_of_git, timed
 
-        where = Where(self.directory, self.url, _value(settings, "TURNBACK_STACK", "stack"))
+        where = Where(self.directory, self.url, settings.value("TURNBACK_STACK", "stack"))
         found = self._fresh(where, engine)
         if found is None:
             if not where.stack:
@@ -208,9 +180,3 @@ class Requirements:
             if one.available and one.taken_at and datetime.fromisoformat(one.taken_at) > since:
                 return one
         return None
-
-
-def _value(settings: ProjectSettings, variable: str, option: str) -> str | None:
-    """What an option would be that the command does not have."""
-    found = settings.found.get(option)
-    return os.environ.get(variable) or (found.get() if found else None)

@@ -19,10 +19,11 @@ from turnback.cli.annotations import (
     formatted,
 )
 from turnback.cli.database import has_own_database, open_engine
+from turnback.cli.options import project_settings
 from turnback.cli.output import Output, reported
 from turnback.cli.rehearsed import SHOWN_DIFFERENCES, Progress, annotated, close, impact
 from turnback.cli.snippet import seen
-from turnback.engine import Engine
+from turnback.engine import Engine, Plan
 from turnback.engine.run.repeatables import changed, in_force
 from turnback.errors import ConfigurationError
 from turnback.migrations.artifact import open_artifact
@@ -216,6 +217,45 @@ def _to_copy(chosen: Chosen, engine: Engine, url: str) -> Target:
     target = look_at(engine.connection, url, applied)
     target.refuse_if_too_large()
     return target
+
+
+def rehearse_plan(
+    engine: Engine, project: Project, plan: Plan, url: str | None, out: Output
+) -> Rehearsed:
+    """Rehearse what a plan would apply, on a shadow database; shows each verdict.
+
+    Args:
+        engine: of the database that the plan is for; it is only read.
+        project: all migrations.
+        plan: upwards.
+        url: the database's address; None for the embedded one.
+        out: the command's.
+
+    Raises:
+        TurnbackError: as ``proof.rehearse``.
+    """
+    settings = project_settings(click.get_current_context())
+    shadow_url = settings.value("TURNBACK_SHADOW_URL", "shadow_url")
+    planned = [step.migration for step in plan.steps]
+    chosen = Chosen(
+        project, [one for one in planned if one.kind == "migration"], engine.history.schema
+    )
+    shown = Progress(out, time.monotonic())
+
+    def here() -> contextlib.nullcontext[Engine]:
+        return contextlib.nullcontext(engine)
+
+    with ground("shadow", shadow_url, url, chosen, here, out, anew=False) as shadow:
+        shadow.repeatables = in_force(engine.history)
+        return proof.rehearse(
+            project,
+            chosen.migrations,
+            shadow,
+            repeatables=[one for one in planned if one.kind == "repeatable"],
+            history_schema=chosen.history_schema,
+            listener=shown.verdict,
+            progress=shown.event,
+        )
 
 
 def _refuse_without_target(

@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from turnback.cli import options as opt
 from turnback.cli.database import ci_job, open_engine
+from turnback.cli.options import project_settings
 from turnback.cli.output import (
     Output,
     ask,
@@ -41,6 +43,9 @@ from turnback.migrations.versions import BEFORE_FIRST, key
 from turnback.settings.windows import Window, wait_for_end, windows_of
 from turnback.wording import counted, listed
 
+if TYPE_CHECKING:
+    from turnback.runs.schema_before import Compared
+
 _SHOWN_FILES = 3
 _as_script = click.option(
     "--sql",
@@ -60,7 +65,8 @@ _number = click.option(
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Print the plan and its SQL, with -v what turnback adds as well; change nothing.",
+    help="Print the plan and its SQL, with -v what turnback adds as well, and try it on a shadow "
+    "database; change nothing.",
 )
 @_as_script
 @click.option(
@@ -156,10 +162,13 @@ def up(
         project = _record_sums(project, plan, database_url, write=changes)
         _warn_of_checksums(project, out)
         if not changes:
-            return _print_script(engine, plan, out) if as_script else _show(engine, plan, out)
+            if as_script:
+                return _print_script(engine, plan, out)
+            _show(engine, plan, out)
+            return _try_out(engine, project, plan, database_url, out)
         required.meet(engine, project, plan)
         began = time.monotonic()
-        report = _run(engine, plan, out, windows)
+        report = _run_up(engine, project, plan, out, windows)
         if isinstance(report.error, MigrationIncomplete):
             _add_rollback_hint(project, plan, report.error)
         return _close(report, "applied", began, out)
@@ -228,15 +237,20 @@ def down(
             for loss in lost:
                 out.note(f"warning: {seen(loss.with_place)}, of a migration before it")
         if not changes:
-            return _print_script(engine, plan, out) if as_script else _show(engine, plan, out)
+            if as_script:
+                return _print_script(engine, plan, out)
+            _show(engine, plan, out)
+            return _end_dry_run(plan, out)
         _confirm(f"Roll back {_names(plan)}", plan, yes, out)
         Requirements(directory, database_url, history_schema, allowed, out).meet(
             engine, project, plan
         )
         began = time.monotonic()
-        report, lost_too = _run_down(engine, project, plan, out)
+        report, lost_too, compared = _run_down(engine, project, plan, out)
         code = _close(report, "rolled back", began, out)
-        return out.fail(lost_too) if lost_too else code
+        _show_compared(compared, plan, out)
+        wrong = lost_too or (compared and compared.error)
+        return out.fail(wrong) if wrong else code
 
 
 @click.command(epilog="Example: turnback redo")
@@ -279,26 +293,71 @@ def redo(
         _refuse_impossible_redo(engine, project, plan)
         _confirm(f"Roll back and apply again {_names(plan)}", plan, yes, out)
         began = time.monotonic()
-        report, lost_too = _run_down(engine, project, plan, out)
+        report, lost_too, compared = _run_down(engine, project, plan, out)
+        if compared and compared.error:
+            # The migration is still being written.
+            out.warn(compared.error.message)
         if report.error or report.interruption or plan.empty or lost_too:
             code = _close(report, "rolled back", began, out)
             return out.fail(lost_too) if lost_too else code
         again = engine.plan_up(project, target=_last(project, plan).version)
         _record_sums(project, again, database_url)
-        return _close(_run(engine, again, out), "applied again", began, out)
+        return _close(_run_up(engine, project, again, out), "applied again", began, out)
+
+
+def _run_up(
+    engine: Engine, project: Project, plan: Plan, out: Output, avoid: Sequence[Window] = ()
+) -> Report:
+    """Apply a plan, and keep the schema before each migration for a later rollback."""
+    if plan.empty:
+        return _run(engine, plan, out, RunControl())
+    from turnback.cli.kept_schemas import KeptSchemas
+
+    schemas = KeptSchemas(engine, project)
+
+    def begins() -> bool:
+        wait_for_end(avoid, out.note)
+        schemas.look()
+        return True
+
+    report = _run(
+        engine, plan, out, RunControl(begins=begins, apart=schemas.between(len(plan.steps)))
+    )
+    if not (report.error or report.interruption or report.running):
+        schemas.look()
+        schemas.keep()
+    return report
 
 
 def _run_down(
     engine: Engine, project: Project, plan: Plan, out: Output
-) -> tuple[Report, TurnbackError | None]:
-    """Run a rollback; its report, and the error that names what it has dropped of others."""
+) -> tuple[Report, TurnbackError | None, Compared | None]:
+    """Run a rollback.
+
+    Returns:
+        Its report; the error that names what it has dropped of others; what the schema is, compared
+        with what it was before the migrations, if all of them were rolled back.
+    """
+    if plan.empty:
+        return _run(engine, plan, out, RunControl()), None, None
+    from turnback.cli.kept_schemas import KeptSchemas
     from turnback.schema.earlier import lost_with_rollback, schema_now
 
-    before = None if plan.empty else schema_now(engine)
-    report = _run(engine, plan, out)
-    if before is None or report.error or report.interruption or report.running:
-        return report, None
-    return report, lost_with_rollback(engine, project, before)
+    schemas = KeptSchemas(engine, project)
+    before, others = schema_now(engine), schemas.changed_by_others()
+    report = _run(engine, plan, out, RunControl())
+    if report.error or report.interruption or report.running:
+        return report, None, None
+    compared = schemas.compare(f"it was before {plan.steps[-1].version}", others)
+    out.document["schema"] = {"verdict": compared.word, "notes": list(compared.notes)}
+    return report, lost_with_rollback(engine, project, before) if before else None, compared
+
+
+def _show_compared(compared: Compared | None, plan: Plan, out: Output) -> None:
+    if compared and compared.word == "exact":
+        out.result(f"The schema is as it was before {plan.steps[-1].version}.")
+    for note in compared.notes if compared else ():
+        out.note(f"{note[0].upper()}{note[1:]}.")
 
 
 def _before_last(engine: Engine, project: Project, number: int | None) -> str:
@@ -403,7 +462,7 @@ def _warn_of_checksums(project: Project, out: Output) -> None:
         out.warn(f"{texts}; if this is intended: turnback check --fix")
 
 
-def _show(engine: Engine, plan: Plan, out: Output) -> int:
+def _show(engine: Engine, plan: Plan, out: Output) -> None:
     out.is_report = True
     out.document["status"] = "dry_run"
     out.document["plan"] = [
@@ -421,6 +480,33 @@ def _show(engine: Engine, plan: Plan, out: Output) -> int:
         for text in step["sql"] if is_verbose() else _scripts(planned):
             out.result(text)
         out.result()
+
+
+def _try_out(engine: Engine, project: Project, plan: Plan, url: str | None, out: Output) -> int:
+    """Do what a plan would do on a shadow database; returns the exit code of a dry run."""
+    out.document["rehearsal"] = None
+    code = 0
+    if not plan.empty:
+        from turnback.cli.rehearse import rehearse_plan
+        from turnback.cli.rehearsed import close
+
+        began = time.monotonic()
+        try:
+            result = rehearse_plan(engine, project, plan, url, out)
+        except ModuleNotFoundError as error:
+            hint = "name a server for it by TURNBACK_SHADOW_URL"
+            out.warn(f"not tried on a shadow database: {error}; {hint}")
+        else:
+            out.document["rehearsal"] = result.to_dict()
+            proven = close(result, began, out)
+            # Whether an unproven rollback matters is for the environment to say.
+            policy = project_settings(click.get_current_context()).policy
+            runs = all(one.forward == "applied" for one in result.migrations)
+            code = proven if not runs or (policy and policy.proof_required) else 0
+    return _end_dry_run(plan, out) or code
+
+
+def _end_dry_run(plan: Plan, out: Output) -> int:
     out.note(f"Dry run: {counted(len(plan.steps), 'migration')}; nothing was changed.")
     return 0
 
@@ -445,15 +531,10 @@ def _print_script(engine: Engine, plan: Plan, out: Output) -> int:
     return 0
 
 
-def _run(engine: Engine, plan: Plan, out: Output, avoid: Sequence[Window] = ()) -> Report:
+def _run(engine: Engine, plan: Plan, out: Output, control: RunControl) -> Report:
     """Run a plan; the document gets what it did, also where Ctrl-C or SIGTERM ended it."""
-
-    def begins() -> bool:
-        wait_for_end(avoid, out.note)
-        return True
-
     try:
-        report = engine.run(plan, RunControl(begins=begins))
+        report = engine.run(plan, control)
     except Interrupted as stopped:
         report = stopped.report
         out.document["interrupted"] = report.interruption and report.interruption.to_dict()

@@ -72,9 +72,9 @@ class FolderStates:
         with tempfile.NamedTemporaryFile(dir=self._folder, prefix="new-", delete=False) as file:
             new = Path(file.name)
             try:
+                # What a power failure cuts short is not used: its reader finds out.
                 file.write(body)
                 file.flush()
-                os.fsync(file.fileno())
                 new.replace(self._folder / name)
             except BaseException:
                 new.unlink(missing_ok=True)

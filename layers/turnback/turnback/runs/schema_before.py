@@ -1,9 +1,10 @@
-"""The schema before a run: kept before its first change, and compared after its rollback."""
+"""The schema before a run, or between two migrations: kept, and compared after the rollback."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -19,12 +20,13 @@ from turnback.wording import capped, listed
 if TYPE_CHECKING:
     from turnback.engine import Engine
     from turnback.migrations.model import Project
+    from turnback.schema.difference import Difference
     from turnback.schema.model import Fingerprint
 
 LISTED = 5
 _NOTES = {
-    "column_order": "the schema is as before the run, but for the order of columns: {}",
-    "names": "the schema is as before the run, but for names: {}",
+    "column_order": "the schema is as {}, but for the order of columns: {}",
+    "names": "the schema is as {}, but for names: {}",
 }
 # A lock that excludes readers of a table excludes readers of its definition: lock_not_available.
 _LOCKED = "55P03"
@@ -84,6 +86,18 @@ def keep(engine: Engine, records: Records, project: Project | None) -> None:
     """
     if engine.has_changed():
         return
+    records.write_fingerprint(read_schema(engine, project))
+
+
+def read_schema(engine: Engine, project: Project | None) -> str:
+    """The schema as it is, as the JSON of a :class:`KeptSchema`.
+
+    Args:
+        project: the migrations; None where there are none to ask.
+
+    Raises:
+        DatabaseRefused: the schema cannot be read.
+    """
     ignore = project.settings.ignore if project else NOTHING
     kept = {
         **json.loads(_read(engine, ignore, set()).to_json()),
@@ -98,7 +112,7 @@ def keep(engine: Engine, records: Records, project: Project | None) -> None:
             for one in migration.rollback.directives.keeps
         ],
     }
-    records.write_fingerprint(json.dumps(kept, separators=(",", ":"), ensure_ascii=False))
+    return json.dumps(kept, separators=(",", ":"), ensure_ascii=False)
 
 
 def kept_schema(records: Records) -> KeptSchema | None:
@@ -113,24 +127,36 @@ def compare_with(engine: Engine, records: Records) -> Compared:
     Raises:
         DatabaseRefused: the schema cannot be read.
     """
-    from turnback.schema.compare import compare, verdict
-    from turnback.schema.model import Fingerprint
-    from turnback.schema.reread import settle
-
     found = kept_schema(records)
     if found is None:
         changed = "" if engine.has_changed() else ", and it has changed nothing"
         note = f"the run ended before it kept the schema's fingerprint{changed}"
         return Compared("unknown", (note,))
-    before = Fingerprint.from_json(json.dumps({"format": found.format, "objects": found.objects}))
-    left_out = set[str]()
-    ignore = Ignore((), found.ignored_schemas, found.ignored_objects)
-    now = _read(engine, ignore, left_out)
-    differences = settle(engine.connection, compare(before, now), before.objects, now.objects)
+    return compare_with_kept(engine, found, "before the run")
+
+
+def compare_with_kept(
+    engine: Engine, found: KeptSchema, when: str, others: Sequence[str] = ()
+) -> Compared:
+    """Compare the schema with one that was kept.
+
+    Args:
+        found: the one that was kept.
+        when: it was like that, after "as": ``before the run``.
+        others: what differs by other changes than those that were rolled back.
+
+    Raises:
+        DatabaseRefused: the schema cannot be read.
+    """
+    from turnback.schema.compare import verdict
+
+    differences, left_out = differences_from(engine, found)
     kept = {f"table {name}" for name in found.keeps}
     remaining = [str(one) for one in differences if one.kind == "extra" and one.object in kept]
-    differences = [one for one in differences if str(one) not in remaining]
+    foreign = [str(one) for one in differences if str(one) in others]
+    differences = [one for one in differences if str(one) not in (*remaining, *foreign)]
     notes = tuple(f"as its rollback script says, {one}" for one in remaining)
+    notes += tuple(f"differed before the rollback: {one}" for one in foreign[:LISTED])
     if left_out:
         objects = listed(sorted(left_out), LISTED)
         notes += (f"not compared, by [ignore] in {FILE}: {objects}",)
@@ -139,18 +165,35 @@ def compare_with(engine: Engine, records: Records) -> Compared:
         str(one) for one in differences if one.softness == ("hard" if word == "differs" else word)
     ]
     if word in _NOTES:
-        return Compared(word, (_NOTES[word].format("; ".join(shown[:LISTED])), *notes))
+        return Compared(word, (_NOTES[word].format(when, "; ".join(shown[:LISTED])), *notes))
     if word == "exact":
         return Compared(word, notes)
     gone = sorted(set(found.half_done) - {half.version for half in engine.half_done()})
     if gone:
         # There is no fingerprint of the schema without what had been half done before.
         note = (
-            f"{', '.join(gone)} was half done before this run, and was undone with it; what "
-            f"differs from before the run: {'; '.join(shown[:LISTED])}"
+            f"{', '.join(gone)} was half done {when}, and was undone with it; what "
+            f"differs from then: {'; '.join(shown[:LISTED])}"
         )
         return Compared("unknown", (note,))
-    return Compared(word, error=_differs(shown))
+    return Compared(word, notes, error=_differs(shown, when))
+
+
+def differences_from(engine: Engine, found: KeptSchema) -> tuple[list[Difference], set[str]]:
+    """What differs from a schema that was kept, and the names of what is not compared.
+
+    Raises:
+        DatabaseRefused: the schema cannot be read.
+    """
+    from turnback.schema.compare import compare
+    from turnback.schema.model import Fingerprint
+    from turnback.schema.reread import settle
+
+    before = Fingerprint.from_json(json.dumps({"format": found.format, "objects": found.objects}))
+    left_out = set[str]()
+    now = _read(engine, Ignore((), found.ignored_schemas, found.ignored_objects), left_out)
+    found_now = compare(before, now)
+    return settle(engine.connection, found_now, before.objects, now.objects), left_out
 
 
 def _read(engine: Engine, ignore: Ignore, left_out: set[str]) -> Fingerprint:
@@ -173,9 +216,9 @@ def _read(engine: Engine, ignore: Ignore, left_out: set[str]) -> Fingerprint:
     return read()
 
 
-def _differs(differences: list[str]) -> VerificationFailed:
+def _differs(differences: list[str], when: str) -> VerificationFailed:
     return VerificationFailed(
-        "everything was rolled back, and the schema is not as before the run:"
+        f"everything was rolled back, and the schema is not as {when}:"
         + "".join(f"\n- {line}" for line in capped(differences, LISTED)),
         hint="correct by hand what differs, or restore the snapshot; if someone else changed it "
         "meanwhile, the rollback is not to blame",

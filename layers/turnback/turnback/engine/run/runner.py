@@ -236,6 +236,7 @@ class Runner:
             characters += step.runnable.script.size
             together = (
                 self._session.options.batch
+                and not self._control.apart
                 and transaction.fits_batch(step)
                 and step.version not in self._detached
             )

@@ -119,13 +119,16 @@ class RunControl:
         cancelled: asked before each message, and once a second while several migrations are under
             way in one; a reason ends the run after the current migration, as RunCancelled. A
             statement that is under way is never interrupted for it.
-        begins: asked before each message; after a no, the report says what remains. It may wait.
+        begins: asked before each message; after a no, the report says what remains. It may wait,
+            and read in the session.
+        apart: whether each migration gets a message of its own.
         before_first_change: called with the lock held, before the first change of this call.
         total: how many migrations the run does, over all its calls; None for those of the plan.
     """
 
     keep_going: Callable[[], bool] = lambda: True
     begins: Callable[[], bool] = lambda: True
+    apart: bool = False
     cancelled: Callable[[], str | None] = lambda: None
     before_first_change: Callable[[], None] = lambda: None
     total: int | None = None
