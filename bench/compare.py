@@ -393,8 +393,8 @@ def shown(answer: Answer, folder: Path) -> str:
     return "\n".join(line if len(line) <= 120 else f"{line[:117]}…" for line in lines)
 
 
-def report(found: Sequence[Figures], folder: Path) -> str:
-    """The tables, and what each tool said of the mistake."""
+def report(found: Sequence[Figures]) -> str:
+    """The table, and what was typed."""
     columns = ["", *(f.name for f in found)]
 
     def row(what: str, value: Callable[[Figures], str]) -> list[str]:
@@ -419,13 +419,17 @@ def report(found: Sequence[Figures], folder: Path) -> str:
     ]
     parts = [table(columns, rows), "\n### What was typed\n\n"]
     parts += [f"- {f.name}: {', '.join(f'`{one}`' for one in f.commands)}\n" for f in found]
-    parts.append("\n### What each says of the mistake\n")
-    parts += [
+    return "".join(parts)
+
+
+def answers(found: Sequence[Figures], folder: Path) -> str:
+    """What each tool said of the mistake, and the rehearsal of the forgotten index."""
+    parts = [
         f"\n{f.name}, lines of output {len(f.wrong.said.splitlines())}:\n\n"
         f"```\n{shown(f.wrong, folder / f.name)}\n```\n"
         for f in found
     ]
-    parts.append("\n### What `turnback rehearse` says of the forgotten index\n\n")
+    parts.append("\n`turnback rehearse`, of the forgotten index:\n\n")
     parts += [f"```\n{f.rehearsed.strip()}\n```\n" for f in found if f.rehearsed]
     return "".join(parts)
 
@@ -433,7 +437,7 @@ def report(found: Sequence[Figures], folder: Path) -> str:
 def main() -> None:
     """Measure every tool that is here, and print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/compare.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into the pages")
     options = parser.parse_args()
     # A job of CI gets other answers of some.
     os.environ.pop("CI", None)
@@ -450,7 +454,8 @@ def main() -> None:
                     figures.seconds[job] += times
         head = heading("python bench/compare.py", server_version(server))
     note = f"\nPrisma was not measured: {without}.\n" if without else ""
-    publish("compare.py", f"{head}{note}\n{report(found, folder)}", write=options.write, page=PAGE)
+    publish("compare.py", f"{head}{note}\n{report(found)}", write=options.write, page=PAGE)
+    publish("what they say", answers(found, folder), write=options.write)
 
 
 if __name__ == "__main__":
