@@ -12,7 +12,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-
 	--no-header --python-version 3.11
 
 .DEFAULT_GOAL = help
-.PHONY: help setup demo test slow lint types template faults releases integration e2e unit package bench picture calls retries requirements clean
+.PHONY: help setup demo test slow lint types template faults releases integration e2e unit package bench picture calls retries reference requirements clean
 
 help:  ## What there is
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -107,6 +107,9 @@ calls: setup  ## Which calls of AWS the functions make, into tests/contract/aws_
 
 retries:  ## The Retry blocks of the state machine, from statemachine/retries.py
 	$(PYTHON) statemachine/retries.py
+
+reference: setup  ## What docs/reference takes from the code: commands, JSON
+	$(BIN)/python docs/reference/generate.py
 
 requirements: setup  ## Compile the pinned requirements anew, to the newest versions
 	$(COMPILE) --upgrade pyproject.toml --extra all -o requirements/cli.txt

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from turnback.cli.output import Output
 from turnback.engine.session.connection import NEWEST_MAJOR, OLDEST_MAJOR
 from turnback.local.programs import binaries
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
 from turnback.rehearsal.folder import MEMORY, has_room
 
+from tests import documents
 from tests.other_servers import postgres
 
 # moto reads a list of thousands of machine images for every test of RDS; read by it at import.
@@ -47,6 +49,22 @@ def pytest_configure() -> None:
 
 def pytest_report_header() -> list[str]:
     return [f"postgres: {binaries()}", f"temporary files: {tempfile.gettempdir()}"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def documents_as_published() -> Iterator[None]:
+    """Hold what any command in this process would print with --json to its published schema."""
+    close = Output.close
+
+    def closed(out: Output, code: int) -> int:
+        # A command with another format, as `up --sql`, has none.
+        if out.as_json or "status" in out.document:
+            documents.check(out.document)
+        return close(out, code)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Output, "close", closed)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -156,19 +156,6 @@ def test_a_command_is_in_the_reference(name: str) -> None:
     assert row, f"docs/reference/cli.md has no row for {name}"
 
 
-@pytest.mark.parametrize("name", LEAVES)
-def test_every_option_of_a_command_is_in_the_reference(name: str) -> None:
-    options = {
-        option
-        for parameter in command(name).params
-        if isinstance(parameter, click.Option) and not parameter.hidden
-        for option in parameter.opts
-        if option.startswith("--")
-    }
-    missing = {option for option in options if not re.search(rf"`[^`]*{option}\b", REFERENCE)}
-    assert missing == set()
-
-
 def test_the_reference_names_no_command_that_is_not_there() -> None:
     section = REFERENCE.partition("## Commands")[2].partition("\n## ")[0]
     named = set(re.findall(r"^\| `([a-z]+)", section, re.MULTILINE))

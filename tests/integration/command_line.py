@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+
+from tests import documents
 
 PROGRAM = Path(sys.executable).with_name("turnback")
 # The first object identifier that the server gives to objects of users (manual, 5.14).
@@ -44,8 +45,8 @@ class Answer:
 
     @property
     def document(self) -> Any:
-        """What ``--json`` printed; an error unless stdout is exactly one JSON document."""
-        return json.loads(self.out)
+        """What ``--json`` printed; an error unless it is one document, and as its schema says."""
+        return documents.read(self.out)
 
 
 Turnback = Callable[..., Answer]
@@ -74,9 +75,12 @@ def turnback(*arguments: str | Path, url: str | None = None, folder: Path | None
     )
     said = done.stdout + done.stderr
     assert "Traceback" not in said, said
+    answer = Answer(done.returncode, done.stdout, done.stderr)
+    if "--json" in arguments and answer.out:
+        assert answer.document
     if password := _password_of(url):
         assert password not in said
-    return Answer(done.returncode, done.stdout, done.stderr)
+    return answer
 
 
 def _password_of(url: str | None) -> str | None:

@@ -6,7 +6,6 @@ and moto's S3 events lack the object's version, so on_upload is called with a re
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from turnback.runs import release
 from turnback.runs.watching import follow
 from turnback.runtime import logger
 
+from tests import documents
 from tests.integration.moto_stack import REGION, TARGET, Stack
 
 NAME = "turnback"
@@ -47,8 +47,8 @@ class Answer:
 
     @property
     def document(self) -> Any:
-        """What ``--json`` printed; an error unless stdout is exactly one JSON document."""
-        return json.loads(self.out)
+        """What ``--json`` printed; an error unless it is one document, and as its schema says."""
+        return documents.read(self.out)
 
 
 def turnback(*arguments: str | Path) -> Answer:

@@ -138,6 +138,22 @@ def test_showing_answers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         assert stack.question(run)["token"] not in shown.out
 
 
+def test_of_a_run_that_has_ended_it_says_so_and_not_that_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with waiting(monkeypatch, [ANN, BOB]) as stack:
+        known(stack, monkeypatch)
+        run = stack.start()
+        stack.asked()
+        sign_in(monkeypatch, "ann")
+        assert turnback("approve", run).code == 0
+        stack.ended(run)
+        stack.put(f"runs/{run}/final.json", {"report": {"status": "succeeded"}})
+        shown = turnback("approve", run, "--show", "--json").document
+        assert (shown["status"], shown["outcome"]["decision"]) == ("approved", "approved")
+        assert shown["told"] == f"the release of {run} is approved by ann; the run has ended"
+
+
 def test_a_run_may_be_named_by_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     with waiting(monkeypatch, [ANN, BOB]) as stack:
         known(stack, monkeypatch)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from turnback.cli.main import cli
 from turnback.errors import (
     DuplicateVersion,
     InvalidMigration,
@@ -322,3 +325,18 @@ def test_a_rollback_script_is_kept_whose_migration_cannot_be_read_or_is_left_out
     assert (
         left_out.hint == "[ignore] in turnback.toml leaves out sql/0002_b.sql: add this file to it"
     )
+
+
+def test_check_does_not_say_of_a_file_that_is_there_that_it_is_not(
+    project_factory: ProjectFactory,
+) -> None:
+    folder = project_factory(
+        {
+            "sql/0001_a.sql": "-- turnback: lock-timeout 0\nSELECT 1;\n",
+            "rollback/0001_rollback.sql": "SELECT 1;\n",
+            "rollback/0002_rollback.sql": "SELECT 1;\n",
+        }
+    )
+    done = CliRunner().invoke(cli, ["check", "--json", "--dir", str(folder)], standalone_mode=False)
+    found = json.loads(done.stdout)["findings"]
+    assert [one["file"] for one in found] == ["sql/0001_a.sql", "rollback/0002_rollback.sql"]

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from turnback.recovery.model import SnapshotList
 
 _TARGET = click.option(
-    "--target", help="Name of the database in turnback; the database's own name if not given."
+    "--target",
+    metavar="NAME",
+    help="Name of the database in turnback; the database's own name if not given.",
 )
 
 
@@ -40,7 +42,7 @@ _TARGET = click.option(
     "--into",
     type=opt.Given(),
     metavar="PLACE",
-    help="A folder or s3://bucket/prefix; .turnback/snapshots if not.",
+    help="A folder or s3://bucket/prefix; .turnback/snapshots if not given.",
 )
 @stack_option
 @_TARGET

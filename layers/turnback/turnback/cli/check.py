@@ -96,7 +96,9 @@ def check(
         findings = [finding for finding in findings if finding.file != FILE]
         findings += _fix(project, directory, database_url, history_schema, out)
     elif all(finding.file != FILE for finding in findings):
-        findings += compare(project)
+        # What is wrong with a file, or with its pair, keeps it out of the project.
+        unread = {path for path in project.sums or () if findings and (directory / path).is_file()}
+        findings += compare(project, unread=unread - set(project.ignored))
     notes += [f"{path} is left out by [ignore] in {SETTINGS}" for path in project.ignored]
     for text in notes:
         out.note(f"note: {text}")

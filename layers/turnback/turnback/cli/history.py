@@ -49,19 +49,20 @@ def status(
     applied      the database has it
     failed       its last attempt failed; up retries it, or continues where it stopped
     rolled_back  was rolled back; up applies it again
-    missing      the database has it, but its files are gone
+    missing      the database has it, but its file is gone
     changed      the database has it, but its file was edited since
 
     Repeatables come last, by their paths; up applies one that is changed.
     """
-    project = load_project(directory)
+    project = load_project(directory, left_over=True)
     with open_engine(database_url, directory, history_schema, out) as engine:
         found = engine.status(project)
         repeatables = engine.repeatables(project)
         half = {item.version: sorted(item.done) for item in engine.half_done()}
         replica = engine.replica()
     pending = sum(item.pending for item in (*found, *repeatables))
-    out.document = {
+    out.document |= {
+        "status": "succeeded",
         "migrations": [item.to_dict() for item in found],
         "repeatables": [item.to_dict() for item in repeatables],
         "pending": pending,
@@ -97,10 +98,13 @@ def status(
 @click.command(epilog="Example: turnback health --database-url postgresql://localhost/app")
 @opt.database
 @opt.directory
-@click.option("--last", default=10, show_default=True, help="How many of the newest to show.")
+@click.option(
+    "--last", metavar="N", default=10, show_default=True, help="How many of the newest to show."
+)
 @click.option(
     "--stack",
     type=opt.Given(),
+    metavar="NAME",
     envvar="TURNBACK_STACK",
     show_envvar=True,
     help="The database of this stack, and what restores have left in RDS.",
@@ -224,7 +228,7 @@ def _of_stack(name: str, url: str | None) -> StackDatabase:
     flag_value="rolled-back",
     help="The database no longer has it: record that, without running anything.",
 )
-@click.option("--because", help="Why; kept in the log with your name.")
+@click.option("--because", metavar="REASON", help="Why; kept in the log with your name.")
 @opt.database
 @opt.directory
 @opt.as_json
@@ -251,7 +255,7 @@ def repair(
         )
     if not because and may_ask(out.as_json):
         because = click.prompt("Why", err=True)
-    project = load_project(directory)
+    project = load_project(directory, left_over=True)
     with open_engine(database_url, directory, history_schema, out) as engine:
         text = engine.repair(project, version, change, because or "no reason given")
     out.document["status"] = "succeeded"

@@ -40,7 +40,7 @@ _HEAD = re.compile(r"^(\S+: )(error|warning|info)( TB\d+)( .*)$")
     "--since",
     type=opt.Version(),
     help="Only the migrations after this version, as one release: its tables are new, and not in "
-    "use yet. 0 is an empty database.",
+    "use yet; how many findings that hides is printed. 0 is an empty database.",
 )
 @click.option(
     "--pg-version",
@@ -54,6 +54,7 @@ _HEAD = re.compile(r"^(\S+: )(error|warning|info)( TB\d+)( .*)$")
     "--database-url",
     "ask",
     type=opt.Given(),
+    metavar="URL",
     help="Ask this database for its version, in place of --pg-version.",
 )
 @format_option

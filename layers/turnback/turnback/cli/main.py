@@ -15,7 +15,14 @@ import click
 from click.shell_completion import CompletionItem
 
 from turnback import __version__
-from turnback.cli.output import INTERRUPTED, LOST_OUTPUT, SettingsError, echo
+from turnback.cli.output import (
+    INTERRUPTED,
+    LOST_OUTPUT,
+    SettingsError,
+    echo,
+    name_of,
+    print_document,
+)
 from turnback.errors import ConfigurationError
 
 # Command → its module and summary. A module is imported only when its command runs, and none by
@@ -153,17 +160,13 @@ def _terminated(number: int, frame: object) -> None:  # noqa: ARG001
 
 
 def _say_as_json(exc: click.ClickException) -> None:
-    import json
-
     error = (
         exc.error
         if isinstance(exc, SettingsError)
         else ConfigurationError(exc.format_message(), hint="see turnback COMMAND --help")
     )
-    context = getattr(exc, "ctx", None)
-    command = context.info_name if context else None
-    document = {"command": command, "status": "refused", "error": error.to_dict()}
-    echo(json.dumps(document, indent=2, ensure_ascii=False))
+    command = name_of(getattr(exc, "ctx", None)) or None
+    print_document({"command": command, "status": "refused", "error": error.to_dict()})
 
 
 def _leave(code: int) -> NoReturn:

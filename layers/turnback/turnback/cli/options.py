@@ -418,6 +418,7 @@ database_url = together(
     click.option(
         "--database-url",
         type=Given(),
+        metavar="URL",
         envvar="DATABASE_URL",
         show_envvar=True,
         callback=_check_database_url,
@@ -491,6 +492,7 @@ stack_name = click.option(
     "--stack",
     "stack",
     type=Given(),
+    metavar="NAME",
     envvar="TURNBACK_STACK",
     default="turnback",
     show_default=True,
@@ -504,6 +506,7 @@ stack = together(environment_options, stack_name)
 shadow_url = click.option(
     "--shadow-url",
     type=Given(),
+    metavar="URL",
     callback=_check_address,
     envvar="TURNBACK_SHADOW_URL",
     show_envvar=True,

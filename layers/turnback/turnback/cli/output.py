@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any, ParamSpec
 
 import click
@@ -79,6 +79,11 @@ def is_terminal(stream: IO[str] | None) -> bool:
     return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
+def print_document(document: Mapping[str, Any]) -> None:
+    """Print what ``--json`` prints; turnback.cli.documents says what it is of each command."""
+    echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
 class SettingsError(click.ClickException):
     """An error in turnback.toml or .env, found while the options are read."""
 
@@ -87,10 +92,10 @@ class SettingsError(click.ClickException):
     def __init__(self, error: ConfigurationError) -> None:
         super().__init__(str(error))
         self.error = error
-        self._context = click.get_current_context(silent=True)
+        self.ctx = click.get_current_context(silent=True)
 
     def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002
-        with self._context.scope(cleanup=False) if self._context else contextlib.nullcontext():
+        with self.ctx.scope(cleanup=False) if self.ctx else contextlib.nullcontext():
             print_error(self.error)
 
 
@@ -184,7 +189,7 @@ class Output:
         if self._status:
             self._status.clear()
         if self.as_json:
-            echo(json.dumps(self.document, indent=2, ensure_ascii=False))
+            print_document(self.document)
         return code or (LOST_OUTPUT if output_is_lost() and self.is_report else 0)
 
 
@@ -246,7 +251,8 @@ def reported(command: Callable[P, int | None]) -> Callable[P, int]:
 
     @functools.wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> int:
-        out = Output(_name(command.__name__), bool(kwargs.pop("as_json", False)))
+        name = name_of(click.get_current_context(silent=True)) or command.__name__
+        out = Output(name, bool(kwargs.pop("as_json", False)))
         kwargs["out"] = out
         try:
             code = command(*args, **kwargs) or 0
@@ -263,14 +269,13 @@ def reported(command: Callable[P, int | None]) -> Callable[P, int]:
     return wrapper
 
 
-def _name(default: str) -> str:
-    """The command as it is typed: ``up``, or ``db create``."""
-    context = click.get_current_context(silent=True)
+def name_of(context: click.Context | None) -> str:
+    """The command as it is typed: ``up``, or ``db create``; empty outside of one."""
     names = list[str]()
     while context and context.parent:
-        names.append(context.info_name or default)
+        names.append(context.info_name or "")
         context = context.parent
-    return " ".join(reversed(names)) or default
+    return " ".join(reversed(names))
 
 
 def may_ask(as_json: bool) -> bool:

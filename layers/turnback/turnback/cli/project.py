@@ -49,11 +49,17 @@ def init(*, directory: Path, out: Output) -> None:
 @click.option(
     "--repeatable", is_flag=True, help="Write a file that is applied whenever its text changes."
 )
-@click.option("--recipe", help="Write the safe sequence of migrations for a change; see --list.")
+@click.option(
+    "--recipe",
+    metavar="NAME",
+    help="Write the safe sequence of migrations for a change; see --list.",
+)
 @click.option(
     "--release",
     type=click.IntRange(1),
+    metavar="N",
     default=1,
+    show_default=True,
     help="Of a recipe in two releases, the one to write: 2 is for when the application of the "
     "first is deployed.",
 )
@@ -105,9 +111,15 @@ def generate(
 
 
 @click.command(epilog="Example: turnback package --release 1.4.0")
-@click.option("--release", required=True, help="The release's number, a semantic version.")
 @click.option(
-    "--out", "target", type=click.Path(path_type=Path), help="The zip; RELEASE.zip if not given."
+    "--release", metavar="RELEASE", required=True, help="The release's number, a semantic version."
+)
+@click.option(
+    "--out",
+    "target",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The zip; RELEASE.zip if not given.",
 )
 @opt.directory
 @opt.as_json

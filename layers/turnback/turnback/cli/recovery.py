@@ -41,9 +41,11 @@ _DUMP_PAUSE_S = 2.0
 stack_option = click.option(
     "--stack",
     type=opt.Given(),
+    metavar="NAME",
     envvar="TURNBACK_STACK",
     show_envvar=True,
-    help="The snapshots of this stack's database, in its bucket.",
+    help="The snapshots of this stack's database, by its SnapshotKind: dumps in its bucket, or "
+    "snapshots of RDS.",
 )
 
 

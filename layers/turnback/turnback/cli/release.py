@@ -24,6 +24,7 @@ from turnback.wording import counted
 @click.option(
     "--release",
     "number",
+    metavar="RELEASE",
     help="The release number; needed for a folder, and for a zip without release.json.",
 )
 @click.option(

@@ -53,7 +53,7 @@ _COMPARED = {
     "--into",
     type=opt.Given(),
     metavar="NAME",
-    help="Restore into a new database of this name instead.",
+    help="Restore a dump into a new database of this name; nothing is swapped.",
 )
 @click.option(
     "--until",
@@ -63,13 +63,14 @@ _COMPARED = {
 @click.option(
     "--no-check",
     is_flag=True,
-    help="Of RDS: put the restored one in place without a look at it. You look.",
+    help="Of RDS: swap without checking the restored one; look at it yourself.",
 )
 @click.option("--again", is_flag=True, help="Of RDS: restore once more from the same snapshot.")
 @click.option(
     "--of-another-database",
     is_flag=True,
-    help="Restore although SNAPSHOT is of another database, or server, than the target.",
+    help="Restore although SNAPSHOT is of another database, or server, than the target; --yes does "
+    "not include it.",
 )
 @click.option(
     "--force",

@@ -54,7 +54,11 @@ _as_script = click.option(
     help="Print a script for psql that does the same and leaves the same history; change nothing.",
 )
 _number = click.option(
-    "-n", "--number", type=click.IntRange(min=1), help="How many migrations; 1 if not given."
+    "-n",
+    "--number",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many migrations; 1 if not given.",
 )
 
 
@@ -89,7 +93,8 @@ _number = click.option(
     "--avoid",
     multiple=True,
     metavar="WINDOW",
-    help="Begin no migration from 01:00-03:00, which is UTC, or '01:00-03:00 Europe/Berlin'.",
+    help="Begin no migration from 01:00-03:00, which is UTC, or '01:00-03:00 Europe/Berlin'; wait "
+    "for its end. One that runs when it begins is not interrupted. May be repeated.",
 )
 @opt.never_asks
 @opt.lock_options
@@ -140,7 +145,7 @@ def up(
         from turnback.cli.dev_loop import apply_on_save
 
         return apply_on_save(database_url, history_schema, directory, options, out)
-    project = load_project(directory)
+    project = load_project(directory, left_over=True)
     windows = windows_of(avoid) or project.settings.avoid
     with open_engine(
         database_url,
@@ -157,6 +162,8 @@ def up(
             out_of_order=out_of_order,
             rollback_required=not allow_missing_rollback,
         )
+        if project.left_over:
+            raise project.left_over[0]
         for text in plan.notes:
             out.warn(text)
         project = _record_sums(project, plan, database_url, write=changes)
@@ -438,7 +445,7 @@ def _project_or_none(directory: Path) -> Project:
     """The project; empty if there is no folder, because the stored scripts are enough."""
     if not directory.exists():
         return Project(directory, ())
-    return load_project(directory)
+    return load_project(directory, left_over=True)
 
 
 def _record_sums(project: Project, plan: Plan, url: str | None, *, write: bool = True) -> Project:

@@ -23,6 +23,7 @@ from turnback.wording import counted, local_clock
 @click.option(
     "--limit",
     type=click.IntRange(1, 1000),
+    metavar="N",
     default=20,
     show_default=True,
     help="How many of the newest to show.",

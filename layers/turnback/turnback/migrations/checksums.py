@@ -6,7 +6,7 @@ import codecs
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from unicodedata import normalize
 
@@ -135,8 +135,13 @@ def rollbacks_of(migrations: Iterable[Migration]) -> list[str]:
     return [one.rollback.code_head for one in migrations if one.rollback]
 
 
-def compare(project: Project) -> list[TurnbackError]:
-    """Where the files and SHA256SUMS differ; empty when they agree."""
+def compare(project: Project, *, unread: Container[str] = ()) -> list[TurnbackError]:
+    """Where the files and SHA256SUMS differ; empty when they agree.
+
+    Args:
+        project: the files as far as they could be read.
+        unread: files that are there, and could not: nothing is said of them.
+    """
     if project.sums is None:
         return [
             ChecksumMismatch(
@@ -156,6 +161,8 @@ def compare(project: Project) -> list[TurnbackError]:
         elif path not in project.sums:
             message = f"{FILE} does not know this file"
         elif path not in actual:
+            if path in unread:
+                continue
             ignored = path in project.ignored
             where = "[ignore] in turnback.toml leaves it out" if ignored else "it is not there"
             message = f"{FILE} names this file, but {where}"

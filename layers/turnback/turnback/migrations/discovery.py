@@ -18,14 +18,21 @@ from turnback.settings.project import OWN, ProjectFile
 PENDING_REBASE = ".turnback-rebase"
 
 
-def load_project(folder: Path | Files) -> Project:
+def load_project(folder: Path | Files, *, left_over: bool = False) -> Project:
     """The migrations of a folder, or of a folder in a zip, in their order.
+
+    Args:
+        folder: where they are.
+        left_over: whether scripts may be there whose forward script is gone: for who asks the
+            database next, which knows whether that migration is applied.
 
     Raises:
         ProjectNotFound: no such folder, or no migrations in it.
         InvalidMigration, DuplicateVersion: the first thing wrong with its files.
     """
     project, findings = scan(folder)
+    if left_over:
+        findings = [finding for finding in findings if finding not in project.left_over]
     if findings:
         raise findings[0]
     if not project.migrations:
@@ -87,6 +94,7 @@ def read(files: Files, settings: ProjectFile) -> tuple[Project, list[TurnbackErr
         tuple(reading.ignored),
         reading.besides,
         repeatables,
+        tuple(reading.left_over),
     )
     if settings.baseline is not None and not project.baseline:
         reading.findings.append(settings.no_baseline())

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from turnback.errors import UnknownVersion
+from turnback.errors import TurnbackError, UnknownVersion
 from turnback.migrations.psql import Cut, unquoted, without_cuts
 from turnback.migrations.text import line_ends
 from turnback.migrations.versions import key
@@ -205,6 +205,7 @@ class Project:
         ignored: files below the folder that turnback.toml leaves out, and nothing else does.
         besides: files that are no scripts, and that the layout is read from: path → checksum.
         repeatables: what is applied again whenever its text changes, by path.
+        left_over: why rollback and verify scripts are refused whose forward script is not there.
         baseline: how many of the first migrations were applied before turnback was used: they need
             no rollback script, and are not rolled back.
     """
@@ -217,6 +218,7 @@ class Project:
     ignored: tuple[str, ...] = ()
     besides: Mapping[str, str] = field(default_factory=dict)
     repeatables: tuple[Migration, ...] = ()
+    left_over: tuple[TurnbackError, ...] = ()
     baseline: int = field(init=False, default=0, compare=False)
     _places: Mapping[str, int] = field(init=False, repr=False, compare=False)
 

@@ -89,14 +89,7 @@ def _read(reading: Reading) -> list[Migration]:
             rollback = _script(reading, back, rollback=True) if back else None
             found.append(Migration(one.version, one.name, forward, rollback, write_rollback=hint))
     for back in rollbacks.values():
-        reading.findings.append(
-            InvalidMigration(
-                f"there is no migration {back.version} for this rollback script",
-                file=back.path,
-                version=back.version,
-                hint="rename it to its migration's version, or delete it",
-            )
-        )
+        reading.no_forward(back.path, back.version)
     for one in files:
         if one.kind == "R" and (script := _script(reading, one)):
             found.append(Migration(one.version, one.name, script, kind="repeatable"))

@@ -57,13 +57,7 @@ def read_pairs(reading: Reading, name: re.Pattern[str], word: str = "down") -> I
             write_rollback=f"write {other}",
         )
     for version in backward.keys() - unread - {key(match["version"]) for match, _ in forward}:
-        reading.findings.append(
-            InvalidMigration(
-                "there is no migration for this rollback script",
-                file=backward[version].path,
-                hint="rename it to its migration's version, or delete it",
-            )
-        )
+        reading.no_forward(backward[version].path)
 
 
 def read_with_folders(
@@ -113,13 +107,7 @@ def _stem(path: str) -> str:
 
 def _refuse_left(reading: Reading, kind: str, scripts: Mapping[str, Script | None]) -> None:
     for path in (script.path for script in scripts.values() if script):
-        reading.findings.append(
-            InvalidMigration(
-                f"there is no migration for this {kind} script",
-                file=path,
-                hint="name it as its forward script, or delete it",
-            )
-        )
+        reading.no_forward(path, kind=kind, hint="name it as its forward script, or delete it")
 
 
 def _scripts(reading: Reading, kind: str) -> dict[str, Script | None]:

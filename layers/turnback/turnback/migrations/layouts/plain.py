@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from turnback.errors import InvalidMigration
 from turnback.migrations.files import Files
 from turnback.migrations.layouts.layout import (
     Applied,
@@ -95,14 +94,7 @@ def _migrations(reading: Reading) -> Iterator[Migration]:
             write_rollback=f"write {other}",
         )
     for version in scripts["down"].keys() - scripts["up"].keys():
-        reading.findings.append(
-            InvalidMigration(
-                f"there is no migration {version} for this rollback script",
-                file=places[version],
-                version=version,
-                hint="name it as its migration, or delete it",
-            )
-        )
+        reading.no_forward(places[version], version)
 
 
 def _applied(kept: Recorded) -> Kept:

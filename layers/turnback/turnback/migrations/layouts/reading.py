@@ -41,6 +41,7 @@ class Reading:
         findings: everything wrong with the files.
         ignored: those that are left out, and would be read otherwise.
         besides: files that are no scripts, and that the layout is read from: path → checksum.
+        left_over: of the findings, those of scripts whose forward script is not there.
     """
 
     files: Files
@@ -48,6 +49,7 @@ class Reading:
     findings: list[TurnbackError] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     besides: dict[str, str] = field(default_factory=dict)
+    left_over: list[TurnbackError] = field(default_factory=list)
 
     @property
     def ignore(self) -> Ignore:
@@ -93,6 +95,19 @@ class Reading:
         # As git does, and the tools: nothing below a hidden folder.
         seen = [path for path in paths if not any(part[0] == "." for part in path.split("/"))]
         return [path for path in seen if wanted(path) and not self.is_ignored(path)]
+
+    def no_forward(
+        self, path: str, version: str | None = None, *, kind: str = "rollback", hint: str = ""
+    ) -> None:
+        """Note a script of a migration whose forward script is not there."""
+        finding = InvalidMigration(
+            f"there is no migration {version or ''}".rstrip() + f" for this {kind} script",
+            file=path,
+            version=version,
+            hint=hint or "rename it to its migration's version, or delete it",
+        )
+        self.findings.append(finding)
+        self.left_over.append(finding)
 
     def script(self, path: str, *, rollback: bool = False) -> Script | None:
         """A file that is one script; None, and a finding, where it cannot be read."""

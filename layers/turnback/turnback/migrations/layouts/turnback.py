@@ -155,17 +155,10 @@ def _pick(reading: Reading, kind: str, forward: _Found) -> dict[int, Script]:
             if number in unread:
                 # Its migration is there, and what is wrong with it is reported.
                 continue
-            hint = "rename it to its migration's version, or delete it"
+            hint = ""
             if number in ignored:
                 hint = f"[ignore] in {SETTINGS} leaves out {ignored[number]}: add this file to it"
-            findings.append(
-                InvalidMigration(
-                    f"there is no migration {version} for this {kind} script",
-                    file=script.path,
-                    version=version,
-                    hint=hint,
-                )
-            )
+            reading.no_forward(script.path, version, kind=kind, hint=hint)
         elif name not in (kind, names[number]):
             findings.append(
                 InvalidMigration(

@@ -34,7 +34,12 @@ from turnback.recovery.managed.database import (
     restored_name,
 )
 from turnback.recovery.managed.restore import SwapService
-from turnback.recovery.managed.snapshots import ManagedCatalog, ManagedSnapshots, SnapshotService
+from turnback.recovery.managed.snapshots import (
+    ManagedCatalog,
+    ManagedSnapshots,
+    SnapshotService,
+    known_tag,
+)
 from turnback.recovery.model import (
     CREATED_BY,
     NO_HISTORY,
@@ -248,7 +253,17 @@ class ManagedBackup:
                 f"{access.identifier} ({source.status}) would be taken as {identifier}",
                 f"  release {tags['release']}, {version_text(tags['schema_version'])}, {encrypted}",
             ],
-            {"kind": access.kind, "id": identifier, **tags},
+            {
+                "kind": access.kind,
+                "id": identifier,
+                "source": access.identifier,
+                "target": access.target,
+                "stack": tags[STACK_TAG] or None,
+                "run": self._run,
+                "release": known_tag(tags["release"]),
+                "schema_version": known_tag(tags["schema_version"]),
+                "encrypted": source.encrypted,
+            },
         )
 
     def take(self, report: Report) -> SnapshotEntry:

@@ -253,7 +253,7 @@ class ManagedCatalog:
         """A snapshot as lists show it."""
         tags = snapshot.tags
         taken_at = snapshot.taken_at.isoformat() if snapshot.taken_at else None
-        release, version = _known(tags.get("release")), tags.get("schema_version")
+        release, version = known_tag(tags.get("release")), tags.get("schema_version")
         details = [snapshot.status, "encrypted" if snapshot.encrypted else "not encrypted"]
         if not tags.get(STACK_TAG):
             details.append(f"no tag {STACK_TAG}: kept until a person deletes it")
@@ -278,7 +278,7 @@ class ManagedCatalog:
                 "stack": tags.get(STACK_TAG) or None,
                 "run": snapshot.run,
                 "release": release,
-                "schema_version": _known(version),
+                "schema_version": known_tag(version),
                 "state": snapshot.status,
                 "taken_at": taken_at,
                 "encrypted": snapshot.encrypted,
@@ -292,5 +292,6 @@ class ManagedCatalog:
         return sorted(found, key=lambda one: one.taken_at or undated, reverse=True)
 
 
-def _known(tag: str | None) -> str | None:
+def known_tag(tag: str | None) -> str | None:
+    """The release or the version that a tag names; None where it says that there is none."""
     return None if tag in (None, "", NO_HISTORY, UNKNOWN) else tag

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from turnback.errors import (
@@ -35,6 +35,8 @@ from turnback.settings.approvals import ApprovalSettings, Approver
 from turnback.store import ObjectStore
 
 COMMENT_LENGTH = 500
+# How often a question is asked again; with room for a function that begins late.
+_REMINDED = timedelta(minutes=65)
 # As in an order: it becomes a part of keys in the bucket.
 RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 
@@ -212,7 +214,7 @@ class Questions:
         question = record.question()
         assert question is not None
         outcome = self._outcome(record, question)
-        delivered = True
+        delivered, ended = True, False
         if outcome:
             # The task may have been replaced since; the next reminder then finds the outcome.
             latest = record.question() or question
@@ -221,7 +223,12 @@ class Questions:
             except AwsError as error:
                 delivered = False
                 self.log.warning(error.message, run=record.run, gate=record.gate)
-        return replace(self._status(record, question, outcome), delivered=delivered)
+            if not delivered:
+                ended = bool(Records(self.store, record.run).final().report)
+                # By then it has found the outcome, and goes on.
+                delivered = datetime.fromisoformat(outcome.at) < self.now() - _REMINDED
+        status = self._status(record, question, outcome)
+        return replace(status, delivered=delivered, ended=ended)
 
     def _outcome(
         self, record: QuestionRecord, question: Question, *, waiting: bool = False

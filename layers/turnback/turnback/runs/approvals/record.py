@@ -242,6 +242,7 @@ class QuestionStatus:
         sql: what is approved: the scripts of the plan, each with its file and checksum.
         recorded: whether the answer just given is new.
         delivered: whether the run has received the outcome; if not, it does at its next reminder.
+        ended: whether the run has ended since.
     """
 
     run: str
@@ -252,6 +253,7 @@ class QuestionStatus:
     sql: str = ""
     recorded: bool = False
     delivered: bool = True
+    ended: bool = False
 
     def sentence(self) -> str:
         """The same in one sentence, without its full stop."""
@@ -261,6 +263,7 @@ class QuestionStatus:
             needed = self.question.persons
             return f"{what} waits: {len(self.approved_by)} of {needed} have approved ({said})"
         later = "" if self.delivered else "; the run goes on at its next reminder, within the hour"
+        later = "; the run has ended" if self.ended else later
         if self.outcome.decision == APPROVED:
             return f"{what} is approved by {', '.join(self.outcome.by)}{later}"
         return f"{what} is not approved: {self.outcome.message}{later}"
