@@ -1,4 +1,4 @@
-"""docs/reference is what the code says: the commands, their JSON, the schema."""
+"""The reference is what the code says: commands, JSON, states, keys in the bucket, parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 from turnback.cli.documents import DOCUMENTS
+from turnback.local.deploy import read_template
 
+from tests.aws_calls import kept
 from tests.contract.test_cli import LEAVES
 from tests.documents import SCHEMA, check
 
@@ -62,3 +64,50 @@ def test_each_object_of_the_page_is_linked_from_where_it_is_used() -> None:
     page = (ROOT / "docs/reference/json.md").read_text()
     titles = {title.lower().replace(" ", "-") for title in re.findall(r"^###? (.+)", page, re.M)}
     assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= titles
+
+
+def table_of(page: str, heading: str) -> str:
+    """The rows below a heading."""
+    below = (ROOT / page).read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\|.*\|$", below, re.MULTILINE)
+    assert rows, heading
+    return "\n".join(rows)
+
+
+def test_every_state_is_described() -> None:
+    machine = json.loads((ROOT / "statemachine/release.asl.json").read_text())
+    named = re.findall(r"`(\w+)(…?)`", table_of("docs/reference/aws.md", "States"))
+    whole = {name for name, more in named if not more}
+    begins = tuple(name for name, more in named if more)
+    assert [s for s in machine["States"] if s not in whole and not s.startswith(begins)] == []
+    assert whole <= {*machine["States"], "BaseChanged", "ReleaseTooOld", *NOT_STATES}
+
+
+# What the table of the states names besides: a status, and parameters of the stack.
+NOT_STATES = {"Rehearse", "LongestWaitHours", "superseded", "nothing_to_do"}
+
+
+def test_every_key_that_a_function_writes_to_the_bucket_is_described() -> None:
+    """The calls are those that the tests of integration saw."""
+    rows = re.findall(r"^\| (`.*?) \|", table_of("docs/reference/aws.md", "In the bucket"), re.M)
+    keys = set[str]()
+    for row in rows:
+        first, *others = re.findall(r"`([^`]+)`", row)
+        folder = first.rpartition("/")[0]
+        keys |= {first, *(one if "/" in one else f"{folder}/{one}" for one in others)}
+    patterns = [
+        re.sub(r"\\?<[a-z]+\\?>", "[^/]+", re.escape(key)).replace("…", ".+") for key in keys
+    ]
+    written = {
+        dict(of)["Key"]
+        for _, operation, of in kept()
+        if operation in ("s3.PutObject", "s3.CreateMultipartUpload")
+    }
+    assert len(written) > 15
+    assert [key for key in written if not any(re.fullmatch(one, key) for one in patterns)] == []
+
+
+def test_every_parameter_of_the_stack_is_described() -> None:
+    page = (ROOT / "docs/aws.md").read_text()
+    parameters = read_template(ROOT / "template.yaml")["Parameters"]
+    assert [name for name in parameters if f"`{name}`" not in page] == []

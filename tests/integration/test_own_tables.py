@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import psycopg
@@ -21,7 +22,31 @@ OF_APPLICATION = {
     "INSERT INTO migrations (note) VALUES ('first');\n",
     "rollback/0001_rollback.sql": "DROP TABLE migrations;\n",
 }
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "database.md"
+COLUMNS = """
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+WHERE c.relname IN ('migrations', 'migration_log') AND c.relkind = 'r' AND a.attnum > 0
+ORDER BY c.relname, a.attname"""
+# What the page calls as PostgreSQL's manual does.
+ALIASES = {
+    "timestamp with time zone": "timestamptz",
+    "character varying": "varchar",
+    "character(": "char(",
+}
 SETTING = '[history]\nschema = "turnback"\n'
+
+
+def described(page: str) -> list[tuple[str, str, str]]:
+    """Table, column and type of the history, as the page has them."""
+    found = []
+    for table in ("migration_log", "migrations"):
+        rows = page.partition(f"\n## {table}\n")[2].partition("\n## ")[0]
+        for names, kind in re.findall(r"^\| (`[^|]+`) \| `([^`]+)`", rows, re.MULTILINE):
+            for whole, short in ALIASES.items():
+                kind = re.sub(rf"^{re.escape(short)}", whole, kind)
+            found += [(table, name, kind) for name in re.findall(r"`(\w+)`", names)]
+    return sorted(found)
 
 
 def execute(url: str, sql: str) -> None:
@@ -112,8 +137,9 @@ def test_a_history_is_moved_as_the_documentation_says(
 ) -> None:
     folder = project_factory(FIRST)
     assert turnback("up", url=database, folder=folder).code == 0
-    page = Path(__file__).parents[2] / "docs" / "reference" / "database.md"
-    _, _, below = page.read_text().partition("How do I move the history")
+    page = PAGE.read_text()
+    assert described(page) == query(database, COLUMNS)
+    _, _, below = page.partition("How do I move the history")
     sql = below.partition("```sql\n")[2].partition("```")[0]
     execute(database, sql)
     moved = ("--history-schema", "turnback")
