@@ -6,7 +6,7 @@ not required is there as far as the command came; a document that ends with an e
 
 from __future__ import annotations
 
-from turnback.cli.documents import database, files, stack
+from turnback.cli.documents import database, files, rehearsal, stack
 
 DOCUMENTS: dict[str, type] = {
     "init": files.Init,
@@ -25,8 +25,8 @@ DOCUMENTS: dict[str, type] = {
     **dict.fromkeys(("db start", "db url"), database.DbAddress),
     "config": files.Config,
     "locks": database.Locks,
-    "rehearse": database.Rehearse,
-    "checklist": database.Checklist,
+    "rehearse": rehearsal.Rehearse,
+    "checklist": rehearsal.Checklist,
     "up": database.Up,
     "down": database.Down,
     "redo": database.Redo,

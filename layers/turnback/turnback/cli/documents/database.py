@@ -9,15 +9,14 @@ from turnback.cli.documents.parts import (
     Document,
     Done,
     DumpSnapshot,
-    ErrorReport,
     Plain,
     RdsSnapshot,
     Unfinished,
 )
+from turnback.cli.documents.rehearsal import RehearsalResult
 from turnback.engine.look.health import HealthRow
 from turnback.engine.look.sessions import ServerSession
 from turnback.engine.run.report import Interruption
-from turnback.runs.checklist import Item
 
 
 class Replica(TypedDict):
@@ -127,6 +126,18 @@ class PlannedRow(TypedDict, total=False):
     half_done: bool
 
 
+class ComparedSchema(TypedDict):
+    """The schema after a rollback, compared with what it was before the oldest rolled back.
+
+    Attributes:
+        verdict: `unknown` where it could not be compared.
+        notes: what differs, or why it was not compared.
+    """
+
+    verdict: Literal["exact", "column_order", "names", "differs", "unknown"]
+    notes: list[str]
+
+
 class Run(Connected, total=False):
     """What `up`, `down` and `redo` have in common.
 
@@ -145,15 +156,21 @@ class Run(Connected, total=False):
 
 
 class Up(Run, total=False):
-    """`up`."""
+    """`up`.
+
+    Attributes:
+        rehearsal: of a dry run; null if nothing is pending, or there is no shadow database.
+    """
 
     applied: list[AppliedRow]
+    rehearsal: RehearsalResult | None
 
 
 class Down(Run, total=False):
     """`down`."""
 
     rolled_back: list[AppliedRow]
+    schema: ComparedSchema
 
 
 class Redo(Run, total=False):
@@ -161,6 +178,7 @@ class Redo(Run, total=False):
 
     applied: list[AppliedRow]
     rolled_back: list[AppliedRow]
+    schema: ComparedSchema
 
 
 class Locks(Connected, total=False):
@@ -184,139 +202,6 @@ class Repair(Connected, total=False):
 
     status: Required[Literal["succeeded"] | Unfinished]
     change: str
-
-
-class TracedLock(TypedDict):
-    """A lock that a statement took.
-
-    Attributes:
-        mode: as in pg_locks.
-        table: of an index, its table.
-        waits: what waits for it in another session.
-    """
-
-    relation: str
-    mode: str
-    kind: str
-    table: str | None
-    waits: list[str]
-
-
-class TracedStatement(TypedDict):
-    """What a statement of the forward script did.
-
-    Attributes:
-        ms: how long it took, on the shadow database or the copy.
-        rewrites: the tables that it wrote anew.
-        scans: the tables that it read whole.
-    """
-
-    line: int
-    sql: str
-    ms: float
-    locks: list[TracedLock]
-    rewrites: list[str]
-    scans: list[str]
-
-
-class RehearsedMigration(TypedDict):
-    """The verdict on one migration.
-
-    Attributes:
-        rollback: as the list of `turnback rehearse --help` says.
-        reapply: whether the second application gave the same; null where it was not tried.
-        differences: of the schema after the rollback, to the one before.
-        suggestions: SQL for the rollback script.
-        rows: rows that the rollback should have restored.
-        loses_data: what the forward script destroys.
-        kept: what the rollback leaves, as its header says, and why.
-    """
-
-    version: str
-    name: str
-    file: str
-    rollback_file: str | None
-    forward: Literal["applied", "failed"]
-    rollback: Literal[
-        "exact", "column_order", "names", "differs", "failed", "missing", "irreversible"
-    ]
-    reapply: str | None
-    differences: list[str]
-    reapply_differences: list[str]
-    suggestions: list[str]
-    rows: list[str]
-    loses_data: list[str]
-    kept: list[str]
-    statements: list[TracedStatement]
-    error: ErrorReport | None
-
-
-class RehearsedRelease(TypedDict):
-    """All migrations up, then all down.
-
-    Attributes:
-        rollback: null where one of them has no rollback script.
-    """
-
-    rollback: str | None
-    differences: list[str]
-    error: ErrorReport | None
-
-
-class StoredState(TypedDict):
-    """What the shadow database began with, in place of the migrations before."""
-
-    version: str
-    stored_at: str
-
-
-class TableSize(TypedDict):
-    """Of a table of the target; rows are an estimate, null where never counted."""
-
-    rows: int | None
-    bytes: int
-
-
-class Copy(TypedDict):
-    """The copy that `--on copy` has rehearsed on."""
-
-    database: str
-    bytes: int
-    made_by: str
-    ms: float
-
-
-class Rehearse(Connected, total=False):
-    """`rehearse`.
-
-    Attributes:
-        shadow_sql: SHA-256 of shadow.sql; null without one.
-        not_applied: why migrations before the chosen ones do not run.
-        not_compared: objects that `[ignore]` leaves out.
-        stand_ins: extensions that the shadow has a stand-in for.
-        sizes: table to its size, with `--database-url`.
-    """
-
-    status: Required[Literal["proven", "unproven", "nothing_to_do"] | Unfinished]
-    baseline: str | None
-    on: Literal["shadow", "copy"]
-    shadow_sql: str | None
-    stored_state: StoredState | None
-    not_applied: list[ErrorReport]
-    not_compared: list[str]
-    stand_ins: list[str]
-    migrations: list[RehearsedMigration]
-    release: RehearsedRelease
-    sizes: dict[str, TableSize]
-    copy: Copy
-
-
-class Checklist(Connected, total=False):
-    """`checklist`."""
-
-    status: Required[Literal["complete", "incomplete", "nothing_to_do"] | Unfinished]
-    release: str
-    checklist: list[Item]
 
 
 class ParkedRow(TypedDict):
