@@ -291,7 +291,7 @@ def test_a_rehearsal_that_is_killed_while_it_stores_leaves_nothing_that_is_belie
     script = (
         "import os, signal, sys; from pathlib import Path;"
         "from turnback.local.cache import FolderStates;"
-        "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL);"
+        "Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
         "FolderStates(Path(sys.argv[1])).write('a' * 64, b'half')"
     )
     done = subprocess.run([sys.executable, "-c", script, tmp_path])
