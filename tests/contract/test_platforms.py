@@ -22,6 +22,7 @@ PACKAGE = ROOT / "layers/turnback/turnback"
 POSIX_ONLY = (
     "local/",
     "demo/",
+    "engine/backfill/transform",
     "rehearsal/cluster.py",
     "rehearsal/containment.py",
     "rehearsal/folder.py",

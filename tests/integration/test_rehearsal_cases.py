@@ -8,12 +8,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from turnback.errors import CodeNotAllowed
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project
 from turnback.rehearsal.lock import Lock
 from turnback.rehearsal.proof import rehearse
 from turnback.rehearsal.shadow import PREFIX, Shadow
 from turnback.rehearsal.verdict import Rehearsed
+from turnback.settings.environment import CodeRule
 from turnback.sql.quoting import identifier
 
 from tests.conftest import ProjectFactory
@@ -221,6 +223,31 @@ def test_a_backfill_is_proven_on_rows_or_says_why_they_stay(
         proven,
         kept,
     )
+
+
+def test_a_migration_in_python_is_proven_on_rows_where_it_may_run(
+    project_factory: ProjectFactory, shadow: Shadow
+) -> None:
+    code = (
+        "# turnback: backfill table=t key=id columns=id\ndef transform(rows):\n"
+        "    return [('UPDATE t SET a = %s WHERE id = %s', ({}, row['id'])) for row in rows]\n"
+    )
+    table = "CREATE TABLE t (id int PRIMARY KEY, a int); INSERT INTO t VALUES (1), (2);"
+    written = {
+        **files((table, "DROP TABLE t;")),
+        "sql/0002_fill.py": code.format("row['id']"),
+        "rollback/0002_rollback.py": code.format("None"),
+    }
+    project = load_project(project_factory(written))
+    refused = rehearse(project, project.migrations, shadow).migrations[1]
+    assert refused.forward == "failed" and isinstance(refused.error, CodeNotAllowed)
+    shadow.code = CodeRule.CLOSED
+    _, fill = rehearse(project, project.migrations, shadow).migrations
+    assert (fill.forward, fill.rollback, fill.proven) == ("applied", "exact", True)
+    assert fill.loses_data == ["possibly data of unknown tables"]
+    written["rollback/0002_rollback.py"] = code.format("7")
+    project = load_project(project_factory(written))
+    assert not rehearse(project, project.migrations, shadow).migrations[1].proven
 
 
 def test_the_trace_names_a_table_as_others_know_it(judged: Judge) -> None:

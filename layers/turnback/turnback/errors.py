@@ -8,6 +8,7 @@ The tree, with the exit code of the command line::
 
     TurnbackError
     ├── ConfigurationError      2  wrong usage or settings
+    │   ├── CodeNotAllowed      2  a migration is in Python, which may not run here
     │   ├── ProjectNotFound     2  no migrations where they were looked for
     │   ├── UnknownVersion      2  no such version here
     │   └── HistoryConflict     2  the history tables belong to someone else, or to a newer turnback
@@ -128,6 +129,10 @@ class TurnbackError(Exception):
 
 class ConfigurationError(TurnbackError):
     """The command or its settings are wrong."""
+
+
+class CodeNotAllowed(ConfigurationError):
+    """A migration is in Python, which may not run here."""
 
 
 class ProjectNotFound(ConfigurationError):

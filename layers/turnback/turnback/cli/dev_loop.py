@@ -56,7 +56,7 @@ def apply_on_save(
 
 
 def _is_script(change: Change, path: str) -> bool:  # noqa: ARG001
-    return path.endswith(".sql")
+    return path.endswith((".sql", ".py"))
 
 
 def _apply(

@@ -21,7 +21,7 @@ from turnback.cli.snippet import SETTINGS_FOLDER
 from turnback.errors import ConfigurationError, TurnbackError
 from turnback.migrations.versions import LONGEST, number
 from turnback.settings.env_file import EnvFile, read_env_file
-from turnback.settings.environment import Policy
+from turnback.settings.environment import CodeRule, Policy
 from turnback.settings.project import OWN, ProjectFile, Setting
 from turnback.wording import one_line
 
@@ -78,7 +78,7 @@ def _newest_first(folder: Path) -> list[tuple[str, str | None]]:
 
             return [(one.version, one.name) for one in reversed(scan(folder)[0].migrations)]
     # No file is read for these: somebody waits at a prompt.
-    names = [path.stem.partition("_") for path in (folder / "sql").glob("[0-9]*.sql")]
+    names = [path.stem.partition("_") for path in (folder / "sql").glob("[0-9]*.[sp][qy]*")]
     names.sort(key=lambda name: number(name[0]) or 0, reverse=True)
     return [(version, name or None) for version, _, name in names]
 
@@ -480,6 +480,30 @@ lock_options = together(
     ),
     verbose,
 )
+
+_ALLOW_CODE = "turnback.allow_code"
+
+
+def _note_allowed(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    ctx.meta[_ALLOW_CODE] = value
+
+
+allow_code = click.option(
+    "--allow-code",
+    is_flag=True,
+    expose_value=False,
+    callback=_note_allowed,
+    help="Also run migrations in Python on a named database.",
+)
+
+
+def code_rule(url: str | None) -> CodeRule:
+    """Whether migrations in Python may run on a database, by its address; None: the embedded."""
+    if not url:
+        return CodeRule.OWN
+    allowed = click.get_current_context().meta.get(_ALLOW_CODE)
+    return CodeRule.CLOSED if allowed else CodeRule.REFUSED
+
 
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
 

@@ -67,6 +67,7 @@ _no_stored_state = click.option(
     help="An empty shadow database, or a copy of the target beside it, with its rows.",
 )
 @opt.shadow_url
+@opt.allow_code
 @_no_stored_state
 @opt.database
 @opt.directory
@@ -316,7 +317,9 @@ def _copies(target: Target, settings: Surroundings, out: Output) -> Iterator[Cop
         def restore(name: str) -> Sequence[str]:
             return copy_by_dump(endpoint, name, target.bytes, folder)
 
-        yield Copies(target, maintenance, restore, settings, out.note)
+        copies = Copies(target, maintenance, restore, settings, out.note)
+        copies.code = opt.code_rule(target.url)
+        yield copies
 
 
 @contextlib.contextmanager
@@ -332,6 +335,7 @@ def _shadow(
     if url:
         shadow = Shadow(url)
         shadow.surroundings = surroundings
+        shadow.code = opt.code_rule(url)
         yield shadow
         return
     # Not on Windows, and not needed with a server of the user's own.
@@ -345,6 +349,7 @@ def _shadow(
 @click.argument("artifact", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @opt.environment_options
 @opt.shadow_url
+@opt.allow_code
 @_no_stored_state
 @opt.database
 @opt.as_json

@@ -97,6 +97,7 @@ _number = click.option(
     "for its end. One that runs when it begins is not interrupted. May be repeated.",
 )
 @opt.never_asks
+@opt.allow_code
 @opt.lock_options
 @opt.as_json
 @reported
@@ -124,7 +125,7 @@ def up(
     or neither. It stops at the first that fails, which is rolled back completely.
     """
     out.document |= {"run": None, "database": None, "applied": [], "error": None}
-    options = _options(lock_timeout, lock_retry_for, wait)
+    options = _options(lock_timeout, lock_retry_for, wait, database_url)
     _refuse_two_forms(dry_run, as_script, out)
     changes = not (dry_run or as_script)
     required = Requirements(directory, database_url, history_schema, allowed, out)
@@ -194,6 +195,7 @@ def up(
 @_as_script
 @allow_destroy
 @opt.yes
+@opt.allow_code
 @opt.lock_options
 @opt.as_json
 @reported
@@ -230,7 +232,7 @@ def down(
         raise ConfigurationError("VERSION and -n exclude each other", hint="give one of them")
     out.document |= {"run": None, "database": None, "rolled_back": [], "error": None}
     project = _project_or_none(directory)
-    options = _options(lock_timeout, lock_retry_for, wait)
+    options = _options(lock_timeout, lock_retry_for, wait, database_url)
     _refuse_two_forms(dry_run, as_script, out)
     changes = not (dry_run or as_script)
     with open_engine(
@@ -265,6 +267,7 @@ def down(
 @opt.database
 @opt.directory
 @opt.yes
+@opt.allow_code
 @opt.lock_options
 @opt.as_json
 @reported
@@ -290,7 +293,7 @@ def redo(
     """
     out.document |= {"run": None, "database": None, "rolled_back": [], "applied": [], "error": None}
     project = load_project(directory)
-    options = _options(lock_timeout, lock_retry_for, wait)
+    options = _options(lock_timeout, lock_retry_for, wait, database_url)
     Requirements(directory, database_url, history_schema, (), out).refuse_repeating("redo")
     with open_engine(
         database_url, directory, history_schema, out, options=options, writes=True
@@ -433,11 +436,14 @@ def _add_rollback_hint(project: Project, plan: Plan, error: MigrationIncomplete)
     error.hint = f"{error.hint}; or {back}" if error.hint else back
 
 
-def _options(lock_timeout: float | None, lock_retry_for: float, wait: float) -> Options:
+def _options(
+    lock_timeout: float | None, lock_retry_for: float, wait: float, url: str | None
+) -> Options:
     return Options(
         lock_timeout_ms=None if lock_timeout is None else int(lock_timeout * 1000),
         lock_retry_s=lock_retry_for,
         runner_wait_s=wait,
+        code=opt.code_rule(url),
     )
 
 

@@ -20,6 +20,7 @@ from turnback.rehearsal.rights import AUTHENTICATION
 from turnback.rehearsal.shadow import Shadow, needed_bytes, refuse_full_disk
 from turnback.rehearsal.stored import Chosen, Stored, build_of
 from turnback.rehearsal.surroundings import Surroundings
+from turnback.settings.environment import CodeRule
 
 
 @contextlib.contextmanager
@@ -73,6 +74,7 @@ def throw_away(
             note(f"The shadow database is on a throw-away embedded Postgres{where}.")
             shadow = Shadow.on_throw_away(server.url(), parked)
             shadow.surroundings = surroundings
+            shadow.code = CodeRule.OWN
             stored.build_up(shadow, server)
             if shadow.stored:
                 note(f"It begins with the stored state of version {shadow.stored['version']}.")

@@ -6,11 +6,13 @@ import re
 
 from turnback.errors import InvalidMigration
 from turnback.migrations.model import Backfill
+from turnback.migrations.python import is_python
 
 _OPTION = re.compile(r'([a-z]+)=((?:"(?:[^"]|"")+"|[^\s"])+)\s*')
 _NAME = re.compile(r'([A-Za-z_][\w$]*|"(?:[^"]|"")+")(?:[.,](?!$)|$)')
 _BYTES = re.compile(r"([1-9][0-9]{0,8}) ?(kB|MB|GB)")
 _BYTE_UNITS = {"kB": 2**10, "MB": 2**20, "GB": 2**30}
+_SECONDS = re.compile("([1-9][0-9]{0,3}) ?s")
 _MOST_PARALLEL = 16
 # What each option needs, in words, and the form of its value.
 _OPTIONS = {
@@ -21,7 +23,15 @@ _OPTIONS = {
     "vacuum": ("a size with kB, MB or GB, such as 256MB", _BYTES),
     "sweep": ("yes or no", re.compile("yes|no")),
 }
-_MOST_NAMES = {"table": 2, "key": 32, "alias": 1}
+_OF_SQL = ("alias",)
+_OF_PYTHON = {
+    "columns": ("columns to be read", None),
+    "into": ("a table", None),
+    "conflict": ("error or skip", re.compile("error|skip")),
+    "memory": ("a size with kB, MB or GB, such as 512MB", _BYTES),
+    "time": ("a time in seconds, such as 10s", _SECONDS),
+}
+_MOST_NAMES = {"table": 2, "key": 32, "alias": 1, "columns": 1600, "into": 2}
 
 
 def read_backfill(path: str, line: int, text: str) -> Backfill:
@@ -37,9 +47,12 @@ def read_backfill(path: str, line: int, text: str) -> Backfill:
     """
 
     def wrong(message: str) -> InvalidMigration:
-        hint = "write for example: -- turnback: backfill table=users key=id"
+        hint = f"write for example: {'#' if python else '--'} turnback: backfill table=users key=id"
         return InvalidMigration(message, file=path, line=line, hint=hint)
 
+    python = is_python(path)
+    options = {**_OPTIONS, **_OF_PYTHON} if python else _OPTIONS
+    options = {name: of for name, of in options.items() if not (python and name in _OF_SQL)}
     given: dict[str, str] = {}
     at = 0
     while at < len(text):
@@ -47,9 +60,9 @@ def read_backfill(path: str, line: int, text: str) -> Backfill:
         if option is None:
             raise wrong(f"'backfill' cannot be read from '{text[at:]}' on")
         name, value = option[1], option[2]
-        if name not in _OPTIONS:
-            raise wrong(f"'backfill' has no option {name}=: it has {', '.join(_OPTIONS)}")
-        needs, form = _OPTIONS[name]
+        if name not in options:
+            raise wrong(f"'backfill' has no option {name}=: it has {', '.join(options)}")
+        needs, form = options[name]
         names = 1 if form else len(_names(value))
         if (form and not form.fullmatch(value)) or not 1 <= names <= _MOST_NAMES.get(name, 1):
             raise wrong(f"{name}= needs {needs}, not '{value}'")
@@ -60,16 +73,28 @@ def read_backfill(path: str, line: int, text: str) -> Backfill:
     for name in ("table", "key"):
         if name not in given:
             raise wrong(f"'backfill' needs {name}={_OPTIONS[name][0]}")
-    vacuum = _BYTES.fullmatch(given.get("vacuum", ""))
+    if given.get("conflict") == "skip" and "into" not in given:
+        raise wrong("conflict= is for the rows of into=")
+    seconds = _SECONDS.fullmatch(given.get("time", "10s"))
     return Backfill(
         table=_names(given["table"]),
         key=_names(given["key"]),
         alias=_names(given["alias"])[0] if "alias" in given else None,
         parallel=int(given.get("parallel", 1)),
-        vacuum=int(vacuum[1]) * _BYTE_UNITS[vacuum[2]] if vacuum else None,
+        vacuum=_bytes(given["vacuum"]) if "vacuum" in given else None,
         sweep=given.get("sweep") == "yes",
         line=line,
+        columns=_names(given.get("columns", "")),
+        into=_names(given["into"]) if "into" in given else None,
+        skip_conflicts=given.get("conflict") == "skip",
+        memory=_bytes(given.get("memory", "256MB")),
+        time_ms=int(seconds[1]) * 1000 if seconds else 0,
     )
+
+
+def _bytes(text: str) -> int:
+    number, unit = _BYTES.fullmatch(text).groups()  # type: ignore[union-attr]
+    return int(number) * _BYTE_UNITS[unit]
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from turnback.errors import InvalidMigration
 from turnback.migrations.backfill import read_backfill
 from turnback.migrations.model import Backfill, Directives, Keep, Script, Waiver
 from turnback.migrations.psql import directive_cuts, is_quoted, skip_comments, without_cuts
+from turnback.migrations.python import as_comments, is_python
 
 _DIRECTIVE = re.compile(r"^[ \t]*--[ \t]*turnback:[ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
 _FIELD = re.compile(r"^--[ \t]*(Migration|Version|Date):[ \t]*(.*?)[ \t]*\r?$", re.IGNORECASE)
@@ -52,6 +53,8 @@ def read_directives(path: str, text: str | Iterable[str], *, rollback: bool = Fa
     waivers: list[Waiver] = []
     keeps: list[Keep] = []
     line, in_header, in_rows = 1, True, False
+    if is_python(path):
+        text = as_comments(text if isinstance(text, str) else "".join(text))
     for block in [text] if isinstance(text, str) else text:
         cuts, in_rows = directive_cuts(block, in_rows)
         block = without_cuts(block, cuts) if "turnback:" in block else block
@@ -91,8 +94,9 @@ def read_directives(path: str, text: str | Iterable[str], *, rollback: bool = Fa
     return Directives(**values, waivers=tuple(waivers), keeps=tuple(keeps))  # type: ignore[arg-type]
 
 
-def read_fields(sql: str) -> dict[str, tuple[str, int]]:
+def read_fields(sql: str, path: str = "") -> dict[str, tuple[str, int]]:
     """The documentation header: ``migration``, ``version``, ``date`` → value and line."""
+    sql = as_comments(sql) if is_python(path) else sql
     fields: dict[str, tuple[str, int]] = {}
     for number, line in enumerate(sql[: skip_comments(sql)].split("\n"), 1):
         if match := _FIELD.match(line.strip()):

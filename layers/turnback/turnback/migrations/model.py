@@ -10,6 +10,7 @@ from pathlib import Path
 
 from turnback.errors import TurnbackError, UnknownVersion
 from turnback.migrations.psql import Cut, unquoted, without_cuts
+from turnback.migrations.python import is_python
 from turnback.migrations.text import line_ends
 from turnback.migrations.versions import key
 from turnback.settings.project import ProjectFile
@@ -48,6 +49,11 @@ class Backfill:
         vacuum: after how many bytes of new row versions the table is vacuumed; None for never.
         sweep: whether the whole table is gone through again, until there is nothing to change.
         line: of the directive.
+        columns: in Python, what is read of each row; empty for all.
+        into: in Python, the table of the rows that are returned; None for statements.
+        skip_conflicts: whether such a row is left out where one with its key is there.
+        memory: in Python, the bytes that the process may have.
+        time_ms: in Python, how long a batch may take, milliseconds.
     """
 
     table: tuple[str, ...]
@@ -57,6 +63,11 @@ class Backfill:
     vacuum: int | None = None
     sweep: bool = False
     line: int = 1
+    columns: tuple[str, ...] = ()
+    into: tuple[str, ...] | None = None
+    skip_conflicts: bool = False
+    memory: int = 256 * 2**20
+    time_ms: int = 10_000
 
 
 # Stands in a backfill's statement for the range of keys.
@@ -84,7 +95,7 @@ class Directives:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One SQL file as it is run.
+    """One file of SQL, or of Python, as it is run.
 
     Attributes:
         path: relative to the project's folder, with forward slashes.
@@ -116,7 +127,8 @@ class Script:
     def code(self) -> str:
         """The text as SQL: with blanks in place of rows of COPY, and of what else is for psql.
 
-        Of a backfill, with ``(true)`` in place of its range: as if it took all rows at once.
+        Of a backfill, with ``(true)`` in place of its range: as if it took all rows at once. Of
+        a file in Python, nothing.
         """
         return self.as_sql(self.sql)
 
@@ -132,6 +144,8 @@ class Script:
             text: from the beginning of the text.
             found: its ``cuts``, where they are known.
         """
+        if is_python(self.path):
+            return ""
         text = without_cuts(text, found)
         for at in unquoted(text, BATCH) if self.directives.backfill else ():
             text = f"{text[:at]}( true){text[at + len(BATCH) :]}"

@@ -114,7 +114,7 @@ class ShadowDatabase:
             url,
             context=RunContext(run="rehearsal", actor="turnback"),
             history_schema=self._history_schema,
-            options=_OPTIONS,
+            options=replace(_OPTIONS, code=self._shadow.code),
             listener=self._listener,
         )
         self.engine = self._stack.enter_context(engine)

@@ -23,6 +23,7 @@ from turnback.migrations.model import Migration, Project
 from turnback.rehearsal.outside import Outside
 from turnback.rehearsal.rights import APPLICATION, ROLE, Superuser, limit_rights, restore_rights
 from turnback.rehearsal.surroundings import Surroundings, arrange
+from turnback.settings.environment import CodeRule
 from turnback.sql.quoting import identifier, literal
 
 PREFIX = "turnback_shadow_"
@@ -106,6 +107,7 @@ class Shadow:
             made now; None where the role is the one of the address.
         parked: what database() takes up in place of a new and empty one; it then becomes None.
         stored: the version and the time of the stored state that it begins with.
+        code: whether migrations in Python may run there.
     """
 
     prefix = PREFIX
@@ -122,6 +124,7 @@ class Shadow:
         self.superuser: Superuser | None = None
         self.parked: Parked | None = None
         self.stored: dict[str, str] | None = None
+        self.code = CodeRule.REFUSED
         self._outside: Outside | None = None
 
     @classmethod

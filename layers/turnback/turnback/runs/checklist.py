@@ -70,7 +70,7 @@ def undocumented(migrations: Sequence[Migration]) -> list[str]:
     return [
         migration.forward.path
         for migration in migrations
-        if not set(FIELDS) <= read_fields(migration.forward.head).keys()
+        if not set(FIELDS) <= read_fields(migration.forward.head, migration.forward.path).keys()
     ]
 
 

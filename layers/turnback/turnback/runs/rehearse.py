@@ -93,6 +93,7 @@ def rehearse_release(
         server = stack.enter_context(shadow_server(stored.unpack))
         shadow = Shadow.on_throw_away(server.url(), server.parked)
         shadow.surroundings = surroundings
+        shadow.code = run.policy.code
         stored.build_up(shadow, server)
         shadow.repeatables = standing
         result = rehearse(

@@ -139,6 +139,7 @@ def _plan(
     # It needs psycopg, which a handler imports with the first use.
     from turnback.engine import Plan
     from turnback.engine.run.losses import plan_losses
+    from turnback.engine.run.refusals import refuse_code
 
     artifact = found.artifact if found else None
     back_to = run.order.rollback_to or (artifact.rollback_to if artifact else None)
@@ -161,6 +162,9 @@ def _plan(
                 if newer
                 else engine.plan_up(project, rollback_required=run.policy.rollback_required)
             )
+        for step in plan.steps:
+            for script in filter(None, (step.runnable.script, step.migration.rollback)):
+                refuse_code(script, run.policy.code)
         losses = plan_losses(project, plan.steps, history_schema=engine.history.schema)
         history = applied(engine)
         surroundings = (

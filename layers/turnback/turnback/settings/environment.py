@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from turnback.errors import ConfigurationError
 from turnback.settings.windows import Window, windows_of
@@ -22,6 +23,16 @@ TLS_MODES = ("verify-full", "require", "disable")
 # CodePipeline waits 24 hours for a Lambda action (its user guide, "Quotas"). Half an hour before
 # that, turnback answers the job itself, and can say what is going on.
 LIMIT_MINUTES = 24 * 60 - 30
+
+
+class CodeRule(StrEnum):
+    """Whether migrations in Python may run."""
+
+    REFUSED = "refused"
+    CLOSED = "closed"
+    """Where their process can be kept from the network."""
+    OWN = "own"
+    """On a database of this machine's own: also where it cannot."""
 
 
 def text(environment: Environment, name: str) -> str:
@@ -106,6 +117,7 @@ class Policy:
     proof_required: bool = False
     dry_runs_rehearsed: bool = True
     avoid: tuple[Window, ...] = ()
+    code: CodeRule = CodeRule.REFUSED
 
     @classmethod
     def read(cls, environment: Environment) -> Policy:
@@ -125,6 +137,9 @@ class Policy:
             or (_rehearsal(environment) == "auto" and default == "yes"),
             dry_runs_rehearsed=_rehearsal(environment) != "never",
             avoid=windows_of(filter(None, environment.get("AVOID", "").split(","))),
+            code=CodeRule.CLOSED
+            if choice(environment, "ALLOW_CODE", ("true", "false"), "false") == "true"
+            else CodeRule.REFUSED,
         )
 
     def check_snapshot_kind(self, kind: str) -> None:

@@ -30,7 +30,7 @@ _PLACES = {
     "shadow-url-variable": ("rehearsal", "shadow-url-variable"),
     "pg-version": ("lint", "pg-version"),
 }
-_ENVIRONMENT = {*_PLACES, "stack", "policy"}
+_ENVIRONMENT = {*_PLACES, "stack", "policy", "allow-code"}
 _SECTIONS: dict[str, set[str]] = {
     "environment": {"variable"},
     "lint": {"off"},
@@ -49,6 +49,7 @@ _OPTIONS = {
     "shadow_url": ("shadow-url", "shadow-url-variable"),
     "stack": ("stack", None),
     "pg_version": ("pg-version", None),
+    "allow_code": ("allow-code", None),
 }
 # Where the files of a migration are; see docs/write.md.
 OWN = "turnback"
@@ -280,7 +281,9 @@ class ProjectFile:
     ) -> Setting | None:
         path = f"environments.{environment}"
         if literal in chosen:
-            return Setting(chosen[literal], self._where(f"{path}.{literal}"))
+            value = chosen[literal]
+            text = str(value).lower() if isinstance(value, bool) else value
+            return Setting(text, self._where(f"{path}.{literal}"))
         if variable is not None and variable in chosen:
             name = chosen[variable]
             return Setting(variables.get(name), self._where(f"{path}.{variable}"), name)
@@ -348,6 +351,9 @@ class ProjectFile:
                 raise self._unknown("key", at, known)
             if key == "off":
                 self._check_table(at, value)
+            elif key == "allow-code":
+                if not isinstance(value, bool):
+                    raise self._error(at, f"{key} is not true or false", f"write {key} = true")
             elif path == "ignore" or key == "avoid":
                 self._check_patterns(at, key, value)
             elif path != "backfill" and (not isinstance(value, str) or not value.strip()):

@@ -9,11 +9,14 @@ from turnback.errors import InvalidMigration
 from turnback.migrations.large import LargeScript
 from turnback.migrations.model import BATCH, Backfill, Script
 from turnback.migrations.psql import unquoted
+from turnback.migrations.python import Code, read_code
 from turnback.sql.quoting import identifier, joined
 from turnback.sql.statements import Statement
 from turnback.sql.tree import walk
 
 _KINDS = {"UpdateStmt": "UPDATE", "DeleteStmt": "DELETE", "InsertStmt": "INSERT"}
+# The name of the table where a migration in Python is read.
+_READ = "read"
 # The node of the clause that a statement may not have, by its name in the tree.
 _RETURNING = ("returningList", "returningClause")
 
@@ -22,17 +25,21 @@ _RETURNING = ("returningList", "returningClause")
 class RangedStatement:
     """An UPDATE, DELETE or INSERT … SELECT that is run over ranges of a table's keys.
 
+    In Python, the SELECT of the rows that the code gets.
+
     Attributes:
         options: what the directive asks for.
         statement: the statement as it is in the file.
         text: its text, with ``{batch}`` where the range belongs.
         alias: what it calls the table, quoted.
+        code: what a file in Python says of itself; None of one in SQL.
     """
 
     options: Backfill
     statement: Statement
     text: str
     alias: str
+    code: Code | None = None
 
     @property
     def table(self) -> str:
@@ -126,6 +133,33 @@ def read_ranged(script: Script, statements: Sequence[Statement]) -> RangedStatem
             statement.offset,
         )
     return RangedStatement(options, statement, text, identifier(alias))
+
+
+def read_python(script: Script) -> RangedStatement:
+    """The rows that a migration in Python reads. Nothing of the file is run.
+
+    Raises:
+        InvalidMigration: it cannot be run, or does not say which table it is for.
+    """
+    if isinstance(script, LargeScript):
+        raise InvalidMigration("the file is too long for Python code", file=script.path)
+    code = read_code(script.path, script.sql)
+    options = script.directives.backfill
+    if options is None:
+        raise InvalidMigration(
+            "a migration in Python does not say which rows transform gets",
+            file=script.path,
+            line=1,
+            column=1,
+            hint="write at its beginning, for example: # turnback: backfill table=users key=id; "
+            "[ignore] in turnback.toml leaves out a file that is no migration",
+        )
+    alias = identifier(_READ)
+    columns = ", ".join(f"{alias}.{identifier(name)}" for name in options.columns) or f"{alias}.*"
+    text = f"SELECT {columns} FROM {joined(options.table)} AS {alias} WHERE {BATCH}"
+    offset = script.line_start(code.line)
+    line = script.sql[offset:].partition("\n")[0].rstrip()
+    return RangedStatement(options, Statement(line, offset, "Python", {}), text, alias, code)
 
 
 def _changed_key(statement: Statement, options: Backfill) -> str | None:

@@ -10,6 +10,7 @@ from turnback.errors import ChecksumMismatch
 from turnback.migrations.large import BLOCK_BYTES, LargeScript
 from turnback.migrations.model import Script
 from turnback.migrations.psql import cuts
+from turnback.migrations.python import is_python
 from turnback.sql.bulk_reader import Piece, Places, Reader, Shape
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.statements import Rows, Statement, split, with_rows
@@ -24,6 +25,8 @@ def statements_of(script: Script) -> Sequence[Statement]:
     Raises:
         SqlSyntaxError: the text is not SQL.
     """
+    if is_python(script.path):
+        return ()
     if not isinstance(script, LargeScript):
         for_psql = cuts(script.sql)
         return with_rows(split(script.as_sql(script.sql, for_psql)), script, for_psql)

@@ -43,7 +43,7 @@ def check_migration(migration: Migration, *, baseline: bool = False) -> list[Tur
 
 def _check_script(script: Script, migration: Migration) -> list[TurnbackError]:
     findings: list[TurnbackError] = []
-    version, line = read_fields(script.head).get("version", (migration.version, 1))
+    version, line = read_fields(script.head, script.path).get("version", (migration.version, 1))
     if key(version) != migration.key:
         findings.append(
             InvalidMigration(

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from turnback.migrations.model import Script
+from turnback.migrations.python import is_python
 from turnback.sql.blocks import Embedded, embedded, literal_of
 from turnback.sql.bulk import statements_of
 from turnback.sql.losses import RUNS_QUERIES, Certainty, Found, Kind, StatementLosses
@@ -138,6 +139,8 @@ class Judge:
         A script that the parser cannot read may destroy anything.
         """
         self._scope.begin_script()
+        if is_python(script.path):
+            return _of_code(script)
         statements = _statements(script)
         if statements is None:
             lost = Found(Kind.TABLES, UNKNOWN, "SQL that cannot be read", Certainty.POSSIBLE)
@@ -300,6 +303,14 @@ def drops_with_rows(statement: Statement) -> list[tuple[Kind, str]]:
 def _loss(lost: Found, script: Script, offset: int) -> Loss:
     line, _ = script.position(offset)
     return Loss(lost.kind, lost.object, script.path, line, lost.certainty, lost.origin)
+
+
+def _of_code(script: Script) -> list[Loss]:
+    """What code may destroy: its statements are known when it runs; rows of ``into=`` are added."""
+    if script.directives.backfill and script.directives.backfill.into:
+        return []
+    lost = Found(Kind.ROWS, UNKNOWN, "statements of transform", Certainty.POSSIBLE)
+    return [_loss(lost, script, 0)]
 
 
 def _statements(script: Script) -> Sequence[Statement] | None:

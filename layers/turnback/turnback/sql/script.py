@@ -11,7 +11,8 @@ from turnback.errors import InvalidMigration
 from turnback.migrations.large import LargeScript
 from turnback.migrations.model import Script
 from turnback.migrations.psql import NO_END, SAME_LINE, Cut, cuts
-from turnback.sql.backfill import RangedStatement, read_ranged
+from turnback.migrations.python import is_python
+from turnback.sql.backfill import RangedStatement, read_python, read_ranged
 from turnback.sql.bulk import BulkStatements, statements_of
 from turnback.sql.enum_values import transaction_starts
 from turnback.sql.parser import SqlSyntaxError
@@ -39,7 +40,7 @@ class Runnable:
         cuts: what is for psql alone, and is not sent; of a large script, nothing.
         starts: the indexes of the statements with which a second, third, … transaction begins,
             because they use values of enums that the script adds.
-        ranged: the statement of a backfill, which is run over ranges of keys.
+        ranged: of a backfill, what is run over ranges of keys.
     """
 
     script: Script
@@ -139,8 +140,10 @@ def prepare(script: Script) -> Runnable:
 
     Raises:
         InvalidMigration: psql commands, COPY TO stdout, COPY FROM stdin without the end of its
-            rows, or a transaction of its own.
+            rows, or a transaction of its own; Python without ``transform(rows)``.
     """
+    if is_python(script.path):
+        return Runnable(script, (), one_by_one=True, ranged=read_python(script))
     found = () if isinstance(script, LargeScript) else cuts(script.sql)
     for cut in found:
         if cut.fault:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from turnback.settings import DatabaseSettings
+from turnback.settings import DatabaseSettings, Policy
 from turnback.wiring.invocation import Invocation
 
 if TYPE_CHECKING:
@@ -85,7 +85,11 @@ class Database:
                 endpoint.conninfo,
                 context=RunContext(run=order.run, release=release or None, actor=order.trigger),
                 history_schema=history_schema,
-                options=Options(runner_wait_s=self.runner_wait_s, detachable=True),
+                options=Options(
+                    runner_wait_s=self.runner_wait_s,
+                    detachable=True,
+                    code=Policy.read(self._of.environment).code,
+                ),
                 listener=listener,
             )
 

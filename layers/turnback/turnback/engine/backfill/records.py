@@ -25,6 +25,31 @@ Bounds = tuple[Sequence[str] | None, Sequence[str] | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Changes:
+    """What one batch changes.
+
+    Attributes:
+        changing: statements that return nothing; the rows that they change are counted.
+        before: statements that run before these; each counts as one row.
+    """
+
+    changing: Sequence[str]
+    before: Sequence[str] = ()
+
+    def counted(self) -> str:
+        """SQL: all of it; the numbers of rows are in ``turnback_rows (n)`` of a WITH."""
+        names = [f"turnback_{number}" for number in range(len(self.changing))]
+        parts = [
+            f"{name} AS (\n{statement}\nRETURNING 1)"
+            for name, statement in zip(names, self.changing, strict=True)
+        ]
+        numbers = [f"SELECT {len(self.before)}::bigint"]
+        numbers += [f"SELECT pg_catalog.count(*) FROM {name}" for name in names]
+        parts.append(f"turnback_rows (n) AS ({' UNION ALL '.join(numbers)})")
+        return "".join([*(f"{one};\n" for one in self.before), "WITH ", ",\n".join(parts)])
+
+
+@dataclass(frozen=True, slots=True)
 class Parked:
     """A row that could not be changed: its key, and what the server said."""
 
@@ -214,23 +239,24 @@ class Records:
         )
 
     def batch(
-        self, statement: str, part: int, position: Sequence[str], keys: int, size: int
+        self, changes: Changes, part: int, position: Sequence[str], keys: int, size: int
     ) -> str:
-        """SQL: the statement of a batch, and its record, as one statement.
+        """SQL: what a batch changes, and its record, which is one statement with the last of it.
 
         It returns the range's state, target and pause, as they are now, and the rows it changed.
 
         Args:
-            statement: changes the rows.
+            changes: what it changes.
             part: the range.
             position: the last key of the batch.
             keys: how many keys it has.
             size: how many keys the next batch takes.
         """
         return (
-            f"WITH turnback_rows AS (\n{statement}\nRETURNING 1),\n"
-            "turnback_count AS (SELECT pg_catalog.count(*) AS n, pg_catalog.clock_timestamp() AS t "
-            f"FROM turnback_rows)\nUPDATE {self.table} AS b SET position = {_array(position)}, "
+            f"{changes.counted()},\n"
+            "turnback_count AS (SELECT pg_catalog.sum(n)::bigint AS n, "
+            "pg_catalog.clock_timestamp() AS t FROM turnback_rows)\n"
+            f"UPDATE {self.table} AS b SET position = {_array(position)}, "
             "rows = b.rows OPERATOR(pg_catalog.+) c.n, "
             f"keys = b.keys OPERATOR(pg_catalog.+) {keys}, batch_rows = {size}, "
             "batches = b.batches OPERATOR(pg_catalog.+) 1, work_ms = b.work_ms "
@@ -250,12 +276,13 @@ class Records:
             f"WHERE {self._in(part)} RETURNING state, target_ms, pause_ms, 0"
         )
 
-    def freed(self, statement: str, part: int, number: int) -> str:
+    def freed(self, changes: Changes, part: int, number: int) -> str:
         """SQL: a parked row is changed after all; ``number`` is its place, from 0."""
         return (
-            f"WITH turnback_rows AS (\n{statement}\nRETURNING 1)\n"
+            f"{changes.counted()}\n"
             f"UPDATE {self.table} SET parked = parked OPERATOR(pg_catalog.-) {number}, "
-            "rows = rows OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM turnback_rows) "
+            "rows = rows OPERATOR(pg_catalog.+) "
+            "(SELECT pg_catalog.sum(n)::bigint FROM turnback_rows) "
             f"WHERE {self._in(part)} RETURNING state, target_ms, pause_ms, 0"
         )
 

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from turnback.engine.backfill.keys import Keys
 from turnback.engine.backfill.records import Bounds, Progress, Range, Records
@@ -143,6 +143,9 @@ class _Backfill:
             len(self.ranges),
             session.options.lock_retry_s,
             self._say,
+            self._say_printed,
+            schema,
+            session.options.code,
         )
 
     def _done_of(self, ranges: Sequence[Range]) -> tuple[list[Bounds], int] | None:
@@ -276,6 +279,11 @@ class _Backfill:
         """Tell why it waits."""
         step = self.step
         self.session.listener(Event(EventKind.RETRYING, step.version, step.name, text=text))
+
+    def _say_printed(self, text: str) -> None:
+        """Show what the user's code has printed, which may have values of rows."""
+        event = Event(EventKind.NOTICE, self.step.version, self.step.name, text="transform prints")
+        self.session.listener(replace(event, whole=f"transform prints: {text.rstrip()}"))
 
     def _refuse_unfinished(self) -> None:
         """The records, once nobody works any more: all is done, or it says what is not."""

@@ -8,14 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from turnback.engine.backfill.brakes import reason_to_wait
+from turnback.engine.backfill.changes import Transformed
 from turnback.engine.backfill.keys import Keys
-from turnback.engine.backfill.records import MOVED, Range, Records
+from turnback.engine.backfill.records import MOVED, Changes, Range, Records
+from turnback.engine.backfill.transform import Transform, TransformFailed
 from turnback.engine.run.failure import point, refused_by_us
 from turnback.engine.run.plan import Step
 from turnback.engine.session.disclosure import public
 from turnback.engine.session.message import Connection, ServerError, rows, send
 from turnback.engine.session.query import OURSELVES
-from turnback.errors import RunnerBusy, TurnbackError
+from turnback.errors import MigrationIncomplete, RunnerBusy, TurnbackError
+from turnback.settings.environment import CodeRule
 from turnback.settings.pace import Pace
 from turnback.sql.backfill import RangedStatement
 
@@ -27,6 +30,7 @@ _MOST_PASSES = 10
 _LOOK_EVERY_S = 1.0
 # A lock timeout, a deadlock, a serialization failure: the next attempt may get through.
 _TRANSIENT = ("55P03", "40P01", "40001")
+_CONFLICT = "40001"
 _CANCELED = "57014"
 # Errors of values in rows: the classes 21, 22 and 23, a RAISE, an assertion, too long a row.
 _OF_ROWS = ("21", "22", "23", "P0", "54")
@@ -49,6 +53,9 @@ class Job:
         parts: how many ranges it has.
         lock_retry_s: for how long a batch that does not get its locks is tried again, seconds.
         say: tells why it waits.
+        printed: gets what a user's code prints.
+        history_schema: where turnback's own tables are.
+        code: whether a user's code may run.
         stopped: set where the others stop.
     """
 
@@ -60,6 +67,9 @@ class Job:
     parts: int
     lock_retry_s: float
     say: Callable[[str], None]
+    printed: Callable[[str], None]
+    history_schema: str
+    code: CodeRule
     stopped: threading.Event = field(default_factory=threading.Event)
 
 
@@ -107,6 +117,7 @@ class Worker:
         rows, size = self._keys.size(connection)
         self._row_bytes = size / rows if rows else 0
         self._written = 0.0
+        self._transformed: Transformed | None = None
 
     def run(self) -> None:
         """Do the range, from its position to its end; then the rows that were kept aside before.
@@ -117,9 +128,23 @@ class Worker:
             Paused: somebody has paused it, or another range has failed.
         """
         try:
+            self._transformed = self._start()
             self._run()
-        except ServerError as error:
+        except (ServerError, TransformFailed) as error:
             raise self._failure(error) from error
+        finally:
+            if self._transformed:
+                self._transformed.close()
+
+    def _start(self) -> Transformed | None:
+        """What runs the user's code, of a migration in Python."""
+        statement, job = self._statement, self._job
+        if statement.code is None:
+            return None
+        script, options = job.step.runnable.script, statement.options
+        limits = options.memory, options.time_ms / 1000
+        transform = Transform(script, statement.code, *limits, job.code, job.printed)
+        return Transformed(script, statement, transform, job.history_schema, self._connection)
 
     def _run(self) -> None:
         parked = list(self._part.parked)
@@ -156,7 +181,7 @@ class Worker:
             try:
                 began = time.monotonic()
                 rows_changed = self._batch(upto, self._size)
-            except ServerError as error:
+            except (ServerError, TransformFailed) as error:
                 tries = self._failed(error, upto, tries + 1)
                 continue
             self._took((time.monotonic() - began) * 1000, is_whole=is_whole)
@@ -170,8 +195,13 @@ class Worker:
         """Send one batch; how many rows it changed."""
         condition = self._keys.between(self._statement.columns, self._position, upto)
         size = self._size_before or self._size
+        if self._transformed:
+            return self._transform(
+                condition,
+                lambda changes: self._records.batch(changes, self._part.part, upto, keys, size),
+            )
         statement = self._statement.over(condition)
-        sql = self._records.batch(statement, self._part.part, upto, keys, size)
+        sql = self._records.batch(Changes([statement]), self._part.part, upto, keys, size)
         try:
             return self._send(sql)
         except ServerError as error:
@@ -180,6 +210,16 @@ class Worker:
                 self._failed_at = self._statement.place(error.position - 1 - len(before), condition)
             raise
 
+    def _transform(self, condition: str, sql: Callable[[Changes], str]) -> int:
+        """Give a range to the user's code, and send what it makes of it; how many rows."""
+        assert self._transformed is not None
+        try:
+            changed = self._send(sql(self._transformed.begin(condition)), commit=True)
+        except BaseException:
+            self._transformed.give_up()
+            raise
+        return changed
+
     @property
     def _prefix(self) -> str:
         """What precedes every message of a batch."""
@@ -187,9 +227,10 @@ class Worker:
         # The last message of the migration waits for the disk, and with it for all before it.
         return f"{OURSELVES} {self._lock_held} {at} SET LOCAL synchronous_commit = off; "
 
-    def _send(self, sql: str) -> int:
-        results = send(self._connection, f"{self._prefix}{sql}")
-        found = rows(results[-1])
+    def _send(self, sql: str, *, commit: bool = False) -> int:
+        """Send SQL that returns the record of the range; with ``commit`` in a transaction."""
+        results = send(self._connection, f"{self._prefix}{sql}{'; COMMIT' if commit else ''}")
+        found = rows(results[-2 if commit else -1])
         if not found:
             return 0
         state, target, pause, changed = found[0]
@@ -207,12 +248,20 @@ class Worker:
         if factor <= 1 or is_whole:
             self._size = max(1, min(round(self._size * factor + 0.5), _MOST_ROWS))
 
-    def _failed(self, error: ServerError, upto: Sequence[str], tries: int) -> int:
+    def _failed(self, error: ServerError | TransformFailed, upto: Sequence[str], tries: int) -> int:
         """Decide what follows an error of a batch; how often it was tried."""
-        if error.sqlstate in _TRANSIENT:
+        if isinstance(error, TransformFailed):
+            if not error.of_rows:
+                raise error
+            # The code would fail again.
+            tries = _TRIES
+        elif error.sqlstate in _TRANSIENT:
             self._wait_for_lock(error)
+            if error.sqlstate == _CONFLICT:
+                # Fewer rows are changed by somebody else meanwhile.
+                self._size = max(self._size // 2, 1)
             return 0
-        if not (error.sqlstate.startswith(_OF_ROWS) or error.sqlstate == _CANCELED):
+        elif not (error.sqlstate.startswith(_OF_ROWS) or error.sqlstate == _CANCELED):
             raise self._failure(error) from error
         if tries < _TRIES and not self._refused:
             time.sleep(_FIRST_PAUSE_S * 2**tries)
@@ -225,7 +274,11 @@ class Worker:
         if self._parked >= _MOST_PARKED:
             raise self._failure(error, f"{_MOST_PARKED} rows failed before it; ") from error
         self._parked += 1
-        said = public(error, self._statement.text)
+        said = (
+            self._said(error)
+            if isinstance(error, TransformFailed)
+            else public(error, self._statement.text)
+        )
         self._send(self._records.park(self._part.part, upto, said))
         self._position = list(upto)
         self._size, self._size_before = self._size_before or 1, None
@@ -241,8 +294,25 @@ class Worker:
         self._job.say(f"a batch did not get its lock: {error}; it is tried again")
         time.sleep(_FIRST_PAUSE_S)
 
-    def _failure(self, error: ServerError, said: str = "") -> TurnbackError:
+    def _said(self, error: TransformFailed) -> str:
+        path = self._job.step.runnable.script.path
+        return f"{error} ({path}:{error.line})" if error.line else str(error)
+
+    def _failure(self, error: ServerError | TransformFailed, said: str = "") -> TurnbackError:
         step = self._job.step
+        again = f"run turnback {step.direction} again: it goes on there"
+        kept = f"{said}the batches before it are done and kept; fix it and {again}"
+        if isinstance(error, TransformFailed):
+            line, column = step.runnable.position(self._statement.statement.offset)
+            return MigrationIncomplete(
+                error.message,
+                file=step.runnable.script.path,
+                line=error.line or line,
+                column=error.column if error.line else column,
+                version=step.version,
+                hint=kept,
+                detail=error.detail,
+            )
         if MOVED in error.message:
             return RunnerBusy(
                 "another run goes on with this backfill",
@@ -251,17 +321,22 @@ class Worker:
             )
         if refused := refused_by_us(step, error):
             return refused
-        again = f"run turnback {step.direction} again: it goes on there"
-        kept = f"{said}the batches before it are done and kept; fix it and {again}"
         statement = self._statement.statement
         return point(step, error, self._failed_at, statement, incomplete=kept)
 
     def _again(self, key: Sequence[str], number: int) -> None:
         """Try a row again that was kept aside before."""
         condition = self._keys.equal(self._statement.columns, key)
-        statement = self._statement.over(condition)
+        part = self._part.part
         try:
-            self._send(self._records.freed(statement, self._part.part, number))
+            if self._transformed:
+                self._transform(condition, lambda found: self._records.freed(found, part, number))
+            else:
+                changes = Changes([self._statement.over(condition)])
+                self._send(self._records.freed(changes, part, number))
+        except TransformFailed as error:
+            if not error.of_rows:
+                raise
         except ServerError as error:
             if not error.sqlstate.startswith(_OF_ROWS):
                 raise self._failure(error) from error

@@ -129,7 +129,11 @@ def begin(
 def preview(step: Step, recorder: Recorder) -> list[str]:
     """The messages that run this migration, one a statement with its record."""
     if ranged := step.runnable.ranged:
-        return [f"-- Range after range of {ranged.table}, each with its record:\n{ranged.text}"]
+        after = f"\n-- and what transform in {step.runnable.script.path} returns" * bool(
+            ranged.code
+        )
+        head = f"-- Range after range of {ranged.table}, each with its record:"
+        return [f"{head}\n{ranged.text}{after}"]
     return [
         f"{statement.sql};\n{rows_of(statement)}{recorder.statement(step, number, statement)};"
         for number, statement in enumerate(step.runnable.statements or (), 1)

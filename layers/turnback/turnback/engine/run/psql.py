@@ -190,8 +190,10 @@ def _refuse(step: Step) -> None:
             )
         if runnable.ranged:
             raise InvalidMigration(
-                "the batches of a backfill follow the time that they take, and a script for psql "
-                "has no clock",
+                "the rows of a migration in Python go through its code, which psql does not run"
+                if runnable.ranged.code
+                else "the batches of a backfill follow the time that they take, and a script for "
+                "psql has no clock",
                 file=runnable.script.path,
                 line=runnable.ranged.options.line,
                 version=step.version,

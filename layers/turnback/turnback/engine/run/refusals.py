@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from turnback.engine.backfill.seccomp import filters
 from turnback.engine.look.history import Entry
 from turnback.engine.look.status import MigrationStatus
 from turnback.errors import (
     ChecksumMismatch,
+    CodeNotAllowed,
     HistoryConflict,
     MigrationMissing,
     RollbackMissing,
     TurnbackError,
 )
 from turnback.migrations.checksums import differs_in_line_ends
-from turnback.migrations.model import Migration, Project
+from turnback.migrations.model import Migration, Project, Script
+from turnback.migrations.python import is_python
+from turnback.settings.environment import CodeRule
 
 MORE = "turnback status shows every migration"
 
@@ -155,3 +159,27 @@ def refuse_drift(
         if len(problems) > 1:
             first.message += f" (and {len(problems) - 1} more; {MORE})"
         raise first
+
+
+def refuse_code(script: Script, rule: CodeRule) -> None:
+    """Refuse to run a script in Python where that is not allowed.
+
+    Raises:
+        CodeNotAllowed: it is not, or this system cannot keep it from the network.
+    """
+    if not is_python(script.path):
+        return
+    if rule is CodeRule.REFUSED:
+        raise CodeNotAllowed(
+            "this migration is in Python, and Python is not allowed to run here",
+            file=script.path,
+            hint="allow it: --allow-code, allow-code = true in [environments.NAME] of "
+            "turnback.toml, on AWS the parameter AllowCode; or write it in SQL",
+        )
+    if rule is CodeRule.CLOSED and filters() is None:
+        raise CodeNotAllowed(
+            "this migration is in Python, and on this system its process cannot be kept from the "
+            "network: that needs Linux on x86-64 or ARM64",
+            file=script.path,
+            hint="run it there, or write the migration in SQL",
+        )

@@ -16,6 +16,7 @@ from turnback.engine.run import recreate, transaction
 from turnback.engine.run.interrupt import settle
 from turnback.engine.run.ladder import LOOK_EVERY_S, Ladder, locks_beforehand
 from turnback.engine.run.plan import Plan, Step, remaining
+from turnback.engine.run.refusals import refuse_code
 from turnback.engine.run.report import Done, Interrupted, Report, Running
 from turnback.engine.run.session import Session
 from turnback.engine.session import lock
@@ -68,6 +69,8 @@ def run_plan(session: Session, plan: Plan | Callable[[], Plan], control: RunCont
 
                 steps = repeatables.remaining(steps, session.history)
             report.remaining = [step.version for step in steps]
+            for step in steps:
+                refuse_code(step.runnable.script, session.options.code)
             if steps:
                 control.before_first_change()
             runner = Runner(session, control, steps, state.detached, plan.pace)

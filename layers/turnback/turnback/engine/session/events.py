@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from turnback.settings.environment import CodeRule
+
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
@@ -39,6 +41,7 @@ class Options:
         batch: whether several migrations may share one message.
         detachable: whether a message may have to be left to the server; the server then sends no
             notices, because sending one to a client that has gone would abort the transaction.
+        code: whether migrations in Python may run.
     """
 
     lock_timeout_ms: int | None = None
@@ -47,6 +50,7 @@ class Options:
     statement_timeout_ms: int = 0
     batch: bool = True
     detachable: bool = False
+    code: CodeRule = CodeRule.REFUSED
 
 
 class EventKind(StrEnum):

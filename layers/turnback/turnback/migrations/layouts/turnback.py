@@ -16,10 +16,11 @@ from turnback.migrations.layouts.layout import (
 from turnback.migrations.layouts.names import header
 from turnback.migrations.layouts.reading import Reading
 from turnback.migrations.model import Migration, Script
+from turnback.migrations.python import is_python
 from turnback.settings.project import FILE as SETTINGS
 from turnback.wording import counted
 
-NAME = re.compile(r"^([0-9]{1,20})_(.+)\.sql$")
+NAME = re.compile(r"^([0-9]{1,20})_(.+)\.(?:sql|py)$")
 # The column of the history table: varchar(255).
 _LONGEST_NAME = 255
 
@@ -57,11 +58,11 @@ def _folder(reading: Reading, kind: str) -> _Found:
     found: _Found = []
     for filename in reading.names(kind):
         path = f"{kind}/{filename}"
-        if not filename.lower().endswith(".sql"):
+        match = NAME.match(filename)
+        if not match and not filename.lower().endswith(".sql"):
             if path != _REPEATABLE_ROLLBACK:
                 _refuse_scripts_below(reading, path)
             continue
-        match = NAME.match(filename)
         if not match or len(match[2]) > _LONGEST_NAME:
             reading.findings.append(
                 InvalidMigration(
@@ -71,6 +72,8 @@ def _folder(reading: Reading, kind: str) -> _Found:
                     f"[ignore] in {SETTINGS} leaves files out",
                 )
             )
+        elif kind == "verify" and is_python(path):
+            reading.findings.append(InvalidMigration("a verify script is SQL", file=path))
         elif script := reading.script(path, rollback=kind == "rollback"):
             found.append((match[1], match[2], script))
     return found
