@@ -173,6 +173,27 @@ USES = {
         "SELECT net.http_post('https://example.com', '{}'::jsonb, timeout_milliseconds := 1);",
         "DROP EXTENSION pg_net; DROP SCHEMA extensions;",
     ),
+    "pg_graphql": (
+        "CREATE EXTENSION pg_graphql SCHEMA graphql;"
+        "SELECT graphql.resolve('{ __typename }', variables := '{}');",
+        "DROP EXTENSION pg_graphql; DROP SCHEMA graphql;",
+    ),
+    "pg_jsonschema": (
+        "CREATE EXTENSION pg_jsonschema; CREATE TABLE j (a json CHECK ("
+        "  json_matches_schema('{\"type\": \"object\"}', a)));",
+        "DROP TABLE j; DROP EXTENSION pg_jsonschema;",
+    ),
+    "pgsodium": (
+        "CREATE EXTENSION pgsodium; SELECT pgsodium.create_key(name := 'first');"
+        "DELETE FROM pgsodium.key;",
+        "DROP EXTENSION pgsodium; DROP SCHEMA pgsodium;",
+    ),
+    "supabase_vault": (
+        "CREATE EXTENSION supabase_vault; SELECT vault.create_secret('s3cret', 'name');"
+        "SELECT vault.update_secret(id, new_secret := 'other') FROM vault.decrypted_secrets;"
+        "DELETE FROM vault.secrets;",
+        "DROP EXTENSION supabase_vault; DROP SCHEMA vault;",
+    ),
     "rds_tools": (
         "CREATE EXTENSION rds_tools; SELECT * FROM rds_tools.role_password_encryption_type();",
         "DROP EXTENSION rds_tools;",

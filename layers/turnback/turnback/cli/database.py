@@ -20,9 +20,15 @@ import click
 from turnback.cli.options import is_embedded_chosen
 from turnback.cli.output import Output, human_ms, is_verbose
 from turnback.engine import Engine, Options, RunContext
-from turnback.engine.session.connection import describe, read_address, untested
+from turnback.engine.session.connection import (
+    connect_for_own,
+    describe,
+    read_address,
+    untested,
+)
 from turnback.engine.session.events import Event, EventKind
 from turnback.errors import ConfigurationError, DatabaseNotReady
+from turnback.settings.project import ProjectFile
 from turnback.wording import duration
 
 # Set in jobs of GitHub, GitLab and most others; CodeBuild; Jenkins; Azure Pipelines.
@@ -183,9 +189,21 @@ def open_url(url: str | None, directory: Path, out: Output, *, make: bool = Fals
     from turnback.local.project_server import project_server
 
     out.note(f"No --database-url and no DATABASE_URL: the embedded Postgres of {place}")
-    with project_server(place, say=out.note) as server:
+    platform = ProjectFile.read(directory.resolve().parent).platform if make else None
+    with project_server(place, platform=bool(platform), say=out.note) as server:
         out.document["database"] = "embedded"
+        if platform:
+            _set_up(server.url(), platform, out)
         yield server.url()
+
+
+def _set_up(url: str, platform: str, out: Output) -> None:
+    """Make what a platform has in the embedded database, unless it is there."""
+    from turnback.rehearsal.platform import set_up
+
+    with connect_for_own(url, application_name="turnback") as connection:
+        if set_up(connection, platform):
+            out.note(f"It has the roles and schemas of {platform}")
 
 
 def check_address(url: str) -> None:

@@ -21,6 +21,7 @@ from turnback.engine.session.databases import (
     wait_for,
 )
 from turnback.errors import ConfigurationError
+from turnback.settings.project import ProjectFile
 
 # turnback.local is imported where it is used: it is for Linux and macOS, the commands for a
 # database of the user's own are for Windows as well.
@@ -107,7 +108,9 @@ def start(*, directory: Path, out: Output) -> None:
     It keeps running until turnback db stop."""
     from turnback.local import project_server
 
-    url = project_server.keep_running(directory.resolve().parent, say=out.note)
+    platform = bool(ProjectFile.read(directory.resolve().parent).platform)
+    place = directory.resolve().parent
+    url = project_server.keep_running(place, platform=platform, say=out.note)
     out.document |= {"status": "succeeded", "url": url}
     out.result(url)
 

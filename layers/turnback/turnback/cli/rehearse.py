@@ -43,8 +43,8 @@ from turnback.rehearsal.surroundings import Surroundings, read_surroundings
 from turnback.rehearsal.verdict import Rehearsed
 from turnback.runs import checklist as answers
 from turnback.runs.state import RehearsalRecord
-from turnback.settings.project import FILE
-from turnback.wording import counted, listed
+from turnback.schema.platform import not_compared
+from turnback.wording import counted
 
 _ANSWER_COLORS = {"yes": "green", "no": "red", "unknown": "yellow"}
 _no_stored_state = click.option(
@@ -146,13 +146,14 @@ def rehearse(
         out.note(
             f"{seen(project.shadow.path)} ran first (SHA-256 {project.shadow.checksum[:12]}…)."
         )
+    if (platform := project.settings.platform) and not on_copy and not shadow.surroundings:
+        out.note(f"No target is named: the shadow database had the schemas of {platform}.")
     for missing in shadow.missing:
         out.warn(missing)
     for left in shadow.left:
         out.warn(f"left on the server of the shadow: {left}")
-    if result.not_compared:
-        objects = listed(result.not_compared, SHOWN_DIFFERENCES)
-        out.warn(f"not compared, by [ignore] in {FILE}: {objects}")
+    for sentence in not_compared(result.not_compared, SHOWN_DIFFERENCES):
+        out.warn(sentence)
     known: dict[str, Size] = {}
     if database_url and (tables := result.tables()):
         with open_engine(database_url, directory, history_schema, out) as engine:

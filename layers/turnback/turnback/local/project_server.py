@@ -18,9 +18,13 @@ from turnback.local.server import START_SECONDS, EmbeddedServer, Running, read_r
 
 # A file that says to leave the server running.
 _KEEP = "keep-running"
+# A file that says that its database is one of a platform.
+_PLATFORM = "platform"
 
 
-def project_server(folder: Path, *, say: Callable[[str], None] = lambda _: None) -> EmbeddedServer:
+def project_server(
+    folder: Path, *, platform: bool = False, say: Callable[[str], None] = lambda _: None
+) -> EmbeddedServer:
     """The project's embedded server; durable, over a unix socket.
 
     Its data is in ``.turnback/postgres``. It is made on first use, shared by commands that run at
@@ -29,6 +33,7 @@ def project_server(folder: Path, *, say: Callable[[str], None] = lambda _: None)
 
     Args:
         folder: the project's folder.
+        platform: whether it gets the stand-ins of a platform's extensions, now and later.
         say: called with a sentence about what takes long or is in an unexpected place.
 
     Raises:
@@ -49,18 +54,23 @@ def project_server(folder: Path, *, say: Callable[[str], None] = lambda _: None)
                 return _SharedServer(data_dir, running).leased(lease)
             if not data_dir.exists():
                 say(f"Making a Postgres of the project's own in {home}")
-            return _SharedServer.start(data_dir).leased(lease)
+            if platform:
+                (home / _PLATFORM).touch()
+            of_platform = (home / _PLATFORM).exists()
+            return _SharedServer.start(data_dir, platform=of_platform).leased(lease)
     except BaseException:
         os.close(lease)
         raise
 
 
-def keep_running(folder: Path, *, say: Callable[[str], None] = lambda _: None) -> str:
+def keep_running(
+    folder: Path, *, platform: bool = False, say: Callable[[str], None] = lambda _: None
+) -> str:
     """Start the project's server and leave it running after its last user; returns its address.
 
     Raises as ``project_server``.
     """
-    server = project_server(folder, say=say)
+    server = project_server(folder, platform=platform, say=say)
     (_project_home(folder, say) / _KEEP).touch()
     server.stop()
     return server.url()

@@ -24,7 +24,7 @@ from urllib.parse import quote
 from turnback.errors import ConfigurationError, DatabaseUnreachable
 from turnback.local.contrib import contrib
 from turnback.local.programs import Account, binaries_for, clean_environment, server_account
-from turnback.rehearsal.extensions import extension_settings
+from turnback.rehearsal.extensions import StandIns, extension_settings
 
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
@@ -71,6 +71,7 @@ class EmbeddedServer:
         tcp: bool = False,
         fast: bool = False,
         authentication: str | None = None,
+        platform: bool = False,
         say: Callable[[str], None] = lambda _: None,
     ) -> Self:
         """Start a server; makes its data directory if it does not exist.
@@ -81,6 +82,7 @@ class EmbeddedServer:
             fast: never wait for the disk; a crash loses the data. For temporary servers.
             authentication: for the server of a rehearsal, which has the stand-ins of extensions as
                 well: lines to use in place of the ``pg_hba.conf`` that initdb made.
+            platform: whether it has the stand-ins of the extensions of a platform.
             say: called with a sentence if a system account is made to run it.
 
         Raises:
@@ -103,7 +105,8 @@ class EmbeddedServer:
             if running is None:
                 try:
                     more = _hba_file(data_dir, authentication) if authentication else {}
-                    found = cls._spawn(data_dir, account, more, tcp=tcp, fast=fast)
+                    which: StandIns = "all" if more else "platform" if platform else "none"
+                    found = cls._spawn(data_dir, account, more, which, tcp=tcp, fast=fast)
                     found._authentication = authentication
                     return found
                 except _InUse:
@@ -124,6 +127,7 @@ class EmbeddedServer:
         data_dir: Path,
         account: Account | None,
         more: Mapping[str, str],
+        which: StandIns,
         *,
         tcp: bool,
         fast: bool,
@@ -137,7 +141,7 @@ class EmbeddedServer:
             "unix_socket_directories": os.fspath(socket_dir),
             # Statements can contain secrets, and the client receives their errors anyway.
             "log_min_error_statement": "panic",
-            **extension_settings(data_dir, programs.parent, contrib(), shadow="hba_file" in more),
+            **extension_settings(data_dir, programs.parent, contrib(), which),
             **(UNSAFE if fast else {}),
             **more,
         }

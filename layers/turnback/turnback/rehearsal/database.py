@@ -22,6 +22,7 @@ from turnback.errors import MigrationFailed, TurnbackError
 from turnback.migrations.checksums import scripts_of
 from turnback.migrations.model import Migration, Project
 from turnback.rehearsal.extensions import stand_ins
+from turnback.rehearsal.platform import scripts_before
 from turnback.rehearsal.rights import APPLICATION, LIMITS, Superuser, is_repeated
 from turnback.rehearsal.rows import NOTE_WRITTEN, FollowedRows, written
 from turnback.rehearsal.shadow import Parked, Shadow
@@ -70,7 +71,10 @@ class ShadowDatabase:
         self.began = datetime.now(UTC)
         self._left_out: set[str] = set()
         self.not_compared: set[str] = set()
-        self._scripts = [script.code_head for script in scripts_of(project)]
+        self._scripts = [
+            *(script.code_head for script in scripts_of(project)),
+            *(script.sql for script in scripts_before(project, shadow.surroundings)),
+        ]
         # Whether the server counts what is written, and reports it when it is asked to.
         self._counts = False
         self._other_sessions = False
@@ -107,9 +111,10 @@ class ShadowDatabase:
         url = self._stack.enter_context(self._shadow.database(self._scripts))
         if parked:
             self._parked, self.began = parked.versions, parked.began
-        elif (script := self._project.shadow) and not self._shadow.is_copy:
-            with connect(url, application_name=APPLICATION, options=_OPTIONS) as session:
-                run_shadow_sql(session, script, self.superuser)
+        elif not self._shadow.is_copy:
+            for script in scripts_before(self._project, self._shadow.surroundings):
+                with connect(url, application_name=APPLICATION, options=_OPTIONS) as session:
+                    run_shadow_sql(session, script, self.superuser)
         engine = Engine(
             url,
             context=RunContext(run="rehearsal", actor="turnback"),

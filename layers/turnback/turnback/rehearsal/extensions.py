@@ -23,15 +23,21 @@ import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from turnback.engine.session.message import Connection, rows, send
 from turnback.sql.quoting import NAME, literal, plain
 
+StandIns = Literal["all", "platform", "none"]
 FOLDER = Path(__file__).with_name("stand_ins")
 # What the comment of a stand-in begins with; of the others in the folder it does not.
 STAND_IN = "stand-in of turnback"
 # Not for the shadow alone: nobody would take these for what they are not.
 _EVERYWHERE = ("pgcrypto", "sslinfo", "uuid-ossp")
+# What Supabase's users find in each database, and what records what it is asked for.
+_OF_PLATFORM = (
+    *("pg_cron", "pg_graphql", "pg_jsonschema", "pg_net", "pgsodium", "supabase_vault"),
+)
 # Those of the embedded build that RDS supports, and the four of spi, which reach nothing outside
 # of their tables. Left out are file_fdw and what reads or writes pages and the log by number.
 TRUSTED = (
@@ -46,7 +52,10 @@ _LIBRARIES = ("libcrypto.so.3", "libz.so.1")
 
 
 def extension_settings(
-    data_dir: Path, install: Path, contrib: Path | None, *, shadow: bool
+    data_dir: Path,
+    install: Path,
+    contrib: Path | None,
+    which: StandIns,
 ) -> dict[str, str]:
     """Put extensions where the server can read them; the settings that make it look there.
 
@@ -57,7 +66,8 @@ def extension_settings(
         data_dir: the data directory of the server.
         install: where the server is installed.
         contrib: the folders ``extension`` and ``lib`` of another build; None where there are none.
-        shadow: whether it is the server of a rehearsal, which gets the stand-ins.
+        which: the stand-ins it gets: ``all`` is for the server of a rehearsal, ``platform`` for the
+            database of a project on this machine that is of a platform elsewhere.
     """
     trusted, added, ours = (data_dir / f"turnback_{n}" for n in ("trusted", "contrib", "stand_ins"))
     for place in (trusted, added, ours):
@@ -77,8 +87,9 @@ def extension_settings(
     if contrib and _linkable():
         for kind in ("extension", "lib"):
             shutil.copytree(contrib / kind, added / kind, dirs_exist_ok=True)
+    names = {"all": None, "platform": (*_EVERYWHERE, *_OF_PLATFORM), "none": _EVERYWHERE}[which]
     for file in sorted(FOLDER.glob("*.sql")):
-        if shadow or file.stem in _EVERYWHERE:
+        if names is None or file.stem in names:
             _write(file, ours / "extension")
     for path in (trusted, added, ours):
         for one in (path, *path.rglob("*")):

@@ -199,7 +199,7 @@ def _spawn(install: Path, data: Path, owner: int | None) -> subprocess.Popen[byt
         # Nobody else can enter it.
         "unix_socket_directories": os.fspath(data),
         "hba_file": os.fspath(authentication),
-        **extension_settings(data, install, install.with_name("contrib"), shadow=True),
+        **extension_settings(data, install, install.with_name("contrib"), "all"),
     }
     program = install / "bin" / "postgres"
     with _log(data).open("wb") as log:

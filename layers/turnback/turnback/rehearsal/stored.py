@@ -26,6 +26,7 @@ from turnback.migrations.model import Migration, Project, Script
 from turnback.rehearsal.cluster import UnusableArchive, pack, unpack
 from turnback.rehearsal.database import ShadowDatabase
 from turnback.rehearsal.extensions import FOLDER as STAND_INS
+from turnback.rehearsal.platform import scripts_before
 from turnback.rehearsal.shadow import Parked, Shadow, ThrowAway
 from turnback.rehearsal.surroundings import Surroundings
 
@@ -179,7 +180,7 @@ class Stored:
         surroundings = asdict(self.surroundings) if self.surroundings else None
         name = _hash(
             *(_FORMAT, __version__, self.build, self.chosen.history_schema, surroundings),
-            _read(self.chosen.project.shadow),
+            *map(_read, scripts_before(self.chosen.project, self.surroundings)),
         )
         for one in self.chosen.before:
             scripts = map(_read, (one.forward, one.rollback, one.verify))

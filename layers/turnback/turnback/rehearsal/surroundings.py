@@ -32,6 +32,10 @@ _SETTINGS = (
     *("search_path", "TimeZone", "default_text_search_config", "bytea_output"),
     *("check_function_bodies", "default_transaction_isolation", "xmlbinary"),
 )
+_DEFAULTS_OF = (
+    "VALUES ('r', 'TABLES'), ('S', 'SEQUENCES'), ('f', 'FUNCTIONS'), ('T', 'TYPES'), "
+    "('n', 'SCHEMAS')"
+)
 _QUERY = f"""
 SELECT 'user', current_user, NULL
 UNION ALL SELECT 'setting', name, reset_val FROM pg_catalog.pg_settings
@@ -47,12 +51,32 @@ UNION ALL SELECT 'schema', nspname, NULL FROM pg_catalog.pg_namespace n
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
         WHERE d.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
         AND d.objid = n.oid AND d.deptype = 'e')
+UNION ALL SELECT 'publication', pubname, pg_catalog.concat_ws(', ',
+        CASE WHEN pubinsert THEN 'insert' END, CASE WHEN pubupdate THEN 'update' END,
+        CASE WHEN pubdelete THEN 'delete' END, CASE WHEN pubtruncate THEN 'truncate' END)
+    FROM pg_catalog.pg_publication WHERE NOT puballtables
+UNION ALL SELECT 'default', '0', pg_catalog.format(
+        'ALTER DEFAULT PRIVILEGES REVOKE ALL ON %s FROM PUBLIC', t.kind)
+    FROM pg_catalog.pg_default_acl d JOIN ({_DEFAULTS_OF}) t (letter, kind) ON t.letter = d.defaclobjtype
+    WHERE d.defaclrole = current_user::pg_catalog.regrole AND d.defaclnamespace = 0
+UNION ALL SELECT 'default', '1', pg_catalog.format(
+        'ALTER DEFAULT PRIVILEGES %sGRANT %s ON %s TO %s%s',
+        'IN SCHEMA ' || pg_catalog.quote_ident(n.nspname) || ' ', a.privilege_type, t.kind,
+        CASE WHEN a.grantee = 0 THEN 'PUBLIC'
+            ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END,
+        CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' END)
+    FROM pg_catalog.pg_default_acl d JOIN ({_DEFAULTS_OF}) t (letter, kind) ON t.letter = d.defaclobjtype
+    LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace,
+        pg_catalog.aclexplode(d.defaclacl) a
+    WHERE d.defaclrole = current_user::pg_catalog.regrole AND a.grantee <> d.defaclrole
+    AND (d.defaclnamespace = 0 OR n.nspname = 'public')
 ORDER BY 1, 2, 3
 """
 _MADE = re.compile(
-    rf"\bCREATE\s+(ROLE|USER|GROUP|EXTENSION|SCHEMA)\s+(?:IF\s+NOT\s+EXISTS\s+)?({NAME})",
+    rf"\bCREATE\s+(ROLE|USER|GROUP|EXTENSION|SCHEMA|PUBLICATION)\s+(?:IF\s+NOT\s+EXISTS\s+)?({NAME})",
     re.IGNORECASE,
 )
+_DEFAULTS = re.compile(r"\bALTER\s+DEFAULT\s+PRIVILEGES\b", re.IGNORECASE)
 _DYNAMIC_ROLE = re.compile(r"\bCREATE\s+(?:ROLE|USER|GROUP)\s*(?=%|')", re.IGNORECASE)
 _DYNAMIC_SCHEMA = re.compile(r"\bCREATE\s+SCHEMA\s+(?:IF\s+NOT\s+EXISTS\s+)?(?=%|')", re.IGNORECASE)
 # What pg_dump writes for psql alone.
@@ -77,6 +101,10 @@ class Surroundings:
         schemas: SQL of the schemas that a script names and none creates, without what the scripts
             make in them, and as they were before the migrations that are applied.
         versions: of those extensions.
+        publications: name → what it publishes, of those that a script names and none creates;
+            they are without tables.
+        defaults: default privileges of the role of the migrations, as SQL, unless a script sets
+            some.
         unread: what of the target could not be read, as sentences.
     """
 
@@ -87,6 +115,8 @@ class Surroundings:
     schemas: str = ""
     unread: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    publications: dict[str, str] = field(default_factory=dict)
+    defaults: tuple[str, ...] = ()
 
 
 def read_surroundings(
@@ -128,11 +158,18 @@ def read_surroundings(
     # Where a script puts the name of a schema together, any of them may be one that it makes.
     if not _DYNAMIC_SCHEMA.search(text):
         dumped, unread = _dumped(text, candidates, dump)
+    defaults = [sql for _, sql in kinds.get("default", ()) if not _DEFAULTS.search(text)]
+    words = set(re.findall(r"[\w$]+", text.lower()))
+    publications = {
+        name: published
+        for name, published in kinds.get("publication", ())
+        if ("PUBLICATION", name) not in creates and _is_named(name, words, text)
+    }
     roles: list[str] = []
     # Where a script puts the name of a role together, any of them may be one that it makes.
     if not _DYNAMIC_ROLE.search(text):
         made_roles = {name for kind, name in creates if kind in ("ROLE", "USER", "GROUP")}
-        named = text + dumped
+        named = "\n".join((text, dumped, *defaults))
         words = set(re.findall(r"[\w$]+", named.lower()))
         existing = {name for name, _ in kinds.get("role", ())} - made_roles
         roles = sorted(name for name in existing if _is_named(name, words, named))
@@ -158,6 +195,8 @@ def read_surroundings(
         + (_before(dumped, forward, undo, applied, candidates) if dumped else ""),
         tuple(unread),
         {name: number for name, number in kinds.get("version", ()) if name in extensions},
+        publications,
+        tuple(defaults),
     )
 
 
@@ -297,6 +336,11 @@ def arrange(
                 what = "what was there before an applied migration"
             _run(session, statement.sql, what, missing)
         send(session, "RESET ALL")
+    for name, published in surroundings.publications.items():
+        create = f"CREATE PUBLICATION {identifier(name)} WITH (publish = {literal(published)})"
+        _run(session, create, f"publication {name}", missing)
+    for sql in surroundings.defaults:
+        _run(session, sql, f"{sql!r}", missing)
     for name, value in surroundings.settings.items():
         # From the session's value, so that a list such as a search_path is a list again.
         sql = (

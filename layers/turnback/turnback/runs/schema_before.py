@@ -14,8 +14,7 @@ from turnback.errors import DatabaseRefused, VerificationFailed
 from turnback.runs.records import Records
 from turnback.runs.stated import Stated
 from turnback.settings.ignore import NOTHING, Ignore
-from turnback.settings.project import FILE
-from turnback.wording import capped, listed
+from turnback.wording import capped
 
 if TYPE_CHECKING:
     from turnback.engine import Engine
@@ -149,6 +148,7 @@ def compare_with_kept(
         DatabaseRefused: the schema cannot be read.
     """
     from turnback.schema.compare import verdict
+    from turnback.schema.platform import not_compared
 
     differences, left_out = differences_from(engine, found)
     kept = {f"table {name}" for name in found.keeps}
@@ -157,9 +157,7 @@ def compare_with_kept(
     differences = [one for one in differences if str(one) not in (*remaining, *foreign)]
     notes = tuple(f"as its rollback script says, {one}" for one in remaining)
     notes += tuple(f"differed before the rollback: {one}" for one in foreign[:LISTED])
-    if left_out:
-        objects = listed(sorted(left_out), LISTED)
-        notes += (f"not compared, by [ignore] in {FILE}: {objects}",)
+    notes += tuple(not_compared(left_out, LISTED))
     word = verdict(differences)
     shown = [
         str(one) for one in differences if one.softness == ("hard" if word == "differs" else word)

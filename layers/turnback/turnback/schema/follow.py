@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from turnback.engine.session.message import Connection, send
 from turnback.schema.changed import BY_INDEX, Catalog, array_of, send_as_one
 from turnback.schema.model import Fingerprint
-from turnback.schema.read import Reading, conditions, names_of, queries, refused, rows_of
+from turnback.schema.read import Reading, conditions, queries, refused
 from turnback.settings.ignore import NOTHING, Ignore
 
 _PLANNED_AGAIN = 4
@@ -115,9 +115,7 @@ class FollowedSchema:
                 # They were planned for few keys, and the catalog may have been small.
                 keyed = [BY_INDEX, *keyed, "RESET enable_seqscan"]
         for result in send_as_one(self._connection, self._settings, *keyed, *rest):
-            names = names_of(result)
-            if "_class" in names:
-                self._base.read(names, rows_of(result))
+            self._base.take(result)
         return self._base.fingerprint()
 
     def _nothing(self) -> Reading:

@@ -36,6 +36,7 @@ from psycopg.pq.abc import PGresult
 from turnback.engine.session.message import Connection, ServerError, send, server_trouble
 from turnback.errors import DatabaseRefused
 from turnback.schema.model import GRANTABLE, GRANTS_TO, REVOKED, Address, Fingerprint
+from turnback.schema.platform import OWNED, is_of_migrations, is_platforms, left_out_as
 from turnback.settings.ignore import NOTHING, Ignore
 from turnback.sql.own_tables import OWN_TABLES
 
@@ -195,7 +196,7 @@ def queries(major: int, *, changed: bool = False) -> tuple[str, ...]:
     values = ", ".join(
         f"set_config('{name}', '{value}', true)" for name, value in _SETTINGS.items()
     )
-    return (f"SELECT {values}", *(query for *_, query in _parts(major, changed=changed)))
+    return (f"SELECT {values}, {OWNED}", *(query for *_, query in _parts(major, changed=changed)))
 
 
 @cache
@@ -251,13 +252,11 @@ def objects_of(results: Iterable[PGresult], reading: Reading) -> Fingerprint:
         reading: a new one.
     """
     for result in results:
-        names = names_of(result)
-        if "_class" in names:
-            reading.read(names, rows_of(result))
+        reading.take(result)
     return reading.fingerprint()
 
 
-def names_of(result: PGresult) -> list[str]:
+def _names_of(result: PGresult) -> list[str]:
     """The names of the columns."""
     return [(result.fname(column) or b"").decode() for column in range(result.nfields)]
 
@@ -293,6 +292,17 @@ class Reading:
     # Objects without an attribute, which are none; and those with notes, as they were without.
     _bare: set[str] = field(default_factory=set)
     _noted: dict[str, dict[str, str]] = field(default_factory=dict)
+    # Whether the database is a platform's.
+    _platform: bool = False
+
+    def take(self, result: PGresult) -> None:
+        """Take in the answer to one of the queries, or to their settings, which come first."""
+        names = _names_of(result)
+        if "_class" in names:
+            self.read(names, rows_of(result))
+        elif "_platform" in names:
+            [row] = rows_of(result)
+            self._platform = row[-1] == "t"
 
     def read(self, names: list[str], found: Sequence[tuple[str | None, ...]]) -> None:
         """Take in one query's rows; the columns with an underscore come first."""
@@ -303,12 +313,16 @@ class Reading:
             where = dict(zip(special, row, strict=False))
             if "_note" in where:
                 self._note(where)
-            elif self._wanted(where):
+            else:
                 values = zip(usual, row[start:], strict=True)
-                self._add(where, {name: value for name, value in values if value is not None})
+                attributes = {name: value for name, value in values if value is not None}
+                if self._wanted(where, attributes):
+                    self._add(where, attributes)
 
-    def _wanted(self, where: dict[str, str | None]) -> bool:
+    def _wanted(self, where: dict[str, str | None], attributes: dict[str, str]) -> bool:
         if where.get("_relation") not in self._relations or self._is_ignored(where):
+            return False
+        if self._platform and self._is_platforms(where, attributes):
             return False
         if where.get("_schema") != self.history_schema:
             return True
@@ -324,6 +338,19 @@ class Reading:
         if not self.ignore.has_object(*_schema_and_name(name)):
             return False
         self.left_out.add(name)
+        return True
+
+    def _is_platforms(self, where: dict[str, str | None], attributes: dict[str, str]) -> bool:
+        name = where["_object"] or ""
+        schema, _ = _schema_and_name(name)
+        kind = name.partition(" ")[0]
+        if not is_platforms(schema) or is_of_migrations(kind, attributes.get("definition", "")):
+            return False
+        self.left_out.add(left_out_as(schema))
+        if (declared := where.get("_declares")) is not None:
+            # Its policies and triggers are read.
+            self._relations.add(declared)
+            self._by_key.setdefault(where.get("_key") or _NO_KEY, []).append((name, declared, []))
         return True
 
     def _add(self, where: dict[str, str | None], attributes: dict[str, str]) -> None:
@@ -379,6 +406,7 @@ class Reading:
             dict(self._by_key),
             set(self._bare),
             dict(self._noted),
+            self._platform,
         )
 
     def fingerprint(self) -> Fingerprint:

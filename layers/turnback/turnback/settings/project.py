@@ -41,6 +41,7 @@ _SECTIONS: dict[str, set[str]] = {
 }
 for _section, _key in _PLACES.values():
     _SECTIONS.setdefault(_section, set()).add(_key)
+_SECTIONS["database"].add("platform")
 _ADDRESSES = {"url", "url-variable", "shadow-url", "shadow-url-variable"}
 # The names of the command line's options.
 _OPTIONS = {
@@ -73,6 +74,8 @@ LAYOUTS = (
     "sqitch",
     "plain",
 )
+# Who has set the database up. "none": nobody but the project.
+PLATFORMS = ("none", "supabase")
 _RULE = re.compile(r"TB\d(\d\d|xx)")
 
 
@@ -178,6 +181,13 @@ class ProjectFile:
         """The last version that was applied before turnback was used; None without a baseline."""
         found: str | None = self.sections.get("layout", {}).get("baseline")
         return found
+
+    @property
+    def platform(self) -> str | None:
+        """Whose roles and schemas the database has before the first migration; None: nobody's."""
+        implied = "supabase" if self.layout == "supabase" else "none"
+        found = self.sections.get("database", {}).get("platform", implied)
+        return None if found == "none" else str(found)
 
     def no_baseline(self) -> ConfigurationError:
         """The error for a baseline that no file has."""
@@ -319,8 +329,12 @@ class ProjectFile:
                 self._check_keys(section, content, _SECTIONS[section])
             else:
                 raise self._unknown("section", section, [*_SECTIONS, "environments"])
-        if self.layout not in LAYOUTS:
-            raise self._unknown("layout", self.layout, LAYOUTS, at="layout.name")
+        for kind, at, found, known in (
+            ("layout", "layout.name", self.layout, LAYOUTS),
+            ("platform", "database.platform", self.platform or PLATFORMS[0], PLATFORMS),
+        ):
+            if found not in known:
+                raise self._unknown(kind, found, known, at=at)
         try:
             _ = self.avoid
         except ConfigurationError as error:
@@ -332,6 +346,9 @@ class ProjectFile:
             raise self._error(
                 f"backfill.{key}", f"{key} has a wrong value", f"write {form}"
             ) from error
+        self._check_lint_off()
+
+    def _check_lint_off(self) -> None:
         for rule, reason in self.lint_off.items():
             at = f"lint.off.{rule}"
             if not _RULE.fullmatch(rule):
