@@ -174,13 +174,13 @@ USES = {
         "DROP EXTENSION pg_net; DROP SCHEMA extensions;",
     ),
     "pg_graphql": (
-        "CREATE EXTENSION pg_graphql SCHEMA graphql;"
+        "CREATE SCHEMA graphql; CREATE EXTENSION pg_graphql SCHEMA graphql;"
         "SELECT graphql.resolve('{ __typename }', variables := '{}');",
         "DROP EXTENSION pg_graphql; DROP SCHEMA graphql;",
     ),
     "pg_jsonschema": (
         "CREATE EXTENSION pg_jsonschema; CREATE TABLE j (a json CHECK ("
-        "  json_matches_schema('{\"type\": \"object\"}', a)));",
+        '  json_matches_schema(\'{"type": "object"}\', a)));',
         "DROP TABLE j; DROP EXTENSION pg_jsonschema;",
     ),
     "pgsodium": (

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from turnback.engine.session.connection import connect
 from turnback.engine.session.events import Options
-from turnback.local.project_server import running_server
+from turnback.local.project_server import project_server, running_server
 from turnback.recovery.dumps.schemas import dump_schemas
 from turnback.recovery.endpoint import Endpoint
 from turnback.schema.compare import compare
@@ -193,3 +193,30 @@ def test_in_a_database_of_ones_own_a_schema_auth_is_compared(database: str) -> N
     ):
         own.execute("CREATE SCHEMA auth; CREATE TABLE auth.users (id int)")
         assert "table auth.users" in fingerprint(reader).objects
+
+
+def test_a_reset_makes_the_embedded_database_anew_with_all_migrations_and_the_seeds(
+    project: str, folder: Path
+) -> None:
+    # The files and their order are those of [db.seed], as `supabase db reset` documents them.
+    place = folder.parent
+    (place / "seeds").mkdir()
+    (place / "seeds" / "2_body.sql").write_text(
+        "insert into public.messages (sender, body) select id, 'hello' from public.profiles;\n"
+    )
+    (place / "config.toml").write_text(
+        'project_id = "demo"\n[db.seed]\nsql_paths = ["./seed.sql", "seeds/*.sql", "seed.sql"]\n'
+    )
+    named = turnback("db", "reset", "--yes", url=project, folder=folder)
+    assert (named.code, query(project, "SELECT to_regclass('public.profiles')")) == (2, [(None,)])
+    for _ in range(2):
+        answer = turnback("db", "reset", "--yes", "--json", folder=folder)
+        assert answer.code == 0, answer.err
+        assert answer.document["seeds"] == ["seed.sql", "seeds/2_body.sql"]
+    (place / "seeds" / "2_body.sql").write_text("select 1;\nselect nothing;\n")
+    answer = turnback("db", "reset", "--yes", "--json", folder=folder)
+    error = answer.document["error"]
+    assert (answer.code, error["file"], error["line"]) == (2, "seeds/2_body.sql", 2)
+    with project_server(place) as server:
+        found = query(server.url(), "SELECT username FROM public.profiles")
+    assert found == [("ada",)]

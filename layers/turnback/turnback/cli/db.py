@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from turnback.cli import options as opt
-from turnback.cli.database import check_address, open_url, refuse_in_ci
+from turnback.cli.database import check_address, open_engine, open_url, refuse_in_ci
 from turnback.cli.output import Output, ask, may_ask, reported
 from turnback.engine.session.connection import describe
 from turnback.engine.session.databases import (
@@ -21,7 +21,9 @@ from turnback.engine.session.databases import (
     wait_for,
 )
 from turnback.errors import ConfigurationError
+from turnback.migrations.discovery import load_project
 from turnback.settings.project import ProjectFile
+from turnback.wording import counted
 
 # turnback.local is imported where it is used: it is for Linux and macOS, the commands for a
 # database of the user's own are for Windows as well.
@@ -64,12 +66,7 @@ def drop(*, database_url: str | None, directory: Path, yes: bool, out: Output) -
     folder = directory.resolve().parent
     where = describe(database_url) if database_url else f"the embedded Postgres of {folder}"
     out.document["database"] = describe(database_url) if database_url else "embedded"
-    if not yes:
-        if not may_ask(out.as_json):
-            raise ConfigurationError(
-                f"this would drop {where} with all its data", hint="confirm with --yes"
-            )
-        ask(f"Drop {where} with all its data?")
+    _confirm_drop(where, yes=yes, out=out)
     if database_url is None:
         refuse_in_ci()
         from turnback.local import project_server
@@ -80,6 +77,47 @@ def drop(*, database_url: str | None, directory: Path, yes: bool, out: Output) -
         dropped = drop_database(database_url)
     out.document |= {"status": "succeeded" if dropped else "nothing_to_do"}
     out.result(f"{where} {'is dropped' if dropped else 'does not exist'}.")
+
+
+@db.command(epilog="Example: turnback db reset --yes")
+@opt.database
+@opt.directory
+@opt.yes
+@opt.as_json
+@reported
+def reset(
+    *, database_url: str | None, history_schema: str, directory: Path, yes: bool, out: Output
+) -> None:
+    """Make the embedded database anew: all migrations, then the seeds.
+
+    Seeds are the files of [db.seed] in a config.toml beside the folder of the migrations, else
+    seed.sql there. It asks first; without a terminal, --yes is required. A database that is named
+    is never reset.
+    """
+    if database_url is not None:
+        raise ConfigurationError(
+            f"{describe(database_url)} is named, and only the embedded database is reset",
+            hint="choose it: turnback db reset --embedded",
+        )
+    refuse_in_ci()
+    from turnback.local import project_server, seeds
+
+    project, folder = load_project(directory), directory.resolve().parent
+    names = seeds.seeds_of(folder, out.warn)
+    _confirm_drop(f"the embedded Postgres of {folder}", yes=yes, out=out)
+    project_server.remove_data(folder)
+    with open_engine(None, directory, history_schema, out, make=True) as engine:
+        report = engine.run(engine.plan_up(project))
+        if report.error:
+            raise report.error
+        server = project_server.running_server(folder)
+        assert server is not None
+        seeds.run_seeds(server.url(), folder, names)
+    applied = [step.version for step in report.applied]
+    out.document |= {"status": "succeeded", "applied": applied, "seeds": names}
+    out.result(
+        f"{counted(len(applied), 'migration')} applied; seeds: {', '.join(names) or 'none'}."
+    )
 
 
 @db.command(epilog="Example: turnback db wait --timeout 30s")
@@ -176,6 +214,16 @@ def psql(
 
     with project_server.project_server(directory.resolve().parent, say=out.note) as server:
         return _psql(_own_psql(), server.url(), arguments)
+
+
+def _confirm_drop(where: str, *, yes: bool, out: Output) -> None:
+    if yes:
+        return
+    if not may_ask(out.as_json):
+        raise ConfigurationError(
+            f"this would drop {where} with all its data", hint="confirm with --yes"
+        )
+    ask(f"Drop {where} with all its data?")
 
 
 def _own_psql() -> str:

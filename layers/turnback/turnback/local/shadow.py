@@ -16,6 +16,7 @@ from turnback.local.server import EmbeddedServer
 from turnback.migrations.checksums import scripts_of
 from turnback.rehearsal.containment import contained
 from turnback.rehearsal.folder import MEMORY, has_room
+from turnback.rehearsal.platform import scripts_before
 from turnback.rehearsal.rights import AUTHENTICATION
 from turnback.rehearsal.shadow import Shadow, needed_bytes, refuse_full_disk
 from turnback.rehearsal.stored import Chosen, Stored, build_of
@@ -46,7 +47,8 @@ def throw_away(
         ConfigurationError, InvalidMigration: the project's shadow.sql does not run.
         DatabaseUnreachable: the server does not start.
     """
-    texts = (one.code_head for one in scripts_of(chosen.project))
+    texts = [one.code_head for one in scripts_of(chosen.project)]
+    texts += [one.sql for one in scripts_before(chosen.project, surroundings)]
     wanted = set(surroundings.extensions if surroundings else ())
     if "pgcrypto" in wanted or any("pgcrypto" in text for text in texts):
         try:

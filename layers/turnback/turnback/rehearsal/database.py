@@ -25,8 +25,8 @@ from turnback.rehearsal.extensions import stand_ins
 from turnback.rehearsal.platform import scripts_before
 from turnback.rehearsal.rights import APPLICATION, LIMITS, Superuser, is_repeated
 from turnback.rehearsal.rows import NOTE_WRITTEN, FollowedRows, written
+from turnback.rehearsal.script import run_script
 from turnback.rehearsal.shadow import Parked, Shadow
-from turnback.rehearsal.shadow_sql import run_shadow_sql
 from turnback.rehearsal.trace import StatementTrace, apply_traced, by_statement, run
 from turnback.rehearsal.trial import State, Trials
 from turnback.schema.changed import report
@@ -114,7 +114,7 @@ class ShadowDatabase:
         elif not self._shadow.is_copy:
             for script in scripts_before(self._project, self._shadow.surroundings):
                 with connect(url, application_name=APPLICATION, options=_OPTIONS) as session:
-                    run_shadow_sql(session, script, self.superuser)
+                    run_script(session, script, self.superuser)
         engine = Engine(
             url,
             context=RunContext(run="rehearsal", actor="turnback"),

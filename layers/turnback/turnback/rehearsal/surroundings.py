@@ -32,9 +32,9 @@ _SETTINGS = (
     *("search_path", "TimeZone", "default_text_search_config", "bytea_output"),
     *("check_function_bodies", "default_transaction_isolation", "xmlbinary"),
 )
-_DEFAULTS_OF = (
-    "VALUES ('r', 'TABLES'), ('S', 'SEQUENCES'), ('f', 'FUNCTIONS'), ('T', 'TYPES'), "
-    "('n', 'SCHEMAS')"
+_KINDS = (
+    "(VALUES ('r', 'TABLES'), ('S', 'SEQUENCES'), ('f', 'FUNCTIONS'), ('T', 'TYPES'), "
+    "('n', 'SCHEMAS')) AS t (letter, kind) ON t.letter = d.defaclobjtype"
 )
 _QUERY = f"""
 SELECT 'user', current_user, NULL
@@ -57,7 +57,7 @@ UNION ALL SELECT 'publication', pubname, pg_catalog.concat_ws(', ',
     FROM pg_catalog.pg_publication WHERE NOT puballtables
 UNION ALL SELECT 'default', '0', pg_catalog.format(
         'ALTER DEFAULT PRIVILEGES REVOKE ALL ON %s FROM PUBLIC', t.kind)
-    FROM pg_catalog.pg_default_acl d JOIN ({_DEFAULTS_OF}) t (letter, kind) ON t.letter = d.defaclobjtype
+    FROM pg_catalog.pg_default_acl d JOIN {_KINDS}
     WHERE d.defaclrole = current_user::pg_catalog.regrole AND d.defaclnamespace = 0
 UNION ALL SELECT 'default', '1', pg_catalog.format(
         'ALTER DEFAULT PRIVILEGES %sGRANT %s ON %s TO %s%s',
@@ -65,7 +65,7 @@ UNION ALL SELECT 'default', '1', pg_catalog.format(
         CASE WHEN a.grantee = 0 THEN 'PUBLIC'
             ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END,
         CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' END)
-    FROM pg_catalog.pg_default_acl d JOIN ({_DEFAULTS_OF}) t (letter, kind) ON t.letter = d.defaclobjtype
+    FROM pg_catalog.pg_default_acl d JOIN {_KINDS}
     LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace,
         pg_catalog.aclexplode(d.defaclacl) a
     WHERE d.defaclrole = current_user::pg_catalog.regrole AND a.grantee <> d.defaclrole

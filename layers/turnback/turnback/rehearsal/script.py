@@ -1,4 +1,4 @@
-"""``shadow.sql``: what a project makes in its shadow databases before the first migration."""
+"""Runs a script that is no migration, such as ``shadow.sql`` before the first one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,28 @@ from turnback.rehearsal.rights import Superuser
 from turnback.rehearsal.trace import run
 from turnback.sql.script import prepare
 
+_HINT = (
+    "it runs before the first migration, and makes what other tools make on the target; no "
+    "migration has run yet"
+)
 
-def run_shadow_sql(connection: Connection, script: Script, superuser: Superuser | None) -> None:
+
+def run_script(
+    connection: Connection,
+    script: Script,
+    superuser: Superuser | None = None,
+    *,
+    where: str = "the shadow database",
+    hint: str = _HINT,
+) -> None:
     """Run the file, in a transaction where its statements allow that.
 
     Args:
-        connection: with the new shadow database, as the role of the migrations.
+        connection: with the database, as the role of the migrations.
         script: the file.
         superuser: repeats what that role may not run; None where nobody does.
+        where: the database, for the error.
+        hint: of the error.
 
     Raises:
         ConfigurationError: it does not run; the error names the place, and no migration.
@@ -40,11 +54,10 @@ def run_shadow_sql(connection: Connection, script: Script, superuser: Superuser 
     except ServerError as error:
         line, column = script.position(offset + max((error.position or 1) - 1, 0))
         raise ConfigurationError(
-            f"{script.path} does not run on the shadow database: {error}",
+            f"{script.path} does not run on {where}: {error}",
             file=script.path,
             line=line,
             column=column,
             sqlstate=error.sqlstate,
-            hint="it runs before the first migration, and makes what other tools make on the "
-            "target; no migration has run yet",
+            hint=hint,
         ) from error
