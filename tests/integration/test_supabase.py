@@ -142,6 +142,27 @@ def test_a_rollback_that_forgets_what_it_made_on_the_platforms_tables_is_not_pro
         assert left in str(found[version])
 
 
+def test_down_on_a_project_names_a_policy_that_is_left_and_no_upgrade_of_the_platform(
+    project: str, servers: Lookalike, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder.parent / "cache"))
+    forgotten, *_, left = FORGOTTEN[AVATARS]
+    [script] = (folder / "rollback").glob(f"{AVATARS}*")
+    script.write_text(script.read_text().replace(forgotten, ""))
+    assert turnback("up", url=project, folder=folder).code == 0
+    with psycopg.connect(servers.as_platform(project)) as platform:
+        platform.execute("ALTER TABLE auth.users ADD COLUMN passkeys int")
+    # Of the last migration nothing is left.
+    answer = turnback("down", "--yes", "--json", url=project, folder=folder)
+    assert answer.code == 0, answer.out
+    assert answer.document["schema"]["verdict"] == "exact"
+    assert "Supabase's: auth" in str(answer.document["schema"]["notes"])
+    answer = turnback("down", "--yes", "--json", url=project, folder=folder)
+    assert answer.code == 6
+    assert f"{left}: left over" in answer.document["error"]["message"]
+    assert "passkeys" not in answer.out
+
+
 def test_of_a_project_only_what_migrations_make_in_the_platforms_schemas_is_compared(
     project: str, servers: Lookalike
 ) -> None:
