@@ -22,6 +22,7 @@ DOCUMENTS: dict[str, type] = {
     "health": database.HealthReport,
     "repair": database.Repair,
     **dict.fromkeys(("db create", "db drop", "db wait", "db stop"), database.DbChange),
+    "db reset": database.DbReset,
     **dict.fromkeys(("db start", "db url"), database.DbAddress),
     "config": files.Config,
     "locks": database.Locks,

@@ -257,6 +257,19 @@ class DbChange(Plain, total=False):
     database: str
 
 
+class DbReset(Connected, total=False):
+    """`db reset`.
+
+    Attributes:
+        applied: versions.
+        seeds: files, relative to the folder beside the migrations.
+    """
+
+    status: Required[Literal["succeeded"] | Unfinished]
+    applied: list[str]
+    seeds: list[str]
+
+
 class DbAddress(Document, total=False):
     """`db start` and `db url`.
 
