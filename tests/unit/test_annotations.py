@@ -92,6 +92,7 @@ def test_an_error_is_beside_the_line_of_its_file_and_one_in_the_settings_is_not(
     [found] = Annotations.of_errors("check", errors, "migrations").found
     assert (found.file, found.line, found.message) == ("sql/0001_a.sql", 2, "no header")
     assert (found.rule, found.name, found.why) == ("check", "InvalidMigration", "write one")
+    assert found.page.endswith("/docs/trouble.md#invalidmigration")
 
 
 @pytest.mark.parametrize(

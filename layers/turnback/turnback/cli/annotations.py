@@ -12,6 +12,7 @@ from typing import ParamSpec, Self
 
 import click
 
+from turnback.cli.explain import error_address
 from turnback.cli.output import Output
 from turnback.errors import CheckFailed, ConfigurationError, TurnbackError
 from turnback.wording import counted, visible
@@ -93,7 +94,7 @@ class Annotations:
                 message=error.message,
                 why=error.hint or "",
                 sql="",
-                page="",
+                page=error_address(type(error)),
             )
             for error in errors
             # The settings are not in the folder of the migrations.

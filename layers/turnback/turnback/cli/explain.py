@@ -79,7 +79,7 @@ def explain(*, topic: str | None, out: Output) -> None:
             hint=(f"did you mean {names[near[0]]}? " if near else "")
             + "turnback explain lists the rules",
         )
-    page = f"{_ERRORS_PAGE}{error.__name__.lower()}"
+    page = _page_of(error)
     text = f"# {error.__name__}\n\n{_meaning(error)}\n\n"
     text += f"Exit code: {error.exit_code} · what to do: {address(page)}\n"
     out.document |= {
@@ -101,6 +101,15 @@ def address(page: str) -> str:
     """
     source = _source()
     return f"{source}/blob/v{__version__}/{page}" if source else page
+
+
+def error_address(error: type[TurnbackError]) -> str:
+    """The address of what the documentation says of an error."""
+    return address(_page_of(error))
+
+
+def _page_of(error: type[TurnbackError]) -> str:
+    return f"{_ERRORS_PAGE}{error.__name__.lower()}"
 
 
 @functools.cache

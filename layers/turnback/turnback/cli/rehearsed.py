@@ -12,10 +12,11 @@ from turnback.cli.annotations import (
     Annotation,
     Annotations,
 )
+from turnback.cli.explain import error_address
 from turnback.cli.output import Output, human_ms
 from turnback.cli.snippet import located, seen, snippet
 from turnback.engine.session.events import Event, EventKind
-from turnback.errors import TurnbackError
+from turnback.errors import RollbackUnproven, TurnbackError
 from turnback.migrations.checksums import scripts_of
 from turnback.migrations.model import Project
 from turnback.rehearsal.impact import Size, describe
@@ -27,7 +28,6 @@ _COLORS = {"exact": "green", "irreversible": "yellow", "column_order": "green", 
 SHOWN_DIFFERENCES = 20
 # A statement on a copy that takes so long is shown with its time.
 _SHOWN_MS = 50
-_PAGE = "docs/trouble.md#rollbackunproven"
 
 
 def annotated(result: Rehearsed, project: Project, folder: str) -> Annotations:
@@ -54,7 +54,7 @@ def annotated(result: Rehearsed, project: Project, folder: str) -> Annotations:
                 message="Rolled back as one release, the migrations do not restore the schema.",
                 why="\n".join(parts),
                 sql="",
-                page=_PAGE,
+                page=error_address(RollbackUnproven),
             )
         )
     number = counted(len(result.migrations), "migration")
@@ -73,7 +73,7 @@ def _not_applied(error: TurnbackError, project: Project) -> Annotation:
         message=f"{error.version} cannot be applied, and was left out.",
         why=str(error),
         sql="",
-        page=_PAGE,
+        page=error_address(RollbackUnproven),
     )
 
 
@@ -102,7 +102,7 @@ def _annotation(verdict: Verdict, project: Project) -> Annotation:
         message=message,
         why="\n".join(parts),
         sql="\n".join(verdict.suggestions),
-        page=_PAGE,
+        page=error_address(RollbackUnproven),
     )
 
 
