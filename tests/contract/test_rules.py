@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from turnback.migrations.discovery import load_project
+from turnback.migrations.model import BATCH
 from turnback.sql.lint.linter import lint
 from turnback.sql.lint.model import RULES, Finding, Rule, Severity
 from turnback.sql.statements import runs_outside_transaction, split
@@ -19,7 +20,7 @@ PAGES = ROOT / "docs/rules"
 INDEX = (PAGES / "README.md").read_text()
 ALL = list(RULES.values())
 WAIVABLE = [rule for rule in ALL if rule.waivable]
-_FILE = re.compile(r"^-- ((?:sql|rollback)/\d{4}_\w+\.sql)\n", re.MULTILINE)
+_FILE = re.compile(r"^-- ((?:sql|verify|rollback)/\d{4}_\w+\.sql)\n", re.MULTILINE)
 
 
 def name_of(rule: Rule) -> str:
@@ -90,7 +91,9 @@ def test_nothing_is_found_in_the_safer_example(rule: Rule, project_factory: Proj
 @pytest.mark.parametrize("rule", ALL, ids=name_of)
 def test_the_safer_example_runs(rule: Rule, database: str) -> None:
     named = files(rule, "Safer")
-    forward = sorted(path for path in named if path.startswith("sql/"))
+    number = re.compile(r"/(\d+)")
+    both = [path for path in named if path.startswith(("sql/", "verify/"))]
+    forward = sorted(both, key=lambda path: (number.findall(path), path))
     back = sorted((path for path in named if path.startswith("rollback/")), reverse=True)
     with psycopg.connect(database, autocommit=True) as connection:
         for path in [*forward, *back]:
@@ -103,6 +106,7 @@ def test_the_safer_example_runs(rule: Rule, database: str) -> None:
 
 def run(connection: psycopg.Connection, sql: str) -> None:
     """Run a script as the engine does: in one transaction, where all of it can."""
+    sql = sql.replace(BATCH, "true")
     statements = split(sql)
     if any(runs_outside_transaction(item.kind, item.tree) for item in statements):
         for item in statements:
@@ -139,7 +143,7 @@ def statement_line(sql: str, line: int) -> int:
 @pytest.mark.parametrize("rule", ALL, ids=name_of)
 def test_what_a_finding_gives_to_copy_is_sql(rule: Rule, project_factory: ProjectFactory) -> None:
     for finding in findings(files(rule, "Found"), project_factory):
-        split(finding.safer)
+        split(finding.safer.replace(BATCH, "true"))
         assert finding.why.endswith(".")
         assert finding.message.endswith(".")
 

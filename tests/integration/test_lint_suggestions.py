@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 import psycopg
 import pytest
 from turnback.migrations.discovery import load_project
+from turnback.migrations.model import BATCH
 from turnback.sql.lint.linter import lint
 from turnback.sql.lint.model import Severity
-from turnback.sql.lint.writing import NEXT
+from turnback.sql.lint.writing import NEXT, VERIFY
+from turnback.sql.script import prepare
 from turnback.sql.statements import split
 
 from tests.conftest import ProjectFactory
@@ -322,10 +324,13 @@ def test_a_suggestion_runs_keeps_the_application_going_and_lints_clean(
     found = project_factory({**given, "sql/0003_it.sql": f"{case.sql};"}, sums=False)
     report = lint(load_project(found))
     [finding] = [item for item in report.findings if item.rule.id == case.rule]
-    files = finding.safer.split(f"{NEXT}\n")
+    files = [text.partition(f"{VERIFY}\n") for text in finding.safer.split(f"{NEXT}\n")]
 
-    names = {f"sql/{number:04}_safer.sql": text for number, text in enumerate(files, 3)}
-    again = lint(load_project(project_factory({**given, **names}, sums=False)))
+    names = {f"sql/{number:04}_safer.sql": text for number, (text, *_) in enumerate(files, 3)}
+    project = load_project(project_factory({**given, **names}, sums=False))
+    for migration in project.migrations:
+        prepare(migration.forward)
+    again = lint(project)
     before = {item.rule.id for item in report.findings} - {case.rule}
     bad = [
         (item.rule.id, item.message)
@@ -342,9 +347,14 @@ def test_a_suggestion_runs_keeps_the_application_going_and_lints_clean(
             connection.execute(case.sql.encode())
             meant = connection.execute(SHAPE, {"table": case.table}).fetchall()
             connection.execute("ROLLBACK")
-        for number, text in enumerate(files, 10_001):
+        for number, (text, _, verify) in enumerate(files, 10_001):
             last = "a later release" in text
-            run(connection, text)
+            if verify:
+                # A part of the rows is not enough.
+                with pytest.raises(psycopg.errors.AssertFailure):
+                    connection.execute(verify.encode())
+            run(connection, text.replace(BATCH, "true"))
+            connection.execute(verify.encode())
             if not last:
                 for line in APPLICATION.strip().splitlines():
                     connection.execute(line.encode(), {"n": number})

@@ -15,6 +15,7 @@ from turnback.sql.tree import Node, table_name
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*\Z")
 NEXT = "-- the next migration"
+VERIFY = "-- its verify script"
 
 
 @cache

@@ -105,7 +105,8 @@ def changed_type(step: LintStep, item: SlowWork, *, checks_only: bool) -> str:
         *_no_longer_in_step(step, plain, other),
         alter(step, {"subtype": "AT_DropColumn", "name": item.column}),
     ]
-    todo = f"{name(other)} IS NULL AND {name(item.column)} IS NOT NULL"
+    there = f"({value})" if using else name(item.column)
+    todo = f"{name(other)} IS NULL AND {there} IS NOT NULL"
     return files(first, filling(step, name(other), value, todo), *not_null, last)
 
 

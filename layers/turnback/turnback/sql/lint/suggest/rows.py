@@ -4,37 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from turnback.sql.deparse import deparse
+from turnback.migrations.model import BATCH
+from turnback.sql.deparse import deparse, expression
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.work import slow_work
 from turnback.sql.lint.writing import (
     OUTSIDE,
+    VERIFY,
     File,
     dotted_name,
     files,
     name,
     reference,
 )
-from turnback.sql.statements import split
 from turnback.sql.tree import (
     Node,
+    strings,
     table_name,
+    walk,
 )
 
 _BATCH = 5000
+# A name that takes the place of the range in a tree.
+_PLACE = "turnback: range"
 
 
 def filling(step: LintStep, column: str, value: str, todo: str) -> File:
-    """A block that gives all rows that are still to do a value, and commits as it goes.
+    """A backfill that gives all rows that are still to do a value, and its verify script.
 
     Args:
         column, value, todo: the column, the expression and the condition, as SQL.
     """
     table = dotted_name(table_name(step.tree["relation"]))
-    text = f"UPDATE {table} SET {column} = {value} WHERE {todo}"
-    [update] = split(text)
+    whole = verified(table, todo)
     if key := _key(step, step.tree["relation"]):
-        return _by_key(table, key, update.kind, update.tree)
+        change = f"UPDATE {table} SET {column} = {value} WHERE {todo} AND {BATCH};"
+        return [_directive(table, key), change, *whole]
     # A row whose value is NULL would be to do for ever.
     return [
         OUTSIDE,
@@ -49,7 +54,31 @@ def filling(step: LintStep, column: str, value: str, todo: str) -> File:
         "        COMMIT;",
         "    END LOOP;",
         "END $$;",
+        *whole,
     ]
+
+
+def verified(table: str, todo: str) -> File:
+    """A verify script, behind its mark: it fails while a row is still to do.
+
+    Args:
+        table, todo: the table and the condition, as SQL.
+    """
+    return [VERIFY, still_to_do(table, todo)]
+
+
+def still_to_do(table: str, todo: str) -> str:
+    """A statement that fails while a row of a table is still to do."""
+    return (
+        "DO $$ BEGIN\n"
+        f"    ASSERT NOT EXISTS (SELECT FROM {table} WHERE {todo}), 'rows are still to do';\n"
+        "END $$;"
+    )
+
+
+def _directive(table: str, key: str, alias: str = "") -> str:
+    called = f" alias={name(alias)}" if alias else ""
+    return f"-- turnback: backfill table={table} key={name(key)}{called}"
 
 
 def batches(step: LintStep, table: str) -> str:
@@ -68,42 +97,56 @@ def in_files_of_their_own(found: Sequence[LintStep]) -> str:
 
     One that changes many rows goes through them by a key.
     """
-    texts: list[list[str]] = [[]]
+    texts: list[File] = [[]]
     for step in found:
         if any(item.kind in _LONG for item in slow_work(step)):
-            texts += [_alone(step), []]
+            texts += [*_alone(step), []]
         else:
-            texts[-1].append(f"{step.statement.sql};")
+            texts[-1] = [*texts[-1], f"{step.statement.sql};"]
     return files(*texts)
 
 
 _LONG = ("rows", "copy", "read", "refresh", "validate")
 
 
-def _alone(step: LintStep) -> list[str]:
+def _alone(step: LintStep) -> list[File]:
     if step.kind == "RefreshMatViewStmt":
         waiver = "-- turnback: waive TB109 because it runs when nobody reads the view"
-        return [waiver, f"{step.statement.sql};"]
+        return [[waiver, f"{step.statement.sql};"]]
     inner = [_in_batches(one) for one in step.inside or (step,)]
-    if not all(inner):
-        return [f"{step.statement.sql};"]
-    # Each has the directive; a file has it once.
-    return [OUTSIDE, *(line for lines in inner for line in lines[1:])]
+    as_it_is: File = [f"{step.statement.sql};"]
+    return inner if all(inner) else [as_it_is]
 
 
-def _in_batches(step: LintStep) -> list[str]:
+def _in_batches(step: LintStep) -> File:
     """A statement that changes many rows, through a key; empty where none is known."""
     if not any(item.kind == "rows" for item in slow_work(step)):
         return []
     if step.kind in ("UpdateStmt", "DeleteStmt") and (key := _key(step, step.tree["relation"])):
-        table = dotted_name(table_name(step.tree["relation"]))
-        return _by_key(table, key, step.kind, step.tree)
+        return _backfill(step, key)
     if step.kind == "MergeStmt":
         return _merged_by_key(step)
     return []
 
 
-def _merged_by_key(step: LintStep) -> list[str]:
+def _key(step: LintStep, relation: Node) -> str:
+    """The column of a key of a table that is never NULL; empty if no script makes one."""
+    table = step.table(table_name(relation))
+    changed = {one["ResTarget"].get("name") for one in _set(step)}
+    for key in table.unique_keys() if table and "withClause" not in step.tree else ():
+        if len(key) == 1 and key[0] and table and table.never_null(key[0]):
+            if key[0] not in changed:
+                return key[0]
+    return ""
+
+
+def _set(step: LintStep) -> Sequence[Node]:
+    """What an UPDATE sets."""
+    found: Sequence[Node] = step.tree["targetList"] if step.kind == "UpdateStmt" else ()
+    return found
+
+
+def _merged_by_key(step: LintStep) -> File:
     """A MERGE with a part of its source at a time; none if it looks for what the source lacks."""
     tree = step.tree
     source = tree["sourceRelation"].get("RangeVar", {})
@@ -123,16 +166,7 @@ def _merged_by_key(step: LintStep) -> list[str]:
     }
     subselect = {"subquery": {"SelectStmt": part}, "alias": alias}
     bounded = {**tree, "sourceRelation": {"RangeSubselect": subselect}}
-    return loop(dotted_name(table_name(source)), key, deparse("MergeStmt", bounded))
-
-
-def _key(step: LintStep, relation: Node) -> str:
-    """The column of a key of a table that is never NULL; empty if no script makes one."""
-    table = step.table(table_name(relation))
-    for key in table.unique_keys() if table and "withClause" not in step.tree else ():
-        if len(key) == 1 and key[0] and table and table.never_null(key[0]):
-            return key[0]
-    return ""
+    return _loop(dotted_name(table_name(source)), key, deparse("MergeStmt", bounded))
 
 
 def _within(column: Node) -> Node:
@@ -148,23 +182,50 @@ def _within(column: Node) -> Node:
     }
 
 
-def _by_key(table: str, key: str, kind: str, tree: Node) -> list[str]:
-    relation = tree["relation"]
+def _backfill(step: LintStep, key: str) -> File:
+    """The statement as a backfill; with a verify script where it says what is still to do."""
+    tree, relation = step.tree, step.tree["relation"]
     alias = relation.get("alias", {}).get("aliasname") or relation["relname"]
-    within = _within(
-        {"ColumnRef": {"fields": [{"String": {"sval": alias}}, {"String": {"sval": key}}]}}
-    )
+    table = dotted_name(table_name(relation))
     given = tree.get("whereClause")
-    both = given.get("BoolExpr", {}) if given else {}
-    args = both["args"] if both.get("boolop") == "AND_EXPR" else [given]
-    where = {"BoolExpr": {"boolop": "AND_EXPR", "args": [*args, within]}} if given else within
+    tests: list[Node] = [given] if given else []
+    if given and given.get("BoolExpr", {}).get("boolop") == "AND_EXPR":
+        tests = given["BoolExpr"]["args"]
+    where = {"BoolExpr": {"boolop": "AND_EXPR", "args": [*tests, reference(_PLACE)]}}
+    where = where if given else reference(_PLACE)
     bounded = {**tree, "whereClause": where}
     bounded.pop("returningList", None)
     bounded.pop("returningClause", None)
-    return loop(table, key, deparse(kind, bounded))
+    text = deparse(step.kind, bounded).replace(name(_PLACE), BATCH)
+    again = any(
+        node["relname"] == relation["relname"] and node is not relation
+        for kind, node in walk(tree)
+        if kind == "RangeVar"
+    )
+    shown = table if alias == relation["relname"] else f"{table} AS {name(alias)}"
+    whole = verified(shown, expression(given)) if given and _fills(step, tests) else []
+    return [_directive(table, key, alias if again else ""), f"{text};", *whole]
 
 
-def loop(table: str, key: str, statement: str) -> list[str]:
+def _fills(step: LintStep, tests: Sequence[Node]) -> bool:
+    """Whether an UPDATE gives a value to a column whose being NULL it asks for."""
+    if "fromClause" in step.tree:
+        return False
+    filled = {
+        one["ResTarget"]["name"]
+        for one in _set(step)
+        if not one["ResTarget"]["val"].get("A_Const", {"isnull": True}).get("isnull")
+    }
+    asked = [
+        strings(test["NullTest"]["arg"]["ColumnRef"]["fields"])[-1]
+        for test in tests
+        if test.get("NullTest", {}).get("nulltesttype") == "IS_NULL"
+        and "ColumnRef" in test["NullTest"]["arg"]
+    ]
+    return any(column in filled for column in asked)
+
+
+def _loop(table: str, key: str, statement: str) -> File:
     """A block that goes through a table by its key, and commits after each part."""
     column = name(key)
     return [
