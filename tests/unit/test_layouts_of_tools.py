@@ -16,8 +16,9 @@ from turnback.migrations.checksums import checksums_of, compare, write_sums
 from turnback.migrations.discovery import load_project, scan
 from turnback.migrations.files import Folder
 from turnback.migrations.layouts import layout
-from turnback.migrations.layouts.layout import Recorded
+from turnback.migrations.layouts.layout import Recorded, Scripts
 from turnback.migrations.scaffold import new_migration
+from turnback.sql.statements import split
 
 from tests.adopted import ALL, BY_TOOL, Fixture
 
@@ -51,6 +52,31 @@ def test_a_new_migration_is_in_the_form_of_the_tool_and_the_artifact_has_it(
     assert all((folder / path).is_file() for path in files)
     opened = open_artifact(pack(folder, "1.0.0", tmp_path / "a.zip"))
     assert opened.project.migrations == after.migrations
+
+
+@each
+def test_scripts_that_are_given_are_written_in_the_form_of_the_tool_and_read_back(
+    fixture: Fixture, tmp_path: Path
+) -> None:
+    folder = fixture.copy(tmp_path)
+    write_sums(folder, checksums_of(load_project(folder)))
+    function = (
+        "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$\nBEGIN\n    RETURN 1;\nEND\n$$;\n"
+    )
+    new_migration(folder, "f", scripts=Scripts(function, "DROP FUNCTION f();\n"))
+    change = "-- turnback: backfill table=a key=id\nUPDATE a SET id = 1 WHERE {batch};\n"
+    back = "-- turnback: keep-rows because the column goes\n"
+    new_migration(folder, "fill", scripts=Scripts(change, back, "SELECT 1;\n"))
+    last = "-- turnback: irreversible because its rows are gone\nDROP TABLE a;\n"
+    new_migration(folder, "drop", scripts=Scripts(last, ""))
+    project = load_project(folder)
+    made, fill, drop = project.migrations[-3:]
+    assert [one.sql for one in split(made.forward.code)] == [function.strip().rstrip(";")]
+    assert made.rollback and "DROP FUNCTION f();" in made.rollback.code
+    assert fill.forward.directives.backfill and fill.rollback and fill.verify
+    assert fill.rollback.directives.keep_rows == "the column goes"
+    assert drop.forward.directives.irreversible == "its rows are gone" and drop.rollback is None
+    assert project.sums == checksums_of(project)
 
 
 def findings(tool: str, folder: Path, path: str, old: str, new: str) -> list[TurnbackError]:

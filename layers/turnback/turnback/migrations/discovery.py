@@ -80,7 +80,7 @@ def read(files: Files, settings: ProjectFile) -> tuple[Project, list[TurnbackErr
     read_ones = used.read(reading)
     repeatables = tuple(one for one in read_ones if one.kind == "repeatable")
     found: Iterable[Migration] = [one for one in read_ones if one.kind != "repeatable"]
-    if not used.has_verify:
+    if not used.verify:
         found = with_verify(reading, found)
     migrations = tuple(_unique(reading, found))
     shadow = reading.shadow()

@@ -13,8 +13,9 @@ from turnback.migrations.checksums import FILE, checksums_of, digest, write_sums
 from turnback.migrations.discovery import scan
 from turnback.migrations.files import Folder
 from turnback.migrations.layouts import layout
-from turnback.migrations.layouts.layout import New
+from turnback.migrations.layouts.layout import New, Scripts
 from turnback.migrations.layouts.names import next_version
+from turnback.migrations.layouts.pairs import verify_path
 from turnback.migrations.layouts.turnback import REPEATABLE
 from turnback.migrations.model import Project
 from turnback.settings.project import OWN
@@ -59,7 +60,7 @@ def make_folders(folder: Path) -> list[str]:
 
 
 def new_migration(
-    folder: Path, name: str, *, timestamp: bool = False, bodies: tuple[str, str] | None = None
+    folder: Path, name: str, *, timestamp: bool = False, scripts: Scripts | None = None
 ) -> tuple[str, list[str]]:
     """Write the files of the next migration, and add them to ``SHA256SUMS``.
 
@@ -67,6 +68,7 @@ def new_migration(
         folder: the project's folder.
         name: of the migration; letters and digits are kept.
         timestamp: whether the version is the time (UTC) as 14 digits.
+        scripts: its SQL; without, it is to be written by hand.
 
     Returns:
         The version, and the paths of its files, relative to the folder.
@@ -81,11 +83,14 @@ def new_migration(
     versions = [migration.version for migration in project.migrations]
     by_time = timestamp or (used.by_time and not versions)
     version = next_version(versions, datetime.now(UTC) if by_time else None)
-    files = used.new(New(version, slug, project.migrations, Folder(folder)))
-    if bodies:
-        files = _filled(files, bodies, project.settings.layout)
+    found = used.new(New(version, slug, project.migrations, Folder(folder), scripts))
+    files = {path: text for path, text in found.items() if text}
     _write(project, files)
     [made] = [one for one in scan(folder)[0].migrations if one.forward.path in files]
+    if scripts and scripts.verify:
+        path = verify_path(used, made)
+        files[path] = scripts.verify
+        _write(_sound(folder), {path: scripts.verify})
     return made.version, list(files)
 
 
@@ -146,24 +151,6 @@ def _write(project: Project, files: Mapping[str, str]) -> None:
             opened.write(text)
         sums[path] = digest(text.encode())
     write_sums(project.folder, sums)
-
-
-def _filled(files: Mapping[str, str], bodies: tuple[str, str], layout: str) -> dict[str, str]:
-    """The files with their SQL; without a rollback script where it has none."""
-    if layout != OWN:
-        raise ConfigurationError(
-            f"a recipe writes files in turnback's own layout, and this project has {layout}'s",
-            hint="write the recipe into a project of turnback's own whose migrations make the "
-            "table, and copy its SQL",
-        )
-    forward, backward = bodies
-    found = {}
-    for path, text in files.items():
-        body = backward if path.startswith("rollback/") else forward
-        if body:
-            # A directive stands in the header, before the first empty line or statement.
-            found[path] = f"{text.rstrip()}\n{body}\n"
-    return found
 
 
 def source_of(folder: Path) -> dict[str, str]:

@@ -27,7 +27,6 @@ from turnback.migrations.layouts.layout import (
     Recorded,
     Row,
 )
-from turnback.migrations.layouts.names import header
 from turnback.migrations.layouts.pairs import read_with_folders
 from turnback.migrations.layouts.reading import Reading, outside
 from turnback.migrations.layouts.sections import with_semicolons
@@ -90,14 +89,14 @@ def _with_directives(migration: Migration) -> Migration:
 
 def _new(new: New) -> dict[str, str]:
     name = f"{new.version}_{new.slug}.sql"
-    text = header(new.slug, new.version)
+    text = new.forward()
     data = [
         *((one.forward.path, new.files.read(one.forward.path)) for one in new.migrations),
         (name, text.encode()),
     ]
     return {
         name: text,
-        f"rollback/{name}": header(f"{new.slug} (rollback)", new.version),
+        f"rollback/{name}": new.rollback(),
         _SUMS: _sum_file(sorted(data)),
     }
 

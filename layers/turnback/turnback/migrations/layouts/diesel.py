@@ -21,7 +21,6 @@ from turnback.migrations.layouts.layout import (
     New,
     Recorded,
 )
-from turnback.migrations.layouts.names import header
 from turnback.migrations.layouts.pairs import read_folders
 from turnback.migrations.layouts.reading import Reading, outside
 from turnback.migrations.model import Migration
@@ -44,8 +43,8 @@ def _read(reading: Reading) -> list[Migration]:
 def _new(new: New) -> dict[str, str]:
     stamp = re.sub(r"(\d{4})(\d\d)(\d\d)(\d{6})", r"\1-\2-\3-\4", new.version)
     return {
-        f"{stamp}_{new.slug}/{_FORWARD}": header(new.slug, new.version),
-        f"{stamp}_{new.slug}/{_ROLLBACK}": header(f"{new.slug} (rollback)", new.version),
+        f"{stamp}_{new.slug}/{_FORWARD}": new.forward(),
+        f"{stamp}_{new.slug}/{_ROLLBACK}": new.rollback(),
     }
 
 
@@ -99,7 +98,7 @@ LAYOUT = Layout(
     recognise=_recognise,
     read=_read,
     new=_new,
-    has_verify=True,
+    verify="{folder}/verify.sql",
     # ``__diesel_schema_migrations(version, run_on)``.
     history=History(
         columns={"version": "character varying", "run_on": "timestamp without time zone"},

@@ -24,7 +24,6 @@ from turnback.migrations.layouts.layout import (
     New,
     Recorded,
 )
-from turnback.migrations.layouts.names import header
 from turnback.migrations.layouts.pairs import read_with_folders
 from turnback.migrations.layouts.reading import Reading
 from turnback.migrations.model import Migration
@@ -104,8 +103,8 @@ def _new(new: New) -> dict[str, str]:
         }
     )
     return {
-        f"{tag}.sql": header(new.slug, new.version),
-        f"rollback/{tag}.sql": header(f"{new.slug} (rollback)", new.version),
+        f"{tag}.sql": new.forward(),
+        f"rollback/{tag}.sql": new.rollback(),
         _JOURNAL: json.dumps(journal, indent=2, ensure_ascii=False),
     }
 

@@ -23,7 +23,6 @@ from turnback.migrations.layouts.layout import (
     Recorded,
     Row,
 )
-from turnback.migrations.layouts.names import header
 from turnback.migrations.layouts.reading import Reading, outside
 from turnback.migrations.model import Migration, Script
 
@@ -180,8 +179,8 @@ def _new(new: New) -> dict[str, str]:
     before, dot, number = last.rpartition(".")
     version = new.version if len(number) >= 14 else f"{before}{dot}{int(number) + 1}"
     return {
-        f"V{version}__{new.slug}.sql": header(new.slug, version),
-        f"U{version}__{new.slug}.sql": header(f"{new.slug} (rollback)", version),
+        f"V{version}__{new.slug}.sql": new.forward(version),
+        f"U{version}__{new.slug}.sql": new.rollback(version),
     }
 
 

@@ -24,7 +24,7 @@ from turnback.migrations.layouts.layout import (
     New,
     Recorded,
 )
-from turnback.migrations.layouts.names import header, listed
+from turnback.migrations.layouts.names import listed
 from turnback.migrations.layouts.pairs import read_with_folders
 from turnback.migrations.layouts.reading import Reading, outside
 from turnback.migrations.model import Migration
@@ -128,7 +128,7 @@ def _new(new: New) -> dict[str, str]:
     if new.migrations:
         last = new.migrations[-1].forward
         previous = _parts(last.sql)[0].get("Hash", "-")
-    body = header(new.slug, new.version)
+    body = new.forward()
     # The hash is of the empty body: the tool runs the file because of AllowInvalidHash.
     found = {
         "Previous": previous,
@@ -139,7 +139,7 @@ def _new(new: New) -> dict[str, str]:
     filename = f"{new.version.zfill(6)}-{new.slug}.sql"
     return {
         f"{_FOLDER}/{filename}": f"{''.join(lines)}--! AllowInvalidHash\n\n{body}",
-        f"rollback/{filename}": header(f"{new.slug} (rollback)", new.version),
+        f"rollback/{filename}": new.rollback(),
     }
 
 

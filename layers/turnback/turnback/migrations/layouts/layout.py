@@ -9,6 +9,7 @@ from typing import Any
 
 from turnback.errors import TurnbackError
 from turnback.migrations.files import Files
+from turnback.migrations.layouts.names import header
 from turnback.migrations.layouts.reading import Reading
 from turnback.migrations.model import Migration
 
@@ -167,6 +168,20 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class Scripts:
+    """The SQL of a new migration, each script with its directives first.
+
+    Attributes:
+        rollback: empty where it has none.
+        verify: empty where it has none.
+    """
+
+    forward: str
+    rollback: str
+    verify: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class New:
     """A migration to be written.
 
@@ -175,12 +190,31 @@ class New:
         slug: its name: letters, digits and underscores.
         migrations: those that exist, in their order.
         files: the project's files.
+        scripts: its SQL; None for files to be written by hand.
     """
 
     version: str
     slug: str
     migrations: Sequence[Migration]
     files: Files
+    scripts: Scripts | None = None
+
+    def forward(self, version: str = "", *, above: str = "") -> str:
+        """The text of the forward script, with its header.
+
+        Args:
+            version: where the tool has one of its own.
+            above: a line for the tool, below the header.
+        """
+        body = self.scripts.forward if self.scripts else "\n"
+        return f"{header(self.slug, version or self.version)}{above}{body}"
+
+    def rollback(self, version: str = "") -> str:
+        """The text of the rollback script, with its header; empty where there is none."""
+        if self.scripts and not self.scripts.rollback:
+            return ""
+        body = self.scripts.rollback if self.scripts else "\n"
+        return f"{header(f'{self.slug} (rollback)', version or self.version)}{body}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +226,12 @@ class Layout:
         recognise: what in the files shows that they are of this tool; None if nothing does.
         read: the migrations, in the order in which the tool runs them; what is wrong with a file
             is added to the findings of the Reading.
-        new: the files of a new migration, path → text; among them what the tool lists them in.
+        new: the files of a new migration, path → text, empty for no file; among them what the tool
+            lists them in.
         history: what the tool keeps in the database; None for files that belong to no tool.
         by_time: whether the tool numbers a first migration by the time.
-        has_verify: whether ``read`` finds the verify scripts; others are in a folder ``verify``.
+        verify: the path of a verify script, with the ``folder``, ``stem`` or ``version`` of its
+            migration, where ``read`` finds them; others are in a folder ``verify``.
     """
 
     name: str
@@ -204,4 +240,4 @@ class Layout:
     new: Callable[[New], dict[str, str]]
     history: History | None = None
     by_time: bool = True
-    has_verify: bool = False
+    verify: str = ""

@@ -25,7 +25,7 @@ from turnback.migrations.layouts.layout import (
     New,
     Recorded,
 )
-from turnback.migrations.layouts.names import author, header
+from turnback.migrations.layouts.names import author
 from turnback.migrations.layouts.reading import Reading, outside
 from turnback.migrations.layouts.sections import is_blank, with_semicolons
 from turnback.migrations.model import Migration, Script
@@ -314,8 +314,13 @@ def _new(new: New) -> dict[str, str]:
     else:
         number = new.version
     path = f"{folder}/{number}{mark}{new.slug}.sql".lstrip("/")
-    text = f"--liquibase formatted sql\n\n--changeset {name}:{new.slug}\n"
-    return {path: text + header(new.slug, f"{name}:{new.slug}:{path}")}
+    # Liquibase itself would divide a function at its semicolons.
+    whole = " splitStatements:false" if new.scripts else ""
+    text = f"--liquibase formatted sql\n\n--changeset {name}:{new.slug}{whole}\n"
+    text += new.forward(f"{name}:{new.slug}:{path}")
+    if new.scripts and new.scripts.rollback:
+        text += "".join(f"--rollback {line}\n" for line in new.scripts.rollback.splitlines())
+    return {path: text}
 
 
 def _applied(kept: Recorded) -> Kept:

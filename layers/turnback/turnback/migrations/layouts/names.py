@@ -11,10 +11,9 @@ from turnback.migrations.files import Files
 
 
 def header(title: str, version: str) -> str:
-    """The header of a new file."""
-    return (
-        f"-- Migration: {title}\n-- Version: {version}\n-- Date: {datetime.now(UTC):%Y-%m-%d}\n\n"
-    )
+    """The header of a new file; directives belong below it, before the first empty line."""
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    return f"-- Migration: {title}\n-- Version: {version}\n-- Date: {today}\n"
 
 
 def next_version(versions: Sequence[str], now: datetime | None = None) -> str:

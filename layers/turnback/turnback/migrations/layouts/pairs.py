@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from turnback.errors import DuplicateVersion, InvalidMigration
+from turnback.migrations.layouts.layout import Layout
 from turnback.migrations.layouts.reading import Reading
 from turnback.migrations.model import Migration, Script
 from turnback.migrations.versions import key
@@ -98,6 +99,15 @@ def with_verify(reading: Reading, found: Iterable[Migration]) -> Iterator[Migrat
         verify = next((script for name in names if (script := scripts.pop(name, None))), None)
         yield replace(one, verify=verify) if verify else one
     _refuse_left(reading, "verify", scripts)
+
+
+def verify_path(used: Layout, made: Migration) -> str:
+    """Where the verify script of a migration belongs."""
+    stem, folder = _stem(made.forward.path), made.forward.path.rpartition("/")[0]
+    # Flyway takes a file for a migration that has its name, in any folder.
+    by_version = re.fullmatch(r"[\w.-]+", made.version)
+    path = used.verify or ("verify/{version}_verify.sql" if by_version else "verify/{stem}.sql")
+    return path.format(folder=folder, stem=stem, version=made.version)
 
 
 def _stem(path: str) -> str:

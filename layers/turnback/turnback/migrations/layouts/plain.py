@@ -18,7 +18,7 @@ from turnback.migrations.layouts.layout import (
     New,
     Recorded,
 )
-from turnback.migrations.layouts.names import header, listed
+from turnback.migrations.layouts.names import listed
 from turnback.migrations.layouts.reading import Reading
 from turnback.migrations.model import Migration, Script
 
@@ -51,8 +51,8 @@ def _new(new: New) -> dict[str, str]:
     if last.startswith("up/"):
         up, down = f"up/{stem}.sql", f"down/{stem}.sql"
     return {
-        up: header(new.slug, new.version),
-        down: header(f"{new.slug} (rollback)", new.version),
+        up: new.forward(),
+        down: new.rollback(),
     }
 
 

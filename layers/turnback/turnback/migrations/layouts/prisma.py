@@ -20,7 +20,6 @@ from turnback.migrations.layouts.layout import (
     New,
     Recorded,
 )
-from turnback.migrations.layouts.names import header
 from turnback.migrations.layouts.pairs import read_folders
 from turnback.migrations.layouts.reading import Reading
 from turnback.migrations.model import Migration
@@ -59,8 +58,8 @@ def _read(reading: Reading) -> list[Migration]:
 
 def _new(new: New) -> dict[str, str]:
     return {
-        f"{new.version}_{new.slug}/{_FORWARD}": header(new.slug, new.version),
-        f"{new.version}_{new.slug}/{_ROLLBACK}": header(f"{new.slug} (rollback)", new.version),
+        f"{new.version}_{new.slug}/{_FORWARD}": new.forward(),
+        f"{new.version}_{new.slug}/{_ROLLBACK}": new.rollback(),
     }
 
 
@@ -110,7 +109,7 @@ LAYOUT = Layout(
     recognise=_recognise,
     read=_read,
     new=_new,
-    has_verify=True,
+    verify="{folder}/verify.sql",
     # ``_prisma_migrations``: a row for each attempt, with the SHA-256 of the file.
     history=History(
         columns=dict.fromkeys(

@@ -9,7 +9,7 @@ from typing import Any
 
 from turnback.errors import InvalidMigration
 from turnback.migrations.files import Files
-from turnback.migrations.layouts.layout import Evidence, History, Layout, New
+from turnback.migrations.layouts.layout import Evidence, History, Layout, New, Scripts
 from turnback.migrations.layouts.names import header, listed
 from turnback.migrations.layouts.reading import Reading, outside
 from turnback.migrations.model import Migration, Script
@@ -161,7 +161,9 @@ def sections_layout(name: str, form: Format, history: History) -> Layout:
 
     def write(new: New) -> dict[str, str]:
         stem, version = form.stem(new)
-        text = f"{header(new.slug, version)}{form.up_line}\n\n\n{form.down_line}\n\n"
+        scripts = new.scripts or Scripts("\n", "")
+        parts = (form.up_line, scripts.forward, form.down_line, scripts.rollback)
+        text = "\n".join([header(new.slug, version), *parts, ""])
         return {f"{stem}.sql": text}
 
     return Layout(name=name, recognise=recognise, read=read, new=write, history=history)

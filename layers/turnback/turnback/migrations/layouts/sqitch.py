@@ -26,7 +26,7 @@ from turnback.migrations.layouts.layout import (
     New,
     Recorded,
 )
-from turnback.migrations.layouts.names import author, header
+from turnback.migrations.layouts.names import author
 from turnback.migrations.layouts.reading import Reading
 from turnback.migrations.model import Migration, Script
 
@@ -227,11 +227,12 @@ def _new(new: New) -> dict[str, str]:
         name, number = f"{new.slug}_{number}", number + 1
     needs = f" [{new.migrations[-1].name}]" if new.migrations else ""
     name_of_author, mail = author()
+    body = "" if new.scripts else "BEGIN;\n\nCOMMIT;\n"
     planner = f"{name_of_author} <{mail}>"
     line = f"{name}{needs} {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {planner} # {name}"
     return {
-        f"deploy/{name}.sql": header(name, name) + "BEGIN;\n\nCOMMIT;\n",
-        f"revert/{name}.sql": header(f"{name} (rollback)", name) + "BEGIN;\n\nCOMMIT;\n",
+        f"deploy/{name}.sql": new.forward(name) + body,
+        f"revert/{name}.sql": new.rollback(name) + body,
         _PLAN: f"{plan.rstrip()}\n{line}\n",
     }
 
@@ -276,7 +277,7 @@ LAYOUT = Layout(
     recognise=_recognise,
     read=_read,
     new=_new,
-    has_verify=True,
+    verify="verify/{stem}.sql",
     # ``sqitch.changes``: with a hash of the deploy script.
     history=History(
         columns=dict.fromkeys(

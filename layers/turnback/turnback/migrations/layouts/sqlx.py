@@ -20,7 +20,7 @@ from turnback.migrations.layouts.layout import (
     New,
     Recorded,
 )
-from turnback.migrations.layouts.names import header, listed
+from turnback.migrations.layouts.names import listed
 from turnback.migrations.layouts.pairs import read_pairs
 from turnback.migrations.layouts.reading import Reading, outside
 from turnback.migrations.model import Migration, Script
@@ -52,8 +52,8 @@ def _read(reading: Reading) -> list[Migration]:
 
 def _new(new: New) -> dict[str, str]:
     return {
-        f"{new.version}_{new.slug}.up.sql": header(new.slug, new.version),
-        f"{new.version}_{new.slug}.down.sql": header(f"{new.slug} (rollback)", new.version),
+        f"{new.version}_{new.slug}.up.sql": new.forward(),
+        f"{new.version}_{new.slug}.down.sql": new.rollback(),
     }
 
 

@@ -21,7 +21,7 @@ from turnback.migrations.layouts.layout import (
     New,
     Recorded,
 )
-from turnback.migrations.layouts.names import header, listed
+from turnback.migrations.layouts.names import listed
 from turnback.migrations.layouts.pairs import read_with_folders
 from turnback.migrations.layouts.reading import Reading, outside
 from turnback.migrations.model import Migration
@@ -55,8 +55,8 @@ def _read(reading: Reading) -> list[Migration]:
 
 def _new(new: New) -> dict[str, str]:
     return {
-        f"{new.version}_{new.slug}.sql": header(new.slug, new.version),
-        f"rollback/{new.version}_{new.slug}.sql": header(f"{new.slug} (rollback)", new.version),
+        f"{new.version}_{new.slug}.sql": new.forward(),
+        f"rollback/{new.version}_{new.slug}.sql": new.rollback(),
     }
 
 

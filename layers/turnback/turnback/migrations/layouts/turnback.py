@@ -13,7 +13,6 @@ from turnback.migrations.layouts.layout import (
     Layout,
     New,
 )
-from turnback.migrations.layouts.names import header
 from turnback.migrations.layouts.reading import Reading
 from turnback.migrations.model import Migration, Script
 from turnback.migrations.python import is_python
@@ -48,8 +47,8 @@ def _read(reading: Reading) -> list[Migration]:
 
 def _new(new: New) -> dict[str, str]:
     return {
-        f"sql/{new.version}_{new.slug}.sql": header(new.slug, new.version),
-        f"rollback/{new.version}_rollback.sql": header(f"{new.slug} (rollback)", new.version),
+        f"sql/{new.version}_{new.slug}.sql": new.forward(),
+        f"rollback/{new.version}_rollback.sql": new.rollback(),
     }
 
 
@@ -190,6 +189,6 @@ LAYOUT = Layout(
     recognise=_recognise,
     read=_read,
     new=_new,
-    has_verify=True,
+    verify="verify/{version}_verify.sql",
     by_time=False,
 )

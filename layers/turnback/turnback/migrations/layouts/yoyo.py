@@ -25,7 +25,7 @@ from turnback.migrations.layouts.layout import (
     New,
     Recorded,
 )
-from turnback.migrations.layouts.names import header, listed
+from turnback.migrations.layouts.names import listed
 from turnback.migrations.layouts.pairs import read_pairs
 from turnback.migrations.layouts.reading import Reading, outside
 from turnback.migrations.model import Migration
@@ -136,10 +136,10 @@ def _new(new: New) -> dict[str, str]:
         today = f"{datetime.now(UTC):%Y%m%d}_"
         number = int(match["number"]) + 1 if match and match["date"] == today else 1
         version = f"{today}{number:02}_{chosen}-{slug}"
-    depends = f"-- depends: {last}\n\n" if last else ""
+    depends = f"-- depends: {last}\n" if last else ""
     return {
-        f"{version}.sql": header(new.slug, version) + depends,
-        f"{version}.rollback.sql": header(f"{new.slug} (rollback)", version),
+        f"{version}.sql": new.forward(version, above=depends),
+        f"{version}.rollback.sql": new.rollback(version),
     }
 
 

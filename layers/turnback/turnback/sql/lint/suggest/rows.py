@@ -134,9 +134,9 @@ def _key(step: LintStep, relation: Node) -> str:
     table = step.table(table_name(relation))
     changed = {one["ResTarget"].get("name") for one in _set(step)}
     for key in table.unique_keys() if table and "withClause" not in step.tree else ():
-        if len(key) == 1 and key[0] and table and table.never_null(key[0]):
-            if key[0] not in changed:
-                return key[0]
+        column = key[0] if len(key) == 1 else None
+        if column and column not in changed and table and table.never_null(column):
+            return column
     return ""
 
 
