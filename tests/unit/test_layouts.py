@@ -291,9 +291,9 @@ def test_only_files_in_the_own_layout_are_renumbered(project_factory: ProjectFac
 @pytest.mark.parametrize(
     ("last", "up", "down"),
     [
-        ("1_a_up.sql", "0002_b_up.sql", "0002_b_down.sql"),
-        ("1_a.up.sql", "0002_b.up.sql", "0002_b.down.sql"),
-        ("up/1_a.sql", "up/0002_b.sql", "down/0002_b.sql"),
+        ("1_a_up.sql", "2_b_up.sql", "2_b_down.sql"),
+        ("1_a.up.sql", "2_b.up.sql", "2_b.down.sql"),
+        ("up/1_a.sql", "up/2_b.sql", "down/2_b.sql"),
     ],
 )
 def test_a_new_pair_is_named_as_the_last_one(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from turnback.cli.output import Output
 from turnback.sql.lint.model import RULES
-from turnback.sql.recipes.book import RECIPES, example, write
+from turnback.sql.recipes.book import RECIPES, Made, example, examples, write
 
 
 def list_recipes(out: Output) -> None:
@@ -22,6 +23,11 @@ def list_recipes(out: Output) -> None:
                 "takes": list(recipe.takes),
                 "example": example(recipe),
                 "instead_of": [rule.id for rule in RULES.values() if recipe.name in rule.recipes],
+                "migrations": [
+                    {"release": number, "name": one.name, **_said(one)}
+                    for number, release in enumerate(examples(recipe), 1)
+                    for one in release
+                ],
             }
             for recipe in RECIPES.values()
         ],
@@ -31,6 +37,18 @@ def list_recipes(out: Output) -> None:
         out.result(f"    {example(recipe)}")
         for word, meaning in recipe.takes.items():
             out.result(f"    {word}= {meaning}")
+        for number, release in enumerate(examples(recipe), 1):
+            for one in release:
+                out.result(f"      {number}. {one.name:<34} {locked(one):<42} {one.cost}")
+
+
+def locked(made: Made) -> str:
+    """The locks of a migration, in one line."""
+    return ", ".join(f"{table}: {mode}" for table, mode in made.locks.items()) or "no lock"
+
+
+def _said(made: Made) -> dict[str, Any]:
+    return {"cost": made.cost, "duration": made.duration.name.lower(), "locks": dict(made.locks)}
 
 
 def write_recipe(
@@ -44,14 +62,14 @@ def write_recipe(
         "release": release,
         "releases": found.releases,
         "migrations": [
-            {"version": version, "files": files, "cost": cost}
-            for version, files, cost in found.migrations
+            {"version": one.version, "files": list(one.files), **_said(one)}
+            for one in found.migrations
         ],
     }
-    for version, files, cost in found.migrations:
-        for path in files:
+    for one in found.migrations:
+        for path in one.files:
             out.result(f"  made {folder / path}")
-        out.result(f"       {version}: {cost}")
+        out.result(f"       {one.version}: {one.cost} ({locked(one)})")
     if not found.migrations:
         out.result("Nothing to write in this release.")
     if release < found.releases:

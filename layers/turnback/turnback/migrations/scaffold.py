@@ -78,10 +78,11 @@ def new_migration(
         ProjectNotFound: there is no such folder, or it has no folder ``sql``.
         InvalidMigration, DuplicateVersion: the project has an error already.
     """
-    slug, project = _slug(name), _sound(folder)
+    slug, project = file_name(name), _sound(folder)
     used = layout(project.settings.layout)
     versions = [migration.version for migration in project.migrations]
-    by_time = timestamp or (used.by_time and not versions)
+    # A first migration, or one after 0_init: a name with a small number may sort before it.
+    by_time = timestamp or (used.by_time and not any(one.strip("0") for one in versions))
     version = next_version(versions, datetime.now(UTC) if by_time else None)
     found = used.new(New(version, slug, project.migrations, Folder(folder), scripts))
     files = {path: text for path, text in found.items() if text}
@@ -105,7 +106,7 @@ def new_repeatable(folder: Path, name: str) -> tuple[str, list[str]]:
         ConfigurationError: as ``new_migration``; or the file exists, or the layout has none.
         ProjectNotFound, InvalidMigration, DuplicateVersion: as ``new_migration``.
     """
-    slug, project = _slug(name), _sound(folder)
+    slug, project = file_name(name), _sound(folder)
     if project.settings.layout != OWN:
         raise ConfigurationError(
             f"the layout {project.settings.layout} has no repeatables",
@@ -119,7 +120,12 @@ def new_repeatable(folder: Path, name: str) -> tuple[str, list[str]]:
     return path, [path]
 
 
-def _slug(name: str) -> str:
+def file_name(name: str) -> str:
+    """A migration's name as it is in the names of its files.
+
+    Raises:
+        ConfigurationError: it has neither letters nor digits, or is too long.
+    """
     slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     if len(slug) > _LONGEST_SLUG:
         raise ConfigurationError(

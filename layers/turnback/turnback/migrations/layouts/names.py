@@ -24,7 +24,7 @@ def next_version(versions: Sequence[str], now: datetime | None = None) -> str:
     if now or len(last) == 14:
         stamp = f"{now or datetime.now(UTC):%Y%m%d%H%M%S}"
         return stamp if int(stamp) > int(last) else str(int(last) + 1)
-    return str(int(last) + 1).zfill(max(len(last), 4))
+    return str(int(last) + 1).zfill(len(last))
 
 
 def listed(files: Files, name: re.Pattern[str], folder: str = "") -> Iterator[tuple[str, str]]:

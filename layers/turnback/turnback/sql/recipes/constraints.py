@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from turnback.errors import ConfigurationError
+from turnback.sql.deparse import deparse
 from turnback.sql.lint.writing import name
-from turnback.sql.recipes.model import BUILD, INSTANT, Pair, Recipe, Values
+from turnback.sql.recipes.carried import unique_pairs
+from turnback.sql.recipes.model import Duration, Pair, Recipe, Releases, Values
 from turnback.sql.recipes.parts import not_null, validated
-
-Releases = Sequence[Sequence[Pair]]
+from turnback.sql.tables import Table
+from turnback.sql.tree import table_name
 
 
 def _set_not_null(values: Values) -> Releases:
@@ -30,27 +32,28 @@ def _foreign_key(values: Values) -> Releases:
         )
     definition = f"FOREIGN KEY ({name(column)}) REFERENCES {values.relation('references')}{action}"
     called = name(values.called(column, "fkey"))
-    return [[*index, *validated(values, f"{values.plain} {column} fkey", called, definition)]]
+    return [[*index, *validated(values.table, f"{values.plain} {column} fkey", called, definition)]]
 
 
 def _check(values: Values) -> Releases:
     called, test = values.column("name"), values.expression("check")
-    return [validated(values, called, name(called), f"CHECK ({test})")]
+    return [validated(values.table, called, name(called), f"CHECK ({test})")]
 
 
-def _index(values: Values, columns: Sequence[str], *, unique: bool = False) -> Pair:
-    called = values.called(*columns, "key" if unique else "idx")
+def _index(values: Values, columns: Sequence[str]) -> Pair:
+    called = values.called(*columns, "idx")
     shown = ", ".join(map(name, columns))
-    word = "UNIQUE INDEX" if unique else "INDEX"
-    partitioned = values.known().partitioned
-    # PostgreSQL drops no index of a partitioned table CONCURRENTLY.
-    how = "" if partitioned else "CONCURRENTLY "
     return Pair(
         called,
-        f"CREATE {word} CONCURRENTLY {name(called)} ON {values.table} ({shown});",
-        f"DROP INDEX {how}{values.own(*columns, 'key' if unique else 'idx')};",
-        BUILD,
+        f"CREATE INDEX CONCURRENTLY {name(called)} ON {values.table} ({shown});",
+        f"DROP INDEX {_how(values.known())}{values.own(*columns, 'idx')};",
+        Duration.BUILD,
     )
+
+
+def _how(table: Table | None) -> str:
+    """PostgreSQL drops no index of a partitioned table CONCURRENTLY."""
+    return "" if table and table.partitioned else "CONCURRENTLY "
 
 
 def _add_index(values: Values) -> Releases:
@@ -59,35 +62,23 @@ def _add_index(values: Values) -> Releases:
 
 def _unique(values: Values) -> Releases:
     columns = values.columns()
-    index = _index(values, columns, unique=True)
-    called, shown = name(index.name), ", ".join(map(name, columns))
-    return [
-        [
-            index,
-            Pair(
-                f"{index.name} constraint",
-                f"ALTER TABLE {values.table} ADD CONSTRAINT {called} UNIQUE USING INDEX {called};",
-                f"ALTER TABLE {values.table} DROP CONSTRAINT {called};\n"
-                f"CREATE UNIQUE INDEX {called} ON {values.table} ({shown});",
-                INSTANT,
-            ),
-        ]
-    ]
+    drop = f"DROP INDEX {_how(values.known())}{values.own(*columns, 'key')};"
+    shown = ", ".join(map(name, columns))
+    return [unique_pairs(values, values.called(*columns, "key"), shown, drop)]
 
 
 def _drop_index(values: Values) -> Releases:
     parts = values.parts("index")
-    made = values.index_made(parts[-1])
-    if made is None:
+    tree = values.index_tree(parts[-1])
+    if tree is None:
         raise ConfigurationError(
             f"no migration makes the index {parts[-1]}",
             hint="write its CREATE INDEX into the rollback script yourself: turnback generate NAME",
         )
-    table, sql = made
-    known = values.schema.find(table)
-    how = "" if known and known.partitioned else "CONCURRENTLY "
+    how = _how(values.schema.find(table_name(tree["relation"])))
     forward = f"DROP INDEX {how}{values.relation('index')};"
-    return [[Pair(f"drop {parts[-1]}", forward, f"{sql};", INSTANT)]]
+    back = f"{deparse('IndexStmt', {**tree, 'concurrent': True})};"
+    return [[Pair(f"drop {parts[-1]}", forward, back, Duration.INSTANT)]]
 
 
 RECIPES = (

@@ -3,105 +3,184 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from turnback.errors import ConfigurationError
 from turnback.sql.lint.writing import dotted_name, name, type_sql
 from turnback.sql.quoting import literal
-from turnback.sql.recipes.model import BUILD, INSTANT, Pair, Recipe, Values
-from turnback.sql.recipes.parts import backfill, emptied, in_step, not_null, validated
+from turnback.sql.recipes.carried import Carried, constraint_text, new_name, old_name
+from turnback.sql.recipes.model import Duration, Pair, Recipe, Releases, Values
+from turnback.sql.recipes.parts import (
+    backfill,
+    filled_again,
+    in_step,
+    kept_empty,
+    not_null,
+    validated,
+)
+from turnback.sql.tables import Constraint, Table
 from turnback.sql.tree import joined
 
-Releases = Sequence[Sequence[Pair]]
 # The most that an integer holds (manual, 8.1.1).
 _MOST = {"int4": 2147483647, "int2": 32767}
 
 
-def _pointing(values: Values) -> list[str]:
-    """The foreign keys of other tables that point at the table."""
+def _pointing(values: Values) -> list[tuple[Table, Constraint]]:
+    """The foreign keys that point at the table, each with the table that has it."""
     called = values.known().name
     others = map(values.schema.find, values.schema.named_by.get(called, ()))
+    own = values.known()
     return [
-        f"{table.name}.{item.name}"
-        for table in others
-        if table
+        (table, item)
+        for table in (*(other for other in others if other), own)
         for item in table.constraints
         if item.references == called
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """A foreign key to the column, and how it comes to point at the one in its place.
+
+    Attributes:
+        pairs: the migrations that make it.
+        away: the statement that drops the one before.
+        renamed: the statement that gives it the name of the one before.
+        both: the statements that make both again, where the column has its first name.
+        new_away: the statement that drops it, under the name of the one before.
+    """
+
+    pairs: list[Pair]
+    away: str
+    renamed: str
+    both: Sequence[str]
+    new_away: str
+
+    @classmethod
+    def of(cls, values: Values, table: Table, key: Constraint, new: str) -> _Reference:
+        """The foreign key, if its own column is wide enough."""
+        [column] = key.columns
+        typed = table.columns[column].type.name if column in table.columns else ""
+        if typed != "int8" or not key.validated or not key.node:
+            raise ConfigurationError(
+                f"the foreign key {key.name} of {table.name} points at {values.table} with a "
+                f"column that is {typed or 'unknown'}, not bigint",
+                hint=f"first: turnback generate --recipe change-type table={table.name} "
+                f"column={column} type=bigint",
+            )
+        shown, called = dotted_name(table.name), name(key.name)
+        other = name(f"{key.name}_new")
+        node = {**dict(key.node), "pk_attrs": [{"String": {"sval": new}}]}
+        text = constraint_text(values, node, {column: column})
+        old_node = {**node, "pk_attrs": [{"String": {"sval": values.column()}}]}
+        old_text = constraint_text(values, old_node, {column: column})
+        return cls(
+            validated(shown, f"{key.name} bigint", other, text),
+            f"ALTER TABLE {shown} DROP CONSTRAINT {called};",
+            f"ALTER TABLE {shown} RENAME CONSTRAINT {other} TO {called};",
+            [
+                f"ALTER TABLE {shown} ADD CONSTRAINT {called} {old_text};",
+                f"ALTER TABLE {shown} ADD CONSTRAINT {other} {text};",
+            ],
+            f"ALTER TABLE {shown} DROP CONSTRAINT {called};",
+        )
+
+
 def _bigint(values: Values) -> Releases:
     table, column, known = values.table, values.column(), values.known()
     new, old = f"{column}_new", f"{column}_old"
-    # In the second release the old column has its later name already.
-    own = known.column(old) or values.known_column()
+    own = values.known_column()
     key = next((item for item in known.constraints if item.kind == "primary"), None)
     if key is None or key.columns != (column,) or own.type.name not in _MOST:
         raise ConfigurationError(
             f"{table}.{column} is no primary key of the type integer",
             hint="another column: turnback generate --recipe change-type",
         )
-    used = [one.name for one in known.indexes if column in one.all_columns]
-    used += [i.name for i in known.constraints if column in i.columns and i is not key]
-    used += [view.name for view in values.schema.readers(known.name, column)]
-    if used := [*used, *_pointing(values)]:
-        raise ConfigurationError(
-            f"{table}.{column} is used by {', '.join(used)}",
-            hint="drop these in a migration before, and make them again after it",
-        )
+    pointing = _pointing(values)
+    besides = [key.name, *(one.name for _, one in pointing)]
+    carried = Carried.of(values, column, besides)
+    carried.require(carried.plain_views)
+    references = [_Reference.of(values, other, one, new) for other, one in pointing]
     a, n, o, slug = name(column), name(new), name(old), f"{values.plain} {column} bigint"
     before = type_sql(own.type)
     make, drop = in_step(values, f"{column}_bigint", ("true", f"NEW.{n} := NEW.{a}"))
+    value = f"CASE WHEN {a} <= {_MOST[own.type.name]} THEN {a}::{before} END"
     fits = f"NEW.{o} := CASE WHEN NEW.{a} <= {_MOST[own.type.name]} THEN NEW.{a}::{before} END"
     back, drop_back = in_step(values, f"{column}_back", ("true", fits))
     index = name(values.called(column, "bigint"))
     alter, constraint = f"ALTER TABLE {table}", name(key.name)
     off, on, on_again = _filler(values, column)
     waiver = f"-- turnback: waive TB402 because {column} goes on under its name\n"
-    optional = f"{alter} {off}ALTER COLUMN {a} DROP NOT NULL;\n"
-    unfilled = f"{alter} {off.removesuffix(', ')};\n" if off else ""
+    unfilled = [f"{alter} {off.removesuffix(', ')};"] if off else []
     switch = Pair(
         f"{slug} switch",
-        f"{waiver}{drop}\n{alter} DROP CONSTRAINT {constraint};\n{optional}"
-        f"{alter} RENAME COLUMN {a} TO {o};\n{alter} RENAME COLUMN {n} TO {a};\n"
-        f"{alter} ADD CONSTRAINT {constraint} PRIMARY KEY USING INDEX {index};\n{on}{back}",
-        f"{drop_back}\n{alter} DROP CONSTRAINT {constraint};\n{unfilled}"
-        f"{alter} RENAME COLUMN {a} TO {n};\n{alter} RENAME COLUMN {o} TO {a};\n"
-        f"{alter} ADD CONSTRAINT {constraint} PRIMARY KEY ({a});\n{on_again}"
-        f"CREATE UNIQUE INDEX {index} ON {table} ({n});\n{make}",
-        INSTANT,
+        waiver
+        + "\n".join(
+            [
+                drop,
+                *carried.without_views(),
+                *(one.away for one in references),
+                f"{alter} DROP CONSTRAINT {constraint};",
+                f"{alter} {off}ALTER COLUMN {a} DROP NOT NULL;",
+                f"{alter} RENAME COLUMN {a} TO {o};",
+                f"{alter} RENAME COLUMN {n} TO {a};",
+                f"{alter} ADD CONSTRAINT {constraint} PRIMARY KEY USING INDEX {index};",
+                *(one.renamed for one in references),
+                *carried.renamed(old_name),
+                *carried.back(new_name),
+                f"{on}{back}",
+                *carried.with_views(),
+            ]
+        ),
+        "\n".join(
+            [
+                drop_back,
+                *carried.without_views(),
+                *(one.new_away for one in references),
+                f"{alter} DROP CONSTRAINT {constraint};",
+                *unfilled,
+                f"{alter} RENAME COLUMN {a} TO {n};",
+                f"{alter} RENAME COLUMN {o} TO {a};",
+                *carried.renamed(new_name),
+                *carried.back(old_name),
+                f"{alter} ADD CONSTRAINT {constraint} PRIMARY KEY ({a});",
+                f"{on_again}CREATE UNIQUE INDEX {index} ON {table} ({n});",
+                *(line for one in references for line in one.both),
+                make,
+                *carried.with_views(),
+            ]
+        ),
+        Duration.INSTANT,
     )
     first = [
         Pair(
             slug,
             f"{alter} ADD COLUMN {n} bigint;\n{make}",
             f"{drop}\n{alter} DROP COLUMN {n};",
-            INSTANT,
+            Duration.INSTANT,
         ),
-        backfill(
-            values,
-            f"{slug} backfill",
-            f"{n} = {a}",
-            f"{n} IS NULL",
-            emptied(values, new, name(values.called(f"{column}_bigint"))),
-        ),
+        backfill(values, f"{slug} backfill", f"{n} = {a}", f"{n} IS NULL", new),
         *not_null(values, new),
         Pair(
             f"{slug} index",
             f"CREATE UNIQUE INDEX CONCURRENTLY {index} ON {table} ({n});",
             f"DROP INDEX CONCURRENTLY {values.own(column, 'bigint')};",
-            BUILD,
+            Duration.BUILD,
         ),
+        *carried.pairs(new, new_name),
+        *(pair for one in references for pair in one.pairs),
         switch,
     ]
     last = Pair(
         f"{slug} drop old",
         f"-- turnback: waive TB401 because nothing reads {old}\n{drop_back}\n"
         f"{alter} DROP COLUMN {o};",
-        f"{alter} ADD COLUMN {o} {before};\n"
-        f"UPDATE {table} SET {o} = CASE WHEN {a} <= {_MOST[own.type.name]} THEN {a} END;\n{back}",
-        INSTANT,
+        f"{kept_empty(old)}{alter} ADD COLUMN {o} {before};\n{back}",
+        Duration.INSTANT,
     )
-    return [first, [last]]
+    again = f"SET {o} = {value} WHERE {o} IS DISTINCT FROM {value} AND {{batch}}"
+    removal = carried.removal(old, old_name)
+    return [first, [*removal, filled_again(values, old, again), last]]
 
 
 def _filler(values: Values, column: str) -> tuple[str, str, str]:
@@ -134,7 +213,8 @@ def _partition(values: Values) -> Releases:
     table, known, column = values.table, values.known(), values.column()
     values.known_column()
     numbered = [c for c in known.columns if values.numbered(known.name, c).endswith("IDENTITY")]
-    used = [*_pointing(values), *known.triggers, *known.policies, *known.parents, *numbered]
+    used = [f"{other.name}.{item.name}" for other, item in _pointing(values)]
+    used += [*known.triggers, *known.policies, *known.parents, *numbered]
     used += [view.name for view in values.schema.readers(known.name)]
     if used or known.partitioned:
         raise ConfigurationError(
@@ -150,7 +230,7 @@ def _partition(values: Values) -> Releases:
     there, next_one = (dotted_name(joined([*schema, part])) for part in (first, second))
     called = name(values.called("bounds"))
     check = validated(
-        values, f"{plain} bounds", called, f"CHECK ({shown} IS NOT NULL AND {shown} < {end})"
+        table, f"{plain} bounds", called, f"CHECK ({shown} IS NOT NULL AND {shown} < {end})"
     )
     switch = Pair(
         f"{plain} partitioned",
@@ -171,7 +251,7 @@ def _partition(values: Values) -> Releases:
         f"ALTER TABLE {table} ADD CONSTRAINT {called}\n"
         f"    CHECK ({shown} IS NOT NULL AND {shown} < {end}) NOT VALID;\n"
         f"ALTER TABLE {table} VALIDATE CONSTRAINT {called};",
-        INSTANT,
+        Duration.INSTANT,
     )
     return [[*check, switch]]
 

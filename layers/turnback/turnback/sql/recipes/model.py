@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from turnback.errors import ConfigurationError
 from turnback.sql.definitions import SERIALS
-from turnback.sql.deparse import deparse, expression
+from turnback.sql.deparse import expression
 from turnback.sql.lint.suggest.columns import qualified
 from turnback.sql.lint.writing import dotted_name, name
 from turnback.sql.parser import SqlSyntaxError
@@ -26,6 +27,15 @@ from turnback.sql.tree import (
 from turnback.sql.volatility import volatile_call
 
 
+class Duration(StrEnum):
+    """What the time of a migration grows with."""
+
+    INSTANT = "instant"
+    SCAN = "reads every row"
+    BUILD = "builds an index"
+    BATCHES = "changes every row, in batches"
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A migration of a recipe.
@@ -33,21 +43,19 @@ class Pair:
     Attributes:
         name: of the migration.
         forward: its script.
-        rollback: its rollback script.
-        cost: whom it keeps waiting, and what its time grows with.
+        rollback: its rollback script; empty for one that cannot be undone.
+        duration: what its time grows with.
+        verify: its verify script; empty without one.
     """
 
     name: str
     forward: str
     rollback: str
-    cost: str
+    duration: Duration
+    verify: str = ""
 
 
-# An instant: a strong lock, and work that does not grow with the table.
-INSTANT = "all wait for an instant"
-SCAN = "nobody waits; reads every row"
-BUILD = "nobody waits; builds an index"
-BATCHES = "nobody waits; changes every row, in batches"
+Releases = Sequence[Sequence[Pair]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,7 @@ class Recipe:
     name: str
     title: str
     needs: Mapping[str, str]
-    write: Callable[[Values], Sequence[Sequence[Pair]]]
+    write: Callable[[Values], Releases]
     takes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -147,8 +155,13 @@ class Values:
         [statement] = self._read(word, f"SELECT {self.text(word)}")
         if set(statement.tree) - {"targetList", "limitOption", "op"}:
             raise self._wrong(word)
-        [target] = statement.tree["targetList"]
-        return expression(target["ResTarget"]["val"])
+        return expression(self.tree_of(self.text(word)))
+
+    def tree_of(self, text: str) -> Node:
+        """The parser's tree of an expression."""
+        [statement] = split(f"SELECT {text}")
+        found: Node = statement.tree["targetList"][0]["ResTarget"]["val"]
+        return found
 
     def is_constant(self, word: str) -> bool:
         """Whether an expression gives each row the same value."""
@@ -192,18 +205,17 @@ class Values:
 
     def of_new_row(self, word: str) -> str:
         """An expression of the table's columns, for the row that a trigger sees."""
-        [statement] = self._read(word, f"SELECT {self.text(word)}")
-        [target] = statement.tree["targetList"]
-        return expression(qualified(target["ResTarget"]["val"], "new"))
+        self.expression(word)
+        return expression(qualified(self.tree_of(self.text(word)), "new"))
 
-    def index_made(self, called: str) -> tuple[str, str] | None:
-        """The table of an index, and the statement that makes it while others work."""
+    def index_tree(self, called: str) -> Node | None:
+        """The parser's tree of the statement that made an index."""
         for statement in reversed(self.statements):
             if statement.kind == "IndexStmt" and statement.tree.get("idxname") == called:
-                tree = {**statement.tree, "concurrent": True}
+                tree = {**statement.tree}
                 if tree.get("accessMethod") == "btree":
                     del tree["accessMethod"]
-                return table_name(tree["relation"]), deparse("IndexStmt", tree)
+                return tree
         return None
 
     def default_of(self, table: str, column: str) -> str:

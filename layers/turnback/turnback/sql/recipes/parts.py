@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from turnback.sql.lint.suggest.rows import loop
-from turnback.sql.lint.writing import name
-from turnback.sql.recipes.model import BATCHES, INSTANT, SCAN, Pair, Values
+from collections.abc import Sequence
+
+from turnback.sql.lint.suggest.rows import still_to_do
+from turnback.sql.lint.writing import OUTSIDE, name
+from turnback.sql.recipes.model import Duration, Pair, Values
+
+# A migration whose rollback script is what it is for.
+_NOTHING = (
+    "-- Its rollback script changes rows, in batches; forward there is nothing to do.\nSELECT 1;"
+)
 
 
-def validated(values: Values, slug: str, constraint: str, definition: str) -> list[Pair]:
+def validated(table: str, slug: str, constraint: str, definition: str) -> list[Pair]:
     """A constraint that binds new rows first, and is validated in a migration of its own.
 
     Args:
+        table: as SQL.
         constraint: its name, as SQL.
         definition: its text after the name.
     """
-    table = values.table
     add = f"ADD CONSTRAINT {constraint} {definition} NOT VALID"
     return [
         Pair(
             f"{slug} not valid",
             f"ALTER TABLE {table} {add};",
             f"ALTER TABLE {table} DROP CONSTRAINT {constraint};",
-            INSTANT,
+            Duration.INSTANT,
         ),
         Pair(
             f"{slug} validate",
             f"ALTER TABLE {table} VALIDATE CONSTRAINT {constraint};",
             f"ALTER TABLE {table} DROP CONSTRAINT {constraint}, {add};",
-            SCAN,
+            Duration.SCAN,
         ),
     ]
 
@@ -38,64 +45,86 @@ def not_null(values: Values, column: str) -> list[Pair]:
     check = name(values.called(column, "filled"))
     test = f"CHECK ({shown} IS NOT NULL)"
     return [
-        *validated(values, f"{values.plain} {column} filled", check, test),
+        *validated(table, f"{values.plain} {column} filled", check, test),
         Pair(
             f"{values.plain} {column} not null",
             f"ALTER TABLE {table} ALTER COLUMN {shown} SET NOT NULL;\n"
             f"ALTER TABLE {table} DROP CONSTRAINT {check};",
+            # Each in a transaction of its own: nobody waits while the rows are read.
+            f"{OUTSIDE}\n"
             f"ALTER TABLE {table} ADD CONSTRAINT {check} {test} NOT VALID;\n"
             f"ALTER TABLE {table} VALIDATE CONSTRAINT {check};\n"
             f"ALTER TABLE {table} ALTER COLUMN {shown} DROP NOT NULL;",
-            INSTANT,
+            Duration.INSTANT,
         ),
     ]
 
 
-def backfill(values: Values, slug: str, change: str, todo: str, undo: str) -> Pair:
-    """A migration that changes all rows, in batches.
+def nullable(values: Values, column: str) -> Pair:
+    """A column no longer NOT NULL; its rollback script proves the rows by a check before."""
+    table, shown = values.table, name(column)
+    check = name(values.called(column, "filled"))
+    return Pair(
+        f"{values.plain} {column} nullable",
+        f"ALTER TABLE {table} ALTER COLUMN {shown} DROP NOT NULL;",
+        f"{OUTSIDE}\n"
+        f"ALTER TABLE {table} ADD CONSTRAINT {check} CHECK ({shown} IS NOT NULL) NOT VALID;\n"
+        f"ALTER TABLE {table} VALIDATE CONSTRAINT {check};\n"
+        f"ALTER TABLE {table} ALTER COLUMN {shown} SET NOT NULL;\n"
+        f"ALTER TABLE {table} DROP CONSTRAINT {check};",
+        Duration.INSTANT,
+    )
+
+
+def removed(pairs: Sequence[Pair]) -> list[Pair]:
+    """The migrations that undo these, and whose rollback scripts do them again."""
+    return [
+        Pair(f"no {pair.name}", pair.rollback, pair.forward, Duration.INSTANT)
+        for pair in reversed(pairs)
+    ]
+
+
+def directive(values: Values) -> str:
+    """The directive of a backfill over the table."""
+    return f"-- turnback: backfill table={values.table} key={values.key()}"
+
+
+def backfill(values: Values, slug: str, change: str, todo: str, column: str) -> Pair:
+    """A migration that gives a new column its values, in batches.
+
+    Its rollback script keeps them: the column goes with that of the migration before.
 
     Args:
         change: what UPDATE sets.
         todo: the condition of the rows that are still to do.
-        undo: the rollback script.
     """
-    table, key = values.table, values.key()
+    table = values.table
     return Pair(
         slug,
-        f"-- turnback: backfill table={table} key={key}\n"
-        f"UPDATE {table} SET {change} WHERE {todo} AND {{batch}};",
-        undo,
-        BATCHES,
+        f"{directive(values)}\nUPDATE {table} SET {change} WHERE {todo} AND {{batch}};",
+        f"-- turnback: keep-rows because {column} goes with the rollback of the migration before",
+        Duration.BATCHES,
+        still_to_do(table, todo),
     )
 
 
-def emptied(values: Values, column: str, trigger: str = "") -> str:
-    """The rollback of a backfill: the column empty again, while no trigger fills it.
+def filled_again(values: Values, column: str, change: str) -> Pair:
+    """A migration whose rollback script fills a column that the next one's makes again.
 
     Args:
-        trigger: its name, as SQL.
+        change: what comes after UPDATE and the table, with ``{batch}``.
     """
-    table, key = values.table, values.key()
-    shown = name(column)
-    [outside, *block] = loop(
-        table,
-        key,
-        f"UPDATE {table} SET {shown} = NULL"
-        f" WHERE {shown} IS NOT NULL AND {key} BETWEEN first_key AND last_key",
+    return Pair(
+        f"{values.plain} {column} values",
+        _NOTHING,
+        f"{directive(values)}\nUPDATE {values.table} {change};",
+        Duration.INSTANT,
     )
-    off = [f"ALTER TABLE {table} DISABLE TRIGGER {trigger};"] if trigger else []
-    on = [f"ALTER TABLE {table} ENABLE TRIGGER {trigger};"] if trigger else []
-    return "\n".join([outside, *off, *block, *on])
 
 
-def loop_over(values: Values, table: str, statement: str) -> str:
-    """A script that runs a statement over ranges of a table's keys, and commits after each.
-
-    Args:
-        table: as SQL.
-        statement: with ``first_key`` and ``last_key``.
-    """
-    return "\n".join(loop(table, values.key(), statement))
+def kept_empty(column: str) -> str:
+    """The directive of a rollback script that makes a column which the next one fills."""
+    return f"-- turnback: keep-rows because the rollback of the migration before fills {column}\n"
 
 
 def in_step(values: Values, called: str, *branches: tuple[str, str]) -> tuple[str, str]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from turnback.errors import ConfigurationError
+from turnback.sql.lint.suggest.rows import still_to_do
 from turnback.sql.lint.writing import dotted_name, name, type_sql
 from turnback.sql.quoting import literal
-from turnback.sql.recipes.model import INSTANT, Pair, Recipe, Values
-from turnback.sql.recipes.parts import loop_over, validated
+from turnback.sql.recipes.model import Duration, Pair, Recipe, Releases, Values
+from turnback.sql.recipes.parts import directive, validated
 from turnback.sql.tree import joined
-
-Releases = Sequence[Sequence[Pair]]
 
 
 def _renamed(values: Values, new: str) -> tuple[str, str, str]:
@@ -31,9 +28,9 @@ def _rename(values: Values) -> Releases:
     view = f"CREATE VIEW {values.table} AS SELECT * FROM {there};"
     drop = f"DROP VIEW {values.table};"
     slug = f"{values.plain} {new}"
-    first = Pair(slug, f"{forward}\n{view}", f"{drop}\n{backward}", INSTANT)
+    first = Pair(slug, f"{forward}\n{view}", f"{drop}\n{backward}", Duration.INSTANT)
     waiver = f"-- turnback: waive TB401 because nothing uses the name {values.plain} any more\n"
-    return [[first], [Pair(f"{slug} view", waiver + drop, view, INSTANT)]]
+    return [[first], [Pair(f"{slug} view", waiver + drop, view, Duration.INSTANT)]]
 
 
 def _drop(values: Values) -> Releases:
@@ -43,14 +40,14 @@ def _drop(values: Values) -> Releases:
     if values.schema.find(joined([*schema, new])) is None:
         values.known()
     waiver = f"-- turnback: waive TB402 because no application uses {values.plain} any more\n"
-    hidden = Pair(f"{values.plain} out of use", waiver + forward, backward, INSTANT)
+    hidden = Pair(f"{values.plain} out of use", waiver + forward, backward, Duration.INSTANT)
     gone = Pair(
         f"drop {values.plain}",
         f"-- turnback: irreversible because its rows were out of use for a release\n"
         f"-- turnback: waive TB401 because nobody missed {values.plain} for a release\n"
         f"DROP TABLE {there};",
         "",
-        INSTANT,
+        Duration.INSTANT,
     )
     return [[hidden], [gone]]
 
@@ -84,17 +81,16 @@ def _split(values: Values) -> Releases:
     slug = f"{values.plain} split"
     fill = Pair(
         f"{slug} backfill",
-        f"-- turnback: backfill table={table} key={key}\n"
-        f"INSERT INTO {new} ({key}, {listed}) SELECT {key}, {listed} FROM {table}\n"
-        f"WHERE {{batch}} ON CONFLICT ({key}) DO NOTHING;",
-        loop_over(
-            values,
-            new,
-            f"DELETE FROM {new} WHERE {key} BETWEEN first_key AND last_key",
+        f"{directive(values)}\nINSERT INTO {new} ({key}, {listed}) SELECT {key}, {listed}"
+        f" FROM {table}\nWHERE {{batch}} ON CONFLICT ({key}) DO NOTHING;",
+        "-- turnback: keep-rows because their table goes with the rollback of the migration before",
+        Duration.BATCHES,
+        still_to_do(
+            f"{table} AS old",
+            f"NOT EXISTS (SELECT FROM {new} AS new WHERE new.{key} = old.{key})",
         ),
-        "nobody waits; copies every row, in batches",
     )
-    return [[Pair(slug, make, undo, INSTANT), fill]]
+    return [[Pair(slug, make, undo, Duration.INSTANT), fill]]
 
 
 def _enum(values: Values) -> str:
@@ -130,7 +126,7 @@ def _add_value(values: Values) -> Releases:
             lines += [f"{alter} SET DEFAULT {default};"] if default else []
     lines.append(f"DROP TYPE {old};")
     forward = f"ALTER TYPE {enum} ADD VALUE {literal(value)}{near};"
-    return [[Pair(f"{plain[-1]} {value}", forward, "\n".join(lines), INSTANT)]]
+    return [[Pair(f"{plain[-1]} {value}", forward, "\n".join(lines), Duration.INSTANT)]]
 
 
 def _remove_value(values: Values) -> Releases:
@@ -138,7 +134,7 @@ def _remove_value(values: Values) -> Releases:
     column, value = values.column(), values.text("value")
     called = values.called(column, "not", "".join(c if c.isalnum() else "_" for c in value))
     test = f"CHECK ({name(column)} <> {literal(value)})"
-    return [validated(values, called, name(called), test)]
+    return [validated(values.table, called, name(called), test)]
 
 
 RECIPES = (

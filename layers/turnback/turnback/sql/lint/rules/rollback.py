@@ -32,7 +32,8 @@ def empty_rollback(
     """TB501."""
     if migration.rollback is None or backward or migration.forward.directives.irreversible:
         return
-    changing = [step for step in forward if _changes(step)]
+    keeps = migration.rollback.directives.keep_rows
+    changing = [step for step in forward if _changes(step) and not (keeps and _is_of_rows(step))]
     if not changing:
         return
     first = " ".join(changing[0].statement.sql.split()[:4])
@@ -47,6 +48,10 @@ def empty_rollback(
         safer=f"-- write what undoes it, or say in the header of {migration.forward.path}:\n"
         "-- turnback: irreversible because REASON",
     )
+
+
+def _is_of_rows(step: LintStep) -> bool:
+    return step.kind in ("UpdateStmt", "InsertStmt", "DeleteStmt", "MergeStmt")
 
 
 def _changes(step: LintStep) -> bool:
