@@ -1,11 +1,12 @@
-"""The directive ``-- turnback: backfill table=users key=id``."""
+"""The directives ``backfill table=users key=id`` and ``swap table=users``."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 
 from turnback.errors import InvalidMigration
-from turnback.migrations.model import Backfill
+from turnback.migrations.model import Backfill, Swap
 from turnback.migrations.python import is_python
 
 _OPTION = re.compile(r'([a-z]+)=((?:"(?:[^"]|"")+"|[^\s"])+)\s*')
@@ -45,31 +46,12 @@ def read_backfill(path: str, line: int, text: str) -> Backfill:
     Raises:
         InvalidMigration: an unknown option, one without a value, or a bad value.
     """
-
-    def wrong(message: str) -> InvalidMigration:
-        hint = f"write for example: {'#' if python else '--'} turnback: backfill table=users key=id"
-        return InvalidMigration(message, file=path, line=line, hint=hint)
-
     python = is_python(path)
     options = {**_OPTIONS, **_OF_PYTHON} if python else _OPTIONS
     options = {name: of for name, of in options.items() if not (python and name in _OF_SQL)}
-    given: dict[str, str] = {}
-    at = 0
-    while at < len(text):
-        option = _OPTION.match(text, at)
-        if option is None:
-            raise wrong(f"'backfill' cannot be read from '{text[at:]}' on")
-        name, value = option[1], option[2]
-        if name not in options:
-            raise wrong(f"'backfill' has no option {name}=: it has {', '.join(options)}")
-        needs, form = options[name]
-        names = 1 if form else len(_names(value))
-        if (form and not form.fullmatch(value)) or not 1 <= names <= _MOST_NAMES.get(name, 1):
-            raise wrong(f"{name}= needs {needs}, not '{value}'")
-        if name in given:
-            raise wrong(f"'backfill' has {name}= twice")
-        given[name] = value
-        at = option.end()
+    example = f"{'#' if python else '--'} turnback: backfill table=users key=id"
+    wrong = _wrong(path, line, example)
+    given = _read("backfill", text, options, wrong)
     for name in ("table", "key"):
         if name not in given:
             raise wrong(f"'backfill' needs {name}={_OPTIONS[name][0]}")
@@ -95,6 +77,56 @@ def read_backfill(path: str, line: int, text: str) -> Backfill:
 def _bytes(text: str) -> int:
     number, unit = _BYTES.fullmatch(text).groups()  # type: ignore[union-attr]
     return int(number) * _BYTE_UNITS[unit]
+
+
+def read_swap(path: str, line: int, text: str) -> Swap:
+    """What the directive ``swap`` asks for; as ``read_backfill``."""
+    wrong = _wrong(path, line, "-- turnback: swap table=users")
+    options = {name: _OPTIONS[name] for name in ("table", "key", "parallel")}
+    given = _read("swap", text, options, wrong)
+    if "table" not in given:
+        raise wrong(f"'swap' needs table={_OPTIONS['table'][0]}")
+    return Swap(
+        table=_names(given["table"]),
+        key=_names(given.get("key", "")),
+        parallel=int(given.get("parallel", 1)),
+        line=line,
+    )
+
+
+def _wrong(path: str, line: int, example: str) -> Callable[[str], InvalidMigration]:
+    def wrong(message: str) -> InvalidMigration:
+        hint = f"write for example: {example}"
+        return InvalidMigration(message, file=path, line=line, hint=hint)
+
+    return wrong
+
+
+def _read(
+    word: str,
+    text: str,
+    options: Mapping[str, tuple[str, re.Pattern[str] | None]],
+    wrong: Callable[[str], InvalidMigration],
+) -> dict[str, str]:
+    """The options of a directive, each with its value."""
+    given: dict[str, str] = {}
+    at = 0
+    while at < len(text):
+        option = _OPTION.match(text, at)
+        if option is None:
+            raise wrong(f"'{word}' cannot be read from '{text[at:]}' on")
+        name, value = option[1], option[2]
+        if name not in options:
+            raise wrong(f"'{word}' has no option {name}=: it has {', '.join(options)}")
+        needs, form = options[name]
+        names = 1 if form else len(_names(value))
+        if (form and not form.fullmatch(value)) or not 1 <= names <= _MOST_NAMES.get(name, 1):
+            raise wrong(f"{name}= needs {needs}, not '{value}'")
+        if name in given:
+            raise wrong(f"'{word}' has {name}= twice")
+        given[name] = value
+        at = option.end()
+    return given
 
 
 def _names(text: str) -> tuple[str, ...]:

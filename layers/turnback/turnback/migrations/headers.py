@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 
 from turnback.errors import InvalidMigration
-from turnback.migrations.backfill import read_backfill
-from turnback.migrations.model import Backfill, Directives, Keep, Script, Waiver
+from turnback.migrations.backfill import read_backfill, read_swap
+from turnback.migrations.model import Backfill, Directives, Keep, Script, Swap, Waiver
 from turnback.migrations.psql import directive_cuts, is_quoted, skip_comments, without_cuts
 from turnback.migrations.python import as_comments, is_python
 
@@ -19,8 +19,8 @@ _UNITS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
 _LONGEST_MS = 2**31 - 1
 _LONGEST_TEMPLATE = 1000
 KNOWN = (
-    "lock-timeout, statement-timeout, no-transaction, isolation, backfill, waive, irreversible, "
-    "keep, keep-rows"
+    "lock-timeout, statement-timeout, no-transaction, isolation, backfill, swap, waive, "
+    "irreversible, keep, keep-rows"
 )
 ISOLATION_LEVELS = ("read committed", "repeatable read", "serializable")
 _NAME = r'[A-Za-z_][\w$]*|"(?:[^"]|"")+"'
@@ -49,7 +49,7 @@ def read_directives(path: str, text: str | Iterable[str], *, rollback: bool = Fa
     Raises:
         InvalidMigration: an unknown directive, a bad value, no reason, or outside the header.
     """
-    values: dict[str, int | bool | str | Backfill] = {}
+    values: dict[str, int | bool | str | Backfill | Swap] = {}
     waivers: list[Waiver] = []
     keeps: list[Keep] = []
     line, in_header, in_rows = 1, True, False
@@ -104,8 +104,12 @@ def read_fields(sql: str, path: str = "") -> dict[str, tuple[str, int]]:
     return fields
 
 
-def _read(path: str, line: int, word: str, rest: str) -> tuple[str, int | bool | str | Backfill]:
+def _read(
+    path: str, line: int, word: str, rest: str
+) -> tuple[str, int | bool | str | Backfill | Swap]:
     match word:
+        case "swap":
+            return word, read_swap(path, line, rest)
         case "backfill":
             return word, read_backfill(path, line, rest)
         case "lock-timeout" | "statement-timeout":

@@ -88,6 +88,7 @@ def notes(project: Project, target: Target) -> list[str]:
                 "statement-timeout": asked.statement_timeout_ms,
                 "isolation": asked.isolation,
                 "backfill": asked.backfill,
+                "swap": asked.swap,
             }
             words = [word for word, value in values.items() if value]
             found += [f"{script.path}: only turnback obeys '{word}'" for word in words]

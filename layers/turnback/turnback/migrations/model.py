@@ -70,6 +70,24 @@ class Backfill:
     time_ms: int = 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """A table that is changed in a copy, which then takes its place.
+
+    Attributes:
+        table: the parts of its name.
+        key: the columns of a unique index, by which its rows are copied; empty for the primary
+            key.
+        parallel: how many ranges of them are copied at the same time.
+        line: of the directive.
+    """
+
+    table: tuple[str, ...]
+    key: tuple[str, ...] = ()
+    parallel: int = 1
+    line: int = 1
+
+
 # Stands in a backfill's statement for the range of keys.
 BATCH = "{batch}"
 
@@ -88,6 +106,7 @@ class Directives:
     isolation: str | None = None
     irreversible: str | None = None
     backfill: Backfill | None = None
+    swap: Swap | None = None
     keep_rows: str | None = None
     waivers: tuple[Waiver, ...] = ()
     keeps: tuple[Keep, ...] = ()

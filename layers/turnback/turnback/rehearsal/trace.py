@@ -287,7 +287,8 @@ def outside(connection: Connection, runnable: Runnable) -> list[StatementTrace]:
             for lock, oid in zip(asked, oids, strict=True)
             for reached in _reached(known, below, lock, str(oid))
         }
-        builds = statement.kind in ("IndexStmt", "ReindexStmt")
+        # A swap builds its indexes on a copy.
+        builds = statement.kind in ("IndexStmt", "ReindexStmt") and not runnable.swap
         scans = {known[oid].name for oid, _ in locked if builds and known[oid].has_rows}
         line, _ = runnable.position(statement.offset)
         found.append(

@@ -17,6 +17,7 @@ from turnback.sql.bulk import BulkStatements, statements_of
 from turnback.sql.enum_values import transaction_starts
 from turnback.sql.parser import SqlSyntaxError
 from turnback.sql.statements import Rows, Statement, json_value
+from turnback.sql.swap import TableChange, read_swap
 from turnback.sql.tree import strings, walk
 
 _SAVEPOINTS = {"TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE", "TRANS_STMT_ROLLBACK_TO"}
@@ -41,6 +42,7 @@ class Runnable:
         starts: the indexes of the statements with which a second, third, … transaction begins,
             because they use values of enums that the script adds.
         ranged: of a backfill, what is run over ranges of keys.
+        swap: what a table swap changes, in a copy of the table.
     """
 
     script: Script
@@ -52,6 +54,7 @@ class Runnable:
     cuts: Sequence[Cut] = ()
     starts: tuple[int, ...] = ()
     ranged: RangedStatement | None = None
+    swap: TableChange | None = None
 
     @property
     def in_one_transaction(self) -> bool:
@@ -152,12 +155,13 @@ def prepare(script: Script) -> Runnable:
         statements = statements_of(script)
     except SqlSyntaxError as error:
         _explain(script, error, found)
-        if script.directives.backfill:
+        if script.directives.backfill or script.directives.swap:
             raise syntax_error(script) or error from error
         level = script.directives.isolation
         return Runnable(script, None, needs_begin=True, isolation=level, cuts=found)
     ranged = read_ranged(script, statements) if script.directives.backfill else None
-    outside = script.directives.no_transaction or ranged is not None
+    swap = read_swap(script, statements) if script.directives.swap else None
+    outside = script.directives.no_transaction or ranged is not None or swap is not None
     control = list[tuple[int, Statement]]()
     copies = unlocks = None
     # In one pass, because a large script reads its statements anew in each.
@@ -182,7 +186,7 @@ def prepare(script: Script) -> Runnable:
     alone = outside or isolation or isinstance(statements, BulkStatements)
     starts = () if alone else tuple(transaction_starts(statements))
     return Runnable(
-        script, statements, outside, savepoints, peeled, isolation, found, starts, ranged
+        script, statements, outside, savepoints, peeled, isolation, found, starts, ranged, swap
     )
 
 

@@ -97,17 +97,21 @@ class Keys:
         )
 
     def between(
-        self, columns: Sequence[str], after: Sequence[str] | None, upto: Sequence[str]
+        self,
+        columns: Sequence[str],
+        after: Sequence[str] | None,
+        upto: Sequence[str] | None,
     ) -> str:
         """A condition: the key is behind one, and not behind another.
 
         Args:
             columns: the key's columns, as the statement names them.
             after: the one before the range, as text; None for the beginning.
-            upto: the last one.
+            upto: the last one; None for the end.
         """
-        last = self._compared(columns, "<=", upto)
-        return last if after is None else f"{self._compared(columns, '>', after)} AND {last}"
+        ends = ((">", after), ("<=", upto))
+        found = [self._compared(columns, sign, key) for sign, key in ends if key is not None]
+        return " AND ".join(found) or "true"
 
     def equal(self, columns: Sequence[str], key: Sequence[str]) -> str:
         """A condition: the key is this one."""
@@ -131,7 +135,7 @@ class Keys:
         self,
         connection: Connection,
         after: Sequence[str] | None,
-        upto: Sequence[str],
+        upto: Sequence[str] | None,
         size: int,
     ) -> list[str] | None:
         """The last key of a batch of so many; None where there are fewer.
@@ -139,7 +143,7 @@ class Keys:
         Args:
             connection: a session.
             after: the key before the batch; None for the beginning.
-            upto: the last key of the range.
+            upto: the last key of the range; None for the end.
             size: how many keys the batch has.
         """
         where = self.between(self._own, after, upto)

@@ -293,6 +293,10 @@ class Records:
             f"passes = {passes} WHERE {self._in(part)}"
         )
 
+    def forget(self) -> str:
+        """SQL: nothing of this backfill was done."""
+        return f"DELETE FROM {self.table} WHERE {self._this}"
+
     def edited(self, checksum: str) -> str:
         """SQL: the rest runs with the script as it is now."""
         return f"UPDATE {self.table} SET checksum = {literal(checksum)} WHERE {self._this}"

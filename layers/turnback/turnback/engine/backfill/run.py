@@ -7,10 +7,11 @@ row, whose key is kept aside; the rest goes on.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from turnback.engine.backfill.keys import Keys
@@ -50,11 +51,36 @@ def run(session: Session, step: Step, pace: Pace, meanwhile: Callable[[], None])
     """
     statement = step.runnable.ranged
     assert statement is not None
+    with _begun(session, step, statement, pace, meanwhile) as work:
+        work.run()
+        return work.finish()
+
+
+def run_over(
+    session: Session,
+    step: Step,
+    statement: RangedStatement,
+    pace: Pace,
+    meanwhile: Callable[[], None],
+) -> int:
+    """Run a statement over every range, as ``run`` does; the record of the migration is left."""
+    with _begun(session, step, statement, pace, meanwhile) as work:
+        work.run()
+    return sum(one.work_ms for one in work.ranges)
+
+
+@contextlib.contextmanager
+def _begun(
+    session: Session,
+    step: Step,
+    statement: RangedStatement,
+    pace: Pace,
+    meanwhile: Callable[[], None],
+) -> Iterator[_Backfill]:
     work = _Backfill(session, step, statement, pace, meanwhile)
     work.begin()
     try:
-        work.run()
-        return work.finish()
+        yield work
     except TurnbackError as error:
         work.record_what_is_left(error)
         raise

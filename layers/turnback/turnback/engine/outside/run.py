@@ -134,6 +134,10 @@ def preview(step: Step, recorder: Recorder) -> list[str]:
         )
         head = f"-- Range after range of {ranged.table}, each with its record:"
         return [f"{head}\n{ranged.text}{after}"]
+    if swap := step.runnable.swap:
+        table = ".".join(swap.options.table)
+        changes = ";\n".join(one.sql for one in step.runnable.statements or ())
+        return [f"-- In a copy of {table}, which then takes its place:\n{changes};"]
     return [
         f"{statement.sql};\n{rows_of(statement)}{recorder.statement(step, number, statement)};"
         for number, statement in enumerate(step.runnable.statements or (), 1)

@@ -69,6 +69,16 @@ class Ladder:
         self.blocked_by: Sequence[Blocker] = ()
         self._locks: Sequence[TableLock] = ()
 
+    def anew(self) -> Ladder:
+        """Another one like it, whose time for attempts begins now."""
+        return Ladder(
+            self._connection,
+            self.top_ms,
+            self._retry_s,
+            say=self._say,
+            meanwhile=self.meanwhile,
+        )
+
     def climb(self) -> None:
         """The next attempt waits twice as long."""
         limit = self._highest_ms

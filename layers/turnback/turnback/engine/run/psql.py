@@ -199,6 +199,15 @@ def _refuse(step: Step) -> None:
                 version=step.version,
                 hint=f"run it with turnback {step.direction}",
             )
+        if runnable.swap:
+            raise InvalidMigration(
+                "a swap copies the table in batches that follow the time that they take, and a "
+                "script for psql has no clock",
+                file=runnable.script.path,
+                line=runnable.swap.options.line,
+                version=step.version,
+                hint=f"run it with turnback {step.direction}",
+            )
         _refuse_variables(runnable.script)
 
 

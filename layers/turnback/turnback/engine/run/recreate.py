@@ -47,7 +47,16 @@ _NO_GRANTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class _View:
+class View:
+    """A view that is dropped and made again.
+
+    Attributes:
+        given: whether it is one of those that were asked for, and not one that reads them.
+        definition: SQL that makes it.
+        state: SQL that gives it its privileges, comments, triggers and owner.
+        obstacles: what else depends on it, in words.
+    """
+
     name: str
     given: bool
     definition: str
@@ -95,7 +104,7 @@ def prepared(connection: Connection, step: Step) -> tuple[Step, str]:
     return _around(step, views)
 
 
-def _around(step: Step, views: list[_View]) -> tuple[Step, str]:
+def _around(step: Step, views: list[View]) -> tuple[Step, str]:
     """The step that drops the views first, and the SQL that makes them again behind it."""
     first = tuple(f"DROP VIEW {view.name};" for view in reversed(views))
     behind = "; ".join(itertools.chain(*map(_restored, views)))
@@ -107,14 +116,19 @@ def helps(step: Step, error: TurnbackError) -> bool:
     return step.repeat is not None and error.sqlstate in _STATES
 
 
-def _restored(view: _View) -> list[str]:
+def _restored(view: View) -> list[str]:
     """What makes a view as it was; of one that the script makes, what it had besides."""
     if view.given:
         return [_unless_there(view.name, sql) for sql in view.state]
+    return made_again(view)
+
+
+def made_again(view: View) -> list[str]:
+    """SQL that makes a view as it was."""
     return [view.definition, _NO_GRANTS.format(name=literal(view.name)), *view.state]
 
 
-def _to_recreate(connection: Connection, step: Step, error: TurnbackError) -> list[_View]:
+def _to_recreate(connection: Connection, step: Step, error: TurnbackError) -> list[View]:
     """The views that are dropped and made again, those that are read first.
 
     Empty where the error has another reason, or where something that is no view is in the way:
@@ -134,12 +148,15 @@ def _to_recreate(connection: Connection, step: Step, error: TurnbackError) -> li
     return found
 
 
-def _views(connection: Connection, step: Step) -> list[_View]:
+def _views(connection: Connection, step: Step) -> list[View]:
     """The views that a script makes and that are there, and those that read them."""
     oids = _views_of(connection, step)
-    if not oids:
-        return []
-    return query(connection, load("views_above"), class_row(_View), {"views": oids})
+    return views_above(connection, oids) if oids else []
+
+
+def views_above(connection: Connection, oids: list[int]) -> list[View]:
+    """These views, and those that read them; those that are read come first."""
+    return query(connection, load("views_above"), class_row(View), {"views": oids})
 
 
 def _unless_there(name: str, sql: str) -> str:

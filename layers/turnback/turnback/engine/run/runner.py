@@ -25,6 +25,7 @@ from turnback.engine.session.events import LOCK_TIMEOUT_MS, Event, EventKind, Ru
 from turnback.engine.session.message import Connection, ServerError, send
 from turnback.engine.session.query import own_statements
 from turnback.engine.session.watch import Detached, Watch, blocked_text, command_progress
+from turnback.engine.swap import run as swap
 from turnback.errors import (
     DatabaseNotReady,
     DatabaseUnreachable,
@@ -361,6 +362,8 @@ class Runner:
     def _try(self, step: Step, ladder: Ladder) -> int:
         if step.runnable.ranged:
             return backfill.run(self._session, step, self._pace, ladder.meanwhile)
+        if step.runnable.swap:
+            return swap.run(self._session, step, self._pace, ladder)
         divides = bool(step.runnable.starts)
         if step.runnable.one_by_one or (step.half and divides):
             return run.run(self._session, step, self._watch, ladder)

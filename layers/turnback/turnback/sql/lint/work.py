@@ -60,8 +60,9 @@ def slow_work(step: LintStep, filled: Collection[str] = ()) -> list[SlowWork]:
     Args:
         filled: tables that were not, and have rows by now.
     """
-    if step.context.script.directives.backfill:
-        # It is run over one range of keys at a time.
+    directives = step.context.script.directives
+    if directives.backfill or directives.swap:
+        # It is run over one range of keys at a time, or on a copy that has no rows yet.
         return []
     # Several rules ask.
     if "slow" not in step.known:
