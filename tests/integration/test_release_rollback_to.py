@@ -260,13 +260,17 @@ def test_the_state_machine_takes_a_database_back_to_a_release_without_an_artifac
 ) -> None:
     stack = deploy()
     stack.release(project_factory(ONE), "1.0.0", tmp_path)
-    stack.release(project_factory(TWO), "1.1.0", tmp_path)
+    second = stack.release(project_factory(TWO), "1.1.0", tmp_path)
     run = stack.ended(stack.start({"artifact": None, "rollback_to": "1.0.0"}))
 
     assert (run.status, run.error) == ("SUCCEEDED", None)
     assert run.statuses == ["started", "succeeded"]
     assert tables(database) == {"a"}
     assert health(database) == {"0001": "applied", "0002": "rolled_back", "0003": "rolled_back"}
+    assert (
+        f"the schema is as it was before run {second.messages[-1]['run']}"
+        in run.messages[-1]["notes"]
+    )
     unknown = stack.ended(stack.start({"artifact": None, "rollback_to": "0.9.0"}))
     assert (unknown.status, unknown.error) == ("FAILED", "UnknownVersion")
     assert unknown.statuses == ["refused"]

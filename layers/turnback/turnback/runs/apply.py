@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from turnback.errors import AwsError, BaseChanged, TurnbackError, VerificationFailed
 from turnback.migrations.model import Project
+from turnback.runs.records import Finished, Records
 from turnback.runs.run import Run, applied, last_row, next_wait
-from turnback.runs.schema_before import keep
+from turnback.runs.schema_before import compare_with_kept, keep, kept_schema
 from turnback.runs.state import PlanRecord, RunProgress
 from turnback.settings.windows import Window, open_window, waits_for
 from turnback.wording import capped
 
 if TYPE_CHECKING:
     from turnback.engine import Engine, Plan
-    from turnback.runs.records import Finished
 
 _LISTED = 10
 # Between two looks whether a window of time is over, in which no migration begins.
@@ -115,15 +115,41 @@ def verify(run: Run) -> int:
     """
     versions, planned = run.records.planned(), run.records.plan()
     with _opened(run, planned) as (engine, project):
+        notes = list[str]()
         if project is None:
             engine.verify_rolled_back(versions)
+            notes = _compare_with_then(engine, run, planned)
         else:
             engine.verify(project, versions)
         done = engine.done_by_run(planned.migrations, planned.direction)
     report = run.records.report()
     if len(done) > len(report.applied if planned.direction == "up" else report.rolled_back):
         _add(run, planned, done)
+    for note in notes:
+        run.records.add_note(note)
     return len(versions)
+
+
+def _compare_with_then(engine: Engine, run: Run, planned: PlanRecord) -> list[str]:
+    """What the schema is after a run downwards, as sentences.
+
+    It is compared with what was kept before the run that had applied the oldest of its migrations.
+    """
+    from turnback.engine.look import other_runs
+
+    if not planned.migrations:
+        return []
+    oldest = planned.migrations[-1].version
+    by = other_runs.applying_run(engine.connection, engine.history.schema, oldest)
+    kept = kept_schema(Records(run.records.store, by)) if by else None
+    if kept is None:
+        return [f"the schema was not compared: nothing was kept of it before {oldest}"]
+    compared = compare_with_kept(engine, kept, f"it was before run {by}")
+    if compared.error:
+        return [compared.error.message, *compared.notes]
+    if compared.word == "exact":
+        return [f"the schema is as it was before run {by}", *compared.notes]
+    return list(compared.notes)
 
 
 def _add(

@@ -57,6 +57,12 @@ def applied_on_top(
     return _other_runs(connection, load("applied_on_top", schema), params)
 
 
+def applying_run(connection: Connection, schema: str, version: str) -> str | None:
+    """The run that applied this migration last."""
+    found = query(connection, load("applying_run", schema), scalar_row, {"version": version})
+    return found[0] if found else None
+
+
 def rolled_back_by(connection: Connection, schema: str, run: str) -> list[str]:
     """The migrations in which this run undid something, and which it did not apply again.
 
