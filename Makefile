@@ -12,7 +12,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-
 	--no-header --python-version 3.11
 
 .DEFAULT_GOAL = help
-.PHONY: help setup demo test slow lint types template faults releases integration e2e unit package bench picture calls retries reference requirements clean
+.PHONY: help setup demo test slow lint types template faults releases integration e2e examples unit package bench picture calls retries reference requirements clean
 
 help:  ## What there is
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -90,7 +90,10 @@ integration: setup
 	$(BIN)/python -m pytest $(filter-out $(RELEASES),$(wildcard tests/integration/test_*.py))
 
 e2e: setup
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest tests/e2e tests/examples
+
+examples: setup  ## Run the commands of the documentation, and compare what they print
+	$(BIN)/python -m pytest -q tests/examples
 
 unit: setup
 	$(BIN)/python -m pytest tests/unit tests/contract

@@ -177,7 +177,7 @@ def _command(
     context = click.Context(command, info_name=f"turnback {name}")
     usage = " ".join(command.collect_usage_pieces(context))
     lines = [f"### {name}", "", _prose(command.help or ""), ""]
-    lines += ["```sh", f"turnback {name} {usage}".rstrip(), "```", ""]
+    lines += ["```text", f"turnback {name} {usage}".rstrip(), "```", ""]
     if own:
         lines += [*_HEAD, *(_row(one) for one in own), ""]
     if also:

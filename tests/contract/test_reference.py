@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from turnback.cli.documents import DOCUMENTS
 from turnback.local.deploy import read_template
 
 from tests.aws_calls import kept
-from tests.contract.test_cli import LEAVES
+from tests.contract.test_cli import LEAVES, command
 from tests.documents import SCHEMA, check
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,3 +112,22 @@ def test_every_parameter_of_the_stack_is_described() -> None:
     page = (ROOT / "docs/aws.md").read_text()
     parameters = read_template(ROOT / "template.yaml")["Parameters"]
     assert [name for name in parameters if f"`{name}`" not in page] == []
+
+
+def test_every_command_in_a_block_is_one_with_options_that_it_has() -> None:
+    """Those that can run here are run by tests/examples."""
+    known = {name: {o for p in command(name).params for o in p.opts} for name in LEAVES}
+    wrong, found = [], 0
+    for page in (ROOT / "README.md", *ROOT.glob("docs/**/*.md")):
+        for block in re.findall(
+            r"^ *```(?:sh|console)\n(.*?)^ *```$", page.read_text(), re.M | re.S
+        ):
+            for typed in re.findall(r"^ *(?:\$ )?(?:\S*/)?turnback (.+)", block, re.M):
+                words = shlex.split(re.split(r" (?:&&|[|>;]) ", typed)[0], comments=True)
+                name = next((n for n in (" ".join(words[:2]), words[0]) if n in known), "")
+                given = {w.partition("=")[0] for w in words if re.match(r"--?[a-z]", w)}
+                found += 1
+                if not name or not given <= known[name] | {"--"}:
+                    wrong.append(f"{page.name}: turnback {typed}")
+    assert found > 40
+    assert wrong == []
