@@ -27,6 +27,7 @@ LAYER = ROOT / "layers/turnback"
 PACKAGE = LAYER / "turnback"
 # What `turnback explain` prints.
 PAGES = {f"turnback/cli/rules/{page.name}": page for page in (ROOT / "docs/rules").glob("*")}
+PAGES["turnback/cli/trouble.md"] = ROOT / "docs/trouble.md"
 # The command line, the demo and the local servers never run in Lambda (docs/decisions/0003).
 NOT_IN_THE_LAYER = ("turnback/cli/", "turnback/demo/", "turnback/local/")
 
@@ -52,6 +53,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
     shutil.copytree(LAYER, copy / "layers/turnback", ignore=ignored)
     shutil.copytree(ROOT / "docs/rules", copy / "docs/rules")
+    shutil.copy(ROOT / "docs/trouble.md", copy / "docs/trouble.md")
     return copy
 
 
@@ -242,6 +244,7 @@ def test_the_command_line_runs_from_the_wheel_alone(
         assert done.returncode == 0, done.stderr
     page = json.loads(run("explain", "TB106", "--json").stdout)
     assert page["markdown"] == (ROOT / "docs/rules/TB106.md").read_text()
+    assert "irreversible because" in run("explain", "RollbackMissing").stdout
     [source] = [url for url in about.get_all("Project-URL", []) if url.startswith("Source, ")]
     repository = source.removeprefix("Source, ")
     assert page["url"] == f"{repository}/blob/v{turnback.__version__}/docs/rules/TB106.md"

@@ -43,7 +43,8 @@ def test_without_a_topic_every_rule_is_a_line() -> None:
 @pytest.mark.parametrize("topic", ["RollbackMissing", "rollbackmissing"])
 def test_an_error_is_explained_by_what_it_says_and_its_exit_code(topic: str) -> None:
     said = explain(topic).stdout
-    assert said.startswith(f"# RollbackMissing\n\n{RollbackMissing().message}\n\nExit code: 3 ")
+    assert said.startswith(f"# RollbackMissing\n\n{RollbackMissing().message}\n\n")
+    assert "irreversible because REASON" in said and "\nExit code: 3 " in said
     document = json.loads(explain(topic, "--json").stdout)
     assert (document["name"], document["exit_code"]) == ("RollbackMissing", 3)
 

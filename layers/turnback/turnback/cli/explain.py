@@ -19,7 +19,7 @@ from turnback.errors import ConfigurationError, TurnbackError
 from turnback.sql.lint.model import RULES, Rule, known
 
 # In a wheel beside this module; in a checkout where they are written.
-_PAGES = (Path(__file__).with_name("rules"), Path(__file__).parents[4] / "docs/rules")
+_PAGES = (Path(__file__).parent, Path(__file__).parents[4] / "docs")
 _ERRORS_PAGE = "docs/trouble.md#"
 _SOURCE = "Project-URL: Source, "
 _LINK = re.compile(r"\]\((?![a-z]+:)([\w/.-]*)(#[\w-]+)?\)")
@@ -52,7 +52,7 @@ class Topic(click.ParamType[str]):
 @opt.as_json
 @reported
 def explain(*, topic: str | None, out: Output) -> None:
-    """Print the page of a rule of lint, or what an error means.
+    """Print the page of a rule of lint, or what an error means and what to do.
 
     TOPIC is the id or the name of a rule, such as TB106 or type-change-rewrites, or the name of
     an error, such as RollbackMissing. Without one, the rules are listed. In a pipe, the page is
@@ -81,7 +81,7 @@ def explain(*, topic: str | None, out: Output) -> None:
         )
     page = _page_of(error)
     text = f"# {error.__name__}\n\n{_meaning(error)}\n\n"
-    text += f"Exit code: {error.exit_code} · what to do: {address(page)}\n"
+    text += f"{_advice(error)}\n\nExit code: {error.exit_code} · {address(page)}\n"
     out.document |= {
         "name": error.__name__,
         "title": _meaning(error),
@@ -149,8 +149,18 @@ def _about(rule: Rule) -> dict[str, object]:
 
 
 def _page(rule: Rule) -> str:
-    folder = next(folder for folder in _PAGES if folder.is_dir())
-    return (folder / f"{rule.id}.md").read_text(encoding="utf-8")
+    return _read(f"rules/{rule.id}.md")
+
+
+def _advice(error: type[TurnbackError]) -> str:
+    """What the page on trouble says below the name of an error."""
+    _, _, below = _read("trouble.md").partition(f"\n### {error.__name__}\n")
+    return re.split(r"^##", below, maxsplit=1, flags=re.MULTILINE)[0].strip()
+
+
+def _read(page: str) -> str:
+    folder = next(folder for folder in _PAGES if (folder / "rules").is_dir())
+    return (folder / page).read_text(encoding="utf-8")
 
 
 def _show(text: str, page: str, out: Output) -> None:
