@@ -179,10 +179,10 @@ def test_a_row_that_is_there_may_be_skipped(database: str, project_factory: Proj
 @pytest.mark.parametrize(
     ("result", "said"),
     [
-        ("('DROP TABLE users', ())", "a statement is one INSERT, UPDATE, DELETE or MERGE"),
+        ("('DROP TABLE users', ())", "it is not one INSERT, UPDATE, DELETE or MERGE"),
         ("('DELETE FROM users; COMMIT', ())", "would end the transaction"),
-        ("('DELETE FROM users; DELETE FROM users', ())", "a statement is one INSERT"),
-        ("('DELETE FROM', ())", "a statement is one INSERT"),
+        ("('DELETE FROM users; DELETE FROM users', ())", "it is not one INSERT"),
+        ("('DELETE FROM', ())", "it is not one INSERT"),
         ("('DELETE FROM users WHERE id = %s', ())", "the parameters do not fit"),
         ("{'user_id': 1}", "the directive names no table for it"),
     ],
@@ -203,9 +203,8 @@ def test_what_the_code_may_not_return_is_refused_and_nothing_is_changed(
     ]
 
 
-@pytest.mark.parametrize("whose", ["turnback", "the code"])
 def test_a_process_that_is_killed_repeats_nothing_and_loses_nothing(
-    database: str, project_factory: ProjectFactory, whose: str
+    database: str, project_factory: ProjectFactory
 ) -> None:
     slowly = PROFILES.format(more="").replace("    for row", "    import time\n    for row")
     slowly = slowly.replace("        yield", "        time.sleep(0.00005)\n        yield")
@@ -216,13 +215,14 @@ def test_a_process_that_is_killed_repeats_nothing_and_loses_nothing(
         until(lambda: made(database) > 0)
         [child] = children(process.pid)
         assert b"SECRET" not in Path(f"/proc/{child}/environ").read_bytes()
-        os.kill(process.pid if whose == "turnback" else child, signal.SIGKILL)
-        code = process.wait()
+        os.kill(child, signal.SIGKILL)
+        until(lambda: children(process.pid) not in ([], [child]))
+        [child], before = children(process.pid), made(database)
+        until(lambda: made(database) > before)
+        process.kill()
     until(lambda: not Path(f"/proc/{child}").exists())
-    assert code == (-signal.SIGKILL if whose == "turnback" else 0)
-    if code:
-        assert 0 < made(database) < ROWS
-        assert turnback("up", "--allow-code", url=database, folder=folder).code == 0
+    assert 0 < made(database) < ROWS
+    assert turnback("up", "--allow-code", url=database, folder=folder).code == 0
     # Another one of a user would break the key, so each is there once.
     assert differing(database) == []
 

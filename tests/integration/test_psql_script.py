@@ -167,13 +167,28 @@ def test_what_fails_in_a_script_is_kept_out_of_the_history_and_stops_it(
     assert query(database, "SELECT count(*) FROM users") == [(0,)]
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        (
+            "sql/0004_more.sql",
+            "SELECT (ARRAY[1])[1:PORT] FROM (SELECT 1) AS t(PORT);",
+            "1:20: psql takes :PORT for a variable of its own",
+        ),
+        (
+            "sql/0004_more.py",
+            "# turnback: backfill table=users key=id\ndef transform(rows): ...\n",
+            "1: the rows of a migration in Python go through its code, which psql does not run",
+        ),
+    ],
+)
 def test_what_psql_would_read_in_another_way_is_refused_with_its_place(
-    database: str, project_factory: ProjectFactory
+    database: str, project_factory: ProjectFactory, file: str, text: str, said: str
 ) -> None:
-    files = {**FILES, "sql/0004_more.sql": "SELECT (ARRAY[1])[1:PORT] FROM (SELECT 1) AS t(PORT);"}
-    answer = turnback("up", "--sql", url=database, folder=project_factory(files))
+    files = {path: sql for path, sql in FILES.items() if path != "sql/0004_more.sql"}
+    answer = turnback("up", "--sql", url=database, folder=project_factory({**files, file: text}))
     assert (answer.code, answer.out) == (3, "")
-    assert "sql/0004_more.sql:1:20: psql takes :PORT for a variable of its own" in answer.err
+    assert f"{file}:{said}" in answer.err
 
 
 def test_an_index_that_only_a_run_can_build_is_refused_with_its_place(

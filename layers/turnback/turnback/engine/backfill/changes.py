@@ -56,6 +56,8 @@ class Transformed:
         self._connection = connection
         self._binding = psycopg.ClientCursor(connection)
         self._checked = set[str]()
+        self._texts = statement.code.texts if statement.code else frozenset[str]()
+        self._columns: list[str] = []
         into = statement.options.into
         self._into = self._table(into) if into else None
 
@@ -73,17 +75,21 @@ class Transformed:
         send(self._connection, f"BEGIN ISOLATION LEVEL REPEATABLE READ; {OURSELVES}")
         try:
             cursor = execute(self._connection, self._statement.over(condition))
-            columns = [one.name for one in cursor.description or ()]
+            self._columns = [one.name for one in cursor.description or ()]
             found = cursor.fetchall()
         except psycopg.DataError as error:
             # PostgreSQL has dates that Python has not.
             raise TransformFailed(
                 "a value of the row cannot be one of Python", detail=str(error)
             ) from error
-        results = self._transform(columns, found) if found else []
-        if self._into is None:
-            return Changes((), [self._bound(one) for one in results])
-        return Changes(list(self._inserts(self._into, results)))
+        results = self._transform(self._columns, found) if found else []
+        try:
+            if self._into is None:
+                return Changes((), [self._bound(one) for one in results])
+            return Changes(list(self._inserts(self._into, results)))
+        except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
+            # Only code that writes into the pipe by itself makes something of this kind.
+            raise TransformFailed("its answer cannot be read", detail=repr(error)) from error
 
     def give_up(self) -> None:
         """End the transaction without a change."""
@@ -111,8 +117,7 @@ class Transformed:
                 raise self._unusable(
                     f"transform returns a statement, and into= {table} is for rows"
                 )
-            row = {name: _as_json(value) for name, value in result[0].items()}
-            groups.setdefault(tuple(sorted(row)), []).append(row)
+            groups.setdefault(tuple(sorted(result[0])), []).append(result[0])
         conflict = " ON CONFLICT DO NOTHING" if self._statement.options.skip_conflicts else ""
         for names, rows in groups.items():
             self._require_columns(table, columns, names)
@@ -132,9 +137,11 @@ class Transformed:
     def _require_columns(self, table: str, known: frozenset[str], names: Sequence[str]) -> None:
         if not names:
             raise self._unusable("transform returns a row without columns")
-        if missing := set(names) - known:
+        if missing := sorted(set(names) - known):
+            read = {*self._texts, *self._columns}
+            shown = ", ".join(name if name in read else "…" for name in missing)
             raise self._unusable(
-                f"transform returns {', '.join(sorted(missing))}, and {table} has no such column"
+                f"transform returns {shown}, and {table} has no such column", ", ".join(missing)
             )
 
     def _bound(self, result: list[Any]) -> str:
@@ -154,7 +161,7 @@ class Transformed:
         except psycopg.DataError as error:
             raise TransformFailed("a parameter cannot be a value", detail=str(error)) from error
         except psycopg.ProgrammingError as error:
-            raise self._unusable(f"the parameters do not fit {sql!r}: {error}") from error
+            raise self._bad_statement(sql, f"the parameters do not fit: {error}") from error
         if sql not in self._checked:
             self._check(sql, text)
             self._checked.add(sql)
@@ -168,34 +175,21 @@ class Transformed:
             for conflict in conflicts([Migration("0", "", script)], self._history_schema):
                 raise conflict
         except TurnbackError as error:
-            raise self._unusable(f"transform returns {sql!r}: {error.message}") from error
+            raise self._bad_statement(sql, error.message) from error
         if statements is None or len(statements) != 1 or statements[0].kind not in _KINDS:
-            raise self._unusable(
-                f"transform returns {sql!r}, and a statement is one INSERT, UPDATE, DELETE or MERGE"
-            )
+            raise self._bad_statement(sql, "it is not one INSERT, UPDATE, DELETE or MERGE")
 
-    def _unusable(self, message: str) -> TransformFailed:
-        return TransformFailed(message, of_rows=False)
+    def _bad_statement(self, sql: str, why: str) -> TransformFailed:
+        whole = f"transform returns {sql!r}: {why}"
+        if sql in self._texts:
+            return self._unusable(whole)
+        # Put together by the code, it may have values of rows in it.
+        return self._unusable("transform returns a statement that cannot be run", whole)
+
+    def _unusable(self, message: str, detail: str | None = None) -> TransformFailed:
+        return TransformFailed(message, detail=detail, of_rows=False)
 
 
 def _parameter(packed: Any) -> Any:
     value = unpack(packed)
     return Jsonb(value) if isinstance(value, dict) else value
-
-
-def _as_json(packed: Any) -> Any:
-    """A packed value as the JSON from which the server makes the value of a column."""
-    match packed:
-        case float() if packed in (float("inf"), float("-inf")) or packed != packed:
-            return str(packed)
-        case ["list", content]:
-            return [_as_json(one) for one in content]
-        case ["dict", content]:
-            return {name: _as_json(one) for name, one in content.items()}
-        case ["bytes", content]:
-            return f"\\x{content}"
-        case ["timedelta", [days, seconds, microseconds]]:
-            return f"{days} days {seconds}.{microseconds:06} seconds"
-        case [_, content]:
-            return content
-    return packed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -99,7 +100,7 @@ class Transform:
         answer = self._ask({"columns": columns, "rows": packed}, self._time_s)
         found = answer.get("results")
         if not isinstance(found, list) or not all(map(_is_result, found)):
-            raise self._ended("its answer cannot be read")
+            raise self._unreadable()
         return found
 
     def close(self) -> None:
@@ -146,11 +147,11 @@ class Transform:
         try:
             transform_child.send(process.stdin, frame)  # type: ignore[arg-type]
             answer = transform_child.receive(process.stdout)  # type: ignore[arg-type]
-            if not isinstance(answer, dict):
-                raise ValueError(type(answer))
         except transform_child.TooMuch:
             raise self._too_much() from None
-        except (OSError, EOFError, ValueError):
+        except (ValueError, RecursionError):
+            raise self._unreadable() from None
+        except (OSError, EOFError):
             if late.is_set():
                 raise self._ended(
                     f"a batch took longer than its time limit, {time_s:g} s"
@@ -161,21 +162,29 @@ class Transform:
             raise
         finally:
             timer.cancel()
-        if text := answer.get("printed"):
-            self._printed(str(text))
-        if found := answer.get("fault"):
-            raise self._failed(found, starting=starting)
-        return answer
+        match answer:
+            case {"printed": str(printed)} if isinstance(answer.get("fault", {}), dict):
+                if printed:
+                    self._printed(printed)
+            case _:
+                raise self._unreadable()
+        if "fault" in answer:
+            raise self._failed(answer["fault"], starting=starting)
+        return dict(answer)
 
     def _failed(self, found: Mapping[str, Any], *, starting: bool) -> TransformFailed:
-        line, column = found.get("line"), found.get("column")
+        line, column = (
+            place if isinstance(place := found.get(name), int) else None
+            for name in ("line", "column")
+        )
+        text = str(found.get("text", ""))
         if starting:
             self._end()
-        match found["kind"]:
+        match found.get("kind"):
             case "filter":
                 raise CodeNotAllowed(
                     "the process for a migration in Python cannot be kept from the network here: "
-                    f"{found['text']}",
+                    f"{text}",
                     file=self._script.path,
                     hint="run it where the kernel has seccomp, or write the migration in SQL",
                 )
@@ -187,20 +196,20 @@ class Transform:
             case "size":
                 return self._too_much()
             case "unfit":
-                text = f"{found['text']}, which is no value of a row or of JSON"
-                return TransformFailed(text, line, column)
-        name, text = str(found["name"]), str(found["text"])
+                where = str(found.get("where"))
+                top = re.split(r"[.\[]", where)[0]
+                shown = top if top in self._code.texts else "a value"
+                message = f"{shown} has a {text}, which is no value of a row or of JSON"
+                return TransformFailed(message, line, column, where)
+        name = str(found.get("name"))
         whole = f"{name}: {text}" if text else name
         # What the author wrote may be shown; anything else may be a value of a row.
-        written = text.strip("'") in self._code.texts or name == "PermissionError"
-        hint = " (a migration has no network, files, threads or other programs)"
-        return TransformFailed(
-            (whole if written else name) + (hint if name == "PermissionError" else ""),
-            line,
-            column,
-            None if written else whole,
-            of_rows=not starting,
-        )
+        written = text.strip("'") in self._code.texts
+        message = whole if written else name
+        if name == "PermissionError":
+            message += " (a migration has no network, files, threads or other programs)"
+        detail = None if written else whole
+        return TransformFailed(message, line, column, detail, of_rows=not starting)
 
     def _too_much(self) -> TransformFailed:
         most = transform_child.MOST_BYTES // 2**20
@@ -209,6 +218,9 @@ class Transform:
     def _ended(self, message: str, *, of_rows: bool = True) -> TransformFailed:
         self._end()
         return TransformFailed(message, of_rows=of_rows)
+
+    def _unreadable(self) -> TransformFailed:
+        return self._ended("its answer cannot be read")
 
     def _how_it_ended(self) -> str:
         """Why the process does not answer: its signal or exit code, and what it has complained."""
@@ -235,8 +247,10 @@ class Transform:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
+    # One that was waited for has a number that another one may have by now.
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _is_result(found: object) -> bool:

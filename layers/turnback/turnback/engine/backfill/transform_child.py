@@ -26,7 +26,7 @@ from typing import Any, BinaryIO
 from uuid import UUID
 
 # Longer ones are cut: a frame, what was printed, what an exception says.
-MOST_BYTES = 64 * 2**20
+MOST_BYTES = 16 * 2**20
 MOST_PRINTED = 4000
 _MOST_TEXT = 500
 # prctl(2), seccomp(2).
@@ -91,8 +91,11 @@ _READ: dict[str, Any] = {
 }
 
 
-def pack(value: object, where: str, *, inside: bool = False) -> Any:
-    """A value of a row as JSON: a plain one as it is, any other as its type and its text.
+_PLAIN = frozenset({type(None), bool, int, str})
+
+
+def as_json(value: object, where: str, *, inside: bool = False) -> Any:
+    """A value as the JSON from which the server makes a column's value.
 
     Args:
         value: the value.
@@ -102,35 +105,58 @@ def pack(value: object, where: str, *, inside: bool = False) -> Any:
     Raises:
         Unfit: it is of another type.
     """
-    kind = type(value).__name__
+    if type(value) in _PLAIN:
+        return value
     match value:
-        case float() if inside and not math.isfinite(value):
-            raise Unfit(where, value)
-        case None | bool() | int() | float() | str():
+        case float() if math.isfinite(value):
+            return value
+        case bool() | int() | str():
             return value
         case list() | tuple():
-            packed = (pack(one, f"{where}[{n}]", inside=inside) for n, one in enumerate(value))
-            return ["list", list(packed)]
+            items = enumerate(value)
+            return [as_json(one, f"{where}[{n}]", inside=inside) for n, one in items]
         case dict():
             for name in value:
                 if not isinstance(name, str):
-                    raise Unfit(f"a key in {where}", name)
+                    raise Unfit(where, name)
             names = value.items()
-            return [
-                "dict",
-                {name: pack(one, f"{where}.{name}", inside=True) for name, one in names},
-            ]
+            return {name: as_json(one, f"{where}.{name}", inside=True) for name, one in names}
         case _ if inside:
             raise Unfit(where, value)
-        case date() | time():
-            return [kind, value.isoformat()]
+        case bytes() | bytearray() | memoryview():
+            return f"\\x{bytes(value).hex()}"
+        case timedelta():
+            return f"{value.days} days {value.seconds}.{value.microseconds:06} seconds"
+    return _text(value, where)
+
+
+def _text(value: object, where: str) -> str:
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, float) or type(value).__name__ in _READ:
+        return str(value)
+    raise Unfit(where, value)
+
+
+def pack(value: object, where: str) -> Any:
+    """A value so that ``unpack`` makes the same of it: a plain one as it is, others with a name.
+
+    Raises:
+        Unfit: it is of a type that rows do not have.
+    """
+    kind = type(value).__name__
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case list() | tuple():
+            return ["list", [pack(one, f"{where}[{n}]") for n, one in enumerate(value)]]
+        case dict():
+            return ["dict", as_json(value, where)]
         case timedelta():
             return [kind, [value.days, value.seconds, value.microseconds]]
         case bytes() | bytearray() | memoryview():
             return ["bytes", bytes(value).hex()]
-    if kind in _READ:
-        return [kind, str(value)]
-    raise Unfit(where, value)
+    return [kind, _text(value, where)]
 
 
 def unpack(packed: Any) -> Any:
@@ -140,9 +166,7 @@ def unpack(packed: Any) -> Any:
     kind, content = packed
     if kind == "list":
         return [unpack(one) for one in content]
-    if kind == "dict":
-        return {name: unpack(one) for name, one in content.items()}
-    return _READ[kind](content)
+    return content if kind == "dict" else _READ[kind](content)
 
 
 def lock_down(first: Mapping[str, Any]) -> ctypes.CDLL | None:
@@ -225,7 +249,7 @@ def fault(error: BaseException, path: str) -> dict[str, Any]:
     if isinstance(error, (MemoryError, TooMuch)):
         return {"kind": "size" if isinstance(error, TooMuch) else "memory", **place}
     if isinstance(error, Unfit):
-        return {"kind": "unfit", "text": f"{error.where} is a {error.kind}", **place}
+        return {"kind": "unfit", "text": error.kind, "where": error.where, **place}
     text = "".join(traceback.format_exception_only(error)).strip()
     name, _, said = text.rpartition("\n")[2].partition(": ")
     return {"kind": "exception", "name": name, "text": said[:_MOST_TEXT], **place}
@@ -239,7 +263,7 @@ def results(found: object) -> Iterator[list[Any]]:
         raise TypeError(f"transform returns rows or statements, not a {type(found).__name__}")
     for one in found:
         if isinstance(one, dict):
-            yield [{str(name): pack(value, str(name)) for name, value in one.items()}]
+            yield [{str(name): as_json(value, str(name)) for name, value in one.items()}]
         elif isinstance(one, (tuple, list)) and len(one) == 2 and isinstance(one[0], str):
             yield [one[0], parameters(one[1])]
         else:
@@ -270,7 +294,7 @@ def main() -> None:
     try:
         libc = lock_down(first)
     except OSError as error:
-        send(answers, {"fault": {"kind": "filter", "text": str(error)}})
+        send(answers, {"fault": {"kind": "filter", "text": str(error)}, "printed": ""})
         return
     try:
         import_all(first["imports"])
