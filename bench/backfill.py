@@ -9,6 +9,7 @@ own p99 is that of the same time without anything beside it. All ways in turns o
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import statistics
 import subprocess
@@ -52,10 +53,10 @@ def main() -> None:
         ways: dict[str, Callable[[str], None]] = {
             "one UPDATE": one_update,
             "turnback": backfill(folder / "plain", ""),
-            "turnback, `vacuum=64MB`": backfill(folder / "vacuum", " vacuum=64MB"),
+            "turnback, `vacuum=16MB`": backfill(folder / "vacuum", " vacuum=16MB"),
             "turnback, `parallel=2`": backfill(folder / "two", " parallel=2"),
-            "turnback, 20 ms and 40 ms of pause": backfill(
-                folder / "brakes", " vacuum=64MB", 'target = "20ms"\npause = "40ms"\n'
+            "turnback, 10 ms and 50 ms of pause": backfill(
+                folder / "brakes", " vacuum=16MB", 'target = "10ms"\npause = "50ms"\n'
             ),
             "`IN (SELECT … LIMIT 10000)`": by_limit,
         }
@@ -66,13 +67,15 @@ def main() -> None:
             fill(url, given.rows)
             before = heap(url)
             began = time.monotonic()
-            run(url)
+            with watched(url, given.rows) as times:
+                run(url)
             took = time.monotonic() - began
             check(url, given.rows)
             grown = heap(url) / before
             first = first or took
             if name.startswith("turnback"):
-                first_and_last(url)
+                parts(url)
+                print(f"  the last fifth took {times[-1] / times[0]:.2f} × the first", flush=True)
             url = server.url(fresh_database(server))
             fill(url, given.rows)
             alone = p99(url, given.rows, given.seconds, lambda: time.sleep(given.seconds))
@@ -108,7 +111,41 @@ def check(url: str, rows: int) -> None:
         raise SystemExit(f"expected {rows} rows, found {row}")
 
 
-def first_and_last(url: str) -> None:
+@contextmanager
+def watched(url: str, rows: int):  # type: ignore[no-untyped-def]
+    """Gives how long each fifth of the rows took, seconds, which is there afterwards."""
+    found: list[tuple[float, int]] = []
+    stop = threading.Event()
+
+    def look() -> None:
+        sql = "SELECT sum(keys) FROM public.migration_backfills"
+        with psycopg.connect(url, autocommit=True) as connection:
+            while not stop.wait(0.05):
+                try:
+                    row = connection.execute(sql).fetchone()
+                except psycopg.errors.UndefinedTable:
+                    continue
+                found.append((time.monotonic(), int(row[0] or 0) if row else 0))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    times: list[float] = []
+    yield times
+    stop.set()
+    thread.join()
+    ends = [reached(found, rows * part // 5) for part in range(6)]
+    times += [end - start for start, end in itertools.pairwise(ends)]
+
+
+def reached(found: list[tuple[float, int]], keys: int) -> float:
+    """When so many keys were done, between two looks as if at one speed."""
+    for (before, done), (after, more) in itertools.pairwise(found):
+        if more > keys or more == keys > done:
+            return before + (after - before) * (keys - done) / (more - done)
+    return found[-1][0] if found else 0.0
+
+
+def parts(url: str) -> None:
     """Print how the batches went, as far as the records say it."""
     with psycopg.connect(url) as connection:
         found = connection.execute(

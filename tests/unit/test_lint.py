@@ -417,6 +417,9 @@ def test_an_empty_rollback_is_found_behind_a_real_change_only(look: Look) -> Non
     assert ids(look("VACUUM users;", rollback="")) == []
     header = "-- turnback: irreversible because the rows are gone\n"
     assert ids(look(header + change, rollback="")) == []
+    keeps = "-- turnback: keep-rows because the rollback before drops the column\n"
+    assert ids(look(change, rollback=keeps)) == ["TB501"]
+    assert ids(look("UPDATE users SET city = 'x' WHERE id = 1;", rollback=keeps)) == []
 
 
 def test_what_blocks_is_a_remark_in_a_rollback_script(look: Look) -> None:

@@ -20,7 +20,7 @@ def list_recipes(out: Output) -> None:
                 "name": recipe.name,
                 "title": recipe.title,
                 "needs": list(recipe.needs),
-                "takes": list(recipe.takes),
+                "takes": dict(recipe.takes),
                 "example": example(recipe),
                 "instead_of": [rule.id for rule in RULES.values() if recipe.name in rule.recipes],
                 "migrations": [

@@ -22,6 +22,7 @@ class Recipe(TypedDict):
         needs: the words it must be given.
         takes: what it may be given besides: word to meaning.
         instead_of: the rules of lint that it answers.
+        migrations: those of its example, of all releases.
     """
 
     name: str
@@ -30,18 +31,37 @@ class Recipe(TypedDict):
     takes: dict[str, str]
     example: str
     instead_of: list[str]
+    migrations: list[ExampleMigration]
+
+
+class ExampleMigration(TypedDict):
+    """A migration of a recipe's example.
+
+    Attributes:
+        cost: whom it keeps waiting, in a sentence.
+        duration: what its time grows with: nothing, or the rows of the table.
+        locks: table to the strongest lock on it.
+    """
+
+    release: int
+    name: str
+    cost: str
+    duration: Literal["instant", "scan", "build", "batches"]
+    locks: dict[str, str]
 
 
 class RecipeMigration(TypedDict):
-    """A migration of a recipe.
+    """A migration of a recipe, as it was written.
 
     Attributes:
-        cost: what it costs, in a sentence.
+        cost, duration, locks: as in an example's.
     """
 
     version: str
     files: list[str]
     cost: str
+    duration: Literal["instant", "scan", "build", "batches"]
+    locks: dict[str, str]
 
 
 class Generate(Document, total=False):

@@ -28,6 +28,8 @@ _MOST_ROWS = 100_000
 _MOST_PARKED = 100
 _MOST_PASSES = 10
 _LOOK_EVERY_S = 1.0
+# So many VACUUMs, and one of them goes through the indexes.
+_WITH_INDEXES = 8
 # A lock timeout, a deadlock, a serialization failure: the next attempt may get through.
 _TRANSIENT = ("55P03", "40P01", "40001")
 _CONFLICT = "40001"
@@ -117,6 +119,7 @@ class Worker:
         rows, size = self._keys.size(connection)
         self._row_bytes = size / rows if rows else 0
         self._written = 0.0
+        self._vacuums = 0
         self._transformed: Transformed | None = None
 
     def run(self) -> None:
@@ -368,5 +371,10 @@ class Worker:
         if limit is None or self._written < limit:
             return
         self._written = 0.0
+        self._vacuums += 1
+        # The room of old rows is free without a pass over the indexes, which takes as long as they
+        # are large; without any, each VACUUM would read again what the ones before have read.
         # Without TRUNCATE it takes no lock that a reader waits for; another one at work is enough.
-        send(self._connection, f"VACUUM (SKIP_LOCKED, TRUNCATE false) {self._keys.table}")
+        indexes = "auto" if self._vacuums % _WITH_INDEXES == 0 else "off"
+        options = f"SKIP_LOCKED, TRUNCATE false, INDEX_CLEANUP {indexes}"
+        send(self._connection, f"VACUUM ({options}) {self._keys.table}")
