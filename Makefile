@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 SAM = .turnback/sam
 TOOLS = .turnback/tools
+SITE = .turnback/site
 # Under the GPL: the judge of one slow test, and nothing else may import it.
 PGLAST = .turnback/pglast
 ASL_VALIDATOR = asl-validator@4.0.0
@@ -12,7 +13,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-
 	--no-header --python-version 3.11
 
 .DEFAULT_GOAL = help
-.PHONY: help setup demo test slow lint types template faults releases integration e2e examples unit package bench picture calls retries reference requirements clean
+.PHONY: help setup demo test slow lint types template faults releases integration e2e examples site unit package bench picture calls retries reference requirements clean
 
 help:  ## What there is
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -35,7 +36,7 @@ demo: setup  ## Releases that succeed, are refused and are restored, on this mac
 	@$(BIN)/turnback demo
 
 # The longest first, so that two at a time end together.
-test: integration faults releases e2e template package types unit lint  ## All that .ci/run runs
+test: integration faults releases e2e template package types site unit lint  ## All that .ci/run runs
 
 slow: setup  ## What takes too long for `make test`: every place of every fault, real projects
 	$(BIN)/python -m pytest -q -m slow tests
@@ -73,7 +74,7 @@ package: setup $(TOOLS)/made
 	$(BIN)/python -m pytest tests/package
 
 # Each pins what it needs, as the SAM CLI its boto3, so they live apart.
-$(SAM)/made $(TOOLS)/made $(PGLAST)/made: .turnback/%/made: requirements/%.txt | setup
+$(SAM)/made $(TOOLS)/made $(SITE)/made $(PGLAST)/made: .turnback/%/made: requirements/%.txt | setup
 	@echo "Making .turnback/$* from $<"
 	@rm -rf .turnback/$*
 	@$(BIN)/uv venv --quiet --python $(BIN)/python .turnback/$*
@@ -101,6 +102,11 @@ unit: setup
 bench: setup  ## Speed, as ratios to psql and dbmate in the same run, into bench/README.md
 	$(BIN)/python bench
 
+# A link that leads nowhere, or anything else that Sphinx has to say, fails it.
+site: $(SITE)/made  ## The documentation with search, in .turnback/html, from the same Markdown
+	$(SITE)/bin/sphinx-build --quiet --fail-on-warning --keep-going --jobs 2 \
+		-c docs/site -d .turnback/html-made . .turnback/html
+
 picture: setup  ## Draw docs/slack.svg from the last message of the last demo
 	@test ! -f .turnback/slack.json || cp .turnback/slack.json docs/slack.json
 	$(BIN)/python -m turnback.demo.picture docs/slack.json docs/slack.svg
@@ -120,6 +126,7 @@ requirements: setup  ## Compile the pinned requirements anew, to the newest vers
 	$(COMPILE) --upgrade requirements/local-aws.in -o requirements/local-aws.txt
 	$(COMPILE) --upgrade --no-strip-extras requirements/sam.in -o requirements/sam.txt
 	$(COMPILE) --upgrade requirements/tools.in -o requirements/tools.txt
+	$(COMPILE) --upgrade requirements/site.in -o requirements/site.txt
 	$(COMPILE) --upgrade requirements/pglast.in -o requirements/pglast.txt
 	$(COMPILE) --upgrade layers/turnback/requirements.in -o layers/turnback/requirements.txt
 	$(COMPILE) --upgrade --no-deps layers/postgres/requirements.in \
@@ -129,7 +136,7 @@ requirements: setup  ## Compile the pinned requirements anew, to the newest vers
 	cp layers/postgres/contrib.txt layers/turnback/turnback/local/contrib.txt
 
 clean:  ## Remove all that is made again; the project's own database in .turnback stays
-	rm -rf .venv .aws-sam .turnback/layers .turnback/regression .turnback/pglast .turnback/local-aws* .turnback/sam* .turnback/tools build dist \
+	rm -rf .venv .aws-sam .turnback/layers .turnback/regression .turnback/pglast .turnback/local-aws* .turnback/sam* .turnback/tools .turnback/site .turnback/html* build dist \
 		.pytest_cache .mypy_cache .ruff_cache layers/turnback/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
