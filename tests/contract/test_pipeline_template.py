@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from turnback.local.deploy import read_template
 from turnback.runs.pipeline.job import Parameters
 from turnback.runs.reporting.pipeline import DOING
@@ -152,3 +153,13 @@ def test_every_state_that_the_stage_can_show_is_one_of_the_definition() -> None:
     assert set(DOING) <= set(states)
     slow = {name for name, state in states.items() if state["Type"] in ("Task", "Wait")}
     assert {name for name in slow if not name.startswith("Announce")} <= set(DOING)
+
+
+def test_the_action_that_the_page_shows_is_one_that_the_function_reads() -> None:
+    page = (ROOT / "docs/release.md").read_text()
+    block = page.partition("### In your own pipeline")[2].partition("```yaml\n")[2]
+    [action] = yaml.safe_load(block.partition("```")[0])
+    [ours] = [one for one in STAGES["Migrate"] if one["ActionTypeId"]["Provider"] == "Lambda"]
+    assert action["ActionTypeId"] == ours["ActionTypeId"]
+    found = Parameters.parse(action["Configuration"]["UserParameters"])
+    assert (found.mode, found.path, found.release) == ("migrate", "migrations", "1.4.0")
