@@ -704,6 +704,17 @@ CREATE POLICY own ON secrets USING (owner = current_user);
         ("ALTER TYPE tier SET SCHEMA shop;", ["TB402"]),
         ("CREATE TYPE size AS ENUM ('s');\nALTER TYPE size RENAME TO sizes;", []),
         ("ALTER TABLE users RENAME TO accounts;\nCREATE VIEW users AS TABLE accounts;", []),
+        (
+            "CREATE TABLE new_users AS TABLE users;\n"
+            "ALTER TABLE users RENAME TO old_users;\nALTER TABLE new_users RENAME TO users;",
+            ["TB201", "TB405"],
+        ),
+        (
+            "CREATE TABLE new_users (id int);\nALTER TABLE users RENAME TO old_users;\n"
+            "ALTER TABLE new_users RENAME TO people;",
+            ["TB402"],
+        ),
+        ("-- turnback: swap table=users\nALTER TABLE users ALTER id TYPE bigint;", []),
         # What it cannot fill, or read.
         ("ALTER TABLE users ADD tag label;", ["TB112"]),
         ("ALTER TABLE users ADD tag note;", ["TB108"]),

@@ -24,6 +24,7 @@ from turnback.sql.lint.rules.rewrites import rewrite_rules
 from turnback.sql.lint.rules.rollback import empty_rollback
 from turnback.sql.lint.rules.scans import scan_rules
 from turnback.sql.lint.rules.security import row_security_rules, security_rules
+from turnback.sql.lint.rules.swaps import swap_rules
 from turnback.sql.lint.rules.transaction import transaction_rules
 from turnback.sql.lint.step import LintStep, ScriptContext, steps
 from turnback.sql.repeatable.order import in_order as order
@@ -157,6 +158,7 @@ def _in_script(found: Sequence[LintStep]) -> Iterator[Finding]:
             yield from data_rules(one)
             yield from column_rules(one)
     yield from rename_rules(found)
+    yield from swap_rules(found)
     yield from transaction_rules(found)
 
 

@@ -191,6 +191,7 @@ _ALL = (
     Rule("TB402", "rename-breaks-application", _E, "a new name for what queries name"),
     Rule("TB403", "hides-rows", _E, "row level security without a policy"),
     Rule("TB404", "json-column", _W, "a new column of a type without equality"),
+    _lock("TB405", "swap-loses-rows", _E, "a table that takes another one's name"),
     # 5xx: the rollback.
     Rule("TB501", "empty-rollback", _E, "an empty rollback script behind a real change"),
     # 6xx: design and security; they are switched off as one: TB6xx in [lint.off].

@@ -7,6 +7,7 @@ from functools import partial
 
 from turnback.sql.lint import suggest
 from turnback.sql.lint.model import Finding
+from turnback.sql.lint.rules.swaps import takes_name
 from turnback.sql.lint.step import LintStep
 from turnback.sql.lint.writing import dotted_name
 from turnback.sql.tree import (
@@ -60,9 +61,10 @@ def _is_partition(step: LintStep, name: str) -> bool:
 
 
 def _stays(later: Sequence[LintStep], name: str) -> bool:
-    """Whether a view takes the old name in the same transaction."""
+    """Whether a view takes the old name in the same transaction, or a table (TB405)."""
     return any(
-        step.kind == "ViewStmt" and table_name(step.tree["view"]) == name
+        (step.kind == "ViewStmt" and table_name(step.tree["view"]) == name)
+        or takes_name(step, name)
         for step in later
         if step.context.in_transaction
     )
