@@ -126,9 +126,12 @@ def beside(url: str, rows: int, work: Callable[[], None]) -> tuple[float, int, i
     for log in folder.glob("pgbench_log.*"):
         for line in log.read_text().splitlines():
             # client, transaction, latency in µs, …; a failed one has a word in place of it. The
-            # last column is the wait for its turn, which a stall before it has caused.
+            # last column is the wait for its turn, which a stall before it has caused. The end cuts
+            # off the last line.
             fields = line.split()
-            if len(fields) > 6 and fields[2].isdigit():
+            if len(fields) < 7:
+                continue
+            if fields[2].isdigit():
                 latencies.append((int(fields[2]) - int(fields[6])) / 1000)
             else:
                 failed += 1

@@ -34,6 +34,8 @@ _REFUSED = {
     "AT_DisableTrigAll": "triggers",
     "AT_DisableTrigUser": "triggers",
 }
+# What has no value of its own: (a, b) = (SELECT …), a = DEFAULT.
+_ALONE = {"MultiAssignRef", "SetToDefault"}
 _ALLOWED = "ALTER TABLE, CREATE INDEX, and UPDATE without WHERE"
 
 
@@ -136,7 +138,8 @@ def _reason(statement: Statement, options: Swap) -> str | None:
         others = ("whereClause", "fromClause", "returningList", "returningClause", "withClause")
         if any(tree.get(clause) for clause in others):
             return "the copy gets all rows in one way: an UPDATE here has SET alone"
-        if any("MultiAssignRef" in one["ResTarget"]["val"] for one in tree["targetList"]):
+        targets = [one["ResTarget"] for one in tree["targetList"]]
+        if any(_ALONE & one["val"].keys() or one.get("indirection") for one in targets):
             return "each column needs an expression of its own"
     for command in commands(tree) if kind == "AlterTableStmt" else ():
         if about := _REFUSED.get(command["subtype"]):

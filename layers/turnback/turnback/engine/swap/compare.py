@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 
@@ -18,6 +19,8 @@ from turnback.sql.quoting import literal
 _ROWS = 10_000
 _PASSES = 3
 _MOST_FAILED = 100
+# A value that is none of the type (SQLSTATE, class 22).
+_DATA_EXCEPTION = "22"
 Failed = dict[tuple[str, ...], str]
 
 
@@ -109,24 +112,50 @@ def _ask(work: Work, mirror: Mirror, sql: str) -> list[str | None]:
 
 
 def _repair(work: Work, mirror: Mirror, keys: Iterable[Sequence[str]], *, anew: bool) -> Failed:
-    """Write these rows again, each in a transaction of its own; what failed, by key."""
+    """Write these rows again, each in a transaction of its own; what failed, by key.
+
+    Args:
+        work: the swap.
+        mirror: to which table they are written.
+        keys: of the rows, as text.
+        anew: whether all of them are removed before the first is written.
+    """
     failed: Failed = {}
-    keys = list(keys)
-    if anew:
-        for key in keys:
-            _send(work, mirror.removed(key))
-    for key in keys:
-        array = f"ARRAY[{', '.join(map(literal, key))}]::pg_catalog.text[]"
-        noted = f"DELETE FROM {work.names.missed} WHERE key OPERATOR(pg_catalog.=) {array}"
+    steps = [_removed, _written] if anew else [_written]
+    for step, key in itertools.product(steps, list(keys)):
+        if len(failed) >= _MOST_FAILED:
+            break
         try:
-            # First the lock on the row: whoever has it may still note it as missed.
-            lock, *written = mirror.repaired(key)
-            _send(work, "; ".join([lock, noted, *written]), mirror.path)
+            step(work, mirror, key)
         except ServerError as error:
-            failed[tuple(key)] = str(error)
-            if len(failed) >= _MOST_FAILED:
-                break
+            if not _is_gone(work, mirror, key, error):
+                failed[tuple(key)] = str(error)
     return failed
+
+
+def _is_gone(work: Work, mirror: Mirror, key: Sequence[str], error: ServerError) -> bool:
+    """Whether the target has no such key, because it cannot, and the source has none any more."""
+    if not error.sqlstate.startswith(_DATA_EXCEPTION):
+        return False
+    if _ask(work, mirror, mirror.exists(key)) == ["t"]:
+        return False
+    _send(work, _forgotten(work, key))
+    return True
+
+
+def _forgotten(work: Work, key: Sequence[str]) -> str:
+    array = f"ARRAY[{', '.join(map(literal, key))}]::pg_catalog.text[]"
+    return f"DELETE FROM {work.names.missed} WHERE key OPERATOR(pg_catalog.=) {array}"
+
+
+def _removed(work: Work, mirror: Mirror, key: Sequence[str]) -> None:
+    _send(work, mirror.removed(key))
+
+
+def _written(work: Work, mirror: Mirror, key: Sequence[str]) -> None:
+    # First the lock on the row: whoever has it may still note it as missed.
+    lock, *written = mirror.repaired(key)
+    _send(work, "; ".join([lock, _forgotten(work, key), *written]), mirror.path)
 
 
 def _send(work: Work, sql: str, path: str = "pg_catalog") -> None:

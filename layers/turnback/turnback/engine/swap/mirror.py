@@ -271,6 +271,12 @@ class Mirror:
         )
         return [lock, *self._written(keys, gone=True)]
 
+    def exists(self, key: Sequence[str]) -> str:
+        """SQL: whether the source has a row of this key."""
+        columns = [f"s.{identifier(column)}" for column in self.keys.columns]
+        where = self.keys.equal(columns, key)
+        return f"SELECT EXISTS (SELECT FROM {self.source} AS s WHERE {where})"
+
     def removed(self, key: Sequence[str]) -> str:
         """SQL that removes the row of one key from the target."""
         same = self._same("t", self.target_keys.columns, "t")

@@ -85,7 +85,6 @@ def prepare(work: Work) -> None:
         send(connection, f"BEGIN; SET LOCAL lock_timeout = {ladder.rung_ms}")
         try:
             _make(work, oid, known)
-            send(connection, "COMMIT")
         except BaseException:
             if work.session.usable:
                 send(connection, "ROLLBACK")
@@ -154,7 +153,6 @@ def _make(work: Work, oid: int, known: str) -> None:
     work.send_all(f"ALTER FUNCTION {name}() OWNER TO {owner}" for name in made)
     work.send_all(f"ALTER TABLE {one} OWNER TO {owner}" for one in (names.state, names.missed))
     _try(work, around(work, oid, there, first=True), forth, back)
-    work.send_all(forth.triggers)
     records = Records(work.session.history.schema, step.version, step.direction)
     records.create(connection)
     # From here on a rollback has something to undo.
@@ -166,6 +164,9 @@ def _make(work: Work, oid: int, known: str) -> None:
         f"ARRAY[{', '.join(map(literal, work.key))}]::pg_catalog.text[]); {records.forget()}; "
         f"{trying}",
     )
+    # A writer waits for the rest: not for the disk as well, which the record of the end waits for.
+    triggers = "; ".join(forth.triggers)
+    send(connection, f"SET LOCAL synchronous_commit = off; {triggers}; COMMIT")
 
 
 def _name_sequences(work: Work, old: Sequence[Column], new: Sequence[Column]) -> None:
