@@ -58,7 +58,9 @@ template: setup $(SAM)/made
 			|| { cat .turnback/sam-build.log; exit 1; }; \
 	done
 	@if command -v npx > /dev/null; then \
-		npx --yes $(ASL_VALIDATOR) --json-path statemachine/release.asl.json; \
+		for machine in release backfill; do \
+			npx --yes $(ASL_VALIDATOR) --json-path statemachine/$$machine.asl.json || exit 1; \
+		done; \
 	else \
 		echo "Node is not here, so $(ASL_VALIDATOR) did not look at the state machine."; \
 	fi

@@ -1,4 +1,4 @@
-"""Write the Retry blocks of release.asl.json; `make retries` does it, a contract test holds it.
+"""Write the Retry blocks of the state machines; `make retries` does it, a contract test holds it.
 
 Each state names its retriers below. Step Functions tries them in this order and takes the first
 that lists the error. BackoffRate is 2 and the jitter full everywhere.
@@ -10,7 +10,7 @@ import json
 import re
 from pathlib import Path
 
-DEFINITION = Path(__file__).with_name("release.asl.json")
+DEFINITIONS = [Path(__file__).with_name(f"{name}.asl.json") for name in ("release", "backfill")]
 # Errors of Lambda's service, which say nothing of the function (Step Functions Developer Guide,
 # "Handle transient Lambda service exceptions").
 LAMBDA = [
@@ -67,6 +67,8 @@ STATES = {
     "Snapshot": ["failover", *TASK],
     "Apply": ["busy", "locked", *PATIENT],
     "Verify": PATIENT,
+    "StartBackfills": TASK,
+    "GoOn": ["locked", *PATIENT],
     "FindChanges": ["failover", *TASK],
     "LookAtApplication": ["application", *TASK],
     "StopApplication": ["turn lost", "application", *TASK],
@@ -111,4 +113,5 @@ def _retrier(name: str) -> str:
 
 
 if __name__ == "__main__":
-    DEFINITION.write_text(written(DEFINITION.read_text()))
+    for definition in DEFINITIONS:
+        definition.write_text(written(definition.read_text()))

@@ -107,6 +107,7 @@ def of_every_kind() -> dict[Status, Report]:
     }
     approved = rehearsed | {"approval": {"gate": "release", "approved_by": ["ann", "bob"]}}
     saved = approved | {"snapshot": {"kind": "rds", "id": "turnback-learning-r-1"}}
+    behind = saved | {"migrations": (row(1), row(2, "backfilling")), "done_count": 2}
     failed = saved | {"migrations": rows, "done_count": 2, "error": ERROR}
     worse = failed | {"rollback_error": {**ERROR, "file": "rollback/0002_rollback.sql"}}
     return {
@@ -120,6 +121,9 @@ def of_every_kind() -> dict[Status, Report]:
                 Status.SNAPSHOT_TAKEN: saved,
                 Status.APPLYING: saved
                 | {"progress": "building index users_email: 40 %", "done_count": 1},
+                Status.BACKFILLING: behind | {"progress": "0002: 50 %, 12,345 rows"},
+                Status.BACKFILLED: behind | {"progress": "0002: 24,690 rows"},
+                Status.BACKFILL_FAILED: behind | {"error": ERROR},
                 Status.SUCCEEDED: saved | {"migrations": rows[:2], "done_count": 3},
                 Status.SUPERSEDED: {"superseded_by": "1.5.0"},
                 Status.REFUSED: {"error": ERROR},

@@ -39,6 +39,7 @@ NAMES = [
     (r"^arn:aws:secretsmanager:.*:secret:(key|approval-key)(-SUFFIX)?$", arn("ApprovalKey")),
     (r"^arn:aws:secretsmanager:.*:secret:(chat|slack)(-SUFFIX)?$", arn("SlackWebhookSecretArn")),
     (r":(stateMachine|execution):(turnback-release|release|restore)", rf":\1:{STACK}-release"),
+    (r":(stateMachine|execution):turnback-backfill", rf":\1:{STACK}-backfill"),
     (r"^arn:aws:states:.*:stateMachine:emergency$", arn("EmergencyHookArn")),
     (r"^arn:aws:lambda:.*:stop-kubernetes$", arn("EmergencyHookArn")),
     (r":function:answer$", ":function:" + arn("AnswerFunction.Arn").rpartition(":")[2]),
@@ -303,13 +304,11 @@ STAND_IN = "made in tests/unit/test_restore_obstacles.py, of a stand-in for RDS"
 AGAIN = "of a restore no second question is asked today; its record may have a number all the same"
 # What is granted beyond the calls that the tests see, and why.
 WITHOUT_A_CALL = {
-    ("ValidateFunction", "s3:GetObject"): BY_HAND,
     ("ValidateFunction", "kms:DescribeKey"): STAND_IN,
     ("ValidateFunction", "rds:DescribeBlueGreenDeployments"): STAND_IN,
     ("ValidateFunction", "rds:DescribeDBClusters"): STAND_IN,
     ("ValidateFunction", "rds:DescribeDBInstances"): STAND_IN,
     ("ValidateFunction", "rds:DescribePendingMaintenanceActions"): STAND_IN,
-    ("ApplyFunction", "s3:GetObject"): BY_HAND,
     ("RehearseFunction", "s3:GetObject"): BY_HAND,
     ("RollBackFunction", "s3:GetObject"): BY_HAND,
     ("AskFunction", "s3:PutObject"): AGAIN,

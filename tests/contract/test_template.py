@@ -21,8 +21,13 @@ TEMPLATE = read_template(ROOT / "template.yaml")
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
 MACHINE = RESOURCES["ReleaseStateMachine"]["Properties"]
 DEFINITION: dict[str, Any] = json.loads((ROOT / MACHINE["DefinitionUri"]).read_text())
+# The one that goes on with backfills.
+BEHIND = RESOURCES["BackfillStateMachine"]["Properties"]
+STATES_BEHIND: dict[str, dict[str, Any]] = json.loads((ROOT / BEHIND["DefinitionUri"]).read_text())[
+    "States"
+]
 STATES: dict[str, dict[str, Any]] = DEFINITION["States"]
-TASKS = {name: state for name, state in STATES.items() if state["Type"] == "Task"}
+TASKS = {name: state for name, state in (STATES | STATES_BEHIND).items() if state["Type"] == "Task"}
 FUNCTIONS = {
     name: resource["Properties"]
     for name, resource in RESOURCES.items()
@@ -69,19 +74,24 @@ def test_every_function_folder_is_declared_and_the_other_way_round() -> None:
     assert folders == {item["CodeUri"].removeprefix("functions/") for item in FUNCTIONS.values()}
 
 
-def test_the_placeholders_are_the_substitutions_and_those_are_functions() -> None:
-    placeholders = set(re.findall(r"\$\{(\w+)\}", json.dumps(DEFINITION)))
-    substitutions = MACHINE["DefinitionSubstitutions"]
+@pytest.mark.parametrize("machine", [MACHINE, BEHIND], ids=["release", "backfill"])
+def test_the_placeholders_are_the_substitutions_and_those_are_functions(
+    machine: dict[str, Any],
+) -> None:
+    definition = (ROOT / machine["DefinitionUri"]).read_text()
+    placeholders = set(re.findall(r"\$\{(\w+)\}", definition))
+    substitutions = machine["DefinitionSubstitutions"]
     assert placeholders == set(substitutions)
     for name, value in substitutions.items():
         function, attribute = value["Ref"].split(".")
         assert (function in FUNCTIONS, attribute, name) == (True, "Version", f"{function}Arn")
 
 
-CALLED = {value["Ref"].split(".")[0] for value in MACHINE["DefinitionSubstitutions"].values()}
+def called_by(machine: dict[str, Any]) -> set[str]:
+    return {value["Ref"].split(".")[0] for value in machine["DefinitionSubstitutions"].values()}
 
 
-@pytest.mark.parametrize("name", sorted(CALLED))
+@pytest.mark.parametrize("name", sorted(called_by(MACHINE) | called_by(BEHIND)))
 def test_a_run_keeps_the_code_and_the_settings_that_it_began_with(name: str) -> None:
     function = FUNCTIONS[name]
     assert function["AutoPublishAlias"]
@@ -98,13 +108,15 @@ def test_a_run_keeps_the_code_and_the_settings_that_it_began_with(name: str) -> 
     assert RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
 
 
-def test_the_state_machine_may_call_every_version_of_its_functions() -> None:
-    grants = [
+@pytest.mark.parametrize("machine", [MACHINE, BEHIND], ids=["release", "backfill"])
+def test_the_state_machine_may_call_every_version_of_its_functions(machine: dict[str, Any]) -> None:
+    [granted] = [
         node["Resource"]
-        for node in objects(MACHINE["Policies"])
+        for node in objects(machine["Policies"])
         if node.get("Action") == "lambda:InvokeFunction"
     ]
-    assert grants == [[{"Fn::Sub": f"${{{name}.Arn}}:*"} for name in FUNCTIONS if name in CALLED]]
+    versions = {f"${{{name}.Arn}}:*" for name in called_by(machine)}
+    assert {one["Fn::Sub"] for one in granted} == versions
 
 
 def test_the_revision_of_the_settings_changes_with_every_parameter() -> None:
@@ -164,10 +176,12 @@ def test_a_task_has_a_limit_a_retry_and_a_catch_for_everything(name: str) -> Non
 
 def test_the_retries_are_those_of_their_source() -> None:
     source = runpy.run_path(str(ROOT / "statemachine" / "retries.py"))
-    text = (ROOT / MACHINE["DefinitionUri"]).read_text()
-    assert source["written"](text) == text, "run `make retries`"
-    announcing = {name for name in STATES if name.startswith("Announce")}
-    assert {name for name, state in STATES.items() if "Retry" in state} == (
+    for machine in (MACHINE, BEHIND):
+        text = (ROOT / machine["DefinitionUri"]).read_text()
+        assert source["written"](text) == text, "run `make retries`"
+    states = STATES | STATES_BEHIND
+    announcing = {name for name in states if name.startswith("Announce")}
+    assert {name for name, state in states.items() if "Retry" in state} == (
         announcing | set(source["STATES"])
     )
 
@@ -193,7 +207,7 @@ def test_what_can_pass_is_tried_again(name: str) -> None:
     assert {"DatabaseUnreachable", "Lambda.ServiceException"} <= retried
     # Those that connect to the database wait for a failover: for minutes, before a change as well.
     connects = {"Validate", "Snapshot", "Apply", "Verify", "FindChanges", "RollBack", "Assess"}
-    if name in connects | {"Restore"}:
+    if name in connects | {"Restore", "GoOn"}:
         [rule] = [r for r in TASKS[name]["Retry"] if "DatabaseNotReady" in r["ErrorEquals"]]
         waits = [min(60, rule["IntervalSeconds"] * 2**n) for n in range(rule["MaxAttempts"])]
         assert sum(waits) / 2 >= 240
@@ -214,9 +228,12 @@ def test_announcing_never_changes_the_path(name: str) -> None:
 
 
 def test_the_words_of_the_definition_are_those_of_the_code() -> None:
-    said = [state["Parameters"]["Payload"]["status"] for state in announcements().values()]
-    # What waits for a person is said by the function that asks.
-    assert sorted([*said, Status.AWAITING_APPROVAL]) == sorted(Status)
+    payloads = [state["Parameters"]["Payload"] for state in announcements().values()]
+    said = [payload["status"] for payload in payloads if "status" in payload]
+    # What waits for a person is said by the function that asks; how far a backfill is, with the
+    # word that it answers.
+    own = {Status.AWAITING_APPROVAL, Status.BACKFILLING, Status.BACKFILLED}
+    assert sorted([*said, *own]) == sorted(Status)
 
 
 def test_every_end_is_announced_with_its_own_word() -> None:
@@ -418,6 +435,8 @@ def test_what_is_called_asynchronously_has_a_dead_letter_queue() -> None:
     called = {name for name, found in events.items() if "SQS" not in {one["Type"] for one in found}}
     # By itself, for a press in Slack; by the rule that the end of a run meets.
     called |= {"AnswerFunction", "TurnFunction"}
+    # By the schedule.
+    called |= {"StartBackfillsFunction"}
     assert called == {name for name, item in FUNCTIONS.items() if "DeadLetterQueue" in item}
 
 
@@ -436,6 +455,7 @@ def test_only_the_functions_that_reach_the_database_are_in_its_network() -> None
         "ValidateFunction",
         "SnapshotFunction",
         "ApplyFunction",
+        "BackfillFunction",
         "RollBackFunction",
         "RestoreFunction",
     }

@@ -86,6 +86,7 @@ class Stack:
 
     bucket: str
     machine: str
+    backfills: str
     topic: str
     queue: str
     clients: dict[str, Any] = field(default_factory=dict)
@@ -135,9 +136,9 @@ class Stack:
         )
         return run
 
-    def ended(self, run: str) -> Run:
-        """The run, once it has ended."""
-        found = self.execution(run)
+    def ended(self, run: str, machine: str = "") -> Run:
+        """The run, once it has ended; or an execution of another state machine."""
+        found = self.execution(run, machine)
         with _ENDS:
             assert _ENDS.wait_for(lambda: hasattr(found, "ended"), DEADLINE_S), f"{run} goes on"
         states = [
@@ -147,9 +148,9 @@ class Stack:
         ]
         return Run(found.status, found.error, found.cause, self.messages(), states)
 
-    def execution(self, run: str) -> Execution:
+    def execution(self, run: str, machine: str = "") -> Execution:
         """moto's record of a run: an answer over its API costs it more than a step."""
-        arn = f"{self.machine.replace(':stateMachine:', ':execution:')}:{run}"
+        arn = f"{(machine or self.machine).replace(':stateMachine:', ':execution:')}:{run}"
         return stepfunctions_parser_backends[ACCOUNT][REGION].describe_execution(arn)
 
     def messages(self) -> list[dict[str, Any]]:
@@ -275,14 +276,17 @@ def _deploy(database: str, parameters: Mapping[str, str]) -> Stack:
     arn = role["Role"]["Arn"]
     client = boto3.client("lambda")
     arns = {key: _function(client, key, item, values, arn) for key, item in functions().items()}
-    properties = TEMPLATE["Resources"]["ReleaseStateMachine"]["Properties"]
-    definition = (ROOT / properties["DefinitionUri"]).read_text()
-    for placeholder, value in properties["DefinitionSubstitutions"].items():
-        definition = definition.replace(f"${{{placeholder}}}", arns[value["Ref"].split(".")[0]])
-    machine = boto3.client("stepfunctions").create_state_machine(
-        name=_text(properties["Name"], values), definition=definition, roleArn=arn
-    )
-    return Stack(bucket, machine["stateMachineArn"], topic, queue)
+    machines = []
+    for name in ("ReleaseStateMachine", "BackfillStateMachine"):
+        properties = TEMPLATE["Resources"][name]["Properties"]
+        definition = (ROOT / properties["DefinitionUri"]).read_text()
+        for placeholder, value in properties["DefinitionSubstitutions"].items():
+            definition = definition.replace(f"${{{placeholder}}}", arns[value["Ref"].split(".")[0]])
+        made = boto3.client("stepfunctions").create_state_machine(
+            name=_text(properties["Name"], values), definition=definition, roleArn=arn
+        )
+        machines.append(made["stateMachineArn"])
+    return Stack(bucket, *machines, topic, queue)
 
 
 def _parameters() -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import ProjectFactory
-from tests.integration.moto_stack import Stack
+from tests.integration.moto_stack import TARGET, Stack
 from tests.integration.releases import BROKEN, FIRST, GOOD, NO_WAY_BACK, Deploy
 from tests.integration.terminal import at_the_terminal, turnback
 
@@ -45,12 +45,16 @@ def test_runs_are_listed_newest_first_with_their_last_status(
     assert lines[3] == "2 runs of learning."
 
 
-@pytest.mark.usefixtures("stack")
-def test_a_run_that_needs_a_person_is_listed_as_that(project_factory: ProjectFactory) -> None:
+def test_a_run_that_needs_a_person_is_listed_as_that(
+    stack: Stack, project_factory: ProjectFactory
+) -> None:
     turnback("release", project_factory(NO_WAY_BACK), "--release", "1.0.0", "--watch")
     [row] = turnback("runs", "--json").document["runs"]
 
-    assert row["status"] == "needs_a_person"
+    assert (row["status"], row["backfilling"]) == ("needs_a_person", False)
+    stack.put(b"{}", f"targets/{TARGET}/backfills/{row['run']}.json")
+    assert turnback("runs", "--json").document["runs"][0]["backfilling"] is True
+    assert "(its backfill goes on)" in turnback("runs").out
 
 
 @pytest.mark.usefixtures("stack")

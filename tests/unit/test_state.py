@@ -195,6 +195,7 @@ DEFAULTS: list[tuple[type[Stated], dict[str, Any]]] = [
             "applied": 0,
             "rolled_back": 0,
             "remaining": 0,
+            "backfills": 0,
             "running": None,
             "wait_seconds": 0,
             "verified": None,

@@ -26,6 +26,7 @@ The tree, with the exit code of the command line::
     ├── MigrationIncomplete     6  failed outside a transaction: what ran before it remains
     ├── RollbackFailed          1  a rollback script failed, and was rolled back itself
     ├── VerificationFailed      6  the history is not what the plan said
+    ├── BackfillNotDone         4  a migration waits for a backfill that still goes on
     ├── RunnerBusy              4  another run holds the lock
     ├── BaseChanged             4  others changed the database after the run was planned
     ├── TurnLost                4  another run has the turn of one that was taken up again
@@ -240,6 +241,12 @@ class VerificationFailed(TurnbackError):
 
 class RunnerBusy(TurnbackError):
     """Another run is working on this database."""
+
+    exit_code = 4
+
+
+class BackfillNotDone(TurnbackError):
+    """A migration waits for the backfill of an earlier one, which still goes on."""
 
     exit_code = 4
 

@@ -13,7 +13,7 @@ from turnback.cli import options as opt
 from turnback.cli.database import open_engine
 from turnback.cli.output import Output, reported
 from turnback.engine import Engine
-from turnback.engine.backfill.records import Progress, Range, Records
+from turnback.engine.backfill.records import Progress, Range, Records, state_of
 from turnback.errors import ConfigurationError
 from turnback.migrations.versions import key
 
@@ -46,9 +46,11 @@ def status(
     for ranges in found:
         first, progress = ranges[0], Progress.of(ranges)
         word = "rolling back " if first.direction == "down" else ""
-        state = _state(ranges)
+        state = state_of(ranges)
         left = "" if state == "done" else f"{progress.percent} %, "
         out.result(f"{word}{first.version}  {state}  {first.relation}: {left}{progress}")
+        if first.error and state != "done":
+            out.result(f"    {first.error}")
         for parked in (one for part in ranges for one in part.parked):
             key = ", ".join(parked.key)
             out.result(f"    {', '.join(first.key)} = {key} could not be changed: {parked.error}")
@@ -73,8 +75,14 @@ def _steering(name: str, state: str, about: str, said: str) -> None:
         with open_engine(database_url, directory, history_schema, out) as engine:
             records = _unfinished(engine, version)
             engine.steer(records.set_state(state))
+            behind = version in engine.going_on()
         out.document["status"] = "succeeded"
-        out.result(said.format(version=version, direction=records.direction))
+        goes_on = (
+            "Its execution begins within ten minutes."
+            if behind
+            else f"Continue it: turnback {records.direction}"
+        )
+        out.result(said.format(version=version, goes_on=goes_on))
 
 
 _steering(
@@ -86,8 +94,9 @@ _steering(
 _steering(
     "resume",
     "running",
-    "Let a paused backfill go on: the next turnback up, or down, continues it.",
-    "{version} may go on. Continue it: turnback {direction}",
+    "Let a paused backfill go on, or one that failed: the next turnback up, or down, continues it; "
+    "behind a release, the stack does, within ten minutes.",
+    "{version} may go on. {goes_on}",
 )
 _steering(
     "cancel",
@@ -138,7 +147,7 @@ def _identity(one: Range) -> tuple[str, str]:
 def _unfinished(engine: Engine, version: str) -> Records:
     """The records of a backfill that has begun and is not done."""
     for ranges in _find(engine, version):
-        if _state(ranges) != "done":
+        if state_of(ranges) != "done":
             return Records(engine.history.schema, *_identity(ranges[0]))
     raise ConfigurationError(
         f"{version} has no backfill that is under way",
@@ -146,17 +155,12 @@ def _unfinished(engine: Engine, version: str) -> Records:
     )
 
 
-def _state(ranges: Sequence[Range]) -> str:
-    states = {one.state for one in ranges}
-    return next(one for one in ("cancelled", "paused", "running", "done") if one in states)
-
-
 def _to_dict(ranges: Sequence[Range]) -> dict[str, Any]:
     first, progress = ranges[0], Progress.of(ranges)
     return {
         "version": first.version,
         "direction": first.direction,
-        "status": _state(ranges),
+        "status": state_of(ranges),
         "table": first.relation,
         "key": first.key,
         "rows": progress.rows,
@@ -170,6 +174,8 @@ def _to_dict(ranges: Sequence[Range]) -> dict[str, Any]:
         "parked": [
             {"key": parked.key, "error": parked.error} for one in ranges for parked in one.parked
         ],
+        "run": first.run,
+        "error": first.error,
         "started_at": first.started_at.isoformat(),
         "updated_at": max(one.updated_at for one in ranges).isoformat(),
     }

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _COLORS = {
     "applied": "green",
+    "backfilling": "yellow",
     "failed": "red",
     "missing": "red",
     "changed": "red",
@@ -47,6 +48,7 @@ def status(
     \b
     pending      has not run
     applied      the database has it
+    backfilling  the database has it, and its backfill goes on
     failed       its last attempt failed; up retries it, or continues where it stopped
     rolled_back  was rolled back; up applies it again
     missing      the database has it, but its file is gone
@@ -73,8 +75,8 @@ def status(
     width = max(map(len, names))
     for item, name in zip((*found, *repeatables), names, strict=True):
         is_repeatable = isinstance(item, RepeatableStatus)
-        color = _COLORS.get(item.status) if not (is_repeatable and item.pending) else "yellow"
-        word = click.style(f"{item.status:<11}", fg=color)
+        color = _COLORS.get(item.shown) if not (is_repeatable and item.pending) else "yellow"
+        word = click.style(f"{item.shown:<11}", fg=color)
         line = f"  {word} {name:<{width}}"
         if item.applied_at:
             line += f"  {item.applied_at[:19].replace('T', ' ')}  {human_ms(item.execution_ms)}"
@@ -87,6 +89,8 @@ def status(
             new = item.renamed_to
             text = f"its file is {one_line(new)} now" if new else "what it made remains"
             out.result(f"              {text}; a migration drops what is not wanted any more")
+        if item.backfill:
+            out.result(f"              its backfill: {item.backfill}; turnback backfill status")
         if item.version in half:
             done = ", ".join(map(str, half[item.version])) or "none"
             out.result(f"              half done (statements done: {done}); up continues there,")

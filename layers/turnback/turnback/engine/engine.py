@@ -6,6 +6,7 @@ What only a run needs is imported by the run: `turnback status` has to start qui
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, Self
 
 from turnback.engine.look.half_done import HalfDone, find_half_done, of_run
@@ -19,6 +20,7 @@ from turnback.engine.look.status import (
     statuses,
 )
 from turnback.engine.run.plan import Plan, Step, plan_down, plan_down_stored, plan_up
+from turnback.engine.run.refusals import refuse_before_backfills
 from turnback.engine.run.report import Done, Report
 from turnback.engine.run.session import Session, Target
 from turnback.engine.session.events import Listener, Options, RunContext, RunControl, silent
@@ -26,12 +28,14 @@ from turnback.engine.session.message import Connection, send
 from turnback.engine.session.query import CATALOG_ONLY, own_statements
 from turnback.engine.session.read_only import Replica, refuse_read_only, replica
 from turnback.errors import TurnbackError, UnknownVersion, VerificationFailed
-from turnback.migrations.model import Project
+from turnback.migrations.model import Migration, Project
 from turnback.migrations.versions import key
+from turnback.settings.pace import Pace
 from turnback.sql.script import prepare
 
 if TYPE_CHECKING:
-    from turnback.engine.backfill.records import Range
+    from turnback.engine.backfill.background import Outcome
+    from turnback.engine.backfill.records import Range, Standing
     from turnback.engine.look.health import Health
 
 
@@ -122,7 +126,9 @@ class Engine:
 
     def status(self, project: Project) -> list[MigrationStatus]:
         """The status of each migration. Writes nothing."""
-        return statuses(project, self.entries())
+        found = statuses(project, self.entries())
+        going_on = {version: str(one) for version, one in self.going_on().items()}
+        return [replace(one, backfill=going_on.get(one.version)) for one in found]
 
     @own_statements()
     def repeatables(self, project: Project) -> list[RepeatableStatus]:
@@ -151,6 +157,13 @@ class Engine:
             rollback_required=rollback_required,
             history_schema=self.history.schema,
         )
+        if any(step.migration.forward.directives.after for step in plan.steps):
+            refuse_before_backfills(
+                project,
+                [step.migration for step in plan.steps],
+                self.going_on(),
+                later=self.session.options.backfills_later,
+            )
         planned = {step.version for step in plan.steps}
         found = statuses(project, entries)
         if not project.repeatables or any(
@@ -260,7 +273,7 @@ class Engine:
         """
         from turnback.engine.look.health import examine
 
-        return examine(self.connection, self.history, self.half_done, remains)
+        return examine(self.connection, self.history, self.half_done, self.going_on, remains)
 
     @own_statements()
     def verify(self, project: Project, versions: Sequence[str]) -> None:
@@ -360,6 +373,7 @@ class Engine:
         A rollback script that is no backfill does not know their records. Writes nothing.
         """
         from turnback.engine.backfill.records import Records
+        from turnback.engine.backfill.run import goes_on_behind
 
         if not self.history.exists():
             return []
@@ -368,9 +382,47 @@ class Engine:
         def counts(one: Range) -> bool:
             if one.state == "done":
                 return (one.version in applied) == (one.direction == "up")
-            return bool(self.history.attempts(one.version)[one.direction])
+            attempts = self.history.attempts(one.version)[one.direction]
+            return bool(attempts) or goes_on_behind(self.history, one)
 
         return [one for one in Records(self.history.schema).read(self.connection) if counts(one)]
+
+    @own_statements()
+    def going_on(self, run: str | None = None) -> dict[str, Standing]:
+        """The migrations that are applied and whose backfills are not done. Writes nothing.
+
+        Args:
+            run: only those that this run has applied; None for all.
+        """
+        from turnback.engine.backfill.records import Progress, Records, Standing, state_of
+        from turnback.engine.backfill.run import goes_on_behind
+
+        if not self.history.exists() or not Records(self.history.schema).exist(self.connection):
+            return {}
+        found: dict[str, list[Range]] = {}
+        for one in Records(self.history.schema).read(self.connection):
+            if one.run == (run or one.run) and goes_on_behind(self.history, one):
+                found.setdefault(one.version, []).append(one)
+        return {
+            version: Standing(state_of(ranges), Progress.of(ranges).percent)
+            for version, ranges in found.items()
+        }
+
+    @own_statements()
+    def go_on(
+        self, migration: Migration, run: str, pace: Pace, keep_going: Callable[[], bool]
+    ) -> Outcome:
+        """Do more of a backfill that goes on behind its migration; as ``background.go_on``."""
+        from turnback.engine.backfill.background import go_on
+        from turnback.engine.run.plan import step_up
+
+        return go_on(self.session, step_up(migration), run, pace, keep_going)
+
+    def announced(self, version: str, percent: int) -> None:
+        """Record that it was announced how much of a backfill is done."""
+        from turnback.engine.backfill.records import Records
+
+        self.steer(Records(self.history.schema, version).announced(percent))
 
     @own_statements()
     def steer(self, change: str) -> None:

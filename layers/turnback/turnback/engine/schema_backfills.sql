@@ -4,7 +4,7 @@ CREATE TABLE "history_schema".migration_backfills (
     direction text NOT NULL CHECK (direction IN ('up', 'down')),
     part integer NOT NULL,
     state text NOT NULL DEFAULT 'running'
-        CHECK (state IN ('running', 'paused', 'cancelled', 'done')),
+        CHECK (state IN ('running', 'paused', 'cancelled', 'failed', 'done')),
     checksum varchar(64) NOT NULL,
     relation text NOT NULL,
     key text[] NOT NULL,
@@ -21,6 +21,9 @@ CREATE TABLE "history_schema".migration_backfills (
     batches bigint NOT NULL DEFAULT 0,
     work_ms bigint NOT NULL DEFAULT 0,
     passes integer NOT NULL DEFAULT 1,
+    run text,
+    announced integer NOT NULL DEFAULT 0,
+    error text,
     started_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     PRIMARY KEY (version, direction, part)

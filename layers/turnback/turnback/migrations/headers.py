@@ -19,13 +19,14 @@ _UNITS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
 _LONGEST_MS = 2**31 - 1
 _LONGEST_TEMPLATE = 1000
 KNOWN = (
-    "lock-timeout, statement-timeout, no-transaction, isolation, backfill, swap, waive, "
+    "lock-timeout, statement-timeout, no-transaction, isolation, backfill, swap, after, waive, "
     "irreversible, keep, keep-rows"
 )
 ISOLATION_LEVELS = ("read committed", "repeatable read", "serializable")
 _NAME = r'[A-Za-z_][\w$]*|"(?:[^"]|"")+"'
 _TABLE = re.compile(rf"(?:({_NAME})\.)?({_NAME})")
 _PLAIN = re.compile(r'"([a-z_][a-z0-9_$]*)"')
+_Value = int | bool | str | Backfill | Swap | tuple[str, ...]
 # How goose, sql-migrate, dbmate and Atlas say that a file runs outside a transaction.
 _OUTSIDE = re.compile(
     r"^[ \t]*--[ \t]*(\+goose[ \t]+NO[ \t]+TRANSACTION"
@@ -49,7 +50,7 @@ def read_directives(path: str, text: str | Iterable[str], *, rollback: bool = Fa
     Raises:
         InvalidMigration: an unknown directive, a bad value, no reason, or outside the header.
     """
-    values: dict[str, int | bool | str | Backfill | Swap] = {}
+    values: dict[str, _Value] = {}
     waivers: list[Waiver] = []
     keeps: list[Keep] = []
     line, in_header, in_rows = 1, True, False
@@ -104,12 +105,19 @@ def read_fields(sql: str, path: str = "") -> dict[str, tuple[str, int]]:
     return fields
 
 
-def _read(
-    path: str, line: int, word: str, rest: str
-) -> tuple[str, int | bool | str | Backfill | Swap]:
+def _read(path: str, line: int, word: str, rest: str) -> tuple[str, _Value]:
     match word:
         case "swap":
             return word, read_swap(path, line, rest)
+        case "after" if versions := rest.replace(",", " ").split():
+            return word, tuple(versions)
+        case "after":
+            raise InvalidMigration(
+                "'after' needs the version of a backfill",
+                file=path,
+                line=line,
+                hint="write for example: -- turnback: after 0012",
+            )
         case "backfill":
             return word, read_backfill(path, line, rest)
         case "lock-timeout" | "statement-timeout":

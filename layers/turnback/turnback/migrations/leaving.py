@@ -89,6 +89,7 @@ def notes(project: Project, target: Target) -> list[str]:
                 "isolation": asked.isolation,
                 "backfill": asked.backfill,
                 "swap": asked.swap,
+                "after": asked.after,
             }
             words = [word for word, value in values.items() if value]
             found += [f"{script.path}: only turnback obeys '{word}'" for word in words]

@@ -97,6 +97,7 @@ class Directives:
     """What the ``-- turnback:`` lines of a file's header ask for; times in milliseconds.
 
     Attributes:
+        after: versions whose backfills must be done before.
         keep_rows: of a rollback script: why rows stay as its migration has changed them.
     """
 
@@ -107,6 +108,7 @@ class Directives:
     irreversible: str | None = None
     backfill: Backfill | None = None
     swap: Swap | None = None
+    after: tuple[str, ...] = ()
     keep_rows: str | None = None
     waivers: tuple[Waiver, ...] = ()
     keeps: tuple[Keep, ...] = ()

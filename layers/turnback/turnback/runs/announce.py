@@ -31,7 +31,7 @@ from turnback.runs.state import (
     RunSnapshot,
     RunState,
 )
-from turnback.runs.status import Status
+from turnback.runs.status import BEHIND, Status
 from turnback.runs.stored_states import name_state
 from turnback.wording import capped, cut
 
@@ -182,7 +182,7 @@ class Known:
             migration_count=len(self.plan.migrations),
             done_count=self._done_count(),
             migrations=self._migrations(),
-            progress=state.apply.running if self._applying and state.apply else None,
+            progress=self._progress(),
             rolled_back=tuple(row.version for row in self.done.rolled_back),
             verified=self.done.verified,
             destroyed=self._destroyed(),
@@ -196,7 +196,7 @@ class Known:
             waits_for=(state.turn.waits_for or None) if self._waiting and state.turn else None,
             superseded_by=self.plan.superseded_by,
             notes=self._notes(),
-            error=undone(state.error, self.status),
+            error=undone(self._error(), self.status),
             rollback_error=undone(state.rollback_error, self.status),
             restore_error=self._restore_error(),
         )
@@ -208,6 +208,19 @@ class Known:
     @property
     def _applying(self) -> bool:
         return self.status is Status.APPLYING
+
+    def _progress(self) -> str | None:
+        """What goes on while no function waits for it; and how far a backfill behind the run is."""
+        if self.status in BEHIND:
+            found = self.state.backfill
+            return f"{found.version}: {found.text}" if found and found.text else None
+        return self.state.apply.running if self._applying and self.state.apply else None
+
+    def _error(self) -> RunError | None:
+        found = self.state.backfill
+        if found and found.status == self.status:
+            return found.error
+        return self.state.error if self.status is not Status.BACKFILLING else None
 
     @property
     def _all_done(self) -> bool:
@@ -221,6 +234,8 @@ class Known:
         back = {row.version: row.execution_ms for row in self.done.rolled_back}
         if self._all_done:
             word = dict.fromkeys(self.plan.versions, "rolled_back" if down else "applied")
+            behind = [one.version for one in self.plan.migrations if one.backfill and not down]
+            word |= dict.fromkeys(behind, "backfilling")
         else:
             word = dict.fromkeys(self.plan.versions, "applied" if down else "pending")
             word |= dict.fromkeys(applied, "applied") | dict.fromkeys(back, "rolled_back")
@@ -246,6 +261,8 @@ class Known:
 
     def _notes(self) -> tuple[str, ...]:
         notes = dict.fromkeys([*self.plan.notes, *self.done.notes])
+        if self.status is Status.SUCCEEDED and (error := self.state.backfill_error):
+            notes[f"the backfill has not begun yet: {error.message}"] = None
         return tuple(cut(note, _NOTE_LENGTH) for note in capped(list(notes), _NOTES))
 
     def _destroyed(self) -> tuple[str, ...]:

@@ -188,6 +188,7 @@ class RunProgress(Stated):
         applied: how many migrations this call applied.
         rolled_back: how many this call rolled back.
         remaining: how many are left.
+        backfills: how many backfills of the run go on behind it.
         running: the migration that is running in the server without us, as a sentence; or None.
         wait_seconds: until the next call.
         verified: what the schema is after a rollback, compared with the one before the run:
@@ -199,9 +200,33 @@ class RunProgress(Stated):
     applied: int = 0
     rolled_back: int = 0
     remaining: int = 0
+    backfills: int = 0
     running: str | None = None
     wait_seconds: int = 0
     verified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunBackfill(Stated):
+    """What one call made of the backfills that go on behind a run.
+
+    Attributes:
+        version: the migration it worked on; empty where none is left.
+        status: what to announce, a word of ``Status``; empty for nothing.
+        percent: how much of it is done.
+        text: the same, with rows and time, or why it waits.
+        next: ``go_on`` with another call, or ``end``.
+        calls: how many calls this execution has made.
+        error: what stopped it, or None.
+    """
+
+    version: str = ""
+    status: str = ""
+    percent: int = 0
+    text: str = ""
+    next: str = "end"
+    calls: int = 0
+    error: RunError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,6 +417,8 @@ class RunState(Stated):
     application: RunApplication | None = None
     stopping: ApplicationProgress | None = None
     starting: ApplicationProgress | None = None
+    backfill: RunBackfill | None = None
+    backfill_error: RunError | None = None
     roll_back: RunProgress | None = None
     assessment: RunAssessment | None = None
     restore_approval: RunApproval | None = None
@@ -429,7 +456,11 @@ class RunState(Stated):
 
 @dataclass(frozen=True, slots=True)
 class PlannedMigration(Stated):
-    """One migration of the plan, and the script that is run for it."""
+    """One migration of the plan, and the script that is run for it.
+
+    Attributes:
+        backfill: whether it is applied at once, and its rows are changed behind the run.
+    """
 
     version: str
     name: str = ""
@@ -437,6 +468,7 @@ class PlannedMigration(Stated):
     checksum: str = ""
     in_transaction: bool = True
     half_done: bool = False
+    backfill: bool = False
 
 
 @dataclass(frozen=True, slots=True)

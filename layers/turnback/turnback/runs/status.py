@@ -14,6 +14,9 @@ class Status(StrEnum):
     AWAITING_APPROVAL = "awaiting_approval"
     SNAPSHOT_TAKEN = "snapshot_taken"
     APPLYING = "applying"
+    BACKFILLING = "backfilling"
+    BACKFILLED = "backfilled"
+    BACKFILL_FAILED = "backfill_failed"
     SUCCEEDED = "succeeded"
     SUPERSEDED = "superseded"
     REFUSED = "refused"
@@ -31,6 +34,9 @@ class Status(StrEnum):
             Status.AWAITING_APPROVAL,
             Status.SNAPSHOT_TAKEN,
             Status.APPLYING,
+            Status.BACKFILLING,
+            Status.BACKFILLED,
+            Status.BACKFILL_FAILED,
         )
 
     @property
@@ -46,6 +52,9 @@ _WORDS = {
     Status.AWAITING_APPROVAL: "waits for approval",
     Status.SNAPSHOT_TAKEN: "has its snapshot",
     Status.APPLYING: "is being applied",
+    Status.BACKFILLING: "goes on with its backfill",
+    Status.BACKFILLED: "has done its backfill",
+    Status.BACKFILL_FAILED: "cannot go on with its backfill",
     Status.SUCCEEDED: "succeeded",
     Status.SUPERSEDED: "was superseded",
     Status.REFUSED: "was refused",
@@ -53,3 +62,6 @@ _WORDS = {
     Status.RESTORED: "failed and was restored",
     Status.NEEDS_A_PERSON: "failed: a person is needed",
 }
+
+# Of the backfills that go on behind a run which has ended.
+BEHIND = (Status.BACKFILLING, Status.BACKFILLED, Status.BACKFILL_FAILED)

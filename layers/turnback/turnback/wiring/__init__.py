@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from turnback.runs.run import Run
+from turnback.settings import text
 from turnback.settings.environment import PipelineSettings
 from turnback.wiring.approvals import Approvals
 from turnback.wiring.database import Database
@@ -20,6 +21,7 @@ from turnback.wiring.recovery import Recovery
 
 if TYPE_CHECKING:
     from turnback.runs.application import Application
+    from turnback.runs.backfills import Starter
     from turnback.runs.final_word import FinalWords
     from turnback.runs.pipeline.jobs import Jobs
     from turnback.runs.rehearse import ShadowServers
@@ -93,6 +95,15 @@ class Wiring(Invocation):
 
         settings = TurnSettings.read(self.environment)
         return Turns(self.bucket(), self.target, self.machine, WaitingTasks(), settings)
+
+    @property
+    def backfills(self) -> Starter:
+        """What starts executions for backfills."""
+        from turnback.aws.stepfunctions import StateMachine
+        from turnback.runs.backfills import Starter
+
+        machine = StateMachine(text(self.environment, "BACKFILL_MACHINE_ARN"))
+        return Starter(self.bucket(), self.target, machine)
 
     @property
     def place(self) -> Place:

@@ -89,6 +89,7 @@ class Database:
                     runner_wait_s=self.runner_wait_s,
                     detachable=True,
                     code=Policy.read(self._of.environment).code,
+                    backfills_later=True,
                 ),
                 listener=listener,
             )

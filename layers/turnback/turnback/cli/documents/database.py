@@ -39,7 +39,9 @@ class MigrationRow(TypedDict):
 
     version: str
     name: str
-    status: Literal["pending", "applied", "failed", "rolled_back", "missing", "changed"]
+    status: Literal[
+        "pending", "applied", "backfilling", "failed", "rolled_back", "missing", "changed"
+    ]
     applied_at: str | None
     execution_ms: int | None
     checksum: str
@@ -79,6 +81,7 @@ class HealthReport(Connected, total=False):
         release: the release that was applied last.
         baseline: the last of the migrations that another tool had applied.
         waiting: with `--stack`, which runs wait for their turn.
+        backfills: those that go on behind their migration: its version, and how far it is.
     """
 
     status: Required[Literal["healthy", "problems"] | Unfinished]
@@ -89,6 +92,7 @@ class HealthReport(Connected, total=False):
     problems: list[str]
     newest: list[HealthRow]
     waiting: list[str]
+    backfills: dict[str, str]
     replica: Replica | None
 
 
@@ -114,6 +118,7 @@ class PlannedRow(TypedDict, total=False):
         version: of a repeatable its path.
         sql: the messages to the server, with what turnback adds.
         half_done: whether an earlier run has left it half done.
+        backfill: whether it is one.
     """
 
     version: Required[str]
@@ -124,6 +129,7 @@ class PlannedRow(TypedDict, total=False):
     sql: Required[list[str]]
     kind: Literal["repeatable", "adopted"]
     half_done: bool
+    backfill: bool
 
 
 class ComparedSchema(TypedDict):
@@ -218,11 +224,13 @@ class Backfill(TypedDict):
         rows: how many it has changed.
         target_ms: how long a batch is to take, milliseconds.
         parked: rows that could not be changed.
+        run: the run behind which it goes on, or null.
+        error: what stopped it or holds it up, or null.
     """
 
     version: str
     direction: Literal["up", "down"]
-    status: Literal["running", "paused", "cancelled", "done"]
+    status: Literal["running", "paused", "cancelled", "failed", "done"]
     table: str
     key: list[str]
     rows: int
@@ -234,6 +242,8 @@ class Backfill(TypedDict):
     target_ms: int
     pause_ms: int
     parked: list[ParkedRow]
+    run: str | None
+    error: str | None
     started_at: str
     updated_at: str
 

@@ -63,7 +63,7 @@ class Range:
 
     Attributes:
         part: its number, from 1.
-        state: ``running``, ``paused``, ``cancelled`` or ``done``.
+        state: ``running``, ``paused``, ``cancelled``, ``failed`` or ``done``.
         low: the range begins behind this key, whose values are text; None: with the first.
         position: the last key that is done; None before the first.
         upto: the last key of the range.
@@ -76,6 +76,10 @@ class Range:
         keys_in_all: how many there were at the beginning, by estimate.
         work_ms: how long the batches took in the server, milliseconds.
         passes: how often the range is gone through; more than once with ``sweep``.
+        run: the run that has applied its migration, where it goes on behind that; None where the
+            migration is applied at its end.
+        announced: of how many percent it was announced.
+        error: what stopped it or holds it up, or None.
     """
 
     version: str
@@ -98,8 +102,30 @@ class Range:
     batches: int
     work_ms: int
     passes: int
+    run: str | None
+    announced: int
+    error: str | None
     started_at: datetime
     updated_at: datetime
+
+
+def state_of(ranges: Sequence[Range]) -> str:
+    """The state of a backfill: that of the range that needs most attention."""
+    states = {one.state for one in ranges}
+    return next(
+        one for one in ("cancelled", "failed", "paused", "running", "done") if one in states
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The state of a backfill, and of how many percent it is done."""
+
+    state: str
+    percent: int
+
+    def __str__(self) -> str:
+        return f"{self.state}, {self.percent} %"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +206,8 @@ class Records:
         sql = (
             "SELECT version::text, direction, part, state, checksum::text, relation, key, low, "
             "position, upto, parked, batch_rows, target_ms, pause_ms, rows, keys, keys_in_all, "
-            f"batches, work_ms, passes, started_at, updated_at FROM {self.table} WHERE {where} "
+            "batches, work_ms, passes, run, announced, error, started_at, updated_at "
+            f"FROM {self.table} WHERE {where} "
             "ORDER BY started_at, version, part"
         )
         params = {"version": self._version, "direction": self.direction}
@@ -197,6 +224,7 @@ class Records:
         target_ms: int,
         pause_ms: int,
         passes: int,
+        run: str | None = None,
     ) -> str:
         """SQL: a backfill begins.
 
@@ -209,6 +237,7 @@ class Records:
             target_ms: how long a batch is to take.
             pause_ms: how long to wait between two batches.
             passes: 2 where the ranges may have been gone through before, else 1.
+            run: the run that applies its migration before it; None where that is done at its end.
         """
         rows = list[str]()
         each = max(keys_in_all // max(len(parts), 1), 0)
@@ -217,12 +246,12 @@ class Records:
             rows.append(
                 f"({literal(self._version)}, {literal(self.direction)}, {part}, "
                 f"{literal(checksum)}, {literal(relation)}, {_array(key)}, {low}, {low}, "
-                f"{upto}, {each}, {target_ms}, {pause_ms}, {passes})"
+                f"{upto}, {each}, {target_ms}, {pause_ms}, {passes}, {literal(run)})"
             )
         return (
             f"DELETE FROM {self.table} WHERE {self._this}; INSERT INTO {self.table} (version, "
             "direction, part, checksum, relation, key, low, position, upto, keys_in_all, "
-            f"target_ms, pause_ms, passes) VALUES {', '.join(rows)};"
+            f"target_ms, pause_ms, passes, run) VALUES {', '.join(rows)};"
         )
 
     def still_at(self, part: int, position: Sequence[str] | None) -> str:
@@ -297,17 +326,26 @@ class Records:
         """SQL: nothing of this backfill was done."""
         return f"DELETE FROM {self.table} WHERE {self._this}"
 
-    def edited(self, checksum: str) -> str:
-        """SQL: the rest runs with the script as it is now."""
-        return f"UPDATE {self.table} SET checksum = {literal(checksum)} WHERE {self._this}"
+    def edited(self, checksum: str, run: str | None = None) -> str:
+        """SQL: the rest runs with the script as it is now; ``run`` is as of ``begin``."""
+        new = f"checksum = {literal(checksum)}, run = {literal(run)}"
+        return f"UPDATE {self.table} SET {new} WHERE {self._this}"
 
-    def set_state(self, state: str) -> str:
-        """SQL: every range of this backfill that is not done has this state."""
+    def announced(self, percent: int) -> str:
+        """SQL: it was announced that so much is done."""
+        return f"UPDATE {self.table} SET announced = {percent} WHERE {self._this}"
+
+    def set_state(self, state: str, error: str | None = None) -> str:
+        """SQL: every range of this backfill that is not done has this state, and why."""
         return (
-            f"UPDATE {self.table} SET state = {literal(state)}, "
+            f"UPDATE {self.table} SET state = {literal(state)}, error = {literal(error)}, "
             f"updated_at = pg_catalog.clock_timestamp() WHERE {self._this} "
             "AND state OPERATOR(pg_catalog.<>) 'done' RETURNING 1"
         )
+
+    def set_error(self, error: str | None) -> str:
+        """SQL: what holds it up; None where nothing does any more."""
+        return f"UPDATE {self.table} SET error = {literal(error)} WHERE {self._this}"
 
     def set_speed(self, target_ms: int | None, pause_ms: int | None) -> str:
         """SQL: how long a batch is to take from now on, and how long to wait between two."""

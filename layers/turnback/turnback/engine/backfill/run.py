@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from turnback.engine.backfill.keys import Keys
 from turnback.engine.backfill.records import Bounds, Progress, Range, Records
 from turnback.engine.backfill.worker import Job, Paused, Worker
+from turnback.engine.look.history import History
 from turnback.engine.outside.run import begin_message, finish, half_undone
 from turnback.engine.run.failure import point, refused_by_us
 from turnback.engine.run.plan import Step
@@ -76,8 +77,8 @@ def _begun(
     statement: RangedStatement,
     pace: Pace,
     meanwhile: Callable[[], None],
-) -> Iterator[_Backfill]:
-    work = _Backfill(session, step, statement, pace, meanwhile)
+) -> Iterator[Work]:
+    work = Work(session, step, statement, pace, meanwhile)
     work.begin()
     try:
         yield work
@@ -86,11 +87,25 @@ def _begun(
         raise
 
 
+def lock_name(schema: str, version: str, direction: str = "up") -> str:
+    """The name of the lock that a backfill has of its own."""
+    return f"{schema}: backfill {version} {direction}"
+
+
+def goes_on_behind(history: History, one: Range) -> bool:
+    """Whether a range is of a backfill that goes on behind its migration, which is applied."""
+    under_way = one.direction == "up" and one.state != "done"
+    return under_way and one.run is not None and one.version in history.applied_by(one.run)
+
+
 @dataclass(slots=True)
-class _Backfill:
+class Work:
     """One migration's backfill, in the session of the run.
 
     Attributes:
+        later: the run that has applied the migration, where its backfill goes on behind that, under
+            a lock of its own; None where it is part of the migration, under the lock of the run.
+        reached: called with the progress, twice a second.
         keys: of its table.
         ranges: as they were when it began.
     """
@@ -100,6 +115,8 @@ class _Backfill:
     statement: RangedStatement
     pace: Pace
     meanwhile: Callable[[], None]
+    later: str | None = None
+    reached: Callable[[Progress], None] = lambda _: None
     keys: Keys = field(init=False)
     records: Records = field(init=False)
     ranges: list[Range] = field(init=False)
@@ -110,13 +127,26 @@ class _Backfill:
     def begin(self) -> None:
         """Register it, or find where it was."""
         session, step = self.session, self.step
+        begun = self.find()
+        trying = session.recorder.trying(step, 1, self.statement.statement, None)
+        message = f"{begin_message(step, session.recorder)}; {trying}; {begun}"
+        try:
+            send(session.connection, message)
+        except ServerError as error:
+            raise refused_by_us(step, error) or error from error
+        self.take_up()
+
+    def find(self) -> str:
+        """Find where it was; return SQL that registers it, or that it goes on."""
+        session, step = self.session, self.step
         connection, schema = session.connection, session.history.schema
-        self.keys = Keys.of(connection, self.statement, step.runnable.script)
-        self.records = Records(schema, step.version, step.direction)
+        self._look_up()
         self.records.create(connection)
         attempts = session.history.attempts(step.version)
         other = Records(schema, step.version, "down" if step.direction == "up" else "up")
-        begun_there = other.read(connection) if attempts[other.direction] else []
+        begun_there = other.read(connection)
+        if not attempts[other.direction]:
+            begun_there = [one for one in begun_there if goes_on_behind(session.history, one)]
         if step.direction == "up" and any(one.batches for one in begun_there):
             raise half_undone(step)
         # What was recorded before the whole was last rolled back says nothing of the rows now.
@@ -130,7 +160,7 @@ class _Backfill:
             except ServerError as error:
                 where = self.statement.statement
                 raise point(step, error, where.offset, where) from error
-            begun = self.records.begin(
+            return self.records.begin(
                 checksum,
                 self.keys.table,
                 self.keys.columns,
@@ -139,27 +169,37 @@ class _Backfill:
                 pace.pause_ms,
                 # Of one that was cancelled, rows in every range may be done.
                 passes=2 if self.ranges else 1,
+                run=self.later,
             )
-        elif "paused" in states:
+        if "paused" in states:
             raise MigrationIncomplete(
                 f"the backfill of {step.version} is paused",
                 file=step.runnable.script.path,
                 version=step.version,
                 hint=f"let it go on: turnback backfill resume {step.version}",
             )
-        else:
-            self._require_same()
-            begun = f"{self.records.edited(checksum)}; {self.records.set_state('running')};"
-            done = sum(one.rows for one in self.ranges)
-            text = f"{counted(done, 'row')} are done"
-            session.listener(Event(EventKind.RESUMED, step.version, step.name, text=text))
-        trying = session.recorder.trying(step, 1, self.statement.statement, None)
-        message = f"{begin_message(step, session.recorder)}; {trying}; {begun}"
-        try:
-            send(connection, message)
-        except ServerError as error:
-            raise refused_by_us(step, error) or error from error
-        self.ranges = self.records.read(connection)
+        self._require_same()
+        done = sum(one.rows for one in self.ranges)
+        text = f"{counted(done, 'row')} are done"
+        session.listener(Event(EventKind.RESUMED, step.version, step.name, text=text))
+        edited = self.records.edited(checksum, self.later)
+        return f"{edited}; {self.records.set_state('running')};"
+
+    def resume(self) -> None:
+        """Take it up again where it goes on behind its migration."""
+        self._look_up()
+        self.take_up()
+        self._require_same()
+
+    def _look_up(self) -> None:
+        session, script = self.session, self.step.runnable.script
+        self.keys = Keys.of(session.connection, self.statement, script)
+        self.records = Records(session.history.schema, self.step.version, self.step.direction)
+
+    def take_up(self) -> None:
+        """Read its records, once it is registered."""
+        session, step = self.session, self.step
+        self.ranges = self.records.read(session.connection)
         self._job = Job(
             step,
             self.statement,
@@ -170,7 +210,7 @@ class _Backfill:
             session.options.lock_retry_s,
             self._say,
             self._say_printed,
-            schema,
+            session.history.schema,
             session.options.code,
         )
 
@@ -228,16 +268,16 @@ class _Backfill:
         """Do every range, each further one in a session of its own."""
         connection = self.session.connection
         pid, schema = connection.info.backend_pid, self.session.history.schema
+        own = lock_name(schema, self.step.version, self.step.direction)
+        locked = schema if self.later is None else own
+        held = f"{lock.share(own)} {lock.held_by(locked, pid)}"
         parts = [one for one in self.ranges if one.upto is not None]
-        threads = [
-            threading.Thread(target=self._elsewhere, args=(one, lock.held_by(schema, pid)))
-            for one in parts[1:]
-        ]
+        threads = [threading.Thread(target=self._elsewhere, args=(one, held)) for one in parts[1:]]
         for thread in threads:
             thread.start()
         try:
             for one in parts[:1]:
-                self._do(connection, one, self.session.recorder.lock_assertion, self._between)
+                self._do(connection, one, lock.assertion(locked), self._between)
             while any(thread.is_alive() for thread in threads):
                 self._between(connection)
                 time.sleep(_SAY_EVERY_S / 5)
@@ -291,6 +331,7 @@ class _Backfill:
         self._said_at = now
         found = self.records.read(connection)
         progress = Progress.of(found)
+        self.reached(progress)
         self.session.listener(
             Event(
                 EventKind.PROGRESS,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from turnback.engine.look.half_done import HalfDone
 from turnback.engine.look.history import Entry, History, UnfinishedAttempt
@@ -12,6 +12,9 @@ from turnback.engine.look.indexes import invalid_indexes
 from turnback.engine.session.message import Connection
 from turnback.sql.quoting import printed
 from turnback.wording import one_line
+
+if TYPE_CHECKING:
+    from turnback.engine.backfill.records import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Health:
         schema_version: the migration that was applied last.
         release: the release that was applied last.
         baseline: the last of the migrations that another tool had applied.
+        backfills: the migrations whose backfills go on behind them, each with how far it is.
     """
 
     server_version: str
@@ -44,6 +48,7 @@ class Health:
     baseline: str | None = None
     newest: list[HealthRow] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    backfills: Mapping[str, Standing] = field(default_factory=dict)
 
     def summary(self) -> str:
         """Version and release in half a line."""
@@ -58,6 +63,7 @@ class Health:
             "release": self.release,
             "baseline": self.baseline,
             "problems": self.problems,
+            "backfills": {version: str(one) for version, one in self.backfills.items()},
         }
 
 
@@ -65,6 +71,7 @@ def examine(
     connection: Connection,
     history: History,
     half_done: Callable[[list[Entry]], Iterable[HalfDone]],
+    going_on: Callable[[], Mapping[str, Standing]],
     remains: Callable[[Connection], list[str]] | None = None,
 ) -> Health:
     """Read the health from history and catalog. Writes nothing.
@@ -73,6 +80,7 @@ def examine(
         connection: the session.
         history: the history.
         half_done: finds what is half done.
+        going_on: finds the backfills that go on behind their migrations.
         remains: finds what restores have left.
     """
     version = connection.info.parameter_status("server_version") or "?"
@@ -112,12 +120,19 @@ def examine(
         for row in rows
         if row.status == "failed" and row.version not in halves
     ]
+    backfills = going_on()
+    problems += [
+        f"the backfill of {names[one]} is not done, and does not go on: {text}"
+        for one, text in backfills.items()
+        if text.state != "running"
+    ]
     return Health(
         server_version=version,
         schema_version=applied[-1].version if applied else None,
         release=history.last_release(),
         baseline=next((one.version for one in reversed(applied) if one.kind == "adopted"), None),
         newest=rows,
+        backfills=backfills,
         problems=problems,
     )
 

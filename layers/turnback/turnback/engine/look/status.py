@@ -21,6 +21,7 @@ class MigrationStatus:
         status: ``pending``, ``applied``, ``failed``, ``rolled_back``, ``missing`` (its file is
             gone) or ``changed`` (its file differs from what was applied).
         kind: ``migration``; ``adopted`` where another tool has applied it; ``repeatable``.
+        backfill: how far its backfill is, which goes on behind it; None where none does.
     """
 
     version: str
@@ -31,6 +32,12 @@ class MigrationStatus:
     checksum: str
     error: str | None = None
     kind: str = "migration"
+    backfill: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """The status as it is shown: ``backfilling`` where it is applied, and not all its rows."""
+        return "backfilling" if self.status == "applied" and self.backfill else self.status
 
     @property
     def pending(self) -> bool:
@@ -41,7 +48,7 @@ class MigrationStatus:
         return {
             "version": self.version,
             "name": self.name,
-            "status": self.status,
+            "status": self.shown,
             "applied_at": self.applied_at,
             "execution_ms": self.execution_ms,
             "checksum": self.checksum,

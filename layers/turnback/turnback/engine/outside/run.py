@@ -216,9 +216,15 @@ def finish_message(step: Step, recorder: Recorder, elapsed_ms: int) -> tuple[str
         f"{recorder.reset} {recorder.lock_assertion} {recorder.history_there} {done}; "
         f"{recorder.history_kept(step.direction)};"
     )
+    read_only, verify = verify_message(step)
+    return f"{prefix}{read_only}", verify
+
+
+def verify_message(step: Step) -> tuple[str, str]:
+    """SQL: what lets the verify script only read, and that script; empty where there is none."""
     if step.verify is None:
-        return prefix, ""
-    return f"{prefix} SET LOCAL transaction_read_only = on;\n", f"{step.verify.text}\n"
+        return "", ""
+    return " SET LOCAL transaction_read_only = on;\n", f"{step.verify.text}\n"
 
 
 def count_done(attempts: Mapping[int, Attempt], statements: Sequence[Statement]) -> int:
@@ -506,13 +512,26 @@ def finish(session: Session, step: Step, elapsed: int, ran: str, before: str = "
         before: SQL for the same message.
     """
     record, verify = finish_message(step, session.recorder, elapsed)
-    prefix = f"{before}{record}"
+    send_verified(session, step, f"{before}{record}", verify, ran)
+    session.recorder.count(step)
+
+
+def send_verified(session: Session, step: Step, prefix: str, verify: str, ran: str) -> None:
+    """Send what records the whole migration, and its verify script behind that.
+
+    Args:
+        session: of the run.
+        step: the migration.
+        prefix: SQL.
+        verify: the verify script, as ``finish_message`` has it; "" for none.
+        ran: what was kept whatever comes of it, as a sentence.
+    """
     try:
         send(session.connection, prefix + verify)
     except ServerError as error:
         if refused := refused_by_us(step, error, ran):
             raise refused from error
-        if step.verify is None:
+        if step.verify is None or not verify:
             raise
         offset = error.position - 1 - len(prefix) if error.position else 0
         raise point(
@@ -523,4 +542,3 @@ def finish(session: Session, step: Step, elapsed: int, ran: str, before: str = "
             incomplete=f"{ran}; "
             "correct what it found, and run turnback up again: it verifies again",
         ) from error
-    session.recorder.count(step)

@@ -101,6 +101,7 @@ class Plan:
                     "in_transaction": step.runnable.in_one_transaction,
                     **({"kind": step.migration.kind} if step.repeat else {}),
                     **({"half_done": True} if step.half else {}),
+                    **({"backfill": True} if step.runnable.ranged else {}),
                 }
                 for step in self.steps
             ],

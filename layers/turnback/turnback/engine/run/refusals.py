@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from turnback.engine.backfill.seccomp import filters
 from turnback.engine.look.history import Entry
 from turnback.engine.look.status import MigrationStatus
 from turnback.errors import (
+    BackfillNotDone,
     ChecksumMismatch,
     CodeNotAllowed,
     HistoryConflict,
+    InvalidMigration,
     MigrationMissing,
     RollbackMissing,
     TurnbackError,
@@ -19,6 +22,9 @@ from turnback.migrations.checksums import differs_in_line_ends
 from turnback.migrations.model import Migration, Project, Script
 from turnback.migrations.python import is_python
 from turnback.settings.environment import CodeRule
+
+if TYPE_CHECKING:
+    from turnback.engine.backfill.records import Standing
 
 MORE = "turnback status shows every migration"
 
@@ -183,3 +189,51 @@ def refuse_code(script: Script, rule: CodeRule) -> None:
             file=script.path,
             hint="run it there, or write the migration in SQL",
         )
+
+
+def refuse_before_backfills(
+    project: Project, pending: Iterable[Migration], going_on: Mapping[str, Standing], *, later: bool
+) -> None:
+    """Refuse a migration that is to be applied ``after`` a backfill which is not done.
+
+    Args:
+        project: the files.
+        pending: the migrations of the plan.
+        going_on: the versions whose backfills go on behind them, each with how far it is.
+        later: whether a backfill of the plan itself goes on behind it as well.
+
+    Raises:
+        BackfillNotDone: it has to wait.
+        InvalidMigration: there is no such migration before it.
+    """
+    begun = set[str]()
+    for one in pending:
+        script = one.forward
+        for version in script.directives.after:
+            other = project.find(version)
+            if other is None or other not in project.before(one.version):
+                raise InvalidMigration(
+                    f"{one.version} is to be applied after {version}, and there is no migration "
+                    f"{version} before it",
+                    file=script.path,
+                    version=one.version,
+                    hint="correct the directive 'after'",
+                )
+            if other.version in going_on:
+                raise BackfillNotDone(
+                    f"{one.version} is to be applied after the backfill of {other.version}, which "
+                    f"is not done: {going_on[other.version]}",
+                    file=script.path,
+                    version=one.version,
+                    hint="release it again when that is done: turnback backfill status",
+                )
+            if later and other.version in begun:
+                raise BackfillNotDone(
+                    f"{one.version} is to be applied after the backfill of {other.version}, which "
+                    "begins with this release and goes on behind it",
+                    file=script.path,
+                    version=one.version,
+                    hint=f"leave {one.version} to the next release",
+                )
+        if script.directives.backfill:
+            begun.add(one.version)

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from turnback.engine.backfill import background
 from turnback.engine.backfill import run as backfill
 from turnback.engine.look.half_done import find_half_done
 from turnback.engine.look.history import History
@@ -74,6 +75,8 @@ def run_plan(session: Session, plan: Plan | Callable[[], Plan], control: RunCont
                 refuse_code(step.runnable.script, session.options.code)
             if steps:
                 control.before_first_change()
+                if plan.direction == "down":
+                    background.stop(session, {step.version for step in steps})
             runner = Runner(session, control, steps, state.detached, plan.pace)
             for step, took in runner.run():
                 report.add(plan.direction, Done(step.version, step.name, took, step.migration.kind))
@@ -360,6 +363,12 @@ class Runner:
         )
 
     def _try(self, step: Step, ladder: Ladder) -> int:
+        if (
+            step.runnable.ranged
+            and step.direction == "up"
+            and self._session.options.backfills_later
+        ):
+            return background.register(self._session, step, self._pace)
         if step.runnable.ranged:
             return backfill.run(self._session, step, self._pace, ladder.meanwhile)
         if step.runnable.swap:

@@ -103,9 +103,7 @@ class Session:
             LockTimeout: a history of an older turnback is in use, and was not upgraded.
         """
         state = self.history.state_query() if self.history.exists() else ""
-        self.history.require_trust()
-        refuse_read_only(self.connection)
-        refuse_pooler(self.connection, self.history.backend_pid, describe_session(self.connection))
+        self._require_usable()
         cursor = lock.acquire(
             self.connection,
             self.history.schema,
@@ -119,6 +117,19 @@ class Session:
         found = self.history.read_state(cursor)
         self.recorder.begin(sum(entry.applied for entry in found.entries), found.logged)
         return found
+
+    def lock_only(self, name: str) -> None:
+        """Take a lock of this name, and not that of the migrations. Raises as ``lock`` does."""
+        self.history.exists()
+        self._require_usable()
+        lock.acquire(
+            self.connection, name, wait_s=self.options.runner_wait_s, listener=self.listener
+        )
+
+    def _require_usable(self) -> None:
+        self.history.require_trust()
+        refuse_read_only(self.connection)
+        refuse_pooler(self.connection, self.history.backend_pid, describe_session(self.connection))
 
     def _make_history(self) -> None:
         # Another run may have made it, or upgraded it, before this one had the lock.

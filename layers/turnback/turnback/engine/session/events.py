@@ -42,6 +42,8 @@ class Options:
         detachable: whether a message may have to be left to the server; the server then sends no
             notices, because sending one to a client that has gone would abort the transaction.
         code: whether migrations in Python may run.
+        backfills_later: whether a migration with a backfill is applied at once, and its backfill
+            goes on behind it.
     """
 
     lock_timeout_ms: int | None = None
@@ -51,6 +53,7 @@ class Options:
     batch: bool = True
     detachable: bool = False
     code: CodeRule = CodeRule.REFUSED
+    backfills_later: bool = False
 
 
 class EventKind(StrEnum):

@@ -173,6 +173,47 @@ def held_by(schema: str, pid: int) -> str:
     )
 
 
+def share(name: str) -> str:
+    """A statement that holds off ``take_over`` to the end of its transaction, or fails."""
+    key = _share_key(name)
+    return (
+        f"SELECT CASE WHEN pg_catalog.pg_try_advisory_xact_lock_shared({key}) THEN 1 "
+        f"ELSE {refusal(LOCK_LOST)} END;"
+    )
+
+
+def _share_key(name: str) -> int:
+    return lock_key(f"{name}: shared")
+
+
+def take_over(connection: Connection, name: str, *, patience_s: float, wait_s: float) -> None:
+    """Take a lock of this name, and end the session that does not give it up.
+
+    Only for what may be cut off anywhere. Then wait for what others do under ``share``.
+
+    Args:
+        connection: the session that has the locks from now on.
+        name: what the lock is of.
+        patience_s: how long to wait before the session is ended, seconds.
+        wait_s: how long to wait after that, seconds.
+
+    Raises:
+        RunnerBusy: the session could not be ended, or something goes on under ``share``.
+    """
+    try:
+        acquire(connection, name, wait_s=patience_s, listener=lambda _: None)
+    except RunnerBusy:
+        if found := holder(connection, lock_key(name)):
+            _end(connection, found)
+        acquire(connection, name, wait_s=wait_s, listener=lambda _: None)
+    deadline = time.monotonic() + wait_s
+    key = _share_key(name)
+    while not scalar(connection, f"SELECT pg_catalog.pg_try_advisory_lock({key})"):
+        if time.monotonic() > deadline:
+            raise _busy(holder(connection, key))
+        time.sleep(_FIRST_PAUSE_S)
+
+
 def wait_until_free(connection: Connection, schema: str, *, wait_s: float) -> Holder | None:
     """Wait for a run that works on the database; returns who still does, None where nobody does.
 

@@ -29,7 +29,7 @@ from turnback.store import ObjectStore
 from turnback.wording import cut
 
 # Slack notifies nobody of a changed message, so what waits for a person is posted again.
-CALLS = (Status.AWAITING_APPROVAL, Status.NEEDS_A_PERSON)
+CALLS = (Status.AWAITING_APPROVAL, Status.NEEDS_A_PERSON, Status.BACKFILL_FAILED)
 CALL_LENGTH = 2500
 # Longer than the clocks of two machines differ.
 MARGIN = timedelta(seconds=5)

@@ -46,6 +46,7 @@ DOING = {
     "Apply": "applying migrations",
     "WaitForApply": "a statement is running in the database",
     "Verify": "verifying the result",
+    "StartBackfills": "starting its backfills, which go on behind it",
     "FindChanges": "it failed; looking at what it has changed",
     "LookAtApplication": "it failed; stopping the application",
     "StopApplication": "it failed; stopping the application",

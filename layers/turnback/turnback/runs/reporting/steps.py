@@ -9,7 +9,7 @@ from enum import StrEnum
 from turnback.runs.reporting.report import Report
 from turnback.runs.reporting.words import as_of, loss_in_words, proof
 from turnback.runs.state import RunApproval, RunState
-from turnback.runs.status import Status
+from turnback.runs.status import BEHIND, Status
 from turnback.wording import counted, duration
 
 
@@ -40,6 +40,7 @@ def steps(report: Report) -> list[StepLine]:
         *_approved(report, "release"),
         *_saved(report),
         *_applied(report),
+        *_backfilled(report),
         *_rolled_back(report),
         *_approved(report, "restore"),
         *_restored(report),
@@ -87,7 +88,7 @@ def _applied(report: Report) -> Iterator[StepLine]:
     if not total or report.dry_run or report.status is Status.REFUSED:
         return
     done, doing = ("Rolled back", "Rolling back") if report.down else ("Applied", "Applying")
-    if report.status is Status.SUCCEEDED:
+    if report.status is Status.SUCCEEDED or report.status in BEHIND:
         yield StepLine(Mark.DONE, done, _migrations(report.done_count))
     elif report.status is Status.SNAPSHOT_TAKEN:
         yield StepLine(Mark.NOW, doing, _migrations(total))
@@ -98,6 +99,15 @@ def _applied(report: Report) -> Iterator[StepLine]:
         # From the error and not from the list, which is cut for a large release.
         at = f", {report.error.version} failed" if report.error.version else ""
         yield StepLine(Mark.FAILED, done, f"{report.done_count} of {total}{at}")
+
+
+def _backfilled(report: Report) -> Iterator[StepLine]:
+    """The backfill that goes on behind the run."""
+    marks = {Status.BACKFILLED: Mark.DONE, Status.BACKFILL_FAILED: Mark.FAILED}
+    if report.status in BEHIND:
+        yield StepLine(marks.get(report.status, Mark.NOW), "Backfill", report.progress or "")
+    elif report.status is Status.SUCCEEDED and report.backfilling and not report.dry_run:
+        yield StepLine(Mark.NOW, "Backfill", f"{', '.join(report.backfilling)} goes on")
 
 
 def _rolled_back(report: Report) -> Iterator[StepLine]:

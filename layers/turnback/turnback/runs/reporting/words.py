@@ -36,7 +36,8 @@ def reminder(report: Report) -> str:
 
 def is_worth_a_message(report: Report) -> bool:
     """Whether to send it where no message can be changed: the start, questions, the end."""
-    return report.status.final or report.status in (Status.STARTED, Status.AWAITING_APPROVAL)
+    others = (Status.STARTED, Status.AWAITING_APPROVAL, Status.BACKFILLED, Status.BACKFILL_FAILED)
+    return report.status.final or report.status in others
 
 
 def outcome(report: Report) -> str:
@@ -71,7 +72,7 @@ def _outcome(report: Report) -> str:
             return "failed; its restore waits for approval" if restore else words
         case Status.SNAPSHOT_TAKEN:
             return f"{words}: {'rolling back' if report.down else 'applying'} {count}"
-        case Status.APPLYING:
+        case Status.APPLYING | Status.BACKFILLING | Status.BACKFILLED | Status.BACKFILL_FAILED:
             return f"{words}: {report.progress}" if report.progress else words
         case Status.SUCCEEDED:
             return _success(report, count)
@@ -105,6 +106,8 @@ def _success(report: Report, count: str) -> str:
         return f"would succeed (dry run): {count} to be {done}, nothing was changed{proven}"
     others = report.migration_count - report.done_count
     rest = f", and {others:,} more by others meanwhile" if others else ""
+    if going_on := listed(report.backfilling, _LISTED):
+        rest += f"; the backfill of {going_on} goes on behind it"
     return f"succeeded: {counted(report.done_count, 'migration')} {done}{rest}"
 
 
@@ -207,11 +210,23 @@ def _next_step(report: Report) -> str:
             return f"Bring back what was lost{source}. Correct {failed} and release again."
         case Status.REFUSED | Status.ROLLED_BACK:
             return f"Correct {failed} and release again; nothing has to be cleaned up."
+        case Status.BACKFILL_FAILED | Status.BACKFILLING | Status.BACKFILLED:
+            return _of_backfill(report)
         case Status.SUCCEEDED if report.dry_run:
             return "Release again without the dry run to apply it."
         case Status.SUCCEEDED | Status.SUPERSEDED:
-            return "Nothing is left to do."
+            return _of_backfill(report) if report.backfilling else "Nothing is left to do."
     return f"Nothing now. `turnback watch {report.run}` shows it live."
+
+
+def _of_backfill(report: Report) -> str:
+    match report.status:
+        case Status.BACKFILLED:
+            return "Nothing is left to do. What waited for the backfill can be released."
+        case Status.BACKFILL_FAILED:
+            hint = report.error.hint if report.error else None
+            return sentence(hint or "It is tried again. `turnback backfill status` shows more")
+    return "Nothing now. `turnback backfill status` shows how far the backfill is."
 
 
 def _answer(report: Report, asked: ReportApproval) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -55,6 +56,7 @@ class RunRow(Stated):
         duration_ms: how long it took, or has taken so far, in milliseconds.
         error: the name of the error that ended it.
         waits_for: what it waits for before its turn, as the end of a sentence; or None.
+        backfilling: whether a backfill goes on behind it.
     """
 
     run: str
@@ -69,9 +71,16 @@ class RunRow(Stated):
     duration_ms: int
     error: str | None
     waits_for: str | None = None
+    backfilling: bool = False
 
 
-def run_row(execution: Execution, state: str, store: Store, turns: TurnRecord) -> RunRow:
+def run_row(
+    execution: Execution,
+    state: str,
+    store: Store,
+    turns: TurnRecord,
+    behind: Collection[str],
+) -> RunRow:
     """One row of the list.
 
     Args:
@@ -79,6 +88,7 @@ def run_row(execution: Execution, state: str, store: Store, turns: TurnRecord) -
         state: the state that it entered last.
         store: the bucket with its records.
         turns: whose turn it is.
+        behind: the runs behind which a backfill goes on.
     """
     order = execution.order
     until = execution.stopped or datetime.now(UTC)
@@ -95,6 +105,7 @@ def run_row(execution: Execution, state: str, store: Store, turns: TurnRecord) -
         duration_ms=max(round((until - execution.started).total_seconds() * 1000), 0),
         error=execution.error or None,
         waits_for=turns.waits_for(execution.name),
+        backfilling=execution.name in behind,
     )
 
 

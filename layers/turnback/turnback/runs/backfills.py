@@ -1,0 +1,182 @@
+"""Backfills behind a run: executions of their own go on with them, over as many calls as needed.
+
+While one is not done, ``targets/<target>/backfills/<run>.json`` is in the bucket, with what its
+executions are started with. Whatever ends an execution (its time, its number of events, a crash, a
+person who pauses the backfill), the next look at the bucket starts another one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from turnback.errors import RunnerBusy, TurnbackError
+from turnback.runs.run import Run
+from turnback.runs.state import RunBackfill, RunError
+from turnback.runs.stated import Stated
+from turnback.runs.status import Status
+from turnback.store import ObjectStore, Store
+
+# An execution has 25,000 events (Step Functions quotas), and a call takes up to 40 of them with all
+# its retries and what it announces.
+MOST_CALLS = 500
+_ALIVE = ("RUNNING", "PENDING_REDRIVE")
+# What an execution needs of the run's state: its order, and the plan with the artifact's digest.
+_KEPT = ("run", "target", "trigger", "artifact", "plan")
+# Names of executions have 80 characters.
+_RUN_LENGTH = 70
+
+
+class Execution(Protocol):
+    """An execution, with its status in the words of Step Functions."""
+
+    @property
+    def status(self) -> str: ...
+
+
+class Machine(Protocol):
+    """The state machine that goes on with backfills."""
+
+    def start(self, name: str, order: Mapping[str, Any]) -> bool:
+        """Start an execution; say whether the name is new."""
+
+    def describe(self, name: str) -> Execution | None:
+        """The execution of this name; None for one that Step Functions does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class BehindRecord(Stated):
+    """``targets/<target>/backfills/<run>.json``: a run whose backfills are not done.
+
+    Attributes:
+        order: what its executions are started with.
+        number: of the execution that was started last.
+    """
+
+    order: dict[str, Any]
+    number: int = 1
+
+    @property
+    def execution(self) -> str:
+        """The name of that execution."""
+        return f"{str(self.order['run'])[:_RUN_LENGTH]}-{self.number}"
+
+
+def prefix_of(target: str) -> str:
+    """Where the records of a target are in the bucket."""
+    return f"targets/{target}/backfills/"
+
+
+def runs_behind(store: Store, target: str) -> list[str]:
+    """The runs whose backfills are not done."""
+    prefix = prefix_of(target)
+    return [key.removeprefix(prefix).removesuffix(".json") for key in store.keys(prefix)]
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """Starts executions for backfills that are not done, and have none.
+
+    Attributes:
+        store: the bucket.
+        target: the stack's target.
+        machine: executes them.
+    """
+
+    store: ObjectStore
+    target: str
+    machine: Machine
+
+    def begin(self, state: Mapping[str, Any], execution: str, started_at: str) -> list[str]:
+        """Start the first execution behind a run.
+
+        Args:
+            state: of the run's execution.
+            execution: its ARN.
+            started_at: when it began.
+
+        Returns:
+            The names of the executions that were started.
+        """
+        order = {name: state[name] for name in _KEPT if name in state}
+        order |= {"execution": execution, "started_at": started_at}
+        key = f"{prefix_of(self.target)}{order['run']}.json"
+        self.store.create(key, _body(BehindRecord(order)))
+        return list(self._look(key))
+
+    def look(self) -> list[str]:
+        """Start what has no execution; returns the names of those that were started."""
+        keys = list(self.store.keys(prefix_of(self.target)))
+        return [name for key in keys for name in self._look(key)]
+
+    def _look(self, key: str) -> Iterator[str]:
+        found = self.store.read_tagged(key)
+        if found is None:
+            return
+        record = BehindRecord.from_state(json.loads(found[0]))
+        last = self.machine.describe(record.execution)
+        if last is not None and last.status in _ALIVE:
+            return
+        if last is not None:
+            record = replace(record, number=record.number + 1)
+            if not self.store.swap(key, _body(record), found[1]):
+                # Somebody else does the same.
+                return
+        if self.machine.start(record.execution, record.order):
+            yield record.execution
+
+
+def _body(record: BehindRecord) -> bytes:
+    return json.dumps(record.to_state(), indent=1).encode()
+
+
+def go_on(run: Run) -> RunBackfill:
+    """Do more of a backfill behind the run, for as long as this call has time.
+
+    Raises:
+        DatabaseUnreachable, DatabaseNotReady, LockTimeout: the next call goes on where it is.
+        AwsError: S3 does not answer.
+    """
+    before = run.state.backfill or RunBackfill()
+    calls = before.calls + 1
+    with run.database.connect(run.release) as engine:
+        if before.status == Status.BACKFILLING and before.percent:
+            # It was announced, now that this call is made.
+            engine.announced(before.version, before.percent)
+        standing = engine.going_on(run.id)
+        working = next((one for one in standing if standing[one].state == "running"), None)
+        if working is None:
+            if not standing:
+                run.records.store.delete(f"{prefix_of(run.order.target)}{run.id}.json")
+            return RunBackfill(calls=calls)
+        with run.artifact() as found:
+            project = found.artifact.project
+            migration = project.find(working)
+            assert migration is not None
+            try:
+                outcome = engine.go_on(migration, run.id, project.settings.pace, run.keep_going)
+            except RunnerBusy:
+                # Another execution works on it.
+                return RunBackfill(version=working, calls=calls)
+    result = RunBackfill(
+        version=working,
+        percent=outcome.percent or 0,
+        text=str(outcome.held_up or outcome.progress or ""),
+        # What is announced is recorded with the next call of the same execution.
+        next="go_on",
+        calls=calls,
+    )
+    if outcome.error is not None:
+        return replace(result, status=Status.BACKFILL_FAILED.value, error=_error(outcome.error))
+    if outcome.state == "done":
+        return replace(result, status=Status.BACKFILLED.value)
+    if outcome.held_up or outcome.percent:
+        text = outcome.held_up or f"{outcome.percent} %, {outcome.progress}"
+        return replace(result, status=Status.BACKFILLING.value, text=text)
+    return result if calls < MOST_CALLS else replace(result, next="end")
+
+
+def _error(error: TurnbackError) -> RunError:
+    return RunError.from_state({**error.to_dict(), "version": error.version})
