@@ -21,9 +21,13 @@ from turnback.local.database import Database, run_sql
 from turnback.local.deploy import deploy
 from turnback.local.server import EmbeddedServer
 
+from tests.e2e.test_stack_update import until
 from tests.local_target import local_target
 
 ROOT = Path(__file__).parents[2]
+FILL = """-- turnback: backfill table=users key=id
+UPDATE users SET email = lower(email) WHERE {batch};
+"""
 
 
 @dataclass(frozen=True)
@@ -69,23 +73,30 @@ def impatient(folder: Path) -> Path:
     wait, short = "RUNNER_WAIT_SECONDS: !Ref RunnerWaitSeconds", 'RUNNER_WAIT_SECONDS: "1"'
     assert wait in template
     (root / "template.yaml").write_text(template.replace(wait, short))
-    definition = json.loads((ROOT / "statemachine" / "release.asl.json").read_text())
-    for state in definition["States"].values():
-        for retry in state.get("Retry", []):
-            retry |= {"MaxAttempts": 1, "IntervalSeconds": 1}
     (root / "statemachine").mkdir()
-    (root / "statemachine" / "release.asl.json").write_text(json.dumps(definition))
+    for name in ("release.asl.json", "backfill.asl.json"):
+        definition = json.loads((ROOT / "statemachine" / name).read_text())
+        for state in definition["States"].values():
+            for retry in state.get("Retry", []):
+                retry |= {"MaxAttempts": 1, "IntervalSeconds": 1}
+        (root / "statemachine" / name).write_text(json.dumps(definition))
     return root / "template.yaml"
 
 
-def with_one_more(deployed: Deployed, name: str, forward: str, back: str) -> Path:
-    folder = deployed.folder / name
-    shutil.copytree(ROOT / "migrations", folder)
-    (folder / "sql" / f"0011_{name}.sql").write_text(forward)
-    (folder / "rollback" / "0011_rollback.sql").write_text(back)
+def with_one_more(base: Path, folder: Path, forward: str, back: str) -> Path:
+    """The migrations of a folder and another one, named as its own folder."""
+    shutil.copytree(base, folder)
+    version = f"{len(list(folder.glob('sql/*'))) + 1:04}"
+    (folder / "sql" / f"{version}_{folder.name}.sql").write_text(forward)
+    (folder / "rollback" / f"{version}_rollback.sql").write_text(back)
     command = [sys.executable, "-c", "from turnback.cli.main import main; main()"]
     subprocess.run([*command, "check", "--fix", "--dir", str(folder)], check=True)
     return folder
+
+
+def backfilled(deployed: Deployed) -> list[tuple[str, bool]]:
+    with psycopg.connect(deployed.database.url) as connection:
+        return connection.execute("SELECT state, rows > 0 FROM migration_backfills").fetchall()
 
 
 @contextmanager
@@ -102,20 +113,27 @@ def test_it_leaves_with_how_the_run_ended(deployed):
     assert (code, "release 1.0.0 on learning succeeded" in output) == (0, True), output
     run_sql(deployed.server, deployed.database.name, ROWS)
 
+    # A backfill: the run does not wait for it, and an execution of its own ends it.
+    base = with_one_more(ROOT / "migrations", deployed.folder / "lower", FILL, FILL)
+    code, output = deployed.release(base, "1.0.1")
+    assert (code, "the backfill of 0011 goes on behind it" in output) == (0, True), output
+    until(lambda: backfilled(deployed) == [("done", True)])
+
     failing = with_one_more(
-        deployed,
-        "no_ada",
+        base,
+        deployed.folder / "no_ada",
         "ALTER TABLE users ADD CONSTRAINT no_ada CHECK (email <> 'ada@example.com');\n",
         "ALTER TABLE users DROP CONSTRAINT no_ada;\n",
     )
     code, output = deployed.release(failing, "1.1.0")
     assert (code, "failed and was rolled back" in output) == (1, True), output
 
-    fine = with_one_more(deployed, "fine", "CREATE TABLE fine ();\n", "DROP TABLE fine;\n")
+    made, dropped = "CREATE TABLE fine ();\n", "DROP TABLE fine;\n"
+    fine = with_one_more(base, deployed.folder / "fine", made, dropped)
     with holding_the_lock(deployed):
         code, output = deployed.release(fine, "1.2.0")
     assert (code, "RunnerBusy" in output) == (4, True), output
 
-    lost = write_release(ROOT / "migrations", deployed.folder / "lost", complete=True)
+    lost = write_release(base, deployed.folder / "lost", complete=True)
     code, output = deployed.release(lost.folder, "1.3.0")
     assert (code, "a person is needed" in output) == (6, True), output

@@ -148,7 +148,7 @@ def test_a_run_that_waits_ends_with_the_code_and_the_settings_it_began_with(upda
     (updated.root / "functions" / "apply" / "app.py").write_text(SECOND)
     updated.deploy(Approvals="never")
     assert set(updated.versions().values()) == {2}, updated.versions()
-    assert len(updated.versions()) == 10
+    assert len(updated.versions()) == 12
 
     updated.approve(first)
     assert updated.end_of(first)["status"] == "SUCCEEDED"
