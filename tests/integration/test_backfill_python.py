@@ -135,9 +135,10 @@ def transform(rows):
 def test_a_row_that_another_session_changes_meanwhile_is_read_again(
     database: str, project_factory: ProjectFactory
 ) -> None:
-    changed = []
+    changed, said = [], []
 
     def change(event: Event) -> None:
+        said.append(event.text)
         # The code has read its rows, and nothing is sent yet.
         if event.kind == "notice" and not changed:
             changed.append(event.whole)
@@ -145,6 +146,7 @@ def test_a_row_that_another_session_changes_meanwhile_is_read_again(
 
     assert apply(database, project_factory(files(STATEMENTS)), listener=change).error is None
     assert changed == ["transform prints: read"]
+    assert said.count("another session has changed a row of the batch; it is tried again") == 1
     wrong = query(database, "SELECT id FROM users WHERE name IS DISTINCT FROM upper(email)")
     assert wrong == []
     assert query(database, "SELECT rows FROM migration_backfills") == [(ROWS,)]
@@ -261,6 +263,18 @@ def test_it_runs_only_where_that_is_allowed(
     answer = turnback("up", "--env", "development", folder=folder)
     assert "PermissionError" in answer.err and answer.code == 6
     assert not mark.exists()
+
+
+def test_where_the_network_cannot_be_closed_it_says_so_and_runs_on_an_own_database(
+    database: str, project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    folder, said = project_factory(files()), []
+    assert isinstance(apply(database, folder).error, CodeNotAllowed)
+    report = apply(database, folder, code=CodeRule.OWN, listener=lambda e: said.append(e.text))
+    assert report.error is None
+    assert "on this system the code of the migration has network and files" in said
+    assert differing(database) == []
 
 
 def test_a_release_with_code_is_refused_when_it_is_validated(

@@ -35,7 +35,6 @@ class Transformed:
     batch, which is then repeated.
 
     Args:
-        script: the file.
         statement: reads the rows.
         transform: runs the user's code.
         history_schema: where turnback's own tables are.
@@ -44,13 +43,12 @@ class Transformed:
 
     def __init__(
         self,
-        script: Script,
         statement: RangedStatement,
         transform: Transform,
         history_schema: str,
         connection: Connection,
     ) -> None:
-        self._script, self._statement = script, statement
+        self._statement = statement
         self._transform = transform
         self._history_schema = history_schema
         self._connection = connection

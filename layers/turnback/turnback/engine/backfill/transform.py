@@ -79,7 +79,6 @@ class Transform:
         self._memory, self._time_s = memory, time_s
         self._printed = printed
         self._process: subprocess.Popen[bytes] | None = None
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
 
     def __call__(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[list[Any]]:
         """What the code makes of these rows, packed: ``[row]`` or ``[sql, parameters]``.
@@ -105,12 +104,18 @@ class Transform:
 
     def close(self) -> None:
         """End the process."""
-        self._end()
-        self._complaints.close()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        _kill(process)
+        process.wait()
+        for file in (process.stdin, process.stdout, self._complaints):
+            with contextlib.suppress(OSError):
+                if file:
+                    file.close()
 
     def _start(self) -> None:
-        self._complaints.seek(0)
-        self._complaints.truncate()
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close)
         # Nothing of ours is on its path (-I -S); the group is for ending it.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-B", "-X", "utf8", transform_child.__file__],
@@ -158,7 +163,7 @@ class Transform:
                 ) from None
             raise self._ended(self._how_it_ended(), of_rows=not starting) from None
         except BaseException:
-            self._end()
+            self.close()
             raise
         finally:
             timer.cancel()
@@ -179,7 +184,7 @@ class Transform:
         )
         text = str(found.get("text", ""))
         if starting:
-            self._end()
+            self.close()
         match found.get("kind"):
             case "filter":
                 raise CodeNotAllowed(
@@ -190,7 +195,7 @@ class Transform:
                 )
             case "memory":
                 # What it still holds is not known.
-                self._end()
+                self.close()
                 message = f"it needed more memory than its limit, {self._memory // 2**20} MB"
                 return TransformFailed(message, line, column, of_rows=not starting)
             case "size":
@@ -216,7 +221,7 @@ class Transform:
         return TransformFailed(f"the rows of a batch have more than {most} MB")
 
     def _ended(self, message: str, *, of_rows: bool = True) -> TransformFailed:
-        self._end()
+        self.close()
         return TransformFailed(message, of_rows=of_rows)
 
     def _unreadable(self) -> TransformFailed:
@@ -233,17 +238,6 @@ class Transform:
         self._complaints.seek(0)
         said = self._complaints.read(_LONGEST_NOTE).decode(errors="replace").strip()
         return f"its process ended ({how}){f': {said}' if said else ''}"
-
-    def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        _kill(process)
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            with contextlib.suppress(OSError):
-                if pipe:
-                    pipe.close()
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

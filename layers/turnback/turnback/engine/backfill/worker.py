@@ -11,6 +11,7 @@ from turnback.engine.backfill.brakes import reason_to_wait
 from turnback.engine.backfill.changes import Transformed
 from turnback.engine.backfill.keys import Keys
 from turnback.engine.backfill.records import MOVED, Changes, Range, Records
+from turnback.engine.backfill.seccomp import filters
 from turnback.engine.backfill.transform import Transform, TransformFailed
 from turnback.engine.run.failure import point, refused_by_us
 from turnback.engine.run.plan import Step
@@ -147,7 +148,9 @@ class Worker:
         script, options = job.step.runnable.script, statement.options
         limits = options.memory, options.time_ms / 1000
         transform = Transform(script, statement.code, *limits, job.code, job.printed)
-        return Transformed(script, statement, transform, job.history_schema, self._connection)
+        if filters() is None:
+            job.say("on this system the code of the migration has network and files")
+        return Transformed(statement, transform, job.history_schema, self._connection)
 
     def _run(self) -> None:
         parked = list(self._part.parked)
@@ -294,7 +297,10 @@ class Worker:
         waited = now - self._locked_since
         if error.sqlstate not in _TRANSIENT or waited > self._job.lock_retry_s:
             raise self._failure(error) from error
-        self._job.say(f"a batch did not get its lock: {error}; it is tried again")
+        what = f"a batch did not get its lock: {error}"
+        if error.sqlstate == _CONFLICT:
+            what = "another session has changed a row of the batch"
+        self._job.say(f"{what}; it is tried again")
         time.sleep(_FIRST_PAUSE_S)
 
     def _said(self, error: TransformFailed) -> str:
