@@ -54,6 +54,8 @@ def test_a_table_is_swapped_and_swapped_back(
     assert query(
         database, "SELECT count(*), count(domain), pg_typeof(min(id))::text FROM users"
     ) == [(5000, 5000, "bigint")]
+    planner = "SELECT count(*) FROM pg_stats WHERE (schemaname, tablename) = ('public', 'users')"
+    assert query(database, planner) == [(4,)]
     query(database, "INSERT INTO users VALUES (6000, 'a@b', 1, 'b')")
     query(database, "UPDATE users SET id = id + 10000, email = NULL WHERE id = 7")
     query(database, "DELETE FROM users WHERE id = 8")
@@ -339,7 +341,7 @@ def owner(database: str) -> Iterator[str]:
     query(
         database,
         "CREATE ROLE swap_owner LOGIN PASSWORD 'x'; CREATE ROLE swap_app LOGIN PASSWORD 'x';"
-        f"GRANT CREATE ON DATABASE {database.rpartition('/')[2]} TO swap_owner;"
+        f"GRANT CREATE ON DATABASE {database.rpartition('/')[2]} TO swap_owner, swap_app;"
         "GRANT ALL ON SCHEMA public TO swap_owner",
     )
     yield re.sub("//[^@]*@", "//swap_owner:x@", database)
@@ -380,3 +382,22 @@ def test_the_application_needs_no_rights_on_the_copy(
         (2, "a@b", None),
         (3, "c@d", 3),
     ]
+
+
+def test_a_planted_state_is_not_believed(owner: str, project_factory: ProjectFactory) -> None:
+    folder = project_factory(files())
+    with engine_for(owner) as engine:
+        assert engine.run(engine.plan_up(load_project(folder), target="0001")).error is None
+    query(
+        owner.replace("swap_owner", "swap_app"),
+        "CREATE SCHEMA turnback_swap_users;"
+        "CREATE TABLE turnback_swap_users.turnback_state AS "
+        "SELECT '0002' AS version, 'up' AS direction, 'swapped' AS state, '' AS signature, "
+        "'{id}'::text[] AS key, '{DROP TABLE users}'::text[] AS behind;"
+        "GRANT ALL ON SCHEMA turnback_swap_users TO PUBLIC;"
+        "GRANT ALL ON turnback_swap_users.turnback_state TO PUBLIC",
+    )
+    report = apply(owner, folder)
+    assert isinstance(report.error, MigrationFailed)
+    assert "the schema turnback_swap_users belongs to another role" in str(report.error)
+    assert query(owner, "SELECT count(*) FROM users") == [(5000,)]

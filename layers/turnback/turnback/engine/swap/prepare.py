@@ -151,7 +151,10 @@ def _make(work: Work, oid: int, known: str) -> None:
     work.send_all([*forth.functions, *back.functions])
     made = [*forth.function_names, *back.function_names]
     work.send_all(f"ALTER FUNCTION {name}() OWNER TO {owner}" for name in made)
-    work.send_all(f"ALTER TABLE {one} OWNER TO {owner}" for one in (names.state, names.missed))
+    for table in (names.state, names.missed):
+        send(connection, f"ALTER TABLE {table} OWNER TO {owner}")
+        work.send_all(query(connection, _NO_GRANTS, scalar_row, {"table": work.oid(table)}))
+        send(connection, f"GRANT ALL ON {table} TO {owner}")
     _try(work, around(work, oid, there, first=True), forth, back)
     records = Records(work.session.history.schema, step.version, step.direction)
     records.create(connection)

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, replace
 
 from psycopg.pq import TransactionStatus
-from psycopg.rows import class_row, tuple_row
+from psycopg.rows import class_row, scalar_row, tuple_row
 
 from turnback.engine.backfill import run as backfill
 from turnback.engine.backfill.records import Records
@@ -33,12 +33,20 @@ from turnback.migrations.model import BATCH
 from turnback.settings.pace import Pace
 from turnback.sql.quoting import identifier, joined, literal
 
-# A writer waits for the batch that has its row.
-_TARGET_MS = 20
+# A writer waits for the batch that has its row, and for the disk to take what the copy has written:
+# so there is as much time without a batch as with one.
+_TARGET_MS = _PAUSE_MS = 20
 _PASSES = 3
 _PLACE = """
 SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = %(table)s::oid
+"""
+# What it says is run: so nobody else may have written it.
+_OURS = """
+SELECT t.relowner = s.relowner AND t.relowner = n.nspowner AND s.relkind = 'r'
+  FROM pg_catalog.pg_class t, pg_catalog.pg_class s
+  JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace
+ WHERE t.oid = %(table)s::oid AND s.oid = %(state)s::oid
 """
 # Those who may still see the rows as they were before the copy.
 _OLDER = """
@@ -148,8 +156,15 @@ class _Swap:
     def _state(self) -> _State | None:
         """Where the swap is; None before it has begun."""
         names, connection = self.work.names, self.work.connection
-        if relation_oid(connection, names.state) is None:
+        state = relation_oid(connection, names.state)
+        if state is None:
             return None
+        tables = {"table": self.work.oid(names.own), "state": state}
+        if not query(connection, _OURS, scalar_row, tables)[0]:
+            raise self.work.refused(
+                f"the schema {names.beside} belongs to another role than {names.shown}",
+                "find out who made it, and drop it",
+            )
         sql = f"SELECT version, direction, state, signature, key, behind FROM {names.state}"
         found = query(connection, sql, class_row(_State))
         return found[0] if found else None
@@ -160,13 +175,19 @@ class _Swap:
         own = work.oid(names.own)
         self._require_same(own, state)
         forth = mapping.forth(work, own, work.oid(names.other))
-        pace = replace(self.pace, target_ms=min(self.pace.target_ms, _TARGET_MS))
+        pace = replace(
+            self.pace,
+            target_ms=min(self.pace.target_ms, _TARGET_MS),
+            pause_ms=max(self.pace.pause_ms, _PAUSE_MS),
+        )
         copy = mapping.ranged(work, forth.copy(BATCH), names.schema)
         backfill.run_over(work.session, work.step, copy, pace, work.ladder.meanwhile)
         send(work.connection, work.session.recorder.reset)
         self._wait_for_older()
         compare(work, forth)
         self._link(own)
+        # The planner knows nothing of a table that is new.
+        send(work.connection, f"VACUUM (ANALYZE, SKIP_LOCKED, TRUNCATE false) {names.other}")
 
     def _require_same(self, own: int, state: _State) -> None:
         if signature(parts_of(self.work.connection, own)) != state.signature:
@@ -229,18 +250,16 @@ class _Swap:
         else:
             mirror = mapping.back(work, other, own, swapped=True)
         what = around(work, own, other, first=first)
-        after = self._triggers_again(what, other)
-        if first:
+        if not first:
+            after = self._triggers_again(what, other)
+        else:
+            # Of a rollback that copies, the table as it was is not kept.
             kept = work.step.direction == "up"
             after = mapping.back(work, own, other, swapped=False).triggers if kept else []
-        # Of a rollback that copies, the other table has no triggers yet.
-        before = mirror.without_triggers
-        if not first and state.direction == "down":
-            before = []
         behind = ", ".join(map(literal, what.validations()))
         exchange = [
             what.lock(),
-            *what.exchange(first=first, before=before, after=after),
+            *what.exchange(first=first, before=mirror.without_triggers, after=after),
             f"UPDATE {names.state} SET state = '{'swapped' if first else 'back'}', "
             f"behind = ARRAY[{behind}]::pg_catalog.text[]",
         ]
