@@ -8,6 +8,7 @@ import click
 
 from turnback.cli import options as opt
 from turnback.cli.output import Output, reported
+from turnback.cli.prisma_options import FromPrisma, prisma_options
 from turnback.cli.recipes import list_recipes, write_recipe
 from turnback.errors import ConfigurationError
 from turnback.migrations.checksums import digest
@@ -64,6 +65,7 @@ def init(*, directory: Path, out: Output) -> None:
     "first is deployed.",
 )
 @click.option("--list", "listing", is_flag=True, help="List the recipes, and what each needs.")
+@prisma_options
 @opt.directory
 @opt.as_json
 @reported
@@ -75,14 +77,16 @@ def generate(
     recipe: str | None,
     release: int,
     listing: bool,
+    prisma: FromPrisma,
     directory: Path,
     out: Output,
-) -> None:
+) -> int:
     """Write the next numbered pair of files, forward and rollback, and record them.
 
     With --repeatable, one file for a view, a function, a trigger or a policy. With --recipe, the
     pairs of a change that would block, break or fail as one, each with its SQL; its values follow
-    as WORD=VALUE.
+    as WORD=VALUE. With --from-prisma, the pair that leads from what the migrations make to Prisma's
+    schema, rehearsed.
     """
     if repeatable and timestamp:
         raise ConfigurationError("a repeatable has no number", hint="leave --timestamp out")
@@ -92,14 +96,19 @@ def generate(
         raise click.UsageError("--recipe writes migrations: leave --repeatable out")
     if listing:
         list_recipes(out)
-        return
+        return 0
     if recipe:
         write_recipe(directory, recipe, names, release, out, timestamp=timestamp)
-        return
+        return 0
     if release != 1:
         raise click.UsageError("--release is a part of a recipe: name it with --recipe")
     if len(names) != 1 or "=" in names[0]:
         raise click.UsageError("give one NAME, or --recipe with its values")
+    if prisma.from_prisma:
+        # It needs much that the others do not.
+        from turnback.cli.from_prisma import write_from_prisma
+
+        return write_from_prisma(directory, names[0], prisma, out, timestamp=timestamp)
     if repeatable:
         version, files = new_repeatable(directory, names[0])
     else:
@@ -108,6 +117,7 @@ def generate(
         out.result(f"  made {directory / path}")
     out.document |= {"status": "succeeded", "version": version, "files": files}
     out.result(f"Next: write {'its' if repeatable else 'their'} SQL, then turnback up")
+    return 0
 
 
 @click.command(epilog="Example: turnback package --release 1.4.0")

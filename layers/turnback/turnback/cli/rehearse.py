@@ -296,7 +296,7 @@ def ground(
     if database_url:
         with reach() as engine:
             surroundings = _surroundings(chosen.project, engine, database_url)
-    with _shadow(shadow_url, chosen, surroundings, out, anew=anew) as shadow:
+    with open_shadow(shadow_url, chosen, surroundings, out, anew=anew) as shadow:
         yield shadow
 
 
@@ -324,7 +324,7 @@ def _copies(target: Target, settings: Surroundings, out: Output) -> Iterator[Cop
 
 
 @contextlib.contextmanager
-def _shadow(
+def open_shadow(
     url: str | None,
     chosen: Chosen,
     surroundings: Surroundings | None,
@@ -385,7 +385,7 @@ def checklist(
         out.result(f"Nothing of release {opened.release} is pending.")
         return 0
     rehearsed = Chosen(project, chosen, history_schema)
-    with _shadow(shadow_url, rehearsed, surroundings, out, anew=anew) as shadow:
+    with open_shadow(shadow_url, rehearsed, surroundings, out, anew=anew) as shadow:
         shadow.repeatables = standing
         result = proof.rehearse(
             project, chosen, shadow, repeatables=repeatables, history_schema=history_schema

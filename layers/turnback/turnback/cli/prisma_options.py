@@ -1,0 +1,82 @@
+"""The options of ``generate --from-prisma``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from turnback.cli import options as opt
+
+
+@dataclass(frozen=True, slots=True)
+class FromPrisma:
+    """The options of ``--from-prisma``.
+
+    Attributes:
+        given: the renames that ``--rename`` names.
+        allow_destroy: whether the migration may destroy data.
+    """
+
+    from_prisma: bool
+    schema: Path | None
+    prisma: str | None
+    given: tuple[str, ...]
+    no_renames: bool
+    allow_destroy: bool
+    shadow_url: str | None
+
+    @property
+    def others(self) -> bool:
+        """Whether an option is given that is for ``--from-prisma`` only."""
+        return bool(self.schema or self.prisma or self.given or self.no_renames) or (
+            self.allow_destroy
+        )
+
+
+_OPTIONS = opt.together(
+    click.option(
+        "--from-prisma",
+        is_flag=True,
+        help="Write the SQL from Prisma's schema, by the project's own prisma migrate diff.",
+    ),
+    click.option(
+        "--schema",
+        type=click.Path(path_type=Path),
+        help="Prisma's schema, a file or a folder; prisma/schema.prisma if not given.",
+    ),
+    click.option(
+        "--prisma",
+        metavar="COMMAND",
+        help="What runs Prisma, such as 'yarn prisma'; the one in node_modules if not given.",
+    ),
+    click.option(
+        "--rename",
+        "given",
+        metavar="OLD=NEW",
+        multiple=True,
+        help="What was renamed: table.column=new, table=new; an enum or a value in the same way.",
+    ),
+    click.option(
+        "--no-renames", is_flag=True, help="What --rename does not name is dropped and added."
+    ),
+    click.option(
+        "--allow-destroy", is_flag=True, help="Write a migration that destroys data as well."
+    ),
+    opt.shadow_url,
+)
+
+
+def prisma_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of ``--from-prisma``, as one argument ``prisma``."""
+
+    @functools.wraps(command)
+    def wrapper(**kwargs: Any) -> Any:
+        asked = FromPrisma(**{one.name: kwargs.pop(one.name) for one in fields(FromPrisma)})
+        return command(**kwargs, prisma=asked)
+
+    return _OPTIONS(wrapper)
