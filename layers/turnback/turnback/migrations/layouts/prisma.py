@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 
 from turnback.errors import HistoryConflict, InvalidMigration
 from turnback.migrations.files import Files
+from turnback.migrations.large import LargeScript
 from turnback.migrations.layouts.layout import (
     Applied,
     Evidence,
@@ -22,13 +24,16 @@ from turnback.migrations.layouts.layout import (
 )
 from turnback.migrations.layouts.pairs import read_folders
 from turnback.migrations.layouts.reading import Reading
-from turnback.migrations.model import Migration
+from turnback.migrations.model import Migration, Script
 
 _NAME = re.compile(r"(?P<version>[0-9]{1,20})_(?P<name>.*)|(?P<whole>.+)")
 _FORWARD, _ROLLBACK = "migration.sql", "down.sql"
 _LOCK = "migration_lock.toml"
 _PROVIDER = re.compile(r'^\s*provider\s*=\s*"([^"]*)"', re.MULTILINE)
 _SHA256_LENGTH = 64
+_ENUM = re.compile(
+    r"^(-- AlterEnum\s*?\r?\n)(BEGIN;)(\s*?\n(?:(?!--|COMMIT;).*\n)+)(COMMIT;)", re.MULTILINE
+)
 
 
 def _recognise(files: Files) -> Evidence | None:
@@ -53,7 +58,22 @@ def _read(reading: Reading) -> list[Migration]:
                 hint="turnback runs migrations of PostgreSQL",
             )
         )
-    return list(read_folders(reading, _NAME, _FORWARD, _ROLLBACK))
+    found = read_folders(reading, _NAME, _FORWARD, _ROLLBACK)
+    return [replace(one, forward=_in_one_transaction(one.forward)) for one in found]
+
+
+def _in_one_transaction(script: Script) -> Script:
+    """The script with blanks in place of Prisma's BEGIN and COMMIT around the change of an enum.
+
+    The file is one transaction already, and they would cut it in two or three.
+    """
+    if isinstance(script, LargeScript) or not _ENUM.search(script.sql):
+        return script
+    return replace(script, sql=_ENUM.sub(_without_transaction, script.sql))
+
+
+def _without_transaction(found: re.Match[str]) -> str:
+    return f"{found[1]}{' ' * len(found[2])}{found[3]}{' ' * len(found[4])}"
 
 
 def _new(new: New) -> dict[str, str]:
