@@ -54,6 +54,7 @@ def write_from_prisma(
         (path for path in candidates(directory) if path.exists()), Path("prisma/schema.prisma")
     )
     prisma = Prisma.find(schema, asked.prisma)
+    prisma.prepare()
     renamed = _Renames(asked, out)
     began = time.monotonic()
     chosen = Chosen(project, (), _HISTORY)
@@ -192,7 +193,7 @@ def _losses(project: Project, derived: Derived) -> list[str]:
     script = Script("migration", derived.forward, "")
     lines = derived.forward.splitlines()
     found = [
-        f"{loss.words} ({lines[loss.line - 1].strip()})"
+        f"{loss.words} ({lines[loss.line - 1].strip(' ,;')})"
         for loss in judge.losses(script)
         if loss.is_data
     ]

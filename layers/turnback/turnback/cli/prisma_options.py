@@ -30,12 +30,14 @@ class FromPrisma:
     allow_destroy: bool
     shadow_url: str | None
 
-    @property
-    def others(self) -> bool:
-        """Whether an option is given that is for ``--from-prisma`` only."""
-        return bool(self.schema or self.prisma or self.given or self.no_renames) or (
-            self.allow_destroy
-        )
+    def refuse_alone(self) -> None:
+        """Refuse the options that are for ``--from-prisma`` where that is not given."""
+        given = (self.schema, self.prisma, self.given, self.no_renames, self.allow_destroy)
+        if not self.from_prisma and any(given):
+            raise click.UsageError(
+                "--schema, --prisma, --rename, --no-renames and --allow-destroy are parts of "
+                "--from-prisma"
+            )
 
 
 _OPTIONS = opt.together(

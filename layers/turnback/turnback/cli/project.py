@@ -94,6 +94,9 @@ def generate(
         raise click.UsageError("--list shows all recipes: leave the rest out")
     if recipe and repeatable:
         raise click.UsageError("--recipe writes migrations: leave --repeatable out")
+    prisma.refuse_alone()
+    if prisma.from_prisma and (recipe or repeatable):
+        raise click.UsageError("--from-prisma writes one migration: leave the others out")
     if listing:
         list_recipes(out)
         return 0

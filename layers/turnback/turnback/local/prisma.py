@@ -30,6 +30,8 @@ _TIMEOUT_S = 600
 _URL = "TURNBACK_SHADOW_URL"
 # What the team's schema and configuration may read their addresses from.
 _ADDRESSES = ("DATABASE_URL", "DIRECT_URL", "SHADOW_DATABASE_URL", _URL)
+# What reads no database wants these to be set all the same.
+_NOWHERE = dict.fromkeys(_ADDRESSES, "postgresql://localhost/postgres")
 _QUIET = {"CHECKPOINT_DISABLE": "1", "PRISMA_HIDE_UPDATE_MESSAGE": "1", "NO_COLOR": "1"}
 _CONFIGURATIONS = ("prisma.config", ".config/prisma")
 _ENDINGS = ("ts", "mts", "cts", "js", "mjs", "cjs")
@@ -42,10 +44,10 @@ _HINTS = {
     "binaries.prisma.sh": "Prisma could not load its engine: allow that host, or use a mirror "
     "(PRISMA_ENGINES_MIRROR)",
     "Cannot find module": "run npm install",
-    "node: not found": "install Node.js, or put it on the PATH",
-    "'node'": "install Node.js, or put it on the PATH",
     "P1012": "correct the schema: prisma validate says the same",
 }
+# Of a shell, and of env: it does not find the program of a script, which is node.
+_NOT_FOUND = 127
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,14 @@ class Prisma:
         """Whether the schema is about several schemas of the database."""
         return self._schemas is not None
 
+    def prepare(self) -> None:
+        """Find out how it compares, before anything else is begun.
+
+        Raises:
+            ConfigurationError: it does not start.
+        """
+        _ = self._by_configuration
+
     def forward(self, url: str) -> str:
         """The SQL from the database at this address to the schema; see rehearsal.derive."""
         return self._diff(url, back=False)
@@ -106,10 +116,8 @@ class Prisma:
 
     def validate(self) -> str | None:
         """What Prisma has against the schema, or against its format; None if nothing."""
-        # Prisma 6 wants the address to be set that the schema names.
-        address = dict.fromkeys(_ADDRESSES, "postgresql://localhost/postgres")
         for command in (("validate",), ("format", "--check")):
-            done = self._run([*command, "--schema", str(self.schema)], {**address, **os.environ})
+            done = self._run([*command, "--schema", str(self.schema)], {**_NOWHERE, **os.environ})
             if done.returncode:
                 return _said(done)
         return None
@@ -128,7 +136,7 @@ class Prisma:
 
     @cached_property
     def _help(self) -> str:
-        return self._checked(["migrate", "diff", "--help"], {})
+        return self._checked(["migrate", "diff", "--help"], _NOWHERE)
 
     @cached_property
     def _configuration(self) -> Path | None:
@@ -189,10 +197,12 @@ class Prisma:
         said = _said(done)
         for secret in set(variables.values()):
             said = said.replace(secret, "the shadow database")
+        hint = "Prisma's own commands say more: prisma validate, prisma --version"
+        if done.returncode == _NOT_FOUND:
+            hint = "install Node.js, or put it on the PATH"
         hints = (hint for word, hint in _HINTS.items() if word in said)
         raise ConfigurationError(
-            f"{self._name} {' '.join(arguments[:2])} fails: {said}",
-            hint=next(hints, "Prisma's own commands say more: prisma validate, prisma --version"),
+            f"{self._name} {' '.join(arguments[:2])} fails: {said}", hint=next(hints, hint)
         )
 
     def _run(
