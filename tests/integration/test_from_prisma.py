@@ -126,9 +126,7 @@ def test_a_required_column_is_written_and_lint_says_that_rows_are_in_its_way(
     project: NewProject,
 ) -> None:
     team = project()
-    team.edit(
-        ("  age   Int?\n", "  age   Int?\n  city  String\n  at    DateTime @default(now())\n")
-    )
+    team.edit(("  age   Int?\n", "  age Int?\n  at DateTime @default(now())\n  city String\n"))
     made = team.generate("city", "--json")
     assert made.code == 0
     assert [one["id"] for one in made.document["lint"]["findings"]] == ["TB112"]

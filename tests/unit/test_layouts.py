@@ -16,6 +16,7 @@ from turnback.migrations.merges import Branch
 from turnback.migrations.model import Project
 from turnback.migrations.scaffold import new_migration
 from turnback.settings.project import FILE as SETTINGS
+from turnback.sql.check import check_migration
 
 from tests.conftest import ProjectFactory
 
@@ -303,3 +304,28 @@ def test_a_new_pair_is_named_as_the_last_one(
     assert new_migration(folder, "b")[1] == [up, down]
     rollback = load_project(folder).migrations[-1].rollback
     assert rollback is not None and rollback.path == down
+
+
+def test_the_transaction_that_prisma_writes_around_the_change_of_an_enum_is_left_out(
+    project_factory: ProjectFactory,
+) -> None:
+    # As prisma@6.19 migrate diff writes it.
+    enum = (
+        "-- AlterEnum\nBEGIN;\nCREATE TYPE \"Role_new\" AS ENUM ('ADMIN');\n"
+        'DROP TYPE "Role";\nALTER TYPE "Role_new" RENAME TO "Role";\nCOMMIT;\n\n'
+    )
+    files = {
+        "20240101000000_a/migration.sql": f'{enum}-- AlterTable\nALTER TABLE "a" ADD b int;\n',
+        "20240102000000_b/migration.sql": f"{UP}BEGIN;\n{DOWN}COMMIT;\n{UP}",
+    }
+    project, findings = scan(placed("prisma", project_factory(files, sums=False)))
+    assert findings == []
+    [first, second] = project.migrations
+    written = files["20240101000000_a/migration.sql"]
+    assert first.forward.sql == written.replace("BEGIN;", " " * 6).replace("COMMIT;", " " * 7)
+    assert [one.message for one in check_migration(first)] == ["there is no rollback script"]
+    assert first.forward.checksum == digest(written.encode())
+    # What somebody has written by hand is for them to change.
+    assert "BEGIN;" in second.forward.sql
+    refused = check_migration(second)[-1]
+    assert "would end the transaction" in refused.message

@@ -43,7 +43,8 @@ def init(*, directory: Path, out: Output) -> None:
 
 @click.command(
     epilog="Example: turnback generate add_users, or "
-    "turnback generate --recipe set-not-null table=users column=city"
+    "turnback generate --recipe set-not-null table=users column=city, or "
+    "turnback generate full_name --from-prisma --rename User.name=full_name"
 )
 @click.argument("names", metavar="NAME | WORD=VALUE ...", nargs=-1)
 @click.option("--timestamp", is_flag=True, help="Number it by the time (UTC), as 14 digits.")

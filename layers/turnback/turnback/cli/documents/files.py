@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, Required, TypedDict
 
 from turnback.cli.documents.parts import Connected, Document, Done, ErrorReport, Unfinished
+from turnback.cli.documents.rehearsal import RehearsalResult
 from turnback.settings.ignore import Ignore
 
 
@@ -65,9 +66,16 @@ class RecipeMigration(TypedDict):
 
 
 class Generate(Document, total=False):
-    """`generate`: one migration, or those of a recipe, or the list of recipes."""
+    """`generate`: one migration, or those of a recipe, or the list of recipes.
 
-    status: Required[Literal["succeeded"] | Unfinished]
+    Attributes:
+        renamed: with `--from-prisma`, what was renamed, as `--rename` has it.
+        destroys: with `--from-prisma`, what the migration destroys, each with the line that does.
+        rehearsal: with `--from-prisma`, of the migration.
+        lint: with `--from-prisma`, of the migration.
+    """
+
+    status: Required[Done | Unfinished]
     version: str
     files: list[str]
     recipe: str
@@ -75,6 +83,10 @@ class Generate(Document, total=False):
     releases: int
     migrations: list[RecipeMigration]
     recipes: list[Recipe]
+    renamed: list[str]
+    destroys: list[str]
+    rehearsal: RehearsalResult
+    lint: Lint
 
 
 class RecognisedLayout(TypedDict):
