@@ -16,6 +16,7 @@ from turnback.cli.rehearsed import Progress, close
 from turnback.engine.session.events import silent
 from turnback.errors import ConfigurationError
 from turnback.migrations.discovery import load_project, scan
+from turnback.migrations.layouts.layout import Scripts
 from turnback.migrations.model import Project, Script
 from turnback.migrations.scaffold import new_migration
 from turnback.rehearsal import proof
@@ -78,9 +79,8 @@ def write_from_prisma(
                 hint="nothing was written; --allow-destroy writes it, and --rename old=new keeps "
                 "the values of what was renamed",
             )
-        version, files = new_migration(
-            directory, name, timestamp=timestamp, bodies=(derived.forward, derived.rollback)
-        )
+        scripts = Scripts(derived.forward, derived.rollback)
+        version, files = new_migration(directory, name, timestamp=timestamp, scripts=scripts)
         for path in files:
             out.result(f"  made {directory / path}")
         out.document |= {

@@ -107,7 +107,7 @@ def derive(
 
 def _script(parts: Sequence[str]) -> str:
     """The body of a file; an empty line comes after its header."""
-    return "".join(f"\n{part}\n" for part in parts if part).rstrip()
+    return "".join(f"\n{part}\n" for part in parts if part)
 
 
 @dataclass(frozen=True, slots=True)
