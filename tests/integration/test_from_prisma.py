@@ -129,7 +129,7 @@ def test_a_required_column_is_written_and_lint_says_that_rows_are_in_its_way(
     team.edit(("  age   Int?\n", "  age Int?\n  at DateTime @default(now())\n  city String\n"))
     made = team.generate("city", "--json")
     assert made.code == 0
-    assert [one["id"] for one in made.document["lint"]["findings"]] == ["TB112"]
+    assert [one["id"] for one in made.document["lint"]] == ["TB112"]
     assert pg_dump_schema(team.proven()) == team.made_by_prisma()
     assert 'ADD COLUMN     "city" TEXT NOT NULL' in team.scripts("sql")[-1]
 

@@ -108,7 +108,7 @@ def _rehearse(project: Project, version: str, shadow: Shadow, began: float, out:
     found = lint(project, [version])
     for line in human(found) if found.findings else ():
         out.result(line)
-    out.document |= {"rehearsal": result.to_dict(), "lint": document(found)}
+    out.document |= {"rehearsal": result.to_dict(), "lint": document(found)["findings"]}
     code = close(result, began, out)
     out.result("Next: read it, commit it with the schema, then turnback up")
     return code

@@ -72,7 +72,7 @@ class Generate(Document, total=False):
         renamed: with `--from-prisma`, what was renamed, as `--rename` has it.
         destroys: with `--from-prisma`, what the migration destroys, each with the line that does.
         rehearsal: with `--from-prisma`, of the migration.
-        lint: with `--from-prisma`, of the migration.
+        lint: with `--from-prisma`, what lint finds in the migration.
     """
 
     status: Required[Done | Unfinished]
@@ -86,7 +86,7 @@ class Generate(Document, total=False):
     renamed: list[str]
     destroys: list[str]
     rehearsal: RehearsalResult
-    lint: Lint
+    lint: list[LintFinding]
 
 
 class RecognisedLayout(TypedDict):
