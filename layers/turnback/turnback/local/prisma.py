@@ -19,10 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import quote
 
-from psycopg import conninfo
-
+from turnback.engine.session.prisma_address import in_prismas_words
 from turnback.errors import ConfigurationError
 
 # A first run may load Prisma's engine from the network.
@@ -146,7 +144,7 @@ class Prisma:
         return next((path for path in paths if path.is_file()), None)
 
     def _diff(self, url: str, *, back: bool) -> str:
-        address = _address(url)
+        address = in_prismas_words(url)
         with tempfile.TemporaryDirectory(prefix="turnback-prisma-") as name:
             folder = Path(name)
             ends = self._ends(folder)
@@ -246,16 +244,3 @@ def candidates(directory: Path) -> Iterator[Path]:
 def _said(done: subprocess.CompletedProcess[str]) -> str:
     said = _REMARK.sub("", f"{done.stderr.strip()}\n{done.stdout.strip()}").strip()
     return said.removeprefix("Error: ").strip() or f"exit code {done.returncode}"
-
-
-def _address(url: str) -> str:
-    """An address as Prisma reads it: a URL, with the socket's folder as a parameter."""
-    found = conninfo.conninfo_to_dict(url)
-    user, database = quote(str(found.get("user", ""))), quote(str(found["dbname"]))
-    password = f":{quote(str(found['password']), safe='')}" if found.get("password") else ""
-    host, port = str(found.get("host", "localhost")), found.get("port", 5432)
-    socket = f"?host={quote(host, safe='')}" if host.startswith("/") else ""
-    host = "localhost" if socket else host
-    kept = {"sslmode": found["sslmode"]} if "sslmode" in found else {}
-    more = "".join(f"{'&' if socket else '?'}{key}={value}" for key, value in kept.items())
-    return f"postgresql://{user}{password}@{host}:{port}/{database}{socket}{more}"

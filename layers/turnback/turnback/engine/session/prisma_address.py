@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from psycopg import conninfo
+
 from turnback.errors import ConfigurationError
 from turnback.sql.quoting import identifier
 
@@ -70,6 +72,20 @@ def translated(address: str) -> Translated:
         kept.setdefault("sslrootcert", "system")
     query = "&".join(f"{quote(name)}={quote(value, safe='')}" for name, value in kept.items())
     return Translated(f"{found[1]}?{query}" if query else found[1], tuple(_remarks(own)))
+
+
+def in_prismas_words(address: str) -> str:
+    """An address of libpq as a URL that Prisma reads; the folder of a socket is a parameter."""
+    found = {key: str(value) for key, value in conninfo.conninfo_to_dict(address).items()}
+    host, port = found.get("host", "localhost"), found.get("port", "5432")
+    more = {key: found[key] for key in ("sslmode",) if key in found}
+    if host.startswith("/"):
+        host, more = "localhost", {"host": host, **more}
+    user, password = (quote(found.get(key, ""), safe="") for key in ("user", "password"))
+    login = f"{user}:{password}" if password else user
+    query = "&".join(f"{key}={quote(value, safe='')}" for key, value in more.items())
+    database = quote(found["dbname"], safe="")
+    return f"postgresql://{login}@{host}:{port}/{database}{'?' if query else ''}{query}"
 
 
 def _certificate(path: str) -> Path:
