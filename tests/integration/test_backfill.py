@@ -67,6 +67,10 @@ def test_every_row_is_changed_once_and_the_migration_is_recorded(
     assert len(ranges) == (3 if "parallel" in more else 1)
     assert all(state == "done" and several for state, _, several in ranges)
     assert sum(rows for _, rows, _ in ranges) == 5000
+    [(vacuums,)] = query(
+        database, "SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'users'"
+    )
+    assert (vacuums > 0) == ("vacuum" in more)
     assert query(database, "SELECT status FROM migration_health") == [("applied",)] * 2
 
 

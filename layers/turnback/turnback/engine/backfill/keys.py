@@ -164,9 +164,10 @@ class Keys:
     ) -> list[str] | None:
         texts = ", ".join(f"{column}::pg_catalog.text" for column in self._own)
         order = ", ".join(f"{column} {direction}" for column in self._own)
+        # The keys that OFFSET passes over are not made text.
         sql = (
-            f"SELECT {texts} FROM {self.table} AS {_ALIAS} WHERE {where} "
-            f"ORDER BY {order} OFFSET {offset} LIMIT 1"
+            f"SELECT {texts} FROM (SELECT {', '.join(self._own)} FROM {self.table} AS {_ALIAS} "
+            f"WHERE {where} ORDER BY {order} OFFSET {offset} LIMIT 1) AS {_ALIAS}"
         )
         # With all digits of a number: a rounded one could be before its own row.
         found = rows(send(connection, f"SET LOCAL extra_float_digits = 1; {sql}")[-1])
