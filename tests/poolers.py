@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from turnback.local.programs import server_account, state_folder
@@ -60,7 +60,7 @@ def pgbouncer(url: str, mode: str, *lines: str) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
         probe.close()
-        (folder / "users").write_text(f'"{parts.username}" "{parts.password}"\n')
+        (folder / "users").write_text(f'"{parts.username}" "{unquote(parts.password or "")}"\n')
         settings = (
             "[databases]",
             f"* = host={parts.hostname} port={parts.port}",

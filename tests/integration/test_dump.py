@@ -146,7 +146,7 @@ def test_the_embedded_pg_dump_can_speak_tls(filled: str) -> None:
     endpoint = replace(Endpoint.from_url(filled), tls="require")
     done = subprocess.run(
         [program],
-        env=programs.environment_for(program, endpoint, english=True),
+        env=programs.environment_for(program, endpoint, ""),
         capture_output=True,
         text=True,
     )
@@ -257,7 +257,7 @@ def test_a_server_that_cannot_prove_who_it_is_gets_no_password(filled: str, tmp_
         endpoint, program = Endpoint.from_url(url), programs.refuse_newer_server(180000)
         done = subprocess.run(
             [program],
-            env=programs.environment_for(program, endpoint, english=True),
+            env=programs.environment_for(program, endpoint, ""),
             capture_output=True,
             text=True,
         )
@@ -568,8 +568,9 @@ def test_the_programs_ask_for_english_where_the_role_may(database: str, owner: s
     for url, may in ((database, True), (owner, False)):
         endpoint = Endpoint.from_url(url)
         with psycopg.connect(url) as connection:
-            assert programs.may_choose_language(connection) is may
-        environment = programs.environment_for(program, endpoint, english=may)
+            options = programs.session_options(connection)
+        assert ("lc_messages" in options) is may
+        environment = programs.environment_for(program, endpoint, options)
         with psycopg.connect(url, options=environment["PGOPTIONS"]) as connection:
             row = connection.execute("SHOW lc_messages").fetchone()
         assert may is False or row == ("C",)

@@ -49,6 +49,9 @@ def test_a_pooler_in_session_mode_is_used_with_the_settings_of_turnback(
         answer = turnback("up", "--json", url=url, folder=folder)
         assert answer.code == 0, answer.out + answer.err
         assert turnback("status", url=url, folder=folder).code == 0
+        # pg_dump, and pg_restore of it into a database beside.
+        answer = turnback("backup", url=url, folder=folder)
+        assert answer.code == 0, answer.out
         assert turnback("down", "0", "--yes", url=url, folder=folder).code == 0
         with connect(url, application_name="a test", options=Options()) as connection:
             refuse_pooler(connection, 0, "here")

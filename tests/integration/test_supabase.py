@@ -20,6 +20,7 @@ from turnback.schema.platform import not_compared
 from turnback.schema.read import fingerprint
 
 from tests.integration.command_line import query, turnback
+from tests.poolers import pgbouncer
 from tests.supabase import Lookalike, lookalike
 
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "supabase"
@@ -161,6 +162,26 @@ def test_down_on_a_project_names_a_policy_that_is_left_and_no_upgrade_of_the_pla
     assert answer.code == 6
     assert f"{left}: left over" in answer.document["error"]["message"]
     assert "passkeys" not in answer.out
+
+
+def test_a_session_pooler_gives_a_rehearsal_the_schemas_of_the_platform(
+    project: str, folder: Path
+) -> None:
+    with pgbouncer(project, "session") as pooled:
+        answer = turnback("rehearse", "--all", "--json", url=pooled, folder=folder)
+        assert answer.code == 0, answer.out
+        assert "warnings" not in answer.document
+
+
+def test_a_backup_of_a_project_is_refused_and_one_by_its_superuser_is_taken(
+    project: str, servers: Lookalike, folder: Path
+) -> None:
+    answer = turnback("backup", "--json", url=project, folder=folder)
+    assert answer.code == 5
+    assert "only Supabase can restore" in answer.document["error"]["message"]
+    assert not (folder.parent / ".turnback" / "snapshots").exists()
+    answer = turnback("backup", url=servers.as_platform(project), folder=folder)
+    assert answer.code == 0, answer.out
 
 
 def test_of_a_project_only_what_migrations_make_in_the_platforms_schemas_is_compared(

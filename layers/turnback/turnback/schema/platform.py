@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
+from turnback.engine.session.message import Connection, rows, send
 from turnback.settings.project import FILE
 from turnback.wording import listed
 
@@ -27,6 +28,18 @@ _SCHEMAS = (
 )
 _CALLED = re.compile(r'\bEXECUTE (?:FUNCTION|PROCEDURE) (?:"((?:[^"]|"")+)"|([^\s".(]+))\.')
 _OF_PLATFORM = " of Supabase"
+
+_OF_OTHERS = """
+SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'auth'
+    AND pg_catalog.pg_get_userbyid(nspowner) = 'supabase_admin'
+    AND NOT pg_catalog.pg_has_role(nspowner, 'MEMBER'))
+"""
+
+
+def is_of_others(connection: Connection) -> bool:
+    """Whether a database is a platform's, and this user may not act for its owner."""
+    [[found]] = rows(send(connection, _OF_OTHERS)[0])
+    return found == "t"
 
 
 def is_platforms(schema: str) -> bool:

@@ -31,13 +31,14 @@ from turnback.recovery.dumps.programs import (
     feed,
     hidden_password,
     last_error,
-    may_choose_language,
     refuse_newer_server,
+    session_options,
 )
 from turnback.recovery.dumps.proof import prove
 from turnback.recovery.dumps.server import read_properties
 from turnback.recovery.endpoint import Endpoint
 from turnback.recovery.model import Snapshot, SnapshotState, version_tag
+from turnback.schema.platform import is_of_others
 from turnback.store import Store
 
 DUMP_LIMIT_MEGABYTES = 5000
@@ -204,7 +205,7 @@ class DumpSnapshots:
                     # A setting of the database may ask for one that does not have every character.
                     f"--encoding={source.encoding}",
                 ],
-                env=environment_for(source.program, endpoint, english=source.english),
+                env=environment_for(source.program, endpoint, source.options),
                 stdout=subprocess.PIPE,
                 stderr=complaints,
             ) as process,
@@ -270,7 +271,7 @@ class DumpSource:
         limits: what the dump cannot hold.
         search_path: that the database gives to every session; None without one.
         program: the pg_dump that can dump it.
-        english: whether this role may choose the language of the server's messages.
+        options: of the server, for pg_dump.
     """
 
     exported: str
@@ -284,7 +285,7 @@ class DumpSource:
     limits: Limits
     search_path: str | None
     program: Path
-    english: bool
+    options: str
 
 
 @contextmanager
@@ -304,6 +305,11 @@ def open_source(
     """
     with endpoint.open("turnback dump") as connection:
         program = refuse_newer_server(connection.info.server_version)
+        if is_of_others(connection):
+            raise SnapshotFailed(
+                "this is a database of Supabase: only Supabase can restore schemas such as auth",
+                hint="use the project's backups, daily or to a point in time; nothing was changed",
+            )
         identity = identify(connection, history_schema)
         standby = replica(connection)
         try:
@@ -364,7 +370,7 @@ def _look(
         limits=limits_of(connection),
         search_path=read_properties(connection, identity.name).search_path,
         program=program,
-        english=may_choose_language(connection),
+        options=session_options(connection),
     )
 
 

@@ -33,7 +33,7 @@ from turnback.recovery.dumps.programs import (
     environment_for,
     feed,
     hidden_password,
-    may_choose_language,
+    session_options,
 )
 from turnback.recovery.endpoint import Endpoint
 from turnback.store import Store
@@ -119,7 +119,7 @@ class Passes:
         # must have read the same.
         self._digests: list[bytes] = []
         self._verified = False
-        self._chooses: bool | None = None
+        self._session: str | None = None
 
     def run(
         self,
@@ -144,7 +144,7 @@ class Passes:
         code, said = self._run(
             # Verbose, it names the entry that an error is of.
             ("--no-password", "--verbose", *options, f"--dbname=dbname='{database}'"),
-            environment_for(_program(), endpoint, english=self._english()),
+            environment_for(_program(), endpoint, self._options()),
             entries,
             whole=whole,
         )
@@ -238,11 +238,11 @@ class Passes:
                 complaints.seek(0)
                 return code, complaints.read(_READ).decode(errors="replace").strip()
 
-    def _english(self) -> bool:
-        if self._chooses is None:
+    def _options(self) -> str:
+        if self._session is None:
             with self._endpoint.open("turnback fill") as session:
-                self._chooses = may_choose_language(session)
-        return self._chooses
+                self._session = session_options(session)
+        return self._session
 
     def verify(self) -> None:
         """See that the dump is the one that was taken, unless a pass has read it all."""

@@ -17,6 +17,7 @@ from typing import IO
 from turnback.engine.session.connect_errors import bundled_libpq
 from turnback.engine.session.connection import Connection
 from turnback.engine.session.disclosure import public_output
+from turnback.engine.session.pooler import PooledConnection
 from turnback.errors import SnapshotFailed
 from turnback.recovery.endpoint import Endpoint
 
@@ -79,16 +80,24 @@ def refuse_newer_server(server_version: int) -> Path:
     return program
 
 
-def may_choose_language(connection: Connection) -> bool:
-    """Whether this role may set the language of the server's messages."""
+def session_options(connection: Connection) -> str:
+    """The server options (PGOPTIONS) of a program that connects as this session does.
+
+    The language of messages is set where this role may: nothing is decided by them, but they are
+    shown. A pooler takes no options, and the programs set a path of their own first of all.
+    """
+    if isinstance(connection, PooledConnection):
+        return ""
     test = "(SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)"
     if connection.info.server_version >= 150000:
         test += " OR pg_catalog.has_parameter_privilege('lc_messages', 'SET')"
     row = connection.execute(f"SELECT {test}".encode()).fetchone()
-    return bool(row and row[0])
+    language = " -c lc_messages=C" if row and row[0] else ""
+    # Until a program sets a path of its own, what it asks is looked up here.
+    return f"-c search_path=pg_catalog{language}"
 
 
-def environment_for(program: Path, endpoint: Endpoint, *, english: bool) -> dict[str, str]:
+def environment_for(program: Path, endpoint: Endpoint, options: str) -> dict[str, str]:
     """The variables under which a program reaches the database, by TLS where that is wanted.
 
     Those of the caller that name another place, or other settings of the session, are left out.
@@ -96,15 +105,11 @@ def environment_for(program: Path, endpoint: Endpoint, *, english: bool) -> dict
     Args:
         program: pg_dump or pg_restore.
         endpoint: the database.
-        english: whether to set the language of the server's messages; see may_choose_language.
-            Nothing is decided by them, but they are shown.
+        options: of the server; see session_options.
     """
     tls = {} if endpoint.tls == "disable" else tls_environment(program)
     own = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
-    # Until a program sets a path of its own, what it asks is looked up here.
-    language = " -c lc_messages=C" if english else ""
-    own["PGOPTIONS"] = f"-c search_path=pg_catalog{language}"
-    return {**own, "LC_ALL": "C", **tls, **endpoint.environment()}
+    return {**own, "PGOPTIONS": options, "LC_ALL": "C", **tls, **endpoint.environment()}
 
 
 def chunks(pipe: IO[bytes] | None) -> Iterator[bytes]:

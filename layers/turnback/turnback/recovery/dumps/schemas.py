@@ -12,6 +12,7 @@ from turnback.recovery.dumps.programs import (
     environment_for,
     last_error,
     refuse_newer_server,
+    session_options,
 )
 from turnback.recovery.endpoint import Endpoint
 from turnback.sql.quoting import identifier
@@ -32,6 +33,7 @@ def dump_schemas(endpoint: Endpoint, names: Sequence[str]) -> str:
     """
     with endpoint.open("turnback schemas") as connection:
         program = refuse_newer_server(connection.info.server_version)
+        options = session_options(connection)
     endpoint = endpoint.renewed()
     with (
         tempfile.TemporaryFile() as complaints,
@@ -42,7 +44,7 @@ def dump_schemas(endpoint: Endpoint, names: Sequence[str]) -> str:
                 *("--encoding=UTF8", "--lock-wait-timeout=2s"),
                 *(f"--schema={identifier(name)}" for name in names),
             ],
-            env=environment_for(program, endpoint, english=False),
+            env=environment_for(program, endpoint, options),
             stdout=subprocess.PIPE,
             stderr=complaints,
         ) as process,
