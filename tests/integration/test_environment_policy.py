@@ -94,6 +94,18 @@ def test_production_takes_a_snapshot_of_this_database_where_there_is_none_of_thi
     assert [one["schema_version"] for one in snapshots(folder)] == ["0001", None]
 
 
+def test_no_snapshot_is_taken_where_the_file_says_who_takes_backups(
+    command: Command, project_factory: ProjectFactory
+) -> None:
+    folder = project_factory(GOOD)
+    line = 'backups = "to a point in time, by the provider"'
+    (folder.parent / "turnback.toml").write_text(f"[environments.production]\n{line}\n")
+    answer = command(folder, "up", "--env", "production")
+    assert answer.code == 0, answer.err
+    assert "to a point in time, by the provider (turnback.toml:2)" in answer.err
+    assert snapshots(folder) == []
+
+
 def test_an_unproven_rollback_is_refused_before_anything_is_changed(
     command: Command,
     database: str,

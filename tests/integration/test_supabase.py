@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from turnback.engine.look.other_tools import histories
 from turnback.engine.session.connection import connect
 from turnback.engine.session.events import Options
 from turnback.local.project_server import project_server, running_server
@@ -226,6 +227,17 @@ def test_of_a_project_only_what_migrations_make_in_the_platforms_schemas_is_comp
     }
     [sentence] = not_compared(left_out, 20)
     assert "Supabase's: auth, extensions, graphql, graphql_public, realtime, storage" in sentence
+
+
+def test_the_histories_of_the_platforms_services_are_not_taken_for_ones_own(project: str) -> None:
+    with psycopg.connect(project, autocommit=True) as connection:
+        connection.execute("CREATE TABLE public.schema_migrations (version varchar PRIMARY KEY)")
+        columns = connection.execute(
+            "SELECT attname FROM pg_attribute WHERE attnum > 0 "
+            "AND attrelid = 'auth.schema_migrations'::regclass"
+        ).fetchall()
+        assert columns == [("version",)]
+        assert [str(one) for one in histories(connection)] == ["dbmate: public.schema_migrations"]
 
 
 def test_in_a_database_of_ones_own_a_schema_auth_is_compared(database: str) -> None:

@@ -203,7 +203,7 @@ def _set_up(url: str, platform: str, out: Output) -> None:
 
     with connect_for_own(url, application_name="turnback") as connection:
         if set_up(connection, platform):
-            out.note(f"It has the roles and schemas of {platform}")
+            out.note(f"It has the roles and schemas of {platform.capitalize()}")
 
 
 def check_address(url: str) -> None:

@@ -149,10 +149,16 @@ class Requirements:
             )
 
     def _keep_snapshot(self, settings: ProjectSettings, engine: Engine) -> None:
-        """Find a snapshot of this database that is younger than a day, or take one."""
+        """Find a snapshot of this database that is younger than a day, or take one.
+
+        None is needed where somebody else takes backups, which turnback.toml says.
+        """
         from turnback.cli.backup import open_backup
         from turnback.cli.recovery import Where, keep_out_of_git, timed
 
+        if elsewhere := settings.found.get("backups"):
+            self.out.note(f"No snapshot is taken: {elsewhere.get()} ({elsewhere.where})")
+            return
         where = Where(self.directory, self.url, settings.value("TURNBACK_STACK", "stack"))
         found = self._fresh(where, engine)
         if found is None:

@@ -147,7 +147,10 @@ def rehearse(
             f"{seen(project.shadow.path)} ran first (SHA-256 {project.shadow.checksum[:12]}…)."
         )
     if (platform := project.settings.platform) and not on_copy and not shadow.surroundings:
-        out.note(f"No target is named: the shadow database had the schemas of {platform}.")
+        out.note(
+            f"No target is named: the shadow database had those of a new project of "
+            f"{platform.capitalize()}."
+        )
     for missing in shadow.missing:
         out.warn(missing)
     for left in shadow.left:

@@ -30,7 +30,7 @@ _PLACES = {
     "shadow-url-variable": ("rehearsal", "shadow-url-variable"),
     "pg-version": ("lint", "pg-version"),
 }
-_ENVIRONMENT = {*_PLACES, "stack", "policy", "allow-code"}
+_ENVIRONMENT = {*_PLACES, "stack", "policy", "backups", "allow-code"}
 _SECTIONS: dict[str, set[str]] = {
     "environment": {"variable"},
     "lint": {"off"},
@@ -51,6 +51,7 @@ _OPTIONS = {
     "stack": ("stack", None),
     "pg_version": ("pg-version", None),
     "allow_code": ("allow-code", None),
+    "backups": ("backups", None),
 }
 # Where the files of a migration are; see docs/write.md.
 OWN = "turnback"

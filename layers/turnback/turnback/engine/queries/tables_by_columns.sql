@@ -1,5 +1,6 @@
 -- Every table with its columns: the histories of other tools are found by these. A table with a
 -- type of somebody's own is left out: to read or to sort it would run the functions of that type.
+-- So are those of Supabase's services, which migrate their schemas with tools that are known.
 SELECT n.nspname,
        c.relname,
        json_object_agg(a.attname, pg_catalog.format_type(a.atttypid, NULL)),
@@ -12,6 +13,7 @@ SELECT n.nspname,
    AND c.relpersistence <> 't'
    AND n.nspname <> 'information_schema'
    AND n.nspname NOT LIKE 'pg\_%'
+   AND pg_catalog.pg_get_userbyid(n.nspowner) <> 'supabase_admin'
  GROUP BY 1, 2, 4
 HAVING bool_and(t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace)
  ORDER BY 1, 2

@@ -308,7 +308,8 @@ def open_source(
         if is_of_others(connection):
             raise SnapshotFailed(
                 "this is a database of Supabase: only Supabase can restore schemas such as auth",
-                hint="use the project's backups, daily or to a point in time; nothing was changed",
+                hint="use the project's backups, daily or to a point in time; where a policy wants "
+                'a snapshot, name them in turnback.toml: [environments.NAME] backups = "…"',
             )
         identity = identify(connection, history_schema)
         standby = replica(connection)
