@@ -87,7 +87,7 @@ def test_without_a_project_they_are_proven_and_make_the_same_in_the_embedded_dat
 ) -> None:
     answer = turnback("rehearse", "--all", folder=folder)
     assert answer.code == 0, answer.out + answer.err
-    assert "supabase" in answer.err
+    assert "the roles and schemas of Supabase" in answer.err
     answer = turnback("up", folder=folder)
     assert answer.code == 0, answer.out + answer.err
     assert turnback("up", url=project, folder=folder).code == 0

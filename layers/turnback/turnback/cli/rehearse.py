@@ -147,10 +147,8 @@ def rehearse(
             f"{seen(project.shadow.path)} ran first (SHA-256 {project.shadow.checksum[:12]}…)."
         )
     if (platform := project.settings.platform) and not on_copy and not shadow.surroundings:
-        out.note(
-            f"No target is named: the shadow database had those of a new project of "
-            f"{platform.capitalize()}."
-        )
+        name = platform.capitalize()
+        out.note(f"No target is named: the shadow database had the roles and schemas of {name}.")
     for missing in shadow.missing:
         out.warn(missing)
     for left in shadow.left:
