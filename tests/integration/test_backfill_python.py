@@ -13,6 +13,7 @@ from turnback.engine.session.events import Event
 from turnback.errors import CodeNotAllowed, MigrationIncomplete
 from turnback.migrations.discovery import load_project
 from turnback.settings.environment import CodeRule
+from turnback.settings.pace import Pace
 
 from tests.conftest import ProjectFactory
 from tests.integration.bucket import POLICY, MemoryBucket, release_of
@@ -274,6 +275,24 @@ def test_where_the_network_cannot_be_closed_it_says_so_and_runs_on_an_own_databa
     report = apply(database, folder, code=CodeRule.OWN, listener=lambda e: said.append(e.text))
     assert report.error is None
     assert "on this system the code of the migration has network and files" in said
+    assert differing(database) == []
+
+
+def test_behind_a_release_it_goes_on_where_it_may_run(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    folder = project_factory(files())
+    later = {"detachable": True, "backfills_later": True}
+    assert apply(database, folder, **later).error is None
+    assert query(database, "SELECT count(*) FROM profiles") == [(0,)]
+    migration = load_project(folder).migrations[1]
+    with engine_for(database, **later) as engine:
+        outcome = engine.go_on(migration, "r-test", Pace(), lambda: True)
+    assert isinstance(outcome.error, CodeNotAllowed)
+    query(database, "UPDATE migration_backfills SET state = 'running', announced = 100")
+    with engine_for(database, **later, code=CodeRule.CLOSED) as engine:
+        outcome = engine.go_on(migration, "r-test", Pace(), lambda: True)
+    assert (outcome.state, outcome.error) == ("done", None)
     assert differing(database) == []
 
 

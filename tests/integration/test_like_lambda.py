@@ -129,6 +129,37 @@ def test_the_box_is_what_it_says(box: LambdaBox) -> None:
     }, done.stderr
 
 
+CODE = """
+import json, os
+from turnback.engine.backfill.transform import Transform
+from turnback.migrations.model import Script
+from turnback.migrations.python import read_code
+from turnback.settings.environment import CodeRule
+
+SOURCE = '''
+import os
+def transform(rows):
+    for row in rows:
+        try:
+            open(row["path"])
+        except PermissionError:
+            yield {"variables": sorted(os.environ)}
+'''
+script, code = Script("sql/0001_a.py", SOURCE, ""), read_code("sql/0001_a.py", SOURCE)
+transform = Transform(script, code, 2**30, 10, CodeRule.CLOSED, print)
+print(json.dumps(transform(["path"], [[f"/proc/{os.getpid()}/environ"]])))
+transform.close()
+"""
+
+
+def test_a_migration_in_python_runs_there_without_the_functions_credentials(
+    box: LambdaBox,
+) -> None:
+    done = box.python(["-c", CODE], memory_megabytes=300)
+    [[row]] = json.loads(done.stdout or "[[null]]")
+    assert row and set(row["variables"]) <= {"PATH", "LANG", "LC_CTYPE", "LD_LIBRARY_PATH"}, done
+
+
 SPY = """
 import os, subprocess, sys
 from turnback.rehearsal.server import shadow_server

@@ -200,6 +200,8 @@ class Transform:
                 return TransformFailed(message, line, column, of_rows=not starting)
             case "size":
                 return self._too_much()
+            case "misused":
+                return TransformFailed(text, line, column)
             case "unfit":
                 where = str(found.get("where"))
                 top = re.split(r"[.\[]", where)[0]

@@ -45,6 +45,10 @@ class TooMuch(Exception):
     """A frame is longer than ``MOST_BYTES``."""
 
 
+class Misused(TypeError):
+    """What ``transform`` has returned is neither rows nor statements."""
+
+
 class Unfit(ValueError):
     """A value that cannot be a value of a row; ``where`` is its column, and the keys inside."""
 
@@ -176,12 +180,14 @@ def lock_down(first: Mapping[str, Any]) -> ctypes.CDLL | None:
     """
     import resource
 
-    for name in ("RLIMIT_CORE", "RLIMIT_FSIZE"):
-        resource.setrlimit(getattr(resource, name), (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_NOFILE: 64}
     # macOS has the limit, and refuses to set it.
     if sys.platform.startswith("linux"):
-        resource.setrlimit(resource.RLIMIT_AS, (first["memory"], first["memory"]))
+        limits[resource.RLIMIT_AS] = first["memory"]
+    for limit, value in limits.items():
+        _, most = resource.getrlimit(limit)
+        value = value if most == resource.RLIM_INFINITY else min(value, most)
+        resource.setrlimit(limit, (value, value))
     if not first["filters"]:
         return None
     libc = ctypes.CDLL(None, use_errno=True)
@@ -253,6 +259,8 @@ def fault(error: BaseException, path: str) -> dict[str, Any]:
         return {"kind": "size" if isinstance(error, TooMuch) else "memory", **place}
     if isinstance(error, Unfit):
         return {"kind": "unfit", "text": error.kind, "where": error.where, **place}
+    if isinstance(error, Misused):
+        return {"kind": "misused", "text": str(error), **place}
     name, said = type(error).__name__, ""
     with contextlib.suppress(Exception):
         said = str(error)
@@ -264,14 +272,14 @@ def results(found: object) -> Iterator[list[Any]]:
     if found is None:
         return
     if isinstance(found, (dict, str)) or not hasattr(found, "__iter__"):
-        raise TypeError(f"transform returns rows or statements, not a {type(found).__name__}")
+        raise Misused(f"transform returns rows or statements, not a {type(found).__name__}")
     for one in found:
         if isinstance(one, dict):
             yield [{str(name): as_json(value, str(name)) for name, value in one.items()}]
         elif isinstance(one, (tuple, list)) and len(one) == 2 and isinstance(one[0], str):
             yield [one[0], parameters(one[1])]
         else:
-            raise TypeError(
+            raise Misused(
                 f"a row is a dict, a statement is (sql, parameters), and not a {type(one).__name__}"
             )
 
@@ -282,7 +290,7 @@ def parameters(found: object) -> Any:
         return {str(name): pack(value, f"the parameter {name}") for name, value in found.items()}
     if isinstance(found, (list, tuple)):
         return [pack(value, f"the parameter {n}") for n, value in enumerate(found, 1)]
-    raise TypeError(f"parameters are a list, a tuple or a dict, and not a {type(found).__name__}")
+    raise Misused(f"parameters are a list, a tuple or a dict, and not a {type(found).__name__}")
 
 
 def main() -> None:
