@@ -69,6 +69,7 @@ STATES = {
     "Verify": PATIENT,
     "StartBackfills": TASK,
     "GoOn": ["locked", *PATIENT],
+    "LookAtBalances": TASK,
     "FindChanges": ["failover", *TASK],
     "LookAtApplication": ["application", *TASK],
     "StopApplication": ["turn lost", "application", *TASK],

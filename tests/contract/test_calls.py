@@ -222,6 +222,7 @@ OF_SERVICE: dict[str, Callable[[str, Given], Asked]] = {
         [(action, f"arn:aws:ssm:{PLACE}:parameter{given['Name']}", {})]
     ),
     "codepipeline": lambda action, _: iter([(action, "*", {})]),
+    "cloudwatch": lambda action, _: iter([(action, "*", {})]),
     "events": lambda action, given: iter(
         [(action, f"arn:aws:events:{PLACE}:event-bus/{given['EventBusArn']}", {})]
     ),
@@ -233,7 +234,7 @@ def kind_of(call: Call, test: str) -> str:
     operation = call[1]
     if "aurora" in test or "Cluster" in operation:
         return "TakesAurora"
-    if operation.startswith("rds."):
+    if operation.startswith(("rds.", "cloudwatch.")):
         return "TakesRds"
     return "TakesDump"
 

@@ -92,6 +92,8 @@ def allowed(
 NOT_OURS = {
     # Executions of express state machines, and of Map states.
     *("express", "maprun"),
+    # Metrics of OpenTelemetry, asked by PromQL.
+    "dataset",
 }
 
 
@@ -108,7 +110,7 @@ def faults_of(action: str, resources: list[str], keys: set[str]) -> Iterator[str
         if any(form.fullmatch(one) for one in parts_of(resources))
     }
     if resources == ["*"]:
-        yield from (f"could name each {kind}" for kind in kinds)
+        yield from (f"could name each {kind}" for kind in kinds if kind not in NOT_OURS)
     if resources != ["*"]:
         yield from (
             f"{kind} is needed"

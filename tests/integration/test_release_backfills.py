@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.integration.terminal import until, without_pauses
 from tests.integration.test_backfill import counted, files
 from tests.integration.test_backfill_background import AFTER
 from tests.integration.test_engine import query
+from tests.real_events import event
 
 FILES = files(more=" parallel=2")
 # What ``held`` waits for.
@@ -194,3 +196,36 @@ def test_a_release_back_stops_it_first(
     assert query(database, "SELECT count(display_name), max(changes) FROM users") == [(0, 2)]
     look(stack)
     until(lambda: records(stack) == [])
+
+
+def test_it_waits_while_its_instance_has_few_credits_left(stack: Stack) -> None:
+    """The names of the metrics and their units are those of the RDS User Guide."""
+    asked = event("backfill") | {"do": "balances"}
+    assert stack.invoke("start_backfills", asked) == {"low": "", "looks": 0}
+    stack.set_variables("start_backfills", DB_INSTANCE_IDENTIFIER="orders")
+    units = {
+        "BurstBalance": (12, "Percent"),
+        "EBSIOBalance%": (80, "Percent"),
+        "CPUCreditBalance": (3, "Count"),
+    }
+    stack.client("cloudwatch").put_metric_data(
+        Namespace="AWS/RDS",
+        MetricData=[
+            {
+                "MetricName": name,
+                "Dimensions": [{"Name": "DBInstanceIdentifier", "Value": "orders"}],
+                "Timestamp": datetime.now(UTC) - timedelta(minutes=6),
+                "Value": value,
+                "Unit": unit,
+            }
+            for name, (value, unit) in units.items()
+        ],
+    )
+    asked["state"]["backfill"] |= {"burst_balance": 20, "cpu_credits": 10}
+    low = {"low": "BurstBalance is 12, CPUCreditBalance is 3", "looks": 1}
+    assert stack.invoke("start_backfills", asked) == low
+    asked["state"]["balances"] = low
+    asked["state"]["backfill"]["cpu_credits"] = 0
+    assert stack.invoke("start_backfills", asked) == {"low": "BurstBalance is 12", "looks": 2}
+    asked["state"]["backfill"]["burst_balance"] = 12
+    assert stack.invoke("start_backfills", asked) == {"low": "", "looks": 0}

@@ -212,8 +212,9 @@ class Known:
     def _progress(self) -> str | None:
         """What goes on while no function waits for it; and how far a backfill behind the run is."""
         if self.status in BEHIND:
-            found = self.state.backfill
-            return f"{found.version}: {found.text}" if found and found.text else None
+            found, balances = self.state.backfill, self.state.balances
+            text = f"waits: {balances.low}" if balances and balances.low else found and found.text
+            return f"{found.version}: {text}" if found and text else None
         return self.state.apply.running if self._applying and self.state.apply else None
 
     def _error(self) -> RunError | None:

@@ -8,13 +8,14 @@ person who pauses the backfill), the next look at the bucket starts another one.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from turnback.errors import RunnerBusy, TurnbackError
 from turnback.runs.run import Run
-from turnback.runs.state import RunBackfill, RunError
+from turnback.runs.state import RunBackfill, RunBalances, RunError, RunState
 from turnback.runs.stated import Stated
 from turnback.runs.status import Status
 from turnback.store import ObjectStore, Store
@@ -22,6 +23,12 @@ from turnback.store import ObjectStore, Store
 # An execution has 25,000 events (Step Functions quotas), and a call takes up to 40 of them with all
 # its retries and what it announces.
 MOST_CALLS = 500
+# Between two looks at what is left of the instance's credits.
+_CALL_S = 300
+# Of instances of RDS (RDS User Guide, "Amazon CloudWatch metrics for Amazon RDS"): percent of the
+# volume's and of the instance's credits for I/O, and CPU credits of burstable classes.
+_PERCENT = ("BurstBalance", "EBSIOBalance%", "EBSByteBalance%")
+_CREDITS = "CPUCreditBalance"
 _ALIVE = ("RUNNING", "PENDING_REDRIVE")
 # What an execution needs of the run's state: its order, and the plan with the artifact's digest.
 _KEPT = ("run", "target", "trigger", "artifact", "plan")
@@ -132,6 +139,33 @@ def _body(record: BehindRecord) -> bytes:
     return json.dumps(record.to_state(), indent=1).encode()
 
 
+class Metrics(Protocol):
+    """The metrics of the instance."""
+
+    def newest(self, names: Iterable[str]) -> Mapping[str, float]:
+        """The newest value of each that there is."""
+
+
+def look_at_balances(state: RunState, metrics: Metrics | None) -> RunBalances:
+    """What is too low of the instance's credits for a backfill to go on.
+
+    Args:
+        state: of the execution.
+        metrics: of the instance; None where the database is not one of RDS.
+
+    Raises:
+        AwsError: CloudWatch does not answer; it goes on without.
+    """
+    backfill, before = state.backfill or RunBackfill(), state.balances or RunBalances()
+    least = dict.fromkeys(_PERCENT, backfill.burst_balance) | {_CREDITS: backfill.cpu_credits}
+    asked = [name for name, limit in least.items() if limit]
+    if metrics is None or not asked:
+        return RunBalances()
+    found = metrics.newest(asked).items()
+    low = [f"{name} is {value:.0f}" for name, value in found if value < least[name]]
+    return RunBalances(", ".join(low), before.looks + 1) if low else RunBalances()
+
+
 def go_on(run: Run) -> RunBackfill:
     """Do more of a backfill behind the run, for as long as this call has time.
 
@@ -141,6 +175,11 @@ def go_on(run: Run) -> RunBackfill:
     """
     before = run.state.backfill or RunBackfill()
     calls = before.calls + 1
+    ends = time.monotonic() + _CALL_S
+
+    def keep_going() -> bool:
+        return run.keep_going() and time.monotonic() < ends
+
     with run.database.connect(run.release) as engine:
         if before.status == Status.BACKFILLING and before.percent:
             # It was announced, now that this call is made.
@@ -153,10 +192,11 @@ def go_on(run: Run) -> RunBackfill:
             return RunBackfill(calls=calls)
         with run.artifact() as found:
             project = found.artifact.project
+            pace = project.settings.pace
             migration = project.find(working)
             assert migration is not None
             try:
-                outcome = engine.go_on(migration, run.id, project.settings.pace, run.keep_going)
+                outcome = engine.go_on(migration, run.id, pace, keep_going)
             except RunnerBusy:
                 # Another execution works on it.
                 return RunBackfill(version=working, calls=calls)
@@ -167,6 +207,8 @@ def go_on(run: Run) -> RunBackfill:
         # What is announced is recorded with the next call of the same execution.
         next="go_on",
         calls=calls,
+        burst_balance=pace.burst_balance,
+        cpu_credits=pace.cpu_credits,
     )
     if outcome.error is not None:
         return replace(result, status=Status.BACKFILL_FAILED.value, error=_error(outcome.error))

@@ -217,6 +217,8 @@ class RunBackfill(Stated):
         text: the same, with rows and time, or why it waits.
         next: ``go_on`` with another call, or ``end``.
         calls: how many calls this execution has made.
+        burst_balance: it waits while a balance of I/O credits is lower, percent.
+        cpu_credits: the same, of CPU credits.
         error: what stopped it, or None.
     """
 
@@ -226,7 +228,22 @@ class RunBackfill(Stated):
     text: str = ""
     next: str = "end"
     calls: int = 0
+    burst_balance: int = 0
+    cpu_credits: int = 0
     error: RunError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunBalances(Stated):
+    """What the instance of RDS has left of its credits, before a call goes on with a backfill.
+
+    Attributes:
+        low: what is too low, in half a sentence; empty where nothing is.
+        looks: at how many looks in a row something was.
+    """
+
+    low: str = ""
+    looks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,6 +435,7 @@ class RunState(Stated):
     stopping: ApplicationProgress | None = None
     starting: ApplicationProgress | None = None
     backfill: RunBackfill | None = None
+    balances: RunBalances | None = None
     backfill_error: RunError | None = None
     roll_back: RunProgress | None = None
     assessment: RunAssessment | None = None

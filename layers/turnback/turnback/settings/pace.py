@@ -16,6 +16,8 @@ KEYS = frozenset(
         "waiting-sessions",
         "active-sessions",
         "archiving",
+        "burst-balance",
+        "cpu-credits",
         "query",
     }
 )
@@ -32,6 +34,9 @@ class Pace:
         waiting_sessions: it waits while more sessions than these wait for locks.
         active_sessions: it waits while more sessions than these work; None for no limit.
         archiving: whether it waits while the server cannot archive its WAL.
+        burst_balance: behind a release on RDS, it waits while one of the instance's balances of
+            I/O credits is lower, percent.
+        cpu_credits: the same, while the instance has fewer CPU credits.
         query: a query of the user's; it waits while the first column of its first row is true.
     """
 
@@ -41,6 +46,8 @@ class Pace:
     waiting_sessions: int = 20
     active_sessions: int | None = None
     archiving: bool = True
+    burst_balance: int = 20
+    cpu_credits: int = 0
     query: str | None = None
 
     @classmethod
@@ -56,7 +63,7 @@ class Pace:
             match key:
                 case "target" | "pause" | "replication-lag":
                     found[f"{name}_ms"] = _milliseconds(key, value)
-                case "waiting-sessions" | "active-sessions":
+                case "waiting-sessions" | "active-sessions" | "burst-balance" | "cpu-credits":
                     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                         raise ValueError(key, f"{key} = 20")
                     found[name] = value

@@ -20,6 +20,7 @@ from turnback.wiring.notifications import Notifications
 from turnback.wiring.recovery import Recovery
 
 if TYPE_CHECKING:
+    from turnback.aws.cloudwatch import InstanceMetrics
     from turnback.runs.application import Application
     from turnback.runs.backfills import Starter
     from turnback.runs.final_word import FinalWords
@@ -104,6 +105,14 @@ class Wiring(Invocation):
 
         machine = StateMachine(text(self.environment, "BACKFILL_MACHINE_ARN"))
         return Starter(self.bucket(), self.target, machine)
+
+    @property
+    def instance_metrics(self) -> InstanceMetrics | None:
+        """The metrics of the database's instance; None where it is not one of RDS."""
+        from turnback.aws.cloudwatch import InstanceMetrics
+
+        identifier = self.environment.get("DB_INSTANCE_IDENTIFIER", "")
+        return InstanceMetrics(identifier) if identifier else None
 
     @property
     def place(self) -> Place:
