@@ -116,6 +116,43 @@ def test_a_migration_after_it_is_refused_until_it_is_done(
     assert apply(database, folder, "r-2").error is None
 
 
+@pytest.mark.parametrize(
+    ("sql", "in_its_release", "in_the_next"),
+    [
+        ("ALTER TABLE users ALTER display_name SET NOT NULL", True, True),
+        ("ALTER TABLE public.users DROP email", True, True),
+        ("ALTER TABLE users RENAME email TO mail", True, True),
+        ("DROP TABLE users", True, True),
+        ("UPDATE users SET changes = 0", True, False),
+        ("CREATE TABLE names AS SELECT display_name FROM users", True, False),
+        ("ALTER TABLE users ADD note text", False, False),
+        ("CREATE TABLE others ()", False, False),
+    ],
+)
+def test_what_needs_its_rows_waits_without_saying_so(
+    database: str,
+    project_factory: ProjectFactory,
+    sql: str,
+    in_its_release: bool,
+    in_the_next: bool,
+) -> None:
+    folder = project_factory({**files(), **AFTER, "sql/0003_required.sql": f"{sql};"})
+    project = load_project(folder)
+
+    def refused(engine: Engine) -> bool:
+        try:
+            engine.plan_up(project)
+        except BackfillNotDone:
+            return True
+        return False
+
+    with release(database) as engine:
+        assert refused(engine) is in_its_release
+        assert engine.run(engine.plan_up(project, target="0002")).error is None
+    with release(database, "r-2") as engine:
+        assert refused(engine) is in_the_next
+
+
 def test_after_names_a_migration_before_it(database: str, project_factory: ProjectFactory) -> None:
     after = {"sql/0003_required.sql": "-- turnback: after 0004\nSELECT 1;"}
     with pytest.raises(InvalidMigration, match="no migration 0004 before it"):

@@ -157,13 +157,9 @@ class Engine:
             rollback_required=rollback_required,
             history_schema=self.history.schema,
         )
-        if any(step.migration.forward.directives.after for step in plan.steps):
-            refuse_before_backfills(
-                project,
-                [step.migration for step in plan.steps],
-                self.going_on(),
-                later=self.session.options.backfills_later,
-            )
+        if plan.steps:
+            later = self.session.options.backfills_later
+            refuse_before_backfills(project, plan.steps, self.going_on(), later=later)
         planned = {step.version for step in plan.steps}
         found = statuses(project, entries)
         if not project.repeatables or any(
