@@ -393,7 +393,8 @@ class Engine:
         from turnback.engine.backfill.records import Progress, Records, Standing, state_of
         from turnback.engine.backfill.run import goes_on_behind
 
-        if not self.history.exists() or not Records(self.history.schema).exist(self.connection):
+        # Whoever may only look at the history need not be able to read this table.
+        if not self.history.exists() or not Records(self.history.schema).readable(self.connection):
             return {}
         found: dict[str, list[Range]] = {}
         for one in Records(self.history.schema).read(self.connection):

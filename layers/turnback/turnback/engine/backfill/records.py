@@ -188,6 +188,14 @@ class Records:
         found = scalar(connection, "SELECT pg_catalog.to_regclass(%(name)s)::oid", name)
         return found is not None
 
+    def readable(self, connection: Connection) -> bool:
+        """Whether the table is there, and this user may read it."""
+        sql = (
+            "SELECT pg_catalog.has_table_privilege("
+            "pg_catalog.to_regclass(%(name)s)::pg_catalog.oid, 'SELECT')"
+        )
+        return scalar(connection, sql, {"name": self.table}) is True
+
     def create(self, connection: Connection) -> None:
         """Make the table, unless it is there."""
         if not self.exist(connection):
