@@ -16,7 +16,7 @@ from turnback.engine.backfill import run as background_run
 from turnback.engine.backfill.background import Outcome
 from turnback.engine.backfill.records import Records
 from turnback.engine.session.events import Options, RunContext
-from turnback.errors import BackfillNotDone, InvalidMigration, RunnerBusy
+from turnback.errors import BackfillNotDone, ChecksumMismatch, InvalidMigration, RunnerBusy
 from turnback.migrations.discovery import load_project
 from turnback.settings.pace import Pace
 
@@ -51,12 +51,14 @@ def apply(url: str, folder: Path, run: str = "r-1"):
     return do(url, lambda engine: engine.plan_up(load_project(folder)), run)
 
 
-def go_on(url: str, folder: Path, seconds: float = 60, pace: Pace | None = None) -> Outcome:
+def go_on(
+    url: str, folder: Path, seconds: float = 60, pace: Pace | None = None, run: str = "r-1"
+) -> Outcome:
     migration = load_project(folder).find("0002")
     assert migration
     end = time.monotonic() + seconds
     with release(url) as engine:
-        return engine.go_on(migration, "r-1", pace or Pace(), lambda: time.monotonic() < end)
+        return engine.go_on(migration, run, pace or Pace(), lambda: time.monotonic() < end)
 
 
 def in_small_batches(url: str, pause_ms: int = 0, announced: int = 0) -> None:
@@ -158,8 +160,28 @@ def test_what_needs_its_rows_waits_without_saying_so(
 
 def test_after_names_a_migration_before_it(database: str, project_factory: ProjectFactory) -> None:
     after = {"sql/0003_required.sql": "-- turnback: after 0004\nSELECT 1;"}
+    folder = project_factory({**files(), **AFTER, **after})
     with pytest.raises(InvalidMigration, match="no migration 0004 before it"):
-        apply(database, project_factory({**files(), **AFTER, **after}))
+        apply(database, folder)
+    assert "no migration 0004 before it" in turnback("check", "--dir", str(folder)).out
+
+
+@pytest.mark.parametrize("other", ["UPDATE users SET email = NULL WHERE {batch};", None])
+def test_another_file_or_run_than_it_was_applied_by_changes_nothing(
+    database: str, project_factory: ProjectFactory, other: str | None
+) -> None:
+    folder = project_factory(files())
+    assert apply(database, folder).error is None
+    note = turnback("up", "--dir", str(folder), url=database).err
+    assert "the backfill of 0002 goes on: running, 0 %" in note
+    if other:
+        mark = "-- turnback: backfill table=users key=id\n"
+        (folder / "sql/0002_fill.sql").write_text(mark + other)
+        found = go_on(database, folder)
+        assert (found.state, type(found.error)) == ("failed", ChecksumMismatch)
+    else:
+        assert go_on(database, folder, run="r-other").state == "gone"
+    assert counted(database) == [(0, 5000, 0)]
 
 
 @pytest.mark.parametrize("own", [True, False])

@@ -24,7 +24,7 @@ from turnback.migrations.model import Project
 from turnback.migrations.versions import key
 from turnback.settings.project import FILE as SETTINGS
 from turnback.settings.project import OWN
-from turnback.sql.check import check_migration, check_repeatables, gaps
+from turnback.sql.check import check_after, check_migration, check_repeatables, gaps
 from turnback.sql.own_tables import conflicts
 from turnback.wording import counted
 
@@ -89,6 +89,7 @@ def check(
         notes += branch.notes()
     for migration in project.migrations:
         findings += check_migration(migration, baseline=project.in_baseline(migration.version))
+    findings += check_after(project)
     findings += check_repeatables(project.repeatables)
     findings += conflicts(project.migrations, history_schema)
     if fix:

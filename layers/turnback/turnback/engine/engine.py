@@ -20,7 +20,6 @@ from turnback.engine.look.status import (
     statuses,
 )
 from turnback.engine.run.plan import Plan, Step, plan_down, plan_down_stored, plan_up
-from turnback.engine.run.refusals import refuse_before_backfills
 from turnback.engine.run.report import Done, Report
 from turnback.engine.run.session import Session, Target
 from turnback.engine.session.events import Listener, Options, RunContext, RunControl, silent
@@ -157,9 +156,13 @@ class Engine:
             rollback_required=rollback_required,
             history_schema=self.history.schema,
         )
-        if plan.steps:
-            later = self.session.options.backfills_later
-            refuse_before_backfills(project, plan.steps, self.going_on(), later=later)
+        from turnback.engine.run.behind import refuse_before_backfills
+
+        going_on = self.going_on()
+        later = self.session.options.backfills_later
+        refuse_before_backfills(project, plan.steps, going_on, later=later)
+        notes = (f"the backfill of {version} goes on: {one}" for version, one in going_on.items())
+        plan = replace(plan, notes=(*plan.notes, *notes))
         planned = {step.version for step in plan.steps}
         found = statuses(project, entries)
         if not project.repeatables or any(

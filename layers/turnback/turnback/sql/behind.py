@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from turnback.migrations.model import Script
+from turnback.errors import InvalidMigration
+from turnback.migrations.model import Migration, Project, Script
 from turnback.sql.script import Runnable, prepare
 from turnback.sql.statements import Statement
 from turnback.sql.tree import commands, objects, relations
@@ -19,6 +20,27 @@ _READ_OR_WRITE = {
 }
 _NEED_ROWS = {"AT_SetNotNull", "AT_ValidateConstraint", "AT_DropColumn", "AT_AlterColumnType"}
 _RENAMED = {"OBJECT_COLUMN", "OBJECT_TABLE"}
+
+
+def earlier(project: Project, migration: Migration) -> list[Migration]:
+    """The migrations whose backfills must be done before this one, as its header says.
+
+    Raises:
+        InvalidMigration: it has none of such a version before it.
+    """
+    found = []
+    for version in migration.forward.directives.after:
+        other = project.find(version)
+        if other is None or other not in project.before(migration.version):
+            raise InvalidMigration(
+                f"{migration.version} is to be applied after {version}, and there is no migration "
+                f"{version} before it",
+                file=migration.forward.path,
+                version=migration.version,
+                hint="correct the directive 'after'",
+            )
+        found.append(other)
+    return found
 
 
 def tables_of(script: Script) -> set[str]:

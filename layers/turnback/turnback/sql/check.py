@@ -9,6 +9,7 @@ from turnback.errors import InvalidMigration, RollbackMissing, TurnbackError
 from turnback.migrations.headers import read_fields
 from turnback.migrations.model import Migration, Project, Script
 from turnback.migrations.versions import jump, key
+from turnback.sql.behind import earlier
 from turnback.sql.other_formats import refuse_other_formats
 from turnback.sql.repeatable.content import read
 from turnback.sql.repeatable.order import in_order
@@ -60,6 +61,17 @@ def _check_script(script: Script, migration: Migration) -> list[TurnbackError]:
         return [*findings, finding]
     if runnable.statements is None and (error := syntax_error(script)):
         findings.append(error)
+    return findings
+
+
+def check_after(project: Project) -> list[TurnbackError]:
+    """What is wrong with the directives ``after``."""
+    findings: list[TurnbackError] = []
+    for migration in project.migrations:
+        try:
+            earlier(project, migration)
+        except InvalidMigration as error:
+            findings.append(error)
     return findings
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from turnback.engine.backfill.seccomp import filters
 from turnback.engine.look.history import Entry
 from turnback.engine.look.status import MigrationStatus
 from turnback.errors import (
-    BackfillNotDone,
     ChecksumMismatch,
     CodeNotAllowed,
     HistoryConflict,
-    InvalidMigration,
     MigrationMissing,
     RollbackMissing,
     TurnbackError,
@@ -22,11 +19,6 @@ from turnback.migrations.checksums import differs_in_line_ends
 from turnback.migrations.model import Migration, Project, Script
 from turnback.migrations.python import is_python
 from turnback.settings.environment import CodeRule
-from turnback.sql.behind import tables_of, waits_for_rows
-
-if TYPE_CHECKING:
-    from turnback.engine.backfill.records import Standing
-    from turnback.engine.run.plan import Step
 
 MORE = "turnback status shows every migration"
 
@@ -191,69 +183,3 @@ def refuse_code(script: Script, rule: CodeRule) -> None:
             file=script.path,
             hint="run it there, or write the migration in SQL",
         )
-
-
-def refuse_before_backfills(
-    project: Project, steps: Iterable[Step], going_on: Mapping[str, Standing], *, later: bool
-) -> None:
-    """Refuse a migration that has to be applied after a backfill which is not done.
-
-    It says so by the directive ``after``, or it does what needs all rows, or takes away or renames
-    what the backfill works on. Within one plan, it waits also if it reads or writes rows of there.
-
-    Args:
-        project: the files.
-        steps: of the plan.
-        going_on: the versions whose backfills go on behind them, each with how far it is.
-        later: whether a backfill of the plan itself goes on behind it as well.
-
-    Raises:
-        BackfillNotDone: it has to wait.
-        InvalidMigration: there is no such migration before it.
-    """
-    under_way = {
-        version: tables_of(migration.forward)
-        for version in going_on
-        if (migration := project.find(version)) and migration.forward.directives.backfill
-    }
-    begun = dict[str, set[str]]()
-    for step in steps:
-        script = step.migration.forward
-        named = {_earlier(project, step, version) for version in script.directives.after}
-        structure = waits_for_rows(step.runnable, with_rows=False) if under_way else set()
-        for version in going_on:
-            if version in named or structure & under_way.get(version, set()):
-                raise BackfillNotDone(
-                    f"{step.version} has to be applied after the backfill of {version}, which is "
-                    f"not done: {going_on[version]}",
-                    file=script.path,
-                    version=step.version,
-                    hint="release it again when that is done: turnback backfill status",
-                )
-        used = waits_for_rows(step.runnable, with_rows=True) if begun else set()
-        for version, tables in begun.items():
-            if version in named or used & tables:
-                raise BackfillNotDone(
-                    f"{step.version} has to be applied after the backfill of {version}, which "
-                    "begins with this release and goes on behind it",
-                    file=script.path,
-                    version=step.version,
-                    hint=f"leave {step.version} and what follows to the next release; or give it a "
-                    "version before the backfill, if it does not need its rows",
-                )
-        if later and step.runnable.ranged:
-            begun[step.version] = tables_of(script)
-
-
-def _earlier(project: Project, step: Step, version: str) -> str:
-    """The version that a directive ``after`` names, as its file has it."""
-    found = project.find(version)
-    if found is None or found not in project.before(step.version):
-        raise InvalidMigration(
-            f"{step.version} is to be applied after {version}, and there is no migration {version} "
-            "before it",
-            file=step.migration.forward.path,
-            version=step.version,
-            hint="correct the directive 'after'",
-        )
-    return found.version
