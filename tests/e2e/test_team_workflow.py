@@ -1,8 +1,9 @@
 """The migration strategy of a team that uses Prisma and Supabase, step by step.
 
 Each test is a step of docs/prisma.md, *A team's workflow, step by step*, on the same project: the
-team's own headings in its files, a server of its own, the installed command. The judges are
-PostgreSQL itself, pg_dump, git and bash; RDS and Kubernetes cannot run here and are stand-ins.
+team's own headings in its files, a server that is set up like Supabase's, the installed command.
+The judges are PostgreSQL itself, pg_dump, git and bash. RDS and Kubernetes cannot run here: they
+are moto, and a program that keeps the replicas in a file.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from tests.integration.test_managed_commands import (
     MakeWorld,
     make_world,  # noqa: F401
 )
+from tests.supabase import Lookalike, lookalike
 
 ROOT = Path(__file__).parents[2]
 UP = """\
@@ -149,19 +151,26 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def supabase() -> Iterator[Lookalike]:
+    with lookalike() as found:
+        yield found
+
+
 @pytest.fixture
 def team(
     project: Path,
-    database: str,
+    supabase: Lookalike,
     server: EmbeddedServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Team:
+) -> Iterator[Team]:
     """A copy of the project, with a database of its own; nothing is applied."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TURNBACK_SHADOW_URL", server.url())
     shutil.copytree(project, tmp_path / "app/migrations")
-    return Team(tmp_path / "app/migrations", database)
+    with supabase.project() as url:
+        yield Team(tmp_path / "app/migrations", url)
 
 
 def test_a_file_is_generated_and_filled_from_the_teams_template(team: Team) -> None:
@@ -276,6 +285,48 @@ def test_down_to_a_version_brings_back_the_schema_of_then(team: Team) -> None:
     assert team.query("SELECT count(*) FROM users_backup_0005") == [(50,)]
     team.change("DROP TABLE users_backup_0005")
     assert pg_dump_schema(team.url) == then
+
+
+POLICIES = """\
+-- UP MIGRATION
+BEGIN;
+ALTER TABLE users ENABLE ROW LEVEL SECURITY;
+CREATE POLICY "their own" ON users FOR SELECT TO authenticated USING (id = auth.uid());
+CREATE FUNCTION on_sign_up() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = ''
+AS $$ BEGIN INSERT INTO public.users (id, email) VALUES (NEW.id, NEW.email); RETURN NEW; END $$;
+CREATE TRIGGER on_sign_up AFTER INSERT ON auth.users FOR EACH ROW EXECUTE FUNCTION on_sign_up();
+COMMIT;
+"""
+POLICIES_BACK = """\
+-- DOWN MIGRATION
+BEGIN;
+DROP TRIGGER on_sign_up ON auth.users;
+DROP FUNCTION on_sign_up();
+DROP POLICY "their own" ON users;
+ALTER TABLE users DISABLE ROW LEVEL SECURITY;
+COMMIT;
+"""
+
+
+def test_policies_and_the_trigger_on_sign_up_are_compared_too(
+    team: Team, supabase: Lookalike
+) -> None:
+    team.done("up")
+    team.write({"sql/0007_policies.sql": POLICIES, "rollback/0007_rollback.sql": POLICIES_BACK})
+    assert "exact        0007 policies" in team.done("up", "--dry-run")
+    team.done("up")
+    with psycopg.connect(supabase.as_platform(team.url)) as connection:
+        connection.execute(
+            "INSERT INTO auth.users (id, email) VALUES (gen_random_uuid(), 'new@example.com')"
+        )
+    assert team.query("SELECT email FROM users") == [("new@example.com",)]
+    forgets = POLICIES_BACK.replace("DROP TRIGGER on_sign_up ON auth.users;\n", "").replace(
+        "DROP FUNCTION on_sign_up();\n", ""
+    )
+    team.write({"rollback/0007_rollback.sql": forgets})
+    answer = team.run("down", "--yes")
+    assert answer.code == 6
+    assert "trigger auth.users.on_sign_up: left over" in answer.err
 
 
 def test_a_rollback_that_forgets_something_is_found_before_and_after(team: Team) -> None:
@@ -486,9 +537,11 @@ def test_the_health_view_is_what_a_dashboard_reads(team: Team) -> None:
     assert "at 0006" in team.done("health")
 
 
-def test_a_backup_is_checked_and_restores_the_rows_that_a_migration_destroyed(
-    team: Team,
+def test_a_backup_is_checked_and_restores_the_rows_that_were_deleted(
+    team: Team, database: str
 ) -> None:
+    """Not of a project of Supabase, which takes its own: its schemas are not the team's."""
+    team = Team(team.folder, database)
     team.done("up")
     team.change(ROWS)
     taken = json.loads(team.done("backup", "--json"))["snapshot"]
