@@ -494,6 +494,8 @@ class Application(threading.Thread):
         self.url = url
         self.errors: list[str] = []
         self.rounds = 0
+        # Set once all statements ran, or one failed.
+        self.going = threading.Event()
         self.stop = threading.Event()
 
     def run(self) -> None:
@@ -509,14 +511,17 @@ class Application(threading.Thread):
                         connection.execute(statement, {"n": number})
                     except psycopg.Error as error:
                         self.errors.append(str(error))
+                        self.going.set()
                         return
                 self.rounds += 1
+                self.going.set()
 
 
 @contextmanager
 def writing(url: str) -> Iterator[Application]:
     application = Application(url)
     application.start()
+    application.going.wait(60)
     try:
         yield application
     finally:

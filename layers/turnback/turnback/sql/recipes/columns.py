@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from turnback.errors import ConfigurationError
 from turnback.sql.lint.writing import name, type_sql
-from turnback.sql.recipes.carried import Carried, default_on, new_name, old_name, same
+from turnback.sql.recipes.carried import Carried, new_name, old_name, same
 from turnback.sql.recipes.model import Duration, Pair, Recipe, Releases, Values
 from turnback.sql.recipes.parts import (
     backfill,
@@ -15,6 +15,7 @@ from turnback.sql.recipes.parts import (
     not_null,
     nullable,
 )
+from turnback.sql.recipes.trees import default_on
 from turnback.sql.tables import Column
 
 

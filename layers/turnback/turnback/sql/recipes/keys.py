@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from turnback.errors import ConfigurationError
 from turnback.sql.lint.writing import dotted_name, name, type_sql
 from turnback.sql.quoting import literal
-from turnback.sql.recipes.carried import Carried, constraint_text, new_name, old_name
+from turnback.sql.recipes.carried import Carried, new_name, old_name
 from turnback.sql.recipes.model import Duration, Pair, Recipe, Releases, Values
 from turnback.sql.recipes.parts import (
     backfill,
@@ -18,6 +18,7 @@ from turnback.sql.recipes.parts import (
     not_null,
     validated,
 )
+from turnback.sql.recipes.trees import constraint_text
 from turnback.sql.tables import Constraint, Table
 from turnback.sql.tree import joined
 
