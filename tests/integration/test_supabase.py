@@ -12,7 +12,7 @@ import pytest
 from turnback.engine.look.other_tools import histories
 from turnback.engine.session.connection import connect
 from turnback.engine.session.events import Options
-from turnback.local.project_server import project_server, running_server
+from turnback.local.project_server import project_server
 from turnback.recovery.dumps.schemas import dump_schemas
 from turnback.recovery.endpoint import Endpoint
 from turnback.schema.compare import compare
@@ -91,10 +91,7 @@ def test_without_a_project_they_are_proven_and_make_the_same_in_the_embedded_dat
     answer = turnback("up", folder=folder)
     assert answer.code == 0, answer.out + answer.err
     assert turnback("up", url=project, folder=folder).code == 0
-    assert turnback("db", "start", folder=folder).code == 0
-    try:
-        server = running_server(folder.parent)
-        assert server
+    with project_server(folder.parent) as server:
         # pg_dump is the judge. The platform has default privileges of its own.
         here, there = (
             re.findall(r"^(?!--|ALTER DEFAULT).+$", dumped(url, "public"), re.MULTILINE)
@@ -102,8 +99,6 @@ def test_without_a_project_they_are_proven_and_make_the_same_in_the_embedded_dat
         )
         assert here == there
         assert query(server.url(), "SELECT jobname FROM cron.job") == [("daily-digest",)]
-    finally:
-        assert turnback("db", "stop", folder=folder).code == 0
 
 
 # What is forgotten, and as what it is reported. The trigger's function stays, and does nothing.
@@ -263,10 +258,9 @@ def test_a_reset_makes_the_embedded_database_anew_with_all_migrations_and_the_se
     )
     named = turnback("db", "reset", "--yes", url=project, folder=folder)
     assert (named.code, query(project, "SELECT to_regclass('public.profiles')")) == (2, [(None,)])
-    for _ in range(2):
-        answer = turnback("db", "reset", "--yes", "--json", folder=folder)
-        assert answer.code == 0, answer.err
-        assert answer.document["seeds"] == ["seed.sql", "seeds/2_body.sql"]
+    answer = turnback("db", "reset", "--yes", "--json", folder=folder)
+    assert answer.code == 0, answer.err
+    assert answer.document["seeds"] == ["seed.sql", "seeds/2_body.sql"]
     (place / "seeds" / "2_body.sql").write_text("select 1;\nselect nothing;\n")
     answer = turnback("db", "reset", "--yes", "--json", folder=folder)
     error = answer.document["error"]
