@@ -225,6 +225,17 @@ def test_a_backfill_is_proven_on_rows_or_says_why_they_stay(
     )
 
 
+SWAP = "-- turnback: swap table=t\nALTER TABLE t ALTER COLUMN a TYPE {};"
+
+
+def test_a_swap_is_proven_on_rows(judged: Judge) -> None:
+    table = "CREATE TABLE t (id int PRIMARY KEY, a int); INSERT INTO t VALUES (1, 2), (3, NULL);"
+    scripts = (SWAP.format("bigint"), SWAP.format("int"))
+    _, swap = judged((table, "DROP TABLE t;"), scripts).migrations
+    assert (swap.forward, swap.rollback, swap.proven) == ("applied", "exact", True)
+    assert swap.loses_data == ["values of column public.t.a that fit bigint and not integer"]
+
+
 def test_a_migration_in_python_is_proven_on_rows_where_it_may_run(
     project_factory: ProjectFactory, shadow: Shadow
 ) -> None:

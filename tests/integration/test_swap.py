@@ -8,11 +8,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from turnback.errors import MigrationFailed, MigrationIncomplete
+from turnback.errors import InvalidMigration, MigrationFailed, MigrationIncomplete
 from turnback.migrations.discovery import load_project
 
 from tests.conftest import ProjectFactory
 from tests.dumps import pg_dump_schema
+from tests.integration.command_line import turnback
 from tests.integration.test_engine import apply, engine_for, query
 
 pytestmark = pytest.mark.every_major
@@ -246,6 +247,20 @@ def test_once_the_table_as_it_was_is_dropped_a_rollback_copies(
     ]
 
 
+def test_a_script_for_psql_is_refused(database: str, project_factory: ProjectFactory) -> None:
+    refused = turnback("up", "--sql", url=database, folder=project_factory(files()))
+    assert refused.code == 3
+    assert "sql/0002_wider.sql:1: a swap copies the table in batches" in refused.err
+
+
+def test_the_rollback_script_of_a_swap_has_the_directive_too(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    folder = project_factory(files(down="ALTER TABLE users DROP COLUMN domain;"))
+    with pytest.raises(InvalidMigration, match="the migration swaps a table"):
+        apply(database, folder)
+
+
 OBSTACLES = {
     "CREATE RULE r AS ON DELETE TO users DO INSTEAD NOTHING": "it is used by rule r on table",
     "CREATE TABLE heir () INHERITS (users)": "heir inherits from it",
@@ -290,7 +305,8 @@ def test_rows_that_the_copy_does_not_take_are_named_and_the_application_may_writ
         "ALTER TABLE users ADD UNIQUE (seen), ADD CHECK (seen < 9000);"
     )
     setup = USERS + "UPDATE users SET seen = 3 WHERE id = 4;"
-    folder = project_factory(files(setup, up, "-- turnback: keep-rows because it is a test\n"))
+    back = "-- turnback: swap table=users\nALTER TABLE users DROP CONSTRAINT users_seen_key;"
+    folder = project_factory(files(setup, up, back))
     written: list[object] = []
 
     def write(event) -> None:

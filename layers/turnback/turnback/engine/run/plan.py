@@ -204,6 +204,15 @@ def step_down(migration: Migration) -> Step | None:
     if migration.rollback is None:
         return None
     refuse_other_formats(migration.rollback, migration.version, forward=False)
+    swap, back = (one.directives.swap for one in (migration.forward, migration.rollback))
+    if swap and not (back and back.table == swap.table):
+        table = ".".join(swap.table)
+        raise InvalidMigration(
+            "the migration swaps a table, and its rollback script does not",
+            file=migration.rollback.path,
+            version=migration.version,
+            hint=f"write the directive here as well: -- turnback: swap table={table}",
+        )
     return Step(migration, "down", prepare(migration.rollback))
 
 
