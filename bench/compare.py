@@ -121,6 +121,7 @@ class Tool:
         up: applies.
         status, down: show and roll back the last one, where the tool can.
         after_error: what must be said before a migration that failed can be applied.
+        timed: whether its times say something of it.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Tool:
     down: Sequence[str | Path] | None
     environment: Callable[[str], dict[str, str]] = lambda url: {"DATABASE_URL": url}
     after_error: Callable[[Path], Sequence[str | Path]] | None = None
+    timed: bool = True
 
 
 BIN, PY = HOME / "node_modules/.bin", HOME / "venv/bin"
@@ -309,6 +311,8 @@ def prisma() -> Tool:
         None,
         environment,
         lambda file: (program, "migrate", "resolve", "--rolled-back", file.parent.name),
+        # Its engine in WebAssembly leaves a timer of ten seconds, which Node waits for.
+        timed=False,
     )
 
 
@@ -405,7 +409,7 @@ def measure(tool: Tool, server: EmbeddedServer, folder: Path) -> Figures:
         # As a number, or by a sign below it.
         place_named=bool(re.search(rf":{line}:{column}\b|{MISTAKE[0]}.*\n *\^", said)),
         remains=remains,
-        seconds=times,
+        seconds=times if tool.timed else {},
         edit_noticed=edited.code != 0,
         leftover=leftover,
         leftover_named=leftover_named,
