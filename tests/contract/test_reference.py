@@ -61,6 +61,11 @@ def test_a_document_with_another_word_or_key_is_told_by_its_place() -> None:
         )
 
 
+def test_the_document_that_the_page_shows_is_as_the_schema_says() -> None:
+    page = (ROOT / "docs/reference/json.md").read_text()
+    check(json.loads(page.partition("```json\n")[2].partition("```")[0]))
+
+
 def test_each_object_of_the_page_is_linked_from_where_it_is_used() -> None:
     page = (ROOT / "docs/reference/json.md").read_text()
     titles = {title.lower().replace(" ", "-") for title in re.findall(r"^###? (.+)", page, re.M)}
