@@ -27,6 +27,13 @@ GOOD = {
     "sql/0005_kind.sql": "ALTER TABLE nodes ADD COLUMN kind int NOT NULL DEFAULT 1;\n",
     "rollback/0005_rollback.sql": "ALTER TABLE nodes DROP COLUMN kind;\n",
 }
+# What goes on behind the run changes nothing, whenever it is looked at.
+FILLED = {
+    **GOOD,
+    "sql/0006_fill.sql": "-- turnback: backfill table=nodes key=id\n"
+    "UPDATE nodes SET kind = kind WHERE {batch};\n",
+    "rollback/0006_rollback.sql": "-- turnback: keep-rows because none is changed\n",
+}
 # The last one fails on the rows that are there, half way: its first index stays.
 BROKEN = {
     **GOOD,
@@ -95,6 +102,7 @@ _ONE, _TWO = (FIRST,), (FIRST, GOOD)
 COURSES = [
     Course("good", _ONE, GOOD, "Succeeded", ("TakeTurn", "Validate", "AnnounceStarted", "Apply",
            "Verify", "PassTurn", "AnnounceSucceeded")),
+    Course("good, with a backfill", _ONE, FILLED, "Succeeded", ("StartBackfills",)),
     Course("waiting", _ONE, GOOD, "Succeeded", ("CheckArtifact", "AnnounceWaiting", "WaitForTurn"),
            waits=True),
     Course("good, rehearsed", _ONE, GOOD, "Succeeded", ("Rehearse", "AnnounceRehearsed"),

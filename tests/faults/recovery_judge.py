@@ -83,7 +83,7 @@ def untrue(
     for row in message["migrations"]:
         version, word = row["version"], row["status"]
         status = found.statuses.get(version)
-        if word == "restored":
+        if word in ("restored", "backfilling"):
             continue
         stands = status == "applied"
         if (word == "applied") != stands and word != "failed":
