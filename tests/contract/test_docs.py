@@ -48,7 +48,7 @@ def anchors(page: str) -> frozenset[str]:
     return frozenset(found) | set(re.findall(r'<a id="([\w-]+)">', text_of(page)))
 
 
-def wrong(address: str) -> bool:
+def leads_nowhere(address: str) -> bool:
     """Whether an address, seen from the repository, leads nowhere."""
     path, _, anchor = address.partition("#")
     if not (ROOT / path).exists():
@@ -70,7 +70,7 @@ def links(page: str) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_leads_to_a_page_and_a_heading(page: str) -> None:
-    assert [link for link in links(page) if wrong(link)] == []
+    assert [link for link in links(page) if leads_nowhere(link)] == []
 
 
 def test_every_page_of_the_documentation_that_a_source_names_is_there_with_its_heading() -> None:
@@ -94,7 +94,7 @@ def test_every_page_of_the_documentation_that_a_source_names_is_there_with_its_h
     ]
     named = {address for file in files for address in NAMED.findall(file.read_text())}
     assert len(named) > 15
-    assert [address for address in sorted(named) if wrong(address)] == []
+    assert [address for address in sorted(named) if leads_nowhere(address)] == []
 
 
 def test_what_a_message_names_has_the_heading_to_look_under() -> None:
@@ -131,13 +131,14 @@ def test_every_error_is_explained_under_its_name_and_exit_code() -> None:
 @pytest.mark.parametrize("address", OLD)
 def test_an_address_of_an_older_version_leads_on(address: str) -> None:
     page, _, anchor = address.partition("#")
-    assert not wrong(address)
+    assert not leads_nowhere(address)
     assert "This page has moved" in text_of(page)
     assert links(page)
     assert not anchor or re.search(rf'<a id="{anchor}"></a>\[[^\]]+\]\(', text_of(page))
 
 
-def test_every_page_is_linked_from_another() -> None:
+def test_every_page_is_linked_from_another_and_those_that_have_moved_from_none() -> None:
     linked = {link.partition("#")[0] for page in PAGES for link in links(page)}
     old = {address.partition("#")[0] for address in OLD}
+    assert linked & old == set()
     assert set(PAGES) - linked - old - {"README.md", "SECURITY.md"} == set()
