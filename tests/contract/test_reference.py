@@ -16,6 +16,7 @@ from turnback.local.deploy import read_template
 from tests.aws_calls import kept
 from tests.contract.test_cli import LEAVES, command
 from tests.documents import SCHEMA, check
+from tests.examples.page import unmarked
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = runpy.run_path(str(ROOT / "docs/reference/generate.py"))["files"]()
@@ -117,6 +118,13 @@ def test_every_parameter_of_the_stack_is_described() -> None:
     page = (ROOT / "docs/aws.md").read_text()
     parameters = read_template(ROOT / "template.yaml")["Parameters"]
     assert [name for name in parameters if f"`{name}`" not in page] == []
+
+
+def test_every_block_of_commands_is_run_or_says_why_not() -> None:
+    """tests/examples runs them: ``console``, or a comment before it, `<!-- example: … -->`."""
+    pages = (ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docs/reference/*.md"))
+    found = {page.name: lines for page in pages if (lines := unmarked(page.read_text()))}
+    assert found == {}
 
 
 def test_every_command_in_a_block_is_one_with_options_that_it_has() -> None:

@@ -71,25 +71,33 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
+class Block:
+    """A block of a page, the line it is at, and the comment before it."""
+
     line: int
     mark: str
     kind: str
     text: str
 
 
-def _blocks(page: str) -> Iterator[_Block]:
+def unmarked(page: str) -> list[int]:
+    """The lines of blocks with commands that are neither ``console`` nor marked."""
+    found = blocks(page)
+    return [b.line for b in found if not b.mark and b.kind in COMMANDS and b.kind != "console"]
+
+
+def blocks(page: str) -> Iterator[Block]:
     """The blocks of a page, each with the comment before it; a setup is a block of its own."""
     mark = ""
     for found in _BLOCK.finditer(page):
         line = page.count("\n", 0, found.start()) + 1
         if found["mark"] is None:
             text = re.sub(rf"^{found['pad']}", "", found["text"], flags=re.M)
-            yield _Block(line, mark, found["kind"], text)
+            yield Block(line, mark, found["kind"], text)
             mark = ""
         elif found["mark"].startswith(("setup", "database")):
             word, _, text = found["mark"].partition("\n")
-            yield _Block(line, word.strip(), "", text)
+            yield Block(line, word.strip(), "", text)
         else:
             mark = found["mark"]
 
@@ -129,19 +137,15 @@ class Page:
 
     def run(self) -> Outcome:
         """Run the page; what differs is among its problems."""
-        blocks = list(_blocks(self.path.read_text()))
-        for block in blocks:
+        found = list(blocks(self.path.read_text()))
+        for block in found:
             if block.mark.startswith("file first "):
                 self._write(block.mark.removeprefix("file first "), block.text)
-        for block in blocks:
-            if not self._step(block):
-                self.outcome.problems.append(
-                    f"line {block.line}: commands that are neither `console` nor marked"
-                )
+        for block in found:
+            self._step(block)
         return self.outcome
 
-    def _step(self, block: _Block) -> bool:
-        """Do what a block says; whether it says it."""
+    def _step(self, block: Block) -> None:
         word, _, rest = block.mark.partition(" ")
         if word == "setup":
             self._succeed(block)
@@ -159,21 +163,18 @@ class Page:
             self._succeed(replace(block, text=re.sub(r"^\$ ", "", block.text, flags=re.M)))
         elif block.kind == "console":
             self._compare(block)
-        else:
-            return block.kind not in COMMANDS
-        return True
 
     def _write(self, name: str, text: str) -> None:
         path = self._place / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    def _succeed(self, block: _Block) -> None:
+    def _succeed(self, block: Block) -> None:
         code, said = self._execute(f"set -e\n{block.text}", answer=False)
         if code:
             self.outcome.problems.append(f"line {block.line}: exit code {code}\n{said}")
 
-    def _compare(self, block: _Block) -> None:
+    def _compare(self, block: Block) -> None:
         line = block.line
         for part in re.split(r"^(?=\$ )", block.text, flags=re.M):
             if part.startswith("$ "):
