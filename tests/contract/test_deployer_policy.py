@@ -109,3 +109,14 @@ def test_the_policy_gives_no_access_to_anything_of_others() -> None:
             assert resource == "*" or mapping or any(name in resource for name in own)
     [passing] = [row for row in POLICY["Statement"] if row["Action"] == "iam:PassRole"]
     assert passing["Condition"]["StringEquals"]["iam:PassedToService"]
+
+
+def test_every_state_machine_of_the_stack_may_be_made() -> None:
+    named = {
+        item["Properties"]["Name"]["Fn::Sub"].replace("${AWS::StackName}", "STACK")
+        for item in RESOURCES.values()
+        if item["Type"] == "AWS::Serverless::StateMachine"
+    }
+    assert len(named) > 1
+    machines = set(re.findall(r":stateMachine:(STACK-\w+)", TEXT))
+    assert named <= machines
