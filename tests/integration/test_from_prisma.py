@@ -7,6 +7,7 @@ tests/prisma_project.py.
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from turnback.cli import from_prisma
 from turnback.local.server import EmbeddedServer
 
 from tests.dumps import pg_dump_schema
+from tests.integration.terminal import Answer, turnback
 from tests.prisma_project import DATASOURCE, PrismaProject, compare, install
 
 MODELS = """\
@@ -295,6 +297,33 @@ def test_a_question_is_asked_at_a_terminal(
     assert team.generate("years").code == 0
     assert asked == ["Was the column User.age renamed to years? If not, it is dropped"]
     assert 'RENAME COLUMN "age" TO "years"' in team.scripts("sql")[-1]
+
+
+def test_check_lets_prisma_validate_its_schema_and_look_at_its_format(
+    project: NewProject,
+) -> None:
+    team = project()
+
+    def check(*options: str) -> Answer:
+        return turnback("check", "--dir", team.migrations, *options)
+
+    assert check("--fix").code == 0
+    assert check("--prisma").out == "1 migration: nothing found."
+    team.edit(("  age   Int?", "  age Int?"))
+    unformatted = check("--prisma")
+    assert unformatted.code == 3
+    assert "prisma format --check: ! There are unformatted files." in unformatted.out
+    assert "prisma format, and add the schema to the commit again" in unformatted.out
+    team.edit(("model Post {", "model Post {\n  nonsense"))
+    assert check().code == 0
+    invalid = check("--prisma", "--json")
+    assert invalid.code == 3
+    [finding] = invalid.document["findings"]
+    assert finding["message"].startswith("prisma validate: ")
+    assert "-->  prisma/schema.prisma:" in finding["message"]
+    shutil.rmtree(team.folder / "node_modules")
+    without = check("--prisma")
+    assert (without.code, without.out, without.err) == (0, "1 migration: nothing found.", "")
 
 
 def test_without_prisma_or_node_it_says_what_to_install(

@@ -128,11 +128,14 @@ def test_the_example_project_has_no_error() -> None:
 
 def test_the_hooks_are_commands_that_run() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
-    assert [hook["id"] for hook in hooks] == ["turnback-check", "turnback-lint"]
+    assert [hook["id"] for hook in hooks] == ["turnback-check", "turnback-lint", "turnback-prisma"]
     for hook in hooks:
         program, command, *options = hook["entry"].split()
         assert program == "turnback"
         assert turnback(command, *options, "--help").code == 0
         assert hook["pass_filenames"] is False
-        assert re.match(hook["files"], "migrations/sql/0001_users.sql")
-        assert not re.match(hook["files"], "src/app.py")
+        files = ("migrations/sql/0001_users.sql", "prisma/schema.prisma", "src/app.py")
+        # As pre-commit does.
+        found = [bool(re.search(hook["files"], path)) for path in files]
+        of_prisma = hook["id"] == "turnback-prisma"
+        assert found == [not of_prisma, of_prisma, False]

@@ -40,6 +40,11 @@ from turnback.wording import counted
     type=opt.Given(),
     help="Compare with a branch, such as origin/main: versions taken or passed there, edits.",
 )
+@click.option(
+    "--prisma",
+    is_flag=True,
+    help="Let the project's Prisma check its schema too: validate, and format --check.",
+)
 @opt.database
 @format_option
 @opt.as_json
@@ -50,6 +55,7 @@ def check(
     directory: Path,
     fix: bool,
     base: str | None,
+    prisma: bool,
     form: str,
     database_url: str | None,
     history_schema: str,
@@ -60,7 +66,8 @@ def check(
     Needs no database. With --fix, SHA256SUMS is rewritten; the database, if one is named or the
     project has its own, is asked first, so that no file is changed that it has applied. With
     --base, in a git repository, what this branch adds must be above what the base has, and what
-    the base has must be unchanged; turnback rebase renumbers.
+    the base has must be unchanged; turnback rebase renumbers. With --prisma, where Prisma is not
+    installed, nothing is said about it.
     """
     project, findings = scan(directory)
     if not project.migrations and not findings:
@@ -101,6 +108,12 @@ def check(
         unread = {path for path in project.sums or () if findings and (directory / path).is_file()}
         findings += compare(project, unread=unread - set(project.ignored))
     notes += [f"{path} is left out by [ignore] in {SETTINGS}" for path in project.ignored]
+    if prisma:
+        # A process of Node, for those who ask for it.
+        from turnback.local.prisma import Prisma
+
+        team = Prisma.of_project(directory)
+        findings += team.faults() if team else []
     for text in notes:
         out.note(f"note: {text}")
     out.document |= {

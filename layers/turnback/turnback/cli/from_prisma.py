@@ -15,6 +15,7 @@ from turnback.cli.rehearse import open_shadow
 from turnback.cli.rehearsed import Progress, close
 from turnback.engine.session.events import silent
 from turnback.errors import ConfigurationError
+from turnback.local.prisma import Prisma, candidates
 from turnback.migrations.discovery import load_project, scan
 from turnback.migrations.layouts.layout import Scripts
 from turnback.migrations.model import Project, Script
@@ -45,9 +46,6 @@ def write_from_prisma(
             renamed, and nobody can be asked; the migration would destroy data.
         TurnbackError: a migration of the folder does not run on the shadow database.
     """
-    # Not on Windows, as the shadow's server.
-    from turnback.local.prisma import Prisma, candidates
-
     project, findings = scan(directory)
     for error in findings:
         raise error

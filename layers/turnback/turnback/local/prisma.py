@@ -44,6 +44,11 @@ _HINTS = {
     "Cannot find module": "run npm install",
     "P1012": "correct the schema: prisma validate says the same",
 }
+# What is asked before a commit.
+_CHECKS = {
+    "validate": "correct the schema",
+    "format --check": "prisma format, and add the schema to the commit again",
+}
 # Of a shell, and of env: it does not find the program of a script, which is node.
 _NOT_FOUND = 127
 
@@ -78,18 +83,29 @@ class Prisma:
             raise ConfigurationError(
                 f"there is no {schema}", hint="name Prisma's schema, a file or a folder: --schema"
             )
-        schema = schema.resolve()
+        found = cls._installed(schema.resolve(), command)
+        if found is None:
+            raise ConfigurationError(
+                f"Prisma is not installed: no node_modules/.bin/prisma beside {schema} or above",
+                hint='npm install, or name its command: --prisma "yarn prisma"',
+            )
+        return found
+
+    @classmethod
+    def of_project(cls, directory: Path) -> Prisma | None:
+        """Prisma as the project with these migrations has it; None if it has no Prisma."""
+        schemas = (path for path in candidates(directory) if path.exists())
+        return next((cls._installed(path.resolve(), None) for path in schemas), None)
+
+    @classmethod
+    def _installed(cls, schema: Path, command: str | None) -> Prisma | None:
         above = [schema, *schema.parents] if schema.is_dir() else list(schema.parents)
         folder = next((one for one in above if (one / "package.json").is_file()), above[0])
         if command:
             return cls(tuple(shlex.split(command)), schema, folder)
-        for one in above:
-            if program := shutil.which("prisma", path=one / "node_modules" / ".bin"):
-                return cls((program,), schema, folder)
-        raise ConfigurationError(
-            f"Prisma is not installed: no node_modules/.bin/prisma in {above[0]} or above",
-            hint='npm install, or name its command: --prisma "yarn prisma"',
-        )
+        places = os.pathsep.join(str(one / "node_modules" / ".bin") for one in above)
+        program = shutil.which("prisma", path=places)
+        return cls((program,), schema, folder) if program else None
 
     @property
     def qualified(self) -> bool:
@@ -112,13 +128,14 @@ class Prisma:
         """The SQL from the schema to the database at this address."""
         return self._diff(url, back=True)
 
-    def validate(self) -> str | None:
-        """What Prisma has against the schema, or against its format; None if nothing."""
-        for command in (("validate",), ("format", "--check")):
-            done = self._run([*command, "--schema", str(self.schema)], {**_NOWHERE, **os.environ})
+    def faults(self) -> list[ConfigurationError]:
+        """What Prisma has against the schema, or else against its format."""
+        for command, hint in _CHECKS.items():
+            arguments = [*command.split(), "--schema", str(self.schema)]
+            done = self._run(arguments, {**_NOWHERE, **os.environ})
             if done.returncode:
-                return _said(done)
-        return None
+                return [ConfigurationError(f"prisma {command}: {_said(done)}", hint=hint)]
+        return []
 
     @cached_property
     def _schemas(self) -> str | None:
