@@ -74,6 +74,8 @@ def test_a_password_is_not_repeated_from_what_prisma_says(tmp_path: Path) -> Non
 
 
 def test_the_schema_is_looked_for_beside_the_migrations_first() -> None:
-    [first, second, *rest] = map(str, candidates(Path("db/prisma/migrations")))
+    [first, second, *_] = map(str, candidates(Path("db/prisma/migrations")))
     assert (first, second) == ("db/prisma/schema.prisma", "db/prisma/schema")
+    [_, beside, folder, *rest] = map(str, candidates(Path("db/migrations")))
+    assert (beside, folder) == ("db/prisma/schema.prisma", "db/prisma/schema")
     assert rest == ["prisma/schema.prisma", "prisma/schema", "schema.prisma"]

@@ -252,7 +252,7 @@ class Prisma:
 
 def candidates(directory: Path) -> Iterator[Path]:
     """Where Prisma's schema may be, seen from the folder of the migrations."""
-    for folder in (directory.parent, Path("prisma"), Path()):
+    for folder in (directory.parent, directory.parent / "prisma", Path("prisma"), Path()):
         yield folder / "schema.prisma"
         if folder.name == "prisma":
             yield folder / "schema"
