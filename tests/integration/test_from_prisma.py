@@ -136,13 +136,6 @@ def test_a_required_column_is_written_and_lint_says_that_rows_are_in_its_way(
     assert 'ADD COLUMN     "city" TEXT NOT NULL' in team.scripts("sql")[-1]
 
 
-def test_nothing_is_written_where_the_migrations_make_the_schema(project: NewProject) -> None:
-    team = project()
-    made = team.generate("nothing", "--json")
-    assert (made.code, made.document["status"]) == (0, "nothing_to_do")
-    assert len(team.scripts("sql")) == 1
-
-
 def test_a_column_that_may_have_been_renamed_is_not_dropped_before_somebody_says_so(
     project: NewProject,
 ) -> None:
@@ -169,7 +162,10 @@ def test_a_renamed_column_keeps_its_values(project: NewProject) -> None:
     assert (made.code, made.document["renamed"]) == (0, ["User.age=years"])
     with psycopg.connect(team.proven(USER)) as connection:
         assert connection.execute('SELECT years FROM "User"').fetchall() == [(3,)]
-    assert team.generate("again", "--json").document["status"] == "nothing_to_do"
+    # Nothing is written where the migrations make the schema.
+    again = team.generate("again", "--json")
+    assert (again.code, again.document["status"]) == (0, "nothing_to_do")
+    assert len(team.scripts("sql")) == 2
 
 
 def test_a_renamed_table_keeps_its_rows_and_its_columns_can_be_renamed_with_it(

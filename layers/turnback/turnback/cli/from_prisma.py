@@ -108,7 +108,10 @@ def _rehearse(project: Project, version: str, shadow: Shadow, began: float, out:
         out.result(line)
     out.document |= {"rehearsal": result.to_dict(), "lint": document(found)["findings"]}
     code = close(result, began, out)
-    out.result("Next: read it, commit it with the schema, then turnback up")
+    if result.proven:
+        out.result("Next: read it, commit it with the schema, then turnback up")
+    else:
+        out.result("Next: correct it, turnback check --fix, then turnback rehearse")
     return code
 
 
