@@ -110,6 +110,7 @@ ALTER TABLE users ALTER data SET STORAGE EXTERNAL;
 ALTER INDEX users_lower ALTER COLUMN 1 SET STATISTICS 300;
 CREATE STATISTICS users_stat (dependencies) ON team, manager FROM users;
 ALTER STATISTICS users_stat SET STATISTICS 200;
+CREATE STATISTICS "users;stat" ON team, (lower(email)) FROM users;
 CREATE TABLE orders (
     id int PRIMARY KEY,
     "user" int CONSTRAINT "of user" REFERENCES users ON DELETE CASCADE,
@@ -136,6 +137,7 @@ GRANT UPDATE (email, "Full Name") ON users TO swap_reader WITH GRANT OPTION;
 GRANT USAGE ON SEQUENCE users_id_seq TO swap_reader;
 REVOKE TRUNCATE ON users FROM CURRENT_USER;
 CREATE PUBLICATION published FOR TABLE users;
+CREATE PUBLICATION filtered FOR TABLE users (id, nr, team) WHERE (team > 0 AND nr IS NOT NULL);
 CREATE VIEW emails AS SELECT id, email FROM users;
 CREATE VIEW "of team" WITH (security_barrier) AS SELECT e.email, u.team
     FROM emails e JOIN users u USING (id);
@@ -193,7 +195,7 @@ def test_everything_around_the_table_is_as_the_plain_statements_leave_it(
     folder = project_factory({**files(AROUND, plain, "DROP INDEX users_price;")})
     assert apply(database, folder).error is None
     expected = schema(database)
-    query(database, "DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP PUBLICATION published")
+    query(database, "DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP PUBLICATION published, filtered")
     folder = project_factory(files(AROUND, up="SELECT 1;", down="SELECT 2;"))
     report = apply(database, folder)
     assert report.error is None, (report.error, vars(report.error))

@@ -248,6 +248,7 @@ def test_an_exception_has_its_place_and_shows_no_value_of_a_row() -> None:
         ("return 5", "transform returns rows or statements, not a int"),
         ("return ['x']", "a row is a dict, a statement is (sql, parameters), and not a str"),
         ("raise SystemExit", "SystemExit"),
+        ("raise ValueError('\\0 \\ud800')", "ValueError: \\u0000 \\ud800"),
         ("import os; os._exit(3)", "its process ended (exit code 3)"),
         ("import ctypes; ctypes.string_at(0)", "its process ended (SIGSEGV)"),
         ("return [{'a': 'x' * 2**29}]", "it needed more memory than its limit, 256 MB"),

@@ -22,6 +22,7 @@ from turnback.errors import CodeNotAllowed
 from turnback.migrations.model import Script
 from turnback.migrations.python import Code
 from turnback.settings.environment import CodeRule
+from turnback.wording import visible
 
 # A path to the interpreter's own libraries; nothing else of ours is for the user's code.
 _VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH")
@@ -45,6 +46,11 @@ class TransformFailed(Exception):
     column: int | None = None
     detail: str | None = None
     of_rows: bool = True
+
+    def __post_init__(self) -> None:
+        # Text of the user's process may have what no statement can hold: NUL, half of a pair.
+        self.message = visible(self.message)
+        self.detail = self.detail and visible(self.detail)
 
     def __str__(self) -> str:
         return self.message

@@ -29,10 +29,14 @@ WITH me AS (
       JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S'
       JOIN pg_catalog.pg_sequence s ON s.seqrelid = c.oid
 ), publications AS (
-    SELECT p.pubname, pg_catalog.to_jsonb(r) AS r
-      FROM pg_catalog.pg_publication_rel r
+    -- PostgreSQL 14 has no lists of columns and no row filters.
+    SELECT p.pubname, pg_catalog.to_jsonb(r) -> 'prattrs' AS columns,
+           (SELECT pg_catalog.to_jsonb(t) ->> 'rowfilter' FROM pg_catalog.pg_publication_tables t
+             WHERE t.pubname = p.pubname AND t.schemaname = me.nspname
+               AND t.tablename = me.relname) AS filter
+      FROM me
+      JOIN pg_catalog.pg_publication_rel r ON r.prrelid = me.oid
       JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid
-     WHERE r.prrelid = %(table)s::oid
 ), triggers AS (
     SELECT t.* FROM pg_catalog.pg_trigger t
      WHERE t.tgrelid = %(table)s::oid AND NOT t.tgisinternal
@@ -133,8 +137,9 @@ WITH me AS (
                    pg_catalog.format('CREATE STATISTICS %%I.%%I', n.nspname, s.stxname),
                    pg_catalog.format('CREATE STATISTICS %%I.%%I', '{turnback:schema}', s.stxname)),
                ' FROM ' || me.own, ' FROM ' || '{turnback:target}')
-           || coalesce(pg_catalog.format('; ALTER STATISTICS %%I.%%I SET STATISTICS %%s', '{turnback:schema}',
-                          s.stxname, CASE WHEN s.stxstattarget >= 0 THEN s.stxstattarget END), ''),
+           || CASE WHEN s.stxstattarget >= 0 THEN
+                  pg_catalog.format('; ALTER STATISTICS %%I.%%I SET STATISTICS %%s', '{turnback:schema}',
+                                    s.stxname, s.stxstattarget) ELSE '' END,
            NULL, NULL
       FROM me
       JOIN pg_catalog.pg_statistic_ext s ON s.stxrelid = me.oid
@@ -203,8 +208,8 @@ WITH me AS (
                (SELECT ' (' || pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', '
                                                      ORDER BY a.attnum) || ')'
                   FROM columns a
-                 WHERE a.attnum::text = ANY (pg_catalog.string_to_array(p.r ->> 'prattrs', ' '))),
-               ' WHERE ' || pg_catalog.pg_get_expr((p.r ->> 'prqual')::pg_node_tree, me.oid)),
+                 WHERE p.columns @> pg_catalog.to_jsonb(a.attnum)),
+               ' WHERE (' || p.filter || ')'),
            pg_catalog.format('ALTER PUBLICATION %%I DROP TABLE %%s', p.pubname, me.own), NULL
       FROM publications p, me
     UNION ALL
