@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import json
 import os
 import re
 import signal
@@ -307,6 +308,24 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch) -> int:
             signal.signal(signal.SIGTERM, before)
             gc.set_threshold(*thresholds)
     return codes[-1]
+
+
+@pytest.mark.parametrize("json_too", ["", " --json"])
+def test_a_signal_before_the_command_has_begun_is_reported(
+    json_too: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def loading(**_: object) -> NoReturn:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the signal has raised by now")
+
+    monkeypatch.setattr(main, "_run", loading)
+    assert run(f"up{json_too}", monkeypatch) == 130
+    out, err = capfd.readouterr()
+    if json_too:
+        expected = {"command": None, "status": "interrupted", "error": None}
+        assert (json.loads(out), err) == (expected, "")
+    else:
+        assert (out, err) == ("", "interrupted\n")
 
 
 def test_there_is_a_row_for_each_mistake() -> None:

@@ -195,7 +195,10 @@ def test_everything_around_the_table_is_as_the_plain_statements_leave_it(
     folder = project_factory({**files(AROUND, plain, "DROP INDEX users_price;")})
     assert apply(database, folder).error is None
     expected = schema(database)
-    query(database, "DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP PUBLICATION published, filtered")
+    query(
+        database,
+        "DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP PUBLICATION published, filtered",
+    )
     folder = project_factory(files(AROUND, up="SELECT 1;", down="SELECT 2;"))
     report = apply(database, folder)
     assert report.error is None, (report.error, vars(report.error))

@@ -224,7 +224,11 @@ def main() -> None:
                 exc.show()
         code = 2
     except (click.Abort, KeyboardInterrupt):
-        echo("interrupted", err=True)
+        # Before the command has begun: from then on it reports by itself.
+        if "--json" in sys.argv:
+            print_document({"command": None, "status": "interrupted", "error": None})
+        else:
+            echo("interrupted", err=True)
         code = INTERRUPTED
     except OSError as error:
         # --help, --version and completion print by themselves.
