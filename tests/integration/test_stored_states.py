@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from turnback.errors import ConfigurationError
 from turnback.local import shadow as local
-from turnback.local.cache import FolderStates
 from turnback.local.programs import binaries
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.discovery import load_project
 from turnback.rehearsal import stored
+from turnback.rehearsal.cache import FolderStates
 from turnback.rehearsal.proof import rehearse
 from turnback.rehearsal.rights import AUTHENTICATION
 from turnback.rehearsal.shadow import Shadow
@@ -272,7 +272,7 @@ def test_what_works_by_itself_when_a_server_starts_is_not_stored(
 
 def test_two_that_store_the_same_state_at_once_keep_a_whole_one(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from turnback.local.cache import FolderStates\n"
+        "import sys; from pathlib import Path; from turnback.rehearsal.cache import FolderStates\n"
         "states = FolderStates(Path(sys.argv[1])); body = sys.argv[2].encode() * 2**20\n"
         "for _ in range(20):\n"
         "    states.write('a' * 64, body); found = states.read('a' * 64)\n"
@@ -290,7 +290,7 @@ def test_a_rehearsal_that_is_killed_while_it_stores_leaves_nothing_that_is_belie
 ) -> None:
     script = (
         "import os, signal, sys; from pathlib import Path;"
-        "from turnback.local.cache import FolderStates;"
+        "from turnback.rehearsal.cache import FolderStates;"
         "Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
         "FolderStates(Path(sys.argv[1])).write('a' * 64, b'half')"
     )

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from turnback.engine import Engine
 from turnback.errors import TurnbackError
-from turnback.local.cache import FolderStates, cache_folder
 from turnback.migrations.model import Project
 from turnback.recovery.contents import identify
+from turnback.rehearsal.cache import FolderStates, cache_folder
 from turnback.runs.schema_before import (
     Compared,
     KeptSchema,

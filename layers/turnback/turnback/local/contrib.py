@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from turnback.errors import ConfigurationError
-from turnback.local.cache import cache_folder
+from turnback.rehearsal.cache import cache_folder
 
 REQUIREMENTS = Path(__file__).with_name("contrib.txt")
 # Any that the wheel is for: nothing of it runs in Python.

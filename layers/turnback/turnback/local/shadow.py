@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from turnback.errors import ConfigurationError
-from turnback.local.cache import FolderStates, cache_folder
 from turnback.local.contrib import contrib, fetch_contrib
 from turnback.local.programs import binaries, server_account
 from turnback.local.scratch import POSTGRES, scratch
 from turnback.local.server import EmbeddedServer
 from turnback.migrations.checksums import scripts_of
+from turnback.rehearsal.cache import FolderStates, cache_folder
 from turnback.rehearsal.containment import contained
 from turnback.rehearsal.folder import MEMORY, has_room
 from turnback.rehearsal.platform import scripts_before

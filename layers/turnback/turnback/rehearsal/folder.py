@@ -7,10 +7,10 @@ folders are left over, and removes them.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import stat
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,6 +68,9 @@ def refuse_others(folder: Path) -> None:
     Raises:
         ConfigurationError: names it.
     """
+    if sys.platform == "win32":
+        # There the folders of a user are closed to others.
+        return
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise ConfigurationError(
@@ -76,6 +79,9 @@ def refuse_others(folder: Path) -> None:
 
 
 def _new(place: Path, prefix: str) -> tuple[Path, int]:
+    # Not on Windows.
+    import fcntl
+
     while True:
         folder = Path(tempfile.mkdtemp(dir=place, prefix=prefix)).resolve()
         # Another process may take it for a leftover until it is locked.
@@ -88,6 +94,8 @@ def _new(place: Path, prefix: str) -> tuple[Path, int]:
 
 
 def _sweep(place: Path, prefix: str, remove: Callable[[Path], None]) -> None:
+    import fcntl
+
     for folder in place.glob(f"{prefix}*"):
         try:
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,7 +23,9 @@ def cache_folder() -> Path:
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError:
         # A user without a name, as in some containers.
-        home = Path(tempfile.gettempdir()) / f"turnback-cache-{os.getuid()}"
+        home = Path(tempfile.gettempdir()) / "turnback-cache"
+        if sys.platform != "win32":
+            home = home.with_name(f"turnback-cache-{os.getuid()}")
     return home / "turnback"
 
 
