@@ -12,7 +12,7 @@ import click
 
 from turnback.cli import options as opt
 from turnback.cli.database import check_address, open_engine, open_url, refuse_in_ci
-from turnback.cli.output import Output, ask, may_ask, reported
+from turnback.cli.output import Output, confirm, reported
 from turnback.engine.session.connection import describe
 from turnback.engine.session.databases import (
     create_database,
@@ -66,7 +66,7 @@ def drop(*, database_url: str | None, directory: Path, yes: bool, out: Output) -
     folder = directory.resolve().parent
     where = describe(database_url) if database_url else f"the embedded Postgres of {folder}"
     out.document["database"] = describe(database_url) if database_url else "embedded"
-    _confirm_drop(where, yes=yes, out=out)
+    confirm(f"drop {where} with all its data", yes=yes, out=out)
     if database_url is None:
         refuse_in_ci()
         from turnback.local import project_server
@@ -104,7 +104,7 @@ def reset(
 
     project, folder = load_project(directory), directory.resolve().parent
     names = seeds.seeds_of(folder, out.warn)
-    _confirm_drop(f"the embedded Postgres of {folder}", yes=yes, out=out)
+    confirm(f"drop the embedded Postgres of {folder} with all its data", yes=yes, out=out)
     project_server.remove_data(folder)
     with open_engine(None, directory, history_schema, out, make=True) as engine:
         report = engine.run(engine.plan_up(project))
@@ -214,16 +214,6 @@ def psql(
 
     with project_server.project_server(directory.resolve().parent, say=out.note) as server:
         return _psql(_own_psql(), server.url(), arguments)
-
-
-def _confirm_drop(where: str, *, yes: bool, out: Output) -> None:
-    if yes:
-        return
-    if not may_ask(out.as_json):
-        raise ConfigurationError(
-            f"this would drop {where} with all its data", hint="confirm with --yes"
-        )
-    ask(f"Drop {where} with all its data?")
 
 
 def _own_psql() -> str:

@@ -9,7 +9,7 @@ import click
 
 from turnback.cli import options as opt
 from turnback.cli.database import open_engine
-from turnback.cli.output import Output, ask, human_ms, may_ask, reported
+from turnback.cli.output import Output, confirm, human_ms, reported
 from turnback.engine import Engine
 from turnback.engine.look.sessions import ServerSession, idle_in_transaction, sessions
 from turnback.engine.look.sessions import terminate as end_session
@@ -129,10 +129,8 @@ def _end(engine: Engine, chosen: list[ServerSession], yes: bool, out: Output) ->
         out.result("Nothing to end.")
         return
     what = ", ".join(f"pid {session.pid} ({session.user})" for session in chosen)
-    if not yes:
-        if not may_ask(out.as_json):
-            raise ConfigurationError(f"this would end {what}", hint="confirm with --yes")
-        ask(f"End {what}? Their open transactions are rolled back.")
+    question = f"End {what}? Their open transactions are rolled back."
+    confirm(f"end {what}", yes=yes, out=out, question=question)
     for session in chosen:
         if end_session(engine.connection, session.pid):
             out.document["terminated"].append(session.pid)

@@ -293,6 +293,25 @@ def ask(question: str) -> None:
         raise ConfigurationError("the answer was no", hint="nothing was changed")
 
 
+def confirm(doing: str, *, yes: bool, out: Output, question: str | None = None) -> None:
+    """Ask before something that cannot be undone, unless --yes was given.
+
+    Args:
+        doing: what would happen, as in "this would …".
+        yes: whether --yes was given.
+        out: knows whether JSON is printed, which leaves no terminal to ask at.
+        question: what is asked where that is not what would happen.
+
+    Raises:
+        ConfigurationError: the answer was no, or there is no terminal to ask at.
+    """
+    if yes:
+        return
+    if not may_ask(out.as_json):
+        raise ConfigurationError(f"this would {doing}", hint="confirm with --yes")
+    ask(question or f"{doing[0].upper()}{doing[1:]}?")
+
+
 def human_ms(milliseconds: int | None) -> str:
     """A time for people: ``12 ms``, ``3.4 s``, ``2 min 5 s``."""
     return "" if milliseconds is None else duration(milliseconds / 1000)

@@ -13,7 +13,7 @@ import click
 from turnback.aws.cloudformation import open_stack
 from turnback.cli import options as opt
 from turnback.cli.database import new_run
-from turnback.cli.output import Output, ask, may_ask, reported
+from turnback.cli.output import Output, confirm, reported
 from turnback.cli.recovery import (
     StackDatabase,
     Where,
@@ -245,7 +245,12 @@ def _replace(
         out.note("Dry run; nothing was changed.")
         return
     if not plan.done:
-        _confirm(plan.place, yes=yes, out=out)
+        confirm(
+            f"put another database in place of {plan.place}",
+            yes=yes,
+            out=out,
+            question=f"Put it in place of {plan.place}?",
+        )
     source = request.snapshot.id if request.snapshot else request.until
     out.note(f"Restoring {source} …")
     began = time.monotonic()
@@ -289,18 +294,3 @@ def _show_loss(loss: Loss, out: Output) -> None:
         numbers = ", ".join(f"{row[word]} {word}" for word in WORDS)
         out.result(f"  {row['name']}: {numbers}")
     out.result("  The numbers of rows are approximate.")
-
-
-def _confirm(place: str, *, yes: bool, out: Output) -> None:
-    """Ask whether to replace the database, unless --yes said so already.
-
-    Raises:
-        ConfigurationError: the answer was no, or nobody can be asked.
-    """
-    if yes:
-        return
-    if not may_ask(out.as_json):
-        raise ConfigurationError(
-            f"this would put another database in place of {place}", hint="if that is meant: --yes"
-        )
-    ask(f"Put it in place of {place}?")
