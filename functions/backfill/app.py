@@ -1,4 +1,4 @@
-"""More of a backfill that goes on behind a run; each call as much as its time allows."""
+"""More of a background backfill; each call as much as its time allows."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Executions for backfills: the first behind a run, one after each end; and what holds them up."""
+"""Executions for backfills: the first after a run, one after each end; and what holds them up."""
 
 from typing import Any
 

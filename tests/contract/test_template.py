@@ -22,12 +22,14 @@ RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
 MACHINE = RESOURCES["ReleaseStateMachine"]["Properties"]
 DEFINITION: dict[str, Any] = json.loads((ROOT / MACHINE["DefinitionUri"]).read_text())
 # The one that goes on with backfills.
-BEHIND = RESOURCES["BackfillStateMachine"]["Properties"]
-STATES_BEHIND: dict[str, dict[str, Any]] = json.loads((ROOT / BEHIND["DefinitionUri"]).read_text())[
-    "States"
-]
+BACKFILL_MACHINE = RESOURCES["BackfillStateMachine"]["Properties"]
+BACKFILL_STATES: dict[str, dict[str, Any]] = json.loads(
+    (ROOT / BACKFILL_MACHINE["DefinitionUri"]).read_text()
+)["States"]
 STATES: dict[str, dict[str, Any]] = DEFINITION["States"]
-TASKS = {name: state for name, state in (STATES | STATES_BEHIND).items() if state["Type"] == "Task"}
+TASKS = {
+    name: state for name, state in (STATES | BACKFILL_STATES).items() if state["Type"] == "Task"
+}
 FUNCTIONS = {
     name: resource["Properties"]
     for name, resource in RESOURCES.items()
@@ -75,7 +77,7 @@ def test_every_function_folder_is_declared_and_the_other_way_round() -> None:
     assert folders == {item["CodeUri"].removeprefix("functions/") for item in FUNCTIONS.values()}
 
 
-@pytest.mark.parametrize("machine", [MACHINE, BEHIND], ids=["release", "backfill"])
+@pytest.mark.parametrize("machine", [MACHINE, BACKFILL_MACHINE], ids=["release", "backfill"])
 def test_the_placeholders_are_the_substitutions_and_those_are_functions(
     machine: dict[str, Any],
 ) -> None:
@@ -92,7 +94,7 @@ def called_by(machine: dict[str, Any]) -> set[str]:
     return {value["Ref"].split(".")[0] for value in machine["DefinitionSubstitutions"].values()}
 
 
-@pytest.mark.parametrize("name", sorted(called_by(MACHINE) | called_by(BEHIND)))
+@pytest.mark.parametrize("name", sorted(called_by(MACHINE) | called_by(BACKFILL_MACHINE)))
 def test_a_run_keeps_the_code_and_the_settings_that_it_began_with(name: str) -> None:
     function = FUNCTIONS[name]
     assert function["AutoPublishAlias"]
@@ -109,7 +111,7 @@ def test_a_run_keeps_the_code_and_the_settings_that_it_began_with(name: str) -> 
     assert RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
 
 
-@pytest.mark.parametrize("machine", [MACHINE, BEHIND], ids=["release", "backfill"])
+@pytest.mark.parametrize("machine", [MACHINE, BACKFILL_MACHINE], ids=["release", "backfill"])
 def test_the_state_machine_may_call_every_version_of_its_functions(machine: dict[str, Any]) -> None:
     [granted] = [
         node["Resource"]
@@ -177,10 +179,10 @@ def test_a_task_has_a_limit_a_retry_and_a_catch_for_everything(name: str) -> Non
 
 def test_the_retries_are_those_of_their_source() -> None:
     source = runpy.run_path(str(ROOT / "statemachine" / "retries.py"))
-    for machine in (MACHINE, BEHIND):
+    for machine in (MACHINE, BACKFILL_MACHINE):
         text = (ROOT / machine["DefinitionUri"]).read_text()
         assert source["written"](text) == text, "run `make retries`"
-    states = STATES | STATES_BEHIND
+    states = STATES | BACKFILL_STATES
     announcing = {name for name in states if name.startswith("Announce")}
     assert {name for name, state in states.items() if "Retry" in state} == (
         announcing | set(source["STATES"])

@@ -116,7 +116,7 @@ def test_it_leaves_with_how_the_run_ended(deployed):
     # A backfill: the run does not wait for it, and an execution of its own ends it.
     base = with_one_more(ROOT / "migrations", deployed.folder / "lower", FILL, FILL)
     code, output = deployed.release(base, "1.0.1")
-    assert (code, "the backfill of 0011 goes on behind it" in output) == (0, True), output
+    assert (code, "the backfill of 0011 continues in the background" in output) == (0, True), output
     until(lambda: backfilled(deployed) == [("done", True)])
 
     failing = with_one_more(

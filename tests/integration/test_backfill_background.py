@@ -1,4 +1,4 @@
-"""Backfills that go on behind a migration which a release has applied."""
+"""Backfills in the background, whose migrations a release has applied."""
 
 from __future__ import annotations
 

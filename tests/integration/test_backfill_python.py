@@ -278,7 +278,7 @@ def test_where_the_network_cannot_be_closed_it_says_so_and_runs_on_an_own_databa
     assert differing(database) == []
 
 
-def test_behind_a_release_it_goes_on_where_it_may_run(
+def test_in_the_background_it_goes_on_where_it_may_run(
     database: str, project_factory: ProjectFactory
 ) -> None:
     folder = project_factory(files())

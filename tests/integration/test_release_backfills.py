@@ -1,4 +1,4 @@
-"""Backfills behind a release, by the real state machines; a trigger counts the changes."""
+"""Background backfills of a release, by the real state machines; a trigger counts the changes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ FILES = files(more=" parallel=2")
 GO = "UPDATE users SET email = 'go' WHERE id = 1 RETURNING 1"
 
 
-def behind(stack: Stack, run: str, number: int = 1) -> Run:
-    """The execution behind a run, once it has ended."""
+def background(stack: Stack, run: str, number: int = 1) -> Run:
+    """The execution of its backfills, once it has ended."""
     return stack.ended(f"{run}-{number}", stack.backfills)
 
 
@@ -73,9 +73,9 @@ def test_the_release_ends_at_once_and_an_execution_of_its_own_goes_on(
     assert run.status == "SUCCEEDED"
     succeeded = next(one for one in run.messages if one["status"] == "succeeded")
     assert by_version(succeeded) == {"0001": "applied", "0002": "backfilling"}
-    assert "the backfill of 0002 goes on behind it" in succeeded["summary"]
+    assert "the backfill of 0002 continues in the background" in succeeded["summary"]
 
-    done = behind(stack, name)
+    done = background(stack, name)
     assert (done.status, done.states[-1]) == ("SUCCEEDED", "Ended")
     assert done.states.count("GoOn") > 2
     said = [one for one in (*run.messages, *done.messages) if "backfill" in one["status"]]
@@ -98,7 +98,7 @@ def test_what_is_to_come_after_it_is_refused_before_and_released_afterwards(
     first = stack.release(held(project_factory(FILES)), "1.0.0", tmp_path)
     name = first.messages[0]["run"]
     # An execution ends with its number of calls.
-    behind(stack, name)
+    background(stack, name)
     folder = held(project_factory({**FILES, **AFTER}))
     second = stack.release(folder, "1.1.0", tmp_path)
     assert (second.status, second.error) == ("FAILED", "BackfillNotDone")
@@ -109,7 +109,7 @@ def test_what_is_to_come_after_it_is_refused_before_and_released_afterwards(
     while started := look(stack):
         number += 1
         assert started == [f"{name}-{number}"]
-        behind(stack, name, number)
+        background(stack, name, number)
     assert number > 1
     assert counted(database) == [(1, 4999, 4999), (2, 1, 1)]
     assert stack.release(folder, "1.1.1", tmp_path).status == "SUCCEEDED"
@@ -124,7 +124,7 @@ def test_a_paused_one_goes_on_with_the_next_look_after_it_may(
     # Nothing was changed so far, because the project's query holds it up.
     until(lambda: query(database, "SELECT count(error) FROM migration_backfills") == [(2,)])
     steer("pause", folder, database)
-    paused = behind(stack, name)
+    paused = background(stack, name)
     assert (paused.status, len(records(stack))) == ("SUCCEEDED", 1)
     said = [one for one in (*run.messages, *paused.messages) if one["status"] == "backfilling"]
     assert [one["progress"] for one in said] == ["0002: waits: the query of [backfill] says so"]
@@ -144,7 +144,7 @@ def test_rows_that_cannot_be_changed_are_announced_once(
     )
     stack.set_timeout("backfill", 900)
     run = stack.release(project_factory({**FILES, "sql/0001_users.sql": setup}), "1.0.0", tmp_path)
-    ended = behind(stack, run.messages[0]["run"])
+    ended = background(stack, run.messages[0]["run"])
     said = [one for one in (*run.messages, *ended.messages) if one["status"] == "backfill_failed"]
     assert len(said) == 1
     assert "id = 7" in said[0]["error"]["message"]
@@ -176,7 +176,7 @@ def test_a_call_whose_answer_is_lost_repeats_nothing(
     # As somebody starts it by hand: without the version of the object.
     name = stack.start({"artifact": {"bucket": stack.bucket, "key": key}})
     assert stack.ended(name).status == "SUCCEEDED"
-    assert behind(stack, name).status == "SUCCEEDED"
+    assert background(stack, name).status == "SUCCEEDED"
     assert len(calls) > 3
     assert counted(database) == [(1, 5000, 5000)]
 
@@ -192,7 +192,7 @@ def test_a_release_back_stops_it_first(
     until(lambda: query(database, "SELECT count(*) > 0 FROM users WHERE changes > 0") == [(True,)])
     back = stack.ended(stack.start({"rollback_to": "1.0.0"}))
     assert back.status == "SUCCEEDED"
-    assert behind(stack, run.messages[0]["run"]).status == "SUCCEEDED"
+    assert background(stack, run.messages[0]["run"]).status == "SUCCEEDED"
     assert query(database, "SELECT count(display_name), max(changes) FROM users") == [(0, 2)]
     look(stack)
     until(lambda: records(stack) == [])

@@ -414,7 +414,7 @@ def test_a_planted_state_is_not_believed(owner: str, project_factory: ProjectFac
         "CREATE SCHEMA turnback_swap_users;"
         "CREATE TABLE turnback_swap_users.turnback_state AS "
         "SELECT '0002' AS version, 'up' AS direction, 'swapped' AS state, '' AS signature, "
-        "'{id}'::text[] AS key, '{DROP TABLE users}'::text[] AS behind;"
+        "'{id}'::text[] AS key, '{DROP TABLE users}'::text[] AS after_exchange;"
         "GRANT ALL ON SCHEMA turnback_swap_users TO PUBLIC;"
         "GRANT ALL ON turnback_swap_users.turnback_state TO PUBLIC",
     )

@@ -75,11 +75,11 @@ def _steering(name: str, state: str, about: str, said: str) -> None:
         with open_engine(database_url, directory, history_schema, out) as engine:
             records = _unfinished(engine, version)
             engine.steer(records.set_state(state))
-            behind = version in engine.going_on()
+            background = version in engine.pending_backfills()
         out.document["status"] = "succeeded"
         goes_on = (
             "Its execution begins within ten minutes."
-            if behind
+            if background
             else f"Continue it: turnback {records.direction}"
         )
         out.result(said.format(version=version, goes_on=goes_on))
@@ -95,7 +95,7 @@ _steering(
     "resume",
     "running",
     "Let a paused backfill go on, or one that failed: the next turnback up, or down, continues it; "
-    "behind a release, the stack does, within ten minutes.",
+    "after a release, the stack does, within ten minutes.",
     "{version} may go on. {goes_on}",
 )
 _steering(

@@ -13,7 +13,7 @@ from turnback.aws.stepfunctions import StateMachine
 from turnback.cli import options as opt
 from turnback.cli.output import Output, human_ms, reported
 from turnback.cli.watch import COLORS
-from turnback.runs.backfills import runs_behind
+from turnback.runs.backfills import runs_with_backfills
 from turnback.runs.status import Status
 from turnback.runs.turn import read_turns
 from turnback.runs.watching.listing import RunRow, run_row
@@ -40,7 +40,10 @@ def runs(*, limit: int, stack: str, out: Output) -> None:
     deployed = open_stack(stack, reading=True)
     machine = StateMachine(deployed.machine_arn)
     store = Bucket(deployed.bucket)
-    turns, behind = read_turns(store, deployed.target), runs_behind(store, deployed.target)
+    turns, unfinished = (
+        read_turns(store, deployed.target),
+        runs_with_backfills(store, deployed.target),
+    )
     out.document |= {"stack": deployed.name, "target": deployed.target, "runs": []}
     if not out.as_json:
         head = f"{'run':<23} {'release':<12} {'status':<18} {'started':<24} {'took':>12}  trigger"
@@ -49,7 +52,7 @@ def runs(*, limit: int, stack: str, out: Output) -> None:
         execution = machine.describe(name)
         if execution is None:
             continue
-        row = run_row(execution, machine.last_state(name), store, turns, behind)
+        row = run_row(execution, machine.last_state(name), store, turns, unfinished)
         out.document["runs"].append(row.to_state())
         if not out.as_json:
             out.result(_line(row))
@@ -88,8 +91,8 @@ def _line(row: RunRow) -> str:
     took = human_ms(row.duration_ms) + ("" if row.execution != "RUNNING" else " …")
     dry = "  (dry run)" if row.dry_run else ""
     waits = f"  ({row.waits_for})" if row.waits_for else ""
-    behind = "  (its backfill goes on)" if row.backfilling else ""
+    backfill = "  (its backfill goes on)" if row.backfilling else ""
     return (
         f"{row.run:<23} {release:<12} {word} {local_clock(row.started_at):<24} {took:>12}  "
-        f"{row.trigger or '?'}{dry}{waits}{behind}"
+        f"{row.trigger or '?'}{dry}{waits}{backfill}"
     )

@@ -34,7 +34,7 @@ from turnback.sql.script import prepare
 
 if TYPE_CHECKING:
     from turnback.engine.backfill.background import Outcome
-    from turnback.engine.backfill.records import Range, Standing
+    from turnback.engine.backfill.records import BackfillStatus, Range
     from turnback.engine.look.health import Health
 
 
@@ -126,8 +126,8 @@ class Engine:
     def status(self, project: Project) -> list[MigrationStatus]:
         """The status of each migration. Writes nothing."""
         found = statuses(project, self.entries())
-        going_on = {version: str(one) for version, one in self.going_on().items()}
-        return [replace(one, backfill=going_on.get(one.version)) for one in found]
+        pending = {version: str(one) for version, one in self.pending_backfills().items()}
+        return [replace(one, backfill=pending.get(one.version)) for one in found]
 
     @own_statements()
     def repeatables(self, project: Project) -> list[RepeatableStatus]:
@@ -156,12 +156,12 @@ class Engine:
             rollback_required=rollback_required,
             history_schema=self.history.schema,
         )
-        from turnback.engine.run.behind import refuse_before_backfills
+        from turnback.engine.run.pending_backfills import refuse_before_backfills
 
-        going_on = self.going_on()
+        pending = self.pending_backfills()
         later = self.session.options.backfills_later
-        refuse_before_backfills(project, plan.steps, going_on, later=later)
-        notes = (f"the backfill of {version} goes on: {one}" for version, one in going_on.items())
+        refuse_before_backfills(project, plan.steps, pending, later=later)
+        notes = (f"the backfill of {version} goes on: {one}" for version, one in pending.items())
         plan = replace(plan, notes=(*plan.notes, *notes))
         planned = {step.version for step in plan.steps}
         found = statuses(project, entries)
@@ -272,7 +272,9 @@ class Engine:
         """
         from turnback.engine.look.health import examine
 
-        return examine(self.connection, self.history, self.half_done, self.going_on, remains)
+        return examine(
+            self.connection, self.history, self.half_done, self.pending_backfills, remains
+        )
 
     @own_statements()
     def verify(self, project: Project, versions: Sequence[str]) -> None:
@@ -372,7 +374,7 @@ class Engine:
         A rollback script that is no backfill does not know their records. Writes nothing.
         """
         from turnback.engine.backfill.records import Records
-        from turnback.engine.backfill.run import goes_on_behind
+        from turnback.engine.backfill.run import is_background
 
         if not self.history.exists():
             return []
@@ -382,29 +384,29 @@ class Engine:
             if one.state == "done":
                 return (one.version in applied) == (one.direction == "up")
             attempts = self.history.attempts(one.version)[one.direction]
-            return bool(attempts) or goes_on_behind(self.history, one)
+            return bool(attempts) or is_background(self.history, one)
 
         return [one for one in Records(self.history.schema).read(self.connection) if counts(one)]
 
     @own_statements()
-    def going_on(self, run: str | None = None) -> dict[str, Standing]:
+    def pending_backfills(self, run: str | None = None) -> dict[str, BackfillStatus]:
         """The migrations that are applied and whose backfills are not done. Writes nothing.
 
         Args:
             run: only those that this run has applied; None for all.
         """
-        from turnback.engine.backfill.records import Progress, Records, Standing, state_of
-        from turnback.engine.backfill.run import goes_on_behind
+        from turnback.engine.backfill.records import BackfillStatus, Progress, Records, state_of
+        from turnback.engine.backfill.run import is_background
 
         # Whoever may only look at the history need not be able to read this table.
         if not self.history.exists() or not Records(self.history.schema).readable(self.connection):
             return {}
         found: dict[str, list[Range]] = {}
         for one in Records(self.history.schema).read(self.connection):
-            if one.run == (run or one.run) and goes_on_behind(self.history, one):
+            if one.run == (run or one.run) and is_background(self.history, one):
                 found.setdefault(one.version, []).append(one)
         return {
-            version: Standing(state_of(ranges), Progress.of(ranges).percent)
+            version: BackfillStatus(state_of(ranges), Progress.of(ranges).percent)
             for version, ranges in found.items()
         }
 
@@ -412,7 +414,7 @@ class Engine:
     def go_on(
         self, migration: Migration, run: str, pace: Pace, keep_going: Callable[[], bool]
     ) -> Outcome:
-        """Do more of a backfill that goes on behind its migration; as ``background.go_on``."""
+        """Do more of a background backfill; as ``background.go_on``."""
         from turnback.engine.backfill.background import go_on
         from turnback.engine.run.plan import step_up
 

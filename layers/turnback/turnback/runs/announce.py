@@ -31,7 +31,7 @@ from turnback.runs.state import (
     RunSnapshot,
     RunState,
 )
-from turnback.runs.status import BEHIND, Status
+from turnback.runs.status import BACKFILL_STATUSES, Status
 from turnback.runs.stored_states import name_state
 from turnback.wording import capped, cut
 
@@ -210,8 +210,8 @@ class Known:
         return self.status is Status.APPLYING
 
     def _progress(self) -> str | None:
-        """What goes on while no function waits for it; and how far a backfill behind the run is."""
-        if self.status in BEHIND:
+        """What goes on while no function waits for it; and how far a background backfill is."""
+        if self.status in BACKFILL_STATUSES:
             found, balances = self.state.backfill, self.state.balances
             text = f"waits: {balances.low}" if balances and balances.low else found and found.text
             return f"{found.version}: {text}" if found and text else None
@@ -235,8 +235,8 @@ class Known:
         back = {row.version: row.execution_ms for row in self.done.rolled_back}
         if self._all_done:
             word = dict.fromkeys(self.plan.versions, "rolled_back" if down else "applied")
-            behind = [one.version for one in self.plan.migrations if one.backfill and not down]
-            word |= dict.fromkeys(behind, "backfilling")
+            later = [one.version for one in self.plan.migrations if one.backfill and not down]
+            word |= dict.fromkeys(later, "backfilling")
         else:
             word = dict.fromkeys(self.plan.versions, "applied" if down else "pending")
             word |= dict.fromkeys(applied, "applied") | dict.fromkeys(back, "rolled_back")

@@ -69,7 +69,7 @@ def apply(run: Run) -> RunProgress:
         known = engine.done_by_run(planned.migrations, planned.direction)
         done = [*report.applied, *report.rolled_back, *known]
         left = len(report.remaining)
-        behind = _going_on(run, engine, planned) if not left and not report.running else 0
+        backfills = _going_on(run, engine, planned) if not left and not report.running else 0
     # What was done is in the history: that it cannot be reported now stops no good release, and
     # hides no error. Verify reports it then.
     with suppress(AwsError):
@@ -93,17 +93,17 @@ def apply(run: Run) -> RunProgress:
         applied=len(report.applied),
         rolled_back=len(report.rolled_back),
         remaining=left,
-        backfills=behind,
+        backfills=backfills,
         running=str(report.running) if report.running else None,
         wait_seconds=next_wait(waited_s) if report.running else 0,
     )
 
 
 def _going_on(run: Run, engine: Engine, planned: PlanRecord) -> int:
-    """How many backfills go on behind the run."""
+    """How many backfills of the run continue in the background."""
     if planned.down or not any(one.backfill for one in planned.migrations):
         return 0
-    return len(engine.going_on(run.id))
+    return len(engine.pending_backfills(run.id))
 
 
 def avoided(run: Run, planned: PlanRecord, project: Project | None) -> tuple[Window, ...]:

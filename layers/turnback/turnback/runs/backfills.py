@@ -1,4 +1,4 @@
-"""Backfills behind a run: executions of their own go on with them, over as many calls as needed.
+"""Background backfills: executions of their own go on with them, over as many calls as needed.
 
 While one is not done, ``targets/<target>/backfills/<run>.json`` is in the bucket, with what its
 executions are started with. Whatever ends an execution (its time, its number of events, a crash, a
@@ -54,7 +54,7 @@ class Machine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class BehindRecord(Stated):
+class PendingBackfills(Stated):
     """``targets/<target>/backfills/<run>.json``: a run whose backfills are not done.
 
     Attributes:
@@ -76,7 +76,7 @@ def prefix_of(target: str) -> str:
     return f"targets/{target}/backfills/"
 
 
-def runs_behind(store: Store, target: str) -> list[str]:
+def runs_with_backfills(store: Store, target: str) -> list[str]:
     """The runs whose backfills are not done."""
     prefix = prefix_of(target)
     return [key.removeprefix(prefix).removesuffix(".json") for key in store.keys(prefix)]
@@ -97,7 +97,7 @@ class Starter:
     machine: Machine
 
     def begin(self, state: Mapping[str, Any], execution: str, started_at: str) -> list[str]:
-        """Start the first execution behind a run.
+        """Start the first execution for a run.
 
         Args:
             state: of the run's execution.
@@ -110,7 +110,7 @@ class Starter:
         order = {name: state[name] for name in _KEPT if name in state}
         order |= {"execution": execution, "started_at": started_at}
         key = f"{prefix_of(self.target)}{order['run']}.json"
-        self.store.create(key, _body(BehindRecord(order)))
+        self.store.create(key, _body(PendingBackfills(order)))
         return list(self._look(key))
 
     def look(self) -> list[str]:
@@ -122,7 +122,7 @@ class Starter:
         found = self.store.read_tagged(key)
         if found is None:
             return
-        record = BehindRecord.from_state(json.loads(found[0]))
+        record = PendingBackfills.from_state(json.loads(found[0]))
         last = self.machine.describe(record.execution)
         if last is not None and last.status in _ALIVE:
             return
@@ -135,7 +135,7 @@ class Starter:
             yield record.execution
 
 
-def _body(record: BehindRecord) -> bytes:
+def _body(record: PendingBackfills) -> bytes:
     return json.dumps(record.to_state(), indent=1).encode()
 
 
@@ -167,7 +167,7 @@ def look_at_balances(state: RunState, metrics: Metrics | None) -> RunBalances:
 
 
 def go_on(run: Run) -> RunBackfill:
-    """Do more of a backfill behind the run, for as long as this call has time.
+    """Do more of a background backfill of the run, for as long as this call has time.
 
     Raises:
         DatabaseUnreachable, DatabaseNotReady, LockTimeout: the next call goes on where it is.
@@ -184,10 +184,10 @@ def go_on(run: Run) -> RunBackfill:
         if before.status == Status.BACKFILLING and before.percent:
             # It was announced, now that this call is made.
             engine.announced(before.version, before.percent)
-        standing = engine.going_on(run.id)
-        working = next((one for one in standing if standing[one].state == "running"), None)
+        pending = engine.pending_backfills(run.id)
+        working = next((one for one in pending if pending[one].state == "running"), None)
         if working is None:
-            if not standing:
+            if not pending:
                 run.records.store.delete(f"{prefix_of(run.order.target)}{run.id}.json")
             return RunBackfill(calls=calls)
         with run.artifact() as found:

@@ -188,7 +188,7 @@ class RunProgress(Stated):
         applied: how many migrations this call applied.
         rolled_back: how many this call rolled back.
         remaining: how many are left.
-        backfills: how many backfills of the run go on behind it.
+        backfills: how many backfills of the run continue in the background.
         running: the migration that is running in the server without us, as a sentence; or None.
         wait_seconds: until the next call.
         verified: what the schema is after a rollback, compared with the one before the run:
@@ -208,7 +208,7 @@ class RunProgress(Stated):
 
 @dataclass(frozen=True, slots=True)
 class RunBackfill(Stated):
-    """What one call made of the backfills that go on behind a run.
+    """What one call made of the background backfills of a run.
 
     Attributes:
         version: the migration it worked on; empty where none is left.
@@ -477,7 +477,7 @@ class PlannedMigration(Stated):
     """One migration of the plan, and the script that is run for it.
 
     Attributes:
-        backfill: whether it is applied at once, and its rows are changed behind the run.
+        backfill: whether it is applied at once, and its rows are changed in the background.
     """
 
     version: str

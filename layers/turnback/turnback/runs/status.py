@@ -63,5 +63,5 @@ _WORDS = {
     Status.NEEDS_A_PERSON: "failed: a person is needed",
 }
 
-# Of the backfills that go on behind a run which has ended.
-BEHIND = (Status.BACKFILLING, Status.BACKFILLED, Status.BACKFILL_FAILED)
+# Of the background backfills of a run that has ended.
+BACKFILL_STATUSES = (Status.BACKFILLING, Status.BACKFILLED, Status.BACKFILL_FAILED)

@@ -34,7 +34,7 @@ class Pace:
         waiting_sessions: it waits while more sessions than these wait for locks.
         active_sessions: it waits while more sessions than these work; None for no limit.
         archiving: whether it waits while the server cannot archive its WAL.
-        burst_balance: behind a release on RDS, it waits while one of the instance's balances of
+        burst_balance: in the background on RDS, it waits while one of the instance's balances of
             I/O credits is lower, percent.
         cpu_credits: the same, while the instance has fewer CPU credits.
         query: a query of the user's; it waits while the first column of its first row is true.

@@ -9,8 +9,8 @@ from turnback.errors import InvalidMigration, RollbackMissing, TurnbackError
 from turnback.migrations.headers import read_fields
 from turnback.migrations.model import Migration, Project, Script
 from turnback.migrations.versions import jump, key
-from turnback.sql.behind import earlier
 from turnback.sql.other_formats import refuse_other_formats
+from turnback.sql.pending_backfills import required_backfills
 from turnback.sql.repeatable.content import read
 from turnback.sql.repeatable.order import in_order
 from turnback.sql.repeatable.undo import undo
@@ -69,7 +69,7 @@ def check_after(project: Project) -> list[TurnbackError]:
     findings: list[TurnbackError] = []
     for migration in project.migrations:
         try:
-            earlier(project, migration)
+            required_backfills(project, migration)
         except InvalidMigration as error:
             findings.append(error)
     return findings

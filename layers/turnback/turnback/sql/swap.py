@@ -88,7 +88,7 @@ def read_swap(script: Script, statements: Sequence[Statement]) -> TableChange:
     if isinstance(script, LargeScript) or not statements:
         raise refused(
             "a swap changes a table, and the file does not say how",
-            f"write what it changes behind the directive: {_ALLOWED}",
+            f"write what it changes after the directive: {_ALLOWED}",
         )
     changes, values = list[Change](), dict[str, Node]()
     for statement in statements:
@@ -157,7 +157,7 @@ def _of_update(statement: Statement) -> dict[str, Node]:
 
 
 def _of_types(statement: Statement) -> dict[str, Node]:
-    """The expressions behind USING."""
+    """The expressions of USING."""
     if statement.kind != "AlterTableStmt":
         return {}
     return {

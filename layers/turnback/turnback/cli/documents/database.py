@@ -81,7 +81,7 @@ class HealthReport(Connected, total=False):
         release: the release that was applied last.
         baseline: the last of the migrations that another tool had applied.
         waiting: with `--stack`, which runs wait for their turn.
-        backfills: those that go on behind their migration: its version, and how far it is.
+        backfills: those in the background: the version of the migration, and how far it is.
     """
 
     status: Required[Literal["healthy", "problems"] | Unfinished]
@@ -224,7 +224,7 @@ class Backfill(TypedDict):
         rows: how many it has changed.
         target_ms: how long a batch is to take, milliseconds.
         parked: rows that could not be changed.
-        run: the run behind which it goes on, or null.
+        run: the run that has applied its migration, where it is in the background, or null.
         error: what stopped it or holds it up, or null.
     """
 

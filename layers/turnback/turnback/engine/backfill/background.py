@@ -1,4 +1,4 @@
-"""Backfills that go on behind their migration: a release applies it at once, and does not wait.
+"""Backfills in the background: a release applies their migration at once, and does not wait.
 
 The history says from then on that the migration is applied, and ``migration_backfills`` that its
 rows are not all changed. Who goes on has a lock of the backfill's own, so that other runs may work
@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from turnback.engine.backfill.records import Progress, Range, Records, state_of
-from turnback.engine.backfill.run import Work, goes_on_behind, lock_name
+from turnback.engine.backfill.run import Work, is_background, lock_name
 from turnback.engine.outside.run import finish, send_verified, verify_message
 from turnback.engine.run.failure import point
 from turnback.engine.run.plan import Step
@@ -65,7 +65,7 @@ class _Left(Exception):
 
 
 def register(session: Session, step: Step, pace: Pace) -> int:
-    """Record that a migration is applied, and that its backfill is to go on behind it.
+    """Record that a migration is applied, and that its backfill is to go on in the background.
 
     Raises:
         MigrationFailed: it cannot begin, and nothing was changed.
@@ -119,7 +119,7 @@ def stop(session: Session, versions: Collection[str]) -> None:
         if one.direction == "up" and one.state != "done" and one.version in versions
     ]
     for one in {one.version: one for one in found}.values():
-        if goes_on_behind(session.history, one):
+        if is_background(session.history, one):
             records = Records(schema, one.version)
             send(connection, f"{CATALOG_ONLY} {records.set_state('cancelled')}")
         name = lock_name(schema, one.version)
@@ -142,7 +142,7 @@ class _Call:
         session, version = self.session, self.step.version
         session.lock_only(lock_name(session.history.schema, version))
         found = self._read()
-        if not found or found[0].run != self.run or not goes_on_behind(session.history, found[0]):
+        if not found or found[0].run != self.run or not is_background(session.history, found[0]):
             return Outcome("gone")
         if (state := state_of(found)) != "running":
             return Outcome(state, Progress.of(found))

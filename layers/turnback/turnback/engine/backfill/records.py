@@ -64,7 +64,7 @@ class Range:
     Attributes:
         part: its number, from 1.
         state: ``running``, ``paused``, ``cancelled``, ``failed`` or ``done``.
-        low: the range begins behind this key, whose values are text; None: with the first.
+        low: the range begins after this key, whose values are text; None: with the first.
         position: the last key that is done; None before the first.
         upto: the last key of the range.
         parked: the rows that could not be changed.
@@ -76,7 +76,7 @@ class Range:
         keys_in_all: how many there were at the beginning, by estimate.
         work_ms: how long the batches took in the server, milliseconds.
         passes: how often the range is gone through; more than once with ``sweep``.
-        run: the run that has applied its migration, where it goes on behind that; None where the
+        run: the run that has applied its migration, where it is in the background; None where the
             migration is applied at its end.
         announced: of how many percent it was announced.
         error: what stopped it or holds it up, or None.
@@ -118,8 +118,8 @@ def state_of(ranges: Sequence[Range]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """The state of a backfill, and of how many percent it is done."""
+class BackfillStatus:
+    """The state of a backfill, and how many percent of it are done."""
 
     state: str
     percent: int
@@ -304,7 +304,7 @@ class Records:
         )
 
     def park(self, part: int, position: Sequence[str], error: str) -> str:
-        """SQL: the row of this key could not be changed; the range goes on behind it."""
+        """SQL: the row of this key could not be changed; the range goes on after it."""
         one = f"pg_catalog.jsonb_build_object('key', {_array(position)}, 'error', {literal(error)})"
         return (
             f"UPDATE {self.table} SET position = {_array(position)}, "

@@ -92,8 +92,8 @@ def lock_name(schema: str, version: str, direction: str = "up") -> str:
     return f"{schema}: backfill {version} {direction}"
 
 
-def goes_on_behind(history: History, one: Range) -> bool:
-    """Whether a range is of a backfill that goes on behind its migration, which is applied."""
+def is_background(history: History, one: Range) -> bool:
+    """Whether a range is of a background backfill: its migration is applied already."""
     under_way = one.direction == "up" and one.state != "done"
     return under_way and one.run is not None and one.version in history.applied_by(one.run)
 
@@ -103,8 +103,8 @@ class Work:
     """One migration's backfill, in the session of the run.
 
     Attributes:
-        later: the run that has applied the migration, where its backfill goes on behind that, under
-            a lock of its own; None where it is part of the migration, under the lock of the run.
+        later: the run that has applied the migration, where its backfill is in the background,
+            under a lock of its own; None where it is part of the migration, under the run's lock.
         reached: called with the progress, twice a second.
         keys: of its table.
         ranges: as they were when it began.
@@ -146,7 +146,7 @@ class Work:
         other = Records(schema, step.version, "down" if step.direction == "up" else "up")
         begun_there = other.read(connection)
         if not attempts[other.direction]:
-            begun_there = [one for one in begun_there if goes_on_behind(session.history, one)]
+            begun_there = [one for one in begun_there if is_background(session.history, one)]
         if step.direction == "up" and any(one.batches for one in begun_there):
             raise half_undone(step)
         # What was recorded before the whole was last rolled back says nothing of the rows now.
@@ -186,7 +186,7 @@ class Work:
         return f"{edited}; {self.records.set_state('running')};"
 
     def resume(self) -> None:
-        """Take it up again where it goes on behind its migration."""
+        """Take it up again where it is in the background."""
         self._look_up()
         self.take_up()
         self._require_same()

@@ -14,7 +14,7 @@ from turnback.sql.quoting import printed
 from turnback.wording import one_line
 
 if TYPE_CHECKING:
-    from turnback.engine.backfill.records import Standing
+    from turnback.engine.backfill.records import BackfillStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Health:
         schema_version: the migration that was applied last.
         release: the release that was applied last.
         baseline: the last of the migrations that another tool had applied.
-        backfills: the migrations whose backfills go on behind them, each with how far it is.
+        backfills: the migrations whose backfills are in the background, each with how far it is.
     """
 
     server_version: str
@@ -48,7 +48,7 @@ class Health:
     baseline: str | None = None
     newest: list[HealthRow] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    backfills: Mapping[str, Standing] = field(default_factory=dict)
+    backfills: Mapping[str, BackfillStatus] = field(default_factory=dict)
 
     def summary(self) -> str:
         """Version and release in half a line."""
@@ -71,7 +71,7 @@ def examine(
     connection: Connection,
     history: History,
     half_done: Callable[[list[Entry]], Iterable[HalfDone]],
-    going_on: Callable[[], Mapping[str, Standing]],
+    pending_backfills: Callable[[], Mapping[str, BackfillStatus]],
     remains: Callable[[Connection], list[str]] | None = None,
 ) -> Health:
     """Read the health from history and catalog. Writes nothing.
@@ -80,7 +80,7 @@ def examine(
         connection: the session.
         history: the history.
         half_done: finds what is half done.
-        going_on: finds the backfills that go on behind their migrations.
+        pending_backfills: finds the background backfills that are not done.
         remains: finds what restores have left.
     """
     version = connection.info.parameter_status("server_version") or "?"
@@ -120,7 +120,7 @@ def examine(
         for row in rows
         if row.status == "failed" and row.version not in halves
     ]
-    backfills = going_on()
+    backfills = pending_backfills()
     problems += [
         f"the backfill of {names[one]} is not done, and does not go on: {text}"
         for one, text in backfills.items()

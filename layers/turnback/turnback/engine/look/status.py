@@ -21,7 +21,7 @@ class MigrationStatus:
         status: ``pending``, ``applied``, ``failed``, ``rolled_back``, ``missing`` (its file is
             gone) or ``changed`` (its file differs from what was applied).
         kind: ``migration``; ``adopted`` where another tool has applied it; ``repeatable``.
-        backfill: how far its backfill is, which goes on behind it; None where none does.
+        backfill: how far its background backfill is; None where it has none, or that is done.
     """
 
     version: str

@@ -41,7 +41,7 @@ WITH me AS (
     SELECT t.* FROM pg_catalog.pg_trigger t
      WHERE t.tgrelid = %(table)s::oid AND NOT t.tgisinternal
        AND NOT pg_catalog.starts_with(t.tgname::text, 'turnback_swap_')
-), parts (phase, place, kind, name, sql, undo, behind) AS (
+), parts (phase, place, kind, name, sql, undo, after_exchange) AS (
     SELECT 'look', 0, 'column', a.attname::text,
            pg_catalog.concat_ws(' ', a.place, pg_catalog.format_type(a.atttypid, a.atttypmod),
                a.attnotnull, a.attidentity, a.attgenerated, a.attstorage,
@@ -241,4 +241,4 @@ WITH me AS (
                           pg_catalog.obj_description(p.oid, 'pg_policy')), ''), NULL, NULL
       FROM pg_catalog.pg_policy p, me WHERE p.polrelid = me.oid
 )
-SELECT phase, kind, name, sql, undo, behind FROM parts ORDER BY place, kind, name, sql;
+SELECT phase, kind, name, sql, undo, after_exchange FROM parts ORDER BY place, kind, name, sql;

@@ -43,7 +43,7 @@ class Options:
             notices, because sending one to a client that has gone would abort the transaction.
         code: whether migrations in Python may run.
         backfills_later: whether a migration with a backfill is applied at once, and its backfill
-            goes on behind it.
+            continues in the background.
     """
 
     lock_timeout_ms: int | None = None

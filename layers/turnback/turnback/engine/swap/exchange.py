@@ -87,7 +87,7 @@ class Around:
         return f"LOCK TABLE ONLY {', ONLY '.join(tables)} IN ACCESS EXCLUSIVE MODE"
 
     def exchange(self, *, first: bool, before: Sequence[str], after: Sequence[str]) -> list[str]:
-        """SQL, behind the locks.
+        """SQL, after the locks.
 
         Args:
             first: whether the table that enters is new, and gets triggers and policies.
@@ -121,7 +121,11 @@ class Around:
 
     def validations(self) -> list[str]:
         """What follows the exchange, without a lock that a reader or a writer waits for."""
-        return [part.behind for part in self.parts if part.behind and part.phase == "join"]
+        return [
+            part.after_exchange
+            for part in self.parts
+            if part.after_exchange and part.phase == "join"
+        ]
 
     def _moved(self) -> list[str]:
         names = self.names

@@ -64,7 +64,7 @@ def ranged(work: Work, text: str, schema: str) -> CopyStatement:
 def pairs_of(connection: Connection, old: int, new: int) -> list[tuple[Column, Column | None]]:
     """The columns of the table as it was before, each with its own in the copy.
 
-    The copy was made with these columns, in their order; what was added came behind them.
+    The copy was made with these columns, in their order; what was added came after them.
     """
     by_number = {column.number: column for column in columns_of(connection, new)}
     return [(one, by_number.get(n)) for n, one in enumerate(columns_of(connection, old), 1)]

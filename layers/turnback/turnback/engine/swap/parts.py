@@ -85,7 +85,7 @@ class Part:
         name: which one.
         sql: what gives it to the copy; of ``look``, how it is.
         undo: what takes it from the table.
-        behind: what follows the exchange; for a trigger, what gives it its state again.
+        after_exchange: what follows the exchange; for a trigger, what gives it its state again.
     """
 
     phase: str
@@ -93,7 +93,7 @@ class Part:
     name: str
     sql: str
     undo: str | None
-    behind: str | None
+    after_exchange: str | None
 
     def on(self, names: Names) -> str:
         """The SQL for the other table."""
@@ -101,7 +101,7 @@ class Part:
 
     def validated(self, names: Names) -> str | None:
         """What follows, for the other table."""
-        return None if self.behind is None else self._of(names, self.behind)
+        return None if self.after_exchange is None else self._of(names, self.after_exchange)
 
     @staticmethod
     def _of(names: Names, sql: str) -> str:

@@ -56,7 +56,7 @@ SELECT DISTINCT pg_catalog.format('REVOKE ALL ON %%s%%s FROM %%s',
 """
 _TABLES = (
     "CREATE TABLE {state} (version text NOT NULL, direction text NOT NULL, state text NOT NULL, "
-    "signature text NOT NULL, key text[] NOT NULL, behind text[] NOT NULL DEFAULT '{{}}'); "
+    "signature text NOT NULL, key text[] NOT NULL, after_exchange text[] NOT NULL DEFAULT '{{}}'); "
     "CREATE TABLE {missed} (key text[] NOT NULL, error text NOT NULL)"
 )
 
@@ -107,7 +107,7 @@ def around(work: Work, leaving: int, entering: int, *, first: bool) -> Around:
         raise work.refused(
             f"the views of {work.names.shown} are dropped and made again, and on them depends "
             f"{listed(obstacles, _SHOWN)}",
-            "drop that in a migration before this one, and make it again in one behind it",
+            "drop that in a migration before this one, and make it again in one after it",
         )
     return what
 

@@ -108,7 +108,7 @@ class _State:
         state: ``copying``; ``swapped``, when the tables have changed places; ``back``, when they
             have done so again.
         signature: of what the copy was made from.
-        behind: what follows the exchange.
+        after_exchange: what follows the exchange.
     """
 
     version: str
@@ -116,7 +116,7 @@ class _State:
     state: str
     signature: str
     key: list[str]
-    behind: list[str]
+    after_exchange: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class _Swap:
                 f"the schema {names.beside} belongs to another role than {names.shown}",
                 "find out who made it, and drop it",
             )
-        sql = f"SELECT version, direction, state, signature, key, behind FROM {names.state}"
+        sql = f"SELECT version, direction, state, signature, key, after_exchange FROM {names.state}"
         found = query(connection, sql, class_row(_State))
         return found[0] if found else None
 
@@ -237,7 +237,7 @@ class _Swap:
                     send(work.connection, f"{work.own(ladder)} {sql}")
 
                 work.with_locks(attempt)
-            if part.behind:
+            if part.after_exchange:
                 send(work.connection, f"{OURSELVES} {part.validated(names)}")
 
     def _exchange(self, state: _State, *, first: bool) -> None:
@@ -256,12 +256,12 @@ class _Swap:
             # Of a rollback that copies, the table as it was is not kept.
             kept = work.step.direction == "up"
             after = mapping.back(work, own, other, swapped=False).triggers if kept else []
-        behind = ", ".join(map(literal, what.validations()))
+        after_exchange = ", ".join(map(literal, what.validations()))
         exchange = [
             what.lock(),
             *what.exchange(first=first, before=mirror.without_triggers, after=after),
             f"UPDATE {names.state} SET state = '{'swapped' if first else 'back'}', "
-            f"behind = ARRAY[{behind}]::pg_catalog.text[]",
+            f"after_exchange = ARRAY[{after_exchange}]::pg_catalog.text[]",
         ]
 
         def attempt(ladder: Ladder) -> None:
@@ -288,9 +288,9 @@ class _Swap:
         parts = parts_of(self.work.connection, other)
         there = {part.name for part in parts if part.kind == "trigger"}
         return [
-            part.behind
+            part.after_exchange
             for part in what.parts
-            if part.kind == "trigger" and part.name in there and part.behind
+            if part.kind == "trigger" and part.name in there and part.after_exchange
         ]
 
     def _go_back(self, found: _State | None) -> int:
@@ -322,7 +322,7 @@ class _Swap:
 
     def _validate(self, found: _State | None) -> None:
         """Let the server check the foreign keys that the exchange has made."""
-        for sql in found.behind if found else ():
+        for sql in found.after_exchange if found else ():
             send(self.work.connection, f"{OURSELVES} {sql}")
 
     @property

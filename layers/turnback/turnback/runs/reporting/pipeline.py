@@ -46,7 +46,7 @@ DOING = {
     "Apply": "applying migrations",
     "WaitForApply": "a statement is running in the database",
     "Verify": "verifying the result",
-    "StartBackfills": "starting its backfills, which go on behind it",
+    "StartBackfills": "starting its backfills, which continue in the background",
     "FindChanges": "it failed; looking at what it has changed",
     "LookAtApplication": "it failed; stopping the application",
     "StopApplication": "it failed; stopping the application",

@@ -33,8 +33,8 @@ class ReportMigration(Stated):
     Attributes:
         version: its version.
         name: its name.
-        status: ``pending``, ``applied``, ``backfilling`` (applied, and its rows are changed behind
-            the run), ``failed``, ``rolled_back`` or ``restored``.
+        status: ``pending``, ``applied``, ``backfilling`` (applied, and its rows are changed in
+            the background), ``failed``, ``rolled_back`` or ``restored``.
         execution_ms: how long it took, milliseconds; or None.
     """
 
@@ -154,7 +154,7 @@ class Report(Stated):
         done_count: how many of them the run did, whatever was undone since.
         migrations: the first 500 of them.
         progress: what is running in the server while no function waits for it, or how far a
-            backfill behind the run is; or None.
+            background backfill is; or None.
         rolled_back: versions that were rolled back, newest first.
         verified: what the schema after the rollback is, compared with the one before the run:
             ``exact``, ``column_order``, ``names`` or ``unknown``; None where it was not compared.
@@ -241,7 +241,7 @@ class Report(Stated):
 
     @property
     def backfilling(self) -> list[str]:
-        """The versions whose backfills go on behind the run."""
+        """The versions whose backfills continue in the background."""
         return [one.version for one in self.migrations if one.status == "backfilling"]
 
     @property

@@ -9,7 +9,7 @@ from enum import StrEnum
 from turnback.runs.reporting.report import Report
 from turnback.runs.reporting.words import as_of, loss_in_words, proof
 from turnback.runs.state import RunApproval, RunState
-from turnback.runs.status import BEHIND, Status
+from turnback.runs.status import BACKFILL_STATUSES, Status
 from turnback.wording import counted, duration
 
 
@@ -88,7 +88,7 @@ def _applied(report: Report) -> Iterator[StepLine]:
     if not total or report.dry_run or report.status is Status.REFUSED:
         return
     done, doing = ("Rolled back", "Rolling back") if report.down else ("Applied", "Applying")
-    if report.status is Status.SUCCEEDED or report.status in BEHIND:
+    if report.status is Status.SUCCEEDED or report.status in BACKFILL_STATUSES:
         yield StepLine(Mark.DONE, done, _migrations(report.done_count))
     elif report.status is Status.SNAPSHOT_TAKEN:
         yield StepLine(Mark.NOW, doing, _migrations(total))
@@ -102,9 +102,9 @@ def _applied(report: Report) -> Iterator[StepLine]:
 
 
 def _backfilled(report: Report) -> Iterator[StepLine]:
-    """The backfill that goes on behind the run."""
+    """The background backfill of the run."""
     marks = {Status.BACKFILLED: Mark.DONE, Status.BACKFILL_FAILED: Mark.FAILED}
-    if report.status in BEHIND:
+    if report.status in BACKFILL_STATUSES:
         yield StepLine(marks.get(report.status, Mark.NOW), "Backfill", report.progress or "")
     elif report.status is Status.SUCCEEDED and report.backfilling and not report.dry_run:
         yield StepLine(Mark.NOW, "Backfill", f"{', '.join(report.backfilling)} goes on")

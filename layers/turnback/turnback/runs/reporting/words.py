@@ -107,7 +107,7 @@ def _success(report: Report, count: str) -> str:
     others = report.migration_count - report.done_count
     rest = f", and {others:,} more by others meanwhile" if others else ""
     if going_on := listed(report.backfilling, _LISTED):
-        rest += f"; the backfill of {going_on} goes on behind it"
+        rest += f"; the backfill of {going_on} continues in the background"
     return f"succeeded: {counted(report.done_count, 'migration')} {done}{rest}"
 
 

@@ -56,7 +56,7 @@ class RunRow(Stated):
         duration_ms: how long it took, or has taken so far, in milliseconds.
         error: the name of the error that ended it.
         waits_for: what it waits for before its turn, as the end of a sentence; or None.
-        backfilling: whether a backfill goes on behind it.
+        backfilling: whether a backfill of it continues in the background.
     """
 
     run: str
@@ -79,7 +79,7 @@ def run_row(
     state: str,
     store: Store,
     turns: TurnRecord,
-    behind: Collection[str],
+    unfinished: Collection[str],
 ) -> RunRow:
     """One row of the list.
 
@@ -88,7 +88,7 @@ def run_row(
         state: the state that it entered last.
         store: the bucket with its records.
         turns: whose turn it is.
-        behind: the runs behind which a backfill goes on.
+        unfinished: the runs with a backfill that is not done.
     """
     order = execution.order
     until = execution.stopped or datetime.now(UTC)
@@ -105,7 +105,7 @@ def run_row(
         duration_ms=max(round((until - execution.started).total_seconds() * 1000), 0),
         error=execution.error or None,
         waits_for=turns.waits_for(execution.name),
-        backfilling=execution.name in behind,
+        backfilling=execution.name in unfinished,
     )
 
 

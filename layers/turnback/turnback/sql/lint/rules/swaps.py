@@ -50,7 +50,7 @@ def _swapped(before: Sequence[LintStep], taking: LintStep, old: str, new: str) -
         "stay with the renamed table, unless the file makes them again, and views and foreign keys "
         "go on pointing at it.",
         safer=f"-- turnback: swap table={dotted_name(old)}\n"
-        "-- and behind it what is to change, as for a small table: ALTER TABLE, UPDATE … SET",
+        "-- and after it what is to change, as for a small table: ALTER TABLE, UPDATE … SET",
     )
 
 

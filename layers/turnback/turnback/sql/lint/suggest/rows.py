@@ -59,7 +59,7 @@ def filling(step: LintStep, column: str, value: str, todo: str) -> File:
 
 
 def verified(table: str, todo: str) -> File:
-    """A verify script, behind its mark: it fails while a row is still to do.
+    """A verify script, after its mark: it fails while a row is still to do.
 
     Args:
         table, todo: the table and the condition, as SQL.

@@ -1,18 +1,18 @@
-"""Which migrations of a plan have to wait for a backfill that goes on behind an earlier one."""
+"""Which migrations of a plan have to wait for the backfill of an earlier one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from turnback.engine.backfill.records import Standing
+from turnback.engine.backfill.records import BackfillStatus
 from turnback.engine.run.plan import Step
 from turnback.errors import BackfillNotDone
 from turnback.migrations.model import Project
-from turnback.sql.behind import earlier, tables_of, waits_for_rows
+from turnback.sql.pending_backfills import required_backfills, tables_of, waits_for_rows
 
 
 def refuse_before_backfills(
-    project: Project, steps: Iterable[Step], going_on: Mapping[str, Standing], *, later: bool
+    project: Project, steps: Iterable[Step], pending: Mapping[str, BackfillStatus], *, later: bool
 ) -> None:
     """Refuse a migration that has to be applied after a backfill which is not done.
 
@@ -22,8 +22,8 @@ def refuse_before_backfills(
     Args:
         project: the files.
         steps: of the plan.
-        going_on: the versions whose backfills go on behind them, each with how far it is.
-        later: whether a backfill of the plan itself goes on behind it as well.
+        pending: the versions whose backfills are in the background, each with how far it is.
+        later: whether a backfill of the plan itself is left to the background as well.
 
     Raises:
         BackfillNotDone: it has to wait.
@@ -31,19 +31,19 @@ def refuse_before_backfills(
     """
     under_way = {
         version: tables_of(migration.forward)
-        for version in going_on
+        for version in pending
         if (migration := project.find(version)) and migration.forward.directives.backfill
     }
     begun = dict[str, set[str]]()
     for step in steps:
         script = step.migration.forward
-        named = {one.version for one in earlier(project, step.migration)}
+        named = {one.version for one in required_backfills(project, step.migration)}
         structure = waits_for_rows(step.runnable, with_rows=False) if under_way else set()
-        for version in going_on:
+        for version in pending:
             if version in named or structure & under_way.get(version, set()):
                 raise BackfillNotDone(
                     f"{step.version} has to be applied after the backfill of {version}, which is "
-                    f"not done: {going_on[version]}",
+                    f"not done: {pending[version]}",
                     file=script.path,
                     version=step.version,
                     hint="release it again when that is done: turnback backfill status",
@@ -53,7 +53,7 @@ def refuse_before_backfills(
             if version in named or used & tables:
                 raise BackfillNotDone(
                     f"{step.version} has to be applied after the backfill of {version}, which "
-                    "begins with this release and goes on behind it",
+                    "begins with this release and continues in the background",
                     file=script.path,
                     version=step.version,
                     hint=f"leave {step.version} and what follows to the next release; or give it a "

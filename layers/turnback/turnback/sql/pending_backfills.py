@@ -22,7 +22,7 @@ _NEED_ROWS = {"AT_SetNotNull", "AT_ValidateConstraint", "AT_DropColumn", "AT_Alt
 _RENAMED = {"OBJECT_COLUMN", "OBJECT_TABLE"}
 
 
-def earlier(project: Project, migration: Migration) -> list[Migration]:
+def required_backfills(project: Project, migration: Migration) -> list[Migration]:
     """The migrations whose backfills must be done before this one, as its header says.
 
     Raises:
