@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import boto3
@@ -35,6 +37,16 @@ def known(stack: Waiting, monkeypatch: pytest.MonkeyPatch, **more: str) -> None:
     know_stacks(monkeypatch, described)
 
 
+@contextmanager
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Waiting, str]]:
+    """A run that waits for an answer, of a stack that the commands find."""
+    with waiting(monkeypatch, [ANN, BOB]) as stack:
+        known(stack, monkeypatch)
+        run = stack.start()
+        stack.asked()
+        yield stack, run
+
+
 def sign_in(monkeypatch: pytest.MonkeyPatch, name: str) -> dict[str, str]:
     """Become a user of this name; who that is, as STS says it."""
     iam = boto3.client("iam")
@@ -62,10 +74,7 @@ def _become(monkeypatch: pytest.MonkeyPatch, key: str, secret: str, token: str =
 def test_approving_shows_what_is_asked_and_lets_the_run_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with waiting(monkeypatch, [ANN, BOB]) as stack:
-        known(stack, monkeypatch)
-        run = stack.start()
-        stack.asked()
+    with asked(monkeypatch) as (stack, run):
         sign_in(monkeypatch, "ann")
         answer = turnback("approve", run, "--comment", "fine by me")
         assert answer.code == 0
@@ -79,10 +88,7 @@ def test_approving_shows_what_is_asked_and_lets_the_run_go_on(
 
 
 def test_denying_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    with waiting(monkeypatch, [ANN, BOB]) as stack:
-        known(stack, monkeypatch)
-        run = stack.start()
-        stack.asked()
+    with asked(monkeypatch) as (stack, run):
         assume(monkeypatch, "Release", "whoever")
         answer = turnback("approve", run, "--deny", "--comment", "not on Friday", "--json")
         assert answer.code == 0
@@ -127,10 +133,7 @@ def test_the_second_of_two_decides(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_showing_answers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    with waiting(monkeypatch, [ANN, BOB]) as stack:
-        known(stack, monkeypatch)
-        run = stack.start()
-        stack.asked()
+    with asked(monkeypatch) as (stack, run):
         shown = turnback("approve", run, "--show", "--json")
         assert shown.code == 0
         assert shown.document["status"] == "waits"
@@ -141,10 +144,7 @@ def test_showing_answers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_of_a_run_that_has_ended_it_says_so_and_not_that_it_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with waiting(monkeypatch, [ANN, BOB]) as stack:
-        known(stack, monkeypatch)
-        run = stack.start()
-        stack.asked()
+    with asked(monkeypatch) as (stack, run):
         sign_in(monkeypatch, "ann")
         assert turnback("approve", run).code == 0
         stack.ended(run)
@@ -155,10 +155,7 @@ def test_of_a_run_that_has_ended_it_says_so_and_not_that_it_goes_on(
 
 
 def test_a_run_may_be_named_by_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
-    with waiting(monkeypatch, [ANN, BOB]) as stack:
-        known(stack, monkeypatch)
-        run = stack.start()
-        stack.asked()
+    with asked(monkeypatch) as (_, run):
         assert turnback("approve", run[:12], "--show", "--json").document["run"] == run
 
 
