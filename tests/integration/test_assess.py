@@ -14,15 +14,9 @@ from turnback.errors import RestoreFailed, RollbackFailed, RunnerBusy, TurnbackE
 from turnback.recovery.contents import counters
 from turnback.recovery.model import Place, RestoreProgress, Restorer, RestoreRequest, RestoreState
 from turnback.runs.announce import Known
+from turnback.runs.record_types import PlanRecord, RunReport
 from turnback.runs.restore import assess, restore
-from turnback.runs.state import (
-    PlanRecord,
-    RestoreLoss,
-    RunAssessment,
-    RunReport,
-    RunRestore,
-    RunState,
-)
+from turnback.runs.state import RestoreLoss, RunAssessment, RunRestore, RunState
 from turnback.runs.status import Status
 from turnback.settings.recovery import RestoreSettings
 

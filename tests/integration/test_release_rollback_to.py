@@ -16,7 +16,7 @@ from turnback.errors import (
 )
 from turnback.migrations.artifact import pack
 from turnback.runs.order import Order
-from turnback.runs.state import PlannedScript
+from turnback.runs.record_types import PlannedScript
 
 from tests.conftest import ProjectFactory
 from tests.integration.bucket import MemoryBucket, Release, release_of, run_back_to

@@ -15,8 +15,9 @@ import pytest
 from turnback.errors import ApprovalRefused, AwsError, ConfigurationError
 from turnback.runs.approvals.endpoint import Endpoint
 from turnback.runs.approvals.links import LinkMaker, read, sign
+from turnback.runs.record_types import PlannedMigration, PlannedScript, PlanRecord
 from turnback.runs.records import Records
-from turnback.runs.state import PlannedMigration, PlannedScript, PlanRecord, RestoreLoss
+from turnback.runs.state import RestoreLoss
 from turnback.settings.approvals import Approver
 
 from tests.asking import ANN, BOB, CIA, RUN, Desk, asked, at_once, called, endpoint

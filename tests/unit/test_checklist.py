@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from turnback.migrations.model import Migration, Script
 from turnback.runs.checklist import Evidence, checklist, in_short, undocumented
-from turnback.runs.state import RehearsalRecord, RunSnapshot
+from turnback.runs.record_types import RehearsalRecord
+from turnback.runs.state import RunSnapshot
 
 STATEMENT = {
     "locks": [{"relation": "users", "mode": "AccessExclusiveLock"}],

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from turnback.runs.order import Order
+from turnback.runs.record_types import PlanRecord, RunReport
 from turnback.runs.records import Records
 from turnback.runs.schema_before import kept_schema
-from turnback.runs.state import PlanRecord, RunReport, RunState
+from turnback.runs.state import RunState
 
 EARLIER = Path(__file__).parents[1] / "earlier_runs"
 RUNS = sorted(path.stem for path in EARLIER.glob("*.json"))

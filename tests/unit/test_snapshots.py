@@ -15,11 +15,12 @@ from turnback.recovery.model import Snapshot, SnapshotState, snapshot_identifier
 from turnback.recovery.retention import Retention
 from turnback.runs.announce import Known
 from turnback.runs.order import Order
+from turnback.runs.record_types import PlanRecord
 from turnback.runs.records import Records
 from turnback.runs.reporting.mail import email_text
 from turnback.runs.run import Run
 from turnback.runs.snapshot import take_snapshot
-from turnback.runs.state import ArtifactLocation, PlanRecord, RunPlan, RunState
+from turnback.runs.state import ArtifactLocation, RunPlan, RunState
 from turnback.runs.status import Status
 from turnback.settings import Policy, SnapshotSettings
 

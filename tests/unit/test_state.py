@@ -8,13 +8,18 @@ from typing import Any
 import pytest
 from turnback.errors import MigrationFailed, VerificationFailed
 from turnback.runs.order import Order
-from turnback.runs.reporting.words import proof
-from turnback.runs.state import (
-    ApplicationProgress,
+from turnback.runs.record_types import (
     CancelRecord,
     PlannedMigration,
     PlanRecord,
     RehearsalRecord,
+    RunReport,
+    StepRecord,
+    TracedStatement,
+)
+from turnback.runs.reporting.words import proof
+from turnback.runs.state import (
+    ApplicationProgress,
     RestoreLoss,
     RetentionReport,
     RunApplication,
@@ -24,13 +29,10 @@ from turnback.runs.state import (
     RunPlan,
     RunProgress,
     RunRehearsal,
-    RunReport,
     RunRestore,
     RunSnapshot,
     RunState,
-    StepRecord,
     TableLoss,
-    TracedStatement,
 )
 from turnback.runs.stated import Stated
 

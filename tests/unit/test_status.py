@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from turnback.errors import MigrationFailed, TurnbackError
 from turnback.runs.announce import Announcer
+from turnback.runs.record_types import PlannedMigration, PlanRecord
 from turnback.runs.records import Records
 from turnback.runs.reporting.report import Report, undone
-from turnback.runs.state import PlannedMigration, PlanRecord, RunError, RunState
+from turnback.runs.state import RunError, RunState
 from turnback.runs.status import Status
 from turnback.wiring.invocation import moment
 

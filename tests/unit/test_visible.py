@@ -15,13 +15,14 @@ from turnback.runs.approvals.ask import _text
 from turnback.runs.approvals.page import question_page
 from turnback.runs.approvals.record import Answer, QuestionStatus
 from turnback.runs.approvals.slack import Press, ephemeral, reply
+from turnback.runs.record_types import PlanRecord, RunReport
 from turnback.runs.reporting.amazon_q import notification
 from turnback.runs.reporting.chat import slack_message
 from turnback.runs.reporting.mail import email_subject, email_text
 from turnback.runs.reporting.pipeline import doing_of, message_of
 from turnback.runs.reporting.progress import Progress
 from turnback.runs.reporting.report import Report
-from turnback.runs.state import PlanRecord, RunError, RunReport
+from turnback.runs.state import RunError
 from turnback.runs.status import Status
 from turnback.wording import visible
 

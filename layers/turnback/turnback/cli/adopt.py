@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from turnback.cli import options as opt
+from turnback.cli import param_types as types
 from turnback.cli.database import has_own_database, open_engine
 from turnback.cli.output import Output, reported
 from turnback.cli.snippet import located
@@ -43,7 +44,7 @@ from turnback.wording import counted, one_line
 @click.option(
     "--table",
     metavar="SCHEMA.NAME",
-    type=opt.Given(),
+    type=types.Given(),
     help="The table with its history, where the database has several.",
 )
 @click.option(

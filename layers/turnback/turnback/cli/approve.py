@@ -12,6 +12,7 @@ from turnback.aws.functions import invoke
 from turnback.aws.stepfunctions import StateMachine
 from turnback.aws.sts import caller
 from turnback.cli import options as opt
+from turnback.cli import param_types as types
 from turnback.cli.output import Output, ask, may_ask, reported
 from turnback.cli.watch import find_run
 from turnback.errors import ApprovalRefused, ConfigurationError
@@ -22,7 +23,7 @@ from turnback.wording import local_clock, visible
 
 
 @click.command(epilog="Example: turnback approve r-4a7d1e --comment 'talked to the team'")
-@click.argument("run", type=opt.Given())
+@click.argument("run", type=types.Given())
 @click.option("--deny", is_flag=True, help="Deny: the run ends, whoever approved before.")
 @click.option("--comment", default="", help="A comment; kept with the run and its report.")
 @click.option("--show", is_flag=True, help="Only show what is asked and who answered what.")

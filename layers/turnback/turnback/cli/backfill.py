@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from turnback.cli import options as opt
+from turnback.cli import param_types as types
 from turnback.cli.database import open_engine
 from turnback.cli.output import Output, reported
 from turnback.engine import Engine
@@ -28,7 +29,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @backfill.command(epilog="Example: turnback backfill status")
-@click.argument("version", required=False, type=opt.Version())
+@click.argument("version", required=False, type=types.Version())
 @_options
 def status(
     *,
@@ -62,7 +63,7 @@ def _steering(name: str, state: str, about: str, said: str) -> None:
     """A command that gives a backfill another state; ``said`` is what it prints."""
 
     @backfill.command(name, help=about, epilog=f"Example: turnback backfill {name} 0012")
-    @click.argument("version", type=opt.Version())
+    @click.argument("version", type=types.Version())
     @_options
     def command(
         *,
@@ -108,9 +109,9 @@ _steering(
 
 
 @backfill.command(epilog="Example: turnback backfill speed 0012 --target 50ms --pause 1s")
-@click.argument("version", type=opt.Version())
-@click.option("--target", type=opt.Duration(), help="How long a batch is to take.")
-@click.option("--pause", "pause_s", type=opt.Duration(), help="How long to wait between batches.")
+@click.argument("version", type=types.Version())
+@click.option("--target", type=types.Duration(), help="How long a batch is to take.")
+@click.option("--pause", "pause_s", type=types.Duration(), help="How long to wait between batches.")
 @_options
 def speed(
     *,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from turnback.cli import options as opt
+from turnback.cli import param_types as types
 from turnback.cli.database import new_run
 from turnback.cli.output import Output, reported
 from turnback.cli.recovery import (
@@ -40,7 +41,7 @@ _TARGET = click.option(
 @opt.directory
 @click.option(
     "--into",
-    type=opt.Given(),
+    type=types.Given(),
     metavar="PLACE",
     help="A folder or s3://bucket/prefix; .turnback/snapshots if not given.",
 )
@@ -100,7 +101,7 @@ def backup(
 @click.option(
     "--from",
     "place",
-    type=opt.Given(),
+    type=types.Given(),
     metavar="PLACE",
     help="A folder or s3://bucket/prefix; .turnback/snapshots if not given.",
 )

@@ -10,6 +10,7 @@ from turnback.aws.s3 import Bucket
 from turnback.aws.stepfunctions import StateMachine
 from turnback.aws.sts import caller
 from turnback.cli import options as opt
+from turnback.cli import param_types as types
 from turnback.cli.output import INTERRUPTED, Output, reported
 from turnback.cli.watch import find_run, watched
 from turnback.errors import (
@@ -29,7 +30,7 @@ NOT_CANCELLED = CheckFailed.exit_code
 
 
 @click.command(epilog="Example: turnback cancel r-4a7d1e --reason 'wrong release'")
-@click.argument("run", type=opt.Given())
+@click.argument("run", type=types.Given())
 @click.option("--reason", default="", help="Why; kept with the run and reported when it ends.")
 @opt.stack
 @opt.verbose

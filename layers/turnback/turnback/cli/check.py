@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from turnback.cli import options as opt
+from turnback.cli import param_types as types
 from turnback.cli.annotations import Annotations, folder_of, format_option, formatted
 from turnback.cli.database import has_own_database, open_engine
 from turnback.cli.output import Output, reported
@@ -37,7 +38,7 @@ from turnback.wording import counted
 @click.option(
     "--base",
     metavar="REF",
-    type=opt.Given(),
+    type=types.Given(),
     help="Compare with a branch, such as origin/main: versions taken or passed there, edits.",
 )
 @click.option(

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from turnback.cli import options as opt
+from turnback.cli import param_types as types
 from turnback.cli.database import check_address, open_engine, open_url, refuse_in_ci
 from turnback.cli.output import Output, confirm, reported
 from turnback.engine.session.connection import describe
@@ -124,7 +125,7 @@ def reset(
 @opt.database_url
 @opt.directory
 @click.option(
-    "--timeout", type=opt.Duration(), default="1min", show_default=True, help="How long to wait."
+    "--timeout", type=types.Duration(), default="1min", show_default=True, help="How long to wait."
 )
 @opt.as_json
 @reported

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from turnback.cli import options as opt
+from turnback.cli import param_types as types
 from turnback.cli.database import open_engine
 from turnback.cli.output import Output, confirm, reported
 from turnback.cli.plan import (
@@ -44,7 +45,7 @@ _number = click.option(
 
 
 @click.command(epilog="Example: turnback down, turnback down -n 3 or turnback down 0004")
-@click.argument("version", required=False, type=opt.Version())
+@click.argument("version", required=False, type=types.Version())
 @_number
 @opt.database
 @opt.directory

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from turnback.cli import options as opt
+from turnback.cli import param_types as types
 from turnback.cli.database import open_engine
 from turnback.cli.output import Output, human_ms, may_ask, reported
 from turnback.cli.snippet import seen
@@ -107,7 +108,7 @@ def status(
 )
 @click.option(
     "--stack",
-    type=opt.Given(),
+    type=types.Given(),
     metavar="NAME",
     envvar="TURNBACK_STACK",
     show_envvar=True,
@@ -213,7 +214,7 @@ def _of_stack(name: str, url: str | None) -> StackDatabase:
 
 
 @click.command(epilog="Example: turnback repair 0004 --accept-checksum --because 'comment fixed'")
-@click.argument("version", type=opt.Version())
+@click.argument("version", type=types.Version())
 @click.option(
     "--accept-checksum",
     "change",

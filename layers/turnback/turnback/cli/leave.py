@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from turnback.cli import options as opt
+from turnback.cli import param_types as types
 from turnback.cli.database import open_engine
 from turnback.cli.output import Output, reported
 from turnback.engine.leaving import applied, write_history
@@ -25,7 +26,7 @@ from turnback.wording import counted
 )
 @click.option(
     "--table-schema",
-    type=opt.SchemaName(),
+    type=types.SchemaName(),
     default="public",
     show_default=True,
     help="Schema of its table.",

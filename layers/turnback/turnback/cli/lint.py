@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from turnback.cli import options as opt
+from turnback.cli import param_types as types
 from turnback.cli.annotations import (
     Annotation,
     Annotations,
@@ -34,17 +35,17 @@ _HEAD = re.compile(r"^(\S+: )(error|warning|info)( TB\d+)( .*)$")
 
 
 @click.command(epilog="Example: turnback lint --since 0009 --format github")
-@click.argument("versions", nargs=-1, type=opt.Version())
+@click.argument("versions", nargs=-1, type=types.Version())
 @opt.directory
 @click.option(
     "--since",
-    type=opt.Version(),
+    type=types.Version(),
     help="Only the migrations after this version, as one release: its tables are new, and not in "
     "use yet; how many findings that hides is printed. 0 is an empty database.",
 )
 @click.option(
     "--pg-version",
-    type=opt.PgVersion(),
+    type=types.PgVersion(),
     envvar="TURNBACK_PG_VERSION",
     show_envvar=True,
     help="The target's version of PostgreSQL: newer syntax is an error.",
@@ -53,7 +54,7 @@ _HEAD = re.compile(r"^(\S+: )(error|warning|info)( TB\d+)( .*)$")
 @click.option(
     "--database-url",
     "ask",
-    type=opt.Given(),
+    type=types.Given(),
     metavar="URL",
     help="Ask this database for its version, in place of --pg-version.",
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from turnback.cli import options as opt
+from turnback.cli import param_types as types
 from turnback.cli.database import open_engine
 from turnback.cli.output import Output, confirm, human_ms, reported
 from turnback.engine import Engine
@@ -26,7 +27,7 @@ _WATCH_S = 2.0
 @click.option("--terminate", type=int, metavar="PID", help="End this session.")
 @click.option(
     "--terminate-idle",
-    type=opt.Duration(),
+    type=types.Duration(),
     help="End sessions idle in a transaction for longer than this; never a run of turnback.",
 )
 @click.option("--watch", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")

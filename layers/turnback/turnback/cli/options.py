@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,121 +12,14 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
-from click.shell_completion import CompletionItem
 
+from turnback.cli import param_types as types
 from turnback.cli.output import SettingsError, set_verbose
 from turnback.cli.snippet import SETTINGS_FOLDER
-from turnback.errors import ConfigurationError, TurnbackError
-from turnback.migrations.versions import LONGEST, number
+from turnback.errors import ConfigurationError
 from turnback.settings.env_file import EnvFile, read_env_file
 from turnback.settings.environment import CodeRule, Policy
-from turnback.settings.project import OWN, ProjectFile, Setting
-from turnback.wording import one_line
-
-_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
-
-
-class Duration(click.ParamType[float]):
-    """A time with a unit, converted to seconds: ``500ms``, ``2s``, ``10min``, ``1h``."""
-
-    name = "time"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        if isinstance(value, float):
-            return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h)", str(value))
-        if not match:
-            self.fail(f"'{value}' is not a time; write 500ms, 2s, 10min or 1h", param, ctx)
-        return float(match[1]) * _UNITS[match[2]]
-
-
-class Version(click.ParamType[str]):
-    """A migration's version, as its file or the history has it."""
-
-    name = "version"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text = str(value)
-        if not 0 < len(text) <= LONGEST or one_line(text) != text or text != text.strip():
-            self.fail(f"'{one_line(text[:60])}' is not a version", param, ctx)
-        return text
-
-    def shell_complete(
-        self,
-        ctx: click.Context,
-        param: click.Parameter,  # noqa: ARG002
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        """The versions in the folder of the migrations, newest first."""
-        folder = Path(ctx.params.get("directory") or os.environ.get("TURNBACK_DIR") or "migrations")
-        return [
-            CompletionItem(version, help=name)
-            for version, name in _newest_first(folder)
-            if version.startswith(incomplete)
-        ]
-
-
-def _newest_first(folder: Path) -> list[tuple[str, str | None]]:
-    """Version and name of each migration; empty where the folder cannot be read."""
-    with contextlib.suppress(TurnbackError):
-        if ProjectFile.read(folder.resolve().parent).layout != OWN:
-            from turnback.migrations.discovery import scan
-
-            return [(one.version, one.name) for one in reversed(scan(folder)[0].migrations)]
-    # No file is read for these: somebody waits at a prompt.
-    names = [path.stem.partition("_") for path in (folder / "sql").glob("[0-9]*.[sp][qy]*")]
-    names.sort(key=lambda name: number(name[0]) or 0, reverse=True)
-    return [(version, name or None) for version, _, name in names]
-
-
-class PgVersion(click.ParamType[int]):
-    """A version of PostgreSQL, as its major number: ``15``, ``15.4``."""
-
-    name = "version"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        match = re.fullmatch(r"(\d{2})(\.\d+)?", str(value))
-        if not match:
-            self.fail(
-                f"'{value}' is not a version of PostgreSQL; write 15, for example", param, ctx
-            )
-        return int(match[1])
-
-
-class SchemaName(click.ParamType[str]):
-    """The name of a schema, not longer than PostgreSQL keeps it."""
-
-    name = "schema"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not value or "\0" in value or len(value.encode()) > 63:
-            self.fail("a schema's name has 1 to 63 bytes", param, ctx)
-        if value.startswith("pg_") or value == "information_schema":
-            self.fail(
-                f"the schema {value} belongs to PostgreSQL; name one of your own: "
-                "--history-schema turnback",
-                param,
-                ctx,
-            )
-        return str(value)
-
-
-class Given(click.ParamType[str]):
-    """A text that is not empty.
-
-    A shell passes an empty text for a variable that is not set; that must not select the embedded
-    Postgres, or replace the database instead of restoring beside it.
-    """
-
-    name = "text"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not str(value).strip():
-            self.fail("it is empty; is a shell variable not set?", param, ctx)
-        return str(value)
-
+from turnback.settings.project import ProjectFile, Setting
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -417,7 +308,7 @@ def _remark(text: str) -> None:
 database_url = together(
     click.option(
         "--database-url",
-        type=Given(),
+        type=types.Given(),
         metavar="URL",
         envvar="DATABASE_URL",
         show_envvar=True,
@@ -442,7 +333,7 @@ database = together(
         envvar="TURNBACK_HISTORY_SCHEMA",
         default="public",
         show_default=True,
-        type=SchemaName(),
+        type=types.SchemaName(),
         help="Schema of the history tables.",
     ),
 )
@@ -460,20 +351,20 @@ verbose = click.option(
 lock_options = together(
     click.option(
         "--lock-timeout",
-        type=Duration(),
+        type=types.Duration(),
         show_default="2s",
         help="How long a statement may wait for a lock; other sessions queue behind it.",
     ),
     click.option(
         "--lock-retry-for",
-        type=Duration(),
+        type=types.Duration(),
         default="1min",
         show_default=True,
         help="How long to retry when a lock is not available.",
     ),
     click.option(
         "--wait",
-        type=Duration(),
+        type=types.Duration(),
         default="2min",
         show_default=True,
         help="How long to wait for another run, or a failover, to end.",
@@ -515,7 +406,7 @@ never_asks = click.option(
 stack_name = click.option(
     "--stack",
     "stack",
-    type=Given(),
+    type=types.Given(),
     metavar="NAME",
     envvar="TURNBACK_STACK",
     default="turnback",
@@ -529,7 +420,7 @@ stack = together(environment_options, stack_name)
 
 shadow_url = click.option(
     "--shadow-url",
-    type=Given(),
+    type=types.Given(),
     metavar="URL",
     callback=_check_address,
     envvar="TURNBACK_SHADOW_URL",

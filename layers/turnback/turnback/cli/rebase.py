@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from turnback.cli import options as opt
+from turnback.cli import param_types as types
 from turnback.cli.database import has_own_database, open_engine
 from turnback.cli.output import Output, reported
 from turnback.errors import OutOfOrder
@@ -27,7 +28,7 @@ from turnback.wording import counted
 @click.option(
     "--base",
     metavar="REF",
-    type=opt.Given(),
+    type=types.Given(),
     help="The branch that this one is merged into; origin's main branch if not given.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be renumbered; change nothing.")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from turnback.aws.cloudformation import Stack, open_stack
-from turnback.cli import options as opt
+from turnback.cli import param_types as types
 from turnback.cli.database import open_url
 from turnback.cli.options import project_settings
 from turnback.cli.output import Output
@@ -40,7 +40,7 @@ _DUMP_PAUSE_S = 2.0
 
 stack_option = click.option(
     "--stack",
-    type=opt.Given(),
+    type=types.Given(),
     metavar="NAME",
     envvar="TURNBACK_STACK",
     show_envvar=True,

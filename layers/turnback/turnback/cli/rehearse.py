@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from turnback.cli import options as opt
+from turnback.cli import param_types as types
 from turnback.cli.annotations import (
     folder_of,
     format_option,
@@ -42,7 +43,7 @@ from turnback.rehearsal.stored import Chosen
 from turnback.rehearsal.surroundings import Surroundings, read_surroundings
 from turnback.rehearsal.verdict import Rehearsed
 from turnback.runs import checklist as answers
-from turnback.runs.state import RehearsalRecord
+from turnback.runs.record_types import RehearsalRecord
 from turnback.schema.platform import not_compared
 from turnback.wording import counted
 
@@ -56,7 +57,7 @@ _no_stored_state = click.option(
 
 
 @click.command(epilog="Example: turnback rehearse --all")
-@click.argument("versions", nargs=-1, type=opt.Version())
+@click.argument("versions", nargs=-1, type=types.Version())
 @click.option("--all", "everything", is_flag=True, help="Every migration, not only the pending.")
 @click.option(
     "--on",

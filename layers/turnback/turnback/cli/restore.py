@@ -12,6 +12,7 @@ import click
 
 from turnback.aws.cloudformation import open_stack
 from turnback.cli import options as opt
+from turnback.cli import param_types as types
 from turnback.cli.database import new_run
 from turnback.cli.output import Output, confirm, reported
 from turnback.cli.recovery import (
@@ -46,12 +47,12 @@ _COMPARED = {
 
 
 @click.command(epilog="Example: turnback restore r-20261122T101112Z-a1b2c3 --into look_at_it")
-@click.argument("snapshot", required=False, type=opt.Given())
+@click.argument("snapshot", required=False, type=types.Given())
 @opt.database
 @opt.directory
 @click.option(
     "--into",
-    type=opt.Given(),
+    type=types.Given(),
     metavar="NAME",
     help="Restore a dump into a new database of this name; nothing is swapped.",
 )

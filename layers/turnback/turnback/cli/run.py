@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from turnback.cli import options as opt
+from turnback.cli import param_types as types
 from turnback.cli.database import ci_job, open_engine
 from turnback.cli.options import project_settings
 from turnback.cli.output import Output, ask, human_ms, may_ask, reported
@@ -38,7 +39,7 @@ _SHOWN_FILES = 3
 
 
 @click.command(epilog="Example: turnback up --dry-run")
-@click.argument("version", required=False, type=opt.Version())
+@click.argument("version", required=False, type=types.Version())
 @opt.database
 @opt.directory
 @click.option(

@@ -13,6 +13,7 @@ from turnback.aws.cloudformation import Stack, open_stack
 from turnback.aws.s3 import Bucket
 from turnback.aws.stepfunctions import StateMachine
 from turnback.cli import options as opt
+from turnback.cli import param_types as types
 from turnback.cli.display import Lines
 from turnback.cli.output import INTERRUPTED, Output, human_ms, is_terminal, reported
 from turnback.errors import AwsError, ConfigurationError
@@ -39,7 +40,7 @@ COLORS = {
 
 
 @click.command(epilog="Example: turnback watch r-4a7d1e --stack turnback")
-@click.argument("run", required=False, type=opt.Given())
+@click.argument("run", required=False, type=types.Given())
 @opt.stack
 @opt.verbose
 @opt.as_json

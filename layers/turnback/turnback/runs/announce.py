@@ -10,6 +10,7 @@ from typing import Protocol
 from turnback.errors import AwsError, TurnbackError
 from turnback.runs.checklist import Evidence, checklist
 from turnback.runs.order import release_of
+from turnback.runs.record_types import FinalRecord, PlanRecord, RunReport
 from turnback.runs.records import Records
 from turnback.runs.reporting.report import (
     Report,
@@ -22,15 +23,7 @@ from turnback.runs.reporting.report import (
     undone,
 )
 from turnback.runs.reporting.words import summary
-from turnback.runs.state import (
-    FinalRecord,
-    PlanRecord,
-    RestoreLoss,
-    RunError,
-    RunReport,
-    RunSnapshot,
-    RunState,
-)
+from turnback.runs.state import RestoreLoss, RunError, RunSnapshot, RunState
 from turnback.runs.status import BACKFILL_STATUSES, Status
 from turnback.runs.stored_states import name_state
 from turnback.wording import capped, cut

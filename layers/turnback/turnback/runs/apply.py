@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from turnback.errors import AwsError, BaseChanged, TurnbackError, VerificationFailed
 from turnback.migrations.model import Project
+from turnback.runs.record_types import PlanRecord
 from turnback.runs.records import Finished, Records
 from turnback.runs.run import Run, applied, last_row, next_wait
 from turnback.runs.schema_before import compare_with_kept, keep, kept_schema
-from turnback.runs.state import PlanRecord, RunProgress
+from turnback.runs.state import RunProgress
 from turnback.settings.windows import Window, open_window, waits_for
 from turnback.wording import capped
 

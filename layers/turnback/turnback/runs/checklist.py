@@ -8,7 +8,8 @@ from typing import Literal
 
 from turnback.migrations.headers import read_fields
 from turnback.migrations.model import Migration
-from turnback.runs.state import UNREADABLE, RehearsalRecord, RunSnapshot
+from turnback.runs.record_types import UNREADABLE, RehearsalRecord
+from turnback.runs.state import RunSnapshot
 from turnback.wording import listed, unproven_extensions
 
 Answer = Literal["yes", "no", "unknown"]

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from turnback.errors import TurnbackError, VerificationFailed
 from turnback.migrations.checksums import digest
-from turnback.runs.state import (
+from turnback.runs.record_types import (
     UNREADABLE,
     CancelRecord,
     DoneMigration,
@@ -18,12 +18,10 @@ from turnback.runs.state import (
     PlannedScript,
     PlanRecord,
     RehearsalRecord,
-    RestoreLoss,
-    RunError,
-    RunRehearsal,
     RunReport,
     StepRecord,
 )
+from turnback.runs.state import RestoreLoss, RunError, RunRehearsal
 from turnback.store import Store
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from turnback.errors import RollbackUnproven, TurnbackError
 from turnback.migrations.model import Migration, Project, Script
+from turnback.runs.record_types import TargetSurroundings
 from turnback.runs.run import Run
-from turnback.runs.state import RunRehearsal, TargetSurroundings
+from turnback.runs.state import RunRehearsal
 from turnback.runs.stored_states import NO_STATE, BucketStates
 from turnback.settings import Policy
 from turnback.wording import capped

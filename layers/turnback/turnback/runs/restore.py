@@ -25,9 +25,10 @@ from turnback.recovery.model import (
     Snapshot,
     SnapshotState,
 )
+from turnback.runs.record_types import PlanRecord
 from turnback.runs.run import Run, applied, next_poll
 from turnback.runs.schema_before import compare_with, kept_schema
-from turnback.runs.state import PlanRecord, RestoreLoss, RunAssessment, RunRestore, RunSnapshot
+from turnback.runs.state import RestoreLoss, RunAssessment, RunRestore, RunSnapshot
 from turnback.settings.recovery import RestoreSettings
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from turnback.errors import RollbackFailed
+from turnback.runs.record_types import PlanRecord
 from turnback.runs.run import Run, next_wait
 from turnback.runs.schema_before import compare_with
-from turnback.runs.state import PlanRecord, RunProgress
+from turnback.runs.state import RunProgress
 
 if TYPE_CHECKING:
     from turnback.engine import Engine, Plan

@@ -21,15 +21,15 @@ from turnback.migrations.release import parse_release
 from turnback.migrations.versions import BEFORE_FIRST
 from turnback.runs.checklist import undocumented
 from turnback.runs.project_settings import connected, settings_notes
-from turnback.runs.run import FetchedArtifact, Run, applied, last_row
-from turnback.runs.state import (
+from turnback.runs.record_types import (
     AppliedRepeatable,
     PlannedMigration,
     PlannedScript,
     PlanRecord,
-    RunPlan,
     TargetSurroundings,
 )
+from turnback.runs.run import FetchedArtifact, Run, applied, last_row
+from turnback.runs.state import RunPlan
 from turnback.wording import capped, listed
 
 if TYPE_CHECKING:

@@ -29,8 +29,8 @@ from turnback.runs.approvals.record import (
     QuestionRecord,
     QuestionStatus,
 )
+from turnback.runs.record_types import CancelRecord
 from turnback.runs.records import Records
-from turnback.runs.state import CancelRecord
 from turnback.settings.approvals import ApprovalSettings, Approver
 from turnback.store import ObjectStore
 

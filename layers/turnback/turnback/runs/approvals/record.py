@@ -16,7 +16,8 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from turnback.runs.state import CancelRecord, RestoreLoss
+from turnback.runs.record_types import CancelRecord
+from turnback.runs.state import RestoreLoss
 from turnback.store import ObjectStore
 
 GATES = ("release", "restore")

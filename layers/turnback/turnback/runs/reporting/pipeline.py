@@ -7,10 +7,11 @@ from typing import Protocol
 
 from turnback.errors import TurnbackError
 from turnback.runs.announce import Known
+from turnback.runs.record_types import PlanRecord, RunReport
 from turnback.runs.reporting.execution import RunOutcome
 from turnback.runs.reporting.progress import Progress
 from turnback.runs.reporting.words import rolled_back
-from turnback.runs.state import PlanRecord, RunError, RunReport, RunState
+from turnback.runs.state import RunError, RunState
 from turnback.runs.status import Status
 from turnback.wording import counted, visible
 

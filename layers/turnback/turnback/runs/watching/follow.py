@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from turnback.errors import AwsError
+from turnback.runs.record_types import RunReport
 from turnback.runs.records import Records
 from turnback.runs.reporting.execution import RunOutcome, RunStep, Story
 from turnback.runs.reporting.progress import Progress, progress_key
-from turnback.runs.state import RunReport
 from turnback.store import Store
 
 POLL_S = 1.0
