@@ -43,7 +43,7 @@ def test_the_schema_is_one_and_each_of_its_objects_refuses_a_key_it_does_not_kno
         assert one["additionalProperties"] is False, name
 
 
-def test_a_document_with_another_word_or_key_is_told_by_its_place() -> None:
+def test_a_document_with_another_word_or_key_is_refused_with_its_place() -> None:
     with pytest.raises(AssertionError, match=r"status --json: migrations.0: .*'age'"):
         check(
             {

@@ -365,7 +365,7 @@ def rows_of(database: str, values: str) -> list[tuple[object, ...]]:
     return query(database, f"SELECT {columns} FROM {table} ORDER BY id")
 
 
-def test_a_second_release_is_written_only_behind_the_whole_first_one(folder: Path) -> None:
+def test_a_second_release_is_written_only_after_the_whole_first_one(folder: Path) -> None:
     values = ["table=users", "column=city", "to=town"]
     with pytest.raises(ConfigurationError, match="there is no users_city_town"):
         write(folder, "rename-column", values, 2)

@@ -68,7 +68,7 @@ def test_update_and_using_say_what_a_column_gets() -> None:
         ("ALTER TABLE users ADD a int REFERENCES b;", "a foreign key would be checked"),
     ],
 )
-def test_what_a_copy_cannot_do_is_refused_where_it_stands(sql: str, said: str) -> None:
+def test_what_a_copy_cannot_do_is_refused_with_its_line(sql: str, said: str) -> None:
     with pytest.raises(InvalidMigration, match=said) as caught:
         read(sql, "swap table=app.users" if "other" in sql else "swap table=users")
     assert caught.value.line == (1 if not sql else 1 + len(sql.splitlines()))
