@@ -59,6 +59,19 @@ def test_no_rollback_script_is_required_up_to_the_baseline_and_from_then_on_one_
     assert (refused.code, "0004 has no rollback script" in refused.err) == (3, True)
 
 
+def test_an_empty_baseline_is_found_and_not_recorded_as_applied(
+    database: str, folder: Path
+) -> None:
+    """As it is where pg_dump, which was to fill it, has failed."""
+    place = folder / "sql/0001_a.sql"
+    place.write_text("-- Migration: a\n-- Version: 0001\n\n")
+    checked = turnback("check", "--fix", folder=folder)
+    assert (checked.code, "the baseline is still the empty file" in checked.out) == (3, True)
+    applied = ("repair", "0001", "--applied", "--because", "it is there")
+    refused = turnback(*applied, url=database, folder=folder)
+    assert (refused.code, "still the empty file" in refused.err) == (3, True)
+
+
 def test_down_does_not_go_past_the_baseline_and_says_what_to_do(
     database: str, folder: Path
 ) -> None:

@@ -126,7 +126,11 @@ def rehearse(
     repeatables = [] if versions else changed(project, chosen, standing)
     if not chosen and not repeatables:
         out.document |= {"status": "nothing_to_do", "migrations": []}
-        out.result("Nothing is pending. To rehearse every migration: turnback rehearse --all")
+        out.result(
+            "There is only the baseline, which is not proven."
+            if everything and project.baseline
+            else "Nothing is pending. To rehearse every migration: turnback rehearse --all"
+        )
         annotated(Rehearsed(), project, folder_of(directory)).print(form, out)
         return 0
     began = time.monotonic()

@@ -19,7 +19,14 @@ from turnback.engine.look.status import (
     repeatable_statuses,
     statuses,
 )
-from turnback.engine.run.plan import Plan, Step, plan_down, plan_down_stored, plan_up
+from turnback.engine.run.plan import (
+    Plan,
+    Step,
+    plan_down,
+    plan_down_stored,
+    plan_up,
+    refuse_template,
+)
 from turnback.engine.run.report import Done, Report
 from turnback.engine.run.session import Session, Target
 from turnback.engine.session.events import Listener, Options, RunContext, RunControl, silent
@@ -354,6 +361,7 @@ class Engine:
         Raises:
             UnknownVersion: neither the files nor the history know the version.
             ConfigurationError: there is nothing to repair in this way.
+            InvalidMigration: what would be recorded as applied is an empty file.
         """
         entries = self.session.lock().entries
         migration = project.find(version)
@@ -362,6 +370,8 @@ class Engine:
             raise UnknownVersion(
                 f"neither files nor history know {version}", hint="turnback status shows every one"
             )
+        if migration and change == "applied":
+            refuse_template(migration.forward, version)
         sql, summary = self.session.recorder.repair(migration, entry, change, reason)
         send(self.connection, f"{CATALOG_ONLY} {sql}")
         self.session.release_lock()

@@ -64,7 +64,9 @@ def read_code(path: str, text: str) -> Code:
     except (SyntaxError, ValueError, RecursionError) as error:
         line, column = (getattr(error, name, None) or 1 for name in ("lineno", "offset"))
         said = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise InvalidMigration(said, file=path, line=line, column=column) from None
+        # The files that `turnback generate` writes are SQL.
+        hint = "begin the lines of the header with #" if text.startswith("--") else None
+        raise InvalidMigration(said, file=path, line=line, column=column, hint=hint) from None
     imports = dict[str, ast.stmt]()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

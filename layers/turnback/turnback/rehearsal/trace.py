@@ -278,7 +278,8 @@ def outside(connection: Connection, runnable: Runnable) -> list[StatementTrace]:
     below = _found(connection, _CHILDREN)
     found = []
     scope = Scope()
-    for statement in runnable.statements or ():
+    statements = runnable.statements or ()
+    for statement in statements:
         asked = locks_of(scope.qualified(statement))
         scope.after(statement, runnable.script.path)
         oids = object_oids(connection, [quoted(lock.parts) for lock in asked])
@@ -287,7 +288,9 @@ def outside(connection: Connection, runnable: Runnable) -> list[StatementTrace]:
             for lock, oid in zip(asked, oids, strict=True)
             for reached in _reached(known, below, lock, str(oid))
         }
-        # A swap builds its indexes on a copy.
+        if runnable.swap and statement is not statements[-1]:
+            # It is done to a copy; only the exchange in the end locks the table.
+            locked = set()
         builds = statement.kind in ("IndexStmt", "ReindexStmt") and not runnable.swap
         scans = {known[oid].name for oid, _ in locked if builds and known[oid].has_rows}
         line, _ = runnable.position(statement.offset)

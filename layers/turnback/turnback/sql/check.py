@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 from turnback.errors import InvalidMigration, RollbackMissing, TurnbackError
-from turnback.migrations.headers import read_fields
+from turnback.migrations.headers import is_template, read_fields
 from turnback.migrations.model import Migration, Project, Script
 from turnback.migrations.versions import jump, key
 from turnback.sql.other_formats import refuse_other_formats
@@ -34,6 +34,15 @@ def check_migration(migration: Migration, *, baseline: bool = False) -> list[Tur
                 version=migration.version,
                 hint=f"{migration.write_rollback}, or say in the header: "
                 "-- turnback: irreversible because REASON",
+            )
+        )
+    if baseline and is_template(migration.forward):
+        findings.append(
+            InvalidMigration(
+                "the baseline is still the empty file of turnback generate",
+                file=migration.forward.path,
+                version=migration.version,
+                hint="write into it what the database has: pg_dump --schema-only",
             )
         )
     for script in (migration.forward, migration.rollback, migration.verify):

@@ -187,7 +187,7 @@ def _password(step: LintStep) -> Iterator[Finding]:
 def _secret(step: LintStep) -> Finding:
     return step.finding(
         "TB618",
-        "A password stands in this migration.",
+        "This migration contains a password.",
         why="It stays in the repository, in the artifact, in the history's stored scripts and in "
         "the server's log. Set it outside of migrations, from a secret.",
     )
