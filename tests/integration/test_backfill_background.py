@@ -78,6 +78,7 @@ def statuses(url: str, folder: Path) -> list[str]:
 def test_a_release_does_not_wait_and_calls_after_it_change_each_row_once(
     database: str, project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch, more: str
 ) -> None:
+    # Each batch is reported, however fast they are.
     monkeypatch.setattr(background_run, "_SAY_EVERY_S", 0.0)
     folder = project_factory(files(more=more))
     report = apply(database, folder)
@@ -216,6 +217,7 @@ def test_a_rollback_stops_it_and_waits_for_its_worker(
 def test_a_rollback_ends_a_session_whose_client_is_gone(
     database: str, project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # It does not leave, however long it is waited for.
     monkeypatch.setattr(background, "_PATIENCE_S", 0.2)
     folder = project_factory(files(setup=files()["sql/0001_users.sql"]))
     assert apply(database, folder).error is None

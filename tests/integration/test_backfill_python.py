@@ -269,6 +269,7 @@ def test_it_runs_only_where_that_is_allowed(
 def test_where_the_network_cannot_be_closed_it_says_so_and_runs_on_an_own_database(
     database: str, project_factory: ProjectFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A machine whose system calls are not known here.
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
     folder, said = project_factory(files()), []
     assert isinstance(apply(database, folder).error, CodeNotAllowed)

@@ -282,6 +282,7 @@ def test_a_question_is_asked_at_a_terminal(
 ) -> None:
     team = project()
     team.edit(("  age   Int?", "  years Int?"))
+    # The tests have no terminal.
     monkeypatch.setattr(from_prisma, "may_ask", lambda _: True)
     asked = list[str]()
 

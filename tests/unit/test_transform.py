@@ -288,6 +288,7 @@ def test_code_that_does_not_load_is_no_fault_of_a_row() -> None:
 def test_where_the_network_cannot_be_closed_it_runs_for_an_own_database_only(
     machine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Systems that the tests do not run on.
     monkeypatch.setattr("platform.machine", lambda: machine)
     if machine == "x86_64":
         monkeypatch.setattr("sys.platform", "darwin")

@@ -75,6 +75,7 @@ def read_backfill(path: str, line: int, text: str) -> Backfill:
 
 
 def _bytes(text: str) -> int:
+    # The text has matched when the header was read.
     number, unit = _BYTES.fullmatch(text).groups()  # type: ignore[union-attr]
     return int(number) * _BYTE_UNITS[unit]
 

@@ -78,6 +78,23 @@ def walk(node: object) -> Iterator[tuple[str, Node]]:
             left.extend([("", item) for item in reversed(value)])
 
 
+def rewritten(node: Any, change: Callable[[Node], Node]) -> Any:
+    """A tree with each of its objects changed, the innermost first.
+
+    Args:
+        node: the tree, or a list of trees.
+        change: gives what takes the place of an object; the same one where nothing changes.
+    """
+    if isinstance(node, dict):
+        return change({key: rewritten(value, change) for key, value in node.items()})
+    return [rewritten(item, change) for item in node] if isinstance(node, list) else node
+
+
+def column_parts(node: Node) -> list[str]:
+    """The parts of the name of a column; empty for any other node."""
+    return strings(node.get("ColumnRef", {}).get("fields", ()))
+
+
 def column_refs(node: object) -> list[str]:
     """The columns an expression names, each once, in order."""
     found = []

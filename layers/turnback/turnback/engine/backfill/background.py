@@ -152,7 +152,7 @@ class _Call:
             self._require_script(found[0])
             self._work()
         except _Left:
-            pass
+            pass  # The next call goes on from here.
         except _PASSING:
             raise
         except TurnbackError as error:

@@ -156,6 +156,7 @@ class Transform:
         timer = threading.Timer(time_s, stop)
         timer.start()
         try:
+            # Popen has both, because they are pipes.
             transform_child.send(process.stdin, frame)  # type: ignore[arg-type]
             answer = transform_child.receive(process.stdout)  # type: ignore[arg-type]
         except transform_child.TooMuch:

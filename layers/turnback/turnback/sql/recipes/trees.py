@@ -9,9 +9,11 @@ from turnback.sql.deparse import deparse, expression
 from turnback.sql.recipes.model import Values
 from turnback.sql.tree import (
     Node,
+    column_parts,
     commands,
     definition,
     inline_constraints,
+    rewritten,
     strings,
     table_name,
 )
@@ -24,31 +26,24 @@ def replaced(node: object, names: Mapping[str, str], table: str) -> Node:
         names: the column → the one in its place.
         table: the plain name by which the tree may name its table.
     """
-    found: Node = _replaced(node, names, table)  # type: ignore[assignment]
+
+    def change(one: Node) -> Node:
+        changed = dict(one)
+        if "ColumnRef" in one:
+            fields = one["ColumnRef"]["fields"]
+            *before, last = [field.get("String", {}).get("sval", "") for field in fields]
+            if before in ([], [table]) and last in names:
+                fields = [*fields[:-1], {"String": {"sval": names[last]}}]
+            changed["ColumnRef"] = {**one["ColumnRef"], "fields": fields}
+        if "IndexElem" in one and one["IndexElem"].get("name") in names:
+            changed["IndexElem"] = {**one["IndexElem"], "name": names[one["IndexElem"]["name"]]}
+        for key in ("fk_attrs", "keys"):
+            if key in one:
+                changed[key] = [{"String": {"sval": names.get(s, s)}} for s in strings(one[key])]
+        return changed
+
+    found: Node = rewritten(node, change)
     return found
-
-
-def _replaced(node: object, names: Mapping[str, str], table: str) -> object:
-    if isinstance(node, list):
-        return [_replaced(item, names, table) for item in node]
-    if not isinstance(node, dict):
-        return node
-    if "ColumnRef" in node:
-        fields = node["ColumnRef"]["fields"]
-        *before, last = [one.get("String", {}).get("sval", "") for one in fields]
-        if before in ([], [table]) and last in names:
-            fields = [*fields[:-1], {"String": {"sval": names[last]}}]
-        return {"ColumnRef": {**node["ColumnRef"], "fields": fields}}
-    changed = {key: _replaced(value, names, table) for key, value in node.items()}
-    if "IndexElem" in node and node["IndexElem"].get("name") in names:
-        changed["IndexElem"] = {
-            **changed["IndexElem"],  # type: ignore[dict-item]
-            "name": names[node["IndexElem"]["name"]],
-        }
-    for key in ("fk_attrs", "keys"):
-        if key in node:
-            changed[key] = [{"String": {"sval": names.get(s, s)}} for s in strings(node[key])]
-    return changed
 
 
 def constraint_text(values: Values, node: Node, names: Mapping[str, str]) -> str:
@@ -103,18 +98,9 @@ def default_on(values: Values, column: str, using: str) -> str:
     default = values.default_of(values.known().name, column)
     if not default or not using:
         return default
-    return expression(_with_value(values.tree_of(using), column, values.tree_of(default)))
-
-
-def _with_value(node: object, column: str, value: Node) -> Node:
-    def put(one: object) -> object:
-        if isinstance(one, list):
-            return [put(item) for item in one]
-        if not isinstance(one, dict):
-            return one
-        if strings(one.get("ColumnRef", {}).get("fields", ())) == [column]:
-            return value
-        return {key: put(item) for key, item in one.items()}
-
-    found: Node = put(node)  # type: ignore[assignment]
-    return found
+    value = values.tree_of(default)
+    return expression(
+        rewritten(
+            values.tree_of(using), lambda one: value if column_parts(one) == [column] else one
+        )
+    )

@@ -31,11 +31,12 @@ from turnback.sql.tables import Table, Type
 from turnback.sql.tree import (
     Named,
     Node,
+    column_parts,
     commands,
     definition,
     dotted,
     inline_constraints,
-    strings,
+    rewritten,
     table_name,
 )
 
@@ -138,15 +139,12 @@ def _number(number: int) -> list[str]:
     return [str(number + 1)] if number else []
 
 
-def _of_value(node: object, column: str) -> object:
+def _of_value(node: Node, column: str) -> Node:
     """The test of a domain, with a column in place of its value."""
-    if isinstance(node, list):
-        return [_of_value(item, column) for item in node]
-    if not isinstance(node, dict):
-        return node
-    if "ColumnRef" in node and strings(node["ColumnRef"].get("fields", ())) == ["value"]:
-        return reference(column)
-    return {key: _of_value(value, column) for key, value in node.items()}
+    found: Node = rewritten(
+        node, lambda one: reference(column) if column_parts(one) == ["value"] else one
+    )
+    return found
 
 
 def without_views(step: LintStep, users: Sequence[Named]) -> str:
@@ -182,19 +180,15 @@ def _of_new_row(using: Node | None, column: str, node: Node) -> str:
 
 def qualified(node: object, table: str) -> Node:
     """The expression with each plain column as one of a table."""
-    changed: Node = _replaced(node, table)  # type: ignore[assignment]
+
+    def change(one: Node) -> Node:
+        fields = one.get("ColumnRef", {}).get("fields", ())
+        if len(fields) != 1:
+            return one
+        return {"ColumnRef": {"fields": [{"String": {"sval": table}}, *fields]}}
+
+    changed: Node = rewritten(node, change)
     return changed
-
-
-def _replaced(node: object, table: str) -> object:
-    if isinstance(node, list):
-        return [_replaced(item, table) for item in node]
-    if not isinstance(node, dict):
-        return node
-    if "ColumnRef" in node and len(node["ColumnRef"].get("fields", ())) == 1:
-        fields = [{"String": {"sval": table}}, *node["ColumnRef"]["fields"]]
-        return {"ColumnRef": {"fields": fields}}
-    return {key: _replaced(value, table) for key, value in node.items()}
 
 
 def _in_step(step: LintStep, plain: str, column: str, value: str) -> list[str]:
