@@ -284,6 +284,36 @@ def test_it_waits_while_the_projects_query_says_so(
     assert counted(database) == [(1, 5000, 5000)]
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("COMMIT; DELETE FROM users; SELECT false", "COMMIT in the file would end"),
+        ("SET TRANSACTION READ WRITE; DELETE FROM users", "it is not one SELECT"),
+        ("SELEC false", "it is not one SELECT"),
+        ("SELECT nextval('s')", "cannot execute nextval() in a read-only transaction"),
+    ],
+)
+def test_the_projects_query_changes_nothing(
+    database: str, project_factory: ProjectFactory, asked: str, said: str
+) -> None:
+    folder = project_factory(files(setup=USERS + "CREATE SEQUENCE s;"))
+    (folder.parent / "turnback.toml").write_text(f'[backfill]\nquery = "{asked}"\n')
+    error = apply(database, folder).error
+    assert error is not None
+    assert said in error.message
+    assert query(database, "SELECT count(*) FROM users") == [(5000,)]
+
+
+def test_a_setting_that_the_projects_query_makes_ends_with_it(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    folder = project_factory(files())
+    asked = "SELECT set_config('search_path', 'nowhere', false) IS NULL"
+    (folder.parent / "turnback.toml").write_text(f'[backfill]\nquery = "{asked}"\n')
+    assert apply(database, folder).error is None
+    assert counted(database) == [(1, 5000, 5000)]
+
+
 # So that a run takes seconds: each row, half a millisecond.
 SLOWLY = USERS.replace("BEGIN NEW", "BEGIN PERFORM pg_sleep(0.0005); NEW")
 

@@ -35,6 +35,16 @@ def backfill(sql: str, directive: str = "table=users key=id") -> Runnable:
             '"users"',
             "INSERT INTO users SELECT * FROM users WHERE (K) OR (K)",
         ),
+        (
+            "UPDATE users SET é = 'é' WHERE (a OR b) AND id IN (SELECT id FROM t WHERE {batch})",
+            '"users"',
+            "UPDATE users SET é = 'é' WHERE (a OR b) AND id IN (SELECT id FROM t WHERE (K))",
+        ),
+        (
+            "INSERT INTO t SELECT * FROM (SELECT * FROM users WHERE {batch}) u LEFT JOIN o ON u.i",
+            '"users"',
+            "INSERT INTO t SELECT * FROM (SELECT * FROM users WHERE (K)) u LEFT JOIN o ON u.i",
+        ),
     ],
 )
 def test_the_range_is_put_where_it_is_code(sql: str, alias: str, ranged: str) -> None:
@@ -56,6 +66,20 @@ def test_the_range_is_put_where_it_is_code(sql: str, alias: str, ranged: str) ->
         ("UPDATE other SET a = 1 WHERE {batch}", "does not say once"),
         ("UPDATE users SET a = 1, id = id + 1 WHERE {batch}", "changes id, which its ranges"),
         ("UPDATE users SET (a, id) = (1, 2) WHERE {batch}", "changes id, which its ranges"),
+        ("UPDATE users SET a = 1 WHERE b OR c AND {batch}", "is not a condition of every row"),
+        ("UPDATE users SET a = 1 WHERE NOT (b OR {batch})", "is not a condition of every row"),
+        ("UPDATE users SET a = {batch} WHERE b", "is not a condition of every row"),
+        ("DELETE FROM users WHERE '{batch}' = a OR {batch}", "is not a condition"),
+        ("DELETE FROM users WHERE id NOT IN (SELECT i FROM t WHERE {batch})", "is not a condition"),
+        (
+            "INSERT INTO t SELECT i FROM users LEFT JOIN o ON {batch} AND o.i = id",
+            "is not a condition of every row",
+        ),
+        (
+            "INSERT INTO t SELECT i FROM users WHERE {batch} UNION ALL SELECT i FROM o",
+            "is not a condition of every row",
+        ),
+        ("INSERT INTO t SELECT i FROM users WHERE {batch} LIMIT 5", "LIMIT of the statement"),
         (
             "WITH d AS (DELETE FROM old RETURNING id) UPDATE users SET a = 1 WHERE {batch}",
             "a WITH of the statement changes rows",

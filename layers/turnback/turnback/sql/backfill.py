@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from turnback.errors import InvalidMigration
@@ -17,6 +17,8 @@ from turnback.sql.tree import walk
 _KINDS = {"UpdateStmt": "UPDATE", "DeleteStmt": "DELETE", "InsertStmt": "INSERT"}
 # The name of the table where a migration in Python is read.
 _READ = "read"
+# The sides of an outer join whose rows are there whatever its condition says.
+_KEPT = {"JOIN_LEFT": ("larg",), "JOIN_RIGHT": ("rarg",), "JOIN_FULL": ("larg", "rarg")}
 # The node of the clause that a statement may not have, by its name in the tree.
 _RETURNING = ("returningList", "returningClause")
 
@@ -103,6 +105,25 @@ def read_ranged(script: Script, statements: Sequence[Statement]) -> RangedStatem
             "write {batch} in its WHERE, where the range of keys belongs: WHERE … AND {batch}",
             statement.offset,
         )
+    begins = len(script.sql[: statement.offset].encode())
+    places = {
+        # Read as ``( true)``; the parser counts bytes.
+        begins + len(text[:at].encode()) + len("( ")
+        for at in unquoted(text, BATCH)
+    }
+    if not _is_bounded(statement.tree, places):
+        raise refused(
+            "{batch} is not a condition of every row: behind OR or NOT, in an outer join or "
+            "outside of WHERE, rows of other ranges would be changed in each batch",
+            "write it behind all other conditions, and those in parentheses: WHERE (…) AND {batch}",
+            statement.offset,
+        )
+    if "limitCount" in statement.tree.get("selectStmt", {}).get("SelectStmt", {}):
+        raise refused(
+            "the LIMIT of the statement would be one of each batch",
+            "remove LIMIT",
+            statement.offset,
+        )
     if any(statement.tree.get(clause) for clause in _RETURNING):
         raise refused(
             "the statement of a backfill returns rows, which nobody reads",
@@ -160,6 +181,30 @@ def read_python(script: Script) -> RangedStatement:
     offset = script.line_start(code.line)
     line = script.sql[offset:].partition("\n")[0].rstrip()
     return RangedStatement(options, Statement(line, offset, "Python", {}), text, alias, code)
+
+
+def _is_bounded(node: object, places: Container[int]) -> bool:
+    """Whether the constants at these places are conditions of each row that a node has."""
+    match node:
+        case list():
+            return any(_is_bounded(one, places) for one in node)
+        case {"A_Const": {"location": int(at)}}:
+            return at in places
+        case {"boolop": "OR_EXPR", "args": args}:
+            return all(_is_bounded(one, places) for one in args)
+        case {"boolop": "NOT_EXPR"}:
+            return False
+        case {"jointype": str(kind), **sides} if kind in _KEPT:
+            return all(_is_bounded(sides[side], places) for side in _KEPT[kind])
+        case {"op": "SETOP_UNION", "larg": first, "rarg": second}:
+            return _is_bounded(first, places) and _is_bounded(second, places)
+        case {"op": "SETOP_EXCEPT", "larg": first}:
+            return _is_bounded(first, places)
+        case dict():
+            # What is computed for a row leaves out none.
+            named = node.items()
+            return any(_is_bounded(one, places) for name, one in named if name != "targetList")
+    return False
 
 
 def _changed_key(statement: Statement, options: Backfill) -> str | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from psycopg.rows import tuple_row
 
 from turnback.engine.session.message import Connection, ServerError, rows, send
 from turnback.engine.session.query import load, query
-from turnback.errors import ConfigurationError
+from turnback.errors import ConfigurationError, TurnbackError
+from turnback.migrations.model import Script
 from turnback.settings.pace import Pace
+from turnback.sql.script import prepare
 
 _TRUE = ("t", "true", "on", "yes", "1")
 
@@ -35,14 +35,20 @@ def reason_to_wait(connection: Connection, pace: Pace) -> str | None:
 def _asked(connection: Connection, sql: str) -> str | None:
     """Why the user's query makes it wait."""
     try:
-        # It may not change anything, and is one statement of a message that is a transaction.
-        text = re.sub(r"[;\s]+$", "", sql)
-        results = send(connection, f"SET TRANSACTION READ ONLY; {text}\n;")
-    except ServerError as error:
+        statements = prepare(Script("query", sql, "")).statements or ()
+        # A second one could end the transaction, in which nothing may be changed.
+        if [one.kind for one in statements] != ["SelectStmt"]:
+            raise ConfigurationError("it is not one SELECT")
+        # Rolled back: nor may it change a setting of the session.
+        results = send(
+            connection,
+            f"SET TRANSACTION READ ONLY; {statements[0].sql}\n; BEGIN; ROLLBACK",
+        )
+    except (ServerError, TurnbackError) as error:
         raise ConfigurationError(
             f"the query of the brake fails: {error}", hint="correct query in [backfill]"
         ) from error
-    found = rows(results[-1])
+    found = rows(results[1])
     if found and found[0] and (found[0][0] or "").lower() in _TRUE:
         return "the query of [backfill] says so"
     return None
