@@ -27,7 +27,7 @@ GOOD = {
     "sql/0005_kind.sql": "ALTER TABLE nodes ADD COLUMN kind int NOT NULL DEFAULT 1;\n",
     "rollback/0005_rollback.sql": "ALTER TABLE nodes DROP COLUMN kind;\n",
 }
-# What goes on behind the run changes nothing, whenever it is looked at.
+# Its background backfill changes no result, whenever it is looked at.
 FILLED = {
     **GOOD,
     "sql/0006_fill.sql": "-- turnback: backfill table=nodes key=id\n"
