@@ -9,6 +9,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
 from turnback.engine.backfill.records import Records
 from turnback.engine.session.events import RunControl
@@ -52,6 +53,24 @@ def counted(url: str) -> list[tuple]:
     return query(
         url, "SELECT changes, count(*), count(display_name) FROM users GROUP BY 1 ORDER BY 1"
     )
+
+
+def test_how_many_rows_there_are_is_estimated_by_the_pages_of_today(
+    database: str, project_factory: ProjectFactory
+) -> None:
+    """The statistics are of a tenth of the rows, as right after a large import."""
+    setup = "CREATE TABLE users (id int PRIMARY KEY, display_name text, email text);"
+    folder = project_factory(files(setup=setup))
+    with engine_for(database) as engine:
+        assert engine.run(engine.plan_up(load_project(folder), target="1")).error is None
+    rows = "INSERT INTO users SELECT n, NULL, 'mail' FROM generate_series({}, {}) n"
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(rows.format(1, 1000))
+        connection.execute("ANALYZE users")
+        connection.execute(rows.format(1001, 10_000))
+    assert apply(database, folder).error is None
+    [(estimate,)] = query(database, "SELECT keys_in_all FROM migration_backfills")
+    assert 9_000 < estimate < 11_000
 
 
 @pytest.mark.parametrize("more", ["", " parallel=3", " vacuum=64kB"])

@@ -97,6 +97,7 @@ def test_a_file_that_was_edited_is_refused() -> None:
     assert error.message == "0001 was edited after it was applied"
     assert (error.version, error.file) == ("0001", ONE.forward.path)
     assert "turnback repair 0001 --accept-checksum --because REASON" in str(error.hint)
+    assert "turnback redo" in str(error.hint)
 
 
 def test_a_file_that_is_gone_is_refused() -> None:

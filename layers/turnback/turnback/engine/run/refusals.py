@@ -141,7 +141,9 @@ def refuse_drift(
                 _edited(
                     migration,
                     recorded[migration.key],
-                    "undo the edit and write a new migration; or, if the file is right: "
+                    "undo the edit and write a new migration; or, if it is the last one and the "
+                    "database is your own, apply the edited file in its place: turnback redo; or, "
+                    "if the file is right: "
                     f"turnback repair {version} --accept-checksum --because REASON",
                 )
             )
