@@ -73,11 +73,14 @@ class PrismaProject:
             text = text.replace(old, new)
         self.schema.write_text(text)
 
-    def generate(self, name: str, *options: str) -> Answer:
+    def generate(self, *options: str) -> Answer:
         return turnback(
-            *("generate", name, "--from-prisma", "--dir", self.migrations),
+            *("generate", "--from-prisma", "--dir", self.migrations),
             *("--schema", self.schema, "--shadow-url", self.shadow, *options),
         )
+
+    def check(self, *options: str) -> Answer:
+        return self.generate("--check", *options)
 
     def scripts(self, folder: str) -> list[str]:
         """The texts of the forward or the rollback scripts, in order."""

@@ -141,9 +141,11 @@ def test_a_column_that_may_have_been_renamed_is_not_dropped_before_somebody_says
 ) -> None:
     team = project()
     team.edit(("  age   Int?", "  years Int?"))
+    checked = team.check("--json")
+    assert (checked.code, checked.document["status"]) == (3, "findings")
     asked = team.generate("years")
     assert asked.code == 2
-    assert "--rename 'User.age=years', or --no-renames" in asked.err
+    assert "--rename 'User.age=years'; or, if none is, --no-renames" in asked.err
     refused = team.generate("years", "--no-renames")
     assert refused.code == 2
     assert 'column User.age, with its values (ALTER TABLE "User" DROP COLUMN "age")' in refused.err
@@ -163,7 +165,7 @@ def test_a_renamed_column_keeps_its_values(project: NewProject) -> None:
     with psycopg.connect(team.proven(USER)) as connection:
         assert connection.execute('SELECT years FROM "User"').fetchall() == [(3,)]
     # Nothing is written where the migrations make the schema.
-    again = team.generate("again", "--json")
+    again = team.check("--json")
     assert (again.code, again.document["status"]) == (0, "nothing_to_do")
     assert len(team.scripts("sql")) == 2
 

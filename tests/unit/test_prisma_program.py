@@ -73,6 +73,16 @@ def test_a_password_is_not_repeated_from_what_prisma_says(tmp_path: Path) -> Non
     assert "secret" not in str(refused.value)
 
 
+def test_an_engine_that_prints_nothing_is_not_taken_for_no_difference(tmp_path: Path) -> None:
+    """Where nothing differs, Prisma prints that the migration is empty."""
+    found = prisma(tmp_path, SIX)
+    (tmp_path / "node_modules/.bin/prisma").write_text(
+        f'#!/bin/sh\n[ "$3" = --help ] && echo {SIX}\n:'
+    )
+    with pytest.raises(ConfigurationError, match="has printed nothing"):
+        found.forward(SOCKET)
+
+
 def test_the_schema_is_looked_for_beside_the_migrations_first() -> None:
     [first, second, *_] = map(str, candidates(Path("db/prisma/migrations")))
     assert (first, second) == ("db/prisma/schema.prisma", "db/prisma/schema")

@@ -34,12 +34,15 @@ _HISTORY = "turnback_history"
 
 
 def write_from_prisma(
-    directory: Path, name: str, asked: FromPrisma, out: Output, *, timestamp: bool
+    directory: Path, names: Sequence[str], asked: FromPrisma, out: Output, *, timestamp: bool
 ) -> int:
     """Write the migration from the state of the files to Prisma's schema, and rehearse it.
 
+    Args:
+        names: that of the migration; with ``--check`` there is none.
+
     Returns:
-        The exit code: 3 if its rollback is not proven.
+        The exit code: 3 if its rollback is not proven, or there is something to write.
 
     Raises:
         ConfigurationError: Prisma refuses the schema, or is not installed; something may have been
@@ -63,13 +66,19 @@ def write_from_prisma(
                 raise error
             out.status.show("comparing with Prisma's schema")
             url = _url(database)
-            derived = derive(prisma, database, url, renamed.decide, qualified=prisma.qualified)
+            decide = (lambda _: []) if asked.checks else renamed.decide
+            derived = derive(prisma, database, url, decide, qualified=prisma.qualified)
         out.status.clear()
         renamed.refuse_unknown()
         if derived is None:
             out.document |= {"status": "nothing_to_do", "files": []}
             out.result(f"The migrations make what {schema} says: there is nothing to write.")
             return 0
+        if asked.checks:
+            out.document |= {"status": "findings", "files": []}
+            out.result(derived.forward.strip())
+            out.note(f"{schema} has what no migration makes: turnback generate NAME --from-prisma")
+            return 3
         losses = _losses(project, derived)
         if losses and not asked.allow_destroy:
             raise ConfigurationError(
@@ -78,7 +87,7 @@ def write_from_prisma(
                 "the values of what was renamed",
             )
         scripts = Scripts(derived.forward, derived.rollback)
-        version, files = new_migration(directory, name, timestamp=timestamp, scripts=scripts)
+        version, files = new_migration(directory, names[0], timestamp=timestamp, scripts=scripts)
         for path in files:
             out.result(f"  made {directory / path}")
         out.document |= {
@@ -108,7 +117,14 @@ def _rehearse(project: Project, version: str, shadow: Shadow, began: float, out:
         out.result(line)
     out.document |= {"rehearsal": result.to_dict(), "lint": document(found)["findings"]}
     code = close(result, began, out)
-    if result.proven:
+    if any(one.rule.id == "TB301" for one in found.findings):
+        out.note("In Prisma's schema an index is @@index([…]): the next migration drops others.")
+    if result.proven and found.fails():
+        out.result(
+            "Next: change it, or waive what lint has found, then turnback check --fix; commit it "
+            "with the schema, then turnback up"
+        )
+    elif result.proven:
         out.result("Next: read it, commit it with the schema, then turnback up")
     else:
         out.result("Next: correct it, turnback check --fix, then turnback rehearse")
@@ -158,11 +174,12 @@ class _Renames:
     def _ask(self, likely: Sequence[Rename]) -> list[Rename]:
         open_ones = [one for one in likely if one not in self._not_renamed]
         if open_ones and not may_ask(self._out.as_json):
-            options = " ".join(f"--rename '{one.text}'" for one in open_ones)
+            options = ", ".join(f"--rename '{one.text}'" for one in open_ones)
             raise ConfigurationError(
                 "what is dropped here may have been renamed, and nobody can be asked: "
                 f"{', '.join(one.text for one in open_ones)}",
-                hint=f"nothing was written; {options}, or --no-renames if these are none",
+                hint=f"nothing was written; give those that are renames: {options}; or, if none "
+                "is, --no-renames",
             )
         chosen: list[Rename] = []
         self._out.status.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ class FromPrisma:
     Attributes:
         given: the renames that ``--rename`` names.
         allow_destroy: whether the migration may destroy data.
+        checks: whether it only says if there is something to write.
     """
 
     from_prisma: bool
@@ -28,15 +29,18 @@ class FromPrisma:
     given: tuple[str, ...]
     no_renames: bool
     allow_destroy: bool
+    checks: bool
     shadow_url: str | None
 
-    def refuse_alone(self) -> None:
-        """Refuse the options that are for ``--from-prisma`` where that is not given."""
+    def refuse_others(self, names: Sequence[str]) -> None:
+        """Refuse these options without ``--from-prisma``, and ``--check`` with a name."""
+        if self.checks and names:
+            raise click.UsageError("--check writes nothing: leave NAME out")
         given = (self.schema, self.prisma, self.given, self.no_renames, self.allow_destroy)
-        if not self.from_prisma and any(given):
+        if not self.from_prisma and (any(given) or self.checks):
             raise click.UsageError(
-                "--schema, --prisma, --rename, --no-renames and --allow-destroy are parts of "
-                "--from-prisma"
+                "--schema, --prisma, --rename, --no-renames, --allow-destroy and --check are parts "
+                "of --from-prisma"
             )
 
 
@@ -68,6 +72,12 @@ _OPTIONS = opt.together(
     ),
     click.option(
         "--allow-destroy", is_flag=True, help="Write a migration that destroys data as well."
+    ),
+    click.option(
+        "--check",
+        "checks",
+        is_flag=True,
+        help="Write nothing; exit with 3 if Prisma's schema has what no migration makes.",
     ),
     opt.shadow_url,
 )

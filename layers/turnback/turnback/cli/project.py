@@ -95,7 +95,7 @@ def generate(
         raise click.UsageError("--list shows all recipes: leave the rest out")
     if recipe and repeatable:
         raise click.UsageError("--recipe writes migrations: leave --repeatable out")
-    prisma.refuse_alone()
+    prisma.refuse_others(names)
     if prisma.from_prisma and (recipe or repeatable):
         raise click.UsageError("--from-prisma writes one migration: leave the others out")
     if listing:
@@ -106,13 +106,13 @@ def generate(
         return 0
     if release != 1:
         raise click.UsageError("--release is a part of a recipe: name it with --recipe")
-    if len(names) != 1 or "=" in names[0]:
+    if len(names) != (not prisma.checks) or "=" in "".join(names):
         raise click.UsageError("give one NAME, or --recipe with its values")
     if prisma.from_prisma:
         # It needs much that the others do not.
         from turnback.cli.from_prisma import write_from_prisma
 
-        return write_from_prisma(directory, names[0], prisma, out, timestamp=timestamp)
+        return write_from_prisma(directory, names, prisma, out, timestamp=timestamp)
     if repeatable:
         version, files = new_repeatable(directory, names[0])
     else:

@@ -169,7 +169,14 @@ class Prisma:
             options = [f"{side}-{end}" for side, end in zip(sides, ends, strict=True)]
             arguments = ["migrate", "diff", "--script", *self._configured(folder), *options]
             variables = dict.fromkeys(_ADDRESSES, address)
-            return self._checked(arguments, variables)
+            said = self._checked(arguments, variables)
+        if not said.strip():
+            # Where nothing differs, Prisma says that the migration is empty.
+            raise ConfigurationError(
+                f"{self._name} migrate diff has printed nothing",
+                hint="its engine may not run: prisma --version",
+            )
+        return said
 
     def _ends(self, folder: Path) -> tuple[str, str]:
         """The options for the database and for the schema, without their direction."""

@@ -75,7 +75,7 @@ class Generate(Document, total=False):
         lint: with `--from-prisma`, what lint finds in the migration.
     """
 
-    status: Required[Done | Unfinished]
+    status: Required[Done | Literal["findings"] | Unfinished]
     version: str
     files: list[str]
     recipe: str
