@@ -102,7 +102,6 @@ _ONE, _TWO = (FIRST,), (FIRST, GOOD)
 COURSES = [
     Course("good", _ONE, GOOD, "Succeeded", ("TakeTurn", "Validate", "AnnounceStarted", "Apply",
            "Verify", "PassTurn", "AnnounceSucceeded")),
-    Course("good, with a backfill", _ONE, FILLED, "Succeeded", ("StartBackfills",)),
     Course("waiting", _ONE, GOOD, "Succeeded", ("CheckArtifact", "AnnounceWaiting", "WaitForTurn"),
            waits=True),
     Course("good, rehearsed", _ONE, GOOD, "Succeeded", ("Rehearse", "AnnounceRehearsed"),
@@ -125,6 +124,7 @@ COURSES = [
     Course("stuck, restore approved", _ONE, STUCK, "Restored", ("AskRestore",),
            parameters={**_DUMP, "RestorePolicy": "approval", "Approvers": _ANN}),
     Course("downwards", _TWO, None, "Succeeded", ("Apply", "Verify")),
+    Course("good, with a backfill", _ONE, FILLED, "Succeeded", ("StartBackfills",)),
 ]  # fmt: skip
 
 
