@@ -206,6 +206,7 @@ def test_what_the_code_may_not_return_is_refused_and_nothing_is_changed(
     ]
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_repeats_nothing_and_loses_nothing(
     database: str, project_factory: ProjectFactory
 ) -> None:

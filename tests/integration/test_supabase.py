@@ -122,7 +122,11 @@ FORGOTTEN = {
 }
 
 
-@pytest.mark.parametrize("with_target", [True, False], ids=["with the project", "without it"])
+@pytest.mark.parametrize(
+    "with_target",
+    [pytest.param(True, marks=pytest.mark.slow), False],
+    ids=["with the project", "without it"],
+)
 def test_a_rollback_that_forgets_what_it_made_on_the_platforms_tables_is_not_proven(
     project: str, folder: Path, with_target: bool
 ) -> None:
