@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from turnback.errors import DatabaseUnreachable
+from turnback.errors import ConfigurationError, DatabaseUnreachable
 from turnback.runs import backfills
 
 from tests.conftest import ProjectFactory
@@ -178,6 +178,25 @@ def test_a_call_whose_answer_is_lost_repeats_nothing(
     assert stack.ended(name).status == "SUCCEEDED"
     assert background(stack, name).status == "SUCCEEDED"
     assert len(calls) > 3
+    assert counted(database) == [(1, 5000, 5000)]
+
+
+def test_one_that_could_not_be_started_is_started_by_the_next_look(
+    stack: Stack,
+    database: str,
+    project_factory: ProjectFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(_: backfills.Starter) -> list[str]:
+        raise ConfigurationError("the function does not run")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backfills.Starter, "look", fails)
+        run = stack.release(project_factory(FILES), "1.0.0", tmp_path)
+    assert run.status == "SUCCEEDED"
+    assert counted(database) == [(0, 5000, 0)]
+    assert looked_after(stack).status == "SUCCEEDED"
     assert counted(database) == [(1, 5000, 5000)]
 
 

@@ -256,7 +256,8 @@ class Known:
     def _notes(self) -> tuple[str, ...]:
         notes = dict.fromkeys([*self.plan.notes, *self.done.notes])
         if self.status is Status.SUCCEEDED and (error := self.state.backfill_error):
-            notes[f"the backfill has not begun yet: {error.message}"] = None
+            later = "the backfill has not begun yet, and is tried every ten minutes"
+            notes[f"{later}: {error.message}"] = None
         return tuple(cut(note, _NOTE_LENGTH) for note in capped(list(notes), _NOTES))
 
     def _destroyed(self) -> tuple[str, ...]:

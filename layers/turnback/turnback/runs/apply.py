@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from turnback.errors import AwsError, BaseChanged, TurnbackError, VerificationFailed
 from turnback.migrations.model import Project
+from turnback.runs.backfills import record_pending
 from turnback.runs.record_types import PlanRecord
 from turnback.runs.records import Finished, Records
 from turnback.runs.run import Run, applied, last_row, next_wait
@@ -71,6 +72,8 @@ def apply(run: Run) -> RunProgress:
         done = [*report.applied, *report.rolled_back, *known]
         left = len(report.remaining)
         backfills = _going_on(run, engine, planned) if not left and not report.running else 0
+    if backfills:
+        record_pending(run)
     # What was done is in the history: that it cannot be reported now stops no good release, and
     # hides no error. Verify reports it then.
     with suppress(AwsError):

@@ -30,8 +30,6 @@ _CALL_S = 300
 _PERCENT = ("BurstBalance", "EBSIOBalance%", "EBSByteBalance%")
 _CREDITS = "CPUCreditBalance"
 _ALIVE = ("RUNNING", "PENDING_REDRIVE")
-# What an execution needs of the run's state: its order, and the plan with the artifact's digest.
-_KEPT = ("run", "target", "trigger", "artifact", "plan")
 # Names of executions have 80 characters.
 _RUN_LENGTH = 70
 
@@ -71,6 +69,23 @@ class PendingBackfills(Stated):
         return f"{str(self.order['run'])[:_RUN_LENGTH]}-{self.number}"
 
 
+def record_pending(run: Run) -> None:
+    """Note that a run has backfills that are not done: from then on, executions go on with them.
+
+    Raises:
+        AwsError: S3 does not answer.
+    """
+    plan = run.state.plan
+    order = {
+        **run.order.to_state(),
+        "plan": plan.to_state() if plan else None,
+        "execution": run.execution,
+        "started_at": run.started_at,
+    }
+    key = f"{prefix_of(run.order.target)}{run.id}.json"
+    run.artifacts.create(key, _body(PendingBackfills(order)))
+
+
 def prefix_of(target: str) -> str:
     """Where the records of a target are in the bucket."""
     return f"targets/{target}/backfills/"
@@ -95,23 +110,6 @@ class Starter:
     store: ObjectStore
     target: str
     machine: Machine
-
-    def begin(self, state: Mapping[str, Any], execution: str, started_at: str) -> list[str]:
-        """Start the first execution for a run.
-
-        Args:
-            state: of the run's execution.
-            execution: its ARN.
-            started_at: when it began.
-
-        Returns:
-            The names of the executions that were started.
-        """
-        order = {name: state[name] for name in _KEPT if name in state}
-        order |= {"execution": execution, "started_at": started_at}
-        key = f"{prefix_of(self.target)}{order['run']}.json"
-        self.store.create(key, _body(PendingBackfills(order)))
-        return list(self._look(key))
 
     def look(self) -> list[str]:
         """Start what has no execution; returns the names of those that were started."""

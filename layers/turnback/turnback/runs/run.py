@@ -83,6 +83,8 @@ class Run:
         policy: what the environment demands.
         keep_going: returns whether there is time for another migration in this call.
         now: the time of this call.
+        execution: the ARN of its execution.
+        started_at: when that began, ISO 8601.
     """
 
     order: Order
@@ -93,6 +95,8 @@ class Run:
     policy: Policy
     keep_going: Callable[[], bool]
     now: datetime
+    execution: str = ""
+    started_at: str = ""
 
     @property
     def id(self) -> str:

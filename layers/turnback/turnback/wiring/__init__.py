@@ -57,6 +57,8 @@ class Wiring(Invocation):
             policy=self.policy,
             keep_going=self.keep_going,
             now=datetime.now(UTC),
+            execution=str(self.event.get("execution") or ""),
+            started_at=str(self.event.get("started_at") or ""),
         )
 
     @property
