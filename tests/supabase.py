@@ -1,6 +1,6 @@
 """A server that is set up like one of Supabase, as far as its public init scripts say.
 
-``supabase_admin`` is the superuser. ``postgres`` runs the migrations and is none; it owns the
+``supabase_admin`` is the superuser. ``postgres`` runs the migrations and is not one; it owns the
 database and what is made in ``public``. The schemas of the platform belong to ``supabase_admin``,
 their tables to the roles of the services. Event triggers of the platform run on each statement.
 

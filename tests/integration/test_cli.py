@@ -139,7 +139,7 @@ def test_generate_numbers_by_time_when_asked_and_where_it_is_the_custom(tmp_path
     [
         *(
             (name, "gives no name for a file", "use letters and digits")
-            for name in ("!!!", "", "é")
+            for name in ("!!!", "", "日本")
         ),
         ("x" * 201, "'xxxxxxxxxxxxxxxxxxxx…' has 201 characters", "at most 200"),
     ],
@@ -151,6 +151,11 @@ def test_generate_refuses_a_name_that_no_file_can_have(
     assert answer.code == 2
     assert said in answer.err
     assert hint in answer.err
+
+
+def test_generate_keeps_the_letters_of_a_name_without_their_accents(folder: Path) -> None:
+    made = turnback("generate", "Añadir dirección", "--json", folder=folder).document
+    assert made["files"][0].endswith("_anadir_direccion.sql")
 
 
 def test_generate_needs_the_folders(tmp_path: Path) -> None:

@@ -134,6 +134,7 @@ def test_psql_leaves_what_up_and_down_leave_of_repeatables(
     both(pair, folder, tmp_path, "up")
     both(pair, folder, tmp_path, "down", "1")
     both(pair, folder, tmp_path, "down", "0")
+    assert [tables(url) for url in pair] == [set(), set()]
 
 
 def test_a_script_is_refused_by_a_history_that_it_was_not_made_for(

@@ -422,6 +422,8 @@ def test_each_recipe_is_tried_and_its_example_is_a_command() -> None:
         (["set-not-null", "table=users", "city"], "city is not WORD=VALUE"),
         (["set-not-null", "table=users", "column="], "column= has no value"),
         (["set-not-null", "table=users", "column=city", "column=age"], "column= is given twice"),
+        (["rename-table", "table=users", "to=users"], "to=users is the name that it has"),
+        (["rename-column", "table=users", "column=city", "to=city"], "is the name that it has"),
         (["set-not-null", "table=nobody", "column=city"], "no migration makes the table nobody"),
         (["set-not-null", "table=users", "column=nothing"], "users has no column nothing"),
         (["set-not-null", "table=users; DROP TABLE users", "column=city"], "cannot be read"),

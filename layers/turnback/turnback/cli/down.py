@@ -86,7 +86,9 @@ def down(
     The rollback script of the folder is used; if it is gone, the one stored in the database when
     its migration was applied. It stops at the first that fails.
 
-    What the scripts have also dropped of migrations before them is named, with exit code 6.
+    Then the schema is compared with what it was before these migrations, where up has kept it on
+    this machine. What is left or missing is named, with exit code 6; so is what the scripts have
+    also dropped of migrations before them.
 
     It asks first; without a terminal, and with --json, --yes is required.
     """

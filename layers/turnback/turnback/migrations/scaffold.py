@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,7 +127,9 @@ def file_name(name: str) -> str:
     Raises:
         ConfigurationError: it has neither letters nor digits, or is too long.
     """
-    slug = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    # A letter with an accent is kept without it.
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")
     if len(slug) > _LONGEST_SLUG:
         raise ConfigurationError(
             f"the name '{name[:20]}…' has {len(slug)} characters",

@@ -63,7 +63,7 @@ class StatusReport(Connected, total=False):
 
     Attributes:
         pending: how many `up` would apply, repeatables included.
-        replica: null where the database is none.
+        replica: null where the database is not one.
     """
 
     status: Required[Literal["succeeded"] | Unfinished]

@@ -310,7 +310,7 @@ class Worker:
     def _failure(self, error: ServerError | TransformFailed, said: str = "") -> TurnbackError:
         step = self._job.step
         again = f"run turnback {step.direction} again: it goes on there"
-        kept = f"{said}the batches before it are done and kept; fix it and {again}"
+        kept = f"{said}what was done before is kept; fix it and {again}"
         if isinstance(error, TransformFailed):
             line, column = step.runnable.position(self._statement.statement.offset)
             return MigrationIncomplete(

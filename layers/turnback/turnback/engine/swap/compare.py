@@ -19,7 +19,7 @@ from turnback.sql.quoting import literal
 _ROWS = 10_000
 _PASSES = 3
 _MOST_FAILED = 100
-# A value that is none of the type (SQLSTATE, class 22).
+# A value that does not fit the type (SQLSTATE, class 22).
 _DATA_EXCEPTION = "22"
 Failed = dict[tuple[str, ...], str]
 

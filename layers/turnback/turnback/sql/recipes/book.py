@@ -72,6 +72,9 @@ def given_values(recipe: Recipe, texts: Sequence[str]) -> dict[str, str]:
             f"{recipe.name} needs {', '.join(f'{word}=' for word in missing)}",
             hint=example(recipe),
         )
+    old = found.get("column", found["table"]) if "table" in found else None
+    if old and found.get("to") == old:
+        raise ConfigurationError(f"to={old} is the name that it has", hint=example(recipe))
     return found
 
 
