@@ -6,6 +6,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from click.testing import CliRunner
+from turnback.cli.main import cli
+from turnback.errors import DatabaseRefused
+from turnback.recovery.contents import Identity
 
 from tests.conftest import ProjectFactory
 from tests.dumps import pg_dump_schema
@@ -94,3 +98,20 @@ def test_on_another_machine_nothing_is_compared_and_that_is_said(
     answer = turnback("down", "--yes", url=database, folder=folder)
     assert answer.code == 0
     assert "was not compared" in answer.err
+
+
+def test_a_database_that_does_not_say_which_it_is_is_migrated_and_not_compared(
+    database: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No server refuses this and takes migrations, so the answer is put in its place."""
+
+    def refused(*_: object) -> Identity:
+        raise DatabaseRefused("permission denied")
+
+    monkeypatch.setattr("turnback.cli.kept_schemas.identify", refused)
+    place = ("--dir", str(folder), "--database-url", database)
+    applied = CliRunner().invoke(cli, ["up", *place], standalone_mode=False)
+    assert applied.return_value == 0, applied.output
+    back = CliRunner().invoke(cli, ["down", "--yes", *place], standalone_mode=False)
+    assert back.return_value == 0, back.output
+    assert "was not compared" in back.stderr

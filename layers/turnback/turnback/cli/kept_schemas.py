@@ -11,12 +11,13 @@ import gzip
 import hashlib
 import json
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from turnback.engine import Engine
 from turnback.errors import TurnbackError
 from turnback.migrations.model import Project
-from turnback.recovery.contents import identify
+from turnback.recovery.contents import Identity, identify
 from turnback.rehearsal.cache import FolderStates, cache_folder
 from turnback.runs.schema_before import (
     Compared,
@@ -52,8 +53,6 @@ class KeptSchemas:
         self._store = FolderStates(cache_folder() / "schemas", _LIMIT_BYTES)
         self._spent_s = 0.0
         self._seen: tuple[str, bytes] | None = None
-        with contextlib.suppress(TurnbackError):
-            self._database = identify(engine.connection, engine.history.schema)
 
     @staticmethod
     def between(steps: int) -> bool:
@@ -119,8 +118,12 @@ class KeptSchemas:
         except (TurnbackError, OSError, EOFError, ValueError):
             return None
 
+    @cached_property
+    def _database(self) -> Identity:
+        return identify(self._engine.connection, self._engine.history.schema)
+
     def _name(self) -> str:
-        """By what is applied, and when."""
+        """By what is applied, and when; may raise what the server says."""
         engine = self._engine
         applied = [
             (entry.version, entry.checksum, entry.applied_at)
